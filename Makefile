@@ -8,7 +8,7 @@ INSTALLED_FOR_DEMO := $(VENV)/.installed-evaluate
 FLOORS := .venv-floors
 FLOORS_PIP := $(FLOORS)/bin/python -m pip install --quiet --no-compile --constraint $(FLOORS)/floors.txt
 # A file of tests at a time, the longest first (tests/conftest.py), in one process more than there are cores, for tests wait
-# a fifth of their time for browsers, files and commands; one thread each: networks that share cores stall each other
+# a fifth of their time for browsers, files and commands; one thread each: models that share cores stall each other
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SPREAD)
@@ -36,7 +36,7 @@ test-all: $(INSTALLED)
 test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
-# All of the corpus: hostile files, statements, streams and limits, about an hour on two cores; and the rest of what
+# All of the corpus: malicious files, statements, streams and limits, about an hour on two cores; and the rest of what
 # test-all runs the hardest part of, such as twenty kills where it has five
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
@@ -85,7 +85,7 @@ dist: $(INSTALLED)
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
 
-# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=networks measures one part
+# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
 

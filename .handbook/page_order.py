@@ -9,10 +9,10 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "Tutorials": (
         (
             "tutorials/index.md",
-            "tutorials/two_networks.md",
+            "tutorials/two_models.md",
             "tutorials/severity_curves.md",
             "tutorials/attention.md",
-            "tutorials/your_own_network.md",
+            "tutorials/your_own_model.md",
             "tutorials/compare_and_gate.md",
             "tutorials/failures_in_sql.md",
             "from_a_module_to_a_chart.md",
@@ -21,11 +21,11 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     ),
     "How to": (
         (
-            "your-network.md",
+            "your-model.md",
             "corruptions.md",
             "asking.md",
             "commands.md",
-            "pictures.md",
+            "image-grids.md",
             "explorer.md",
             "claims.md",
             "comparing.md",

@@ -17,14 +17,14 @@ import failmodes
 
 DOCS = Path(__file__).parents[1] / "docs"
 CHARTS = {"onset": "onset", "attention": "attention", "calibration": "calibration"}  # of the warehouse, by concept
-GREY, BLUE, WIDTH_PX, SCALE = "#5b6068", "#1f4e79", 560, 2
-WIDEST_PX, COLOURS = 1360, 64
+GRAY, BLUE, WIDTH_PX, SCALE = "#5b6068", "#1f4e79", 560, 2
+WIDEST_PX, COLORS = 1360, 64
 MARGIN = -1  # point
 SHOWN = (  # made up: difference of two accuracies and its interval, in points
-    ("500 images", -0.4, -3.0, 2.2, "undecided"),
-    ("2,000 images", -0.4, -1.7, 0.9, "undecided"),
+    ("500 images", -0.4, -3.0, 2.2, "inconclusive"),
+    ("2,000 images", -0.4, -1.7, 0.9, "inconclusive"),
     ("10,000 images", -0.4, -0.9, 0.1, "shown"),
-    ("2,000, another network", -3.2, -4.5, -1.9, "refuted"),
+    ("2,000, another model", -3.2, -4.5, -1.9, "contradicted"),
 )
 CURVES = {  # made up: accuracy at severities 0 to 5
     "falls late": (0.95, 0.93, 0.90, 0.82, 0.66, 0.35),
@@ -43,19 +43,19 @@ def draw_verdicts() -> alt.LayerChart:
     bars = base.mark_rule(size=3, color=BLUE).encode(y=y, x=alt.X("low:Q", title=title, scale=scale), x2="high:Q")
     dots = base.mark_point(filled=True, size=90, color=BLUE, opacity=1).encode(y=y, x="difference:Q")
     words = base.mark_text(align="left", fontWeight="bold", fontSize=12).encode(y=y, x=alt.datum(2.7), text="verdict:N")
-    limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GREY).encode(x=alt.datum(MARGIN))
+    limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GRAY).encode(x=alt.datum(MARGIN))
     return _sized(alt.layer(limit, bars, dots, words), "Not worse by more than one point (dashed): shown, or not?")
 
 
 def draw_shapes() -> alt.FacetChart:
-    """Three curves of one drop, with the line between their ends and their bow."""
+    """Three curves of one drop, with the line between their ends and their curvature."""
     rows = [
-        {"shape": f"{name}, bow {_bow(curve):+.2f}", "severity": s, "accuracy": value, "chord": 0.95 - 0.12 * s}
+        {"shape": f"{name}, curvature {_bow(curve):+.2f}", "severity": s, "accuracy": value, "chord": 0.95 - 0.12 * s}
         for name, curve in CURVES.items()
         for s, value in enumerate(curve)
     ]
     base = alt.Chart().encode(x=alt.X("severity:Q", title="Severity", axis=alt.Axis(tickCount=5)))
-    chord = base.mark_line(strokeDash=[5, 4], color=GREY).encode(y="chord:Q")
+    chord = base.mark_line(strokeDash=[5, 4], color=GRAY).encode(y="chord:Q")
     between = base.mark_area(color=BLUE, opacity=0.15).encode(y="accuracy:Q", y2="chord:Q")
     scale = alt.Scale(domain=[0.2, 1])
     accuracy = alt.Y("accuracy:Q", title="Accuracy", scale=scale, axis=alt.Axis(format="%"))
@@ -73,7 +73,7 @@ def draw_error_rates() -> alt.LayerChart:
     rows = rows.with_columns(pl.col("kind").str.replace_all("_", " "))
     x = alt.X("percent:Q", title="False in % of simulated samples, a dot a case", scale=alt.Scale(domain=[0, 6]))
     dots = alt.Chart(rows).mark_circle(color=BLUE, size=26, opacity=0.5)
-    limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GREY).encode(x=alt.datum(5))
+    limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GRAY).encode(x=alt.datum(5))
     return _sized(
         alt.layer(limit, dots.encode(x=x, y=alt.Y("kind:N", title=None))),
         "No case is shown to be false in more than 5 % (dashed)",
@@ -98,11 +98,11 @@ def _path(concept: str) -> Path:
 
 
 def _make_small(path: Path) -> None:
-    """As wide as a page shows it twice as dense, in few colours."""
+    """As wide as a page shows it twice as dense, in few colors."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((WIDEST_PX, 4000), Image.Resampling.LANCZOS)
-    small.quantize(COLOURS).save(path, optimize=True)
+    small.quantize(COLORS).save(path, optimize=True)
 
 
 def _bow(curve: tuple[float, ...]) -> float:

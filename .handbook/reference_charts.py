@@ -10,7 +10,7 @@ from failmodes.sql import QUERIES, first_comment, read_sql
 CHARTS_INTRODUCTION = """# Charts
 
 `failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is what it
-shows, with the interval; [figures](../figures.md) says how wide it is on paper and what colours mean.
+shows, with the interval; [figures](../figures.md) says how wide it is on paper and what colors mean.
 """
 QUERIES_INTRODUCTION = """# Saved queries
 

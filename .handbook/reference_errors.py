@@ -15,10 +15,10 @@ says what kind of failure it was. In Python the same is an exception, all of the
 CODES = {
     0: "It did what was asked. Of `status`: every invariant holds. Of `gate`: every rule is shown to hold.",
     1: "Data or a rule fails: a file, checkpoint or warehouse is damaged or does not match, a model raises, or the"
-    " disk, time or memory runs out. Of `status`: an invariant is broken. Of `gate`, a rule is shown to be broken.",
+    " disk, time or memory runs out. Of `status`: an invariant is broken. Of `gate`, a rule fails.",
     2: "What you typed or wrote is wrong: an option, a name, a study, a rule, a claim, SQL or a class count; a file or"
     " warehouse does not exist; or an extra is not installed.",
-    3: "Of `gate`: a rule is undecided, or something is missing.",
+    3: "Of `gate`: a rule is inconclusive, or something is missing.",
     70: "A fault of Failmodes itself. `FAILMODES_TRACEBACK=1` shows where.",
     130: "Stopped by Ctrl-C. What was finished is kept, and the same command goes on from there.",
     143: "Stopped by the system (SIGTERM). What was finished is kept.",

@@ -6,7 +6,7 @@ from typing import Any
 from markdown_text import attribute_meanings, code, table
 from pydantic import BaseModel
 
-from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalisation, Study
+from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest.gate_rules import GateRule, GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
@@ -22,7 +22,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "[dataset]": DatasetSpec,
     "[corruptions]": CorruptionSpec,
     "[[models]]": ModelSpec,
-    "normalisation, of a model": Normalisation,
+    "normalization, of a model": Normalization,
     "[models.training]": TrainingSpec,
     "[evaluation]": EvaluationSpec,
     "[gate]": GateSpec,

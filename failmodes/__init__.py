@@ -2,7 +2,7 @@
 
     import failmodes
 
-    w = failmodes.benchmark(network, images, labels, to="runs/mine")   # a torch module; no study file
+    w = failmodes.benchmark(model, images, labels, to="runs/mine")   # a torch module; no study file
     w = failmodes.open("runs/mine")                                    # or one made before; needs no torch
     w.chart("curves")                                                  # an Altair chart
     w.table("accuracy_by_severity", corruption="fog")                  # a Polars table
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from failmodes.api import run as run
     from failmodes.evaluate.transform import CorruptTransform as CorruptTransform
     from failmodes.ingest.corruptions.apply import corrupt as corrupt
-    from failmodes.ingest.corruptions.catalogue import corruptions as corruptions
+    from failmodes.ingest.corruptions.catalog import corruptions as corruptions
     from failmodes.ingest.corruptions.custom import CustomCorruption as CustomCorruption
     from failmodes.ingest.corruptions.transform import CorruptImage as CorruptImage
     from failmodes.warehouse.errors import DamagedShardError as DamagedShardError
@@ -77,7 +77,7 @@ _PUBLIC = {
     "run": "api",
     "Warehouse": "analysis.opened_warehouse",
     "corrupt": "ingest.corruptions.apply",
-    "corruptions": "ingest.corruptions.catalogue",
+    "corruptions": "ingest.corruptions.catalog",
     "CorruptImage": "ingest.corruptions.transform",
     "CorruptTransform": "evaluate.transform",
     "CustomCorruption": "ingest.corruptions.custom",

@@ -5,7 +5,7 @@ import sys
 from failmodes.warehouse.diagnosis import explain
 from failmodes.warehouse.errors import StorageError, printable, wants_traceback
 from failmodes.warehouse.runner_commands import without_commands
-from failmodes.warehouse.terminal import finish_answer, prepare_streams, raise_on_termination
+from failmodes.warehouse.terminal import finish_output, prepare_streams, raise_on_termination
 from failmodes.warehouse.watched_process import end_command, failure_code, ignore_stops, watch_command
 
 
@@ -40,7 +40,7 @@ def _run_command() -> int:
         cause = end.__context__.__cause__ if end.__context__ else None
         if isinstance(cause, KeyboardInterrupt):
             raise cause from None
-        finish_answer()
+        finish_output()
         return end.code if isinstance(end.code, int) else 0
     return 0
 
@@ -51,7 +51,7 @@ def _last_word(error: BaseException) -> tuple[int, str]:
     try:
         told = explain(error)
         try:
-            finish_answer()
+            finish_output()
         except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
             told = unwritten if isinstance(error, OSError) else told
         return failure_code(told.exit_code), f"failmodes: {printable(str(told))}"

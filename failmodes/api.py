@@ -1,4 +1,4 @@
-"""The public functions: open a warehouse, benchmark live networks, run a study, judge a network by rules."""
+"""The public functions: open a warehouse, benchmark live models, run a study, judge a model by rules."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from failmodes.ingest.corruptions.custom import CustomCorruption
     from failmodes.warehouse.storage.files import StorePath
 
-    Network = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
+    Model = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
     Corruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
 
 
 def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL's and h5py's
-    """Open a warehouse for reading; needs neither images nor networks nor PyTorch.
+    """Open a warehouse for reading; needs neither images nor models nor PyTorch.
 
         w = failmodes.open("warehouse.duckdb")
         w.tables()
@@ -70,8 +70,8 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        IncompleteRunError: a network raised; the others are in the warehouse (`failmodes.open` it).
-        FailmodesError: the study, its images or networks are not what they should be: one line says what and how to
+        IncompleteRunError: a model raised; the others are in the warehouse (`failmodes.open` it).
+        FailmodesError: the study, its images or models are not what they should be: one line says what and how to
             mend it.
     """
     from failmodes.evaluate.study.reading import check_study, read_study
@@ -82,7 +82,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         path = user_path(study)
         read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
-        return _loaded(read.record_output, read.output, read.claims)
+        return _loaded(read.results_folder, read.output, read.claims)
     require("evaluate", "failmodes.run")
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar, training_bar
@@ -94,7 +94,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         train_missing(read, dataset, show_epoch)
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         report = evaluate_study(read, dataset, progress=callbacks)
-    return _finished(report, read.record_output, read.output, read.claims, show=progress)
+    return _finished(report, read.results_folder, read.output, read.claims, show=progress)
 
 
 def gate(
@@ -103,9 +103,9 @@ def gate(
     *,
     candidate: str | None = None,
     baseline: str | None = None,
-    undecided: Literal["stop", "pass"] = "stop",
+    inconclusive: Literal["stop", "pass"] = "stop",
 ) -> "GateResult":
-    """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
+    """Judge a model by rules: whether it is shown to be no worse than a baseline, or within limits.
 
         assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows what does not hold
         print(failmodes.gate({"gate": {
@@ -115,33 +115,33 @@ def gate(
 
     A rule is one measure, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
     is clean), whether it holds `over` their "mean" or "each" of them, and one limit: `worse_by_at_most` (than the
-    baseline), `at_least` or `at_most`. It holds where its one-sided bound at the level (0.95) lies within the limit,
-    and is broken where the other bound, corrected for all that may stop the gate, lies beyond it; else it is undecided.
+    baseline), `at_least` or `at_most`. It passes where its one-sided bound at the level (0.95) lies within the limit,
+    and fails where the other bound, corrected for all that may stop the gate, lies beyond it; else it is inconclusive.
 
     Args:
         rules: a file of rules (TOML), a study file with a `gate` table, or their content.
-        warehouse: of networks that name no file: an opened warehouse, or a location as `open` takes it; that of the
+        warehouse: of models that name no file: an opened warehouse, or a location as `open` takes it; that of the
             study where the rules stand in one.
-        candidate: the network to judge, instead of the one that the rules name: a label, an evaluation's identity,
+        candidate: the model to judge, instead of the one that the rules name: a label, an evaluation's identity,
             FILE.duckdb or FILE.duckdb::LABEL.
-        baseline: the network to compare with, the same.
-        undecided: "pass" lets rules pass that the images are too few to decide.
+        baseline: the model to compare with, the same.
+        inconclusive: "pass" lets rules pass that the images are too few to decide.
 
     Returns:
         What is shown of each rule: true where the gate passes; its text is what the command prints.
 
     Raises:
-        StudyError: the rules or another argument are not what they should be, or a network is unknown.
+        StudyError: the rules or another argument are not what they should be, or a model is unknown.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
     from failmodes.analysis.gate.gating import read_request, run_gate
 
     where = warehouse.path if isinstance(warehouse, Warehouse) else warehouse
-    return run_gate(read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided))
+    return run_gate(read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive))
 
 
 def benchmark(
-    model: "Network | Mapping[str, Network]",
+    model: "Model | Mapping[str, Model]",
     images: Any,
     labels: Any = None,
     *,
@@ -151,16 +151,16 @@ def benchmark(
     severities: "Sequence[int | float | Decimal]" = (1, 2, 3, 4, 5),
     recipe: 'Literal["cifar-c", "imagenet-c"] | None' = None,
     seeds: Sequence[int] = (0,),
-    draws: Literal["paired", "independent"] = "paired",
+    noise: Literal["shared", "independent"] = "shared",
     across_switches: bool = False,
     image_count: int | None = None,
     image_size: int | None = None,
     resize: int | None = None,
     background: Sequence[int] | None = None,
-    grey: bool = False,
+    gray: bool = False,
     label: str | None = None,
     dataset_label: str | None = None,
-    normalisation: Any = None,
+    normalization: Any = None,
     preprocess: Callable[..., Any] | None = None,
     input_side_px: int | None = None,
     class_names: 'Sequence[str] | Literal["imagenet-1k"] | None' = None,
@@ -182,14 +182,14 @@ def benchmark(
     claims: Sequence[str] | None = None,
     progress: bool = True,
 ) -> Warehouse:
-    """Evaluate networks of this program on images under graded corruption; no study file is needed.
+    """Evaluate models of this program on images under graded corruption; no study file is needed.
 
-        w = failmodes.benchmark(network, images, labels, to="runs/mine", normalisation=(MEAN, STD))
+        w = failmodes.benchmark(model, images, labels, to="runs/mine", normalization=(MEAN, STD))
         w.chart("curves")
 
     Rows are made by the same engine as a study's and are as safe: interrupted, the same call goes on where it was, and
     once all is there it returns at once. Other images, weights or settings are another evaluation beside the first, in
-    the same folder and warehouse. Networks that need different preparation are benchmarked one after the other into
+    the same folder and warehouse. Models that need different preparation are benchmarked one after the other into
     one folder.
 
     Args:
@@ -197,7 +197,7 @@ def benchmark(
             label ("Net, seed 0" and "Net, seed 1": training runs of one). A module is copied: yours stays as it is.
         images: uint8 (N, H, W, 3), RGB, or a uint8 tensor (N, 3, H, W); a sequence of such images or PIL images; a
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
-            Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalisation.
+            Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalization.
         labels: (N,) whole numbers, class indices, where the images do not bring their own.
         masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
         to: the folder that holds the result: record, warehouse, and `study.toml`, which says what the last call ran.
@@ -206,43 +206,43 @@ def benchmark(
         severities: levels above 0, up to 5; clean is always evaluated.
         recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224); if not given, that of the nearest size.
         seeds: seeds of the corruptions' samples, an evaluation each; charts show one, `evaluation=`.
-        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
         image_count: only so many images, the first of each class; all if not given. Another number is another
             evaluation: to try something out, take another folder as `to`.
         image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
         resize: what their shorter side is resized to before that, pixels.
         background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
-        grey: images are grey, and corruptions keep them so: noise is the same in the three channels.
-        label: the network's name on charts; its class's name if not given. Other weights under a label that is there
+        gray: images are gray, and corruptions keep them so: noise is the same in the three channels.
+        label: the model's name on charts; its class's name if not given. Other weights under a label that is there
             already are shown beside the first, told apart by identity: another label reads better.
         dataset_label: the images' name on charts.
-        normalisation: (mean, std) of values / 255, three channels each, or a mapping of both.
-        preprocess: instead of it, your own function from pixels to the network's input: it gets uint8 tensors
+        normalization: (mean, std) of values / 255, three channels each, or a mapping of both.
+        preprocess: instead of it, your own function from pixels to the model's input: it gets uint8 tensors
             (N, 3, H, W) or, where it does not take these, one PIL image at a time. With neither, values are in [0, 1].
-        input_side_px: the side that images are resized to for the network, after corruption.
-        class_names: names of the network's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
+        input_side_px: the side that images are resized to for the model, after corruption.
+        class_names: names of the model's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
         label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
         class_map: the output, by number or name, of a label whose name does not match.
-        classes: where a network has outputs that are no classes of the images: "all" lets any output be the answer,
+        classes: where a model has outputs that are no classes of the images: "all" lets any output be the answer,
             "subset" only those of the images' classes. If not given: all where they were matched by name, subset where
             `class_map` gives them.
         output_key: which of the outputs are the logits, by name or by position from "0", where there are several and
             none is called "logits".
-        output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
-        deterministic: False accepts a network that gives an image other outputs each time.
+        output_kind: "probabilities" for a model that ends in a softmax; logits if not given.
+        deterministic: False accepts a model that gives an image other outputs each time.
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
-        logits: "all" keeps every logit of a network of more than ten classes, as float16, in the record alone.
+        logits: "all" keeps every logit of a model of more than ten classes, as float16, in the record alone.
         thumbnails: False puts no picture into record and warehouse: neither clean images, which `Warehouse.images`
             needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
         precision: of the forward pass.
         batch_size: images at a time; tried out and remembered if not given.
-        device: where networks run; auto takes cuda, then mps, then cpu.
+        device: where models run; auto takes cuda, then mps, then cpu.
         version: your own name for code whose source or captured values cannot be read, such as a session of another
             library, or that reads files as it runs; change it when the code changes.
         name: of the study; the folder's name if not given.
-        claims: what is claimed of the networks, a line each, such as "fog costs more than gaussian_noise": the report
+        claims: what is claimed of the models, a line each, such as "fog costs more than gaussian_noise": the report
             and `Warehouse.claims` judge them. If not given, those of the last call stay.
         progress: whether to show on stderr, or in the notebook, what is done.
 
@@ -252,9 +252,9 @@ def benchmark(
     Raises:
         MissingExtraError: PyTorch is not installed.
         DataError: images or labels are of another type or shape, or are missing.
-        ModelError: a network does not take the images, or its code cannot be identified and no `version` is given.
-        StudyError: another argument is not what it should be, or a network's outputs do not fit the labels.
-        IncompleteRunError: a network raised in mid-run; the others are in the warehouse (`failmodes.open` it).
+        ModelError: a model does not take the images, or its code cannot be identified and no `version` is given.
+        StudyError: another argument is not what it should be, or a model's outputs do not fit the labels.
+        IncompleteRunError: a model raised in mid-run; the others are in the warehouse (`failmodes.open` it).
     """
     require("evaluate", "failmodes.benchmark")
     from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
@@ -264,25 +264,25 @@ def benchmark(
 
     output = user_path(to).absolute()
     if isinstance(model, Mapping) and label is not None:
-        raise StudyError("benchmark: label= names one network: the keys of a dict are the labels of its networks")
-    networks = model if isinstance(model, Mapping) else {label or _name_of(unwrapped(model)): model}
+        raise StudyError("benchmark: label= names one model: the keys of a dict are the labels of its models")
+    models = model if isinstance(model, Mapping) else {label or _name_of(unwrapped(model)): model}
     request = BenchmarkRequest(
-        networks=networks,
+        models=models,
         images=images,
         labels=labels, masks=masks, output=output, name=name or output.name,
-        claims=_listed(claims), models=make_model_options(
-            normalisation, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
+        claims=_listed(claims), model_options=make_model_options(
+            normalization, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
             class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,
             deterministic=deterministic, attention_layer=attention_layer, version=version,
         ),
         dataset={
             "images": image_count, "image_size": image_size, "resize": resize, "background": _listed(background),
-            "grey": grey or None, "label": dataset_label,
+            "gray": gray or None, "label": dataset_label,
         },
         label_names=label_names,
         corruptions=corruptions,
         sampling={
-            "severities": _listed(severities), "recipe": recipe, "seeds": _listed(seeds), "draws": draws,
+            "severities": _listed(severities), "recipe": recipe, "seeds": _listed(seeds), "noise": noise,
             "across_switches": across_switches,
         },
         evaluation={
@@ -292,7 +292,7 @@ def benchmark(
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
-    return _finished(done.run, done.study.record_output, output, claims, show=progress)
+    return _finished(done.run, done.study.results_folder, output, claims, show=progress)
 
 
 def _finished(
@@ -301,7 +301,7 @@ def _finished(
     """The warehouse with all that a run gave, after saying what it did.
 
     Raises:
-        IncompleteRunError: a network raised.
+        IncompleteRunError: a model raised.
     """
     for line in report.describe() if show else ():
         remark(line)

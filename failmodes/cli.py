@@ -20,14 +20,13 @@ from failmodes.evaluate.cli import (
     JsonOption,
     StudyArgument,
     evaluate,
-    evaluate_networks,
+    evaluate_models,
     import_,
     ingest,
     init,
     train,
 )
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.cli import (
     READING_S,
     STATUS_KEYS,
@@ -37,12 +36,13 @@ from failmodes.warehouse.cli import (
     read_status,
     status_as_json,
 )
-from failmodes.warehouse.cli import load as load_records
+from failmodes.warehouse.cli import load as load_results
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
 from failmodes.warehouse.query_command import SqlCommand, query
+from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.schema_command import schema
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, print_json, remark, say, suggest, without_suggestions
@@ -70,29 +70,29 @@ def root(
 
 
 def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) -> None:
-    """Do all that a study still needs: ingest, train, evaluate, load, analyse, report."""
+    """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
     from failmodes.evaluate.study.reading import read_study
 
     lift_limits()  # it reads what it made itself
-    names_networks = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
-    if names_networks:
+    names_models = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
+    if names_models:
         require("evaluate", "`failmodes run`")
     with without_suggestions():
-        raised = _run_stages(study_file, names_networks, as_json)
+        raised = _run_stages(study_file, names_models, as_json)
     if raised is not None:
         raise raised
     if not as_json:
         suggest(f"failmodes query @worst_cells{named(study_file)}")
 
 
-def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> IncompleteRunError | None:
-    """One stage after the other; the error of a network that raised, since what the others gave is worth a report."""
+def _run_stages(study_file: Path, names_models: bool, as_json: bool) -> IncompleteRunError | None:
+    """One stage after the other; the error of a model that raised, since what the others gave is worth a report."""
     ingest(study_file)
     raised: IncompleteRunError | None = None
-    if names_networks:
+    if names_models:
         train(study_file)
         try:
-            evaluate_networks(study_file, as_json=as_json, describe_images=False)
+            evaluate_models(study_file, as_json=as_json, describe_images=False)
         except IncompleteRunError as error:
             raised = error
     load(str(study_file))
@@ -102,13 +102,13 @@ def _run_stages(study_file: Path, names_networks: bool, as_json: bool) -> Incomp
     return raised
 
 
-@wraps(load_records)  # which knows nothing of what a claim may say
+@wraps(load_results)  # which knows nothing of what a claim may say
 def load(where: str | None = None, more: list[str] | None = None, **options: Any) -> None:
-    """Refuse claims that are not understood, then load; the help is that of `load_records`."""
+    """Refuse claims that are not understood, then load; the help is that of `load_results`."""
     from failmodes.evaluate.study.claims_check import check_claims
 
     check_claims([where, *(more or [])])
-    load_records(where, more, **options)
+    load_results(where, more, **options)
 
 
 def status(
@@ -122,7 +122,7 @@ def status(
     """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds.
 
     The exit code is 1 where a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
-    without networks); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
+    without models); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
     row_counts, evaluations, checks (name, invariant, passed, breaking_rows) and out_of_date.
     """
     limit_command(timeout)
@@ -175,7 +175,7 @@ def images(
         ),
     ] = None,
     image: Annotated[
-        list[int] | None, typer.Option(min=0, help="This image along a curve, a row a network; may be repeated.")
+        list[int] | None, typer.Option(min=0, help="This image along a curve, a row a model; may be repeated.")
     ] = None,
     corruption: Annotated[
         list[str] | None,
@@ -183,7 +183,7 @@ def images(
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="With --image: only this network, by its label.", autocompletion=complete_model),
+        typer.Option(help="With --image: only this model, by its label.", autocompletion=complete_model),
     ] = None,
     evaluation: Annotated[
         list[str] | None, typer.Option(help="With --image: only this evaluation, by its identity.")
@@ -200,7 +200,7 @@ def images(
     ] = None,
     timeout: TimeoutOption = PICTURES_S,
 ) -> None:
-    """Show any evaluated images, made again at their corruption and severity, with what each network said.
+    """Show any evaluated images, made again at their corruption and severity, with what each model said.
 
     Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
     """
@@ -210,12 +210,12 @@ def images(
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    check_answer(output, FORMATS, force=force)
+    check_result(output, FORMATS, force=force)
     path = find_warehouse(where)
     request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     with stages_shown("images"):
         sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
-        with answer_file(output, "images.svg") as file:
+        with result_file(output, "images.svg") as file:
             sheet.save(file, layout=layout, width=width, theme=theme, force=force)
     for line in sheet.remarks:
         remark(line)

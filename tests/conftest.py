@@ -1,4 +1,4 @@
-"""Fixtures that several rooms share. Those of networks import what they need themselves: others run without PyTorch."""
+"""Fixtures that several rooms share. Those of models import what they need themselves: others run without PyTorch."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
 from failmodes.evaluate.study.reading import read_study
@@ -100,7 +100,7 @@ def warehouse_copy(sound_warehouse: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def handed(tmp_path_factory) -> Path:
     """A folder with nothing but a warehouse, as an analyst is handed it."""
-    made = write_synthetic(tmp_path_factory.mktemp("record"), images=80)
+    made = write_synthetic(tmp_path_factory.mktemp("results"), images=80)
     folder = tmp_path_factory.mktemp("analyst")
     load([made.output], folder / "warehouse.duckdb")
     return folder
@@ -108,7 +108,7 @@ def handed(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def direct_evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A study file whose network was evaluated here."""
+    """A study file whose model was evaluated here."""
     from tiny_study import run_study, write_tiny_study
 
     path = write_tiny_study(tmp_path_factory.mktemp("direct"))
@@ -127,7 +127,7 @@ def exported_predictions(direct_evaluation: Path) -> pl.DataFrame:
 
 @pytest.fixture
 def fresh_study(direct_evaluation: Path, tmp_path: Path) -> Path:
-    """The same study without networks, in a folder of its own."""
+    """The same study without models, in a folder of its own."""
     path = tmp_path / "study.toml"
     path.write_text(direct_evaluation.read_text().split("[[models]]")[0])
     return path

@@ -1,4 +1,4 @@
-"""The public names, and what they do for someone who has a network, some images and a notebook."""
+"""The public names, and what they do for someone who has a model, some images and a notebook."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ PUBLIC = {
 
 
 class Net(torch.nn.Module):
-    """A small network with the pooled linear head that attention in closed form needs."""
+    """A small model with the pooled linear head that attention in closed form needs."""
 
     def __init__(self, classes: int = 10, width: int = 8) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def run(model, digits, folder: Path, **options) -> failmodes.Warehouse:
 
 
 def shards(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (folder / "record" / "predictions").rglob("*.parquet")}
+    return {path: path.stat().st_mtime_ns for path in (folder / "results" / "predictions").rglob("*.parquet")}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -120,16 +120,16 @@ def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> Non
     trials = 2 * 3  # of its outputs, and of the model with the data set: one image, two, and two again
     calls = iter(range(trials + 3))
 
-    def network(batch: np.ndarray) -> np.ndarray:
+    def model(batch: np.ndarray) -> np.ndarray:
         next(calls)  # the third corrupted batch is never answered
         return batch.mean((1, 2)) @ np.ones((3, 10), np.float32)
 
-    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: network"):
-        run(network, digits, tmp_path, version="1", batch_size=30)
+    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: model"):
+        run(model, digits, tmp_path, version="1", batch_size=30)
     before = shards(tmp_path)
     assert 0 < len(before) < CELLS
     calls = iter(range(1000))
-    w = run(network, digits, tmp_path, version="1", batch_size=30)
+    w = run(model, digits, tmp_path, version="1", batch_size=30)
     assert len(shards(tmp_path)) == CELLS
     assert shards(tmp_path).items() > before.items()
     assert w.table("predictions").height == CELLS * len(digits[0])
@@ -154,29 +154,29 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
 def test_a_function_is_given_pixels_and_has_no_attention(digits, tmp_path: Path) -> None:
     seen = []
 
-    def network(batch: np.ndarray) -> list[list[float]]:
+    def model(batch: np.ndarray) -> list[list[float]]:
         seen.append((batch.dtype, batch.shape[1:]))
         return [[float(image.mean()), *[0.0] * 9] for image in batch]
 
-    w = run(network, digits, tmp_path, version="1")
+    w = run(model, digits, tmp_path, version="1")
     assert set(seen) == {(np.dtype(np.uint8), (32, 32, 3))}
     assert set(w.table("predictions")["predicted"]) == {0}
     (facts,) = w.table("evaluations").rows(named=True)
     assert (facts["attention_method"], facts["attention_note"]) == (
         "none",
-        "a function of pixels, not a network of layers",
+        "a function of pixels, not a model of layers",
     )
 
 
 def test_a_function_whose_captured_values_cannot_be_read_needs_a_version(digits, tmp_path: Path) -> None:
     lock = threading.Lock()
 
-    def network(batch: np.ndarray) -> np.ndarray:
+    def model(batch: np.ndarray) -> np.ndarray:
         with lock:
             return np.zeros((len(batch), 10))
 
-    with pytest.raises(failmodes.ModelError, match='network → lock: a lock has no state .* version="1"'):
-        run(network, digits, tmp_path)
+    with pytest.raises(failmodes.ModelError, match='model → lock: a lock has no state .* version="1"'):
+        run(model, digits, tmp_path)
 
 
 @pytest.mark.slow
@@ -270,7 +270,7 @@ def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path
         ({"corruptions": ["foog"]}, failmodes.StudyError, "unknown corruption 'foog': did you mean 'fog'?"),
         ({"severities": [7]}, failmodes.StudyError, "benchmark: severities: severity 7 is out of range"),
         ({"image_count": 31}, failmodes.StudyError, "31 images are asked for and the data set has 30"),
-        ({"normalisation": 3}, failmodes.StudyError, "normalisation is 3: expected (mean, std)"),
+        ({"normalization": 3}, failmodes.StudyError, "normalization is 3: expected (mean, std)"),
         ({"recipe": "cifar"}, failmodes.StudyError, "benchmark: recipe: "),
         ({"precision": "float8"}, failmodes.StudyError, "benchmark: precision: "),
         ({"attention": "gradcamm"}, failmodes.StudyError, "unknown attention method 'gradcamm'"),
@@ -295,7 +295,7 @@ def test_an_argument_that_is_wrong_is_one_line(digits, tmp_path: Path, options, 
         (np.zeros((2, 32, 32), np.uint8), "images have shape (2, 32, 32): expected (N, height, width, 3)"),
         (7, "images are a int: expected a uint8 array"),
     ],
-    ids=["float array", "float tensor", "grey", "number"],
+    ids=["float array", "float tensor", "gray", "number"],
 )
 def test_images_of_another_kind_are_refused_with_the_mend(tmp_path: Path, images, line: str) -> None:
     with pytest.raises(failmodes.DataError) as raised:
@@ -310,7 +310,7 @@ def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: 
     run(net(1), digits, tmp_path, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "networks get values in [0, 1], since neither normalisation= nor preprocess= is given" in err
+    assert "models get values in [0, 1], since neither normalization= nor preprocess= is given" in err
     assert f"evaluate: {CELLS}/{CELLS} contrast 5" in err
 
 
@@ -384,11 +384,11 @@ def test_maps_that_are_all_empty_leave_the_report_whole(digits, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits, tmp_path: Path) -> None:
-    def network(batch: np.ndarray) -> np.ndarray:
+    def model(batch: np.ndarray) -> np.ndarray:
         if len(batch) != 1:
             raise ValueError("one image at a time")
         return np.zeros((1, 10))
 
-    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: network"):
-        run(network, digits, tmp_path)
-    assert len(run(network, digits, tmp_path, batch_size=1).table("predictions")) == CELLS * len(digits[0])
+    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: model"):
+        run(model, digits, tmp_path)
+    assert len(run(model, digits, tmp_path, batch_size=1).table("predictions")) == CELLS * len(digits[0])

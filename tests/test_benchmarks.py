@@ -12,14 +12,14 @@ def test_the_smallest_subject_is_evaluated(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parent / "benchmarks"), *sys.path])
     subjects = pytest.importorskip("subjects")
     bench = subjects.make_bench(
-        subjects.TINY, [subjects.network_of(subjects.TINY, torch.device("cpu"))], tmp_path, count=32
+        subjects.TINY, [subjects.model_of(subjects.TINY, torch.device("cpu"))], tmp_path, count=32
     )
     bench.worker.run([bench.clean()])
     bench.worker.run([bench.cell()])
-    assert len(list((tmp_path / "record" / "predictions").rglob("*.parquet"))) == 2
+    assert len(list((tmp_path / "results" / "predictions").rglob("*.parquet"))) == 2
 
 
-def test_the_limit_of_the_machine_is_the_best_of_products_and_of_a_networks_own_layers(
+def test_the_limit_of_the_machine_is_the_best_of_products_and_of_a_models_own_layers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parent / "benchmarks"), *sys.path])

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 from installed_script import SCRIPT, failmodes
 from PIL import Image
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 STUDY = """
 name = "s"
@@ -22,8 +22,8 @@ names = ["{corruption}"]
 severities = [1]
 """
 DIGITS = 'kind = "digits"\nimages = 20'
-MODEL = '[[models]]\nlabel = "A"\n{keys}\nnormalisation = {{ mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }}\n'
-NETWORKS = """
+MODEL = '[[models]]\nlabel = "A"\n{keys}\nnormalization = {{ mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }}\n'
+MODELS = """
 import torch
 
 class Three(torch.nn.Module):
@@ -91,7 +91,7 @@ TYPED = {
     "unknown command": case("qurey", 2, "No such command 'qurey'"),
     "unknown option": case("status --ful", 2, "No such option"),
     "missing argument": case("compare Alpha", 2, "Missing argument"),
-    "missing option": case("export new.duckdb w.duckdb", 2, "name the network"),
+    "missing option": case("export new.duckdb w.duckdb", 2, "name the model"),
     "value out of range": case("shapes w.duckdb --level 7", 2, "Invalid value"),
     "limit that is none": case("status w.duckdb --timeout inf", 2, "expected a finite number of seconds"),
     "corruption": case("corrupt digits --to set --corruption fogg", 2, "did you mean 'fog'"),
@@ -148,7 +148,7 @@ DATA = {
     "damaged image": case("ingest damaged-image.toml", 1, "cannot be decoded"),
     "damaged table of published models": case("load fine.toml --published damaged.csv", 1, "damaged.csv"),
     "check that fails": case("status unsound.duckdb --full", 1, "BROKEN"),
-    "chart of what the data lack": case("chart curves w.duckdb --published", 1, "no published networks"),
+    "chart of what the data lack": case("chart curves w.duckdb --published", 1, "no published models"),
     "output that is a folder": case("query @worst_cells w.duckdb --output folder.csv", 2, "it is a folder"),
     "time": case("query --timeout 0.5", 1, "stopped after 0.5 s", f"select count(*) from {ENDLESS}", "w.duckdb"),
     "rule that is broken": case("gate broken.toml w.duckdb", 1, "(exit code 1)"),
@@ -179,8 +179,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
         con.execute("delete from predictions where image_id = 1 and corruption = 'fog'")
     with duckdb.connect(here / "other.duckdb") as con:
         con.execute("create table t as select 1 as x")
-    record = write_synthetic(here / "record", images=20, models=("A",), corruptions=("fog",)).output
-    shard = next((record / "record" / "predictions").rglob("*.parquet"))
+    record = write_synthetic(here / "results", images=20, models=("A",), corruptions=("fog",)).output
+    shard = next((record / "results" / "predictions").rglob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-100])
     for name in ("a", "b"):
         (here / "images" / name).mkdir(parents=True)
@@ -189,7 +189,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     (here / "folder.csv").mkdir()
     for name in ("damaged.duckdb", "damaged.pt", "damaged.csv"):
         (here / name).write_text("x" * 5000)
-    (here / "nets.py").write_text(NETWORKS)
+    (here / "nets.py").write_text(MODELS)
     plain = {"top": "", "dataset": DIGITS, "corruption": "fog"}
     for name, changes in STUDIES.items():
         (here / name).write_text(STUDY.format(**plain | changes))
@@ -242,7 +242,7 @@ REFUSED = {
     "DuckDB file": (["export", "-", "w.duckdb", "--evaluation", "Alpha"], "'-' means stdout"),
     "corrupted set": (["corrupt", "digits", "--to", "-"], "'-' means stdout"),
     "data set": (["download", "cifar10", "--to", "-"], "'-' means stdout"),
-    "warehouse": (["load", "record", "--into", "-"], "- does not exist"),
+    "warehouse": (["load", "results", "--into", "-"], "- does not exist"),
     "two files": (["publish", "w.duckdb", "-o", "-"], "robustbench writes two files"),
 }
 

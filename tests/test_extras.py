@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse.errors import FailmodesError, MissingExtraError
 from failmodes.warehouse.extras import EXTRAS, require
@@ -135,7 +135,7 @@ def test_status_shows_the_warehouse_all_the_same(study_folder: Path, sound_wareh
     shutil.copy(sound_warehouse, study_folder / "out")
     done = run(study_folder, "status", without=ALL)
     assert done.returncode == 0
-    expected = f"failmodes: the progress of a study's networks needs PyTorch, not installed here: {INSTALL}\n"
+    expected = f"failmodes: the progress of a study's models needs PyTorch, not installed here: {INSTALL}\n"
     assert done.stderr == expected
     assert "checks hold" in done.stdout
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from installed_script import failmodes, failmodes_in_terminal
 from published_files import write_published_files
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
 from failmodes.warehouse import errors
@@ -23,7 +23,7 @@ def keys_in_help(command: str, folder: Path) -> str:
 
 @pytest.mark.slow
 def test_load_answers_as_json(tmp_path: Path) -> None:
-    output = write_synthetic(tmp_path / "record", images=30, models=("A",), corruptions=("fog",)).output
+    output = write_synthetic(tmp_path / "results", images=30, models=("A",), corruptions=("fog",)).output
     done = failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)
     first = json.loads(done.stdout)
     assert (first["shards"], first["is_changed"]) == ({"new": 12, "replaced": 0, "kept": 0, "dropped": 0}, True)
@@ -64,7 +64,7 @@ def test_progress_of_a_study_says_what_is_left() -> None:
     assert half.unfinished == "2 shards not evaluated yet: `failmodes run s.toml` goes on"
     assert half.as_json()["evaluations"][0]["missing_count"] == 2
     new = StudyProgress(Path("s.toml"), "s", ["A"], [])
-    assert new.as_json()["unfinished"] == "1 network not trained yet: `failmodes run s.toml` goes on"
+    assert new.as_json()["unfinished"] == "1 model not trained yet: `failmodes run s.toml` goes on"
     done = StudyProgress(Path("s.toml"), "s", [], [EvaluationProgress("A", "recipe", "e1", 6, 0)])
     assert done.as_json()["unfinished"] is None
 
@@ -72,7 +72,7 @@ def test_progress_of_a_study_says_what_is_left() -> None:
 def test_every_exit_code_is_documented() -> None:
     known = {value.exit_code for value in vars(errors).values() if isinstance(value, type)
              and issubclass(value, errors.FailmodesError)}  # fmt: skip
-    codes = {0, 3, *known}  # done, and a gate that is undecided
+    codes = {0, 3, *known}  # done, and a gate that is inconclusive
     table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert {int(code) for code in table} == codes
     told = failmodes("--help", folder=ROOT).stdout

@@ -15,11 +15,9 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import WarehouseError
 
 
-def test_networks_that_are_not_trained_are_run_not_loaded(tmp_path: Path) -> None:
+def test_models_that_are_not_trained_are_run_not_loaded(tmp_path: Path) -> None:
     path = write_tiny_study(tmp_path)
-    with pytest.raises(
-        WarehouseError, match=r"1 network not trained yet: `failmodes run .*study.toml` goes on"
-    ) as told:
+    with pytest.raises(WarehouseError, match=r"1 model not trained yet: `failmodes run .*study.toml` goes on") as told:
         status(path)
     assert "failmodes load" not in str(told.value)
 

@@ -5,8 +5,8 @@ from importlib.resources import files
 
 # In the order of the help; `charts.drawing` has what draws them, each in a file of its name
 CHARTS_OF_A_WAREHOUSE = (
-    "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "answers", "confusion", "attention",
-    "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "seen-coming",
+    "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "predictions", "confusion", "attention",
+    "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "early-warning",
     "distortion",
 )  # fmt: skip
 CHARTS_OF_IMAGES = ("contact-sheet", "distortion")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from failmodes.warehouse.answer_output import ForceOption, check_texts, write_texts
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.result_output import ForceOption, check_texts, write_texts
 from failmodes.warehouse.terminal import say, stdout_console
 
 
@@ -28,10 +28,10 @@ def claims(
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Judge claims by the data: supported, contradicted or undecided, with number and interval, for each network.
+    """Judge claims by the data: supported, contradicted or inconclusive, with number and interval, for each model.
 
     \b
-    What can be claimed, of each network or "for NETWORK":
+    What can be claimed, of each model or "for MODEL":
       fog costs more than contrast at 5
       fog costs at most 10 points on average
       fog costs most at the last severity

@@ -16,10 +16,10 @@ from failmodes.analysis.warehouse_options import (
     Models,
     Where,
 )
-from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 from failmodes.warehouse.watched_process import fail_with
@@ -27,7 +27,7 @@ from failmodes.warehouse.watched_process import fail_with
 if TYPE_CHECKING:
     import duckdb
 
-SHAPE_COLUMNS = ("Network", "Corruption", "Shape", "Stability", "Total drop, points", "Bow", "Largest step, points")
+SHAPE_COLUMNS = ("Model", "Corruption", "Shape", "Stability", "Total drop, points", "Curvature", "Largest step, points")
 NARROWEST = 118  # where output goes to a file, lines are this wide
 
 
@@ -48,7 +48,9 @@ def shapes(
     flat_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Accuracy within this of clean is flat.")
     ] = None,
-    bow_threshold: Annotated[float | None, typer.Option(min=0, help="Bow that counts as late or early.")] = None,
+    curvature_threshold: Annotated[
+        float | None, typer.Option(min=0, help="Curvature that counts as late or early.")
+    ] = None,
     resamples: Annotated[
         int | None, typer.Option(min=10, max=100_000, help="Bootstrap resamples of the images.")
     ] = None,
@@ -56,7 +58,7 @@ def shapes(
     level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Describe how accuracy falls: shape, stability, total drop, bow and largest step of every curve.
+    """Describe how accuracy falls: shape, stability, total drop, curvature and largest step of every curve.
 
     Options left out keep the settings of the stored shapes.
     """
@@ -68,7 +70,7 @@ def shapes(
 
     limit_command(timeout)
     path = find_warehouse(where)
-    given: dict[str, Any] = {"flat_below": flat_below, "bow_threshold": bow_threshold, "resamples": resamples,
+    given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold, "resamples": resamples,
                              "seed": seed, "interval_level": level}  # fmt: skip
     with open_warehouse(path) as con:
         settings = stored_settings(con)
@@ -116,7 +118,7 @@ def chart(
         bool | None,
         typer.Option(
             "--published/--no-published",
-            help="Published networks behind yours in curves and shapes; where the warehouse holds some, by default.",
+            help="Published models behind yours in curves and shapes; where the warehouse holds some, by default.",
             rich_help_panel=ROWS,
         ),
     ] = None,
@@ -146,7 +148,7 @@ def chart(
 
     width_mm = figure_width_mm(layout, width)
     written = output or Path(f"{name}.svg")
-    check_answer(written, FORMATS, force=force)
+    check_result(written, FORMATS, force=force)
     with stages_shown("chart"):
         drawn = draw_chart(
             name,
@@ -157,7 +159,7 @@ def chart(
             width=width,
             is_figure=True,
         )
-        with answer_file(written, "chart.svg") as path:
+        with result_file(written, "chart.svg") as path:
             save_chart(drawn, path, theme=theme, width_mm=width_mm, force=force)
     if written != STDOUT:
         say(printable(str(written)))
@@ -177,7 +179,7 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="A B",
-            help="Compare these two networks in it, named by label or evaluation; may be repeated. By default the two "
+            help="Compare these two models in it, named by label or evaluation; may be repeated. By default the two "
             "of data on which there are just two.",
         ),
     ] = None,
@@ -191,12 +193,12 @@ def report(
 
     names = pair or []
     if len(names) % 2:
-        raise StudyError("--pair takes two networks: --pair A B")
+        raise StudyError("--pair takes two models: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
     claims = claims_of_studies([where])
     warehouse = find_warehouse(where)
     written = output or warehouse.parent / REPORT_FILE
-    with stages_shown("report"), answer_file(written, REPORT_FILE) as path:
+    with stages_shown("report"), result_file(written, REPORT_FILE) as path:
         write_report(warehouse, path, pairs=pairs, claims=claims, force=force)
     if written != STDOUT:
         say(printable(str(written)))
@@ -207,12 +209,13 @@ def gate(
     rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
     where: Annotated[
         Path | None,
-        typer.Argument(help="Study file, output folder or .duckdb file of networks that name no file of their own."),
+        typer.Argument(help="Study file, output folder or .duckdb file of models that name no file of their own."),
     ] = None,
-    candidate: Annotated[str | None, typer.Option(help="Network to judge, instead of the one the rules name.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Network to compare with, instead of it.")] = None,
-    undecided: Annotated[
-        Literal["stop", "pass"], typer.Option(help="Whether an undecided rule stops the pipeline (exit code 3) or not.")
+    candidate: Annotated[str | None, typer.Option(help="Model to judge, instead of the one the rules name.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Model to compare with, instead of it.")] = None,
+    inconclusive: Annotated[
+        Literal["stop", "pass"],
+        typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or not."),
     ] = "stop",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
@@ -226,12 +229,12 @@ def gate(
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Judge a network by rules: whether it is shown to be no worse than a baseline, or within limits.
+    """Judge a model by rules: whether it is shown to be no worse than a baseline, or within limits.
 
     \b
     Exit codes:
       0  every rule is shown to hold
-      1  a rule is shown to be broken
+      1  a rule fails
       3  not enough images to tell, or a cell is missing
       2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
 
@@ -251,12 +254,12 @@ def gate(
       measure = "ece"
       at_most = 0.05             # or at_least, of measures that are better the higher
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
-    fail_with(StudyError.exit_code)  # so that 1 says only that a rule is broken
+    fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
     from failmodes.analysis.gate.command import run_gate_command
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
-    result = run_gate_command(rules, where, candidate, baseline, undecided, outputs, force=force)
+    result = run_gate_command(rules, where, candidate, baseline, inconclusive, outputs, force=force)
     raise typer.Exit(result.exit_code)
 
 
@@ -297,17 +300,17 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
         table = Table(*SHAPE_COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
         rows = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
         for row in rows.rows(named=True):
-            bow = "" if row["bow"] is None else " ".join(figure(row, "bow", 2, scale=1, signed=True))
+            curvature = "" if row["curvature"] is None else " ".join(figure(row, "curvature", 2, scale=1, signed=True))
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
                 row["label"], names[row["corruption"]], SHAPE_NAMES[shape_of(row)], format_percent(row["stability"], 0),
-                " ".join(figure(row, "total_drop")), bow, f"{figure(row, 'largest_step').text} ({start} to {end})",
+                " ".join(figure(row, "total_drop")), curvature, f"{figure(row, 'largest_step').text} ({start} to {end})",
             )  # fmt: skip
         console.print(table)
         if shown := shown_from_clean(con, selection).strip():
             console.print(shown, style="dim")
         console.print(
-            f"flat below {settings.flat_below:g}, bow threshold {settings.bow_threshold:g}, {settings.resamples:,} "
+            f"flat below {settings.flat_below:g}, curvature threshold {settings.curvature_threshold:g}, {settings.resamples:,} "
             f"resamples with seed {settings.seed}, intervals {format_percent(settings.interval_level, 0)}",
             style="dim",
         )

@@ -1,15 +1,15 @@
-"""The command that compares two networks."""
+"""The command that compares two models."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.answer_output import STDOUT, ForceOption, check_answer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 
@@ -57,15 +57,15 @@ def compare(
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Compare two networks, B with A: which is right more often, by how much, where; image by image if they can.
+    """Compare two models, B with A: which is right more often, by how much, where; image by image if they can.
 
     Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
     """
     limit_command(timeout)
     from failmodes.analysis.comparison.formats import FORMATS, suffixes_of, write_comparison
-    from failmodes.analysis.comparison.named_networks import compare_named
+    from failmodes.analysis.comparison.named_models import compare_named
 
-    check_answer(output, suffixes_of(format), force=force)
+    check_result(output, suffixes_of(format), force=force)
     with stages_shown("compare"):
         found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
     if output not in (None, STDOUT):

@@ -13,7 +13,7 @@ def derived_rows(rows: Iterable[Mapping[str, Any]], table: Table) -> pa.Table:
     """The rows in the columns of a table, null where a row lacks one.
 
     Arrow's own way from Python's values imports pandas where that is installed, which takes as long as all shapes of a
-    network.
+    model.
     """
     schema = table.arrow()
     made = pl.DataFrame(list(rows), schema=pl.DataFrame(schema.empty_table()).schema).to_arrow()

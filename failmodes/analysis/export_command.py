@@ -1,4 +1,4 @@
-"""The command that exports a network: a baseline that travels."""
+"""The command that exports a model: a baseline that travels."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ def export(
     evaluation: Annotated[
         str,
         typer.Option(
-            help="The network: its label, its label without a training seed (then all its runs), an evaluation's "
+            help="The model: its label, its label without a training seed (then all its runs), an evaluation's "
             "identity or first letters, or an architecture that it alone has. Needed.",
             autocompletion=complete_model,
         ),
@@ -26,18 +26,18 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace a .duckdb file that is there.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Write one network's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
+    """Write one model's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
 
     It is a warehouse like any other, without pictures, names of image files, attention and logits.
     """
     if not evaluation:
-        raise StudyError('export: name the network, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
+        raise StudyError('export: name the model, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
     limit_command(timeout)
-    from failmodes.analysis.network_export import export_network
+    from failmodes.analysis.model_export import export_model
     from failmodes.warehouse.storage.locations import find_warehouse
 
     with stages_shown("export"), interruptible(f"{target} was not written"):
-        done = export_network(find_warehouse(where), evaluation, target, force=force)
+        done = export_model(find_warehouse(where), evaluation, target, force=force)
     runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
     report = done.report
     say(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
 MINUS = "\u2212"
-MAX_LISTED = 4  # networks that a sentence names one by one; of more it gives counts
+MAX_LISTED = 4  # models that a sentence names one by one; of more it gives counts
 
 SHAPE_NAMES = {
     "flat": "flat",
@@ -14,14 +14,14 @@ SHAPE_NAMES = {
     "late_collapse": "late fall",
     "early_drop": "early fall",
     "near_linear": "near-linear",
-    "undecided": "undecided",
+    "inconclusive": "inconclusive",
 }
 
 REASON_NAMES = {
     "first_to_fail": "first to fail",
-    "confidently_wrong": "confidently wrong",
+    "confidently_incorrect": "confidently wrong",
     "recovered": "wrong, then right again",
-    "still_right": "still right",
+    "still_correct": "still right",
 }
 
 REASON_MEANINGS = {

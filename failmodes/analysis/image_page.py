@@ -39,7 +39,7 @@ def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = 
             theme=theme,
             light=LIGHT,
             dark=DARK,
-            colours=THEMES[theme or "light"],
+            colors=THEMES[theme or "light"],
             is_page=is_page,
             heading=heading,
         )
@@ -59,8 +59,8 @@ def _row(row: Sequence[Picture], *, is_curve: bool) -> dict[str, Any]:
     shown = [_picture(picture, top if is_curve else None) for picture in row]
     path: list[tuple[float, float]] = []
     for one, picture in zip(shown, row, strict=True):
-        if picture.centre is not None:
-            point = (round(100 * picture.centre[0], 2), round(100 * picture.centre[1], 2))
+        if picture.center is not None:
+            point = (round(100 * picture.center[0], 2), round(100 * picture.center[1], 2))
             path = [*path, point] if is_curve else [point]
             one["path"] = path
         if is_curve:  # its heading says the rest
@@ -72,16 +72,18 @@ def _picture(picture: Picture, top: float | None) -> dict[str, Any]:
     row = picture.row
     confidence = "" if row.confidence is None else format_percent(row.confidence, 0)
     height, width = picture.made.pixels.shape[:2]
-    answer = f"{row.model_label} says {row.predicted_name}" + (f" with confidence {confidence}" if confidence else "")
+    prediction = f"{row.model_label} says {row.predicted_name}" + (
+        f" with confidence {confidence}" if confidence else ""
+    )
     verdict = "which is right" if row.correct else f"which is wrong: true is {row.label_name}"
     return {
         "url": picture_url(picture, top),
-        "alt": f"{row.image_name}, {row.cell_name}: {answer}, {verdict}",
+        "alt": f"{row.image_name}, {row.cell_name}: {prediction}, {verdict}",
         "width": width,
         "height": height,
         "confidence": confidence,
-        "answer": row.predicted_name,
-        "is_right": row.correct,
+        "prediction": row.predicted_name,
+        "is_correct": row.correct,
         "notes": picture_notes(row, confidence),
         "path": [],
     }

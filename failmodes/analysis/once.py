@@ -8,25 +8,25 @@ from weakref import WeakKeyDictionary
 import duckdb
 
 Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
-Reader = Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Answer]
+Result = TypeVar("Result")
+Reader = Callable[Concatenate[duckdb.DuckDBPyConnection, Arguments], Result]
 
-_ANSWERS: "WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[Hashable, Any]]" = WeakKeyDictionary()
+_RESULTS: "WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[Hashable, Any]]" = WeakKeyDictionary()
 
 
-def read_once(reader: Reader[Arguments, Answer]) -> Reader[Arguments, Answer]:
+def read_once(reader: Reader[Arguments, Result]) -> Reader[Arguments, Result]:
     """A reader that answers the same arguments from memory, as long as its connection lives.
 
     Its arguments are hashable, and nobody changes what it gives.
     """
 
     @wraps(reader)
-    def reading(con: duckdb.DuckDBPyConnection, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        answers = _ANSWERS.setdefault(con, {})
+    def reading(con: duckdb.DuckDBPyConnection, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        results = _RESULTS.setdefault(con, {})
         key = (reader, args, tuple(sorted(kwargs.items())))
-        if key not in answers:
-            answers[key] = reader(con, *args, **kwargs)
-        found: Answer = answers[key]
+        if key not in results:
+            results[key] = reader(con, *args, **kwargs)
+        found: Result = results[key]
         return found
 
-    return cast("Reader[Arguments, Answer]", reading)
+    return cast("Reader[Arguments, Result]", reading)

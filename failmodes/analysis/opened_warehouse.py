@@ -82,15 +82,15 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         Args:
             name: ranking, curves, drops, shapes, distortion-shapes, differences, answers, confusion, attention,
-                object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, seen-coming or
+                object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, early-warning or
                 distortion.
-            model: only this network or these, by label; of `differences` the second minus the first, as in `compare`.
+            model: only this model or these, by label; of `differences` the second minus the first, as in `compare`.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
             layout: 'page' (680 px, or 180 mm) or 'paper' (85 mm, one column).
             width: of the figure on paper, such as "85mm" (or cm, in, pt, px), instead of a layout; `.save` keeps to it.
             theme: 'light' or 'dark'.
-            published: whether published networks stand behind yours, in curves and shapes; None draws those that the
+            published: whether published models stand behind yours, in curves and shapes; None draws those that the
                 warehouse holds of the data set.
 
         Raises:
@@ -124,7 +124,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         evaluation: str | Sequence[str] | None = None,
         timeout_s: float | None = 60,
     ) -> "ImageSheet":
-        """Pictures of any evaluated image, made again as they were evaluated; nothing needs the networks.
+        """Pictures of any evaluated image, made again as they were evaluated; nothing needs the models.
 
         Clean images come from the warehouse, else from the study that was opened or lies beside it. Each picture is
         compared with the distance from clean that is on record: `remarks` of the result says where they differ.
@@ -134,9 +134,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
                 may name model_label, corruption, severity, image_id, label_name, predicted_name, correct, clean_correct
                 (whether it is right when clean), confidence and all other columns of `outcomes`, `file`,
                 `corruption_group` and `dataset_label`.
-            image: instead of it, this image or these, from clean to the last severity, a row a network.
+            image: instead of it, this image or these, from clean to the last severity, a row a model.
             corruption: with `image`: under this corruption or these.
-            model: with `image`: only these networks, by label.
+            model: with `image`: only these models, by label.
             evaluation: with `image`: only these evaluations, by identity or its first letters.
             timeout_s: seconds after which the question is stopped; None waits.
 
@@ -173,17 +173,17 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         return warehouse_findings(path)
 
     def claims(self, claims: str | Sequence[str] | None = None) -> "ClaimsResult":
-        """Judge claims by the data: a row a claim and network, which prints as a table.
+        """Judge claims by the data: a row a claim and model, which prints as a table.
 
         Each is supported where the whole interval of its number lies on the claim's side, contradicted where it lies on
-        the other, else undecided. docs/claims.md says what can be claimed, and how each is judged.
+        the other, else inconclusive. docs/claims.md says what can be claimed, and how each is judged.
 
         Args:
             claims: a claim or several, such as "contrast is near-linear"; if not given, those of the study, which are
                 stored with their verdicts in the table `claims`.
 
         Raises:
-            StudyError: a claim is not understood, or names a network that was not evaluated.
+            StudyError: a claim is not understood, or names a model that was not evaluated.
             WarehouseError: there is no evaluation, or none that was run to the end.
 
         Examples:
@@ -209,9 +209,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         level: float = 0.95,
         corruption: str | Sequence[str] | None = None,
     ) -> "ComparisonResult":
-        """Compare two networks: which is better, by how much, and where; image by image where they share images.
+        """Compare two models: which is better, by how much, and where; image by image where they share images.
 
-        Every difference is B minus A. One training run a network speaks of these checkpoints; several runs (labels that
+        Every difference is B minus A. One training run a model speaks of these checkpoints; several runs (labels that
         differ in their seed alone) of each speak of the training.
 
         Args:
@@ -223,15 +223,15 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             corruption: only this corruption or these.
 
         Raises:
-            StudyError: a name means no network, or both the same; a number is out of its range; they share no cell.
-            WarehouseError: a warehouse cannot be read, or a network is not evaluated to the end.
+            StudyError: a name means no model, or both the same; a number is out of its range; they share no cell.
+            WarehouseError: a warehouse cannot be read, or a model is not evaluated to the end.
 
         Examples:
             >>> w.compare("ResNet-18", "DenseNet-121", margin=0.01)
             >>> w.compare("Net", "other.duckdb::Net").to_markdown()
         """
         path = self._opened()
-        from failmodes.analysis.comparison.named_networks import compare_named
+        from failmodes.analysis.comparison.named_models import compare_named
         from failmodes.analysis.comparison.result import ComparisonResult
 
         found = compare_named(a, b, path, margin=margin, level=level, corruptions=names_of(corruption))
@@ -248,14 +248,14 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         Args:
             path: the file to write; by default report.html beside the warehouse.
-            pairs: networks to compare in it, named as for `compare`; by default the two where there are just two.
+            pairs: models to compare in it, named as for `compare`; by default the two where there are just two.
             force: replace even a warehouse, study or results shard whose name ends in .html.
 
         Returns:
             Path of the report.
 
         Raises:
-            StudyError: a pair names no networks of this warehouse, or the file is another thing than a report.
+            StudyError: a pair names no models of this warehouse, or the file is another thing than a report.
             StorageError: it cannot be written.
         """
         warehouse = self._opened()

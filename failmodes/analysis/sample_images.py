@@ -11,7 +11,7 @@ from PIL import Image
 
 from failmodes.analysis.formatting import format_count
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, as_severity, corruption_info, recipe_of
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, as_severity, corruption_info, recipe_of
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES
 from failmodes.warehouse.errors import StudyError
@@ -88,7 +88,7 @@ class SampleImages(NamedTuple):
 
 
 def one_image(files: Sequence[Path], side_px: int) -> SampleImages:
-    """One image, centre-cropped to a square and resized: the file given, or the first photograph.
+    """One image, center-cropped to a square and resized: the file given, or the first photograph.
 
     Raises:
         StudyError: several files, or a folder.

@@ -16,12 +16,12 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
-LABELS = ("model_label", "network_label")  # what an evaluation is called by: its own, and that of all training runs
+LABELS = ("model_label", "model_name")  # what an evaluation is called by: its own, and that of all training runs
 
 
 @dataclass(frozen=True)
 class EvaluationInfo:
-    """One network over the images; `facts` is its row of `evaluation_labels`."""
+    """One model over the images; `facts` is its row of `evaluation_labels`."""
 
     evaluation_id: str
     label: str
@@ -32,7 +32,7 @@ class EvaluationInfo:
 class Selection:
     """Evaluations that share data set, subset and source, and the corruptions to look at, in published order.
 
-    `extras` are those of them that are no part of the headline metrics; `left_out` are labels of networks that share
+    `extras` are those of them that are no part of the headline metrics; `left_out` are labels of models that share
     all this but lack cells that the others have: they raised, or have not been run to the end.
     """
 
@@ -108,7 +108,7 @@ class Selection:
     def _seeds(self) -> str:
         seeds = {e.facts["training_seed"] for e in self.evaluations}
         if None in seeds:
-            return "seed not stated" if seeds == {None} else "seeds stated for some networks only"
+            return "seed not stated" if seeds == {None} else "seeds stated for some models only"
         return f"seed {seeds.pop()}" if len(seeds) == 1 else f"seeds {join_names(map(str, sorted(seeds)))}"
 
 
@@ -123,7 +123,7 @@ def select(
 
     Args:
         con: the warehouse.
-        models: labels; without its training seed that of all runs of a network.
+        models: labels; without its training seed that of all runs of a model.
         evaluations: evaluation ids, or their first letters.
         corruptions: corruption names.
 

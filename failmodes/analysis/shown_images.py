@@ -92,10 +92,10 @@ class ImageSheet:
 
     @property
     def rows(self) -> "pl.DataFrame":
-        """A row a picture, in the order shown: evaluation, network, corruption, severity, image, classes, confidence.
+        """A row a picture, in the order shown: evaluation, model, corruption, severity, image, classes, confidence.
 
         `correct` says whether the answer is right, `differs` whether the picture is another than was evaluated (null:
-        nothing on record could tell), `attention_x` and `attention_y` are the centre of attention, 0-1, or null.
+        nothing on record could tell), `attention_x` and `attention_y` are the center of attention, 0-1, or null.
         """
         import polars as pl
 
@@ -103,7 +103,7 @@ class ImageSheet:
         found = [
             picture.row._asdict()
             | {"severity": float(picture.row.severity), "differs": picture.made.differs}
-            | dict(zip(("attention_x", "attention_y"), picture.centre or (None, None), strict=True))
+            | dict(zip(("attention_x", "attention_y"), picture.center or (None, None), strict=True))
             for picture in self._pictures.all
         ]
         columns |= {"differs": pl.Boolean, "attention_x": pl.Float64, "attention_y": pl.Float64}
@@ -111,7 +111,7 @@ class ImageSheet:
 
     @property
     def pixels(self) -> "list[NDArray[np.uint8]]":
-        """The pictures, (H, W, 3) uint8 RGB each, in the order of `rows`: what the network was given to prepare."""
+        """The pictures, (H, W, 3) uint8 RGB each, in the order of `rows`: what the model was given to prepare."""
         return [picture.made.pixels for picture in self._pictures.all]
 
     @property

@@ -14,10 +14,10 @@ class TableCell(NamedTuple):
 
 
 class TextTable(NamedTuple):
-    """A table: caption, what it means, columns by name, rows that begin with their name, and the network it is of."""
+    """A table: caption, what it means, columns by name, rows that begin with their name, and the model it is of."""
 
     caption: str
     note: str
     columns: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
-    network: str = ""
+    model: str = ""

@@ -7,17 +7,17 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import query_errors
 
 _DESCRIBED = ("evaluation_labels", "shards", "corruptions", "predictions", "attention")
-MOST_LISTED = 6  # names of networks or corruptions
+MOST_LISTED = 6  # names of models or corruptions
 
 
 def describe_warehouse(path: Path) -> list[tuple[str, str]]:
-    """Networks, corruptions, severities, images and rows, as names and values.
+    """Models, corruptions, severities, images and rows, as names and values.
 
     Raises:
         WarehouseError: it cannot be read.
     """
     with open_warehouse(path, _DESCRIBED) as con, query_errors():
-        networks = con.execute(
+        models = con.execute(
             "select model_label || case count(*) when 1 then '' else format(' ({} evaluations)', count(*)) end "
             "from evaluation_labels group by model_label order by model_label"
         ).fetchall()
@@ -34,7 +34,7 @@ def describe_warehouse(path: Path) -> list[tuple[str, str]]:
     corruptions = dict.fromkeys(corruption for corruption, _ in cells)
     severities = sorted({severity for _, severity in cells})
     return [
-        ("networks", _listed([label for (label,) in networks])),
+        ("models", _listed([label for (label,) in models])),
         ("corruptions", _listed(list(corruptions))),
         ("severities", _listed([format_severity(float(severity)) for severity in severities])),
         ("images", "; ".join(f"{count:,} of {dataset}" for count, dataset in images) or "none"),

@@ -1,4 +1,4 @@
-"""Files that an open warehouse writes for others: a network as a baseline, results as other programs read them."""
+"""Files that an open warehouse writes for others: a model as a baseline, results as other programs read them."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,13 @@ class WarehouseFiles:
         raise NotImplementedError
 
     def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
-        """Write one network's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
+        """Write one model's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
 
         It holds no pictures, no names of image files, no attention and no logits.
 
         Args:
             path: the file to write, such as "baseline.duckdb".
-            evaluation: a network's label, one without its training seed (then all its runs), an evaluation's identity
+            evaluation: a model's label, one without its training seed (then all its runs), an evaluation's identity
                 or first letters, or an architecture that it alone has.
             force: replace a .duckdb file that is there.
 
@@ -30,7 +30,7 @@ class WarehouseFiles:
             Path of the file.
 
         Raises:
-            StudyError: there is no such network, several are called so, or the file is there already.
+            StudyError: there is no such model, several are called so, or the file is there already.
             WarehouseError: what would be written breaks a check.
             StorageError: it cannot be written.
 
@@ -38,9 +38,9 @@ class WarehouseFiles:
             >>> w.export("baseline.duckdb", evaluation="Net A")
         """
         warehouse = self._opened()
-        from failmodes.analysis.network_export import export_network
+        from failmodes.analysis.model_export import export_model
 
-        return export_network(warehouse, evaluation, path, force=force).path
+        return export_model(warehouse, evaluation, path, force=force).path
 
     def publish(
         self,
@@ -58,7 +58,7 @@ class WarehouseFiles:
                 'croissant' (a JSON-LD description of the warehouse and its record) or 'model-card' (YAML metadata and
                 Markdown tables for the Hugging Face hub).
             path: the file to write; by default one beside the warehouse.
-            model: only this network or these, by label.
+            model: only this model or these, by label.
             evaluation: only this evaluation or these, by identity or its first letters.
             force: replace even a warehouse, study or results shard that has the format's suffix.
 

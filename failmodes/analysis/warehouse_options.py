@@ -14,7 +14,7 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        help="Only this network, by its label; may be repeated.",
+        help="Only this model, by its label; may be repeated.",
         rich_help_panel=ROWS,
         autocompletion=complete_model,
     ),

@@ -46,7 +46,7 @@ class WarehouseRows:
         return run_query(path, query, parameters, timeout_s=timeout_s)
 
     def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
-        """The rows of a table or view that fit every filter, sorted by what they are of: network, corruption, severity.
+        """The rows of a table or view that fit every filter, sorted by what they are of: model, corruption, severity.
 
         `predictions` and `attention`, which have a row for each image, come as they are stored.
 

@@ -1,1 +1,1 @@
-"""Networks over images: models, training, prediction, attention, exemplars, the run loop."""
+"""Models over images: models, training, prediction, attention, exemplars, the run loop."""

@@ -1,7 +1,7 @@
 """Memory that is freed and asked for again: kept by this process while it works on batches of images.
 
 glibc maps large arrays anew each time and unmaps them when they are freed, so that the kernel zeroes the same pages in
-every layer of a network and in every step of a measure: a third of the processor time of EfficientNet-B0 at 224 px.
+every layer of a model and in every step of a measure: a third of the processor time of EfficientNet-B0 at 224 px.
 """
 
 import ctypes

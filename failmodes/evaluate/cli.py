@@ -1,4 +1,4 @@
-"""Commands over a study file: write one, check its images, train and evaluate its networks, import predictions.
+"""Commands over a study file: write one, check its images, train and evaluate its models, import predictions.
 
 `ingest` stands here, not in the ingest room, since only this room knows what a study is.
 """
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file, check_answer
 from failmodes.warehouse.extras import require
+from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.terminal import interruptible, named, print_json, remark, suggest
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def init(
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.output_files import write_output
 
-    check_answer(output, (".toml",), force=True)
+    check_result(output, (".toml",), force=True)
     if output != STDOUT and output.exists() and not force:
         raise StudyError(f"{output} is there already: give another name with --output, remove it, or add --force")
-    with answer_file(output, DEFAULT_STUDY.name) as path:
+    with result_file(output, DEFAULT_STUDY.name) as path:
         write_output(path, templates()[template].read_bytes(), (".toml",), force=force)
     if output != STDOUT:
         remark(f"wrote {output}: read it, then `failmodes run{named(output)}`")
@@ -58,26 +58,26 @@ def ingest(
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
 
-    check_answer(images, (".csv",), force=force)
+    check_result(images, (".csv",), force=force)
     study = read_study(study_file, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
-    record_dataset(study.record_output, dataset)
-    record_corruptions(study.record_output)
+    record_dataset(study.results_folder, dataset)
+    record_corruptions(study.results_folder)
     remark(dataset.describe())
     for _, source, subset in open_evaluation_data(study, dataset):
-        record_source(study.record_output, source)
+        record_source(study.results_folder, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
         remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
     if images is not None:
-        with answer_file(images, "images.csv") as path:
+        with result_file(images, "images.csv") as path:
             write_image_list(dataset, subset.clean_ids, path, force=force)
     following = f"train{_named(study_file)}"
     suggest(f"failmodes {following if study.models else f'import PREDICTIONS{_named(study_file)} --label NAME'}")
 
 
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
-    """Train the networks of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
+    """Train the models of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
     require("evaluate", "`failmodes train`")
     from failmodes.evaluate.progress import training_bar
     from failmodes.evaluate.study.reading import read_study
@@ -89,7 +89,7 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     with interruptible("whole epochs are kept"), training_bar() as show_epoch:
         trained = train_missing(study, dataset, show_epoch)
     if not trained:
-        remark("nothing to train: every network of the study has its checkpoint")
+        remark("nothing to train: every model of the study has its checkpoint")
     for path in trained:
         remark(f"trained {path}")
     suggest(f"failmodes evaluate{_named(study_file)}")
@@ -110,23 +110,23 @@ def evaluate(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run every network over every corruption and severity that is missing; safe to kill and to run again.
+    """Run every model over every corruption and severity that is missing; safe to kill and to run again.
 
-    What is taken for granted is printed first: of the images, and of each network how images are prepared for it, which
+    What is taken for granted is printed first: of the images, and of each model how images are prepared for it, which
     outputs are which classes, what they are, and how it is attended to.
     """
-    evaluate_networks(study_file, redo_damaged=redo_damaged, as_json=as_json)
+    evaluate_models(study_file, redo_damaged=redo_damaged, as_json=as_json)
     if not as_json:
         suggest(f"failmodes load{_named(study_file)}")
 
 
-def evaluate_networks(
+def evaluate_models(
     study_file: Path, *, redo_damaged: bool = False, as_json: bool = False, describe_images: bool = True
 ) -> None:
     """Evaluate, say what was done, and print it as JSON where that is asked for.
 
     Raises:
-        IncompleteRunError: a network raised.
+        IncompleteRunError: a model raised.
     """
     require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.allocator import keep_freed_memory
@@ -138,8 +138,8 @@ def evaluate_networks(
 
     keep_freed_memory()
     study = read_study(study_file)
-    if (study.record or "").startswith("memory:"):
-        raise StudyError("a record in memory is gone when the command ends: set `record` to a folder or another URL")
+    if (study.results or "").startswith("memory:"):
+        raise StudyError("a record in memory is gone when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     if describe_images:
         remark(dataset.describe())
@@ -154,7 +154,7 @@ def print_run(report: "RunReport") -> None:
     """Say what a run did.
 
     Raises:
-        IncompleteRunError: a network raised.
+        IncompleteRunError: a model raised.
     """
     for line in report.describe():
         remark(line)
@@ -174,8 +174,8 @@ def import_(
     only_study: Annotated[
         bool, typer.Option("--only-study", help="Leave out images and cells that the study does not name.")
     ] = False,
-    renormalise: Annotated[
-        bool, typer.Option("--renormalise", help="Take probabilities that are rounded, and so sum to 1 only roughly.")
+    renormalize: Annotated[
+        bool, typer.Option("--renormalize", help="Take probabilities that are rounded, and so sum to 1 only roughly.")
     ] = False,
 ) -> None:
     """Bring in predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation like any other, less attention.
@@ -209,7 +209,7 @@ def import_(
     with interruptible("finished cells are kept"), import_bar() as on_progress:
         report = import_predictions(
             study, dataset, predictions, label,
-            architecture=architecture, seed=seed, only_study=only_study, renormalise=renormalise,
+            architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize,
             on_progress=on_progress,
         )  # fmt: skip
     for line in report_lines(report, label):

@@ -1,4 +1,4 @@
-"""Devices: which one runs the networks, its precision, its default batch size, its memory."""
+"""Devices: which one runs the models, its precision, its default batch size, its memory."""
 
 import torch
 

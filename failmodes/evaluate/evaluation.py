@@ -1,4 +1,4 @@
-"""An evaluation: one network over one subset of one data set and one source of corruption, and its identity."""
+"""An evaluation: one model over one subset of one data set and one source of corruption, and its identity."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
@@ -22,7 +22,7 @@ class Evaluation:
     study: str
     model: Model
     model_id: str
-    network: Network
+    prepared: PreparedModel
     data: EvaluationData
     cam_method: CamMethod | CamUnavailable
     keeps_logits: bool = False  # all of them, beyond as many classes as are kept in any case
@@ -38,13 +38,13 @@ class Evaluation:
         return count_logits(self.model, self.data)
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted before the run, of the network and of all that travels with it: words by topic."""
+        """What is taken for granted before the run, of the model and of all that travels with it: words by topic."""
         method = self.cam_method
         if isinstance(method, CamUnavailable):
             attention = f"none: {method.reason}"
         else:
             attention = f"{method.method} at {method.layer}"
-        return {**self.model.assumptions(), "precision": self.network.precision, "attention": attention}
+        return {**self.model.assumptions(), "precision": self.prepared.precision, "attention": attention}
 
     def describe(self) -> list[str]:
         """What is about to run, a line a topic."""
@@ -62,7 +62,7 @@ class Evaluation:
             "image_count": len(subset.clean_ids),
             "subset": subset.description,
             "subset_id": subset.subset_id,
-            "precision": self.network.precision,
+            "precision": self.prepared.precision,
             "attention_method": NO_CAM_METHOD if isinstance(method, CamUnavailable) else method.method,
             "attention_layer": None if isinstance(method, CamUnavailable) else method.layer,
             "attention_note": method.reason if isinstance(method, CamUnavailable) else None,
@@ -79,7 +79,7 @@ def count_logits(model: Model, data: EvaluationData) -> int:
 def make_evaluation(
     study: str,
     model: Model,
-    network: Network,
+    prepared: PreparedModel,
     data: EvaluationData,
     cam_method: CamMethod | CamUnavailable,
     *,
@@ -94,7 +94,7 @@ def make_evaluation(
         "dataset": data.dataset.dataset_id,
         "subset": data.subset.subset_id,
         "source": data.source.source_id,
-        "precision": network.precision,
+        "precision": prepared.precision,
         "attention": None if isinstance(method, CamUnavailable) else [method.method, method.layer, NULL_SEED],
         "paired": data.paired,
     }
@@ -102,4 +102,4 @@ def make_evaluation(
         facts["logits"] = "all"
     if data.dataset.masks_id is not None and facts["attention"] is not None:
         facts["masks"] = data.dataset.masks_id
-    return Evaluation(identity_of(facts), study, model, model_id, network, data, cam_method, keeps_logits)
+    return Evaluation(identity_of(facts), study, model, model_id, prepared, data, cam_method, keeps_logits)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corrupted_sets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource, Source
@@ -72,7 +72,7 @@ def open_evaluation_data(
     every = spec.seeds if spec.published is None else spec.seeds[:1]
     for seed in every if seeds is None else seeds:
         source: Source = (
-            GeneratedSource.from_spec(spec, seed, grey=dataset.grey)
+            GeneratedSource.from_spec(spec, seed, gray=dataset.gray)
             if spec.published is None
             else PublishedSource.from_spec(spec, dataset, study.cache)
         )

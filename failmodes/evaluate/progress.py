@@ -62,7 +62,7 @@ def _lines() -> RunCallbacks:
         counts["shards"] += 1
         remark(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}")
 
-    return RunCallbacks(begin=begin, shard=shard, networks=_print_lines, remarks=_print_lines)
+    return RunCallbacks(begin=begin, shard=shard, models=_print_lines, remarks=_print_lines)
 
 
 def _notebook_line() -> RunCallbacks:
@@ -100,7 +100,7 @@ def _print_lines(lines: list[str]) -> None:
 
 @contextmanager
 def training_bar(show: bool = True) -> Iterator[Callable[[StudyModel, EpochMetrics], None]]:
-    """One bar per network; call the yielded function after each epoch."""
+    """One bar per model; call the yielded function after each epoch."""
     result_column = "epochs, {task.fields[result]}"
     with progress_bar("[bold]train[/] {task.description}", MofNCompleteColumn(), result_column, show=show) as bar:
         tasks: dict[Path | None, TaskID] = {}

@@ -7,7 +7,7 @@ import numpy as np
 
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corrupted_sets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.datasets.dataset import Dataset
@@ -23,7 +23,7 @@ class StudyImages:
     """
 
     def __init__(self, path: Path, *, is_named: bool) -> None:
-        """Read a study file; its networks are left out, so that their checkpoints may be missing.
+        """Read a study file; its models are left out, so that their checkpoints may be missing.
 
         Args:
             path: the file.
@@ -34,7 +34,7 @@ class StudyImages:
             StudyError: it is no study, or one that was not named and has code of its own.
         """
         self.path = path
-        content = {key: value for key, value in read_toml(path).items() if key not in ("models", "record")}
+        content = {key: value for key, value in read_toml(path).items() if key not in ("models", "results")}
         if not is_named:
             content["output"] = "."
         self._study: Study = check_study(

@@ -44,8 +44,8 @@ class StudyModel(NamedTuple):
 def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
     """All models of a study, in order.
 
-    A trained network's file is named after all that its weights depend on, so that a changed recipe or data set
-    trains another network beside the first.
+    A trained model's file is named after all that its weights depend on, so that a changed recipe or data set
+    trains another model beside the first.
     """
     for spec in study.models:
         if spec.training is None:
@@ -64,7 +64,7 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
 def train_missing(
     study: Study, dataset: Dataset, on_epoch: Callable[[StudyModel, EpochMetrics], None] = lambda _model, _epoch: None
 ) -> list[Path]:
-    """Train each network whose checkpoint is missing; returns the files written.
+    """Train each model whose checkpoint is missing; returns the files written.
 
     Raises:
         WarehouseError: another run is training or evaluating into the same output folder.

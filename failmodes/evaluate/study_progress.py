@@ -1,4 +1,4 @@
-"""How far a study is: cells published and cells missing, network by network, for `failmodes status`."""
+"""How far a study is: cells published and cells missing, model by model, for `failmodes status`."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from failmodes.warehouse.terminal import stdout_console
 
 
 class EvaluationProgress(NamedTuple):
-    """One evaluation: network, source of the pixels, identity, cells of the study and those that are missing."""
+    """One evaluation: model, source of the pixels, identity, cells of the study and those that are missing."""
 
     model_label: str
     source_label: str
@@ -18,7 +18,7 @@ class EvaluationProgress(NamedTuple):
 
 
 class StudyProgress(NamedTuple):
-    """A study: its name, its networks that are not trained yet, and its evaluations, none while some are not."""
+    """A study: its name, its models that are not trained yet, and its evaluations, none while some are not."""
 
     study_file: Path
     name: str
@@ -30,7 +30,7 @@ class StudyProgress(NamedTuple):
         """What is still to be done before its rows are loaded, and how; empty where nothing is."""
         go_on = f"`failmodes run {self.study_file}` goes on"
         if count := len(self.untrained):
-            return f"{count:,} network{'s' if count > 1 else ''} not trained yet: {go_on}"
+            return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {go_on}"
         missing = sum(one.missing_count for one in self.evaluations)
         return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {go_on}" if missing else ""
 
@@ -48,7 +48,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     """How far a study is; None where its predictions are imported: the warehouse says what is there.
 
     Raises:
-        MissingExtraError: the study names networks, and PyTorch is not installed.
+        MissingExtraError: the study names models, and PyTorch is not installed.
         StudyError: it is no study.
     """
     from failmodes.evaluate.study.reading import read_study
@@ -56,7 +56,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
     study = read_study(study_file, require_models=False)
     if not study.models:
         return None
-    require("evaluate", "the progress of a study's networks")
+    require("evaluate", "the progress of a study's models")
     from failmodes.evaluate.devices import choose_device
     from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
     from failmodes.evaluate.study_models import study_models
@@ -82,7 +82,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
 
 
 def print_progress(progress: StudyProgress) -> None:
-    """Print one row an evaluation; of networks not trained yet only the names."""
+    """Print one row an evaluation; of models not trained yet only the names."""
     from rich.table import Table
 
     console = stdout_console(soft_wrap=False)

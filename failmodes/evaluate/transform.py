@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from failmodes.ingest.corruptions.catalogue import Severity
+from failmodes.ingest.corruptions.catalog import Severity
 from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.image_checks import check_size
-from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.corruptions.transform import CorruptImage
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.extras import require
@@ -52,15 +52,15 @@ class CorruptTransform(Transform):
         severity: 0 (the clean image) to 5.
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
         seed: seed of all samples.
-        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        grey: images are grey and stay so: their three channels are equal, or tensors have one, (…, 1, H, W), and PIL
+        gray: images are gray and stay so: their three channels are equal, or tensors have one, (…, 1, H, W), and PIL
             images mode L.
 
     Raises:
         StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
         DataError: as it is made, where frost lacks its photographs; as it is called, of a float tensor, an image of
-            another shape, one that is not grey where `grey`, or a sample without an image.
+            another shape, one that is not gray where `gray`, or a sample without an image.
     """
 
     def __init__(
@@ -70,13 +70,13 @@ class CorruptTransform(Transform):
         *,
         recipe: str | None = None,
         seed: int = 0,
-        draws: SamplingMode = "paired",
+        noise: NoiseMode = "shared",
         across_switches: bool = False,
-        grey: bool = False,
+        gray: bool = False,
     ) -> None:
         super().__init__()
         self._corrupt_image = CorruptImage(
-            name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches, grey=grey
+            name, severity, recipe=recipe, seed=seed, noise=noise, across_switches=across_switches, gray=gray
         )
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
@@ -94,7 +94,7 @@ class CorruptTransform(Transform):
         """Corrupt an image; return anything else as it is.
 
         Args:
-            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (where `grey`, of one channel too), or an entry of the sample
+            inpt: a PIL image, a tensor (…, 3, H, W) uint8 (where `gray`, of one channel too), or an entry of the sample
                 that is no image.
             params: none.
         """
@@ -102,7 +102,7 @@ class CorruptTransform(Transform):
             return inpt
         if isinstance(inpt, Image.Image):
             return self._corrupt_image(inpt)
-        is_one_channel = self._corrupt_image.grey and inpt.ndim >= 3 and inpt.shape[-3] == 1
+        is_one_channel = self._corrupt_image.gray and inpt.ndim >= 3 and inpt.shape[-3] == 1
         _check_tensor(inpt, 1 if is_one_channel else 3)
         check_size(inpt.shape[-2], inpt.shape[-1], self._corrupt_image.recipe)
         images = inpt.reshape(-1, *inpt.shape[-3:]).expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy(force=True)
@@ -134,7 +134,7 @@ def _check_tensor(images: torch.Tensor, channels: int) -> None:
     elif images.shape[-1] == 3:
         hint = "channels come first, images.movedim(-1, -3)"
     else:
-        hint = "for grey images give grey=True or put v2.RGB() before it, alpha goes with images[..., :3, :, :]"
+        hint = "for gray images give gray=True or put v2.RGB() before it, alpha goes with images[..., :3, :, :]"
     raise DataError(
         "CorruptTransform takes uint8 tensors of shape (…, 3, height, width), values 0-255, not"
         f" {str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}: {hint}"

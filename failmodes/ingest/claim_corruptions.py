@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from failmodes.ingest.corruptions.catalogue import ALIASES, CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.schema import CLEAN
 

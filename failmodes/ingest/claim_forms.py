@@ -10,7 +10,7 @@ LAST: Literal["last"] = "last"  # the last severity
 At = float | Literal["average", "last"]
 
 Relation = Literal["less than", "at most", "more than", "at least"]
-Shape = Literal["near_linear", "late_collapse", "early_drop", "non_monotone", "flat", "rise", "one_step_collapse"]
+Shape = Literal["near_linear", "late_collapse", "early_drop", "non_monotone", "flat", "rise", "abrupt_drop"]
 AttentionKind = Literal["on_object", "leaves_object", "keeps_place", "loses_place"]
 
 SHAPE_WORDS: dict[Shape, str] = {
@@ -20,7 +20,7 @@ SHAPE_WORDS: dict[Shape, str] = {
     "non_monotone": "is non-monotone",
     "flat": "is flat",
     "rise": "rises",
-    "one_step_collapse": "collapses in one step",
+    "abrupt_drop": "collapses in one step",
 }
 ATTENTION_WORDS: dict[AttentionKind, str] = {
     "on_object": "is on the object",
@@ -32,7 +32,7 @@ _WORD = re.compile(r"[\w.:-]*\w")
 
 
 @dataclass(frozen=True)
-class CostComparison:
+class DropComparison:
     """A corruption costs more accuracy, or less, than another one, as `fog costs more than contrast at 5`.
 
     Attributes:
@@ -40,22 +40,22 @@ class CostComparison:
         other: name of the other one.
         is_more: whether it costs more.
         at: the severity, the last one, or the average over the whole ones.
-        network: the one that it is about; each where it is None.
+        model: the one that it is about; each where it is None.
     """
 
     corruption: str
     other: str
     is_more: bool
     at: At = AVERAGE
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
         more = "more" if self.is_more else "less"
-        return f"{self.corruption} costs {more} than {self.other} {_at(self.at)}{_for(self.network)}"
+        return f"{self.corruption} costs {more} than {self.other} {_at(self.at)}{_for(self.model)}"
 
 
 @dataclass(frozen=True)
-class CostLimit:
+class DropLimit:
     """What a corruption costs is within a limit, as `fog costs at most 10 points at 5`.
 
     Attributes:
@@ -63,35 +63,35 @@ class CostLimit:
         relation: how the cost lies to the limit.
         points: the limit, 0 to 100 percentage points.
         at: the severity, the last one, or the average over the whole ones.
-        network: the one that it is about; each where it is None.
+        model: the one that it is about; each where it is None.
     """
 
     corruption: str
     relation: Relation
     points: float
     at: At = AVERAGE
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.corruption} costs {self.relation} {self.points:g} points {_at(self.at)}{_for(self.network)}"
+        return f"{self.corruption} costs {self.relation} {self.points:g} points {_at(self.at)}{_for(self.model)}"
 
 
 @dataclass(frozen=True)
-class CostsMost:
+class LargestDrop:
     """No other corruption costs as much, as `fog costs most`.
 
     Attributes:
         corruption: its name.
         at: the last severity, or the average over the whole ones.
-        network: the one that it is about; each where it is None.
+        model: the one that it is about; each where it is None.
     """
 
     corruption: str
     at: Literal["average", "last"] = AVERAGE
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.corruption} costs most {_at(self.at)}{_for(self.network)}"
+        return f"{self.corruption} costs most {_at(self.at)}{_for(self.model)}"
 
 
 @dataclass(frozen=True)
@@ -100,37 +100,37 @@ class ShapeClaim:
 
     Attributes:
         corruption: its name.
-        shape: a class of shapes, or 'one_step_collapse'.
-        network: the one that it is about; each where it is None.
+        shape: a class of shapes, or 'abrupt_drop'.
+        model: the one that it is about; each where it is None.
     """
 
     corruption: str
     shape: Shape
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.corruption} {SHAPE_WORDS[self.shape]}{_for(self.network)}"
+        return f"{self.corruption} {SHAPE_WORDS[self.shape]}{_for(self.model)}"
 
 
 @dataclass(frozen=True)
-class BetterNetwork:
-    """A network is right more often than another one, as `densenet121 better than resnet18 on average`.
+class BetterModel:
+    """A model is right more often than another one, as `densenet121 better than resnet18 on average`.
 
     Attributes:
-        network: its name.
+        model: its name.
         other: name of the other one.
         corruption: under which; None for all of them, 'none' for clean images.
         at: the severity, the last one, or the average over the whole ones.
     """
 
-    network: str
+    model: str
     other: str
     corruption: str | None = None
     at: At = AVERAGE
 
     def __str__(self) -> str:
         place = _place(self.corruption, self.at)
-        return f"{_name(self.network)} better than {_name(self.other)} {place}"
+        return f"{_name(self.model)} better than {_name(self.other)} {place}"
 
 
 @dataclass(frozen=True)
@@ -142,18 +142,18 @@ class AccuracyLimit:
         percent: the limit, 0 to 100 per cent.
         corruption: under which; None for all of them, 'none' for clean images.
         at: the severity, the last one, or the average over the whole ones.
-        network: the one that it is about; each where it is None.
+        model: the one that it is about; each where it is None.
     """
 
     relation: Relation
     percent: float
     corruption: str | None = None
     at: At = AVERAGE
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
         place = _place(self.corruption, self.at)
-        return f"accuracy is {self.relation} {self.percent:g} % {place}{_for(self.network)}"
+        return f"accuracy is {self.relation} {self.percent:g} % {place}{_for(self.model)}"
 
 
 @dataclass(frozen=True)
@@ -163,29 +163,29 @@ class AttentionClaim:
     Attributes:
         kind: what is claimed.
         corruption: under which; 'none' for clean images.
-        network: the one that it is about; each where it is None.
+        model: the one that it is about; each where it is None.
     """
 
     kind: AttentionKind
     corruption: str
-    network: str | None = None
+    model: str | None = None
 
     def __str__(self) -> str:
         place = _place(self.corruption, AVERAGE)
-        return f"attention {ATTENTION_WORDS[self.kind]} {place}{_for(self.network)}"
+        return f"attention {ATTENTION_WORDS[self.kind]} {place}{_for(self.model)}"
 
 
-Claim = CostComparison | CostLimit | CostsMost | ShapeClaim | BetterNetwork | AccuracyLimit | AttentionClaim
+Claim = DropComparison | DropLimit | LargestDrop | ShapeClaim | BetterModel | AccuracyLimit | AttentionClaim
 
 
-def quote_names(text: str, networks: Iterable[str]) -> str:
-    """A claim in single spaces; names of networks of several words that stand there unquoted, in quotation marks.
+def quote_names(text: str, models: Iterable[str]) -> str:
+    """A claim in single spaces; names of models of several words that stand there unquoted, in quotation marks.
 
     Args:
         text: one line, in any case.
-        networks: the names, of which the longest that fits counts.
+        models: the names, of which the longest that fits counts.
     """
-    known = {name.lower(): name for name in networks if " " in name}
+    known = {name.lower(): name for name in models if " " in name}
     names = "|".join(map(re.escape, sorted(known, key=len, reverse=True)))
     pattern = r'"(?:[^"\\]|\\.)*"' + (rf"|(?<!\S)(?:{names})(?=\s|\.?$)" if names else "")
     return re.sub(
@@ -198,7 +198,7 @@ def quote_names(text: str, networks: Iterable[str]) -> str:
 
 def corruptions_of(claim: Claim) -> set[str]:
     """Names of the corruptions that a claim is about; none of clean images, or of all corruptions."""
-    other = {claim.other} if isinstance(claim, CostComparison) else set()
+    other = {claim.other} if isinstance(claim, DropComparison) else set()
     return {claim.corruption or "none", *other} - {"none"}
 
 
@@ -216,13 +216,13 @@ def _place(corruption: str | None, at: At) -> str:
     return f"under {corruption}" if at == AVERAGE else f"under {corruption} {_at(at)}"
 
 
-def _for(network: str | None) -> str:
-    return "" if network is None else f" for {_name(network)}"
+def _for(model: str | None) -> str:
+    return "" if model is None else f" for {_name(model)}"
 
 
-def _name(network: str) -> str:
-    """A network's name as a claim writes it: in quotation marks unless it is one plain word."""
-    if _WORD.fullmatch(network):
-        return network
-    escaped = network.replace("\\", "\\\\").replace('"', '\\"')
+def _name(model: str) -> str:
+    """A model's name as a claim writes it: in quotation marks unless it is one plain word."""
+    if _WORD.fullmatch(model):
+        return model
+    escaped = model.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

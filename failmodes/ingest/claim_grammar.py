@@ -15,11 +15,11 @@ from failmodes.ingest.claim_forms import (
     At,
     AttentionClaim,
     AttentionKind,
-    BetterNetwork,
+    BetterModel,
     Claim,
-    CostComparison,
-    CostLimit,
-    CostsMost,
+    DropComparison,
+    DropLimit,
+    LargestDrop,
     Relation,
     Shape,
     ShapeClaim,
@@ -62,13 +62,13 @@ _SHAPES: dict[str, Shape] = {
     r"is non-?\s?monotone|falls and rises(?: again)?": "non_monotone",
     r"is flat|stays flat|costs nothing": "flat",
     r"rises|gains accuracy": "rise",
-    r"collapses in one step": "one_step_collapse",
+    r"collapses in one step": "abrupt_drop",
 }
 _ATTENTION: dict[str, AttentionKind] = {
     r"is on the object|stays on the object": "on_object",
     r"leaves the object|drifts to the background": "leaves_object",
     r"keeps its place": "keeps_place",
-    r"loses its place|loses its localisation": "loses_place",
+    r"loses its place|loses its localization": "loses_place",
 }
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -79,7 +79,7 @@ _NUMBER = r"\d{1,3}(?:\.\d{1,3})?"
 _AT = rf"on average|at (?:the )?last(?: severity)?|at (?:severity )?{_NUMBER}"
 _UNDER = rf"under (?P<place>{_CORRUPTION})(?: (?P<at>{_AT}))?"
 _WHERE = rf"(?:{_UNDER}|when (?P<clean>clean)|(?P<average>on average|overall))"
-_FOR = rf"(?: for (?P<network>{_NAME}))?"
+_FOR = rf"(?: for (?P<model>{_NAME}))?"
 _LIMIT = "|".join(_RELATIONS)
 
 
@@ -149,14 +149,14 @@ class _Sentence(NamedTuple):
 
 
 def read_claims(
-    texts: Iterable[str], known: Iterable[tuple[str, str]] = (), networks: Iterable[str] = ()
+    texts: Iterable[str], known: Iterable[tuple[str, str]] = (), models: Iterable[str] = ()
 ) -> list[ClaimText]:
     """Claims in their order; one that stands twice counts once.
 
     Args:
         texts: a claim each.
         known: corruptions beside the published and registered ones, as name and label.
-        networks: labels that there are, for the error where one stands without quotation marks.
+        models: labels that there are, for the error where one stands without quotation marks.
 
     Raises:
         StudyError: one is not understood, or there are too many.
@@ -164,20 +164,20 @@ def read_claims(
     given = list(texts)
     if len(given) > MOST_CLAIMS:
         raise StudyError(f"{len(given):,} claims are given: expected at most {MOST_CLAIMS}")
-    others, labels = list(known), list(networks)
+    others, labels = list(known), list(models)
     found = {" ".join(text.split()): text for text in given if isinstance(text, str)}
     if len(found) < len(given) and (wrong := [text for text in given if not isinstance(text, str)]):
         raise StudyError(f"a claim is a text, not {shown(wrong[0])}")
     return [ClaimText(line, parse_claim(text, others, labels)) for line, text in found.items()]
 
 
-def parse_claim(text: str, known: Sequence[tuple[str, str]] = (), networks: Iterable[str] = ()) -> Claim:
+def parse_claim(text: str, known: Sequence[tuple[str, str]] = (), models: Iterable[str] = ()) -> Claim:
     """The claim that a line states.
 
     Args:
-        text: one line, in any case; networks whose name is not one word stand in quotation marks.
+        text: one line, in any case; models whose name is not one word stand in quotation marks.
         known: corruptions beside the published and registered ones, as name and label.
-        networks: labels that there are, for the error where one stands without quotation marks.
+        models: labels that there are, for the error where one stands without quotation marks.
 
     Raises:
         StudyError: it is not understood; the line says what can be said.
@@ -185,7 +185,7 @@ def parse_claim(text: str, known: Sequence[tuple[str, str]] = (), networks: Iter
     try:
         return _parsed(text, known)
     except StudyError:
-        quoted = quote_names(text, networks)
+        quoted = quote_names(text, models)
         try:
             _parsed(quoted, known)
         except StudyError:
@@ -229,45 +229,45 @@ def _relation(sentence: _Sentence) -> Relation:
     return _RELATIONS[(sentence.words["relation"] or "").lower()]
 
 
-def _cost_limit(sentence: _Sentence) -> Claim:
-    return CostLimit(
+def _drop_limit(sentence: _Sentence) -> Claim:
+    return DropLimit(
         sentence.corruption("corruption"), _relation(sentence), sentence.number(), sentence.at(),
-        sentence.given("network"),
+        sentence.given("model"),
     )  # fmt: skip
 
 
-def _cost_comparison(sentence: _Sentence) -> Claim:
+def _drop_comparison(sentence: _Sentence) -> Claim:
     corruption, other = sentence.corruption("corruption"), sentence.corruption("other")
     if corruption == other:
         raise StudyError(f"claim {sentence.shown} compares {corruption} with itself: name two corruptions")
     is_more = (sentence.words["more"] or "").lower() == "more"
-    return CostComparison(corruption, other, is_more, sentence.at(), sentence.given("network"))
+    return DropComparison(corruption, other, is_more, sentence.at(), sentence.given("model"))
 
 
-def _costs_most(sentence: _Sentence) -> Claim:
+def _largest_drop(sentence: _Sentence) -> Claim:
     at = sentence.at()
     if isinstance(at, float | int):
         raise StudyError(
             f"claim {sentence.shown}: what costs most is judged on average or at the last severity: leave out at {at:g}"
         )
-    return CostsMost(sentence.corruption("corruption"), at, sentence.given("network"))
+    return LargestDrop(sentence.corruption("corruption"), at, sentence.given("model"))
 
 
 def _better(sentence: _Sentence) -> Claim:
-    network, other = sentence.given("network") or "", sentence.given("other") or ""
-    if network == other:
-        raise StudyError(f"claim {sentence.shown} compares {network} with itself: name two networks")
+    model, other = sentence.given("model") or "", sentence.given("other") or ""
+    if model == other:
+        raise StudyError(f"claim {sentence.shown} compares {model} with itself: name two models")
     if (sentence.words["better"] or "").lower() == "worse":
-        network, other = other, network
-    return BetterNetwork(network, other, *sentence.where())
+        model, other = other, model
+    return BetterModel(model, other, *sentence.where())
 
 
 def _accuracy(sentence: _Sentence) -> Claim:
-    return AccuracyLimit(_relation(sentence), sentence.number(), *sentence.where(), sentence.given("network"))
+    return AccuracyLimit(_relation(sentence), sentence.number(), *sentence.where(), sentence.given("model"))
 
 
 def _shape(shape: Shape) -> Callable[[_Sentence], Claim]:
-    return lambda sentence: ShapeClaim(sentence.corruption("corruption"), shape, sentence.given("network"))
+    return lambda sentence: ShapeClaim(sentence.corruption("corruption"), shape, sentence.given("model"))
 
 
 def _attention(kind: AttentionKind) -> Callable[[_Sentence], Claim]:
@@ -281,7 +281,7 @@ def _attention(kind: AttentionKind) -> Callable[[_Sentence], Claim]:
             raise StudyError(
                 f"claim {sentence.shown}: attention is judged at the last severity: leave out the severity"
             )
-        return AttentionClaim(kind, corruption, sentence.given("network"))
+        return AttentionClaim(kind, corruption, sentence.given("model"))
 
     return make
 
@@ -289,12 +289,12 @@ def _attention(kind: AttentionKind) -> Callable[[_Sentence], Claim]:
 _BETTER = r"(?:is )?(?P<better>better|worse|more often right) than"
 _PATTERNS: list[tuple[str, Callable[[_Sentence], Claim]]] = [
     (rf"(?P<corruption>{_CORRUPTION}) costs? (?P<relation>{_LIMIT}) (?P<number>{_NUMBER}) points?"
-     rf"(?: (?P<at>{_AT}))?{_FOR}", _cost_limit),
-    (rf"(?P<corruption>{_CORRUPTION}) costs? (?:the )?most(?: (?P<at>{_AT}))?{_FOR}", _costs_most),
+     rf"(?: (?P<at>{_AT}))?{_FOR}", _drop_limit),
+    (rf"(?P<corruption>{_CORRUPTION}) costs? (?:the )?most(?: (?P<at>{_AT}))?{_FOR}", _largest_drop),
     (rf"(?P<corruption>{_CORRUPTION}) costs? (?P<more>more|less) than (?P<other>{_CORRUPTION})"
-     rf"(?: (?P<at>{_AT}))?{_FOR}", _cost_comparison),
+     rf"(?: (?P<at>{_AT}))?{_FOR}", _drop_comparison),
     (rf"accuracy is (?P<relation>{_LIMIT}) (?P<number>{_NUMBER}) ?(?:%|per ?cent) {_WHERE}{_FOR}", _accuracy),
     *((rf"attention (?:{words}) {_WHERE}{_FOR}", _attention(kind)) for words, kind in _ATTENTION.items()),
     *((rf"(?P<corruption>{_CORRUPTION}) (?:{words}){_FOR}", _shape(shape)) for words, shape in _SHAPES.items()),
-    (rf"(?P<network>{_NAME}) {_BETTER} (?P<other>{_NAME})(?: {_WHERE})?", _better),
+    (rf"(?P<model>{_NAME}) {_BETTER} (?P<other>{_NAME})(?: {_WHERE})?", _better),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from failmodes.warehouse.terminal import say, suggest
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     """Corruptions that this program has, for a shell that completes a line."""
-    from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+    from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
     return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
 
@@ -72,15 +72,15 @@ def corrupt(
             metavar="RECIPE",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all draws.", metavar="N")] = 0,
-    draws: Annotated[
-        Literal["paired", "independent"],
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.", metavar="N")] = 0,
+    noise: Annotated[
+        Literal["shared", "independent"],
         typer.Option(
-            help="paired: an image meets the same draws at every severity. independent: fresh ones at each, as in the"
-            " published sets.",
-            metavar="DRAWS",
+            help="shared: an image meets the same random numbers at every severity. independent: fresh ones at each, as"
+            " in the published sets.",
+            metavar="MODE",
         ),
-    ] = "paired",
+    ] = "shared",
     across_switches: Annotated[
         bool,
         typer.Option(
@@ -134,8 +134,8 @@ def corrupt(
     import sys
 
     require("images", "`failmodes corrupt`", ["cv2"])
-    from failmodes.ingest.corrupted_sets.command import write_corrupted_set
-    from failmodes.ingest.corrupted_sets.options import parse_options, validate
+    from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
+    from failmodes.ingest.corrupted_datasets.options import parse_options, validate
     from failmodes.ingest.specification import DatasetSpec
 
     if any(":" in name for name in corruption or ()):
@@ -148,11 +148,11 @@ def corrupt(
         severities=severity or (),
         recipe=recipe,
         seed=seed,
-        draws=draws,
+        noise=noise,
         across_switches=across_switches,
     )
     dataset = validate(
         DatasetSpec, kind=kind, path=path, split=split, images=images, image_size=image_size, resize=resize
     )
-    say(printable(str(write_corrupted_set(dataset, options, to, cache))))
+    say(printable(str(write_corrupted_dataset(dataset, options, to, cache))))
     suggest(f'failmodes init, and in the study published = "{to}"')

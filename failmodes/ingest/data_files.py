@@ -63,7 +63,7 @@ def map_npy(path: Path, *, says: str = "is no array that can be read", mend: str
         raise DataError(f"{error}{mend}") from error
     except (
         Exception
-    ) as error:  # a hostile header raises ValueError, TokenError, KeyError, RecursionError, MemoryError …
+    ) as error:  # a malicious header raises ValueError, TokenError, KeyError, RecursionError, MemoryError …
         raise DataError(f"{path} {says}: {first_line(error)}{mend}") from error
     return array
 

@@ -107,12 +107,12 @@ class GateSpec(StrictModel):
     """A gate: rules about a candidate, most of them against a baseline.
 
     Attributes:
-        baseline: a network's label (of several training seeds, the label without its seed), an evaluation's identity,
-            or a file: FILE.duckdb where it holds one network, else FILE.duckdb::LABEL; relative to the file of the
+        baseline: a model's label (of several training seeds, the label without its seed), an evaluation's identity,
+            or a file: FILE.duckdb where it holds one model, else FILE.duckdb::LABEL; relative to the file of the
             rules.
-        candidate: the same; if not given, the one network of the warehouse.
+        candidate: the same; if not given, the one model of the warehouse.
         level: of every statement: the chance that a rule is said to hold that does not is at most 1 minus it, and so is
-            the chance that any rule is said to be broken that is not.
+            the chance that any rule is said to fail that does not.
         rules: in the order in which they are told of.
     """
 

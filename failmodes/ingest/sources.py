@@ -10,10 +10,10 @@ import scipy
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions.apply import ImageIds, check_settings, corrupt, move_masks
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, Severity, corruption_info, registered
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity, corruption_info, registered
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
-from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse import schema
@@ -86,10 +86,10 @@ class GeneratedSource:
     Attributes:
         recipe: which published parameters.
         seed: seed of the samples.
-        draws: sampling, "paired" or "independent".
+        noise: sampling, "paired" or "independent".
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
         dependencies: hashes, by name, of what else shapes the pixels.
-        grey: whether images are grey and stay so.
+        gray: whether images are gray and stay so.
     """
 
     pairing = Pairing(True)
@@ -98,18 +98,18 @@ class GeneratedSource:
         self,
         recipe: str = "cifar-c",
         seed: int = 0,
-        draws: SamplingMode = "paired",
+        noise: NoiseMode = "shared",
         *,
         across_switches: bool = False,
         dependencies: Mapping[str, str] | None = None,
-        grey: bool = False,
+        gray: bool = False,
     ) -> None:
         require("images", "corrupting images", ["cv2"])
         import cv2
 
         self.recipe, self.seed, self.across_switches = recipe, seed, across_switches
-        self.draws: SamplingMode = draws
-        self.grey = grey
+        self.noise: NoiseMode = noise
+        self.gray = gray
         self._versions = {
             "engine": str(ENGINE_REVISION),
             "numpy": np.__version__,
@@ -120,25 +120,25 @@ class GeneratedSource:
         }
 
     @classmethod
-    def from_spec(cls, spec: CorruptionSpec, seed: int, *, grey: bool = False) -> "GeneratedSource":
-        """The recipe that a study names, with one of its seeds; `grey` where its data set is."""
+    def from_spec(cls, spec: CorruptionSpec, seed: int, *, gray: bool = False) -> "GeneratedSource":
+        """The recipe that a study names, with one of its seeds; `gray` where its data set is."""
         hashes = dependency_hashes(spec.names)
-        return cls(spec.recipe, seed, spec.draws, across_switches=spec.across_switches, dependencies=hashes, grey=grey)
+        return cls(spec.recipe, seed, spec.noise, across_switches=spec.across_switches, dependencies=hashes, gray=gray)
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> "GeneratedSource":
         """The recipe that a row of `sources` tells of, with the libraries of today, to make its images again.
 
-        The row does not say whether images were kept grey, its identity does; and where a severity between switches is
+        The row does not say whether images were kept gray, its identity does; and where a severity between switches is
         on record, its study asked for the cross-fade.
 
         Raises:
             DataError: its versions are no JSON.
         """
-        made = cls(row["recipe"], row["seed"], row["draws"], across_switches=True, grey=True)
+        made = cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=True)
         made._versions = stored_versions(row)
-        grey = made.source_id == row["source_id"]
-        return cls(row["recipe"], row["seed"], row["draws"], across_switches=True, grey=grey)
+        gray = made.source_id == row["source_id"]
+        return cls(row["recipe"], row["seed"], row["noise"], across_switches=True, gray=gray)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -148,20 +148,20 @@ class GeneratedSource:
     @property
     def source_id(self) -> str:
         """Hash of recipe, seed, sampling and the versions of what shapes the pixels."""
-        settings = {"recipe": self.recipe, "seed": self.seed, "draws": self.draws, "versions": self._versions}
-        return identity_of({"generated": settings | ({"grey": True} if self.grey else {})})
+        settings = {"recipe": self.recipe, "seed": self.seed, "noise": self.noise, "versions": self._versions}
+        return identity_of({"generated": settings | ({"gray": True} if self.gray else {})})
 
     def row(self) -> dict[str, Any]:
         """Its row of the `sources` dimension."""
-        independent = ", independent draws" if self.draws == "independent" else ""
-        grey = ", kept grey" if self.grey else ""
+        independent = ", independent noise" if self.noise == "independent" else ""
+        gray = ", kept gray" if self.gray else ""
         return {
             "source_id": self.source_id,
             "source_kind": "generated",
-            "source_label": f"{self.recipe} recipe, seed {self.seed}{independent}{grey}",
+            "source_label": f"{self.recipe} recipe, seed {self.seed}{independent}{gray}",
             "recipe": self.recipe,
             "seed": self.seed,
-            "draws": self.draws,
+            "noise": self.noise,
             "versions": json.dumps(self._versions, sort_keys=True),
         }
 
@@ -184,9 +184,9 @@ class GeneratedSource:
             recipe=self.recipe,
             seed=self.seed,
             image_ids=image_ids,
-            draws=self.draws,
+            noise=self.noise,
             across_switches=self.across_switches,
-            grey=self.grey,
+            gray=self.gray,
             threads=threads,
         )
 
@@ -195,8 +195,8 @@ class GeneratedSource:
     ) -> NDArray[np.bool_]:
         """Object masks (N, H, W) of `image_ids`, moved by the samples that moved their images."""
         settings = check_settings(
-            corruption, severity, recipe=self.recipe, seed=self.seed, draws=self.draws,
-            across_switches=self.across_switches, grey=self.grey,
+            corruption, severity, recipe=self.recipe, seed=self.seed, noise=self.noise,
+            across_switches=self.across_switches, gray=self.gray,
         )  # fmt: skip
         return move_masks(masks, settings, np.asarray(image_ids, np.int64), threads)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from failmodes.ingest.corruptions.catalogue import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
+from failmodes.ingest.corruptions.catalog import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
 from failmodes.ingest.corruptions.custom import resolve_corruptions
 from failmodes.ingest.study_types import (
     PRINTABLE,
@@ -42,7 +42,7 @@ class DatasetSpec(StrictModel):
     """A data set of a study.
 
     Attributes:
-        kind: digits (embedded), cifar10, cifar100, a folder of labelled images, or arrays (images.npy, labels.npy).
+        kind: digits (embedded), cifar10, cifar100, a folder of labeled images, or arrays (images.npy, labels.npy).
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
         images: how many of its images, balanced over classes; all if not given.
@@ -50,7 +50,7 @@ class DatasetSpec(StrictModel):
         resize: what their shorter side is resized to before the crop, pixels; image_size if not given.
         background: red, green and blue, 0 to 255, that a folder's transparent images are composited on; white if not
             given.
-        grey: its images are grey, and corruptions keep them so: the three channels stay equal; not of CIFAR.
+        gray: its images are gray, and corruptions keep them so: the three channels stay equal; not of CIFAR.
         masks: object masks: a folder of images under the names of a folder's images, or the .npy (N, H, W) of arrays.
         label: its name on charts, instead of the built-in one.
     """
@@ -62,7 +62,7 @@ class DatasetSpec(StrictModel):
     image_size: SidePx | None = None
     resize: SidePx | None = None
     background: Annotated[list[ChannelValue], Field(min_length=3, max_length=3)] | None = None
-    grey: Flag = False
+    gray: Flag = False
     masks: UserPath | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 
@@ -76,8 +76,8 @@ class DatasetSpec(StrictModel):
             raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their size")
         if self.kind != "folder" and self.background is not None:
             raise ValueError(f"`background` is for kind 'folder': {self.kind} images are opaque")
-        if self.kind in ("cifar10", "cifar100") and self.grey:
-            raise ValueError(f"`grey` is for grey images: those of {self.kind} have colours")
+        if self.kind in ("cifar10", "cifar100") and self.gray:
+            raise ValueError(f"`gray` is for gray images: those of {self.kind} have colors")
         return self
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class CorruptionSpec(StrictModel):
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
         seeds: seeds of the samples; each is a source of its own.
-        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: cross-fade between the severities of corruptions that do not interpolate.
         published: a folder in the layout of CIFAR-10-C or ImageNet-C, to take corrupted images from instead of
             generating them.
@@ -114,7 +114,7 @@ class CorruptionSpec(StrictModel):
     severities: Annotated[list[Decimal], Field(min_length=1)] = [Decimal(s) for s in SEVERITIES]
     recipe: Literal["cifar-c", "imagenet-c"] = "cifar-c"
     seeds: CorruptionSeeds = [0]
-    draws: Literal["paired", "independent"] = "paired"
+    noise: Literal["shared", "independent"] = "shared"
     across_switches: Flag = False
     published: UserPath | None = None
 
@@ -143,7 +143,7 @@ class CorruptionSpec(StrictModel):
     def _obtainable(self) -> "CorruptionSpec":
         if self.published is not None:
             if self.seeds != [0]:
-                raise ValueError("`seeds` are for generated corruptions: a published set has its own draws")
+                raise ValueError("`seeds` are for generated corruptions: a published set has its own noise")
             return self
         between = [severity for severity in self.severities if severity != int(severity)]
         switched = [name for name in self.names if not corruption_info(name).interpolable]

@@ -19,7 +19,7 @@ from failmodes.warehouse.storage.files import is_url
 from failmodes.warehouse.storage.locations import user_path
 
 MAX_INT32, MAX_INT64 = 2**31 - 1, 2**63 - 1
-LARGEST_SIDE_PX = 8192  # no published network takes more than 4,096; such an image has 0.2 GB, and 0.8 GB as float32
+LARGEST_SIDE_PX = 8192  # no published model takes more than 4,096; such an image has 0.2 GB, and 0.8 GB as float32
 LEAST_STD = 1e-6  # of pixel values / 255, whose steps are 4e-3
 MOST_OPTIONS, DEEPEST_OPTION = 10_000, 20
 MOST_MODELS, MOST_SEEDS = 10_000, 10_000  # timm has some 1,700 checkpoints in all
@@ -124,7 +124,7 @@ TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOS
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000), WHOLE]
 # The largest batches in use, 32,768 and 65,536, are spread over hundreds of devices
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16), WHOLE]
-# Of our networks: eight times the published width, 0.7 billion parameters
+# Of our models: eight times the published width, 0.7 billion parameters
 Width = Annotated[int, Field(strict=True, ge=8, le=512, multiple_of=8), WHOLE]
 # A crop that is shifted by its image's whole side shows nothing of it
 PaddingPx = Annotated[int, Field(strict=True, ge=0, le=256), WHOLE]

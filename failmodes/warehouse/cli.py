@@ -21,21 +21,21 @@ WhereArgument = Annotated[
 ]
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
-READING_S = 3600  # by default: a report of many networks takes minutes
+READING_S = 3600  # by default: a report of many models takes minutes
 
 # Keys of `failmodes status --json` of a warehouse
 STATUS_KEYS = (
     "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
 )  # fmt: skip
 
-RecordArgument = Annotated[
+ResultsArgument = Annotated[
     str | None,
     typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
 ]
 
 
 def load(
-    where: RecordArgument = None,
+    where: ResultsArgument = None,
     more: Annotated[list[str] | None, typer.Argument(help="More studies, output folders or URLs.")] = None,
     into: Annotated[
         Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
@@ -59,16 +59,16 @@ def load(
     limit_command(None)
     from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.published_layout import read_published
-    from failmodes.warehouse.shards.inventory import has_record
-    from failmodes.warehouse.storage.locations import find_record, find_warehouse
+    from failmodes.warehouse.shards.inventory import has_results
+    from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
     sets = [read_published(path, published_of) for path in published or []]  # one that is damaged stops before all else
     target = find_warehouse(into or where)
-    outputs = [find_record(location) for location in (where, *(more or []))]
+    outputs = [find_results(location) for location in (where, *(more or []))]
     report, published_sets = None, []
-    if not sets or rebuild or not target.exists() or any(map(has_record, outputs)):
+    if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
         claims = claims_of_studies([where, *(more or [])])
-        report = _load_records(outputs, target, rebuild=rebuild, claims=claims)
+        report = _load_results(outputs, target, rebuild=rebuild, claims=claims)
     if sets:
         published_sets = _load_published(sets, target)
     if as_json:
@@ -99,7 +99,7 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
 
 
 def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, Any]]:
-    """Put published accuracies into the warehouse, and say whether they will be drawn beside its networks."""
+    """Put published accuracies into the warehouse, and say whether they will be drawn beside its models."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import store_published
     from failmodes.warehouse.database.published_sets import is_of
@@ -111,12 +111,12 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
     told = []
     for one in sets:
         clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
-        drawn = f"drawn beside networks on {one.dataset}"
+        drawn = f"drawn beside models on {one.dataset}"
         if one.dataset is None:
             drawn = "not drawn, for it is not stated which data set they are of: load them again with --published-of"
         elif not any(is_of(one.dataset, *row) for row in datasets):
             drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
-        remark(f"{target}: {len(one.models):,} published networks ({one.name}){clean}; {drawn}")
+        remark(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
         told.append({
             "name": one.name,
             "models": len(one.models),
@@ -127,13 +127,13 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
     return told
 
 
-def _load_records(
+def _load_results(
     outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None
 ) -> "LoadReport":
-    from failmodes.warehouse.database.load import load as load_records
+    from failmodes.warehouse.database.load import load as load_results
 
     with stages_shown("load"), interruptible("the warehouse is as it was"):
-        report = load_records(outputs, target, rebuild=rebuild, claims=claims)
+        report = load_results(outputs, target, rebuild=rebuild, claims=claims)
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",

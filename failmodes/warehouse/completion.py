@@ -1,6 +1,6 @@
-"""What a shell offers when the tab key is pressed: names of tables, views, saved queries, networks and corruptions.
+"""What a shell offers when the tab key is pressed: names of tables, views, saved queries, models and corruptions.
 
-Names of networks and corruptions are those of the warehouse that the line names, or that lies in the current folder. A
+Names of models and corruptions are those of the warehouse that the line names, or that lies in the current folder. A
 warehouse that cannot be read has none: whatever goes wrong here, the shell offers nothing, and the command says why.
 """
 
@@ -60,12 +60,12 @@ def complete_query(incomplete: str) -> Offers:
 
 
 def complete_model(incomplete: str) -> Offers:
-    """Labels of the networks of the warehouse."""
+    """Labels of the models of the warehouse."""
     return _offers(["models"], "select distinct model_label, architecture from models order by 1", incomplete)
 
 
 def complete_corruption(incomplete: str) -> Offers:
-    """Corruptions under which networks of the warehouse were evaluated."""
+    """Corruptions under which models of the warehouse were evaluated."""
     query = """
         select distinct corruptions.corruption, corruptions.corruption_label
         from corruptions inner join shards using (corruption) where corruption <> 'none' order by 1

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
-MOST_ERROR_LETTERS = 2000  # of an error: what a hostile file says of itself may be as long as the file
+MOST_ERROR_LETTERS = 2000  # of an error: what a malicious file says of itself may be as long as the file
 
 # Controls (Cc), letters that turn the direction of a line (in Cf), halves of a pair that no encoding takes (Cs), and
 # line and paragraph separators: a terminal may act on them.
@@ -58,7 +58,7 @@ class ModelError(FailmodesError):
 
 
 class IncompleteRunError(FailmodesError):
-    """A run is over and some of its networks raised; what the others gave is published."""
+    """A run is over and some of its models raised; what the others gave is published."""
 
 
 class StorageError(FailmodesError):

@@ -9,7 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from failmodes.warehouse.answer_output import (
+from failmodes.warehouse.cli import WhereArgument
+from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.result_output import (
     FirstBatches,
     ForceOption,
     Format,
@@ -21,10 +25,6 @@ from failmodes.warehouse.answer_output import (
     give_rows,
     line_width,
 )
-from failmodes.warehouse.cli import WhereArgument
-from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, remark, say, suggest
 
@@ -57,7 +57,7 @@ def query(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only this network, by its label; may be repeated.",
+            help="Only this model, by its label; may be repeated.",
             rich_help_panel=OF_SAVED,
             autocompletion=complete_model,
         ),

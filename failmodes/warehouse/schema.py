@@ -36,7 +36,12 @@ SCALED_LOG_SUM_EXP = "scaled_log_sum_exp"  # left out of shards that hold all lo
 
 IMPORTED_FAMILY = "imported"  # the family of models known by predictions made elsewhere
 
-EXEMPLAR_REASONS = ("first_to_fail", "confidently_wrong", "recovered", "still_right")  # in the order of preference
+EXEMPLAR_REASONS = (
+    "first_to_fail",
+    "confidently_incorrect",
+    "recovered",
+    "still_correct",
+)  # in the order of preference
 
 # The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
 PARTITIONS = ("evaluation_id", "corruption", "severity")
@@ -76,7 +81,7 @@ PREDICTIONS = Table.of(
     Column("rmse", real, "root mean square difference from the clean image, 0-1 (values / 255); null if unpaired",
            True),
     Column("ssim", real, "structural similarity to the clean image (7x7 window), -1 to 1; null if unpaired", True),
-    Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the network; null where only "
+    Column(PREDICTED_OUTPUT, int32, "index of the largest logit among all outputs of the model; null where only "
            "those of the data set's classes take part", True),
     Column(SCALED_LOG_SUM_EXP, list_of(real), "where `logits` are only the largest: log of the sum of exponentiated "
            "logits / T for each temperature T of 1/2 to 4 by eighths of a doubling; else null", True),
@@ -93,8 +98,8 @@ ATTENTION = Table.of(
     Column("target", text, "'predicted': the class predicted here; 'clean': the class predicted on the clean image"),
     Column("target_class", int16, "class index that the map explains", True),
     Column("mass", real, "sum of the map, in logits (rectified class evidence)", True),
-    Column("centroid_x", real, "centre of mass, 0 (left edge) to 1 (right edge), pixel centres", True),
-    Column("centroid_y", real, "centre of mass, 0 (top edge) to 1 (bottom edge), pixel centres", True),
+    Column("centroid_x", real, "center of mass, 0 (left edge) to 1 (right edge), pixel centers", True),
+    Column("centroid_y", real, "center of mass, 0 (top edge) to 1 (bottom edge), pixel centers", True),
     Column("spread", real, "root mean square distance from the centroid, image widths", True),
     Column("attention_entropy_nats", real, "entropy of the map as a distribution, nats", True),
     Column("empty", flag, "whether the map is zero everywhere"),
@@ -139,15 +144,15 @@ MODELS = Table.of(
     "one row per model",
     ("model_id",),
     Column("model_id", text, "hash of tensors, architecture, preprocessing and class map; or of imported predictions"),
-    Column("model_label", text, "the network's name on charts, as the study gives it"),
+    Column("model_label", text, "the model's name on charts, as the study gives it"),
     Column("architecture", text, "architecture name"),
     Column("family", text, "family of the architecture, such as resnet"),
     Column("variant", text, "how it differs from the published architecture, in words", True),
     Column("class_count", int32, "number of outputs"),
     Column("parameter_count", int64, "number of trainable parameters; null: predictions made elsewhere", True),
-    Column("input_mean", list_of(real), "normalisation mean per channel, of values / 255", True),
-    Column("input_std", list_of(real), "normalisation standard deviation per channel, of values / 255", True),
-    Column("input_side_px", int16, "side to which the network resizes images, pixels; null: as they come", True),
+    Column("input_mean", list_of(real), "normalization mean per channel, of values / 255", True),
+    Column("input_std", list_of(real), "normalization standard deviation per channel, of values / 255", True),
+    Column("input_side_px", int16, "side to which the model resizes images, pixels; null: as they come", True),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
     Column("training_seed", int32, "seed of the training run", True),
     Column("training_data", text, "what it was trained on, as the checkpoint states it", True),
@@ -223,7 +228,7 @@ SOURCES = Table.of(
     Column("source_label", text, "the source's name on charts"),
     Column("recipe", text, "recipe name, such as cifar-c", True),
     Column("seed", int64, "seed of the draws", True),
-    Column("draws", text, "'paired' (common random numbers along a curve) or 'independent'", True),
+    Column("noise", text, "'shared' (common random numbers along a curve) or 'independent'", True),
     Column("versions", text, "library versions that shape the pixels, as JSON", True),
 )
 
@@ -233,15 +238,15 @@ EVALUATIONS = Table.of(
     ("evaluation_id",),
     Column("evaluation_id", text, "hash of all that changes rows"),
     Column("study", text, "name of the study that made it first"),
-    Column("model_id", text, "network, as in `models`"),
+    Column("model_id", text, "model, as in `models`"),
     Column("dataset_id", text, "data set, as in `datasets`"),
     Column("source_id", text, "where corrupted pixels come from"),
     Column("image_count", int32, "number of images evaluated"),
     Column("subset", text, "which images these are, in words"),
     Column("subset_id", text, "hash of the image_ids"),
-    Column("precision", text, "precision of the network's forward pass, such as float32"),
+    Column("precision", text, "precision of the model's forward pass, such as float32"),
     Column("attention_method", text, "how attention was made, or 'none'"),
-    Column("attention_layer", text, "layer of the network that attention looks at", True),
+    Column("attention_layer", text, "layer of the model that attention looks at", True),
     Column("attention_note", text, "why attention is missing, where it is", True),
     Column("paired", flag, "whether corrupted images pair with clean ones, image by image"),
     Column("pairing_note", text, "why they do not pair, where they do not", True),
@@ -253,7 +258,7 @@ EXEMPLARS = Table.of(
     ("evaluation_id", "corruption", "image_id", "severity"),
     *_CELL,
     _IMAGE,
-    Column("reason", text, "first_to_fail, confidently_wrong, recovered or still_right"),
+    Column("reason", text, "first_to_fail, confidently_incorrect, recovered or still_correct"),
     Column("reason_rank", int16, "order within the reason, from 1"),
     Column("label", int16, "true class index"),
     Column("predicted", int16, "predicted class index", True),
@@ -282,7 +287,7 @@ CLEAN_MAPS = Table.of(
     ("evaluation_id", "image_id"),
     Column("evaluation_id", text, "evaluation"),
     _IMAGE,
-    Column("predicted", int16, "class predicted on the clean image; beyond the classes: the network's other outputs"),
+    Column("predicted", int16, "class predicted on the clean image; beyond the classes: the model's other outputs"),
     Column("map", list_of(real), "rectified map of that class, row by row"),
     Column("map_height", int16, "rows of the map"),
     Column("map_width", int16, "columns of the map"),

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from failmodes.warehouse.answer_output import (
+from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.completion import complete_relation
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.result_output import (
     ForceOption,
     FormatOption,
     OutputOption,
@@ -13,9 +16,6 @@ from failmodes.warehouse.answer_output import (
     check_format,
     give_rows,
 )
-from failmodes.warehouse.cli import READING_S, TimeoutOption
-from failmodes.warehouse.completion import complete_relation
-from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.terminal import named, suggest
 
 

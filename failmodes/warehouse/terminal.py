@@ -179,7 +179,7 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def finish_answer() -> None:
+def finish_output() -> None:
     """Bring what was printed to stdout out of this process.
 
     Raises:

@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import CORRUPTIONS, FALLS
+from checkpoint_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
 from rewritten_shards import answer_with, cell_of, distort_by
-from seeded_record import write_seeded
-from synthetic_record import Synthetic, write_synthetic
+from seeded_results import write_seeded
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
@@ -116,16 +116,16 @@ def shaped_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def seeded_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def seeded_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
     return write_seeded(tmp_path_factory.mktemp("seeded"), images=120, corruptions=("fog", "contrast"),
                         severities=(1, 3, 5))  # fmt: skip
 
 
 @pytest.fixture(scope="session")
-def seeded_con(seeded_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = seeded_record.output / "warehouse.duckdb"
-    load([seeded_record.output], path)
+def seeded_con(seeded_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = seeded_results.output / "warehouse.duckdb"
+    load([seeded_results.output], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as connection:
         yield connection

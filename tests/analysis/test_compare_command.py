@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 from typer.testing import CliRunner, Result
 
 from failmodes.analysis.opened_warehouse import Warehouse
@@ -22,7 +22,7 @@ def warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse of one network, under a corruption that the other has not."""
+    """A warehouse of one model, under a corruption that the other has not."""
     folder = tmp_path_factory.mktemp("alone")
     write_synthetic(folder, images=60, models=("Gamma",), corruptions=("snow",))
     load([folder], folder / "alone.duckdb")
@@ -63,7 +63,7 @@ def test_options_reach_the_comparison(warehouse: Path) -> None:
     assert found.overall.difference == pytest.approx(list(document["overall"]["difference"].values()))
 
 
-def test_networks_of_two_files_need_no_warehouse(warehouse: Path, tmp_path: Path) -> None:
+def test_models_of_two_files_need_no_warehouse(warehouse: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.duckdb"
     other.write_bytes(warehouse.read_bytes())
     document = json.loads(run(f"{warehouse}::Alpha", f"{other}::Beta", "--format", "json").stdout)
@@ -72,15 +72,15 @@ def test_networks_of_two_files_need_no_warehouse(warehouse: Path, tmp_path: Path
 
 
 ERRORS = {
-    "unknown name": (["Alpa", "Beta", "W"], "no network 'Alpa' in .*: did you mean 'Alpha'?"),
-    "itself": (["Alpha", "Alpha", "W"], "Alpha is compared with itself: name two networks"),
+    "unknown name": (["Alpa", "Beta", "W"], "no model 'Alpa' in .*: did you mean 'Alpha'?"),
+    "itself": (["Alpha", "Alpha", "W"], "Alpha is compared with itself: name two models"),
     "margin": (["Alpha", "Beta", "W", "--margin", "0"], "margin 0.0: expected a difference of accuracy above 0"),
     "margin that is no number": (["Alpha", "Beta", "W", "--margin", "nan"], "margin nan: expected"),
     "level": (["Alpha", "Beta", "W", "--level", "95"], "level 95.0: expected a number from 0.5 to 0.999"),
     "corruption": (["Alpha", "Beta", "W", "--corruption", "fogg"], "'fogg': did you mean 'fog'"),
     "no shared cell": (["W::Alpha", "ALONE"], "Alpha and Gamma share no corruption and severity"),
     "unneeded warehouse": (["W::Alpha", "W::Beta", "W"], "A and B name their own files: leave out the warehouse"),
-    "which of two": (["W", "ALONE"], "holds 2 networks: name one"),
+    "which of two": (["W", "ALONE"], "holds 2 models: name one"),
     "missing file": (["W::Alpha", "gone.duckdb"], "gone.duckdb"),
 }
 

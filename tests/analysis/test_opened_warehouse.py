@@ -11,17 +11,17 @@ from pathlib import Path
 import altair as alt
 import polars as pl
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 from typer import Typer
 from typer.testing import CliRunner
-from warehouse_files import write_small_record
+from warehouse_files import write_small_results
 
 from failmodes.analysis import cli
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError, WarehouseError
 
-HOSTILE = "<b>Alpha</b>'; drop table predictions; --"
+MALICIOUS = "<b>Alpha</b>'; drop table predictions; --"
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +32,14 @@ def w(shaped_warehouse: Path) -> Warehouse:
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
     """A small warehouse without shapes, of one's own."""
-    write_small_record(tmp_path / "record", "Alpha")
-    load([tmp_path / "record"], tmp_path / "warehouse.duckdb")
+    write_small_results(tmp_path / "results", "Alpha")
+    load([tmp_path / "results"], tmp_path / "warehouse.duckdb")
     return tmp_path / "warehouse.duckdb"
 
 
 def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
     assert w.sql("select $query + $self as total", query=1, self=2).item() == 3
-    assert w.sql("select count(*) from predictions where corruption = $name", name=HOSTILE).item() == 0
+    assert w.sql("select count(*) from predictions where corruption = $name", name=MALICIOUS).item() == 0
     assert w.sql("@worst_cells").height > 0
     with pytest.raises(QueryError, match=r"no value for \$floor"):
         w.sql("select $floor")
@@ -50,7 +50,7 @@ def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
 def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
     rows = w.table("accuracy_by_severity", corruption=["fog", "contrast"], severity=5.0, model_label="Alpha")
     assert rows["corruption"].sort().to_list() == ["contrast", "fog"]
-    assert w.table("models", model_label=HOSTILE).is_empty()
+    assert w.table("models", model_label=MALICIOUS).is_empty()
     assert w.table("predictions").height == w.tables().filter(name="predictions")["row_count"].item()
     assert w.schema("models").filter(column="family")["meaning"].item() == "family of the architecture, such as resnet"
     with pytest.raises(QueryError, match="did you mean 'models'"):
@@ -133,14 +133,14 @@ def test_it_describes_itself(w: Warehouse) -> None:
 
 
 def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=40, models=(HOSTILE,), corruptions=("fog", "contrast"))
+    write_synthetic(tmp_path, images=40, models=(MALICIOUS,), corruptions=("fog", "contrast"))
     load([tmp_path], tmp_path / "warehouse.duckdb")
     w = Warehouse(tmp_path / "warehouse.duckdb")
     for page in (w._repr_html_(), w.findings()._repr_html_()):
         assert "<b>Alpha</b>" not in page
         assert "&lt;b&gt;Alpha&lt;/b&gt;" in page
     assert w.table("predictions").height == w.sql("select count(*) from predictions").item()
-    assert w.table("models", model_label=HOSTILE).height == 1
+    assert w.table("models", model_label=MALICIOUS).height == 1
 
 
 USES: tuple[Callable[[Warehouse], object], ...] = (
@@ -180,7 +180,7 @@ def test_a_file_that_vanishes_is_described_all_the_same(fresh: Path) -> None:
 def test_a_load_between_two_calls_is_seen(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
     assert w.table("models")["model_label"].to_list() == ["Alpha"]
-    write_small_record(tmp_path / "beta", "Beta")
+    write_small_results(tmp_path / "beta", "Beta")
     load([tmp_path / "beta"], fresh)
     assert sorted(w.table("models")["model_label"]) == ["Alpha", "Beta"]
     assert "2: Alpha, Beta" in repr(w)
@@ -197,7 +197,7 @@ def test_a_relative_path_stays_what_it_was(fresh: Path, tmp_path: Path, monkeypa
 @pytest.mark.slow
 def test_threads_share_one_warehouse_while_shapes_are_stored_and_files_swapped(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
-    write_small_record(tmp_path / "beta", "Beta")
+    write_small_results(tmp_path / "beta", "Beta")
     start = threading.Barrier(4)
 
     def ask() -> int:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from seeded_record import write_seeded
-from synthetic_record import Synthetic, write_synthetic
+from seeded_results import write_seeded
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
 from failmodes.warehouse.database.connection import open_warehouse

@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import duckdb
 import pytest
-from model_comparisons import of_kind
-from synthetic_record import Synthetic, write_synthetic
+from checkpoint_comparisons import of_kind
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -79,7 +79,7 @@ def every_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 def drawn_from(request: pytest.FixtureRequest, grid: str, chart: str) -> Opened:
-    """The warehouse of a grid that a chart is drawn from: differences are of two networks."""
+    """The warehouse of a grid that a chart is drawn from: differences are of two models."""
     found: Opened = request.getfixturevalue(f"{grid}_pair" if chart == "differences" else grid)
     return found
 
@@ -114,10 +114,10 @@ def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]
         for name, make in CHARTS.items():
             make(warehouse.con, warehouse.selection if name == "differences" else alone)
         accuracy = next(t for t in tables(warehouse.con, alone) if t.caption.startswith("Accuracy"))
-        cost = selection_findings(warehouse.con, alone)[0]
+        drop = selection_findings(warehouse.con, alone)[0]
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
-    assert cost.severity == severities[-1]
-    assert f"at severity {severities[-1]:g}" in cost.sentence
+    assert drop.severity == severities[-1]
+    assert f"at severity {severities[-1]:g}" in drop.sentence
 
 
 def test_mean_error_is_over_whole_severities_whatever_lies_between(dense: Opened, whole: Opened) -> None:
@@ -148,7 +148,7 @@ def test_a_dense_grid_tells_the_same_shapes_and_collapse(dense: Opened, whole: O
     query = "select corruption, shape, largest_step_from, largest_step_to from shapes order by corruption"
     assert [row[:2] for row in dense.con.sql(query).fetchall()] == [row[:2] for row in whole.con.sql(query).fetchall()]
     found = {
-        grid: of_kind(selection_findings(opened.con, opened.selection), "one_step_collapse", corruption="fog")[0]
+        grid: of_kind(selection_findings(opened.con, opened.selection), "abrupt_drop", corruption="fog")[0]
         for grid, opened in (("dense", dense), ("whole", whole))
     }
     assert found["dense"].verdict == found["whole"].verdict == "supported"
@@ -165,20 +165,20 @@ def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(
 def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
     found = selection_findings(every.con, every.selection)
     extras = {name for name, corruption in CORRUPTIONS.items() if not corruption.headline}
-    ranked = {finding.corruption for finding in of_kind(found, "most_costly")}
+    ranked = {finding.corruption for finding in of_kind(found, "largest_drop")}
     assert ranked == set(CORRUPTIONS) - extras
     assert {finding.corruption for finding in of_kind(found, "shape")} == set(CORRUPTIONS), "but they have a shape"
-    (ranking,) = cost_rankings(every.con, every.selection).values()
-    assert {cost.corruption for cost in ranking.extras} == extras
+    (ranking,) = drop_rankings(every.con, every.selection).values()
+    assert {drop.corruption for drop in ranking.extras} == extras
     summary = tables(every.con, every.selection)[0]
     assert (summary.rows[0][-1].text, summary.rows[0][-1].small) == ("15", "and 4 extra")
 
 
 def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
     extras = select_one(every.con, corruptions=["spatter", "saturate"])
-    costs = of_kind(selection_findings(every.con, extras), "most_costly")
-    assert {cost.corruption for cost in costs} == {"spatter", "saturate"}
-    assert costs[0].value >= costs[1].value
+    drops = of_kind(selection_findings(every.con, extras), "largest_drop")
+    assert {drop.corruption for drop in drops} == {"spatter", "saturate"}
+    assert drops[0].value >= drops[1].value
 
 
 def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:

@@ -1,4 +1,4 @@
-"""Sheets of pictures as files and in notebooks: every format, hostile names, rows and pixels."""
+"""Sheets of pictures as files and in notebooks: every format, malicious names, rows and pixels."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictured_record import Pictured, pictured
+from pictured_results import Pictured, pictured
 from PIL import Image
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -17,15 +17,15 @@ from failmodes.analysis.shown_images import ImageSheet
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
 
-HOSTILE = ('"><script>alert(1)</script>', "\u0643\u0644\u0628 \N{PARTY POPPER} 'q' {{ 7*7 }}")
+MALICIOUS = ('"><script>alert(1)</script>', "\u0643\u0644\u0628 \N{PARTY POPPER} 'q' {{ 7*7 }}")
 FOG = "corruption = 'fog' and severity = 1"
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Pictured:
-    folder = tmp_path_factory.mktemp("hostile")
+    folder = tmp_path_factory.mktemp("malicious")
     models = ("<img src=x onerror=alert(2)>", "Beta")
-    return pictured(folder, GeneratedSource(), ("fog",), class_names=HOSTILE, models=models)
+    return pictured(folder, GeneratedSource(), ("fog",), class_names=MALICIOUS, models=models)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
 
 @pytest.mark.parametrize("theme", [None, "dark"])
 @pytest.mark.parametrize("kind", ["sheet", "curves", "notebook"])
-def test_html_shows_hostile_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str, theme) -> None:
+def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str, theme) -> None:
     w = Warehouse(made.warehouse)
     shown = w.images(image=[0, 1], corruption="fog") if kind == "curves" else w.images(FOG)
     if kind == "notebook":
@@ -109,7 +109,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
         (lambda: w.images("true", image=1), "which images"),
         (lambda: w.images("true", corruption="fog"), "corruptions go with the number of an image"),
         (lambda: sheet.save(tmp_path / "a.txt"), "a.txt: it ends in .txt"),
-        (lambda: sheet.save(tmp_path / "a.html", theme="grey"), "no theme 'grey'"),
+        (lambda: sheet.save(tmp_path / "a.html", theme="gray"), "no theme 'gray'"),
         (lambda: sheet.save(tmp_path / "a.png", layout="wide"), "no layout 'wide'"),
     ):
         with pytest.raises(StudyError, match=line):

@@ -10,7 +10,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "ref
 from corruptions import measure_corruptions  # noqa: E402
 from explorer_clicks import measure_explorer  # noqa: E402
 from measure import Skipped  # noqa: E402
-from networks import measure_networks  # noqa: E402
+from models import measure_models  # noqa: E402
 from rich.console import Console  # noqa: E402
 from scaling import measure_scaling  # noqa: E402
 from startup import measure_startup  # noqa: E402
@@ -24,7 +24,7 @@ PARTS = {
     "classes": measure_many_classes,
     "explorer": measure_explorer,
     "corruptions": measure_corruptions,
-    "networks": measure_networks,
+    "models": measure_models,
     "scaling": measure_scaling,
 }
 

@@ -19,7 +19,7 @@ from peer_environment import PEER, PeerUnavailableError, frost_folder, peer_pyth
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
 # The published generator (Hendrycks & Dietterich, make_cifar_c.py): milliseconds per 32×32 image on one core. Recorded
 # once for this project (reference/corruptions.md, "Cost of the published generator"), since it no longer runs on

@@ -1,7 +1,7 @@
-"""The explorer in the system's Chromium, on the generated facts of 20 networks: from a click to the pictures.
+"""The explorer in the system's Chromium, on the generated facts of 20 models: from a click to the pictures.
 
 A click takes a point of a curve; it is answered when the pictures of that cell stand on the page, made again. The page
-shows two networks, whose 228 points are clicked here and there.
+shows two models, whose 228 points are clicked here and there.
 """
 
 import random
@@ -19,15 +19,15 @@ from measure import Result, Skipped
 from synthetic_thumbnails import write_thumbnails
 from warehouse_questions import CLASSES, IMAGES, write_facts
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-NETWORKS, CLICKS = 20, 15
+MODELS, CLICKS = 20, 15
 WANTED_CLICK_S, WANTED_PAGE_S = 1.0, 5.0
-ROWS = NETWORKS * IMAGES * (1 + 5 * len(CORRUPTIONS))
+ROWS = MODELS * IMAGES * (1 + 5 * len(CORRUPTIONS))
 
 
 def measure_explorer() -> Iterator[Result | Skipped]:
@@ -38,7 +38,7 @@ def measure_explorer() -> Iterator[Result | Skipped]:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_facts(folder, range(NETWORKS), IMAGES, CLASSES)
+        write_facts(folder, range(MODELS), IMAGES, CLASSES)
         write_thumbnails(folder, IMAGES)
         load([folder], folder / "warehouse.duckdb")
         with launched(executable) as browser:

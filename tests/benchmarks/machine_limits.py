@@ -1,4 +1,4 @@
-"""How fast a machine multiplies in float32, by every way at hand: matrix products, and a network's own layers alone."""
+"""How fast a machine multiplies in float32, by every way at hand: matrix products, and a model's own layers alone."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def product_rates(device: torch.device) -> dict[str, float]:
 
 
 def layer_rates(module: nn.Module, inputs: torch.Tensor) -> dict[str, float]:
-    """Operations a second of each convolution and linear layer of a network, alone on inputs of its own shape."""
+    """Operations a second of each convolution and linear layer of a model, alone on inputs of its own shape."""
     given: dict[str, tuple[nn.Module, torch.Tensor]] = {}
 
     def see(layer: nn.Module, arguments: tuple[torch.Tensor, ...], _output: object) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds a network: its cost per image and its memory over more images, cells and models (flat is 1)."""
+"""What surrounds a model: its cost per image and its memory over more images, cells and models (flat is 1)."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from statistics import median
 
 import torch
 from measure import Result
-from subjects import TINY, make_bench, network_of
+from subjects import TINY, make_bench, model_of
 
 IMAGES = (1_000, 10_000, 100_000)
 MODELS = (1, 4, 16)
@@ -49,8 +49,8 @@ def _run(images: int, models: int, cells: int) -> dict[str, float]:
 
 def _measure(images: int, models: int, cells: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
-        networks = [network_of(TINY, torch.device("cpu"), seed=seed) for seed in range(models)]
-        bench = make_bench(TINY, networks, Path(name), count=images)
+        models = [model_of(TINY, torch.device("cpu"), seed=seed) for seed in range(models)]
+        bench = make_bench(TINY, models, Path(name), count=images)
         bench.worker.run([bench.clean()])
         tasks = [bench.cell(severity=1 + cell % 5) for cell in range(cells)]
         times = []

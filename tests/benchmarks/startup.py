@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from measure import Result
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.load import load
 

@@ -1,4 +1,4 @@
-"""What is measured: networks with random weights, random images on disk, and a worker that evaluates them."""
+"""What is measured: models with random weights, random images on disk, and a worker that evaluates them."""
 
 import importlib
 import importlib.util
@@ -22,19 +22,19 @@ from failmodes.evaluate.engine.tasks import Task
 from failmodes.evaluate.engine.worker import RunCallbacks, Worker
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, Subset
-from failmodes.evaluate.models.network import Network, prepare_network
+from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model
 from failmodes.evaluate.models.registry import ARCHITECTURES
-from failmodes.evaluate.study.study_schema import Normalisation, Precision
+from failmodes.evaluate.study.study_schema import Normalization, Precision
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource, Pairing, Source
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 
 CLASSES = 10
-NORMALISATION = Normalisation(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+NORMALIZATION = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
 
 
 class Subject(NamedTuple):
-    """A network to measure: its name, how to build it, and the side of its images."""
+    """A model to measure: its name, how to build it, and the side of its images."""
 
     name: str
     build: Callable[[], nn.Module]
@@ -43,7 +43,7 @@ class Subject(NamedTuple):
 
 
 def tiny() -> nn.Module:
-    """Two convolutions and a linear layer: so little that what surrounds a network is what is measured."""
+    """Two convolutions and a linear layer: so little that what surrounds a model is what is measured."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(),
         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, CLASSES),
@@ -104,23 +104,23 @@ class Bench(NamedTuple):
         return Task(0, Cell(corruption, Decimal(severity)), tuple(e.evaluation_id for e in self.evaluations))
 
 
-def network_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> Network:
+def model_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> PreparedModel:
     torch.manual_seed(seed)
-    return prepare_network(
-        subject.build(), subject.name, NORMALISATION, device, precision, label=f"{subject.name} {seed}"
+    return prepare_model(
+        subject.build(), subject.name, NORMALIZATION, device, precision, label=f"{subject.name} {seed}"
     )
 
 
 def make_bench(
     subject: Subject,
-    networks: Iterable[Network],
+    models: Iterable[PreparedModel],
     folder: Path,
     *,
     generated: bool = False,
     count: int | None = None,
     batch_size: int | None = None,
 ) -> Bench:
-    """A worker for some networks over random images that lie on disk."""
+    """A worker for some models over random images that lie on disk."""
     images = mapped_images(folder, count or subject.images, subject.side_px)
     labels = np.arange(len(images)) % CLASSES
     dataset = Dataset("random", "random", "test", images, labels, tuple(map(str, range(CLASSES))))
@@ -129,10 +129,10 @@ def make_bench(
     ids = np.arange(len(images))
     subset = Subset(ids, ids, labels, "all")
     data = EvaluationData(dataset, source, subset)
-    evaluations = [_evaluation(network, data) for network in networks]
+    evaluations = [_evaluation(prepared, data) for prepared in models]
     shape = (subject.side_px, subject.side_px)
-    model_runs = [ModelRun(e, batch_size or usual_batch_size(e.network.device.type, shape)) for e in evaluations]
-    study = SimpleNamespace(record_output=folder, output=folder, cells=())
+    model_runs = [ModelRun(e, batch_size or usual_batch_size(e.prepared.device.type, shape)) for e in evaluations]
+    study = SimpleNamespace(results_folder=folder, output=folder, cells=())
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
         Worker(study, model_runs, stream, RunCallbacks()),
@@ -140,13 +140,13 @@ def make_bench(
     )  # fmt: skip
 
 
-def _evaluation(network: Network, data: EvaluationData) -> Evaluation:
+def _evaluation(prepared: PreparedModel, data: EvaluationData) -> Evaluation:
     model = SimpleNamespace(
-        model_id=lambda: network.label, label=network.label, protocol=None, outputs=None, logit_outputs=None,
+        model_id=lambda: prepared.label, label=prepared.label, protocol=None, outputs=None, logit_outputs=None,
         output_count=CLASSES, class_names=data.dataset.class_names, assumptions=dict,
     )  # fmt: skip
-    way = select_cam_method(network, data.dataset.images.shape[1:3])
-    return make_evaluation("bench", model, network, data, way)
+    way = select_cam_method(prepared, data.dataset.images.shape[1:3])
+    return make_evaluation("bench", model, prepared, data, way)
 
 
 def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 from measure import Result, in_turns
 from scipy.stats import bootstrap
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.warehouse.database.load import load
@@ -39,7 +39,7 @@ def _load() -> Result:
             peer_path.unlink(missing_ok=True)
             with duckdb.connect(str(peer_path)) as con:
                 for table in ("predictions", "attention"):
-                    files = f"{folder}/record/{table}/*/*/*/*.parquet"
+                    files = f"{folder}/results/{table}/*/*/*/*.parquet"
                     con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 
         ours_s, _, ratio = in_turns(ours, peer, rounds=3)
@@ -59,4 +59,4 @@ def _bootstrap() -> Result:
 
     ours_s, _, ratio = in_turns(ours, peer, rounds=3)
     size = f"{RESAMPLES:,} resamples of {IMAGES:,} images × {CELLS} cells"
-    return Result("bootstrap/scipy", ours_s, f"s for {size}", ratio, "scipy.stats.bootstrap (percentile, vectorised)")
+    return Result("bootstrap/scipy", ours_s, f"s for {size}", ratio, "scipy.stats.bootstrap (percentile, vectorized)")

@@ -1,7 +1,7 @@
 """The reading room on generated facts: load, status, report, a chart and every question, as whole processes.
 
 Facts are synthetic: 19 corruptions at 5 severities and clean, 10,000 images of 10 classes, attention for both targets,
-of networks that find the same images difficult to some extent; written by the public writer of shards. The part
+of models that find the same images difficult to some extent; written by the public writer of shards. The part
 `classes` has 50,000 images of 1,000 classes instead.
 """
 
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from measure import Result
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.sql import MARTS, QUERIES, read_sql
 
-NETWORKS = (2, 10, 20)
+MODELS = (2, 10, 20)
 IMAGES, CLASSES, SHARED_DIFFICULTY = 10_000, 10, 0.7
-MANY_NETWORKS, MANY_IMAGES, MANY_CLASSES = 3, 50_000, 1_000
+MANY_MODELS, MANY_IMAGES, MANY_CLASSES = 3, 50_000, 1_000
 SCRIPT = Path(sys.executable).parent / "failmodes"
 WANTED_REPORT_S = {2: 5, 10: 20, 20: 40}
 WANTED_S = {"status": 1.0, "chart": 2.0}
@@ -58,7 +58,7 @@ BARE = """
 import sys, duckdb
 with duckdb.connect(sys.argv[2]) as con:
     for table in ("predictions", "attention"):
-        files = f"{sys.argv[1]}/record/{table}/*/*/*/*.parquet"
+        files = f"{sys.argv[1]}/results/{table}/*/*/*/*.parquet"
         con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 """
 # A report finds the script that draws its charts where an earlier one has left it
@@ -70,7 +70,7 @@ import hashlib, sys
 from pathlib import Path
 import duckdb, pyarrow as pa, pyarrow.parquet as pq
 def batches(table):
-    for path in sorted(Path(sys.argv[1], "record", table).rglob("*.parquet")):
+    for path in sorted(Path(sys.argv[1], "results", table).rglob("*.parquet")):
         rows = pq.read_table(path, partitioning=None)
         hasher = hashlib.blake2b()
         for column in rows.columns:
@@ -115,8 +115,8 @@ class Spent(NamedTuple):
 
 
 def measure_warehouse() -> Iterator[Result]:
-    """All lines of this file; the facts of two networks are part of those of ten, and so on."""
-    for count in NETWORKS:
+    """All lines of this file; the facts of two models are part of those of ten, and so on."""
+    for count in MODELS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_facts(folder, range(count), IMAGES, CLASSES)
@@ -125,22 +125,22 @@ def measure_warehouse() -> Iterator[Result]:
 
 
 def measure_many_classes() -> Iterator[Result]:
-    """The same of a thousand classes, of which confusion is kept sparse; as many rows as 15 networks have above."""
+    """The same of a thousand classes, of which confusion is kept sparse; as many rows as 15 models have above."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_facts(folder, range(MANY_NETWORKS), MANY_IMAGES, MANY_CLASSES)
-        write_facts(folder / "one more", [MANY_NETWORKS], MANY_IMAGES, MANY_CLASSES)
-        rows = MANY_NETWORKS * MANY_IMAGES
+        write_facts(folder, range(MANY_MODELS), MANY_IMAGES, MANY_CLASSES)
+        write_facts(folder / "one more", [MANY_MODELS], MANY_IMAGES, MANY_CLASSES)
+        rows = MANY_MODELS * MANY_IMAGES
         yield from _measure(
             folder, f"warehouse/{MANY_CLASSES}_classes", rows, WANTED_REPORT_S[20], PER_IMAGE + PER_CLASS
         )
 
 
-def write_facts(folder: Path, networks: Iterable[int], images: int, classes: int) -> None:
+def write_facts(folder: Path, models: Iterable[int], images: int, classes: int) -> None:
     """In a process of its own, which gives its memory back."""
     options = {
         "images": images, "classes": classes, "shared_difficulty": SHARED_DIFFICULTY,
-        "models": tuple(f"Network {index:02}" for index in networks), "corruptions": tuple(CORRUPTIONS),
+        "models": tuple(f"Model {index:02}" for index in models), "corruptions": tuple(CORRUPTIONS),
     }  # fmt: skip
     process = multiprocessing.get_context("spawn").Process(target=write_synthetic, args=(folder,), kwargs=options)
     process.start()
@@ -156,7 +156,7 @@ def _measure(
     Args:
         folder: holds them.
         name: of the results.
-        images: how many they have over all networks.
+        images: how many they have over all models.
         wanted_report_s: what their report may take.
         counted: views that are too long to fetch.
     """
@@ -192,7 +192,7 @@ def _measure(
     yield Result(f"{name}/stored_measure", seconds[STORED], "s of CPU", raw_s / seconds[STORED], against)
     alone = _run([SCRIPT, "load", folder / "one more", "--into", folder / "alone.duckdb"])
     spent.append(_run([SCRIPT, "load", folder / "one more", "--into", file]))
-    yield _result(f"{name}/one_more", spent[-1], alone.cpu_s, "the same network loaded into an empty warehouse")
+    yield _result(f"{name}/one_more", spent[-1], alone.cpu_s, "the same model loaded into an empty warehouse")
     peak = max(one.peak_mb for one in (*spent, asked))
     yield Result(f"{name}/peak", peak, "MB", WANTED_PEAK_MB / peak, f"{WANTED_PEAK_MB:,} MB wanted")
 

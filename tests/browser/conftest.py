@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from chromium import Theme, find_chromium, launched, wait_until_drawn
-from hostile_names import HOSTILE
+from malicious_names import MALICIOUS
 from report_pages import Visit, open_report, unfold
-from synthetic_record import Texts, write_synthetic
+from synthetic_results import Texts, write_synthetic
 
 from failmodes.analysis.report.rendering import write_report
 from failmodes.warehouse.database.load import load
@@ -59,19 +59,19 @@ def visit(open_page: Open) -> Iterator[Open]:
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two networks, five corruptions, five severities, 200 images of ten classes."""
+    """Two models, five corruptions, five severities, 200 images of ten classes."""
     folder = tmp_path_factory.mktemp("report")
     write_synthetic(folder, images=200, classes=10, exemplars_per_reason=2)
     return _reported(folder)
 
 
 @pytest.fixture(scope="session")
-def hostile_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report whose networks, classes, data set, note and study are called by whoever means harm."""
-    folder = tmp_path_factory.mktemp("hostile")
-    texts = Texts(study=HOSTILE[0], dataset=" ".join(HOSTILE[1:7]), note="\n".join(HOSTILE), classes=HOSTILE)
+def malformed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report whose models, classes, data set, note and study are called by whoever means harm."""
+    folder = tmp_path_factory.mktemp("malicious")
+    texts = Texts(study=MALICIOUS[0], dataset=" ".join(MALICIOUS[1:7]), note="\n".join(MALICIOUS), classes=MALICIOUS)
     write_synthetic(
-        folder, images=100, models=(" ".join(HOSTILE[:4]), *HOSTILE[5:8], "".join(HOSTILE[8:])), classes=10,
+        folder, images=100, models=(" ".join(MALICIOUS[:4]), *MALICIOUS[5:8], "".join(MALICIOUS[8:])), classes=10,
         corruptions=("fog", "contrast"), texts=texts, exemplars_per_reason=2,
     )  # fmt: skip
     return _reported(folder)

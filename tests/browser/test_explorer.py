@@ -19,9 +19,9 @@ from explorer_pages import (
     wait_for_pictures,
 )
 from explorer_process import Explorer, explorer
-from hostile_names import HOSTILE
+from malicious_names import MALICIOUS
 from report_pages import Visit, barriers, screens
-from synthetic_record import Texts, write_synthetic
+from synthetic_results import Texts, write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
 from failmodes.warehouse.database.load import load
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Explorer]:
-    """The explorer of two networks, five corruptions, five severities and 200 images of ten classes."""
+    """The explorer of two models, five corruptions, five severities and 200 images of ten classes."""
     pytest.importorskip("marimo")
     folder = tmp_path_factory.mktemp("explorer")
     write_synthetic(folder, images=200, classes=10, falls={"Beta": 0.5})
@@ -70,13 +70,13 @@ def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
     points = curve_points(page)
     assert points.count() == 2 * 5 * 6
     labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
-    for network, severity, where in (("Beta", 3, "at severity 3"), ("Alpha", 4, "at severity 4"), ("Beta", 0, "clean")):
-        number = next(i for i, said in enumerate(labels) if f"severity: {severity};" in said and network in said)
+    for model, severity, where in (("Beta", 3, "at severity 3"), ("Alpha", 4, "at severity 4"), ("Beta", 0, "clean")):
+        number = next(i for i, said in enumerate(labels) if f"severity: {severity};" in said and model in said)
         before = headline(page)
         points.nth(number).click(force=True)
         shown = wait_for_pictures(page, before)
         assert where in shown
-        assert not severity or shown.startswith(network)
+        assert not severity or shown.startswith(model)
         assert page.locator(".fm-images img").count() == 12
         alts = page.locator(".fm-images img").evaluate_all("all => all.map(each => each.alt)")
         assert all("says" in alt for alt in alts)
@@ -116,7 +116,7 @@ def test_a_condition_makes_a_slice_and_its_mistake_is_told_in_place(page: "Page"
     assert page.locator(".fm-problem").count() == 0
 
 
-def test_the_desk_answers_and_two_networks_are_compared(page: "Page") -> None:
+def test_the_desk_answers_and_two_models_are_compared(page: "Page") -> None:
     statement = page.get_by_label("Statement")
     statement.fill("drop table predictions")
     page.get_by_role("button", name="Run").click()
@@ -176,8 +176,8 @@ def test_the_table_of_images_is_saved(page: "Page") -> None:
 
 def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:
     pytest.importorskip("marimo")
-    texts = Texts(study=HOSTILE[0], dataset=" ".join(HOSTILE[1:7]), note="\n".join(HOSTILE), classes=HOSTILE)
-    models = (" ".join(HOSTILE[:4]), "".join(HOSTILE[8:]))
+    texts = Texts(study=MALICIOUS[0], dataset=" ".join(MALICIOUS[1:7]), note="\n".join(MALICIOUS), classes=MALICIOUS)
+    models = (" ".join(MALICIOUS[:4]), "".join(MALICIOUS[8:]))
     write_synthetic(tmp_path, images=60, models=models, classes=10, corruptions=("fog", "contrast"), texts=texts)
     write_thumbnails(tmp_path, 60)
     load([tmp_path], tmp_path / "warehouse.duckdb")
@@ -185,7 +185,7 @@ def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path
         visit = open_explorer(browser, running, 1400, "light")
         assert curve_points(visit.page).count() == 2 * 2 * 6
         assert (
-            HOSTILE[1]
+            MALICIOUS[1]
             in visit.page.locator("h2").nth(1).inner_text() + visit.page.locator(".fm-text").first.inner_text()
         )
         assert visit.problems == []
@@ -225,10 +225,10 @@ def test_texts_that_are_addresses_are_shown_as_text(browser: "Browser", tmp_path
 
 def test_the_page_follows_the_theme_of_the_system(browser: "Browser", served: Explorer) -> None:
     visit: Visit = open_explorer(browser, served, 1400, "light")
-    colour = "getComputedStyle(document.body).backgroundColor"
-    light: Any = visit.page.evaluate(colour)
+    color = "getComputedStyle(document.body).backgroundColor"
+    light: Any = visit.page.evaluate(color)
     visit.page.emulate_media(color_scheme="dark")
-    visit.page.wait_for_function(f"(before) => {colour} != before", arg=light)
+    visit.page.wait_for_function(f"(before) => {color} != before", arg=light)
     wait_for_pictures(visit.page, "")
     text = charts(visit.page).first.locator("svg text").first
     assert text.evaluate("each => getComputedStyle(each).fill") in ("rgb(236, 236, 239)", "rgb(166, 171, 181)")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-FILTERS = ("network", "corruption", "reason")
+FILTERS = ("model", "corruption", "reason")
 CARDS, SHOWN = "button.card", "button.card:not([hidden])"
 LAST = 5
 
@@ -59,7 +59,7 @@ class Gallery:
         self.section.locator(SHOWN).first.click()
         self.viewer.wait_for()
 
-    def answer(self) -> str:
+    def prediction(self) -> str:
         return self.viewer.locator(".answer").inner_text().strip()
 
     def picture(self) -> bytes:
@@ -101,17 +101,17 @@ def test_a_filter_parts_the_cards(gallery: Gallery, name: str) -> None:
 
 
 def test_filters_go_together(gallery: Gallery) -> None:
-    gallery.select("network").select_option(label="Beta")
-    of_network = gallery.fitting()
+    gallery.select("model").select_option(label="Beta")
+    of_model = gallery.fitting()
     parts = []
     for value in gallery.values("corruption"):
         gallery.select("corruption").select_option(value)
         parts.append(gallery.fitting())
-    assert sum(parts) == of_network
+    assert sum(parts) == of_model
 
 
 def test_a_picture_tells_each_severity_as_it_is_on_record(gallery: Gallery, report: Path) -> None:
-    gallery.select("network").select_option(label="Beta")
+    gallery.select("model").select_option(label="Beta")
     gallery.select("corruption").select_option(label="Fog")
     gallery.select("reason").select_option(index=1)
     with open_warehouse(report.parent / "warehouse.duckdb") as con:
@@ -125,12 +125,14 @@ def test_a_picture_tells_each_severity_as_it_is_on_record(gallery: Gallery, repo
     for severity in range(LAST + 1):
         gallery.move_to(severity)
         on_record = [(name, confidence) for level, name, confidence in rows if level == severity]
-        assert any(_tells(gallery.answer(), name, confidence) for name, confidence in on_record), gallery.answer()
+        assert any(_tells(gallery.prediction(), name, confidence) for name, confidence in on_record), (
+            gallery.prediction()
+        )
 
 
-def _tells(answer: str, name: str, confidence: float) -> bool:
+def _tells(prediction: str, name: str, confidence: float) -> bool:
     numbers = (f"{100 * confidence:.0f}", f"{100 * confidence:.1f}", f"{confidence:.2f}")
-    return name in answer and any(number in answer for number in numbers)
+    return name in prediction and any(number in prediction for number in numbers)
 
 
 def test_the_slider_changes_picture_and_answer(gallery: Gallery) -> None:
@@ -140,11 +142,11 @@ def test_the_slider_changes_picture_and_answer(gallery: Gallery) -> None:
     seen = {}
     for severity in (0, LAST):
         gallery.move_to(severity)
-        seen[severity] = gallery.picture(), gallery.answer()
+        seen[severity] = gallery.picture(), gallery.prediction()
     assert seen[0][0] != seen[LAST][0]
     assert seen[0][1] != seen[LAST][1]
     gallery.move_to(0)
-    assert (gallery.picture(), gallery.answer()) == seen[0]
+    assert (gallery.picture(), gallery.prediction()) == seen[0]
 
 
 def test_the_attention_switch_changes_the_picture_and_back(gallery: Gallery) -> None:
@@ -193,13 +195,13 @@ def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
     if not _is_focused(gallery.slider()):
         assert _tab_until(gallery.page, "input[name=severity]")
     gallery.move_to(0)
-    seen = [(gallery.answer(), gallery.picture())]
+    seen = [(gallery.prediction(), gallery.picture())]
     for _ in range(LAST):
         press("ArrowRight")
-        seen.append((gallery.answer(), gallery.picture()))
+        seen.append((gallery.prediction(), gallery.picture()))
     assert gallery.slider().input_value() == str(LAST)
     assert len({picture for _, picture in seen}) == LAST + 1
-    assert len({answer for answer, _ in seen}) > 1
+    assert len({prediction for prediction, _ in seen}) > 1
     press("Escape")
     gallery.viewer.wait_for(state="detached")
     assert gallery.page.evaluate("card => document.activeElement === card", card)

@@ -13,7 +13,7 @@ from report_pages import barriers, screens
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
 KINDS = (  # a page of each kind
-    "index.html", "tutorials/attention.html", "your-network.html", "concepts/attention.html", "reference/commands.html",
+    "index.html", "tutorials/attention.html", "your-model.html", "concepts/attention.html", "reference/commands.html",
     "reference/schema.html", "reference/python.html", "project/changelog.html",
 )  # fmt: skip
 

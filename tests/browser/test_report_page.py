@@ -46,9 +46,9 @@ def test_everybody_can_read_it(report: Path, visit: Any, width: int, theme: Them
 def test_a_chart_changes_with_the_theme(report: Path, open_page: Any, width: int) -> None:
     page = open_page(report, width, "light").page
     page.wait_for_selector(".plot svg text")
-    colour = "getComputedStyle(document.querySelector('.plot svg text')).fill"
-    before = page.evaluate(colour)
+    color = "getComputedStyle(document.querySelector('.plot svg text')).fill"
+    before = page.evaluate(color)
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"before => document.querySelector('.plot svg text') && {colour} != before", arg=before)
-    assert page.evaluate(colour) != before
+    page.wait_for_function(f"before => document.querySelector('.plot svg text') && {color} != before", arg=before)
+    assert page.evaluate(color) != before
     page.context.close()

@@ -1,4 +1,4 @@
-"""How large a report is, and how long it takes to write; that of ten networks under all corruptions works, too."""
+"""How large a report is, and how long it takes to write; that of ten models under all corruptions works, too."""
 
 import os
 import subprocess
@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from printed_report import printed_on_a4
 from report_pages import NOT_DRAWN, wait_without_scrolling
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load
 
 pytestmark = pytest.mark.browser
 
 MB = 1_000_000
-NETWORKS = tuple(f"Network-{number}" for number in range(1, 11))
+MODELS = tuple(f"Model-{number}" for number in range(1, 11))
 WRITE = """
 import sys, time
 from pathlib import Path
@@ -32,19 +32,19 @@ def test_a_report_like_the_demo_is_small(report: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ten_networks_under_all_corruptions(
+def test_ten_models_under_all_corruptions(
     tmp_path: Path, open_page: Any, browser: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_synthetic(
-        tmp_path, images=100, models=NETWORKS, classes=10, exemplars_per_reason=2,
+        tmp_path, images=100, models=MODELS, classes=10, exemplars_per_reason=2,
         corruptions=tuple(name for name, corruption in CORRUPTIONS.items() if corruption.group != "clean"),
-        falls={network: 0.4 + 0.1 * number for number, network in enumerate(NETWORKS)},
+        falls={model: 0.4 + 0.1 * number for number, model in enumerate(MODELS)},
     )  # fmt: skip
     load([tmp_path], tmp_path / "warehouse.duckdb")
     seconds = _cpu_seconds(tmp_path / "warehouse.duckdb")
     report = tmp_path / "report.html"
     with capsys.disabled():
-        print(f"\nten networks, 19 corruptions: {report.stat().st_size / MB:.1f} MB, {seconds:.1f} s of CPU time")
+        print(f"\nten models, 19 corruptions: {report.stat().st_size / MB:.1f} MB, {seconds:.1f} s of CPU time")
     visit = open_page(report)
     wait_without_scrolling(visit.page)
     assert visit.page.evaluate(NOT_DRAWN) == []

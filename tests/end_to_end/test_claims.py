@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from installed_script import failmodes
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.load import load
 
@@ -22,8 +22,8 @@ kind = "digits"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study and the record that it has made, not yet loaded."""
     here = tmp_path_factory.mktemp("claims")
-    write_synthetic(here / "out" / "record", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
-    (here / "study.toml").write_text(STUDY.replace("[dataset]", 'record = "out/record"\n[dataset]'))
+    write_synthetic(here / "out" / "results", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
+    (here / "study.toml").write_text(STUDY.replace("[dataset]", 'results = "out/record"\n[dataset]'))
     return here
 
 
@@ -67,7 +67,7 @@ def test_a_load_refuses_what_a_run_refuses_and_leaves_the_warehouse(folder: Path
 
 
 def test_any_claim_of_a_file(folder: Path, tmp_path: Path) -> None:
-    load([folder / "out" / "record"], tmp_path / "w.duckdb")
+    load([folder / "out" / "results"], tmp_path / "w.duckdb")
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"
     said = failmodes("claims", "w.duckdb", "fog costs most", "snow is flat", "--json", "-", folder=tmp_path).stdout
     rows = json.loads(said)["claims"]
@@ -88,7 +88,7 @@ def test_a_claim_alone_is_about_the_study_here(folder: Path) -> None:
 @pytest.mark.parametrize(("arguments", "says"), [
     (("w.duckdb", "fog kosts most"), "claim 'fog kosts most' is not understood: did you mean 'fog costs most'?"),
     (("w.duckdb", "fogg is flat"), "unknown corruption 'fogg': did you mean 'fog'?"),
-    (("w.duckdb", "fog is flat for Alpah"), "no network 'Alpah' was evaluated: did you mean 'Alpha'?"),
+    (("w.duckdb", "fog is flat for Alpah"), "no model 'Alpah' was evaluated: did you mean 'Alpha'?"),
     (("w.duckdb", "fog \x1b[31m"), "holds letters that cannot be printed"),
     (("w.duckdb", "fog " * 500), "expected at most 200"),
     (("w.duckdb", "fog is flat", "--json", "-", "--markdown", "-"), "print one, and name a file for the other"),
@@ -96,7 +96,7 @@ def test_a_claim_alone_is_about_the_study_here(folder: Path) -> None:
     (("fog is flat",), "no study.toml or warehouse.duckdb in the current folder"),
 ])  # fmt: skip
 def test_what_is_wrong_is_one_line(folder: Path, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    load([folder / "out" / "record"], tmp_path / "w.duckdb")
+    load([folder / "out" / "results"], tmp_path / "w.duckdb")
     refused = failmodes("claims", *arguments, folder=tmp_path, expect=2)
     assert says in refused.stderr
     assert len(refused.stderr.splitlines()) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_sets import LAYOUTS, contents
+from corrupted_datasets import LAYOUTS, contents
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
 KILLS = [3, pytest.param(8, marks=pytest.mark.corpus)]

@@ -16,7 +16,7 @@ pytest.importorskip("torch")
 from worked_example import ROOT, environment_of, run, run_page, settled
 
 PAGE, WORKFLOW = ROOT / "docs" / "decisions.md", ROOT / "docs" / "examples" / "gate.yml"
-IN_THE_REPOSITORY = ("networks.py", "images", "noisy-0.safetensors", "candidate.toml", "gate.toml", "baseline.duckdb")
+IN_THE_REPOSITORY = ("models.py", "images", "noisy-0.safetensors", "candidate.toml", "gate.toml", "baseline.duckdb")
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,14 @@ STARTS = re.compile(r"^(?:\$ |- run: )?(failmodes .*)$")
 # They need a warehouse and nothing else; the others are run where their page or their own tests say
 ASKING = ("chart", "compare", "export", "gate", "images", "publish", "query", "report", "shapes", "status")
 MOST_README_WORDS = 900
-NETWORKS = ("ResNet-18", "DenseNet-121", "Net A", "Net B")
+MODELS = ("ResNet-18", "DenseNet-121", "Net A", "Net B")
 STUDY = 'name = "Mine"\noutput = "runs/mine"\n[dataset]\nkind = "digits"\n'
 RULES = '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 1\n'
-NOTHING_TO_SHOW = {  # of networks that answer alike everywhere
+NOTHING_TO_SHOW = {  # of models that answer alike everywhere
     "images": "no evaluated image fits the filter",
     "chart": "no curve falls over distortion that was measured and rises with severity",
 }
-PYTHON = ("asking.md", "corruptions.md", "concepts/findings.md", "comparing.md", "pictures.md")
+PYTHON = ("asking.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")
 
 
 class Command(NamedTuple):
@@ -90,11 +90,11 @@ def test_the_readme_is_short() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where every file is that the commands name, of networks that know nothing, on 60 digits."""
+    """Where every file is that the commands name, of models that know nothing, on 60 digits."""
     torch = pytest.importorskip("torch")
     from sklearn.datasets import load_digits
 
-    def network() -> Any:
+    def model() -> Any:
         return torch.nn.Sequential(
             torch.nn.Conv2d(3, 4, 5, 4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
             torch.nn.Linear(4, 10),
@@ -104,10 +104,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("typed")
     digits = load_digits()
     images = (digits.images[:60, :, :, None] * 15).astype("uint8").repeat(4, 1).repeat(4, 2).repeat(3, 3)
-    networks = {label: network() for label in NETWORKS}
+    models = {label: model() for label in MODELS}
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     failmodes.benchmark(
-        networks, images, digits.target[:60], to=folder / "runs/mine", class_names=names, progress=False,
+        models, images, digits.target[:60], to=folder / "runs/mine", class_names=names, progress=False,
         corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5], dataset_label="CIFAR-10",
     )  # fmt: skip
     (folder / "study.toml").write_text(STUDY)
@@ -141,7 +141,7 @@ def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -
     """In the same folder, with the names that a reader has."""
     monkeypatch.chdir(folder)
     images = failmodes.open("digits").images(image=3, corruption="fog").clean[0]
-    known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images[None], "network": None}
+    known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images[None], "model": None}
     written = [content for kind, content in blocks(ROOT / "docs" / page) if kind == "python"]
     assert written
     for content in written:

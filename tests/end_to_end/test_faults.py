@@ -1,4 +1,4 @@
-"""Faults as a user meets them, through the installed script: a network that raises, two runs at once, a killed run."""
+"""Faults as a user meets them, through the installed script: a model that raises, two runs at once, a killed run."""
 
 import os
 import shutil
@@ -40,7 +40,7 @@ def finished(tmp_path_factory) -> Path:
 
 
 def study_with(finished: Path, folder: Path, name: str, code: str, evaluation: str = "") -> Path:
-    """The tiny study, trained and not evaluated, with another network from `code`."""
+    """The tiny study, trained and not evaluated, with another model from `code`."""
     shutil.copytree(finished / "checkpoints", folder / "out" / "checkpoints")
     path = write_tiny_study(folder)
     (folder / f"{name.lower()}_nets.py").write_text("import time\n" + code)
@@ -53,7 +53,7 @@ def failmodes(*arguments: str | Path, folder: Path) -> subprocess.CompletedProce
     return subprocess.run([SCRIPT, *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=300)
 
 
-def test_a_network_that_raises_ends_in_an_error_and_the_others_in_a_report(finished, tmp_path) -> None:
+def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(finished, tmp_path) -> None:
     study_with(finished, tmp_path, "Raising", RAISING)
     done = failmodes("run", folder=tmp_path)
     assert done.returncode == 1
@@ -72,7 +72,7 @@ def test_a_network_that_raises_ends_in_an_error_and_the_others_in_a_report(finis
 def started(process: subprocess.Popen, output: Path) -> None:
     """Wait until the first shard is there."""
     deadline = time.monotonic() + 120
-    while not list(output.rglob("record/predictions/**/rows.parquet")):
+    while not list(output.rglob("results/predictions/**/rows.parquet")):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from study_tables import QUERIES, ROOT, STUDY, TABLES, aggregate, with_tables
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 import failmodes
 from failmodes.warehouse.database.load import load
@@ -25,10 +25,10 @@ FIGURE = re.compile(r"([+−-]?\d+\.\d+)(?:\s(?:points|%))?\s\[([+−-]?\d+\.\d+
 every_study = pytest.mark.parametrize("study", STUDIES)
 
 
-def of_networks(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndarray]:
-    """A column of each curve, in the order of severities, by network and corruption."""
+def of_models(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndarray]:
+    """A column of each curve, in the order of severities, by model and corruption."""
     curves = table.sort("severity").group_by("model_label", "corruption", maintain_order=True).agg(column)
-    return {(network, corruption): np.array(values) for network, corruption, values in curves.rows()}
+    return {(model, corruption): np.array(values) for model, corruption, values in curves.rows()}
 
 
 def test_the_study_is_the_one_that_was_asked_for() -> None:
@@ -45,8 +45,8 @@ def test_the_study_is_the_one_that_was_asked_for() -> None:
 @every_study
 def test_every_aggregate_is_what_its_query_gives(study: str, tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""
-    write_synthetic(tmp_path / "record", images=60)
-    load([tmp_path / "record"], tmp_path / "w.duckdb")
+    write_synthetic(tmp_path / "results", images=60)
+    load([tmp_path / "results"], tmp_path / "w.duckdb")
     opened = failmodes.open(tmp_path / "w.duckdb")
     for query in QUERIES.glob("*.sql"):
         assert opened.sql(query.read_text(encoding="utf-8")).columns == aggregate(query.stem, study).columns
@@ -55,24 +55,24 @@ def test_every_aggregate_is_what_its_query_gives(study: str, tmp_path: Path) -> 
 
 @every_study
 def test_shapes_follow_from_accuracies(study: str) -> None:
-    accuracies = of_networks(aggregate("accuracy", study), "accuracy")
-    severities = of_networks(aggregate("accuracy", study), "severity")
+    accuracies = of_models(aggregate("accuracy", study), "accuracy")
+    severities = of_models(aggregate("accuracy", study), "severity")
     for row in aggregate("shapes", study).iter_rows(named=True):
         curve = row["model_label"], row["corruption"]
         accuracy, severity = accuracies[curve], severities[curve]
         drop = accuracy[0] - accuracy[-1]
         assert row["total_drop"] == pytest.approx(drop, abs=2e-4)
-        if row["bow"] is not None:
+        if row["curvature"] is not None:
             above_chord = accuracy - (accuracy[0] - drop * severity / severity[-1])
-            assert row["bow"] == pytest.approx(above_chord[1:-1].mean() / drop, abs=2e-3)
+            assert row["curvature"] == pytest.approx(above_chord[1:-1].mean() / drop, abs=2e-3)
 
 
 def test_costs_in_claims_follow_from_accuracies() -> None:
-    accuracies = of_networks(aggregate("accuracy"), "accuracy")
+    accuracies = of_models(aggregate("accuracy"), "accuracy")
     judged = aggregate("claims")
 
-    def lost(network: str, corruption: str) -> float:
-        curve = accuracies[network, corruption]
+    def lost(model: str, corruption: str) -> float:
+        curve = accuracies[model, corruption]
         return float(curve[0] - curve[1:].mean())
 
     comparisons = 0
@@ -83,23 +83,23 @@ def test_costs_in_claims_follow_from_accuracies() -> None:
             comparisons += 1
     assert comparisons == 3 * 5
     limits = judged.filter(pl.col("claim") == "contrast costs up to 43 points at 5")
-    for network, value in limits.select("model_label", "value").rows():
-        curve = accuracies[network, "contrast"]
+    for model, value in limits.select("model_label", "value").rows():
+        curve = accuracies[model, "contrast"]
         assert value == pytest.approx(curve[0] - curve[-1], abs=2e-4)
 
 
 def test_pairs_and_accuracies_are_of_the_same_answers() -> None:
     right = {
-        (network, corruption, severity): count
-        for network, corruption, severity, count in aggregate("accuracy")
+        (model, corruption, severity): count
+        for model, corruption, severity, count in aggregate("accuracy")
         .select("model_label", "corruption", "severity", "correct_count").rows()
     }  # fmt: skip
-    pairs = aggregate("networks").filter(pl.col("severity") > 0)
+    pairs = aggregate("models").filter(pl.col("severity") > 0)
     assert pairs.height == 3 * 30
     for row in pairs.iter_rows(named=True):
         cell = row["corruption"], row["severity"]
-        assert row["both_right_count"] + row["only_a_right_count"] == right[(row["network"], *cell)]
-        assert row["both_right_count"] + row["only_b_right_count"] == right[(row["other"], *cell)]
+        assert row["both_correct_count"] + row["only_a_correct_count"] == right[(row["model"], *cell)]
+        assert row["both_correct_count"] + row["only_b_correct_count"] == right[(row["other"], *cell)]
 
 
 def pages() -> list[tuple[str, str]]:
@@ -116,7 +116,7 @@ def pages() -> list[tuple[str, str]]:
 
 def test_four_tutorials_show_what_the_study_found() -> None:
     assert {name for name, _ in pages() if name.endswith(".ipynb")} == {
-        "attention.ipynb", "failures_in_sql.ipynb", "severity_curves.ipynb", "two_networks.ipynb",
+        "attention.ipynb", "failures_in_sql.ipynb", "severity_curves.ipynb", "two_models.ipynb",
     }  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_its_tables_are_those_of_the_aggregates(name: str, text: str) -> None:
 
 
 def known_figures() -> set[tuple[str, str, str]]:
-    """Every value with its interval, as it is written: one decimal of points and per cent, two of a bow."""
+    """Every value with its interval, as it is written: one decimal of points and per cent, two of a curvature."""
     known = set()
     for study in STUDIES:
         breaks = aggregate("change_points", study).select("break_at", "break_from", "break_to").drop_nulls()
@@ -170,22 +170,22 @@ def test_nearly_all_images_fail_once_under_fog() -> None:
     """As the pages say: 99 % of those that are right when clean stay right, or fail and stay wrong."""
     orders = aggregate("onset").filter(corruption="fog")
     clean = aggregate("accuracy").filter(pl.col("severity") == 0).unique("model_label")
-    for network, right in clean.select("model_label", "correct_count").rows():
-        of_network = orders.filter(model_label=network)
-        once = of_network.filter(pl.col("correctness_pattern").str.contains("^1+0*$"))["image_count"].sum()
+    for model, right in clean.select("model_label", "correct_count").rows():
+        of_model = orders.filter(model_label=model)
+        once = of_model.filter(pl.col("correctness_pattern").str.contains("^1+0*$"))["image_count"].sum()
         assert once / right == pytest.approx(0.99, abs=0.005)
 
 
 @pytest.mark.data
 @pytest.mark.slow
 def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
-    """One network on the 2,000 images, clean and under contrast at 5, in the precision of the study."""
+    """One model on the 2,000 images, clean and under contrast at 5, in the precision of the study."""
     pytest.importorskip("torch")
     study = (STUDY / "dense.toml").read_text(encoding="utf-8").replace('"data/', f'"{real_data}/')
-    one_network, others, rest = study.split("[[models]]", 2)
+    one_model, others, rest = study.split("[[models]]", 2)
     evaluation = rest[rest.index("[evaluation]") :].replace('executor = "processes"\nprocesses = 2\n', "")
     evaluation = evaluation.replace("attention = true", "attention = false")  # no part of an answer
-    text = f"{one_network}[[models]]{others}{evaluation}"
+    text = f"{one_model}[[models]]{others}{evaluation}"
     text = re.sub(r"names = .*", 'names = ["contrast"]', re.sub(r"severities = .*", "severities = [5]", text))
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
     opened = failmodes.run(tmp_path / "study.toml", progress=False)

@@ -99,10 +99,10 @@ def test_pages_without_a_place_stand_at_the_end_of_their_part() -> None:
 
 def test_links_out_of_docs_are_mended() -> None:
     mended = import_module("repository_pages").with_inner_links
-    pages = {"index.md", "gate.md", "tutorials/two_networks.md", "project/security.md"}
-    text = "[a](gate.md#x) [`b`](../sql) [c](../SECURITY.md) [d](tutorials/two_networks.ipynb) [e](ftp:e) `[f](g)`"
+    pages = {"index.md", "gate.md", "tutorials/two_models.md", "project/security.md"}
+    text = "[a](gate.md#x) [`b`](../sql) [c](../SECURITY.md) [d](tutorials/two_models.ipynb) [e](ftp:e) `[f](g)`"
     assert mended(text, "asking.md", pages) == (
-        "[a](gate.md#x) `b` [c](project/security.md) [d](tutorials/two_networks.md) [e](ftp:e) `[f](g)`"
+        "[a](gate.md#x) `b` [c](project/security.md) [d](tutorials/two_models.md) [e](ftp:e) `[f](g)`"
     )
     assert mended("[a](docs/gate.md)", "project/security.md", pages) == "[a](../gate.md)"
     assert mended("```\n[b](../sql)\n```\n", "asking.md", pages) == "```\n[b](../sql)\n```\n"

@@ -13,13 +13,13 @@ from import_files import import_into, invoke, small_frame, write_as
 
 from failmodes.__main__ import main
 from failmodes.analysis.findings.limitations import limitations
-from failmodes.analysis.report.provenance import network_provenance
+from failmodes.analysis.report.provenance import model_provenance
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
 
 
-def test_from_import_to_warehouse_without_any_network(fresh_study, exported_predictions, tmp_path) -> None:
+def test_from_import_to_warehouse_without_any_model(fresh_study, exported_predictions, tmp_path) -> None:
     path = write_as("probabilities as CSV", exported_predictions, tmp_path)
     assert "5 cells imported, 0 were there: My API, probabilities" in invoke(
         "import", path, fresh_study, "--label", "My API"
@@ -54,11 +54,11 @@ def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:
     with open_warehouse(beside.parent / "out" / "warehouse.duckdb") as con:
         selection = select_one(con)
         (imported,) = (e for e in selection.evaluations if e.label == "Elsewhere")
-        facts = dict(network_provenance(con, imported))
+        facts = dict(model_provenance(con, imported))
         limits = {limitation.topic: limitation for limitation in limitations(con, selection)}
     assert facts["Architecture"] == "imported, known by its predictions only"
     assert facts["Attention"] == "predictions were made elsewhere"
-    assert (facts["Normalisation"], facts["Device"]) == ("not on record", "elsewhere")
+    assert (facts["Normalization"], facts["Device"]) == ("not on record", "elsewhere")
     assert limits["Imports"].sentence == "Predictions of Elsewhere were made elsewhere."
 
 
@@ -97,7 +97,7 @@ def test_report_and_charts_of_an_import(alone, beside, fresh_study, exported_pre
             invoke("chart", "attention", study, "--output", tmp_path / "attention.json")
 
 
-def test_a_study_without_networks_says_how_to_go_on(small_import, monkeypatch, capsys) -> None:
+def test_a_study_without_models_says_how_to_go_on(small_import, monkeypatch, capsys) -> None:
     monkeypatch.setattr("sys.argv", ["failmodes", "evaluate", str(small_import)])
     with pytest.raises(SystemExit, match="2"):
         main()

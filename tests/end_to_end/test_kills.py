@@ -54,7 +54,7 @@ def undisturbed(tmp_path_factory) -> Path:
 
 
 def fresh_copy(undisturbed: Path, folder: Path) -> Path:
-    """The study with its trained network and nothing else."""
+    """The study with its trained model and nothing else."""
     shutil.copytree(undisturbed / "out" / "checkpoints", folder / "out" / "checkpoints")
     return write_tiny_study(folder).parent
 
@@ -71,7 +71,7 @@ def test_kill_9_at_random_instants_of_evaluation(undisturbed, tmp_path, kills: i
     for attempt in range(kills):
         # each time from nothing or from what is left, at any instant of the run's second half (the first is imports)
         if attempt % 3 == 0:
-            shutil.rmtree(folder / "out" / "record", ignore_errors=True)
+            shutil.rmtree(folder / "out" / "results", ignore_errors=True)
         started = time.monotonic()
         code = kill_after(whole_s * rng.uniform(0.4, 1), "evaluate", folder=folder)
         killed += code == -signal.SIGKILL
@@ -94,7 +94,7 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
     code = (
         "import os, signal, failmodes.__main__, failmodes.warehouse.storage.files as p; n=[0]; real=os.replace\n"
         "def replace(a, b):\n"
-        f"    n[0] += 'record' in str(b) and 'evaluation_id' in str(b)\n"
+        f"    n[0] += 'results' in str(b) and 'evaluation_id' in str(b)\n"
         f"    (os.kill(os.getpid(), signal.SIGKILL) if n[0] == {1 + 2 * instant} else None)\n"
         "    return real(a, b)\n"
         "p.os.replace = replace\n"
@@ -110,7 +110,7 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
 
 
 @pytest.mark.slow
-def test_killed_training_goes_on_to_the_same_network(undisturbed, tmp_path) -> None:
+def test_killed_training_goes_on_to_the_same_model(undisturbed, tmp_path) -> None:
     write_tiny_study(tmp_path)
     code = (
         "import os, signal, failmodes.__main__, failmodes.evaluate.training.trainer as t; save = t.Trainer.save\n"
@@ -136,7 +136,7 @@ def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, tmp_
     folder = fresh_copy(undisturbed, tmp_path)
     process = subprocess.Popen([SCRIPT, "evaluate"], cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list((folder / "out").rglob("record/predictions/**/rows.parquet")) and time.monotonic() < deadline:
+    while not list((folder / "out").rglob("results/predictions/**/rows.parquet")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]

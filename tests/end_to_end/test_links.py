@@ -50,7 +50,7 @@ def slug(heading: str) -> str:
 
 
 def test_the_pages_are_found() -> None:
-    assert {"README.md", "CHANGELOG.md", "index.md", "gate.md", "two_networks.ipynb"} <= {page.name for page in PAGES}
+    assert {"README.md", "CHANGELOG.md", "index.md", "gate.md", "two_models.ipynb"} <= {page.name for page in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -64,5 +64,5 @@ def test_its_links_lead_somewhere(page: Path) -> None:
 
 
 def test_a_heading_has_the_name_that_links_use() -> None:
-    assert slug('Intervals, and "undecided"') == "intervals-and-undecided"
+    assert slug('Intervals, and "inconclusive"') == "intervals-and-inconclusive"
     assert slug("`[dataset]`") == "dataset"

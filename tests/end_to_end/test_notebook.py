@@ -20,7 +20,7 @@ HAVE = """
 import numpy as np, torch
 images = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 labels = np.arange(40) % 4
-network = torch.nn.Sequential(
+model = torch.nn.Sequential(
     torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(8, 4)
 )
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database.column_meanings import column_meanings
@@ -124,7 +124,7 @@ def test_harlequin_opens_it(older_python: str, warehouse: Path) -> None:
 
 
 def test_polars_scans_the_record(synthetic: Synthetic) -> None:
-    rows = pl.scan_parquet(synthetic.output / "record" / "predictions" / "**" / "*.parquet", hive_partitioning=True)
+    rows = pl.scan_parquet(synthetic.output / "results" / "predictions" / "**" / "*.parquet", hive_partitioning=True)
     assert rows.filter(pl.col("corruption") == "fog").select(pl.len()).collect().item() == 2 * 5 * 400
 
 

@@ -1,6 +1,6 @@
 """A study that commit f6a817a (version 0.1.0, flat folders) evaluated, imported and loaded: it goes on here.
 
-The archive holds 30 photographs of digits, a corrupted set of them, two small networks (one seed each), predictions to
+The archive holds 30 photographs of digits, a corrupted set of them, two small models (one seed each), predictions to
 import, the record, the warehouse, and what that commit answered: identities, content hashes of all shards, the rows of
 every view and saved query. Pixels come from the set, so that no library's version is part of an identity.
 """
@@ -17,8 +17,8 @@ import duckdb
 import pytest
 from installed_script import failmodes
 
-from failmodes.warehouse.database.answers import write_rows
 from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.results import write_rows
 
 ARCHIVE = Path(__file__).parents[1] / "references" / "study_of_0_1_0.tar.xz"
 SHARDS = "select table_name, evaluation_id, corruption, severity::varchar, content_hash from shards order by all"
@@ -70,7 +70,7 @@ LATER = {
     *("max_calibration_error", "reliability", "resolution", "uncertainty"),
     *("equal_mass_ece", "smooth_ece", "ece_noise_floor", "scaled_log_sum_exp"),
     *("surviving_share_low", "surviving_share_high"),
-    "network_label",
+    "model_name",
 }  # columns that came later: of versions 1.2 to 1.5 of the schema, of calibration_by_severity, onset_by_corruption and
 # evaluation_labels
 
@@ -102,13 +102,13 @@ def assert_same(found: Any, stated: Any, where: str) -> None:
 @pytest.mark.slow
 def test_its_record_is_resumed_and_no_shard_is_made_again(older: Path, expected: dict[str, Any]) -> None:
     pytest.importorskip("torch")
-    before = files_of(older / "out" / "record")
+    before = files_of(older / "out" / "results")
     assert len(before) > 50
     evaluated = failmodes("evaluate", "study.toml", folder=older)
     assert "0 shards made, 20 were there" in evaluated.stdout + evaluated.stderr
     imported = failmodes("import", "elsewhere.parquet", "--label", "Elsewhere", "study.toml", folder=older)
     assert "already there, nothing to do" in imported.stdout + imported.stderr
-    now = files_of(older / "out" / "record")
+    now = files_of(older / "out" / "results")
     assert {name: content for name, content in now.items() if not name.startswith("thumbnails/")} == before
     assert len(now) == len(before) + 1  # clean images came later
     loaded = failmodes("load", "study.toml", folder=older).stderr
@@ -121,8 +121,8 @@ def test_its_record_is_resumed_and_no_shard_is_made_again(older: Path, expected:
 def test_its_warehouse_answers_every_view_and_saved_query_as_before(older: Path, expected: dict[str, Any]) -> None:
     failmodes("load", "study.toml", folder=older)  # installs the views of today
     listed = failmodes("query", "--list", folder=older).stdout
-    assert {line.split("\t")[0] for line in listed.splitlines()} >= {q for q in expected["answers"] if q[0] == "@"}
-    for question, stated in expected["answers"].items():
+    assert {line.split("\t")[0] for line in listed.splitlines()} >= {q for q in expected["predictions"] if q[0] == "@"}
+    for question, stated in expected["predictions"].items():
         assert_same(in_order(answer(older, question)), in_order(stated), question)
 
 

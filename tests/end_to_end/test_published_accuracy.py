@@ -10,10 +10,10 @@ pytest.importorskip("torch")
 import torch
 
 from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 
@@ -27,24 +27,24 @@ def witness(real_data, tmp_path_factory):
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path_factory.mktemp("cache"))
     path = real_data / "checkpoints" / "resnet18-cifar10jpeg.safetensors"
     spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path)
-    networks = {}
+    models = {}
     for precision in ("float32", "bfloat16"):
         loaded, device = load_model(spec, dataset.class_names, path), torch.device("cpu")
-        networks[precision] = prepare_network(loaded.module, "resnet18", loaded.normalisation, device, precision)
+        models[precision] = prepare_model(loaded.module, "resnet18", loaded.normalization, device, precision)
     expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
-    return networks, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
+    return models, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
 
 
-def correct_of(network, images: np.ndarray, labels: np.ndarray) -> int:
-    parts = [network.predict(images[i : i + 50]).argmax(1) for i in range(0, len(images), 50)]
+def correct_of(model, images: np.ndarray, labels: np.ndarray) -> int:
+    parts = [model.predict(images[i : i + 50]).argmax(1) for i in range(0, len(images), 50)]
     return int((torch.cat(parts).numpy() == labels).sum())
 
 
 @pytest.mark.data
 @pytest.mark.slow
 def test_clean_accuracy_is_the_recorded_one(witness) -> None:
-    networks, images, labels, expected = witness
-    assert correct_of(networks["float32"], images, labels) == expected["clean"]
+    models, images, labels, expected = witness
+    assert correct_of(models["float32"], images, labels) == expected["clean"]
 
 
 @pytest.mark.data
@@ -52,6 +52,6 @@ def test_clean_accuracy_is_the_recorded_one(witness) -> None:
 @pytest.mark.parametrize("severity", [pytest.param(3, marks=pytest.mark.corpus), 5])
 @pytest.mark.parametrize("corruption", RANDOM)
 def test_accuracy_is_that_of_the_published_corruption(witness, corruption: str, severity: int) -> None:
-    networks, images, labels, expected = witness  # bfloat16 takes half the time
-    found = correct_of(networks["bfloat16"], corrupt(images, corruption, severity, seed=0), labels)
+    models, images, labels, expected = witness  # bfloat16 takes half the time
+    found = correct_of(models["bfloat16"], corrupt(images, corruption, severity, seed=0), labels)
     assert abs(found - expected[f"{corruption}/{severity}"]) <= TOLERANCE

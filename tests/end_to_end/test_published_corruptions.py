@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.kernels.blur import apply_motion_kernel
-from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 
@@ -86,12 +86,12 @@ def moments(clean: np.ndarray, corrupted: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("name", list(CORRUPTIONS))
-@pytest.mark.parametrize("draws", ["paired", "independent"])
-def test_moments_are_the_published_ones(witness: Witness, name: str, draws: SamplingMode) -> None:
-    if draws == "independent" and name in DETERMINISTIC:
+@pytest.mark.parametrize("noise", ["shared", "independent"])
+def test_moments_are_the_published_ones(witness: Witness, name: str, noise: NoiseMode) -> None:
+    if noise == "independent" and name in DETERMINISTIC:
         pytest.skip("nothing is drawn")
     for severity in witness.severities:
-        found = moments(witness.images, corrupt(witness.images, name, severity, recipe=witness.recipe, draws=draws))
+        found = moments(witness.images, corrupt(witness.images, name, severity, recipe=witness.recipe, noise=noise))
         for moment, (mean, deviation) in witness.cells[f"{name}/{severity}"].items():
             tolerance = max(0.03 * abs(mean), 0.01) + 3 * deviation
             assert found[moment] == pytest.approx(mean, abs=tolerance), f"{severity} {moment}"

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes.md"
-FIRST = "Images and a network"
+FIRST = "Images and a model"
 OPTIONAL = ("lightning", "torchmetrics", "albumentations", "datasets")  # skipped where they are not installed
 
 
@@ -30,20 +30,20 @@ def run_blocks(name: str, namespace: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def images_and_network() -> dict[str, Any]:
+def images_and_model() -> dict[str, Any]:
     return run_blocks(FIRST, {})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in RECIPES_BY_NAME if name != FIRST])
 def test_a_recipe_runs_as_it_stands(
-    name: str, images_and_network: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, images_and_model: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for package in OPTIONAL:
         if re.search(rf"^import {package}\b", "\n".join(RECIPES_BY_NAME[name]), flags=re.MULTILINE):
             pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    run_blocks(name, dict(images_and_network))
+    run_blocks(name, dict(images_and_model))
 
 
 def test_every_section_is_listed_at_the_top_and_has_a_recipe() -> None:

@@ -22,10 +22,10 @@ nbformat = pytest.importorskip("nbformat")
 
 FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
 IN_ORDER = (
-    "two_networks", "severity_curves", "attention", "your_own_network", "compare_and_gate", "failures_in_sql",
+    "two_models", "severity_curves", "attention", "your_own_model", "compare_and_gate", "failures_in_sql",
 )  # fmt: skip
 LARGEST_BYTES = 3_000_000  # of all together
-COLOURS = 128  # of stored pictures
+COLORS = 128  # of stored pictures
 IMPORTED = {"altair", "failmodes", "numpy", "pathlib", "PIL", "sklearn", "torch"}
 NUMBER = re.compile(r"-?\d+\.\d+|(?<![\w.])-?\d+(?![\w.])")
 every_tutorial = pytest.mark.parametrize("name", IN_ORDER)
@@ -108,7 +108,7 @@ def numbers(cell: Any) -> list[float]:
 
 
 def store(notebook: Any, path: Path, folder: Path) -> None:
-    """Write it without the folder in which it ran, without times, with pictures of few colours."""
+    """Write it without the folder in which it ran, without times, with pictures of few colors."""
     for cell in code_cells(notebook):
         cell.metadata.pop("execution", None)
         for output in cell.outputs:
@@ -116,6 +116,6 @@ def store(notebook: Any, path: Path, folder: Path) -> None:
             if "image/png" in data:
                 with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
                     small = io.BytesIO()
-                    picture.convert("RGB").quantize(COLOURS).save(small, "PNG", optimize=True)
+                    picture.convert("RGB").quantize(COLORS).save(small, "PNG", optimize=True)
                 data["image/png"] = base64.b64encode(small.getvalue()).decode()
     path.write_text(nbformat.writes(notebook).replace(f"{folder}/", "") + "\n", encoding="utf-8")

@@ -33,7 +33,7 @@ def test_what_is_said_of_photographs_stands_in_brackets(tmp_path) -> None:
     assert "[shorter side resized to 36" in said  # no markup of rich's, which would swallow it
 
 
-def test_a_failed_network_ends_the_command_with_an_error_of_one_line(capsys) -> None:
+def test_a_failed_model_ends_the_command_with_an_error_of_one_line(capsys) -> None:
     report = RunReport(
         evaluation_ids=["e"], written=3, existing=1, failures=[Failure("e", "Net 1", "fog 2, batch 3: ValueError: no")]
     )

@@ -8,7 +8,7 @@ there are and which GPU each takes, and in how many copies statistics come back.
 Unproven without a GPU, and covered only by the tests marked `gpu` where there are some: that kernels give the same
 numbers there (all of `evaluate/cam` and `image_statistics` on CUDA), autocast in float16 and bfloat16, page-locked
 memory and copies that overlap with computing, the order of work on streams, errors of CUDA other than a lack of memory
-(they poison the context of a process), what `torch.compile` makes of a network, MPS, and two real GPUs at once.
+(they poison the context of a process), what `torch.compile` makes of a model, MPS, and two real GPUs at once.
 """
 
 from types import SimpleNamespace
@@ -45,15 +45,15 @@ CUDA = torch.device("cuda")
 def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """Two GPUs by name; what was asked of them."""
     asked: dict[str, list[Any]] = {name: [] for name in ("set_device", "empty_cache", "synchronize")}
-    answers = {
+    predictions = {
         "is_available": lambda: True,
         "device_count": lambda: 2,
         "get_device_name": lambda device: f"Fake GPU {torch.device(device).index or 0}",
         "is_bf16_supported": lambda including_emulation=True: including_emulation,
         **{name: lambda *device, _name=name: asked[_name].append(device) for name in asked},
     }
-    for name, answer in answers.items():
-        monkeypatch.setattr(torch.cuda, name, answer)
+    for name, prediction in predictions.items():
+        monkeypatch.setattr(torch.cuda, name, prediction)
     return asked
 
 
@@ -118,7 +118,7 @@ def test_a_want_of_memory_is_told_from_other_errors(error: Exception, means: boo
 
 def test_a_batch_is_halved_to_powers_of_two_and_memory_given_back(gpus) -> None:
     sizes = []
-    evaluation: Any = SimpleNamespace(network=SimpleNamespace(device=CUDA))
+    evaluation: Any = SimpleNamespace(prepared=SimpleNamespace(device=CUDA))
     model_run = ModelRun(evaluation, 100, lambda _evaluation, size: sizes.append(size))
     while model_run.halve_batch():
         pass
@@ -139,8 +139,8 @@ def test_a_trial_that_a_gpu_has_no_memory_for_ends_at_the_size_before(gpus) -> N
         if len(images) > 256:
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    network: Any = SimpleNamespace(device=CUDA)
-    assert autobatch.fastest_batch_size(step, autobatch.CANDIDATES["cuda"], (1, 1), network) <= 256
+    prepared: Any = SimpleNamespace(device=CUDA)
+    assert autobatch.fastest_batch_size(step, autobatch.CANDIDATES["cuda"], (1, 1), prepared) <= 256
     assert gpus["empty_cache"]
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_sets import corrupt_command
-from pictured_record import patterns, pictured
+from corrupted_datasets import corrupt_command
+from pictured_results import patterns, pictured
 from PIL import Image
 
 from failmodes.analysis.images.collection import find_pictures
 from failmodes.evaluate.study_images import StudyImages, open_study_images
-from failmodes.ingest.corrupted_sets.opening import PublishedSource
-from failmodes.ingest.corruptions.catalogue import registered
+from failmodes.ingest.corrupted_datasets.opening import PublishedSource
+from failmodes.ingest.corruptions.catalog import registered
 from failmodes.ingest.datasets.digits import open_digits
 from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import StudyError, WarehouseError

@@ -1,4 +1,4 @@
-"""The networks of a study: given, trained, published or a user's own, side by side in one run."""
+"""The models of a study: given, trained, published or a user's own, side by side in one run."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ from failmodes.warehouse.errors import StudyError
 NET = """
 from torch import nn
 class Net(nn.Module):
-    normalisation = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    normalization = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
     def __init__(self, num_classes):
         super().__init__()
         self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, num_classes)
@@ -36,7 +36,7 @@ architecture = "MODULE:Net"
 label = "MobileNet"
 architecture = "mobilenet_v3_small"
 checkpoint = "mobile.pt"
-normalisation = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
+normalization = { mean = [0.5, 0.5, 0.5], std = [0.5, 0.5, 0.5] }
 class_map = { zero = 10, one = 9, two = 8, three = 7, four = 6, five = 5, six = 4, seven = 3, eight = 2, nine = 1 }
 [evaluation]
 attention = "none"
@@ -63,7 +63,7 @@ def study_of(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_networks_of_every_kind_run_in_one_study(study_of) -> None:
+def test_models_of_every_kind_run_in_one_study(study_of) -> None:
     study = study_of(MODELS)
     dataset = open_dataset(study.dataset, study.cache)
     assert train_missing(study, dataset) == []
@@ -77,7 +77,7 @@ def test_networks_of_every_kind_run_in_one_study(study_of) -> None:
     assert mine.row()["checkpoint"] is None
 
 
-def test_a_trained_network_is_found_again_by_what_its_weights_depend_on(study_of) -> None:
+def test_a_trained_model_is_found_again_by_what_its_weights_depend_on(study_of) -> None:
     def file(extra: str) -> str:
         study = study_of(extra)
         return next(study_models(study, open_dataset(study.dataset, study.cache))).path.name
@@ -102,7 +102,7 @@ def test_an_unknown_name_is_said_before_anything_is_trained(study_of) -> None:
 def test_a_checkpoint_whose_names_are_not_the_data_sets_stops_before_the_first_batch(study_of, tmp_path) -> None:
     names = ["null", "eins", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun"]
     metadata = {"architecture": "resnet18", "class_names": json.dumps(names)}
-    metadata["normalisation"] = '{"mean": [0, 0, 0], "std": [1, 1, 1]}'
+    metadata["normalization"] = '{"mean": [0, 0, 0], "std": [1, 1, 1]}'
     save_checkpoint(tmp_path / "other.safetensors", ARCHITECTURES["resnet18"](10, 8), metadata)
     study = study_of(
         '[[models]]\nlabel = "A"\narchitecture = "resnet18"\nwidth = 8\ncheckpoint = "other.safetensors"\n'

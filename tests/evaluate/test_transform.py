@@ -13,7 +13,7 @@ from torchvision.datasets import FakeData
 from torchvision.transforms import v2
 
 from failmodes import CorruptImage, CorruptTransform
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (6, 20, 24, 3), dtype=np.uint8)
@@ -35,7 +35,7 @@ def test_every_kind_of_image_is_corrupted_as_by_corrupt_image(name: str) -> None
 
 
 def test_each_image_of_a_batch_and_each_frame_of_a_video_is_seeded_by_its_own_pixels() -> None:
-    transform, one = CorruptTransform("fog", 4, draws="independent"), CorruptImage("fog", 4, draws="independent")
+    transform, one = CorruptTransform("fog", 4, noise="independent"), CorruptImage("fog", 4, noise="independent")
     expected = np.stack([one(image) for image in IMAGES])
     np.testing.assert_array_equal(channels_last(transform(FIRST)), expected)
     np.testing.assert_array_equal(channels_last(transform(FIRST.flip(0))), expected[::-1])
@@ -132,8 +132,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "float image": (tv_tensors.Image(FIRST_ONE / 255), "put it before v2.ToDtype"),
     "integers": (FIRST_ONE.long(), r"not int64 .* images.to\(torch.uint8\)"),
     "channels last": (torch.from_numpy(ONE), r"channels come first, images.movedim\(-1, -3\)"),
-    "grey": (FIRST_ONE[:1], r"v2.RGB\(\)"),
-    "grey PIL": (PILLOW.convert("L"), r"mode 'L': give image.convert\('RGB'\)"),
+    "gray": (FIRST_ONE[:1], r"v2.RGB\(\)"),
+    "gray PIL": (PILLOW.convert("L"), r"mode 'L': give image.convert\('RGB'\)"),
     "no channels": (FIRST_ONE[0], "make the image a tv_tensors.Image"),
     "a label first": ((torch.tensor(3), FIRST_ONE), r"not int64 \(\): .* make the image a tv_tensors.Image"),
     "too small": (FIRST_ONE[..., :4], "4×20 pixels are too small"),
@@ -158,14 +158,14 @@ def test_an_image_on_a_device_comes_back_to_it() -> None:
     torch.testing.assert_close(made.cpu(), CorruptTransform("fog", 3)(FIRST), rtol=0, atol=0)
 
 
-def test_grey_images_stay_grey_in_one_channel_or_three() -> None:
-    transform = CorruptTransform("gaussian_noise", 3, grey=True)
+def test_gray_images_stay_gray_in_one_channel_or_three() -> None:
+    transform = CorruptTransform("gaussian_noise", 3, gray=True)
     three = transform(FIRST[:, :1].expand(-1, 3, -1, -1))
     assert (three == three[:, :1]).all()
     one = transform(FIRST[:, :1])
     torch.testing.assert_close(one, three[:, :1], rtol=0, atol=0)
     assert one.is_contiguous()
-    with pytest.raises(DataError, match="is not grey, its channels differ"):
+    with pytest.raises(DataError, match="is not gray, its channels differ"):
         transform(FIRST)
-    with pytest.raises(DataError, match="for grey images give grey=True or put"):
+    with pytest.raises(DataError, match="for gray images give gray=True or put"):
         CorruptTransform("gaussian_noise", 3)(FIRST[:, :1])

@@ -69,8 +69,8 @@ def _written_bytes(name: str, command: Command, base: Base) -> int:
     folder = base.imported if PREDICTIONS_FILE in command.arguments else base.folder
     made = {
         "run": ["."],
-        "evaluate": ["record"],
-        "import": ["record"],
+        "evaluate": ["results"],
+        "import": ["results"],
         "train": ["checkpoints"],
         "report": ["report.html"],
     }

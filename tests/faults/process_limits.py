@@ -38,7 +38,7 @@ def _try_limit(base: Base, name: str, limit: str, folder: Path) -> Found:
             wrong.append(f"not one line: {error}")
     was_ended = any(f"failmodes: {how}" in trial.stderr for how in ("ended by", "killed"))
     wrong += [f"half-written: {path}" for path in half_written(folder) if not (was_ended and command.makes)]
-    if trial.code and command.makes and (folder / "out" / "record").exists():
+    if trial.code and command.makes and (folder / "out" / "results").exists():
         again = attempt(*command.arguments, folder=folder)
         wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
         wrong += [f"half-written after the next run: {path}" for path in half_written(folder)]

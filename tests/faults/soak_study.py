@@ -20,7 +20,7 @@ from failmodes.warehouse.storage.files import list_published
 PREDICTIONS_FILE = "predictions.parquet"
 POLLED_S = 0.005
 STAGES = (
-    "nothing yet", "images on record", "an epoch kept", "network trained", "some shards", "all shards",
+    "nothing yet", "images on record", "an epoch kept", "model trained", "some shards", "all shards",
     "warehouse being written", "warehouse loaded", "report written",
 )  # fmt: skip
 
@@ -66,7 +66,7 @@ class Command(NamedTuple):
     Attributes:
         arguments: its command line.
         prepare: makes what it starts from in an empty folder.
-        makes: what it leaves of "record", "checkpoints", "warehouse" and "derived" (tables), to be compared.
+        makes: what it leaves of "results", "checkpoints", "warehouse" and "derived" (tables), to be compared.
         stages: at which it can be killed.
     """
 
@@ -109,7 +109,7 @@ def stage_of(output: Path) -> str:
     shards = count_shards(output)
     reached = (
         True,
-        there("record/datasets/*.parquet"),
+        there("results/datasets/*.parquet"),
         there(f"checkpoints/*{STATE_SUFFIX}"),
         there("checkpoints/*.safetensors"),
         shards > 0,
@@ -123,7 +123,7 @@ def stage_of(output: Path) -> str:
 
 def count_shards(output: Path) -> int:
     """Cells of predictions that are published."""
-    return sum(1 for _ in output.glob("record/predictions/*/*/*/rows.parquet"))
+    return sum(1 for _ in output.glob("results/predictions/*/*/*/rows.parquet"))
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -152,10 +152,10 @@ def compare(folder: Path, command: Command, base: Base) -> Comparison:
 
 
 def _differences(ours: Path, theirs: Path, makes: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:
-    if "record" in makes:
+    if "results" in makes:
         yield from _differing_shards(ours, theirs)
     if "checkpoints" in makes:
-        yield from _differing_networks(ours / "checkpoints", theirs / "checkpoints")
+        yield from _differing_models(ours / "checkpoints", theirs / "checkpoints")
     if "warehouse" in makes:
         yield from _differing_tables(ours / "warehouse.duckdb", theirs / "warehouse.duckdb", "derived" in makes)
 
@@ -166,7 +166,7 @@ _NEEDED = tuple(table.name for table in (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXE
 def _differing_shards(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
     """Files of the record whose content hash differs, are too many or missing; images twice in a shard."""
     stored = [
-        {str(path.relative_to(output)): read_verified(path) for path in list_published(output / "record", ".parquet")}
+        {str(path.relative_to(output)): read_verified(path) for path in list_published(output / "results", ".parquet")}
         for output in (ours, theirs)
     ]
     for path in sorted(stored[0].keys() | stored[1].keys()):
@@ -175,14 +175,14 @@ def _differing_shards(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]
             continue
         if mine is None or other is None or mine.content_hash != other.content_hash:
             yield "differ", max(x.rows.num_rows for x in (mine, other) if x is not None), path
-        if mine is not None and path.startswith(f"record/{PREDICTIONS.name}/"):
+        if mine is not None and path.startswith(f"results/{PREDICTIONS.name}/"):
             twice = mine.rows.num_rows - len(mine.rows["image_id"].unique())
             if twice:
                 yield "twice", twice, path
 
 
-def _differing_networks(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
-    """Tensors that differ, network by network."""
+def _differing_models(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
+    """Tensors that differ, model by model."""
     if {path.name for path in ours.iterdir()} != {path.name for path in theirs.iterdir()}:
         yield "differ", 1, f"{sorted(path.name for path in ours.iterdir())}"
         return
@@ -248,7 +248,7 @@ def _trained(base: Base, folder: Path) -> None:
 
 def _evaluated(base: Base, folder: Path) -> None:
     _trained(base, folder)
-    shutil.copytree(base.folder / "out" / "record", folder / "out" / "record")
+    shutil.copytree(base.folder / "out" / "results", folder / "out" / "results")
 
 
 def _finished(base: Base, folder: Path) -> None:
@@ -261,12 +261,12 @@ def _to_import(base: Base, folder: Path) -> None:
 
 
 COMMANDS = {
-    "run": Command(("run",), _study, ("record", "checkpoints", "warehouse", "derived"), STAGES[:-1]),
+    "run": Command(("run",), _study, ("results", "checkpoints", "warehouse", "derived"), STAGES[:-1]),
     "train": Command(("train",), _study, ("checkpoints",), ("nothing yet", "an epoch kept")),
-    "evaluate": Command(("evaluate",), _trained, ("record",), ("network trained", "some shards", "all shards")),
-    "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, ("record",),
+    "evaluate": Command(("evaluate",), _trained, ("results",), ("model trained", "some shards", "all shards")),
+    "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, ("results",),
                       ("nothing yet", "some shards", "all shards")),
-    "load": Command(("load",), _evaluated, ("record", "warehouse"), ("all shards", "warehouse being written")),
+    "load": Command(("load",), _evaluated, ("results", "warehouse"), ("all shards", "warehouse being written")),
     "init": Command(("init", "digits"), _nothing),
     "ingest": Command(("ingest",), _study),
     "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing),

@@ -11,14 +11,14 @@ import duckdb
 import pyarrow as pa
 import pytest
 from fault_trials import attempt, refused
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 import failmodes
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DamagedShardError, QueryError, StudyError, WarehouseError
 from failmodes.warehouse.schema import EXEMPLARS, MODELS, THUMBNAILS
-from failmodes.warehouse.shards.format import list_record_files, read_verified, write_dimension
+from failmodes.warehouse.shards.format import list_results_files, read_verified, write_dimension
 
 BROKEN = {
     "no sources": "delete from sources",
@@ -54,7 +54,7 @@ DERIVED = {
     "a curve less": "delete from shapes where corruption = 'fog'",
     "a curve more": "insert into shapes_over_distortion by name select * replace ('zz' as corruption) "
     "from shapes_over_distortion",
-    "no resamples": "update shapes set resamples = 0, interval_level = 7, flat_below = -1, bow_threshold = 'nan'",
+    "no resamples": "update shapes set resamples = 0, interval_level = 7, flat_below = -1, curvature_threshold = 'nan'",
     "resamples without end": "update shapes set resamples = 2000000000",
     "no steps": "delete from steps",
 }
@@ -190,7 +190,7 @@ def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
 def test_a_record_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, table) -> None:
     made = write_synthetic(tmp_path / "out", images=20)
     if table is EXEMPLARS:
-        path = next(iter(list_record_files(made.output, EXEMPLARS)))
+        path = next(iter(list_results_files(made.output, EXEMPLARS)))
         rows = read_verified(path).rows
         place = rows.schema.get_field_index("png")
         rows = rows.set_column(place, "png", pa.array([png_of(13_000)] * rows.num_rows, pa.binary()))
@@ -205,7 +205,7 @@ def test_a_record_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, ta
 
 def test_a_record_with_a_long_label_is_not_loaded(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
-    path = next(iter(list_record_files(made.output, MODELS)))
+    path = next(iter(list_results_files(made.output, MODELS)))
     row = read_verified(path).rows.to_pylist()[0] | {"model_label": "x" * 1001}
     write_dimension(made.output, MODELS, path.stem, [row])
     with pytest.raises(DamagedShardError, match=r"models\.model_label has a text of 1,001 letters, expected at most"):

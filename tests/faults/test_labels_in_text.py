@@ -64,7 +64,7 @@ MARKUP = re.compile(r"(?<!\\)<(?!/?details>|/?summary>)|(?<!\\)\]\(|@\w|#\d|http
 
 @pytest.fixture(scope="module", params=LABELS)
 def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse in which every text from outside is hostile, and a gate over its two first evaluations."""
+    """A warehouse in which every text from outside is malicious, and a gate over its two first evaluations."""
     made = tmp_path_factory.mktemp("labels")
     shutil.copy(sound_warehouse, made / "w.duckdb")
     with duckdb.connect(str(made / "w.duckdb")) as con:

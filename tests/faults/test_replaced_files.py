@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from installed_script import SCRIPT
 from precious_files import ANOTHER_SUFFIX, FILES, NO_FILES, copy_of, holdings
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 slow = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
 def victim(
     request: pytest.FixtureRequest, sound_warehouse: Path, synthetic: Synthetic
 ) -> tuple[str, Callable[[Path], object]]:
-    shard = next(synthetic.output.glob("record/predictions/**/*.parquet"))
+    shard = next(synthetic.output.glob("results/predictions/**/*.parquet"))
     made = {
         "warehouse": copy_of(sound_warehouse),
         "shard": copy_of(shard),

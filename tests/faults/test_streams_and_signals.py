@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
-from synthetic_record import Synthetic
-from warehouse_files import write_small_record
+from synthetic_results import Synthetic
+from warehouse_files import write_small_results
 
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 
@@ -54,7 +54,7 @@ def analyst(shaped: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """A small record to load; read only."""
-    return write_small_record(tmp_path_factory.mktemp("record"), "Alpha")
+    return write_small_results(tmp_path_factory.mktemp("results"), "Alpha")
 
 
 def answered(*arguments: str, folder: Path, **options) -> Trial:
@@ -216,7 +216,7 @@ NOT_UTF_8 = {
 }
 
 
-@quick(NOT_UTF_8, "SQL", "record")
+@quick(NOT_UTF_8, "SQL", "results")
 def test_arguments_that_are_not_utf_8_are_one_line(analyst: Path, name: str) -> None:
     refused(*NOT_UTF_8[name], folder=analyst)
 
@@ -239,7 +239,7 @@ def test_a_file_of_any_name_is_written_or_refused_in_one_line(analyst: Path, arg
     assert "Traceback" not in trial.stderr
 
 
-HOSTILE = "Al\x1b]0;owned\x07ph\x1b[31ma\x1b[2J\x9b1m\u202eend"
+MALICIOUS = "Al\x1b]0;owned\x07ph\x1b[31ma\x1b[2J\x9b1m\u202eend"
 LABELS = (
     ("models", "model_label"), ("models", "architecture"), ("models", "variant"), ("models", "training_data"),
     ("datasets", "dataset_label"), ("datasets", "note"), ("classes", "class_name"), ("corruptions", "corruption_label"),
@@ -254,7 +254,7 @@ def bewitched(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(shutil.copytree(handed, tmp_path_factory.mktemp("bewitched") / "here"))
     with duckdb.connect(str(folder / "warehouse.duckdb")) as con:
         for table, column in LABELS:
-            con.execute(f"update {table} set {column} = ? || coalesce({column}, '')", [HOSTILE])
+            con.execute(f"update {table} set {column} = ? || coalesce({column}, '')", [MALICIOUS])
         con.execute("update evaluations set paired = false")
     return folder
 
@@ -262,27 +262,27 @@ def bewitched(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 SHOWN = {
     "status": ("status",),
     "table": ("query", "select * from models"),
-    "name of a column": ("query", f'select 1 as "{HOSTILE}"'),
+    "name of a column": ("query", f'select 1 as "{MALICIOUS}"'),
     "list": ("query", "select list(class_name) as l, {'a': any_value(class_name)} as s from classes"),
-    "several lines": ("query", f"select '{HOSTILE}' || chr(10) || '{HOSTILE}' as two"),
+    "several lines": ("query", f"select '{MALICIOUS}' || chr(10) || '{MALICIOUS}' as two"),
     "plan": ("query", "explain select * from models where model_label = (select any_value(model_label) from models)"),
     "summary": ("query", "summarize models"),
     "error": ("query", "select error(model_label) from models"),
     "error of a cast": ("query", "select model_label::integer from models"),
-    "unknown column": ("query", f'select "{HOSTILE}" from models'),
+    "unknown column": ("query", f'select "{MALICIOUS}" from models'),
     "saved query": ("query", "@worst_cells"),
-    "unknown saved query": ("query", f"@{HOSTILE}"),
-    "unknown warehouse": ("query", "select 1", f"{HOSTILE}.duckdb"),
+    "unknown saved query": ("query", f"@{MALICIOUS}"),
+    "unknown warehouse": ("query", "select 1", f"{MALICIOUS}.duckdb"),
     "shapes": ("shapes",),
-    "report": ("report", "--output", f"{HOSTILE}.html"),
-    "chart": ("chart", "curves", "--output", f"{HOSTILE}.svg"),
+    "report": ("report", "--output", f"{MALICIOUS}.html"),
+    "chart": ("chart", "curves", "--output", f"{MALICIOUS}.svg"),
     "unknown model": ("chart", "curves", "--model", "nobody"),
-    "unknown chart": ("chart", HOSTILE),
-    "unknown corruption": ("chart", "curves", "--corruption", HOSTILE),
-    "unknown study": ("run", f"{HOSTILE}.toml"),
-    "unknown command": (HOSTILE,),
-    "unknown option": ("query", f"--{HOSTILE}"),
-    "bad value": ("query", "select 1", "--timeout", HOSTILE),
+    "unknown chart": ("chart", MALICIOUS),
+    "unknown corruption": ("chart", "curves", "--corruption", MALICIOUS),
+    "unknown study": ("run", f"{MALICIOUS}.toml"),
+    "unknown command": (MALICIOUS,),
+    "unknown option": ("query", f"--{MALICIOUS}"),
+    "bad value": ("query", "select 1", "--timeout", MALICIOUS),
 }
 USAGE = ("unknown command", "unknown option", "bad value")
 
@@ -306,9 +306,9 @@ def test_csv_and_json_carry_data_as_it_is(bewitched: Path) -> None:
     """They are read by programs: what a label holds is for them to judge (SECURITY.md)."""
     sql = "select model_label from models order by all limit 1"
     csv = answered("query", sql, "--format", "csv", folder=bewitched).stdout
-    assert HOSTILE in csv
+    assert MALICIOUS in csv
     (row,) = json.loads(answered("query", sql, "--format", "json", folder=bewitched).stdout)
-    assert row["model_label"].startswith(HOSTILE)
+    assert row["model_label"].startswith(MALICIOUS)
 
 
 BROKEN = {

@@ -49,7 +49,7 @@ def weights(folder: Path) -> dict[str, "torch.Tensor"]:
 
 
 def check_trained(folder: Path, undisturbed: Path) -> None:
-    """Train to the end: the network is that of an undisturbed training."""
+    """Train to the end: the model is that of an undisturbed training."""
     trial = attempt("train", folder=folder)
     assert trial.code == 0, trial
     ours, theirs = weights(folder), weights(undisturbed)
@@ -65,7 +65,7 @@ def check_evaluated(folder: Path, undisturbed: Path) -> None:
 
 
 def trained_copy(undisturbed: Path, folder: Path, extra: str = "") -> Path:
-    """The study with its trained network and nothing else."""
+    """The study with its trained model and nothing else."""
     folder.mkdir(exist_ok=True)
     shutil.copytree(undisturbed / "out" / "checkpoints", folder / "out" / "checkpoints")
     return write_tiny_study(folder, extra=extra).parent
@@ -141,8 +141,8 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
     "a number": lambda path: torch.save(3, path),
     "no recipe": lambda path: torch.save({"seed": 0}, path),
     "half": lambda path: (one_epoch(path), path.write_bytes(path.read_bytes()[:5000])),
-    "another network": lambda path: one_epoch(path, module={"a": torch.zeros(1)}),
-    "no optimiser": lambda path: one_epoch(path, optimiser=None),
+    "another model": lambda path: one_epoch(path, module={"a": torch.zeros(1)}),
+    "no optimizer": lambda path: one_epoch(path, optimizer=None),
     "another schedule": lambda path: one_epoch(path, schedule=[1]),
     "too many epochs": lambda path: one_epoch(path, epochs_done=1_000_000),
     "epochs before the first": lambda path: one_epoch(path, epochs_done=-5),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from custom_corruptions import CUSTOM_CORRUPTIONS
 
-from failmodes.ingest.corruptions import catalogue
+from failmodes.ingest.corruptions import catalog
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -14,7 +14,7 @@ from failmodes.ingest.specification import DatasetSpec
 
 @pytest.fixture(autouse=True)
 def empty_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "_registered", {})
+    monkeypatch.setattr(catalog, "_registered", {})
 
 
 @pytest.fixture

@@ -15,46 +15,46 @@ from failmodes.ingest.claim_forms import (
     SHAPE_WORDS,
     AccuracyLimit,
     AttentionClaim,
-    BetterNetwork,
+    BetterModel,
     Claim,
-    CostComparison,
-    CostLimit,
-    CostsMost,
+    DropComparison,
+    DropLimit,
+    LargestDrop,
     ShapeClaim,
 )
 from failmodes.ingest.claim_grammar import FORMS, MOST_LETTERS, parse_claim, read_claims
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError, printable, shown
 
 READ: dict[str, Claim] = {
-    "fog costs more than gaussian_noise": CostComparison("fog", "gaussian_noise", True),
-    "Gaussian noise costs less than JPEG compression at 2.5": CostComparison(
+    "fog costs more than gaussian_noise": DropComparison("fog", "gaussian_noise", True),
+    "Gaussian noise costs less than JPEG compression at 2.5": DropComparison(
         "gaussian_noise", "jpeg_compression", False, 2.5
     ),
-    "contrast costs more than fog at the last severity for resnet18": CostComparison(
+    "contrast costs more than fog at the last severity for resnet18": DropComparison(
         "contrast", "fog", True, LAST, "resnet18"
     ),
-    "contrast costs up to 43 points at 5": CostLimit("contrast", "at most", 43, 5.0),
-    "contrast costs less than 10.5 points": CostLimit("contrast", "less than", 10.5),
-    'fog costs over 1 point on average for "Net A"': CostLimit("fog", "more than", 1, AVERAGE, "Net A"),
-    "fog costs most": CostsMost("fog"),
-    "fog costs the most at last": CostsMost("fog", LAST),
+    "contrast costs up to 43 points at 5": DropLimit("contrast", "at most", 43, 5.0),
+    "contrast costs less than 10.5 points": DropLimit("contrast", "less than", 10.5),
+    'fog costs over 1 point on average for "Net A"': DropLimit("fog", "more than", 1, AVERAGE, "Net A"),
+    "fog costs most": LargestDrop("fog"),
+    "fog costs the most at last": LargestDrop("fog", LAST),
     "Contrast is near-linear.": ShapeClaim("contrast", "near_linear"),
     "contrast falls near-linearly": ShapeClaim("contrast", "near_linear"),
     "fog collapses at the higher severities": ShapeClaim("fog", "late_collapse"),
     "motion blur falls early and levels off for resnet18": ShapeClaim("motion_blur", "early_drop", "resnet18"),
     "fog stays flat": ShapeClaim("fog", "flat"),
     "elastic rises": ShapeClaim("elastic_transform", "rise"),
-    "densenet121 better than resnet18": BetterNetwork("densenet121", "resnet18"),
-    '"Net A" is worse than "Net \\"B\\"" under fog at 3': BetterNetwork('Net "B"', "Net A", "fog", 3.0),
-    "a better than b when clean": BetterNetwork("a", "b", "none"),
+    "densenet121 better than resnet18": BetterModel("densenet121", "resnet18"),
+    '"Net A" is worse than "Net \\"B\\"" under fog at 3': BetterModel('Net "B"', "Net A", "fog", 3.0),
+    "a better than b when clean": BetterModel("a", "b", "none"),
     "accuracy is above 90 % when clean": AccuracyLimit("more than", 90, "none"),
     "accuracy is below 30% under fog at 5 for net": AccuracyLimit("less than", 30, "fog", 5.0, "net"),
     "accuracy is at least 50 per cent on average": AccuracyLimit("at least", 50),
     "attention is on the object when clean": AttentionClaim("on_object", "none"),
     "attention drifts to the background under contrast": AttentionClaim("leaves_object", "contrast"),
-    "attention loses its localisation under fog at the last severity": AttentionClaim("loses_place", "fog"),
+    "attention loses its localization under fog at the last severity": AttentionClaim("loses_place", "fog"),
 }  # fmt: skip
 
 REFUSED = {
@@ -72,7 +72,7 @@ REFUSED = {
     "attention leaves the object": "is not understood",
     "attention leaves the object when clean": "say under which corruption",
     "attention leaves the object under fog at 3": "attention is judged at the last severity",
-    "fog is flat for a network": 'names of several words in "quotation marks"',
+    "fog is flat for a model": 'names of several words in "quotation marks"',
     '"a"b better than c': "is not understood",
     "none is flat": "unknown corruption 'none'",
     "fog is \x1b[31mflat": "holds letters that cannot be printed",
@@ -86,7 +86,7 @@ limits = st.integers(0, 100_000).map(lambda thousandths: thousandths / 1000)
 names = st.text(min_size=1, max_size=20).map(lambda text: " ".join(text.split())).filter(
     lambda text: text and printable(text) == text
 )  # fmt: skip
-networks = st.none() | names
+models = st.none() | names
 at = st.sampled_from([AVERAGE, LAST]) | severities
 relations = st.sampled_from(["less than", "at most", "more than", "at least"])
 places = st.tuples(corruptions, at) | st.sampled_from([(None, AVERAGE), ("none", AVERAGE)])
@@ -95,20 +95,20 @@ places = st.tuples(corruptions, at) | st.sampled_from([(None, AVERAGE), ("none",
 @st.composite
 def claims(draw: st.DrawFn) -> Claim:
     """A claim of any form."""
-    corruption, network = draw(corruptions), draw(networks)
+    corruption, model = draw(corruptions), draw(models)
     other = draw(corruptions.filter(lambda name: name != corruption))
     kind = draw(st.sampled_from(sorted(ATTENTION_WORDS)))
     under = draw(st.sampled_from([corruption, "none"])) if kind == "on_object" else corruption
     one = draw(names)
     return draw(
         st.sampled_from([
-            CostComparison(corruption, other, draw(st.booleans()), draw(at), network),
-            CostLimit(corruption, draw(relations), draw(limits), draw(at), network),
-            CostsMost(corruption, draw(st.sampled_from([AVERAGE, LAST])), network),
-            ShapeClaim(corruption, draw(st.sampled_from(sorted(SHAPE_WORDS))), network),
-            BetterNetwork(one, draw(names.filter(lambda name: name != one)), *draw(places)),
-            AccuracyLimit(draw(relations), draw(limits), *draw(places), network),
-            AttentionClaim(kind, under, network),
+            DropComparison(corruption, other, draw(st.booleans()), draw(at), model),
+            DropLimit(corruption, draw(relations), draw(limits), draw(at), model),
+            LargestDrop(corruption, draw(st.sampled_from([AVERAGE, LAST])), model),
+            ShapeClaim(corruption, draw(st.sampled_from(sorted(SHAPE_WORDS))), model),
+            BetterModel(one, draw(names.filter(lambda name: name != one)), *draw(places)),
+            AccuracyLimit(draw(relations), draw(limits), *draw(places), model),
+            AttentionClaim(kind, under, model),
         ])
     )  # fmt: skip
 
@@ -164,7 +164,7 @@ LABELS = ("DenseNet-121, 7 epochs", "ResNet-18, 8 epochs", "ResNet-18", "ResNet-
 }.items())  # fmt: skip
 def test_names_without_their_quotation_marks_are_shown_with_them(text: str, meant: str) -> None:
     with pytest.raises(StudyError) as error:
-        parse_claim(text, networks=LABELS)
+        parse_claim(text, models=LABELS)
     told = f"claim {shown(text)} is not understood: did you mean {meant!r}? Names of several words stand in quotation"
     assert str(error.value).startswith(told)
     parse_claim(meant)
@@ -175,9 +175,9 @@ def test_names_without_their_quotation_marks_are_shown_with_them(text: str, mean
 )
 def test_where_quotation_marks_would_not_do_the_error_is_as_before(text: str) -> None:
     errors = []
-    for networks in ((), LABELS):
+    for models in ((), LABELS):
         with pytest.raises(StudyError) as error:
-            parse_claim(text, networks=networks)
+            parse_claim(text, models=models)
         errors.append(str(error.value))
     assert errors[0] == errors[1]
 
@@ -185,7 +185,7 @@ def test_where_quotation_marks_would_not_do_the_error_is_as_before(text: str) ->
 def test_own_corruptions_are_known_by_name_and_label() -> None:
     known = [("vignette_2", "Dark corners")]
     assert parse_claim("dark corners is flat", known) == ShapeClaim("vignette_2", "flat")
-    assert parse_claim("vignette_2 costs most", known) == CostsMost("vignette_2")
+    assert parse_claim("vignette_2 costs most", known) == LargestDrop("vignette_2")
     with pytest.raises(StudyError, match="unknown corruption 'vignette_2'"):
         parse_claim("vignette_2 costs most")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_sets import dimension_rows
+from corrupted_datasets import dimension_rows
 
-from failmodes.ingest.corrupted_sets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.sources import GeneratedSource, record_corruptions, record_source, stored_versions
@@ -32,14 +32,14 @@ def test_its_code_and_levels_are_part_of_the_source(corruption_module: str, tmp_
 
 
 def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) -> None:
-    source = GeneratedSource.from_spec(CorruptionSpec(draws="independent"), 7)
+    source = GeneratedSource.from_spec(CorruptionSpec(noise="independent"), 7)
     ids = np.array([5, 3])
     found = source.corrupted(sixty_digits.images[ids], "fog", Decimal("2.000"), ids)
-    expected = corrupt(sixty_digits.images[ids], "fog", 2, seed=7, image_ids=ids, draws="independent")
+    expected = corrupt(sixty_digits.images[ids], "fog", 2, seed=7, image_ids=ids, noise="independent")
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(source.labels(sixty_digits), sixty_digits.labels)
     assert source.pairing == (True, None, None)
-    assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent draws"
+    assert source.row()["source_label"] == "cifar-c recipe, seed 7, independent noise"
     with pytest.raises(DataError, match="needs the clean images"):
         source.corrupted(None, "fog", 1, ids)
 
@@ -47,7 +47,7 @@ def test_a_generated_source_corrupts_by_its_own_settings(sixty_digits: Dataset) 
 def test_all_that_shapes_pixels_is_in_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     def identities() -> set[str]:
         return {
-            GeneratedSource(seed=seed, draws=draws).source_id for seed in (0, 1) for draws in ("paired", "independent")
+            GeneratedSource(seed=seed, noise=noise).source_id for seed in (0, 1) for noise in ("shared", "independent")
         }
 
     before = identities()
@@ -99,28 +99,28 @@ def test_a_class_that_is_called_by_its_wordnet_id_has_its_name_beside(tmp_path: 
     ]
 
 
-def test_grey_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Dataset) -> None:
-    plain, grey = (GeneratedSource.from_spec(CorruptionSpec(), 0, grey=grey) for grey in (False, True))
-    assert plain.source_id == GeneratedSource().source_id != grey.source_id
-    assert (plain.row()["source_label"], grey.row()["source_label"]) == (
+def test_gray_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Dataset) -> None:
+    plain, gray = (GeneratedSource.from_spec(CorruptionSpec(), 0, gray=gray) for gray in (False, True))
+    assert plain.source_id == GeneratedSource().source_id != gray.source_id
+    assert (plain.row()["source_label"], gray.row()["source_label"]) == (
         "cifar-c recipe, seed 0",
-        "cifar-c recipe, seed 0, kept grey",
+        "cifar-c recipe, seed 0, kept gray",
     )
     clean, ids = sixty_digits.images[:2], np.arange(2)
-    for source in (plain, grey):
+    for source in (plain, gray):
         noisy = source.corrupted(clean, "gaussian_noise", Decimal(5), ids)
-        assert (noisy == noisy[..., :1]).all() == source.grey
+        assert (noisy == noisy[..., :1]).all() == source.gray
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"seed": 9}, {"draws": "independent"}, {"grey": True}, {"recipe": "imagenet-c"}]
+    "options", [{}, {"seed": 9}, {"noise": "independent"}, {"gray": True}, {"recipe": "imagenet-c"}]
 )
 @pytest.mark.parametrize("versions", [{}, {"numpy": "1.0", "corruption mine": "abc"}])
 def test_a_source_is_made_again_from_its_row(options: dict, versions: dict) -> None:
     source = GeneratedSource(**options, dependencies=versions)
     again = GeneratedSource.from_row(source.row())
-    assert (again.recipe, again.seed, again.draws, again.grey) == (
-        source.recipe, source.seed, source.draws, source.grey,
+    assert (again.recipe, again.seed, again.noise, again.gray) == (
+        source.recipe, source.seed, source.noise, source.gray,
     )  # fmt: skip
     assert again.versions == GeneratedSource().versions  # today's
     assert stored_versions(source.row()) == source.versions

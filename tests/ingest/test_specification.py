@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, first_problem
 
 BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
-    "unknown key": (DatasetSpec, {"kind": "digits", "colour": 1}, "Extra inputs are not permitted"),
+    "unknown key": (DatasetSpec, {"kind": "digits", "color": 1}, "Extra inputs are not permitted"),
     "unknown kind": (DatasetSpec, {"kind": "mnist"}, "digits"),
     "no path": (DatasetSpec, {"kind": "cifar10"}, "needs `path`"),
     "path of digits": (DatasetSpec, {"kind": "digits", "path": "x"}, "leave out `path`"),
@@ -29,7 +29,7 @@ BAD_SPECS: dict[str, tuple[type, dict[str, Any], str]] = {
     "severity twice": (CorruptionSpec, {"severities": [1, 1]}, "named twice"),
     "no names": (CorruptionSpec, {"names": []}, "at least 1"),
     "seed": (CorruptionSpec, {"seeds": [-1]}, "greater than or equal to 0"),
-    "published seeds": (CorruptionSpec, {"published": "x", "seeds": [1, 2]}, "has its own draws"),
+    "published seeds": (CorruptionSpec, {"published": "x", "seeds": [1, 2]}, "has its own noise"),
 }
 
 

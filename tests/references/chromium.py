@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-A4_MARGIN = "10mm"  # what Chromium's own print dialogue begins with
+A4_MARGIN = "10mm"  # what Chromium's own print dialog begins with
 DARK = 128  # text is darker
-VIEWER_GREY = 60  # nothing that the PDF viewer shows around a sheet is lighter
+VIEWER_GRAY = 60  # nothing that the PDF viewer shows around a sheet is lighter
 SHEET_WIDTH, AT_ONCE = 900, 6  # pixels, and sheets in one picture: none may be taller than 16,384
 Theme = Literal["light", "dark"]
 
@@ -110,10 +110,10 @@ def _settled(page: "Page", least: int) -> list[NDArray[np.uint8]]:
 
 
 def _sheets_in(screenshot: bytes) -> list[NDArray[np.uint8]]:
-    """The sheets in a picture of the viewer, from top to bottom; the grey between them is in no sheet."""
+    """The sheets in a picture of the viewer, from top to bottom; the gray between them is in no sheet."""
     with Image.open(io.BytesIO(screenshot)) as picture:
         pixels = np.asarray(picture.convert("RGB"))
-    light = pixels.max(axis=2) > VIEWER_GREY
+    light = pixels.max(axis=2) > VIEWER_GRAY
     columns = np.flatnonzero(light.any(axis=0))
     edges = np.flatnonzero(np.diff(light.any(axis=1), prepend=False, append=False))
     return [pixels[top:bottom, columns[0] : columns[-1] + 1] for top, bottom in edges.reshape(-1, 2)]

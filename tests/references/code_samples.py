@@ -101,19 +101,19 @@ CHANGES = {
     "array of objects": Change("thing = np.array([print, §])", "abs", "len"),
     "array's mask": Change("thing = np.ma.array([1, 2], mask=[0, §])", "0", "1"),
     "array of dates": Change("thing = np.array(['2020-01-0§'], 'M8[D]')", "1", "2"),
-    "vectorised function": Change("thing = np.vectorize(lambda x: x * §)", "2", "3"),
+    "vectorized function": Change("thing = np.vectorize(lambda x: x * §)", "2", "3"),
     "expression": Change("thing = re.compile('a§')", "b", "c"),
     "number's type": Change("thing = [§]", "1", "True"),
     "tensor": Change("thing = torch.tensor([1.0, §])", "2", "3"),
     "tensor in half precision": Change("thing = torch.tensor([§], dtype=torch.bfloat16)", "2", "3"),
     "tensor of large whole numbers": Change("thing = torch.tensor([§])", "2**24", "2**24 + 1"),
     "tensor of complex numbers": Change("thing = torch.tensor([§])", "1 + 1j", "1 + 2j"),
-    "weights of a captured network": Change("net = Net(§)\ndef thing(x): return net(x)", "0", "1"),
-    "mode of a captured network": Change("net = Net().train(§)\ndef thing(x): return net(x)", "True", "False"),
-    "weights of a method's network": Change("thing = Net(§).forward", "0", "1"),
+    "weights of a captured model": Change("net = Net(§)\ndef thing(x): return net(x)", "0", "1"),
+    "mode of a captured model": Change("net = Net().train(§)\ndef thing(x): return net(x)", "True", "False"),
+    "weights of a method's model": Change("thing = Net(§).forward", "0", "1"),
     "quantized tensor": Change("thing = torch.quantize_per_tensor(torch.ones(1), §, 0, torch.qint8)", "0.3", "0.7"),
 }  # fmt: skip
-NETWORK_CHANGES = {
+MODEL_CHANGES = {
     "attribute of a layer": Change("thing = Net()\nthing.conv.stride = §", "(1, 1)", "(2, 2)"),
     "forward": Change(
         "class Other(Net):\n    def forward(self, x): return § * super().forward(x)\nthing = Other()", "2", "3"
@@ -133,10 +133,10 @@ NETWORK_CHANGES = {
     "tensor as attribute": Change("thing = Net()\nthing.t = torch.tensor(§)", "2", "3"),
     "layer more": Change("thing = nn.Sequential(Net(), §)", "nn.ReLU()", "nn.ReLU(), nn.ReLU()"),
     "layer's class": Change("thing = nn.Sequential(Net(), §)", "nn.ReLU()", "nn.GELU()"),
-    "network in a list": Change("thing = Net()\nthing.others = [Net(§)]", "1", "2"),
-    "network in a closure": Change("other = Net(§)\nthing = Net()\nthing.f = lambda x: other(x)", "1", "2"),
+    "model in a list": Change("thing = Net()\nthing.others = [Net(§)]", "1", "2"),
+    "model in a closure": Change("other = Net(§)\nthing = Net()\nthing.f = lambda x: other(x)", "1", "2"),
     "which tensor where": Change("thing = Net()\nw, b = thing.parameters()\nthing.used = [§]", "w, b", "b, w"),
-    "traced network": Change(
+    "traced model": Change(
         "class A(nn.Module):\n    def forward(self, x): return x * §\nthing = torch.fx.symbolic_trace(A())", "2", "3"
     ),
     "parametrization": Change(
@@ -184,9 +184,9 @@ class Settings(pydantic.BaseModel):
     @classmethod
     def check(cls, names): return names
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED, BLUE = "r", "b"
-    def shift(self): return {Colour.RED: 1, Colour.BLUE: 2}[self]
+    def shift(self): return {Color.RED: 1, Color.BLUE: 2}[self]
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
@@ -220,7 +220,7 @@ def even(x): return odd(x - 1)
 
 class Loop:
     def __init__(self):
-        self.me, self.go_on, self.functions, self.colours = self, self.go, {odd, even, helper}, set(Colour)
+        self.me, self.go_on, self.functions, self.colors = self, self.go, {odd, even, helper}, set(Color)
     def go(self): return self
 
 class Net(nn.Module):
@@ -235,12 +235,12 @@ class Net(nn.Module):
     def forward(self, x): return self.linear(x)
 
 torch.manual_seed(0)
-network = Net()
+model = Net()
 things = {
-    "pydantic": Settings(), "enum": Colour.RED, "enum class": Colour, "dataclass": Scale(), "named tuple": Point(),
+    "pydantic": Settings(), "enum": Color.RED, "enum class": Color, "dataclass": Scale(), "named tuple": Point(),
     "generic class": Generic(), "alias": Generic[int], "union": int | str, "function": uses, "lambda": by_lambda,
-    "single dispatch": generic, "wrapped": wrapped, "recursion": odd, "loop": Loop(), "network": network,
-    "method": network.forward, "partial": functools.partial(helper, k={"a", "b", "c"}),
+    "single dispatch": generic, "wrapped": wrapped, "recursion": odd, "loop": Loop(), "model": model,
+    "method": model.forward, "partial": functools.partial(helper, k={"a", "b", "c"}),
     "no_grad": torch.no_grad()(helper), "vmap": torch.vmap(helper),
     "LSTM": nn.LSTM(2, 2), "attention": nn.MultiheadAttention(4, 2),
     "encoder": nn.TransformerEncoderLayer(8, 2, 16), "spectral norm": nn.utils.spectral_norm(nn.Linear(2, 2)),
@@ -253,7 +253,7 @@ things = {
     "itemgetter": operator.itemgetter(1), "counter": collections.Counter("abca"), "deque": collections.deque([1]),
     "default": collections.defaultdict(int, {"a": 1}), "frozenset": frozenset({"a", "b", ("c", 1)}), "bytes": b"abc",
     "random": random.Random(0), "generator": np.random.default_rng(0), "vectorize": np.vectorize(helper),
-    "sets": {frozenset({"a", "b"}), frozenset({"c"}), helper, Colour.RED}, "proxy": types.MappingProxyType({"a": 1}),
+    "sets": {frozenset({"a", "b"}), frozenset({"c"}), helper, Color.RED}, "proxy": types.MappingProxyType({"a": 1}),
 }
 print(json.dumps({name: code_hash(thing, subject=name) for name, thing in things.items()}))
 """

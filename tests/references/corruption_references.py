@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import color
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.kernels.base import Parameters
 from failmodes.ingest.corruptions.sampling import Stream, sample
 
@@ -42,26 +42,26 @@ def stored(values: Floats) -> Pixels:
 
 
 def made_images(height: int, width: int) -> Pixels:
-    """Noise, smooth colour, greys, ties between channels, black, white and one colour."""
+    """Noise, smooth color, grays, ties between channels, black, white and one color."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (2, height, width, 3), dtype=np.uint8)
     y, x = np.mgrid[0:height, 0:width]
     y, x = y * 255 // (height - 1), x * 255 // (width - 1)
     smooth = np.stack([y, x, (y + x) // 2], axis=-1)[None].astype(np.uint8)
-    greys = np.repeat(rng.integers(0, 256, (1, height, width, 1), dtype=np.uint8), 3, axis=-1)
+    grays = np.repeat(rng.integers(0, 256, (1, height, width, 1), dtype=np.uint8), 3, axis=-1)
     ties = rng.choice(np.array([0, 100, 255], np.uint8), (1, height, width, 3))
-    flat = [np.full((1, height, width, 3), colour, np.uint8) for colour in (0, 255, (77, 128, 200))]
-    return np.concatenate([noise, smooth, greys, ties, *flat])
+    flat = [np.full((1, height, width, 3), color, np.uint8) for color in (0, 255, (77, 128, 200))]
+    return np.concatenate([noise, smooth, grays, ties, *flat])
 
 
-def one_colour_images(height: int, width: int) -> Pixels:
+def one_color_images(height: int, width: int) -> Pixels:
     """86 images (86, height, width, 3) whose channels are of one value each, all 256 values."""
     values = np.arange(258).clip(max=255).astype(np.uint8)
     return np.broadcast_to(values.reshape(86, 1, 1, 3), (86, height, width, 3)).copy()
 
 
 def every_tie() -> Pixels:
-    """One image (1, 64, 64, 3) of all colours of 16 values: ties between channels, and values close to truncation."""
+    """One image (1, 64, 64, 3) of all colors of 16 values: ties between channels, and values close to truncation."""
     values = np.array([0, 1, 2, 63, 85, 99, 100, 127, 128, 129, 170, 171, 200, 253, 254, 255], np.uint8)
     return np.stack(np.meshgrid(values, values, values), axis=-1).reshape(1, 64, 64, 3)
 

@@ -10,9 +10,9 @@ from tiny_study import write_tiny_study
 from failmodes.warehouse.shards.format import ShardKey
 
 
-def study_of(two_networks_output, folder: Path, extra: str) -> Path:
-    """The same study, its networks trained and nothing evaluated, with another executor."""
-    shutil.copytree(two_networks_output[0] / "checkpoints", folder / "out" / "checkpoints")
+def study_of(two_models_output, folder: Path, extra: str) -> Path:
+    """The same study, its models trained and nothing evaluated, with another executor."""
+    shutil.copytree(two_models_output[0] / "checkpoints", folder / "out" / "checkpoints")
     return write_tiny_study(folder, models=2, extra=f"[evaluation]\n{extra}\n")
 
 
@@ -32,7 +32,7 @@ RAISING = """
 from torch import nn
 
 class Raising(nn.Module):
-    normalisation = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    normalization = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
     def __init__(self):
         super().__init__()

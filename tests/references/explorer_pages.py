@@ -32,7 +32,7 @@ def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme
     context.route(lambda url: not url.startswith(local), lambda route: route.abort())
     context.on("request", lambda asked: None if asked.url.startswith(local) else visit.outside.append(asked.url))
     context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
-    context.on("dialog", lambda dialog: (visit.problems.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
+    context.on("dialog", lambda dialog: (visit.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
     visit.page.goto(served.address)
     wait_for_pictures(visit.page, "")
@@ -58,7 +58,7 @@ def charts(page: "Page") -> "Locator":
 
 
 def curve_points(page: "Page") -> "Locator":
-    """The points of the curves; their labels for screen readers say network, severity and accuracy."""
+    """The points of the curves; their labels for screen readers say model, severity and accuracy."""
     return charts(page).first.locator("path[aria-roledescription='point']")
 
 

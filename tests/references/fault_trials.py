@@ -1,4 +1,4 @@
-"""A hostile file or an unlucky day, tried through the installed command: what must hold whatever was tried."""
+"""A malicious file or an unlucky day, tried through the installed command: what must hold whatever was tried."""
 
 import os
 import resource

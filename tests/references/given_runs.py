@@ -1,4 +1,4 @@
-"""Networks whose rows are given as arrays, without a warehouse."""
+"""Models whose rows are given as arrays, without a warehouse."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.image_pairing import NetworkRows
+from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 
 CELLS: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("none", 0.0), ("snow", 1.0)]
@@ -27,9 +27,9 @@ def given_run(
     return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct), ids, hashes, dict(columns))
 
 
-def given_network(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> NetworkRows:
-    """A network of some training runs."""
-    return NetworkRows(runs, dataset_id, source_id)
+def given_model(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> ModelRows:
+    """A model of some training runs."""
+    return ModelRows(runs, dataset_id, source_id)
 
 
 def random_columns(rng: np.random.Generator, correct: NDArray[np.bool_], classes: int = 4) -> dict[str, NDArray[Any]]:

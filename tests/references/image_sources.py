@@ -1,4 +1,4 @@
-"""Labelled images as users have them: arrays, tensors, data sets of torch and of Hugging Face's kind, loaders."""
+"""Labeled images as users have them: arrays, tensors, data sets of torch and of Hugging Face's kind, loaders."""
 
 import numpy as np
 import torch

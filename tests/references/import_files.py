@@ -16,7 +16,7 @@ from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.schema import PREDICTIONS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 SMALL_STUDY = """
 name = "small"
@@ -42,7 +42,7 @@ def import_into(study_file: Path, predictions: Path, label: str = "Elsewhere", *
 def stored_rows(output: Path, evaluation_id: str | None = None) -> pl.DataFrame:
     """Prediction rows with their cell, in order."""
     frames = []
-    for path in list_record_files(output, PREDICTIONS):
+    for path in list_results_files(output, PREDICTIONS):
         stored = read_verified(path)
         if evaluation_id in (None, stored.identity["evaluation_id"]):
             cell = {name: pl.lit(stored.identity[name]) for name in ("corruption", "severity")}
@@ -92,7 +92,7 @@ def write_as(form: str, exported_predictions: pl.DataFrame, folder: Path) -> Pat
     return path
 
 
-def labelled(frame: pl.DataFrame) -> pl.DataFrame:
+def labeled(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(label=pl.Series(sixty_digits_images()[1] * 5))
 
 

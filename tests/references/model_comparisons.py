@@ -1,94 +1,116 @@
-"""Six networks, pairs of networks decided by hand, and findings picked from many."""
+"""Comparisons of two models made by hand, with the cases that are told in different words."""
 
-from collections.abc import Iterable, Iterator
-from itertools import combinations
+from dataclasses import replace
 
-import numpy as np
-from scipy import stats
-from synthetic_record import Synthetic
-
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.mcnemar import CellTest, PairTest
-from failmodes.analysis.statistics.model_difference import ModelDifference
+from failmodes.analysis.statistics.model_comparison import (
+    CellComparison,
+    ChangedImage,
+    ChangedImages,
+    ClassComparison,
+    ComparedModel,
+    Comparison,
+    CorruptionComparison,
+    Crossover,
+    ImagePairing,
+    MeasureComparison,
+)
 
-NO_BREAK = "\u00a0"
-
-
-def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Finding]:
-    """Findings of a kind whose fields have these values, in their order."""
-    return [f for f in findings if f.kind == kind and all(getattr(f, name) == fact for name, fact in facts.items())]
-
-
-def words_of(sentence: str) -> list[str]:
-    """Its words; a number and its unit, which no line may break, are one."""
-    return sentence.replace(NO_BREAK, "").split()
-
-
-# two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first
-FALLS = {"Aspen": 1.0, "Birch": 0.0, "Cedar": 1.8, "Douglas": 1.0, "Elm": 1.0, "Fir": 0.0}
-CORRUPTIONS = ("contrast", "motion_blur")
-Pair = tuple[str, str]
+LABELS = {"fog": "Fog", "contrast": "Contrast", "gaussian_noise": "Gaussian noise"}
+LOSSES = {"gaussian_noise": -0.06, "fog": -0.02, "contrast": 0.015}  # of the second, the largest first
+SOURCE = "Data: Synthetic digits; subset: all 500 images; corruptions: cifar-c recipe, seed 0; training seed 0."
 
 
-def decided_cells(many_record: Synthetic) -> list[Pair]:
-    """Pairs with a cell that is decided, as (more, less often right): see `_decided`."""
-    rows = []
-    for a, b in combinations(FALLS, 2):
-        for x, y in _cells(many_record, a, b):
-            only_a, only_b = int((x & ~y).sum()), int((y & ~x).sum())
-            rows.append((_exact_p(only_a, only_b), (a, b) if only_a > only_b else (b, a)))
-    return list(dict.fromkeys(_decided(rows)))
+def around(value: float, half: float = 0.008) -> Estimate:
+    """A value with an interval."""
+    return Estimate(value, value - half, value + half)
 
 
-def decided_pairs(many_record: Synthetic) -> list[Pair]:
-    """Pairs decided on average over cells, as (more, less often right): a normal test over images, and Holm."""
-    rows = []
-    for a, b in combinations(FALLS, 2):
-        corrupted = list(_cells(many_record, a, b))[1:]
-        p = bonett_price_p(np.mean([x.astype(float) - y for x, y in corrupted], axis=0))
-        more = sum(int(x.sum()) - int(y.sum()) for x, y in corrupted) > 0
-        rows.append((p, (a, b) if more else (b, a)))
-    return _decided(rows)
+def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
+    """Beta is 2.2 points worse than Alpha, better under contrast; the margin of 1 point is broken."""
+    cells = [
+        _cell("none", 0.0, -0.002),
+        *(_cell(c, s, loss * s / 3) for c, loss in LOSSES.items() for s in (1, 2, 3, 4, 5)),
+    ]
+    images = tuple(
+        ChangedImage(17 * place, 1, "one", 9 - place, "fog" if place else "none", 2.0 if place else 0.0, "one",
+                     None if place == 2 else "seven")
+        for place in range(4)
+    )  # fmt: skip
+    return Comparison(
+        a=ComparedModel(a, ("aaaa1111",), (0,), 500, SOURCE),
+        b=ComparedModel(b, ("bbbb2222",), (0,), 500, SOURCE),
+        level=0.95,
+        margin=0.01,
+        pairing=ImagePairing("same", 500),
+        averaged=tuple(LOSSES),
+        missing_cells=(),
+        overall=MeasureComparison("accuracy", "accuracy", "higher", "corrupted", 0.655, 0.633, around(-0.022)),
+        bounds=(-0.029, -0.015),
+        is_about_training=False,
+        not_worse="contradicted",
+        equivalent="contradicted",
+        images_needed=None,
+        clean=MeasureComparison("accuracy", "accuracy", "higher", "clean", 0.97, 0.968, around(-0.002)),
+        measures=(
+            MeasureComparison("ece", "expected calibration error", "lower", "corrupted", 0.081, 0.094, around(0.013)),
+            MeasureComparison("onset_severity", "failure onset (severity)", "higher", "corrupted", 3.1, None, None,
+                              "no image fails"),
+        ),
+        corruptions=tuple(
+            CorruptionComparison(c, LABELS[c], 0.65, 0.65 + loss, around(loss),
+                                 Crossover(2.4, 2.0, 3.0, "a") if c == "contrast" else None)
+            for c, loss in LOSSES.items()
+        ),
+        cells=tuple(cells),
+        classes=(
+            ClassComparison(3, "three", 50, 0.7, 0.6, around(-0.1, 0.05)),
+            ClassComparison(1, "one", 50, 0.8, 0.81, around(0.01, 0.05)),
+        ),
+        newly_incorrect=ChangedImages(6, 0.081, images),
+        newly_correct=ChangedImages(5, 0.059, images[:1]),
+    )  # fmt: skip
 
 
-def bonett_price_p(each: np.ndarray) -> float:
-    """Two-sided p of a mean of 0, of the images' values and two made-up ones, 1 and -1 (Bonett and Price 2012)."""
-    added = np.append(each, [1, -1])
-    return float(2 * stats.norm.sf(abs(added.mean()) / stats.sem(added, ddof=0)))
+def few_images() -> Comparison:
+    """Too few images for a verdict."""
+    return replace(compared(), pairing=ImagePairing("same", 12))
 
 
-def _cells(many_record: Synthetic, a: str, b: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Correctness of both in the clean cell, then in every corrupted one."""
-    for corruption, row in [(CORRUPTIONS[0], 0), *((c, r) for c in CORRUPTIONS for r in (1, 2))]:
-        yield many_record.correct[a, corruption][row], many_record.correct[b, corruption][row]
+def inconclusive() -> Comparison:
+    """Neither is shown to be better, nor that the margin holds; some cells are only in one."""
+    found = compared()
+    return replace(
+        found, overall=replace(found.overall, b=0.654, difference=around(-0.001, 0.012)), bounds=(-0.011, 0.009),
+        not_worse="inconclusive", equivalent="inconclusive", images_needed=4210, missing_cells=(("snow", 3.0), ("snow", 5.0)),
+    )  # fmt: skip
 
 
-def _exact_p(only_a: int, only_b: int) -> float:
-    """Two-sided p value of as many images for either, by SciPy; 1 without images."""
-    return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+def of_different_images() -> Comparison:
+    """Images do not pair, nothing is said of single ones."""
+    found = compared()
+    return replace(
+        found, b=replace(found.b, image_count=400), 
+        pairing=ImagePairing("different", 400, "they are of different data sets"),
+        newly_incorrect=None, newly_correct=None, cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
+    )  # fmt: skip
 
 
-def _decided(rows: list[tuple[float, Pair]]) -> list[Pair]:
-    """What Holm's steps reject at 0.05, in order of p."""
-    rejected = []
-    for rank, (p, ordered) in enumerate(sorted(rows)):
-        if p * (len(rows) - rank) >= 0.05:
-            break
-        rejected.append(ordered)
-    return rejected
+def over_seeds() -> Comparison:
+    """Two training runs against three; Beta is shown to be within the margin."""
+    found = compared()
+    return replace(
+        found, a=replace(found.a, evaluation_ids=("a1", "a2"), seeds=(0, 1)),
+        b=replace(found.b, evaluation_ids=("b1", "b2", "b3"), seeds=(0, 1, 2)), is_about_training=True,
+        overall=replace(found.overall, b=0.661, difference=around(0.006, 0.004)), bounds=(0.002, 0.0095),
+        not_worse="supported", equivalent="supported", newly_incorrect=None, newly_correct=None,
+        cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
+    )  # fmt: skip
 
 
-def evaluation(label: str) -> EvaluationInfo:
-    return EvaluationInfo(label, label, {"training_recipe": None, "architecture": label})
-
-
-def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
-    cells = tuple(CellTest("fog", severity, x, y) for severity, (x, y) in enumerate(counts))
-    return PairTest(evaluation(a), evaluation(b), cells)
-
-
-def difference(a: str, b: str, value: float, p: float = 0.001) -> ModelDifference:
-    """Mean corrupted accuracy of a minus that of b, with an interval of .02 to either side."""
-    return ModelDifference(evaluation(a), evaluation(b), Estimate(value, value - 0.02, value + 0.02), p, 100)
+def _cell(corruption: str, severity: float, difference: float) -> CellComparison:
+    winner = "b" if difference > 0.02 else "a" if difference < -0.02 else ""
+    return CellComparison(
+        corruption, severity, 0.7, 0.7 + difference, around(difference, 0.02), 30, 30 + round(500 * difference), 0.001
+        if winner else 0.4, winner,
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Specifications of networks, and modules of a user's own networks."""
+"""Specifications of models, and modules of a user's own models."""
 
 from types import SimpleNamespace
 
@@ -38,7 +38,7 @@ USER_MODULE = """
 import torch
 from torch import nn
 class Net(nn.Module):
-    normalisation = {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}
+    normalization = {"mean": [0.1, 0.2, 0.3], "std": [1, 1, 1]}
     input_side_px = 8
     def __init__(self, num_classes=3):
         super().__init__()
@@ -49,13 +49,13 @@ class Named(Net):
     class_names = ["c", "a", "b", "d"]
     def __init__(self): super().__init__(4)
 class Silent(Net):
-    normalisation = input_side_px = None
+    normalization = input_side_px = None
 class Wrong(Net):
-    normalisation = {"mean": 0.5}
+    normalization = {"mean": 0.5}
 class Layer(Silent):
     def __init__(self):
         super().__init__()
-        self.normalisation = nn.Identity()
+        self.normalization = nn.Identity()
 class Many(Silent):
     def __init__(self): super().__init__(1000)
 class Maps(Silent):

@@ -1,4 +1,4 @@
-"""A report on paper: where each chart and its title were printed, and how large, from marks in colours of their own."""
+"""A report on paper: where each chart and its title were printed, and how large, from marks in colors of their own."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 STEP = 8  # between the greens of two figures' marks
-RED = 254  # of a mark: no colour of ours has it
+RED = 254  # of a mark: no color of ours has it
 BLUES = {"start": 200, "end": 150, "caption": 100}  # of a mark, by what it marks
 KINDS = {blue: kind for kind, blue in BLUES.items()}
 SIDE, LEAST_SIDE = 10, 10  # of a mark in CSS pixels, and in pixels of a sheet's picture, in which one of these is 1.13
-# Squares in the corners of each visible chart and at its caption, in colours that tell which they are
+# Squares in the corners of each visible chart and at its caption, in colors that tell which they are
 MARK = """([side, step, red, blues]) => {
   const figures = [...document.querySelectorAll("figure")]
     .filter((each) => each.querySelector(".plot")?.checkVisibility());
@@ -76,7 +76,7 @@ def _marks(picture: np.ndarray) -> dict[tuple[int, str], tuple[int, int, int]]:
     rows, columns = (length - 2 for length in picture.shape[:2])
     first = picture[:rows, :columns]
     even = first[..., 0] == RED
-    for down, right in np.ndindex(3, 3):  # pictures have single pixels of any colour
+    for down, right in np.ndindex(3, 3):  # pictures have single pixels of any color
         even &= (picture[down : down + rows, right : right + columns] == first).all(axis=2)
     found: dict[tuple[int, str], list[tuple[int, int]]] = {}
     for row, column in np.argwhere(even).tolist():

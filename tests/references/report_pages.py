@@ -28,7 +28,7 @@ SHRUNK = """() => [...document.querySelectorAll(".plot svg.marks")].filter((svg)
 
 
 class Visit(NamedTuple):
-    """An open page, what its console, scripts and dialogues said, and the addresses outside that it asked for."""
+    """An open page, what its console, scripts and dialogs said, and the addresses outside that it asked for."""
 
     page: "Page"
     problems: list[str]
@@ -51,7 +51,7 @@ def open_report(browser: "Browser", path: Path, width: int, theme: Theme) -> Vis
     context.on("request", lambda asked: visit.outside.append(asked.url) if OUTSIDE.match(asked.url) else None)
     context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
     context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
-    context.on("dialog", lambda dialog: (visit.problems.append(f"dialogue: {dialog.message}"), dialog.dismiss()))
+    context.on("dialog", lambda dialog: (visit.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     visit.page.goto(path.as_uri())
     return visit
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.warehouse.schema import PREDICTIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
@@ -40,10 +40,10 @@ def make_non_finite(record: Synthetic, key: ShardKey, images: Collection[int] | 
     _write(record.output, key, changed)
 
 
-def answer_with(record: Synthetic, key: ShardKey, answers: Iterable[int]) -> None:
+def answer_with(record: Synthetic, key: ShardKey, predictions: Iterable[int]) -> None:
     """Let the images of a cell be taken for these classes; their logits stay what they were."""
-    answered = pl.Series("predicted", list(answers), dtype=pl.Int16)
-    _write(record.output, key, _read(record.output, key).with_columns(answered))
+    has_prediction = pl.Series("predicted", list(predictions), dtype=pl.Int16)
+    _write(record.output, key, _read(record.output, key).with_columns(has_prediction))
 
 
 def distort_by(record: Synthetic, key: ShardKey, rmse: float) -> None:

@@ -13,10 +13,10 @@ QUERIES = STUDY / "queries"
 TABLE = re.compile(r"(<!-- study: (\w+) -->\n\n)((?:\|.*\n)+)")
 SHAPES = {
     "flat": "flat", "rise": "rise", "non_monotone": "non-monotone", "late_collapse": "late", "early_drop": "early",
-    "near_linear": "near-linear", "undecided": "undecided",
+    "near_linear": "near-linear", "inconclusive": "inconclusive",
 }  # fmt: skip
 TEXTS = {"correctness_pattern": pl.String}  # of digits
-UNITS = {"accuracy": "{} points", "share of images": "{} % of images", "bow": "bow {}"}
+UNITS = {"accuracy": "{} points", "share of images": "{} % of images", "curvature": "curvature {}"}
 ENDS = ("", "_low", "_high")
 
 
@@ -45,28 +45,28 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def accuracy() -> str:
-    """Accuracy in per cent, a row a network and corruption."""
+    """Accuracy in per cent, a row a model and corruption."""
     table = aggregate("accuracy").with_columns(pl.col("accuracy") * 100)
     wide = table.pivot("severity", index=["corruption", "model_label"], values="accuracy", maintain_order=True)
     rows = wide.sort("corruption", "model_label").rows()
-    header = ("corruption", "network", "clean", "1", "2", "3", "4", "5")
+    header = ("corruption", "model", "clean", "1", "2", "3", "4", "5")
     return markdown(header, ([name, label, *(number(value) for value in values)] for name, label, *values in rows))
 
 
 def claims() -> str:
-    """Each claim, a row, with its verdict and the number that decided for each network; of two networks in one cell."""
+    """Each claim, a row, with its verdict and the number that decided for each model; of two models in one cell."""
     table = aggregate("claims")
-    networks = aggregate("accuracy")["model_label"].unique().sort().to_list()
+    models = aggregate("accuracy")["model_label"].unique().sort().to_list()
     rows = []
     for (claim,), judged in table.group_by("claim", maintain_order=True):
         said = {row["model_label"]: _judged(row) for row in judged.iter_rows(named=True)}
-        of_both = [text for label, text in said.items() if label not in networks]
-        rows.append([str(claim), *(of_both + [""] * 2 if of_both else [said[network] for network in networks])])
-    return markdown(("claim", *networks), rows)
+        of_both = [text for label, text in said.items() if label not in models]
+        rows.append([str(claim), *(of_both + [""] * 2 if of_both else [said[model] for model in models])])
+    return markdown(("claim", *models), rows)
 
 
 def _judged(row: dict[str, Any]) -> str:
-    scale, digits = (1, 2) if row["unit"] == "bow" else (100, 1)
+    scale, digits = (1, 2) if row["unit"] == "curvature" else (100, 1)
     if row["value"] is None:
         return f"{row['verdict']}: {row['reason']}"
     found = with_interval(*(scale * row[key] for key in ("value", "low", "high")), digits=digits)
@@ -82,10 +82,10 @@ def shapes() -> str:
         of_curve = (pl.col("corruption") == row["corruption"]) & (pl.col("model_label") == row["model_label"])
         for axis in ("severity", "rmse", "1-ssim"):
             (found,) = axes.filter(of_curve, axis=axis).rows(named=True)
-            bow = with_interval(*(found[f"bow{end}"] for end in ENDS), digits=2)
-            cells.append(f"{SHAPES[found['shape']]} {bow}".strip())
+            curvature = with_interval(*(found[f"curvature{end}"] for end in ENDS), digits=2)
+            cells.append(f"{SHAPES[found['shape']]} {curvature}".strip())
         rows.append(cells)
-    header = ("corruption", "network", "points lost at 5", "over severity (bow)", "over RMSE", "over 1 − SSIM")
+    header = ("corruption", "model", "points lost at 5", "over severity (curvature)", "over RMSE", "over 1 − SSIM")
     return markdown(header, rows)
 
 
@@ -97,11 +97,11 @@ def ranks() -> str:
             row["model_label"],
             f"{row['rank']} [{row['rank_low']}, {row['rank_high']}]",
             row["corruption"],
-            with_interval(*(100 * row[f"cost{end}"] for end in ENDS)),
+            with_interval(*(100 * row[f"accuracy_drop{end}"] for end in ENDS)),
         ]
         for row in table.iter_rows(named=True)
     )
-    return markdown(("network", "rank [95 %]", "corruption", "points lost on average [95 %]"), rows)
+    return markdown(("model", "rank [95 %]", "corruption", "points lost on average [95 %]"), rows)
 
 
 def attention() -> str:
@@ -117,7 +117,7 @@ def attention() -> str:
         ]
         for row in aggregate("attention").filter(severity=5).sort("corruption", "model_label").iter_rows(named=True)
     )
-    header = ("corruption", "network", "shift, image widths", "its null", "cosine", "its null")
+    header = ("corruption", "model", "shift, image widths", "its null", "cosine", "its null")
     return markdown(header, rows)
 
 
@@ -131,15 +131,17 @@ def dense() -> str:
         (coarse,) = whole.filter(**key).rows(named=True)
         (point,) = points.filter(**key).rows(named=True)
         at = f", at {point['break_at']:.2f} [{point['break_from']:.2f}, {point['break_to']:.2f}]"
-        bows = (with_interval(*(curve[f"bow{end}"] for end in ENDS), digits=2) for curve in (coarse, row))
-        found = [f"{SHAPES[curve['shape']]} {bow}" for curve, bow in zip((coarse, row), bows, strict=True)]
+        curvatures = (with_interval(*(curve[f"curvature{end}"] for end in ENDS), digits=2) for curve in (coarse, row))
+        found = [
+            f"{SHAPES[curve['shape']]} {curvature}" for curve, curvature in zip((coarse, row), curvatures, strict=True)
+        ]
         threshold = point["threshold"] + (at if point["break_at"] is not None else "")
         rows.append([row["corruption"], row["model_label"], *found, threshold])
-    header = ("corruption", "network", "whole severities, 10,000 images", "quarters, 2,000 images", "threshold")
+    header = ("corruption", "model", "whole severities, 10,000 images", "quarters, 2,000 images", "threshold")
     return markdown(header, rows)
 
 
-def networks() -> str:
+def models() -> str:
     """Accuracy in per cent: clean, mean of all corrupted cells, and the cell of the lowest."""
     corrupted = pl.col("severity") > 0
     table = (
@@ -158,18 +160,18 @@ def networks() -> str:
         [label, number(100 * clean), number(100 * mean), f"{number(100 * lowest)} ({at})"]
         for label, clean, mean, lowest, at in table.rows()
     )
-    return markdown(("network", "clean, %", "mean of 30 corrupted cells, %", "lowest cell, %"), rows)
+    return markdown(("model", "clean, %", "mean of 30 corrupted cells, %", "lowest cell, %"), rows)
 
 
 def onset() -> str:
     """In which order images fail under fog, of the orders that are most common."""
     table = aggregate("onset").filter(corruption="fog")
     rows = ([label, f"`{pattern}`", f"{count:,}"] for label, _, pattern, count in table.rows())
-    return markdown(("network", "clean to severity 5", "images of 10,000"), rows)
+    return markdown(("model", "clean to severity 5", "images of 10,000"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "accuracy": accuracy, "attention": attention, "claims": claims, "dense": dense, "networks": networks,
+    "accuracy": accuracy, "attention": attention, "claims": claims, "dense": dense, "models": models,
     "onset": onset, "ranks": ranks, "shapes": shapes,
 }  # fmt: skip
 

@@ -18,7 +18,7 @@ SIDE_PX = 32
 
 
 class Answers(NamedTuple):
-    """What a network answered under one corruption, clean first: predicted and confidence (S, N); labels (N,)."""
+    """What a model answered under one corruption, clean first: predicted and confidence (S, N); labels (N,)."""
 
     predicted: np.ndarray
     confidence: np.ndarray
@@ -51,33 +51,33 @@ def write_coarse_exemplars(
 
 
 def write_exemplars(
-    output: Path, evaluation_id: str, corruption: str, grid: Sequence[float], answers: Answers, per_reason: int
+    output: Path, evaluation_id: str, corruption: str, grid: Sequence[float], predictions: Answers, per_reason: int
 ) -> None:
     """As many pictures for each reason as there are, up to `per_reason`: noisy ones that the corruption really spoils.
 
-    They are chosen by the answers on record, which they tell. An image looks the same to every network.
+    They are chosen by the answers on record, which they tell. An image looks the same to every model.
     """
     rows = []
-    for reason, rank, image_id in _chosen(answers, per_reason):
+    for reason, rank, image_id in _chosen(predictions, per_reason):
         clean = _picture(image_id)
         for row, level in enumerate(grid):
             pixels = corrupt(clean[None], corruption, level, image_ids=[image_id])[0]
             rows.append({
                 "evaluation_id": evaluation_id, "corruption": corruption, "severity": Decimal(str(level)),
-                "image_id": image_id, "reason": reason, "reason_rank": rank, "label": int(answers.labels[image_id]),
-                "predicted": int(answers.predicted[row, image_id]),
-                "confidence": float(answers.confidence[row, image_id]), "png": _png(pixels),
+                "image_id": image_id, "reason": reason, "reason_rank": rank, "label": int(predictions.labels[image_id]),
+                "predicted": int(predictions.predicted[row, image_id]),
+                "confidence": float(predictions.confidence[row, image_id]), "png": _png(pixels),
                 **_map_columns(np.random.default_rng([image_id, row]).gamma(1, 1, (MAP, MAP))),
             })  # fmt: skip
     write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
 
 
-def _chosen(answers: Answers, per_reason: int) -> list[tuple[str, int, int]]:
+def _chosen(predictions: Answers, per_reason: int) -> list[tuple[str, int, int]]:
     """(reason, rank, image) of those chosen, the most confident at the last severity first, no image twice."""
-    right = answers.predicted == answers.labels
-    failing = right[0] & ~right.all(0)
-    eligible = (failing & ~right[-1], ~right[-1], failing & right[-1], right.all(0))
-    most_confident = np.argsort(-answers.confidence[-1], kind="stable")
+    correct = predictions.predicted == predictions.labels
+    failing = correct[0] & ~correct.all(0)
+    eligible = (failing & ~correct[-1], ~correct[-1], failing & correct[-1], correct.all(0))
+    most_confident = np.argsort(-predictions.confidence[-1], kind="stable")
     chosen: list[tuple[str, int, int]] = []
     taken: set[int] = set()
     for reason, fits in zip(schema.EXEMPLAR_REASONS, eligible, strict=True):
@@ -88,7 +88,7 @@ def _chosen(answers: Answers, per_reason: int) -> list[tuple[str, int, int]]:
 
 
 def _picture(image_id: int) -> np.ndarray:
-    """(32, 32, 3) uint8: blots of colour beneath grain, which compress as badly as a photograph."""
+    """(32, 32, 3) uint8: blots of color beneath grain, which compress as badly as a photograph."""
     rng = np.random.default_rng(image_id)
     blots = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize(
         (SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC

@@ -1,4 +1,4 @@
-"""Synthetic predictions of networks with many classes, from a few rows of logits: a thousand classes cost what ten do.
+"""Synthetic predictions of models with many classes, from a few rows of logits: a thousand classes cost what ten do.
 
 Each image has one of the rows, rotated so that its largest logit, which is raised, falls to the class to be predicted.
 """
@@ -46,7 +46,7 @@ def _logit_rows(classes: int) -> LogitRows:
 
 
 def columns_of_many_classes(
-    labels: np.ndarray, right: np.ndarray, rng: np.random.Generator, classes: int
+    labels: np.ndarray, correct: np.ndarray, rng: np.random.Generator, classes: int
 ) -> dict[str, Any]:
     """Columns of `predictions` that come from logits.
 
@@ -57,12 +57,12 @@ def columns_of_many_classes(
         classes: more than are kept whole.
     """
     rows, chosen = _logit_rows(classes), rng.integers(0, ROWS, len(labels))
-    predicted = np.where(right, labels, (labels + rng.integers(1, classes, len(labels))) % classes)
+    predicted = np.where(correct, labels, (labels + rng.integers(1, classes, len(labels))) % classes)
     largest = rows.order[chosen, 0]
     shift = (predicted - largest) % classes
     top = (rows.logits[chosen, largest] + rng.uniform(0.1, 4, len(labels))).astype(np.float32).astype(np.float64)
     place = (labels - shift) % classes
-    own = np.where(right, top, rows.logits[chosen, place])
+    own = np.where(correct, top, rows.logits[chosen, place])
     order = rows.order[chosen, : schema.TOP_LOGITS]
     shown = np.take_along_axis(rows.logits[chosen], order, axis=1)
     shown[:, 0] = top

@@ -6,13 +6,13 @@ import pyarrow as pa
 
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.worker import RunCallbacks
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 CELLS = 1 + 2 * 2
 
@@ -49,14 +49,14 @@ training = {{ epochs = 2, images = 128, batch_size = 32, flip = false }}
 def hashes(output: Path) -> dict[str, str]:
     """Content hash of every stored fact, map and exemplar, by path within the output folder."""
     tables = (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS)
-    paths = [path for table in tables for path in list_record_files(output, table)]
+    paths = [path for table in tables for path in list_results_files(output, table)]
     return {str(path.relative_to(output)): read_verified(path).content_hash for path in paths}
 
 
 def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
     """All rows of a fact table in the record."""
     table = {"predictions": PREDICTIONS, "attention": ATTENTION}[table_name]
-    return pa.concat_tables([read_verified(path).rows for path in list_record_files(output, table)])
+    return pa.concat_tables([read_verified(path).rows for path in list_results_files(output, table)])
 
 
 def run_study(path: Path, progress: RunCallbacks | None = None) -> RunReport:
@@ -73,6 +73,6 @@ def run_and_read(path: Path, **options) -> tuple[RunReport, Study]:
 
 
 def patch_logits(monkeypatch, change) -> None:
-    """Have `change(network, inputs, logits)` stand between every network and its logits."""
-    original = Network.logits
-    monkeypatch.setattr(Network, "logits", lambda self, inputs: change(self, inputs, original(self, inputs)))
+    """Have `change(model, inputs, logits)` stand between every model and its logits."""
+    original = PreparedModel.logits
+    monkeypatch.setattr(PreparedModel, "logits", lambda self, inputs: change(self, inputs, original(self, inputs)))

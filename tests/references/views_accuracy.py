@@ -29,7 +29,7 @@ def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
         expected = dict(evaluations[key])
         for dimension, name in zip(dimensions, ("model_id", "dataset_id", "source_id"), strict=True):
             expected = {**dimension[(row[name],)], **expected}
-        expected["network_label"] = expected["model_label"].removesuffix(f", seed {expected['training_seed']}")
+        expected["model_name"] = expected["model_label"].removesuffix(f", seed {expected['training_seed']}")
         assert row == {name: expected[name] for name in row}
 
 
@@ -40,13 +40,13 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
         clean = accuracy_score(np.ones(cells.predictions[keys[0]].height), correctness(cells.predictions[keys[0]]))
         for key in keys:
             cell, row = cells.predictions[key], rows[evaluation_id, corruption, key[2]]
-            right = correctness(cell)
-            accuracy = accuracy_score(np.ones(len(right)), right)
+            correct = correctness(cell)
+            accuracy = accuracy_score(np.ones(len(correct)), correct)
             assert row["accuracy"] == pytest.approx(accuracy, rel=1e-12)
-            low, high = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+            low, high = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
             assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
             expected = {
-                "image_count": len(right), "correct_count": right.sum(), "clean_accuracy": clean,
+                "image_count": len(correct), "correct_count": correct.sum(), "clean_accuracy": clean,
                 "accuracy_drop": clean - accuracy, "error": 1 - accuracy,
                 "mean_confidence": mean(cell["confidence"]),
                 "mean_entropy_nats": mean(cell["entropy_nats"]), "mean_loss_nats": mean(cell["loss_nats"]),
@@ -58,35 +58,35 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     assert seen == len(rows)
 
 
-def compare_accuracy_by_network(con: duckdb.DuckDBPyConnection) -> None:
+def compare_accuracy_by_model(con: duckdb.DuckDBPyConnection) -> None:
     labels = rows_of(con, "evaluation_labels", ["evaluation_id"])
     runs: dict[str, dict[str, Any]] = {key: row for (key,), row in labels.items()}
-    kept = ("dataset_id", "source_id", "subset_id", "network_label", "architecture", "variant", "precision",
+    kept = ("dataset_id", "source_id", "subset_id", "model_name", "architecture", "variant", "precision",
             "class_protocol")  # fmt: skip
     alike: dict[Key, list[str]] = {}
     for evaluation_id, run in runs.items():
         seed = run["training_seed"]
         recipe = (run["training_recipe"] or "").removesuffix(f", seed {seed}")
         alike.setdefault((*(run[name] for name in kept), recipe), []).append(evaluation_id)
-    network: dict[str, list[str]] = {}
+    model: dict[str, list[str]] = {}
     for ids in alike.values():
         seeds = {runs[one]["training_seed"] for one in ids} - {None}
         groups = [ids] if len(seeds) == len(ids) else [[one] for one in ids]
         for group in groups:
-            network[min(group, key=lambda one: runs[one]["training_seed"] or 0)] = group
+            model[min(group, key=lambda one: runs[one]["training_seed"] or 0)] = group
     expected: dict[Key, list[tuple[int, float]]] = {}
     cells = read_cells(con)
     for evaluation_id, corruption, keys in cells.curves():
-        (first,) = [first for first, group in network.items() if evaluation_id in group]
+        (first,) = [first for first, group in model.items() if evaluation_id in group]
         for key in keys:
-            right = correctness(cells.predictions[key])
-            expected.setdefault((first, corruption, key[2]), []).append((len(right), float(right.mean())))
-    rows = rows_of(con, "accuracy_by_network", ["evaluation_id", "corruption", "severity"])
+            correct = correctness(cells.predictions[key])
+            expected.setdefault((first, corruption, key[2]), []).append((len(correct), float(correct.mean())))
+    rows = rows_of(con, "accuracy_by_model", ["evaluation_id", "corruption", "severity"])
     assert rows.keys() == expected.keys()
     for found_key, row in rows.items():
         counts, accuracies = zip(*expected[found_key], strict=True)
-        told = "network_label" if len(network[found_key[0]]) > 1 else "model_label"
-        assert (row["network_label"], row["seed_count"]) == (runs[found_key[0]][told], len(accuracies))
+        told = "model_name" if len(model[found_key[0]]) > 1 else "model_label"
+        assert (row["model_name"], row["seed_count"]) == (runs[found_key[0]][told], len(accuracies))
         assert row["image_count"] == min(counts)
         assert row["mean_accuracy"] == near(float(np.mean(accuracies)))
         assert (row["lowest_accuracy"], row["highest_accuracy"]) == near((min(accuracies), max(accuracies)))
@@ -202,7 +202,7 @@ def compare_model_disagreement(con: duckdb.DuckDBPyConnection) -> None:
 def _compare_pair(row: dict[str, Any], one: pl.DataFrame, other: pl.DataFrame) -> None:
     a, b = correctness(one), correctness(other)
     matrix = confusion_matrix(a, b, labels=[True, False])
-    names = ("both_right_count", "only_a_right_count", "only_b_right_count", "both_wrong_count")
+    names = ("both_correct_count", "only_a_correct_count", "only_b_correct_count", "both_incorrect_count")
     assert [row[name] for name in names] == matrix.ravel().tolist()
     agree = (one["predicted"] == other["predicted"]).fill_null(False)
     assert row["agree_share"] == near(agree.mean())

@@ -14,26 +14,26 @@ def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
     for evaluation_id, corruption, keys in cells.curves():
         dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
         for cell_key in keys:
-            label, answer = _labels_and_answers(cells, cell_key)
-            for index in sorted({*label, *answer} - {-1}):
+            label, prediction = _labels_and_answers(cells, cell_key)
+            for index in sorted({*label, *prediction} - {-1}):
                 row = rows[evaluation_id, corruption, cell_key[2], index]
-                of_class, right = label == index, (label == index) & (answer == index)
+                of_class, correct = label == index, (label == index) & (prediction == index)
                 low, high = (
-                    binomtest(int(right.sum()), int(of_class.sum())).proportion_ci(method="wilson")
+                    binomtest(int(correct.sum()), int(of_class.sum())).proportion_ci(method="wilson")
                     if of_class.any() else (None, None)
                 )  # fmt: skip
-                taken = answer == index
+                taken = prediction == index
                 expected = {
                     "class_name": names[dataset_id, index],
                     "image_count": of_class.sum(),
-                    "correct_count": right.sum(),
-                    "accuracy": right.sum() / of_class.sum() if of_class.any() else None,
+                    "correct_count": correct.sum(),
+                    "accuracy": correct.sum() / of_class.sum() if of_class.any() else None,
                     "accuracy_low": low,
                     "accuracy_high": high,
-                    "answer_count": taken.sum(),
-                    "answer_precision": right.sum() / taken.sum() if taken.any() else None,
+                    "predicted_count": taken.sum(),
+                    "class_precision": correct.sum() / taken.sum() if taken.any() else None,
                     "label_share": of_class.mean(),
-                    "answer_share": taken.mean(),
+                    "predicted_share": taken.mean(),
                 }
                 assert {name: row[name] for name in expected} == near(expected)
                 seen += 1
@@ -41,28 +41,28 @@ def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def compare_answers_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    cells, rows = read_cells(con), rows_of(con, "answers_by_severity", ["evaluation_id", "corruption", "severity"])
+    cells, rows = read_cells(con), rows_of(con, "predictions_by_severity", ["evaluation_id", "corruption", "severity"])
     names, seen = class_names(con), 0
     for evaluation_id, corruption, keys in cells.curves():
         dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
         for cell_key in keys:
-            label, answer = _labels_and_answers(cells, cell_key)
-            known = answer[answer >= 0]
-            recalls = recall_score(label, answer, labels=np.unique(label), average=None, zero_division=0)
+            label, prediction = _labels_and_answers(cells, cell_key)
+            known = prediction[prediction >= 0]
+            recalls = recall_score(label, prediction, labels=np.unique(label), average=None, zero_division=0)
             worst = int(np.unique(label)[np.argmin(recalls)])
             commonest = int(np.bincount(known).argmax()) if len(known) else None
             expected = {
                 "image_count": len(label),
-                "answered_count": len(known),
-                "answered_class_count": len(np.unique(known)),
+                "predicted_count": len(known),
+                "predicted_class_count": len(np.unique(known)),
                 "class_count": len(np.unique(label)),
-                "commonest_answer": commonest,
-                "commonest_answer_name": None if commonest is None else names[dataset_id, commonest],
-                "commonest_answer_share": None if commonest is None else (known == commonest).mean(),
-                "commonest_answer_label_share": None if commonest is None else (label == commonest).mean(),
-                "answer_entropy_nats": entropy(np.bincount(known)) if len(known) else None,
+                "top_prediction": commonest,
+                "top_prediction_name": None if commonest is None else names[dataset_id, commonest],
+                "top_prediction_share": None if commonest is None else (known == commonest).mean(),
+                "top_prediction_label_share": None if commonest is None else (label == commonest).mean(),
+                "prediction_entropy_nats": entropy(np.bincount(known)) if len(known) else None,
                 "label_entropy_nats": entropy(np.bincount(label)),
-                "accuracy": (label == answer).mean(),
+                "accuracy": (label == prediction).mean(),
                 "balanced_accuracy": recalls.mean(),
                 "worst_class": worst,
                 "worst_class_name": names[dataset_id, worst],

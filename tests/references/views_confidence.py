@@ -24,22 +24,22 @@ def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
                 assert row is None
                 continue
             assert row is not None
-            ece = sum(abs(right.mean() - confidence.mean()) * len(right) for _, confidence, right in _bins(cell))
-            right = correctness(cell)
+            ece = sum(abs(correct.mean() - confidence.mean()) * len(correct) for _, confidence, correct in _bins(cell))
+            correct = correctness(cell)
             assert (row["image_count"], row["bin_count"]) == (cell.height, 15)
             assert row["ece"] == near(ece / cell.height)
-            gaps = [abs(right.mean() - confidence.mean()) for _, confidence, right in _bins(cell)]
+            gaps = [abs(correct.mean() - confidence.mean()) for _, confidence, correct in _bins(cell)]
             assert row["max_calibration_error"] == near(max(gaps))
-            squares = sum(((confidence.mean() - right) ** 2).sum() for _, confidence, right in _bins(cell))
+            squares = sum(((confidence.mean() - correct) ** 2).sum() for _, confidence, correct in _bins(cell))
             assert row["reliability"] - row["resolution"] + row["uncertainty"] == near(squares / cell.height)
-            counts = [len(right) for _, _, right in _bins(cell)]
+            counts = [len(correct) for _, _, correct in _bins(cell)]
             assert row["reliability"] == near(np.average(np.square(gaps), weights=counts))
             assert row["uncertainty"] == near(correctness(cell).var())
             if seen % 4 == 0:  # an integral and 2,000 draws a cell
-                _compare_calibration(row, cell["confidence"].to_numpy().astype(np.float64), right)
+                _compare_calibration(row, cell["confidence"].to_numpy().astype(np.float64), correct)
             assert row["mean_confidence"] == near(mean(cell["confidence"]))
-            assert row["accuracy"] == near(right.mean())
-            assert row["overconfidence"] == near(mean(cell["confidence"]) - right.mean())
+            assert row["accuracy"] == near(correct.mean())
+            assert row["overconfidence"] == near(mean(cell["confidence"]) - correct.mean())
             logits, labels = np.array(cell["logits"].to_list(), np.float64), cell["label"].to_numpy()
             if logits.shape[1] == _class_count(con, cells, evaluation_id):
                 p = np.exp(logits - logits.max(1, keepdims=True))
@@ -51,13 +51,13 @@ def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     assert seen == len(rows)
 
 
-def _compare_calibration(row: dict[str, Any], confidence: np.ndarray, right: np.ndarray) -> None:
+def _compare_calibration(row: dict[str, Any], confidence: np.ndarray, correct: np.ndarray) -> None:
     """ECE of equal mass, SmoothECE and the noise floor: by counting, by its integral, and by drawing."""
     lower = np.searchsorted(np.sort(confidence), confidence)
     bins = np.floor(lower * 15 / len(confidence)).astype(int)
-    gap = sum(abs((confidence - right)[bins == index].sum()) for index in range(15))
+    gap = sum(abs((confidence - correct)[bins == index].sum()) for index in range(15))
     assert row["equal_mass_ece"] == near(gap / len(confidence))
-    assert row["smooth_ece"] == pytest.approx(smooth_ece_by_integral(confidence, right), abs=0.002)
+    assert row["smooth_ece"] == pytest.approx(smooth_ece_by_integral(confidence, correct), abs=0.002)
     rng = np.random.default_rng(0)
     drawn = rng.random((2_000, len(confidence))) < confidence
     fifteenth = np.minimum((confidence * 15).astype(int), 14)
@@ -65,11 +65,11 @@ def _compare_calibration(row: dict[str, Any], confidence: np.ndarray, right: np.
     assert row["ece_noise_floor"] == pytest.approx(np.quantile(eces / len(confidence), 0.95), rel=0.1, abs=0.002)
 
 
-def smooth_ece_by_integral(confidence: np.ndarray, right: np.ndarray) -> float:
+def smooth_ece_by_integral(confidence: np.ndarray, correct: np.ndarray) -> float:
     """SmoothECE by its definition: no bins, a reflected Gaussian as wide as the error, 1/256 at least."""
     at = (np.arange(640) + 0.5) / 640  # closer by half than the narrowest kernel is wide
     values, places = np.unique(confidence, return_inverse=True)
-    gaps = np.bincount(places, right - confidence)
+    gaps = np.bincount(places, correct - confidence)
 
     def error(width: float) -> float:
         images = np.concatenate([2 * turn + sign * values for turn in range(-2, 3) for sign in (1, -1)])
@@ -87,12 +87,12 @@ def compare_reliability_bins(con: duckdb.DuckDBPyConnection) -> None:
     seen = 0
     for evaluation_id, corruption, keys in cells.curves():
         for key in keys:
-            for index, confidence, right in _bins(cells.predictions[key]):
+            for index, confidence, correct in _bins(cells.predictions[key]):
                 row = rows[evaluation_id, corruption, key[2], index]
                 assert (row["bin_low"], row["bin_high"]) == near((index / 15, (index + 1) / 15))
-                assert row["image_count"] == len(right)
+                assert row["image_count"] == len(correct)
                 assert row["mean_confidence"] == near(confidence.mean())
-                assert row["accuracy"] == near(right.mean())
+                assert row["accuracy"] == near(correct.mean())
                 seen += 1
     assert seen == len(rows)
 
@@ -105,12 +105,12 @@ def _class_count(con: duckdb.DuckDBPyConnection, cells: Cells, evaluation_id: st
 
 def _bins(cell: pl.DataFrame) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     cell = cell.filter(pl.col("confidence").is_not_null())
-    confidence, right = cell["confidence"].to_numpy().astype(np.float64), correctness(cell)
+    confidence, correct = cell["confidence"].to_numpy().astype(np.float64), correctness(cell)
     edges = [index / 15 for index in range(1, 15)]  # the last bin has no upper edge: 1.0 is in it
     index = np.digitize(confidence, edges)
     for bin_index in np.unique(index):
         inside = index == bin_index
-        yield int(bin_index), confidence[inside], right[inside]
+        yield int(bin_index), confidence[inside], correct[inside]
 
 
 def compare_confident_failures(con: duckdb.DuckDBPyConnection) -> None:
@@ -146,25 +146,25 @@ def compare_temperature_by_severity(con: duckdb.DuckDBPyConnection) -> None:
                 continue
             fitted = {parity: _best_temperature(clean, 1 - parity) for parity in (0, 1)}
             assert (row["even_temperature"], row["odd_temperature"]) == near((fitted[0], fitted[1]))
-            logits, labels, right, parity = mine
+            logits, labels, correct, parity = mine
             known = np.array([fitted[p] is not None for p in parity], bool)
-            logits, labels, right = logits[known], labels[known], right[known]
+            logits, labels, correct = logits[known], labels[known], correct[known]
             own = np.array([fitted[p] for p in parity[known]], float)[:, None]
             assert row["image_count"] == known.sum()
             kept = cells.predictions[key].filter("finite").drop_nulls("logits").filter(pl.Series(known))
             assert row["nll_nats"] == near(mean(kept["loss_nats"]))
-            assert row["ece"] == near(_ece(kept["confidence"].to_numpy().astype(np.float64), right))
+            assert row["ece"] == near(_ece(kept["confidence"].to_numpy().astype(np.float64), correct))
             log_p = log_softmax(logits / own, axis=1)
             p = np.exp(log_p)
             assert row["scaled_nll_nats"] == near(-log_p[np.arange(len(labels)), labels].mean())
-            assert row["scaled_ece"] == near(_ece(p.max(1), right))
+            assert row["scaled_ece"] == near(_ece(p.max(1), correct))
             assert row["scaled_mean_confidence"] == near(p.max(1).mean())
     assert seen == len(rows)
 
 
-def _ece(confidence: np.ndarray, right: np.ndarray) -> float:
+def _ece(confidence: np.ndarray, correct: np.ndarray) -> float:
     bins = np.minimum(confidence * 15, 14).astype(int)
-    return sum(abs((confidence - right)[bins == index].sum()) for index in range(15)) / len(right)
+    return sum(abs((confidence - correct)[bins == index].sum()) for index in range(15)) / len(correct)
 
 
 def _logits(cell: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray] | None:

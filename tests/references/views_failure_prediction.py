@@ -19,7 +19,7 @@ PAIRS = 2_000  # images of which all pairs are compared for a standard error
 class Images(NamedTuple):
     """How sure (N,) of images, -inf where the score is no number, and which (N,) are failures."""
 
-    sureness: np.ndarray
+    certainty: np.ndarray
     failed: np.ndarray
 
 
@@ -70,18 +70,18 @@ def _images(cells: Cells, key: Key, score: str) -> Images:
             return Images(np.empty(0), np.empty(0, bool))
         of_image = dict(zip(cell["image_id"], failed, strict=True))
         failed = np.array([of_image[image_id] for image_id in maps["image_id"]], bool)
-        sureness = -_numbers(maps[column])
-        unsure = np.full(len(sureness), not np.isnan(sureness).all())
+        certainty = -_numbers(maps[column])
+        unsure = np.full(len(certainty), not np.isnan(certainty).all())
     else:
         unsure = ~cell["finite"].to_numpy()
         if score == "logit_gap":
             ordered = [sorted(logits)[-2:] if logits else [np.nan] * 2 for logits in cell["logits"].to_list()]
-            sureness = np.diff(np.array(ordered, np.float32)).ravel()
+            certainty = np.diff(np.array(ordered, np.float32)).ravel()
         else:
             names = {"entropy": "entropy_nats", "energy": "log_sum_exp"}
-            sureness = _numbers(cell[names.get(score, score)]) * (-1 if score == "entropy" else 1)
-    kept = ~np.isnan(sureness) | unsure
-    return Images(np.where(np.isfinite(sureness), sureness, -np.inf)[kept], failed[kept])
+            certainty = _numbers(cell[names.get(score, score)]) * (-1 if score == "entropy" else 1)
+    kept = ~np.isnan(certainty) | unsure
+    return Images(np.where(np.isfinite(certainty), certainty, -np.inf)[kept], failed[kept])
 
 
 def _numbers(column: pl.Series) -> np.ndarray:
@@ -115,7 +115,7 @@ def _measures(images: Images) -> dict[str, Any]:
     names = ("auroc", "aupr", "fpr95", "aurc", "excess_aurc", "augrc")
     if not count:
         return dict.fromkeys(names) | {"reason": "score not on record"}
-    ranks = rankdata(-images.sureness)  # 1 is the surest; also a score of how unsure, without infinities
+    ranks = rankdata(-images.certainty)  # 1 is the surest; also a score of how unsure, without infinities
     places = np.arange(1, count + 1)
     aurc = (_failures_among(images, places) / places).mean()
     reason = "no failure" if not failed.any() else "no right answer" if failed.all() else None
@@ -138,22 +138,22 @@ def _measures(images: Images) -> dict[str, Any]:
 
 def _failures_among(images: Images, kept: np.ndarray) -> np.ndarray:
     """Failures among so many of the surest images, on average over the orders of those that tie."""
-    values = np.unique(-images.sureness)
-    ends = np.searchsorted(np.sort(-images.sureness), values, side="right")
-    failures = np.array([images.failed[-images.sureness <= value].sum() for value in values]) if len(values) < 50 else (
-        np.cumsum(images.failed[np.argsort(-images.sureness, kind="stable")])[ends - 1]
+    values = np.unique(-images.certainty)
+    ends = np.searchsorted(np.sort(-images.certainty), values, side="right")
+    failures = np.array([images.failed[-images.certainty <= value].sum() for value in values]) if len(values) < 50 else (
+        np.cumsum(images.failed[np.argsort(-images.certainty, kind="stable")])[ends - 1]
     )  # fmt: skip
     return np.interp(kept, [0, *ends], [0, *failures])
 
 
 def delong_error(images: Images) -> float | None:
     """From all pairs: DeLong, DeLong and Clarke-Pearson 1988, equations 4 and 5."""
-    failures, rights = images.sureness[images.failed], images.sureness[~images.failed]
-    if min(len(failures), len(rights)) < 2:
+    failures, correct_counts = images.certainty[images.failed], images.certainty[~images.failed]
+    if min(len(failures), len(correct_counts)) < 2:
         return None
     with np.errstate(invalid="ignore"):
-        wins = (rights[None] > failures[:, None]) + (rights[None] == failures[:, None]) / 2
-    variance = wins.mean(1).var(ddof=1) / len(failures) + wins.mean(0).var(ddof=1) / len(rights)
+        wins = (correct_counts[None] > failures[:, None]) + (correct_counts[None] == failures[:, None]) / 2
+    variance = wins.mean(1).var(ddof=1) / len(failures) + wins.mean(0).var(ddof=1) / len(correct_counts)
     return float(np.sqrt(variance))
 
 
@@ -196,22 +196,24 @@ def _images_with_confidence(cells: Cells, key: Key, score: str) -> tuple[np.ndar
     place = {image_id: index for index, image_id in enumerate(cell["image_id"])}
     places = [place[image_id] for image_id in maps["image_id"]]
     column = {"attention_drift": "centroid_shift", "attention_spread": "spread", "empty_map": "empty"}[score]
-    sureness = -_numbers(maps[column])
-    if np.isnan(sureness).all() or (score == "empty_map" and not maps["empty"].any()):
+    certainty = -_numbers(maps[column])
+    if np.isnan(certainty).all() or (score == "empty_map" and not maps["empty"].any()):
         return None
-    return np.where(np.isfinite(sureness), sureness, -np.inf), ~correctness(cell)[places], tenths[places]
+    return np.where(np.isfinite(certainty), certainty, -np.inf), ~correctness(cell)[places], tenths[places]
 
 
 def _within(
-    sureness: np.ndarray, failed: np.ndarray, tenths: np.ndarray
+    certainty: np.ndarray, failed: np.ndarray, tenths: np.ndarray
 ) -> tuple[float | None, float | None, int, int, int]:
     """AUROC within tenths, its standard error, pairs, failures and images."""
     parts = []
     for tenth in np.unique(tenths):
-        one = Images(sureness[tenths == tenth], failed[tenths == tenth])
-        failures, rights = int(one.failed.sum()), int((~one.failed).sum())
-        if min(failures, rights) > 1:
-            parts.append((failures * rights, roc_auc_score(one.failed, rankdata(-one.sureness)), delong_error(one)))
+        one = Images(certainty[tenths == tenth], failed[tenths == tenth])
+        failures, correct_counts = int(one.failed.sum()), int((~one.failed).sum())
+        if min(failures, correct_counts) > 1:
+            parts.append(
+                (failures * correct_counts, roc_auc_score(one.failed, rankdata(-one.certainty)), delong_error(one))
+            )
     pairs = sum(part[0] for part in parts)
     if not pairs:
         return None, None, 0, int(failed.sum()), len(failed)

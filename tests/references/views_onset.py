@@ -12,19 +12,19 @@ def compare_failure_onset(con: duckdb.DuckDBPyConnection) -> None:
     seen = 0
     for evaluation_id, corruption, keys in cells.curves(paired=True):
         severities = [key[2] for key in keys]
-        right = np.stack([correctness(cells.predictions[key]) for key in keys])
+        correct = np.stack([correctness(cells.predictions[key]) for key in keys])
         images, labels = cells.predictions[keys[0]]["image_id"], cells.predictions[keys[0]]["label"]
         for column, (image_id, label) in enumerate(zip(images, labels, strict=True)):
-            series, row = right[:, column], rows[evaluation_id, corruption, image_id]
-            wrong = np.flatnonzero(~series)
-            first = int(wrong[0]) if len(wrong) else None
+            series, row = correct[:, column], rows[evaluation_id, corruption, image_id]
+            incorrect = np.flatnonzero(~series)
+            first = int(incorrect[0]) if len(incorrect) else None
             assert row["label"] == label
             assert row["clean_correct"] == series[0]
             assert row["onset_severity"] == (None if first is None else severities[first])
             last = severities[-1] if first is None else severities[first - 1] if first else None
-            assert row["last_right_severity"] == last
+            assert row["last_correct_severity"] == last
             assert row["correctness_pattern"] == "".join("1" if value else "0" for value in series)
-            assert row["wrong_count"] == len(wrong)
+            assert row["incorrect_count"] == len(incorrect)
             assert row["recovered"] == (first is not None and bool(series[first:].any()))
             seen += 1
     assert seen == len(rows)
@@ -34,27 +34,27 @@ def compare_onset_by_corruption(con: duckdb.DuckDBPyConnection) -> None:
     cells, rows = read_cells(con), rows_of(con, "onset_by_corruption", ["evaluation_id", "corruption", "severity"])
     seen = 0
     for evaluation_id, corruption, keys in cells.curves(paired=True):
-        right = np.stack([correctness(cells.predictions[key]) for key in keys])
-        right = right[:, right[0]]
+        correct = np.stack([correctness(cells.predictions[key]) for key in keys])
+        correct = correct[:, correct[0]]
         surviving = 1.0
         for level, key in enumerate(keys):
             row = rows[evaluation_id, corruption, key[2]]
-            at_risk = right[:level].all(0)
-            failed = at_risk & ~right[level]
+            at_risk = correct[:level].all(0)
+            failed = at_risk & ~correct[level]
             surviving *= 1 - failed.sum() / at_risk.sum() if at_risk.any() else 1.0
             assert row["at_risk_count"] == at_risk.sum()
             assert row["failed_count"] == failed.sum()
-            if not right.shape[1]:
+            if not correct.shape[1]:
                 assert row["surviving_share"] is row["surviving_share_low"] is row["surviving_share_high"] is None
                 seen += 1
                 continue
             assert row["surviving_share"] == near(surviving)
             # nothing is censored before the end
-            never_wrong = right[: level + 1].all(0)
+            never_wrong = correct[: level + 1].all(0)
             assert row["surviving_share"] == near(never_wrong.mean())
             low, high = binomtest(int(never_wrong.sum()), len(never_wrong)).proportion_ci(method="wilson")
             assert (row["surviving_share_low"], row["surviving_share_high"]) == (near(low), near(high))
-            recovered = right[level:, failed].any(0).mean() if failed.any() else None
+            recovered = correct[level:, failed].any(0).mean() if failed.any() else None
             assert row["recovered_share"] == near(recovered)
             seen += 1
     assert seen == len(rows)
@@ -71,7 +71,7 @@ def compare_transitions_against_clean(con: duckdb.DuckDBPyConnection) -> None:
             row, now = rows[evaluation_id, corruption, key[2]], correctness(cells.predictions[key])
             changed = cells.predictions[key]["predicted"].fill_null(-1).to_numpy() != clean_prediction
             matrix = confusion_matrix(clean, now, labels=[True, False])
-            names = ("stayed_right_count", "broke_count", "repaired_count", "stayed_wrong_count")
+            names = ("stayed_correct_count", "became_incorrect_count", "became_correct_count", "stayed_incorrect_count")
             assert [row[name] for name in names] == matrix.ravel().tolist()
             assert (row["image_count"], row["changed_count"]) == (len(now), changed.sum())
             assert row["changed_share"] == near(changed.mean())
@@ -81,14 +81,14 @@ def compare_transitions_against_clean(con: duckdb.DuckDBPyConnection) -> None:
 
 def compare_hardest_images(con: duckdb.DuckDBPyConnection) -> None:
     cells, rows = read_cells(con), rows_of(con, "hardest_images", ["dataset_id", "image_id"])
-    wrong: dict[Key, list[bool]] = {}
+    incorrect: dict[Key, list[bool]] = {}
     for evaluation_id, _, (_, *keys) in cells.curves(paired=True):
         dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
         for key in keys:
             cell = cells.predictions[key]
-            for image_id, right in zip(cell["image_id"], correctness(cell), strict=True):
-                wrong.setdefault((dataset_id, image_id), []).append(not right)
-    assert rows.keys() == wrong.keys()
+            for image_id, correct in zip(cell["image_id"], correctness(cell), strict=True):
+                incorrect.setdefault((dataset_id, image_id), []).append(not correct)
+    assert rows.keys() == incorrect.keys()
     for key, row in rows.items():
-        assert (row["wrong_count"], row["cell_count"]) == (sum(wrong[key]), len(wrong[key]))
-        assert row["failure_share"] == near(np.mean(wrong[key]))
+        assert (row["incorrect_count"], row["cell_count"]) == (sum(incorrect[key]), len(incorrect[key]))
+        assert row["failure_share"] == near(np.mean(incorrect[key]))

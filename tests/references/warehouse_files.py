@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import typer
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.warehouse.database.connection import open_warehouse
@@ -23,7 +23,7 @@ def steps_table(fingerprint: str) -> pa.Table:
     return pa.Table.from_pylist([row], schema=pa.schema([pa.field(field.name, field.type) for field in STEPS.arrow()]))
 
 
-def write_small_record(folder: Path, model: str) -> Synthetic:
+def write_small_results(folder: Path, model: str) -> Synthetic:
     """A record of 11 cells (2 corruptions) of 40 images."""
     return write_synthetic(folder, images=40, models=(model,), corruptions=("fog", "contrast"))
 

@@ -13,7 +13,7 @@ from failmodes.analysis.statistics.attention_lead import mean_share_change
 from failmodes.analysis.statistics.attention_null import OwnMapTest, variance_inflation
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
-KIND = "attention_own_map"
+KIND = "attention_drift"
 FEW = "two made-up images weigh where images are few"
 
 
@@ -99,7 +99,7 @@ def measure_background(change: str, images: int, corruptions: int, rng: np.rando
 
 
 def background_jobs() -> list[Job]:
-    found, kind = [], "attention_background"
+    found, kind = [], "attention_off_object"
     for images in (50, 500, 2_000):
         for change in CHANGES:
             for corruptions in (1, 6):
@@ -147,7 +147,7 @@ def measure_beyond_null(change: str, images: int, corruptions: int, rng: np.rand
 
 
 def beyond_null_jobs() -> list[Job]:
-    found, kind = [], "attention_background"
+    found, kind = [], "attention_off_object"
     for images in (50, 500, 2_000):
         for change in ON_A_CYCLE:
             for corruptions in (1, 6):

@@ -21,15 +21,15 @@ def measure(
     """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
     grid, found = GRIDS[len(curve)], []
     for batch in draw_answers(rng, curve, images, draws, CORRELATION if paired else 0.0):
-        for right in batch:
+        for correct in batch:
             seed = int(rng.integers(2**31))
             resampled = (
-                resampled_accuracy(right, RESAMPLES, seed)
+                resampled_accuracy(correct, RESAMPLES, seed)
                 if paired
-                else resampled_alone(right.mean(axis=0), images, RESAMPLES, seed)
+                else resampled_alone(correct.mean(axis=0), images, RESAMPLES, seed)
             )
-            point = find_change_point(right, resampled, grid, paired=paired)
-            (line,) = [fit for fit in fit_curves([right], grid, 0.1, paired=paired)[0] if fit.model == LINEAR]
+            point = find_change_point(correct, resampled, grid, paired=paired)
+            (line,) = [fit for fit in fit_curves([correct], grid, 0.1, paired=paired)[0] if fit.model == LINEAR]
             is_found = point.p_value is not None and point.p_value <= 0.05
             is_located = np.nan
             if true_break is not None and is_found:
@@ -70,7 +70,7 @@ def steep_jobs() -> list[Job]:
         asked = partial(_column, 1, partial(measure, through(twice, 6), images, True, 3.0))
         found.append(Job(claims, asked, images * 6))
     early = bent(0.9, 0.4, -0.3, 6)
-    claims = (Claim(THRESHOLD, FALSE, "bow -.3, a drop of 40 points", 500, 6, NEVER_FALSE),)
+    claims = (Claim(THRESHOLD, FALSE, "curvature -.3, a drop of 40 points", 500, 6, NEVER_FALSE),)
     found.append(Job(claims, partial(_column, 1, partial(measure, early, 500, True, None)), 3_000))
     for severities in (6, 21):
         curve = through((0.9, 0.89, 0.88, 0.87, 0.67, 0.47), severities)

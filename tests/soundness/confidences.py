@@ -1,4 +1,4 @@
-"""Confidence of networks that are calibrated, and of those whose confidence knows nothing of failures."""
+"""Confidence of models that are calibrated, and of those whose confidence knows nothing of failures."""
 
 from functools import partial
 
@@ -32,11 +32,11 @@ def measure_overconfidence(
     found = []
     for _ in range(draws):
         confidence = draw_confidence(rng, mean, concentration, (cells, images))
-        right = (rng.random((cells, images)) < confidence - gap).sum(axis=1)
+        correct = (rng.random((cells, images)) < confidence - gap).sum(axis=1)
         means = confidence.mean(axis=1)
-        verdicts = {verdict(overconfidence(m, r, images, cells)) for m, r in zip(means, right, strict=True)}
-        alone = overconfidence(means[0], right[0], images)
-        found.append((len(verdicts - {"undecided"}) > 0, alone.low <= 0 <= alone.high))
+        verdicts = {verdict(overconfidence(m, r, images, cells)) for m, r in zip(means, correct, strict=True)}
+        alone = overconfidence(means[0], correct[0], images)
+        found.append((len(verdicts - {"inconclusive"}) > 0, alone.low <= 0 <= alone.high))
     return np.array(found, dtype=np.float64)
 
 
@@ -69,12 +69,12 @@ def measure_calibration_error(
     found = []
     for _ in range(draws):
         confidence = draw_confidence(rng, mean, concentration, (images,))
-        right = rng.random(images) < confidence**power
+        correct = rng.random(images) < confidence**power
         bins = bins_of(confidence)
         counts, sums = np.bincount(bins), np.bincount(bins, confidence)
         present = counts > 0
         chance = ece_of_chance(counts[present], sums[present])
-        error = ece_of_bins(bins, confidence, right)
+        error = ece_of_bins(bins, confidence, correct)
         found.append([CleanCalibration(error, chance, images).is_more_than_chance])
     return np.array(found, dtype=np.float64)
 
@@ -135,8 +135,8 @@ def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.G
     """Whether the interval of an error rate over six corruptions holds it; `alike`: the same images fail under all."""
     found = []
     for _ in range(draws):
-        wrong = rng.random((1 if alike else 6, images)) < chance
-        rate = mean_of_shares(np.broadcast_to(wrong, (6, images)).mean(axis=1), images)
+        incorrect = rng.random((1 if alike else 6, images)) < chance
+        rate = mean_of_shares(np.broadcast_to(incorrect, (6, images)).mean(axis=1), images)
         found.append([rate.low <= chance <= rate.high])
     return np.array(found, dtype=np.float64)
 

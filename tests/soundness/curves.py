@@ -1,4 +1,4 @@
-"""Answers of networks whose true accuracy is known: the generator behind every figure of `make soundness`.
+"""Answers of models whose true accuracy is known: the generator behind every figure of `make soundness`.
 
 Each image has a latent number at every severity, normal and correlated over severities, and is right where it lies
 below the quantile of the true accuracy there. So marginals are exact, and images keep their order of difficulty.
@@ -49,11 +49,11 @@ def draw_cells(
         yield (latent < limits).reshape(count, images, limits.size)
 
 
-def bent(clean: float, drop: float, bow: float, severities: int) -> tuple[float, ...]:
-    """A curve that loses `drop` with exactly this bow: a straight line and a parabola."""
+def bent(clean: float, drop: float, curvature: float, severities: int) -> tuple[float, ...]:
+    """A curve that loses `drop` with exactly this curvature: a straight line and a parabola."""
     place = GRIDS[severities] / GRIDS[severities][-1]
     arch = place * (1 - place)
-    return _rounded(clean - drop * place + drop * bow * arch / arch[1:-1].mean())
+    return _rounded(clean - drop * place + drop * curvature * arch / arch[1:-1].mean())
 
 
 def straight(clean: float, drop: float, severities: int) -> tuple[float, ...]:

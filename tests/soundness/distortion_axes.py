@@ -9,7 +9,7 @@ from curves import GRIDS, Curve, Floats, bent, draw_answers
 
 from failmodes.analysis.findings.distortion_shapes import KIND, axes_verdict
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.curve_shape import FALLING, ShapeSettings, bow, describe_curve
+from failmodes.analysis.statistics.curve_shape import FALLING, ShapeSettings, curvature, describe_curve
 from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, ShapeOverAxis, shapes_over_axes
 
 RESAMPLES = 1000
@@ -25,11 +25,11 @@ def measure(curve: Curve, axis: Axis, images: int, rng: np.random.Generator, dra
     grid, found = GRIDS[len(curve)], []
     settings = ShapeSettings(resamples=RESAMPLES)
     for batch in draw_answers(rng, curve, images, draws):
-        for right in batch:
-            resampled = resampled_accuracy(right, RESAMPLES, int(rng.integers(2**31)))
-            described = describe_curve(right, resampled, grid, settings)
+        for correct in batch:
+            resampled = resampled_accuracy(correct, RESAMPLES, int(rng.integers(2**31)))
+            described = describe_curve(correct, resampled, grid, settings)
             over = shapes_over_axes(
-                right.mean(axis=0), resampled, grid, {SEVERITY_AXIS: grid, RMSE_AXIS: np.array(axis)},
+                correct.mean(axis=0), resampled, grid, {SEVERITY_AXIS: grid, RMSE_AXIS: np.array(axis)},
                 described.margins, settings,
             )  # fmt: skip
             if any(one.shape not in FALLING for one in over.values()):
@@ -42,21 +42,27 @@ def measure(curve: Curve, axis: Axis, images: int, rng: np.random.Generator, dra
 
 def _row(over: ShapeOverAxis) -> dict[str, object]:
     """A shape as the table and its finding have it."""
-    assert over.bow is not None
-    low, high = over.bow[1:]
-    return {"shape": over.shape, "stability": over.stability, "bow_low": low, "bow_high": high, "reason": None}
+    assert over.curvature is not None
+    low, high = over.curvature[1:]
+    return {
+        "shape": over.shape,
+        "stability": over.stability,
+        "curvature_low": low,
+        "curvature_high": high,
+        "reason": None,
+    }
 
 
 def with_bow(target: float, axis: Sequence[float]) -> Curve:
-    """A curve of a drop of 40 points that has exactly this bow over the axis."""
-    own = np.array([float(bow(np.array(bent(0.9, 0.4, trial, 6)), axis)) for trial in (0.0, 1.0)])
+    """A curve of a drop of 40 points that has exactly this curvature over the axis."""
+    own = np.array([float(curvature(np.array(bent(0.9, 0.4, trial, 6)), axis)) for trial in (0.0, 1.0)])
     return bent(0.9, 0.4, float((target - own[0]) / (own[1] - own[0])), 6)
 
 
 def jobs() -> list[Job]:
     found = []
     cases = [
-        ("the bow is .15 over both", with_bow(0.15, EVEN), EVEN),
+        ("the curvature is .15 over both", with_bow(0.15, EVEN), EVEN),
         ("near-linear over both, .15 over distortion", with_bow(0.1499, FAST), FAST),
         ("late over both, .15 over distortion", with_bow(0.1501, SLOW), SLOW),
         ("late over both, .15 over severity", bent(0.9, 0.4, 0.1501, 6), FAST),
@@ -67,7 +73,7 @@ def jobs() -> list[Job]:
             found.append(Job(claims, partial(_column, 0, partial(measure, curve, axis, images)), images * 6))
     claims = (Claim(KIND, FALSE, "-.15 over severity, near-linear over distortion", 500, 6, NEVER_FALSE, "the same"),)
     found.append(Job(claims, partial(_column, 1, partial(measure, bent(0.9, 0.4, -0.15, 6), FAST, 500)), 3_000))
-    claims = (Claim(KIND, POWER, "bow .3 over severity, near-linear over distortion", 500, 6, NO_LIMIT),)
+    claims = (Claim(KIND, POWER, "curvature .3 over severity, near-linear over distortion", 500, 6, NO_LIMIT),)
     curve = bent(0.9, 0.4, 0.3, 6)
     return [*found, Job(claims, partial(_column, 0, partial(measure, curve, STEEP, 500)), 3_000)]
 

@@ -1,8 +1,8 @@
 """How often a gate says of a rule whose truth lies exactly on its limit that it holds, or that it is broken.
 
-Networks are simulated whose every measure is known: an image has one of four confidences in a cell, and is right with a
+Models are simulated whose every measure is known: an image has one of four confidences in a cell, and is right with a
 chance that depends on it, so that accuracy, calibration error, AUGRC and the accuracy of the worst class are sums. A
-training run is right more or less often than its network by one number, which all these measures move with in a line.
+training run is right more or less often than its model by one number, which all these measures move with in a line.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,12 @@ from scipy.special import ndtr, ndtri
 from failmodes.analysis.gate.judging import judge_rules
 from failmodes.analysis.gate.planned_rules import PlannedRule, plan_rules
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.image_pairing import NetworkRows
+from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.ingest.gate_rules import GateRule, GateSpec
 
-PASSES, STOPS = "a gate says that a rule holds", "a gate says that a rule is broken"
+PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
 CELLS: list[CellKey] = [(name, severity) for name in ("contrast", "fog", "snow") for severity in (1.0, 2.0)]
 ATOMS, SHARES = (
     np.array([0.45, 0.65, 0.85, 0.97]),
@@ -36,7 +36,7 @@ SEED_SPREAD = 0.02  # standard deviation of the accuracy of training runs
 
 
 class Truth(NamedTuple):
-    """A network: how far right answers lie below confidence.
+    """A model: how far right answers lie below confidence.
 
     Attributes:
         gaps: (C,) of each cell, 0-1.
@@ -66,13 +66,13 @@ class Truth(NamedTuple):
 
 
 class Scenario(NamedTuple):
-    """Two networks, or one alone.
+    """Two models, or one alone.
 
     Attributes:
-        candidate: the network that is judged.
+        candidate: the model that is judged.
         baseline: what it is compared with; None for absolute limits.
         alike: correlation of what makes an image right by two runs, or in two cells.
-        runs: training runs of each network.
+        runs: training runs of each model.
         paired: whether both saw the same images.
     """
 
@@ -83,7 +83,7 @@ class Scenario(NamedTuple):
     paired: bool = True
 
 
-def draw_networks(scenario: Scenario, images: int, rng: np.random.Generator) -> list[NetworkRows]:
+def draw_models(scenario: Scenario, images: int, rng: np.random.Generator) -> list[ModelRows]:
     """Rows of the candidate, and of the baseline where there is one."""
     sides = [side for side in (scenario.candidate, scenario.baseline) if side is not None]
     found = []
@@ -92,7 +92,7 @@ def draw_networks(scenario: Scenario, images: int, rng: np.random.Generator) -> 
         if not scenario.paired:
             common = _common(images, rng)
         runs = [_draw_run(side, scenario, common, rng) for _ in range(scenario.runs)]
-        found.append(NetworkRows(tuple(runs), "images" if scenario.paired else f"images {place}", "seed 0"))
+        found.append(ModelRows(tuple(runs), "images" if scenario.paired else f"images {place}", "seed 0"))
     return found
 
 
@@ -104,7 +104,7 @@ def _common(images: int, rng: np.random.Generator) -> Floats:
 def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Generator) -> RunRows:
     images = common.shape[1]
     own = rng.standard_normal((2, images, len(CELLS)))
-    of_confidence, of_right = np.sqrt(scenario.alike) * common + np.sqrt(1 - scenario.alike) * own
+    of_confidence, of_correct = np.sqrt(scenario.alike) * common + np.sqrt(1 - scenario.alike) * own
     atom = np.searchsorted(ndtri(np.cumsum(SHARES)[:-1]), of_confidence)
     label = np.arange(images) % CLASSES
     chance = side.chances()[np.arange(len(CELLS)), atom, label[:, None]]
@@ -115,7 +115,7 @@ def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Ge
         "confidence": ATOMS[atom].astype(np.float32),
         "finite": np.ones(atom.shape, bool),
     }
-    matrix = CorrectnessMatrix("run", True, CELLS, ndtr(of_right) < chance)
+    matrix = CorrectnessMatrix("run", True, CELLS, ndtr(of_correct) < chance)
     return RunRows(matrix, np.arange(images), dict.fromkeys(CELLS, str(images)), columns)
 
 
@@ -139,7 +139,7 @@ def verdicts_of(plans: Sequence[Sequence[PlannedRule]], pair: MeasuredPair) -> l
     found = []
     for gate in plans:
         of_rules = {judged.verdict for judged in judge_rules(gate, pair, LEVEL)}
-        found.append("broken" if "broken" in of_rules else "holds" if of_rules == {"holds"} else "undecided")
+        found.append("fail" if "fail" in of_rules else "pass" if of_rules == {"pass"} else "inconclusive")
     return found
 
 
@@ -152,9 +152,9 @@ def measure_gates(
     plans = [plan_rules(GateSpec(baseline="B", rules=list(rules)), cells, baseline, "rules") for rules in gates]
     found = []
     for _ in range(draws):
-        networks = draw_networks(scenario, images, rng)
-        verdicts = verdicts_of(plans, MeasuredPair(*networks))
-        found.append([verdict == wanted for verdict in verdicts for wanted in ("holds", "broken")])
+        models = draw_models(scenario, images, rng)
+        verdicts = verdicts_of(plans, MeasuredPair(*models))
+        found.append([verdict == wanted for verdict in verdicts for wanted in ("pass", "fail")])
     return np.array(found, dtype=np.float64)
 
 

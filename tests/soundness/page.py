@@ -8,13 +8,13 @@ from rich.table import Table
 
 INTRO = """# How often what is said is false
 
-Each row is measured, none derived: answers of networks are simulated whose accuracy, confidence or attention is known,
+Each row is measured, none derived: answers of models are simulated whose accuracy, confidence or attention is known,
 the project's own functions judge them as a report does, and it is counted how often they say what is not true.
 A *false claim* may be made of at most 5 % of such data, a 95 % interval must hold the truth in 93.5 to 97 %, or in at
 least 93.5 % where a note says why it holds it more often. False claims are measured where they are most likely: at the
 threshold of a rule, or where nothing is different. *Power*, how often what is true is said, has no limit.
 A limit is broken where the 99 % interval of the measured share (Clopper and Pearson) lies wholly beyond it. Images of a
-draw are independent, their difficulty normal and correlated over severities; no figure is of a real network.
+draw are independent, their difficulty normal and correlated over severities; no figure is of a real model.
 """
 
 

@@ -1,24 +1,24 @@
-"""Which of two networks is right more often, where both are as often right; and cell by cell."""
+"""Which of two models is right more often, where both are as often right; and cell by cell."""
 
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from costs import matrix_of
 from curves import Floats, draw_cells, straight
+from drops import matrix_of
 
 from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, paired_difference
 from failmodes.analysis.statistics.mcnemar import ALPHA, exact_mcnemar, holm
-from failmodes.analysis.statistics.model_difference import ModelDifference, paired_difference
 
-NETWORKS = (EvaluationInfo("a", "A", {}), EvaluationInfo("b", "B", {}))
+MODELS = (EvaluationInfo("a", "A", {}), EvaluationInfo("b", "B", {}))
 CORRUPTIONS = ("00", "01", "02")
 SEVERITIES = 6
 
 
 class Pair(NamedTuple):
-    """The curves of two networks over the same corruptions, and how alike their answers are: correlations."""
+    """The curves of two models over the same corruptions, and how alike their answers are: correlations."""
 
     a: tuple[tuple[float, ...], ...]
     b: tuple[tuple[float, ...], ...]
@@ -34,12 +34,12 @@ def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator
     """Whether one is said to be right more often, and whether the interval holds the true difference."""
     found, columns = [], len(pair.a) * SEVERITIES
     for batch in draw_cells(rng, (*pair.a, *pair.b), images, draws, pair.shared, pair.correlation):
-        for right in batch:
-            a, b = (matrix_of(half, paired=paired) for half in (right[:, :columns], right[:, columns:]))
+        for correct in batch:
+            a, b = (matrix_of(half, paired=paired) for half in (correct[:, :columns], correct[:, columns:]))
             difference = paired_difference(a, b, CORRUPTIONS)
             assert difference is not None
             estimate = difference.interval()
-            told = ModelDifference(*NETWORKS, estimate, difference.p_value, images)
+            told = CheckpointDifference(*MODELS, estimate, difference.p_value, images)
             found.append((told.winner is not None, estimate.low <= pair.difference <= estimate.high))
     return np.array(found, dtype=np.float64)
 
@@ -73,7 +73,7 @@ def _power(pair: Pair, rng: np.random.Generator, draws: int) -> Floats:
 
 
 def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, draws: int) -> Floats:
-    """Whether some cell of a pair is decided where in each as many images favour either network."""
+    """Whether some cell of a pair is decided where in each as many images favor either model."""
     found = []
     for _ in range(draws):
         only_a = rng.binomial(differing, 0.5)

@@ -7,9 +7,9 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.seen_coming import BEYOND_MARGIN, SCORES, is_found, predictor_gains
+from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, SCORES, is_found, predictor_gains
 
-KIND = "seen_coming"
+KIND = "early_warning"
 OWN = "of the expected gain of so many images; widened, as folds share training images"
 EXPECTED_DRAWS = 1_000
 CORRUPTIONS, STEPS = 5, 5

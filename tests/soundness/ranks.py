@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 from claims import COVERAGE, NO_LIMIT, POWER, Claim, Job, Limit
-from costs import matrix_of
 from curves import CORRELATION, SHARED, Floats, draw_cells, straight
+from drops import matrix_of
 
-from failmodes.analysis.statistics.breaking_order import AT_LAST, ON_AVERAGE, RankedCost, rank_classes, rank_corruptions
+from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE, RankedDrop, rank_classes, rank_corruptions
 
 SEVERITIES = 6
 OF_CORRUPTIONS, OF_CLASSES = "intervals of all ranks of corruptions", "intervals of all ranks of classes"
@@ -22,7 +22,7 @@ def true_ranks(losses: Sequence[float]) -> tuple[list[int], list[int]]:
     return [1 + count for count in above], [a + b for a, b in zip(above, alike, strict=True)]
 
 
-def holds(found: Sequence[RankedCost], losses: Sequence[float]) -> bool:
+def holds(found: Sequence[RankedDrop], losses: Sequence[float]) -> bool:
     """Whether every interval holds every rank that the truth allows."""
     first, last = true_ranks(losses)
     return all(one.rank_low <= low and high <= one.rank_high for one, low, high in zip(found, first, last, strict=True))
@@ -36,8 +36,8 @@ def measure_corruptions(
     shared, correlation = (SHARED, CORRELATION) if paired else (0.0, 0.0)
     found = []
     for batch in draw_cells(rng, curves, images, draws, shared, correlation):
-        for right in batch:
-            matrix = matrix_of(right, paired=paired)
+        for correct in batch:
+            matrix = matrix_of(correct, paired=paired)
             at_last, on_average = (
                 list(rank_corruptions(matrix, names, measure, 0.95).values()) for measure in (AT_LAST, ON_AVERAGE)
             )
@@ -76,10 +76,10 @@ def measure_classes(
     parts = [
         [batch for batch in draw_cells(rng, [straight(clean, drop, SEVERITIES)], of_class, draws)] for drop in drops
     ]
-    answers = [np.concatenate(part) for part in parts]
+    predictions = [np.concatenate(part) for part in parts]
     for draw in range(draws):
-        right = np.concatenate([part[draw] for part in answers])
-        losses = right[:, 0] - right[:, 1:].mean(axis=1)
+        correct = np.concatenate([part[draw] for part in predictions])
+        losses = correct[:, 0] - correct[:, 1:].mean(axis=1)
         ranked = rank_classes(losses, labels, 0.95)
         found.append([holds([ranked[index] for index in range(len(drops))], drops)])
     return np.array(found, dtype=np.float64)

@@ -9,10 +9,10 @@ from multiprocessing import get_context
 import attentions
 import breaks
 import confidences
-import costs
 import distortion_axes
+import drops
 import gates
-import given_answers
+import given_predictions
 import numpy as np
 import pairs
 import predictors
@@ -26,7 +26,7 @@ from curves import Floats
 from failmodes.analysis.findings.finding import KINDS
 
 MODULES = (
-    costs, ranks, shapes, distortion_axes, breaks, given_answers, confidences, predictors, attentions, pairs, training,
+    drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs, training,
     gates, stated_claims,
 )  # fmt: skip
 PART = 500  # draws measured at a time

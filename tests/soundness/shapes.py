@@ -38,7 +38,7 @@ class Drawn(NamedTuple):
 
     shape: CurveShape
     truth: Floats
-    right: Floats
+    correct: Floats
 
 
 class Question(NamedTuple):
@@ -47,7 +47,7 @@ class Question(NamedTuple):
     kind: str
     measured: str
     limit: Limit
-    answer: Callable[[Drawn], float]
+    prediction: Callable[[Drawn], float]
     note: str = ""
 
 
@@ -60,27 +60,27 @@ def covers(estimate: Estimate | None, truth: float) -> float:
     return float("nan") if estimate is None else float(estimate.low <= truth <= estimate.high)
 
 
-def false(kind: str, answer: Callable[[Drawn], float], note: str = "") -> Question:
-    return Question(kind, FALSE, NEVER_FALSE, answer, note)
+def false(kind: str, prediction: Callable[[Drawn], float], note: str = "") -> Question:
+    return Question(kind, FALSE, NEVER_FALSE, prediction, note)
 
 
 def job(
     truth: str, curve: Curve, images: int, questions: Sequence[Question], *, correlation: float = CORRELATION,
     with_resamples: bool = True, curves: int = 1,
 ) -> Job:  # fmt: skip
-    """Questions that draws of one curve answer; resamples are drawn only where stability or bow is asked for."""
+    """Questions that draws of one curve answer; resamples are drawn only where stability or curvature is asked for."""
     claims = tuple(Claim(q.kind, q.measured, truth, images, len(curve), q.limit, q.note) for q in questions)
-    answers = tuple(q.answer for q in questions)
-    measured = partial(measure, curve, images, answers, correlation, with_resamples, curves)
+    predictions = tuple(q.prediction for q in questions)
+    measured = partial(measure, curve, images, predictions, correlation, with_resamples, curves)
     return Job(claims, measured, images * len(curve), DRAWS_OF_LARGE if images >= LARGE else None)
 
 
 def measure(
-    curve: Curve, images: int, answers: Sequence[Callable[[Drawn], float]], correlation: float,
+    curve: Curve, images: int, predictions: Sequence[Callable[[Drawn], float]], correlation: float,
     with_resamples: bool, curves: int, rng: np.random.Generator, draws: int,
 ) -> Floats:  # fmt: skip
     described = describe_draws(rng, curve, images, draws, correlation, with_resamples=with_resamples, curves=curves)
-    return np.array([[float(answer(drawn)) for answer in answers] for drawn in described])
+    return np.array([[float(prediction(drawn)) for prediction in predictions] for drawn in described])
 
 
 def describe_draws(
@@ -96,24 +96,27 @@ def describe_draws(
             resampled = resampled_accuracy(columns, RESAMPLES, seed).reshape(RESAMPLES, len(batch), len(curve))
         else:
             resampled = batch.mean(axis=1)[None]
-        for number, right in enumerate(batch):
-            yield Drawn(describe_curve(right, resampled[:, number], grid, settings, curves=curves), truth, right)
+        for number, correct in enumerate(batch):
+            yield Drawn(describe_curve(correct, resampled[:, number], grid, settings, curves=curves), truth, correct)
 
 
 def bow_jobs() -> list[Job]:
-    """Classes by the bow, at the threshold: both neighbours are false there, each in turn."""
+    """Classes by the curvature, at the threshold: both neighbors are false there, each in turn."""
     late, early, linear = (partial(said, shape) for shape in ("late_collapse", "early_drop", "near_linear"))
-    covered = {bow: Question("interval of the bow", COVERAGE, COVERS, partial(_bow_covered, bow)) for bow in (0.15,)}
+    covered = {
+        curvature: Question("interval of the curvature", COVERAGE, COVERS, partial(_bow_covered, curvature))
+        for curvature in (0.15,)
+    }
     found = []
     for images, severities in ((50, 6), (500, 6), (500, 21), (2_000, 6), (LARGE, 6), (LARGE, 21)):
-        name = "bow .15, a drop of 40 points"
-        questions = [false("shape", late, "late_collapse, the bow just below"),
-                     false("shape", linear, "near_linear, the bow just above"), covered[0.15]]  # fmt: skip
+        name = "curvature .15, a drop of 40 points"
+        questions = [false("shape", late, "late_collapse, the curvature just below"),
+                     false("shape", linear, "near_linear, the curvature just above"), covered[0.15]]  # fmt: skip
         found.append(job(name, bent(0.9, 0.4, 0.15, severities), images, questions))
     for images in (50, 500, 2_000):
-        questions = [false("shape", early, "early_drop, the bow just above"),
-                     false("shape", linear, "near_linear, the bow just below")]  # fmt: skip
-        found.append(job("bow -.15, a drop of 40 points", bent(0.9, 0.4, -0.15, 6), images, questions))
+        questions = [false("shape", early, "early_drop, the curvature just above"),
+                     false("shape", linear, "near_linear, the curvature just below")]  # fmt: skip
+        found.append(job("curvature -.15, a drop of 40 points", bent(0.9, 0.4, -0.15, 6), images, questions))
     for images in (500, 2_000, LARGE):
         question = false("shape", lambda drawn: drawn.shape.shape in FALLING and drawn.shape.stability >= STABLE,
                          "near_linear, late_collapse or early_drop, the drop just below 2 points")  # fmt: skip
@@ -127,8 +130,8 @@ def bow_jobs() -> list[Job]:
     return found
 
 
-def _bow_covered(bow: float, drawn: Drawn) -> float:
-    return covers(drawn.shape.bow, bow)
+def _bow_covered(curvature: float, drawn: Drawn) -> float:
+    return covers(drawn.shape.curvature, curvature)
 
 
 def non_monotone_jobs() -> list[Job]:
@@ -178,7 +181,7 @@ def _is_not_flat(drawn: Drawn) -> bool:
 def one_step_jobs() -> list[Job]:
     """A collapse in one step on straight lines and at two fifths of the fall; contradicted where one is there."""
     found = []
-    kind = "one_step_collapse"
+    kind = "abrupt_drop"
     for images, severities in ((50, 6), (500, 6), (500, 21), (2_000, 6), (LARGE, 6)):
         for drop in (0.02, 0.05, 0.5):
             truth = f"straight, a drop of {100 * drop:g} points"
@@ -231,7 +234,7 @@ def interval_jobs() -> list[Job]:
 
 
 def smallest_jobs() -> list[Job]:
-    """The smallest drop that so many images show, as an undecided shape has it: is it shown in four of five samples?"""
+    """The smallest drop that so many images show, as an inconclusive shape has it: is it shown in four of five samples?"""
     found = []
     question = Question("smallest drop shown", AT_SMALLEST, NO_LIMIT, lambda drawn: drawn.shape.drop.above_zero)
     for images in (50, 200, 500, 2_000):
@@ -256,7 +259,7 @@ def _drop_covered(drawn: Drawn) -> float:
 
 
 def _steps_covered(drawn: Drawn) -> bool:
-    observed, off = np.diff(drawn.right.mean(axis=0)), drawn.shape.margins.strides
+    observed, off = np.diff(drawn.correct.mean(axis=0)), drawn.shape.margins.strides
     true = np.diff(drawn.truth)
     return bool((observed - off[0] <= true).all() and (true <= observed + off[1]).all())
 

@@ -5,8 +5,8 @@ from functools import partial
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from costs import SEVERITIES, matrix_of
 from curves import Floats, bent, draw_answers, draw_cells, straight
+from drops import SEVERITIES, matrix_of
 from shapes import describe_draws
 
 from failmodes.analysis.claims.attention_claims import LOST_WITHIN, keeps_place
@@ -17,11 +17,11 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.claimed_differences import (
     At,
     accuracy_of,
-    cost_difference,
-    cost_of,
-    network_difference,
+    drop_difference,
+    drop_of,
+    trained_model_difference,
 )
-from failmodes.analysis.statistics.network_accuracy import training_runs
+from failmodes.analysis.statistics.trained_model_accuracy import training_runs
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 LEVEL = 0.95
@@ -37,7 +37,7 @@ def _notes() -> tuple[str, str]:
 
 def _decided(estimate: Estimate | None, limit: float) -> bool:
     assert estimate is not None
-    return verdict_on(estimate, "more than", limit) != "undecided"
+    return verdict_on(estimate, "more than", limit) != "inconclusive"
 
 
 def measure_two_costs(
@@ -46,9 +46,9 @@ def measure_two_costs(
     """Whether one of two corruptions that cost the same is said to cost more, or not to."""
     found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
     for batch in draw_cells(rng, (curve, curve), images, draws, shared, correlation):
-        for right in batch:
-            matrix = matrix_of(right, paired=paired)
-            found.append([_decided(cost_difference(matrix, "00", "01", at, LEVEL), 0) for at in PLACES])
+        for correct in batch:
+            matrix = matrix_of(correct, paired=paired)
+            found.append([_decided(drop_difference(matrix, "00", "01", at, LEVEL), 0) for at in PLACES])
     return np.array(found, dtype=np.float64)
 
 
@@ -57,9 +57,9 @@ def measure_cost(curve: tuple[float, ...], images: int, rng: np.random.Generator
     truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
     found = []
     for batch in draw_answers(rng, curve, images, draws):
-        for right in batch:
-            costs = [cost_of(matrix_of(right), "00", at, LEVEL) for at in PLACES]
-            found.append([_decided(cost, truth) for cost, truth in zip(costs, truths, strict=True)])
+        for correct in batch:
+            drops = [drop_of(matrix_of(correct), "00", at, LEVEL) for at in PLACES]
+            found.append([_decided(drop, truth) for drop, truth in zip(drops, truths, strict=True)])
     return np.array(found, dtype=np.float64)
 
 
@@ -68,32 +68,32 @@ def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Gener
     truths = (curve[-1], float(np.mean(curve[1:])))
     found = []
     for batch in draw_answers(rng, curve, images, draws):
-        for right in batch:
-            known = [accuracy_of(matrix_of(right), ("00",), at, LEVEL) for at in PLACES]
+        for correct in batch:
+            known = [accuracy_of(matrix_of(correct), ("00",), at, LEVEL) for at in PLACES]
             found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
     return np.array(found, dtype=np.float64)
 
 
-def measure_networks(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
     """Whether one of two checkpoints that are as often right is said to be better, or not to be."""
     found = []
     for batch in draw_cells(rng, (curve, curve), images, draws):
-        for right in batch:
-            a, b = (training_runs([matrix_of(half)]) for half in (right[:, :SEVERITIES], right[:, SEVERITIES:]))
-            places = [network_difference(a, b, ("00",), at, LEVEL) for at in PLACES]
-            clean = network_difference(a, b, (), "average", LEVEL)
+        for correct in batch:
+            a, b = (training_runs([matrix_of(half)]) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:]))
+            places = [trained_model_difference(a, b, ("00",), at, LEVEL) for at in PLACES]
+            clean = trained_model_difference(a, b, (), "average", LEVEL)
             found.append([_decided(one, 0) for one in (*places, clean)])
     return np.array(found, dtype=np.float64)
 
 
-def measure_shapes(bow: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    """Whether the class of a curve whose bow is the threshold is said not to be its own."""
-    bent_one = "late_collapse" if bow > 0 else "early_drop"
+def measure_shapes(curvature: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether the class of a curve whose curvature is the threshold is said not to be its own."""
+    bent_one = "late_collapse" if curvature > 0 else "early_drop"
     found = []
-    for drawn in describe_draws(rng, bent(0.9, 0.4, bow, SEVERITIES), images, draws):
+    for drawn in describe_draws(rng, bent(0.9, 0.4, curvature, SEVERITIES), images, draws):
         shape = drawn.shape
-        bows = shape.bow or Estimate(0.0, 0.0, 0.0)
-        row = {"reason": None, "shape": shape.shape, "bow_low": bows.low, "bow_high": bows.high}
+        curvatures = shape.curvature or Estimate(0.0, 0.0, 0.0)
+        row = {"reason": None, "shape": shape.shape, "curvature_low": curvatures.low, "curvature_high": curvatures.high}
         row |= {f"share_{name}": share for name, share in shape.shares.items()}
         found.append([is_ruled_out(name, row) for name in (bent_one, "near_linear")])
     return np.array(found, dtype=np.float64)
@@ -119,7 +119,7 @@ def jobs() -> list[Job]:
                 "a claim of a limit of costs": ("", partial(measure_cost, curve, images), _notes()),
                 "a claim of a limit of accuracy": ("", partial(measure_accuracy, curve, images), _notes()),
                 "a claim that a checkpoint is better": (
-                    "both", partial(measure_networks, curve, images), (*_notes(), "on clean images"),
+                    "both", partial(measure_models, curve, images), (*_notes(), "on clean images"),
                 ),
             }  # fmt: skip
             for kind, (who, measure, notes) in measures.items():
@@ -137,12 +137,12 @@ def jobs() -> list[Job]:
 def shape_jobs() -> list[Job]:
     found = []
     for images in (50, 500):
-        for bow, name in ((0.15, "late_collapse"), (-0.15, "early_drop")):
+        for curvature, name in ((0.15, "late_collapse"), (-0.15, "early_drop")):
             claims = tuple(
-                Claim("a claim of a shape", FALSE, f"bow {bow:g}, a drop of 40 points", images, SEVERITIES, NEVER_FALSE,
-                      f"{shape} is contradicted, the bow just within") for shape in (name, "near_linear")
+                Claim("a claim of a shape", FALSE, f"curvature {curvature:g}, a drop of 40 points", images, SEVERITIES, NEVER_FALSE,
+                      f"{shape} is contradicted, the curvature just within") for shape in (name, "near_linear")
             )  # fmt: skip
-            found.append(Job(claims, partial(measure_shapes, bow, images), images * SEVERITIES))
+            found.append(Job(claims, partial(measure_shapes, curvature, images), images * SEVERITIES))
     return found
 
 

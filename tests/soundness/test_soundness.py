@@ -13,18 +13,18 @@ HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.md"
 DRAWS = 400
 QUICK = {  # truths of a kind and how many images
-    "shape": ("bow .15, a drop of 40 points", 50),
-    "one_step_collapse": ("straight, a drop of 5 points", 500),
+    "shape": ("curvature .15, a drop of 40 points", 50),
+    "abrupt_drop": ("straight, a drop of 5 points", 500),
     "flat": ("2 points lost at the last severity, correlation 0.9", 2_000),
     "rise": ("level at 0.98", 50),
-    "most_costly": ("2 cost the same", 50),
+    "largest_drop": ("2 cost the same", 50),
     "shape_over_distortion": ("near-linear over both, .15 over distortion", 500),
     "a curve has a break": ("straight, a drop of 40 points", 500),
     "a curve has a threshold": ("twice as steep from severity 3 on", 500),
     "intervals of all ranks of corruptions": ("6 cost the same", 50),
     "intervals of all ranks of classes": ("10 classes lose the same", 500),
     "interval of an average cost": ("straight from 99 %, a drop of 5 points", 50),
-    "class_collapse": ("one class of 50 images 20 points below 90 %, 10 classes", 500),
+    "class_failure": ("one class of 50 images 20 points below 90 %, 10 classes", 500),
     "overconfidence": ("calibrated, mean confidence 0.99, unlike of images", 50),
     "calibration_error": ("calibrated, mean confidence 0.93, unlike of images", 500),
     "confidence_below_chance": ("AUROC .5, 10 failures, nine tenths are 1", 500),
@@ -34,10 +34,10 @@ QUICK = {  # truths of a kind and how many images
     "a claim of a limit of costs": ("straight from 99 to 97 %", 50),
     "a claim of a limit of accuracy": ("straight from 99 to 97 %", 50),
     "a claim that a checkpoint is better": ("both straight from 99 to 97 %", 50),
-    "a claim of a shape": ("bow 0.15, a drop of 40 points", 50),
+    "a claim of a shape": ("curvature 0.15, a drop of 40 points", 50),
     "a claim that attention loses its place": ("5 points above half", 2_000),
-    "a gate says that a rule holds": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
-    "a gate says that a rule is broken": ("accuracy, each of 6 cells, all alike worse", 50),
+    "a gate passes a rule": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
+    "a gate fails a rule": ("accuracy, each of 6 cells, all alike worse", 50),
 }
 
 HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion")
@@ -70,7 +70,7 @@ def test_a_wrong_rule_is_found() -> None:
     from claims import judge
     from curves import straight
 
-    wrong = shapes.false("one_step_collapse", _largest_step_is_two_fifths)
+    wrong = shapes.false("abrupt_drop", _largest_step_is_two_fifths)
     job = shapes.job("straight", straight(0.9, 0.05, 6), 500, [wrong], with_resamples=False)
     row = judge(job.claims[0], job.measure(np.random.default_rng(0), DRAWS)[:, 0])
     assert row.share > 0.3
@@ -93,14 +93,14 @@ def test_the_truth_of_a_gate_is_what_many_images_show() -> None:
     import gates
 
     truth = gates.Truth((0.02, 0.05, 0.08, 0.11, 0.14, 0.17), worst=0.2)
-    (network,) = gates.draw_networks(gates.Scenario(truth, None), 40_000, np.random.default_rng(0))
-    pair = gates.MeasuredPair(network)
+    (model,) = gates.draw_models(gates.Scenario(truth, None), 40_000, np.random.default_rng(0))
+    pair = gates.MeasuredPair(model)
     for measure, values in truth.measures().items():
         found = pair.absolute(measure, gates.CELLS[2:4], "confidence" if measure == "augrc" else None)
         assert found.value == pytest.approx(values[2:4].mean(), abs=0.015 if "worst" in measure else 0.005)
 
 
-@pytest.mark.parametrize("kind", ["a gate says that a rule holds", "a gate says that a rule is broken"])
+@pytest.mark.parametrize("kind", ["a gate passes a rule", "a gate fails a rule"])
 def test_a_gate_was_measured(kind: str) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.read_text("utf-8").splitlines()]
     false = [row for row in rows if row[:2] == [kind, "false claim"]]

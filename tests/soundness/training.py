@@ -1,17 +1,17 @@
-"""Networks of several training seeds: which is right more often, where both are as often right over seeds."""
+"""Models of several training seeds: which is right more often, where both are as often right over seeds."""
 
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from costs import matrix_of
 from curves import Bools, Floats, straight
+from drops import matrix_of
 from scipy.special import ndtri
 
 from failmodes.analysis.statistics.mcnemar import ALPHA
-from failmodes.analysis.statistics.network_accuracy import TrainingRuns, mean_over_seeds, training_runs
-from failmodes.analysis.statistics.network_difference import seed_difference
+from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns, mean_over_seeds, training_runs
+from failmodes.analysis.statistics.trained_model_difference import seed_difference
 
 KIND = "better_over_seeds"
 CORRUPTIONS = ("00", "01", "02")
@@ -21,7 +21,7 @@ SQUARES = "half-widths add up as squares"
 
 
 class Trained(NamedTuple):
-    """A network: its mean accuracy over all seeds, in each cell; its number of seeds; and how far these lie apart.
+    """A model: its mean accuracy over all seeds, in each cell; its number of seeds; and how far these lie apart.
 
     A seed shifts the latent numbers of all images and cells by a normal number of deviation `spread`.
     """
@@ -34,7 +34,7 @@ class Trained(NamedTuple):
     def corrupted(self) -> float:
         return float(np.mean([curve[1:] for curve in self.accuracy]))
 
-    def answers(self, rng: np.random.Generator, difficulty: Floats) -> TrainingRuns:
+    def predictions(self, rng: np.random.Generator, difficulty: Floats) -> TrainingRuns:
         """Its runs on images of this difficulty, (N, C * S)."""
         limits = ndtri(np.asarray(self.accuracy).reshape(-1)) * np.sqrt(1 + self.spread**2)
         own = np.sqrt(1 - SHARED - OF_CELL)
@@ -43,7 +43,7 @@ class Trained(NamedTuple):
             < (limits + rng.normal(0, self.spread)).astype(np.float32)
             for _ in range(self.seeds)
         ]
-        return training_runs([matrix_of(right) for right in runs])
+        return training_runs([matrix_of(correct) for correct in runs])
 
 
 def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, draws: int) -> Floats:
@@ -53,7 +53,7 @@ def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, draws
         difficulty = np.sqrt(SHARED) * rng.standard_normal((images, 1), np.float32) + np.sqrt(
             OF_CELL
         ) * rng.standard_normal((images, len(CORRUPTIONS) * SEVERITIES), np.float32)
-        of_a, of_b = a.answers(rng, difficulty), b.answers(rng, difficulty)
+        of_a, of_b = a.predictions(rng, difficulty), b.predictions(rng, difficulty)
         difference = seed_difference(of_a, of_b, CORRUPTIONS)
         assert difference is not None
         interval = difference.interval()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.checks import SHOWN_ROWS, check_definitions, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
@@ -53,7 +53,7 @@ MORE_DAMAGE = {
     "known_values": [
         f"update {change}"
         for change in ("models set class_count = 0", "models set output_count = -1", "datasets set class_count = 0",
-                       "datasets set width_px = 0", "sources set source_kind = 'x'", "sources set draws = 'x'",
+                       "datasets set width_px = 0", "sources set source_kind = 'x'", "sources set noise = 'x'",
                        "evaluations set image_count = 0", "shards set table_name = 'x' where corruption = 'fog'")
     ],
     "images_resolve": ["delete from images"],

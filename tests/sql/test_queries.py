@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.saved_queries import saved_queries

@@ -8,11 +8,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-from seeded_record import write_seeded
-from synthetic_record import write_synthetic
+from seeded_results import write_seeded
+from synthetic_results import write_synthetic
 from view_references import COMPARISONS
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.checks import run_checks
@@ -140,21 +140,21 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_training_runs_of_several_seeds_are_one_network(tmp_path) -> None:
+def test_training_runs_of_several_seeds_are_one_model(tmp_path) -> None:
     output = write_seeded(tmp_path, images=60, corruptions=("fog",), severities=(1, 5)).output
     load([output], tmp_path / "w.duckdb")
-    query = "select distinct network_label, seed_count from accuracy_by_network order by all"
+    query = "select distinct model_name, seed_count from accuracy_by_model order by all"
     with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
-        COMPARISONS["accuracy_by_network"](con)
+        COMPARISONS["accuracy_by_model"](con)
         assert con.sql(query).fetchall() == [("Fir", 3), ("Loner", 1), ("Oak", 3)]
         again = "training_seed = 1, model_label = 'Oak, seed 1', training_recipe = 'SGD, 20 epochs, seed 1'"
         con.execute(f"update models set {again} where model_label = 'Oak, seed 2'")
-        COMPARISONS["accuracy_by_network"](con)  # the same seed twice: nothing says that these are runs of one recipe
+        COMPARISONS["accuracy_by_model"](con)  # the same seed twice: nothing says that these are runs of one recipe
         assert ("Oak, seed 0", 1) in con.sql(query).fetchall()
 
 
 @pytest.mark.slow
-def test_mce_is_a_mean_of_ratios_to_another_network_or_to_alexnet_as_published(tmp_path) -> None:
+def test_mce_is_a_mean_of_ratios_to_another_model_or_to_alexnet_as_published(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=tuple(CORRUPTIONS)).output
     load([output], tmp_path / "w.duckdb")
     with duckdb.connect(str(tmp_path / "w.duckdb")) as con:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import typer
-from synthetic_record import Synthetic
-from warehouse_files import write_small_record
+from synthetic_results import Synthetic
+from warehouse_files import write_small_results
 
 from failmodes.warehouse.cli import load
 from failmodes.warehouse.query_command import query
@@ -15,7 +15,7 @@ from failmodes.warehouse.query_command import query
 @pytest.fixture(scope="session")
 def alpha(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """A small record of one model; read only."""
-    return write_small_record(tmp_path_factory.mktemp("alpha"), "Alpha")
+    return write_small_results(tmp_path_factory.mktemp("alpha"), "Alpha")
 
 
 @pytest.fixture

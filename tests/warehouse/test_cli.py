@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 from typer.testing import CliRunner
 from warehouse_files import run_query_command
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from installed_script import SCRIPT
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse import completion
 from failmodes.warehouse.database.load import load
@@ -77,7 +77,7 @@ def test_without_a_warehouse_the_program_knows_corruptions_alone(tmp_path: Path)
 def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     labels = ("Net A", "$(touch taken)", "`touch taken`", "a'b", 'a"b', "\\$(touch taken)", "ViT-B/16")
     output = write_synthetic(
-        tmp_path / "record", images=20, models=labels, corruptions=("fog",), severities=(1,)
+        tmp_path / "results", images=20, models=labels, corruptions=("fog",), severities=(1,)
     ).output
     load([output], tmp_path / "warehouse.duckdb")
     assert bash(tmp_path, "query", "@worst_cells", "--model", "") == ["'Net A'", "ViT-B/16"]

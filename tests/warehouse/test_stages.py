@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from installed_script import failmodes
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.warehouse import stages
 from failmodes.warehouse.database.load import load

@@ -7,7 +7,7 @@ import pytest
 
 from failmodes.warehouse.terminal import print_json, remark, say, stdout_console, suggest
 
-LINE = "Contrast costs both networks most: 88.0 points [84.4, 90.6] for DenseNet-121 and 87.6 points for ResNet-18"
+LINE = "Contrast costs both models most: 88.0 points [84.4, 90.6] for DenseNet-121 and 87.6 points for ResNet-18"
 
 
 class Stream(io.StringIO):

@@ -16,21 +16,21 @@ from failmodes.analysis.charts.style.labels import (
     legend,
 )
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
-from failmodes.analysis.charts.style.theme import GREY, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.theme import GRAY, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.attention import drift_sentence
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.attention import CellDrift, cell_drifts
 
-NULLS = (LegendEntry("null of the last severity", GREY, shape="diamond"),
-         LegendEntry("clean maps of different images", GREY, dash=(4, 3)))  # fmt: skip
+NULLS = (LegendEntry("null of the last severity", GRAY, shape="diamond"),
+         LegendEntry("clean maps of different images", GRAY, dash=(4, 3)))  # fmt: skip
 
 MOST_LABELLED = 8  # paths with a label; of more, those that move farthest and the two that move least
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Median centroid shift from the clean map (y) against accuracy (x), a panel a network.
+    """Median centroid shift from the clean map (y) against accuracy (x), a panel a model.
 
     Raises:
         WarehouseError: no evaluation of the selection has attention paired with clean images; it says why.
@@ -38,7 +38,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     cells = cell_drifts(con, selection)
     labels = list(dict.fromkeys(cell.label for cell in cells))
     names = corruption_labels(con)
-    columns, width = axes.network_columns(size, len(labels), 60)
+    columns, width = axes.model_columns(size, len(labels), 60)
     plot_area = _plot_area(cells, width, size.height(300 if size.is_wide else 260, 150))
     styles = corruption_styles(con, selection.corruptions)
     paths = {label: _paths([c for c in cells if c.label == label], names, styles) for label in labels}
@@ -50,7 +50,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]  # fmt: skip
     unnamed = unnamed_note(list(named.values()))
     cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
-    labelled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
+    labeled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
     text = ChartText(
         drift_sentence(con, selection),
@@ -59,7 +59,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"(0) to the last severity; the diamond above its end is its null: the same maps "
         "against another image's clean map. "
         f"Dashed: clean maps of different images, median and middle 95\u00a0% of images (shaded{cut})."
-        f"{labelled}{unnamed}{f' Without attention: {join_names(missing)}.' if missing else ''}",
+        f"{labeled}{unnamed}{f' Without attention: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
@@ -76,10 +76,10 @@ def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:
 
 
 def _paths(cells: list[CellDrift], names: dict[str, str], styles: CorruptionStyles) -> pl.DataFrame:
-    """What a panel shows: a row a corruption and severity, with its null and colour."""
+    """What a panel shows: a row a corruption and severity, with its null and color."""
     return pl.DataFrame([
         {"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
-         "shift": c.shift, "null": c.null_median, "colour": styles.colours[c.corruption]} for c in cells
+         "shift": c.shift, "null": c.null_median, "color": styles.colors[c.corruption]} for c in cells
     ])  # fmt: skip
 
 
@@ -98,10 +98,10 @@ def _labels(data: pl.DataFrame, cells: list[CellDrift], plot_area: PlotArea) -> 
     """The name of a corruption at the end of its path: of all, or of those that move farthest and least."""
     ends = _ends(data)
     ranked = ends.sort("shift", descending=True)
-    labelled = ends if len(ends) <= MOST_LABELLED else pl.concat([ranked.head(MOST_LABELLED - 2), ranked.tail(2)])
+    labeled = ends if len(ends) <= MOST_LABELLED else pl.concat([ranked.head(MOST_LABELLED - 2), ranked.tail(2)])
     obstacles = [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]
     # clean belongs to every path
-    return label_layers(labelled, *_channels(plot_area), plot_area, obstacles, data.filter(pl.col("severity") > 0))
+    return label_layers(labeled, *_channels(plot_area), plot_area, obstacles, data.filter(pl.col("severity") > 0))
 
 
 def _panel(
@@ -114,7 +114,7 @@ def _panel(
     named: PlacedLabels,
 ) -> Layered:
     x, y = _channels(plot_area)
-    base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOR_FIELD)
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"),
             alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
@@ -155,7 +155,7 @@ def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:
 
 def _end_nulls(ends: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
     """Above each path's end its own null: the same maps against another image's clean map."""
-    base = alt.Chart(ends).encode(x=x, color=axes.COLOUR_FIELD)
+    base = alt.Chart(ends).encode(x=x, color=axes.COLOR_FIELD)
     tips = [
         alt.Tooltip("name:N", title="null of"),
         alt.Tooltip("null:Q", format=".3f", title="centroid shift, image widths"),

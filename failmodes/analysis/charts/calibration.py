@@ -1,4 +1,4 @@
-"""Reliability by severity: how often the network is right at each confidence, and how many images are behind it."""
+"""Reliability by severity: how often the model is right at each confidence, and how many images are behind it."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
-from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colours
+from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.calibration import overconfidence_sentence
 from failmodes.analysis.formatting import format_severity
@@ -19,7 +19,7 @@ FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a network.
+    """Accuracy against confidence in equal bins, pooled over corruptions, a line a severity, a panel a model.
 
     Raises:
         WarehouseError: no prediction is a finite number.
@@ -28,17 +28,17 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     if bins.is_empty():
         raise WarehouseError("no calibration to show: no prediction is a finite number")
     severities = sorted(bins["severity"].unique().to_list())
-    colours = severity_colours(severities)
-    bins = bins.filter(pl.col("severity").is_in(list(colours))).with_columns(
-        colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String)
+    colors = severity_colors(severities)
+    bins = bins.filter(pl.col("severity").is_in(list(colors))).with_columns(
+        color=pl.col("severity").replace_strict(colors, return_dtype=pl.String)
     )
     labels = list(selection.labels.values())
-    columns, width = axes.network_columns(size, len(labels), axes.MARGIN_PX)
+    columns, width = axes.model_columns(size, len(labels), axes.MARGIN_PX)
     width = min(330.0, width)
     height = size.height(0.8 * width, 90)
     panels = [_panel(bins.filter(label=label), label, width, height) for label in labels]
-    entries = [LegendEntry(format_severity(s), colour) for s, colour in colours.items()]
-    few = "" if len(colours) == len(severities) else f" ({len(colours)} of {len(severities)} levels)"
+    entries = [LegendEntry(format_severity(s), color) for s, color in colors.items()]
+    few = "" if len(colors) == len(severities) else f" ({len(colors)} of {len(severities)} levels)"
     bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
     text = ChartText(
         overconfidence_sentence(con, selection),
@@ -73,7 +73,7 @@ def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layer
     x = alt.X("mean_confidence:Q", scale=axes.fixed_scale(0, 1), axis=axis)
     y = alt.Y("accuracy:Q", scale=axes.fixed_scale(0, 1), title="accuracy", axis=axes.percent_axis(domain=False))
     ideal = alt.Chart(pl.DataFrame({"mean_confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]}))
-    base = alt.Chart(bins.filter(pl.col("count") >= FEWEST)).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    base = alt.Chart(bins.filter(pl.col("count") >= FEWEST)).encode(x=x, y=y, color=axes.COLOR_FIELD)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("count:Q", title="images")]  # fmt: skip
     return layered(
@@ -92,6 +92,6 @@ def _counts(bins: pl.DataFrame, width: float) -> alt.Chart:
     return line.encode(
         alt.X("middle:Q", title="confidence", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(grid=False)),
         alt.Y("share:Q", title="share", axis=axes.percent_axis(2, domain=False)),
-        axes.COLOUR_FIELD,
+        axes.COLOR_FIELD,
         detail=alt.Detail("severity:N"),
     )

@@ -1,4 +1,4 @@
-"""Confusion matrix of each network's worst cell: what the images of each class are taken for."""
+"""Confusion matrix of each model's worst cell: what the images of each class are taken for."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,7 +7,7 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.axes import network_columns, panel_title
+from failmodes.analysis.charts.style.axes import model_columns, panel_title
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
@@ -34,9 +34,9 @@ TOOLTIPS = (
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Class (rows) against answer (columns) in the cell of the lowest accuracy, a panel a network.
+    """Class (rows) against answer (columns) in the cell of the lowest accuracy, a panel a model.
 
-    Of more than four networks those of the lowest accuracies are shown.
+    Of more than four models those of the lowest accuracies are shown.
     """
     names = corruption_labels(con)
     cells = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
@@ -48,14 +48,14 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"{lower_label(names[row['corruption']])} at severity {format_severity(row['severity'])}" for row in shown
     ]
     counts = [cell_confusions(con, row) for row in shown]
-    columns, width = network_columns(size, len(shown), 20 + name_px(counts))
+    columns, width = model_columns(size, len(shown), 20 + name_px(counts))
     panels = [
         confusion_panel(part, row["label"], place, width)
         for row, place, part in zip(shown, places, counts, strict=True)
     ]
     told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
-        f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} networks'}",
+        f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} models'}",
         "What the images of each class (rows) are taken for (columns) in the cell of the lowest accuracy, in per cent "
         f"of the images of the class{_left_out(counts, len(worst))}. {selection.images}.",
         selection.source_line,
@@ -65,9 +65,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
     """Of one cell each class with each of its answers: label_name, answer, image_count, share_of_label."""
-    answer = f"coalesce(predicted_name, '{NO_NUMBER}')"
+    prediction = f"coalesce(predicted_name, '{NO_NUMBER}')"
     found: pl.DataFrame = con.sql(
-        f"select label, label_name, {answer} as answer, coalesce(predicted, 32767) as place, image_count, "
+        f"select label, label_name, {prediction} as answer, coalesce(predicted, 32767) as place, image_count, "
         "share_of_label from confusion_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3 "
         "order by label, place, answer",
         params=[cell["evaluation_id"], cell["corruption"], Decimal(str(cell["severity"]))],
@@ -77,13 +77,16 @@ def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.
 
 def _shown(counts: pl.DataFrame) -> tuple[list[str], list[str]]:
     """Names of the rows and columns: all classes that occur, of many those that go into the commonest confusions."""
-    labels, answers = dict(counts.select("label_name", "label").rows()), dict(counts.select("answer", "place").rows())
+    labels, predictions = (
+        dict(counts.select("label_name", "label").rows()),
+        dict(counts.select("prediction", "place").rows()),
+    )
     if len(labels) > MOST_CLASSES:
-        wrong = counts.filter(pl.col("label_name") != pl.col("answer")).sort("image_count", descending=True)
-        kept, given = (list(dict.fromkeys(wrong[c]))[:MOST_CLASSES] for c in ("label_name", "answer"))
-        return sorted(kept, key=labels.__getitem__), sorted(given, key=answers.__getitem__)
+        incorrect = counts.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count", descending=True)
+        kept, given = (list(dict.fromkeys(incorrect[c]))[:MOST_CLASSES] for c in ("label_name", "prediction"))
+        return sorted(kept, key=labels.__getitem__), sorted(given, key=predictions.__getitem__)
     rows = sorted(labels, key=labels.__getitem__)
-    others = sorted(answers.keys() - labels.keys(), key=answers.__getitem__)
+    others = sorted(predictions.keys() - labels.keys(), key=predictions.__getitem__)
     return rows, rows + others[:MOST_CLASSES]
 
 
@@ -93,18 +96,18 @@ def name_px(counts: list[pl.DataFrame]) -> float:
     return min(MOST_NAME_PX, longest + 14)
 
 
-def _left_out(counts: list[pl.DataFrame], networks: int) -> str:
-    """What of the matrices, and which networks, are not shown."""
+def _left_out(counts: list[pl.DataFrame], models: int) -> str:
+    """What of the matrices, and which models, are not shown."""
     many = any(part["label"].n_unique() > len(_shown(part)[0]) for part in counts)
     classes = f"; of more than {MOST_CLASSES} classes those of the commonest confusions" if many else ""
-    return classes + (f"; the {MAX_LISTED} of {networks} networks with the lowest" if networks > MAX_LISTED else "")
+    return classes + (f"; the {MAX_LISTED} of {models} models with the lowest" if models > MAX_LISTED else "")
 
 
 def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
     """The matrix of one cell: its counts as `cell_confusions` gives them, under a title and a subtitle."""
     rows, columns = _shown(counts)
     cell_px = width / max(1, len(columns))
-    data = counts.filter(pl.col("label_name").is_in(rows), pl.col("answer").is_in(columns)).with_columns(
+    data = counts.filter(pl.col("label_name").is_in(rows), pl.col("prediction").is_in(columns)).with_columns(
         is_high=pl.col("share_of_label") > DARK_FROM,
         text=pl.Series([""] * len(counts)) if cell_px < WHOLE_PX + 4 else
         pl.col("share_of_label").map_elements(lambda v: format_number(100 * v, 0), return_dtype=pl.String),
@@ -114,10 +117,10 @@ def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) 
               axis=alt.Axis(labelAngle=-45, orient="bottom", **axis))  # fmt: skip
     y = alt.Y("label_name:N", sort=rows, title="class", scale=alt.Scale(domain=rows), axis=alt.Axis(**axis))
     base = alt.Chart(data).encode(x=x, y=y, tooltip=list(TOOLTIPS))
-    colour = alt.Color("share_of_label:Q", scale=alt.Scale(domain=[0, 1], clamp=True, nice=False), legend=None)
+    color = alt.Color("share_of_label:Q", scale=alt.Scale(domain=[0, 1], clamp=True, nice=False), legend=None)
     number = base.encode(text=alt.Text("text:N"))
     return layered(
-        base.mark_rect().encode(color=colour),
+        base.mark_rect().encode(color=color),
         number.transform_filter("!datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-low"),
         number.transform_filter("datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-high"),
         width=width,

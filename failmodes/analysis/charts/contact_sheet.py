@@ -16,7 +16,7 @@ from failmodes.analysis.charts.style.saving import PNG_SCALE, image_url
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, SEVERITIES
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 
@@ -112,20 +112,20 @@ def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) 
     left, above = (LABEL_PX, 0) if size.is_wide else (0, NAME_PX)
     room = (size.width_px - 16 - left) / len(severities) - GAP_PX
     side = int(min(room, size.height(LARGEST_SIDE_PX, LEAST_SIDE_PX)) // SIDE_STEP_PX) * SIDE_STEP_PX or SIDE_STEP_PX
-    centres = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
+    centers = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
     images: list[dict[str, Any]] = []
     texts: list[tuple[str, float, float, str]] = []
     y = 0.0
     for group, group_rows in groupby(rows, key=lambda row: CORRUPTIONS[row.name].group):
         # severities are printed right of the group's name where they can
         texts.append((group.capitalize(), 0, y + (20 if size.is_wide else 6), "group"))
-        texts += [(severity, x, y + 20, "plain") for severity, x in zip(severities, centres, strict=True)]
+        texts += [(severity, x, y + 20, "plain") for severity, x in zip(severities, centers, strict=True)]
         y += GROUP_PX
         for row in group_rows:
             info, bottom = CORRUPTIONS[row.name], y + above + side
             name = label_with_extra(info.label, is_extra=not info.headline)
             texts.append((name, 0, y + (9 if size.is_wide else 7), "name"))
-            for severity, x, image, distance in zip(severities, centres, row.images, row.rmse, strict=True):
+            for severity, x, image, distance in zip(severities, centers, row.images, row.rmse, strict=True):
                 if image is None:
                     texts.append(("\u2013", x, bottom - 8, "plain"))
                     continue

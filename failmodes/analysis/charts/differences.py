@@ -1,4 +1,4 @@
-"""Differences of two networks: accuracy of the second minus that of the first along severity, a panel a corruption."""
+"""Differences of two models: accuracy of the second minus that of the first along severity, a panel a corruption."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -9,12 +9,12 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.model_colors import model_colors
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
-from failmodes.analysis.charts.style.theme import GREY, MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.network_comparison import (
+from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.comparison_sentences import (
     cell_test,
     comparison_headline,
     crossover_text,
@@ -22,12 +22,12 @@ from failmodes.analysis.findings.network_comparison import (
     margin_text,
 )
 from failmodes.analysis.formatting import format_count, format_number, format_percent
-from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import LABELS, Selection
-from failmodes.analysis.statistics.comparing import compare_networks
-from failmodes.analysis.statistics.network_comparison import CellComparison, Comparison, CorruptionComparison
-from failmodes.analysis.statistics.opened_networks import OpenedNetwork
+from failmodes.analysis.statistics.comparing import compare_models
+from failmodes.analysis.statistics.model_comparison import CellComparison, Comparison, CorruptionComparison
+from failmodes.analysis.statistics.opened_models import OpenedModel
+from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 
@@ -38,7 +38,7 @@ POINT_SIZE, FINE_SIZE = 34, 14
 
 
 class DifferenceFrame(NamedTuple):
-    """What all panels share: the size of the plot, the ends of both axes, the margin, and names and colours."""
+    """What all panels share: the size of the plot, the ends of both axes, the margin, and names and colors."""
 
     width: float
     height: float
@@ -47,13 +47,13 @@ class DifferenceFrame(NamedTuple):
     high: float
     margin: float
     names: Mapping[str, str]
-    colours: Mapping[str, str]
+    colors: Mapping[str, str]
 
 
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, named: Sequence[str] = (), size: ChartSize = PAGE
 ) -> alt.VConcatChart:
-    """The differences of the selection's two networks, the second minus the first.
+    """The differences of the selection's two models, the second minus the first.
 
     Args:
         con: the warehouse.
@@ -65,48 +65,48 @@ def chart(
     Raises:
         StudyError: they are not two; the message says how to name two.
     """
-    colours = network_colours(con, selection).colours
-    return draw(_compared(con, selection, tuple(named)), selection.images, colours=colours, size=size)
+    colors = model_colors(con, selection).colors
+    return draw(_compared(con, selection, tuple(named)), selection.images, colors=colors, size=size)
 
 
 @read_once
 def _compared(con: duckdb.DuckDBPyConnection, selection: Selection, named: tuple[str, ...]) -> Comparison:
-    """The comparison of a selection's two networks: once, however often a figure is fitted to its width."""
-    networks = sorted(trained_networks(selection.evaluations), key=lambda network: _place(network, named))
-    if len(networks) != 2:
-        found = "one network is" if len(networks) == 1 else f"{len(networks)} networks are"
-        raise StudyError(f"differences are of two networks, and {found} chosen: name two, with --model A --model B")
-    a, b = (OpenedNetwork(con, Path(), network, replace(selection, evaluations=network.runs)) for network in networks)
-    return compare_networks(a, b, corruptions=selection.corruptions)
+    """The comparison of a selection's two models: once, however often a figure is fitted to its width."""
+    models = sorted(trained_models(selection.evaluations), key=lambda model: _place(model, named))
+    if len(models) != 2:
+        found = "one model is" if len(models) == 1 else f"{len(models)} models are"
+        raise StudyError(f"differences are of two models, and {found} chosen: name two, with --model A --model B")
+    a, b = (OpenedModel(con, Path(), model, replace(selection, evaluations=model.runs)) for model in models)
+    return compare_models(a, b, corruptions=selection.corruptions)
 
 
-def _place(network: TrainedNetwork, named: Sequence[str]) -> int:
-    """Where a network stands among names, each a label, one without its seed, or an evaluation's first letters."""
+def _place(model: TrainedModel, named: Sequence[str]) -> int:
+    """Where a model stands among names, each a label, one without its seed, or an evaluation's first letters."""
     return next(
         (
             place
             for place, name in enumerate(named)
-            if any(name in map(run.facts.get, LABELS) or run.evaluation_id.startswith(name) for run in network.runs)
+            if any(name in map(run.facts.get, LABELS) or run.evaluation_id.startswith(name) for run in model.runs)
         ),
         len(named),
     )
 
 
 def draw(
-    comparison: Comparison, images: str = "", *, colours: Mapping[str, str] | None = None, size: ChartSize = PAGE
+    comparison: Comparison, images: str = "", *, colors: Mapping[str, str] | None = None, size: ChartSize = PAGE
 ) -> alt.VConcatChart:
     """The chart of a comparison.
 
     Args:
         comparison: what was compared.
         images: what it is on, such as 500 images of CIFAR-10; their number alone if not given.
-        colours: of networks by label; of others the first two of the theme.
+        colors: of models by label; of others the first two of the theme.
         size: page or paper.
     """
     order = list(comparison.corruptions)
     titles = {one.corruption: one.corruption_label for one in order}
     columns = axes.corruption_columns(size, len(order), max(text_width(t, TITLE_PX) for t in titles.values()))
-    frame = _frame(comparison, colours or {}, size, columns)
+    frame = _frame(comparison, colors or {}, size, columns)
     panels = [
         _panel(comparison, one, frame, is_left=not place % columns,
                is_last=place // columns == (len(order) - 1) // columns)
@@ -118,11 +118,11 @@ def draw(
     return add_text([*legend(_entries(comparison, frame), size.width_px - AXIS_PX - 40), grid], text, size)
 
 
-def _frame(comparison: Comparison, colours: Mapping[str, str], size: ChartSize, columns: int) -> DifferenceFrame:
+def _frame(comparison: Comparison, colors: Mapping[str, str], size: ChartSize, columns: int) -> DifferenceFrame:
     labels = (comparison.a.label, comparison.b.label)
-    chosen = [colours.get(label, GREY) for label in labels]
-    if GREY in chosen or chosen[0] == chosen[1]:
-        chosen = list(MODEL_COLOURS[:2])
+    chosen = [colors.get(label, GRAY) for label in labels]
+    if GRAY in chosen or chosen[0] == chosen[1]:
+        chosen = list(MODEL_COLORS[:2])
     ends = [end for cell in comparison.cells for end in cell.difference[1:]]
     low = min(-LEAST_RANGE, -comparison.margin, *ends) * ROOM
     high = max(LEAST_RANGE, comparison.margin, *ends) * ROOM
@@ -134,7 +134,7 @@ def _frame(comparison: Comparison, colours: Mapping[str, str], size: ChartSize, 
         high=high,
         margin=comparison.margin,
         names={"a": labels[0], "b": labels[1]},
-        colours={"a": chosen[0], "b": chosen[1], "": GREY},
+        colors={"a": chosen[0], "b": chosen[1], "": GRAY},
     )
 
 
@@ -161,11 +161,11 @@ def _panel(
         *_crossing(one, frame, x, y, has_verdict(comparison)),
         base.mark_line(style="muted-line", strokeWidth=1.2),
         base.mark_rule(strokeWidth=1.6).encode(
-            y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"), color=axes.COLOUR_FIELD),
+            y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"), color=axes.COLOR_FIELD),
         base.mark_point(filled=False, size=area, strokeWidth=1.4, opacity=1, style="hollow").encode(
-            stroke=alt.Stroke("colour:N", scale=None, legend=None), tooltip=tips),
+            stroke=alt.Stroke("color:N", scale=None, legend=None), tooltip=tips),
         base.transform_filter("datum.is_decided").mark_point(filled=True, size=area, opacity=1).encode(
-            color=axes.COLOUR_FIELD, tooltip=tips),
+            color=axes.COLOR_FIELD, tooltip=tips),
     ]  # fmt: skip
     title = axes.panel_title(one.corruption_label, offset=4)
     return layered(*layers, width=frame.width, height=frame.height, title=title)
@@ -177,8 +177,8 @@ def _point(cell: CellComparison, frame: DifferenceFrame, is_judged: bool) -> dic
     told = f"{format_number(100 * value, signed=True)} [{format_number(100 * low)}, {format_number(100 * high)}]"
     return {
         "severity": cell.severity, "difference": value, "low": low, "high": high, "a": cell.accuracy_a,
-        "b": cell.accuracy_b, "told": told, "winner": frame.names.get(winner, "undecided"),
-        "colour": frame.colours[winner], "is_decided": bool(winner),
+        "b": cell.accuracy_b, "told": told, "winner": frame.names.get(winner, "inconclusive"),
+        "color": frame.colors[winner], "is_decided": bool(winner),
     }  # fmt: skip
 
 
@@ -201,10 +201,10 @@ def _crossing(
 
 
 def _entries(comparison: Comparison, frame: DifferenceFrame) -> list[LegendEntry]:
-    """Which colour is ahead; of the crossover where there is one."""
-    entries = [LegendEntry("undecided", GREY, shape="circle")]
+    """Which color is ahead; of the crossover where there is one."""
+    entries = [LegendEntry("inconclusive", GRAY, shape="circle")]
     if has_verdict(comparison):
-        ahead = [LegendEntry(f"{frame.names[side]} ahead", frame.colours[side], shape="circle") for side in ("a", "b")]
+        ahead = [LegendEntry(f"{frame.names[side]} ahead", frame.colors[side], shape="circle") for side in ("a", "b")]
         crossed = any(one.crossover for one in comparison.corruptions)
         entries = [*ahead, *entries, *([LegendEntry("curves cross", shape="diamond")] if crossed else [])]
     return entries

@@ -11,7 +11,7 @@ from failmodes.analysis.formatting import format_number, format_severity, join_n
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.distortion import measured_distortion, not_monotone, stored_distortion
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
 MEASURES = {"rmse": "RMSE", "ssim": "1 \u2212 SSIM"}  # one above the other in a panel
 LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12

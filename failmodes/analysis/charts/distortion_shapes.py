@@ -1,12 +1,12 @@
-"""The two axes of shape: the bow of each curve over measured distortion against its bow over severity."""
+"""The two axes of shape: the curvature of each curve over measured distortion against its curvature over severity."""
 
 import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.model_colors import model_colors
 from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.axes import COLOUR_FIELD
+from failmodes.analysis.charts.style.axes import COLOR_FIELD
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
@@ -22,19 +22,19 @@ from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
-SYMBOLS = {"supported": "diamond", "undecided": "circle", "contradicted": "square"}
+SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 MEANINGS = {
     "supported": "another shape over distortion",
-    "undecided": "undecided",
+    "inconclusive": "inconclusive",
     "contradicted": "the same shape",
 }
 AXIS_TITLE = "\u2190 early\u00a0\u00a0\u00a0bow over severity\u00a0\u00a0\u00a0late \u2192"
-ENDS = ("bow_low", "bow_high", "severity_low", "severity_high")
+ENDS = ("curvature_low", "curvature_high", "severity_low", "severity_high")
 MARGIN, AXIS_PX, GAP_PX = 0.08, 52, 24
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """A panel a measure of distortion, a point a curve: on the diagonal both axes tell the same bow.
+    """A panel a measure of distortion, a point a curve: on the diagonal both axes tell the same curvature.
 
     Raises:
         WarehouseError: no curve that falls has distortion that was measured and rises with severity.
@@ -45,37 +45,39 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
             "no curve falls over distortion that was measured and rises with severity: the table "
             "shapes_over_distortion says why"
         )
-    networks, settings = network_colours(con, selection), stored_settings(con)
+    models, settings = model_colors(con, selection), stored_settings(con)
     points = points.with_columns(
-        colour=pl.col("label").replace_strict(networks.run_colours, return_dtype=pl.String),
-        is_behind=pl.col("label").replace_strict(networks.of_runs, return_dtype=pl.String).is_in(networks.background),
+        color=pl.col("label").replace_strict(models.run_colors, return_dtype=pl.String),
+        is_behind=pl.col("label").replace_strict(models.of_runs, return_dtype=pl.String).is_in(models.background),
     ).sort("is_behind", "label", "corruption", descending=[True, False, False])
     measures = [axis for axis in AXIS_NAMES if axis in points["axis"].to_list()]
     columns = len(measures) if size.is_wide else 1
-    plot_area = _plot_area(points, settings.bow_threshold, (size.width_px - GAP_PX * (columns - 1)) / columns, size)
+    plot_area = _plot_area(
+        points, settings.curvature_threshold, (size.width_px - GAP_PX * (columns - 1)) / columns, size
+    )
     named = [_labels(points.filter(axis=axis), plot_area) for axis in measures]
     panels = [
-        _panel(points.filter(axis=axis), axis, plot_area, settings.bow_threshold, labels)
+        _panel(points.filter(axis=axis), axis, plot_area, settings.curvature_threshold, labels)
         for axis, labels in zip(measures, named, strict=True)
     ]
-    behind = f" {capitalize_first(networks.phrase(selection.averaged_phrase))}." if networks.background else ""
+    behind = f" {capitalize_first(models.phrase(selection.averaged_phrase))}." if models.background else ""
     text = ChartText(
         distortion_shapes_sentence(con, selection),
-        "Bow of each curve that falls (mean height above its chord as a share of the drop) over measured distortion "
+        "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured distortion "
         f"against that over severity, on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
         f"intervals over images{_cut_phrase(points, plot_area)}. Dashed: both the same. Shaded: the same shape over "
-        f"both, early, near-linear (bow within \u00b1{settings.bow_threshold:g}) or late. Named: those of another "
+        f"both, early, near-linear (curvature within \u00b1{settings.curvature_threshold:g}) or late. Named: those of another "
         f"shape, or, without any, the farthest from the dashed line.{behind}{unnamed_note(named)}",
         selection.source_line,
     )
     verdicts = [verdict for verdict in SYMBOLS if verdict in points["verdict"].to_list()]
-    entries = [*networks.entries(), *(LegendEntry(MEANINGS[one], shape=SYMBOLS[one]) for one in verdicts)]
+    entries = [*models.entries(), *(LegendEntry(MEANINGS[one], shape=SYMBOLS[one]) for one in verdicts)]
     panel_grid = in_grid(*panels, columns=columns, spacing=GAP_PX)
     return add_text([*legend(entries, size.width_px - AXIS_PX), panel_grid], text, size)
 
 
 def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """One row a curve and measure of distortion: both bows with intervals, both shapes, the verdict."""
+    """One row a curve and measure of distortion: both curvatures with intervals, both shapes, the verdict."""
     names = corruption_labels(con)
     return pl.DataFrame(
         [
@@ -87,13 +89,13 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFram
                 "verdict": axes_verdict(severity, over),
                 "shape_over_severity": SHAPE_NAMES[severity["shape"]],
                 "shape_over_axis": SHAPE_NAMES[over["shape"]],
-                "bow": over["bow"],
-                "bow_low": over["bow_low"],
-                "bow_high": over["bow_high"],
-                "severity_bow": severity["bow"],
-                "severity_low": severity["bow_low"],
-                "severity_high": severity["bow_high"],
-                "distance": abs(over["bow_change"]),
+                "curvature": over["curvature"],
+                "curvature_low": over["curvature_low"],
+                "curvature_high": over["curvature_high"],
+                "severity_curvature": severity["curvature"],
+                "severity_low": severity["curvature_low"],
+                "severity_high": severity["curvature_high"],
+                "distance": abs(over["curvature_change"]),
             }
             for severity, over in axis_pairs(con, selection)
         ]
@@ -101,9 +103,9 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFram
 
 
 def _plot_area(points: pl.DataFrame, threshold: float, width_px: float, size: ChartSize) -> PlotArea:
-    """One square of bows for both panels, so that the diagonal is one; it cuts long intervals of what is undecided."""
-    decided = points.filter(pl.col("verdict") != "undecided")
-    bounds = [*points["bow"], *points["severity_bow"]]
+    """One square of curvatures for both panels, so that the diagonal is one; it cuts long intervals of what is inconclusive."""
+    decided = points.filter(pl.col("verdict") != "inconclusive")
+    bounds = [*points["curvature"], *points["severity_curvature"]]
     bounds += [value for end in ENDS for value in decided[end]]
     low, high = min(*bounds, -1.5 * threshold), max(*bounds, 1.5 * threshold)
     pad = MARGIN * (high - low)
@@ -120,23 +122,23 @@ def _cut_phrase(points: pl.DataFrame, plot_area: PlotArea) -> str:
 
 def _panel(points: pl.DataFrame, axis: str, plot_area: PlotArea, threshold: float, named: PlacedLabels) -> Layered:
     x_scale, y_scale = plot_area.scales()
-    x = alt.X("severity_bow:Q", title=AXIS_TITLE, scale=x_scale,
+    x = alt.X("severity_curvature:Q", title=AXIS_TITLE, scale=x_scale,
               axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
-    y = alt.Y("bow:Q", title=f"bow over {AXIS_NAMES[axis]}", scale=y_scale,
+    y = alt.Y("curvature:Q", title=f"curvature over {AXIS_NAMES[axis]}", scale=y_scale,
               axis=alt.Axis(grid=False, format=".2~f", tickCount=5))  # fmt: skip
     symbol = alt.Shape("verdict:N", legend=None,
                        scale=alt.Scale(domain=list(SYMBOLS), range=list(SYMBOLS.values())))  # fmt: skip
-    base = alt.Chart(points).encode(color=COLOUR_FIELD)
+    base = alt.Chart(points).encode(color=COLOR_FIELD)
     interval = base.mark_rule(strokeWidth=1, clip=True)
-    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="corruption"),
+    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="corruption"),
             alt.Tooltip("shape_over_severity:N", title="over severity"),
             alt.Tooltip("shape_over_axis:N", title=f"over {AXIS_NAMES[axis]}"),
-            alt.Tooltip("severity_bow:Q", format=".2f", title="bow over severity"),
-            alt.Tooltip("bow:Q", format=".2f", title=f"bow over {AXIS_NAMES[axis]}")]  # fmt: skip
+            alt.Tooltip("severity_curvature:Q", format=".2f", title="curvature over severity"),
+            alt.Tooltip("curvature:Q", format=".2f", title=f"curvature over {AXIS_NAMES[axis]}")]  # fmt: skip
     return layered(
         *_background(plot_area, threshold, x, y),
         interval.encode(x=alt.X("severity_low:Q"), x2=alt.X2("severity_high:Q"), y=y),
-        interval.encode(x=x, y=alt.Y("bow_low:Q"), y2=alt.Y2("bow_high:Q")),
+        interval.encode(x=x, y=alt.Y("curvature_low:Q"), y2=alt.Y2("curvature_high:Q")),
         base.mark_point(filled=True, size=65, opacity=1).encode(x=x, y=y, shape=symbol, tooltip=tips),
         *named.layers,
         width=plot_area.width,
@@ -149,8 +151,10 @@ def _background(plot_area: PlotArea, threshold: float, x: alt.X, y: alt.Y) -> li
     """The three squares in which both axes give the same shape, and the diagonal."""
     low, high = plot_area.x_low, plot_area.x_high
     ends = [(low, -threshold), (-threshold, threshold), (threshold, high)]
-    squares = pl.DataFrame([{"severity_bow": start, "x_end": end, "bow": start, "y_end": end} for start, end in ends])
-    diagonal = pl.DataFrame({"severity_bow": [low, high], "bow": [low, high]})
+    squares = pl.DataFrame(
+        [{"severity_curvature": start, "x_end": end, "curvature": start, "y_end": end} for start, end in ends]
+    )
+    diagonal = pl.DataFrame({"severity_curvature": [low, high], "curvature": [low, high]})
     return [
         alt.Chart(squares).mark_rect(style="band", opacity=0.55).encode(
             x=x, x2=alt.X2("x_end:Q"), y=y, y2=alt.Y2("y_end:Q")
@@ -166,15 +170,17 @@ def _labels(points: pl.DataFrame, plot_area: PlotArea) -> PlacedLabels:
         named = points.sort("distance", descending=True).head(1)
     named = named.sort("distance", descending=True).unique("corruption", keep="first", maintain_order=True)
     obstacles = [_cross(plot_area, row, along) for row in points.rows(named=True) for along in ("x", "y")]
-    x, y = (alt.X("severity_bow:Q"), alt.Y("bow:Q"))
+    x, y = (alt.X("severity_curvature:Q"), alt.Y("curvature:Q"))
     scales = plot_area.scales()
     return label_layers(
-        named.with_columns(colour=pl.lit(None)), x.scale(scales[0]), y.scale(scales[1]), plot_area, obstacles, points
+        named.with_columns(color=pl.lit(None)), x.scale(scales[0]), y.scale(scales[1]), plot_area, obstacles, points
     )
 
 
 def _cross(plot_area: PlotArea, row: dict[str, float], along: str) -> tuple[float, float, float, float]:
     """The box in pixels of one of the two intervals of a point."""
     if along == "x":
-        return plot_area.box(row["severity_low"], row["severity_high"], row["bow"], row["bow"])
-    return plot_area.box(row["severity_bow"], row["severity_bow"], row["bow_low"], row["bow_high"])
+        return plot_area.box(row["severity_low"], row["severity_high"], row["curvature"], row["curvature"])
+    return plot_area.box(
+        row["severity_curvature"], row["severity_curvature"], row["curvature_low"], row["curvature_high"]
+    )

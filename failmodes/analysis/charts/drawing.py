@@ -38,8 +38,8 @@ def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConc
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     name: _imported_later(name.replace("-", "_"))
     for name in (
-        "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "answers", "confusion", "attention",
-        "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "seen-coming",
+        "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "predictions", "confusion", "attention",
+        "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "early-warning",
         "distortion",
     )
 }  # fmt: skip
@@ -51,10 +51,10 @@ IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
 }
 
 
-# Those that draw published networks behind yours, and take `published=False`
+# Those that draw published models behind yours, and take `published=False`
 PUBLISHED_CHARTS = ("curves", "shapes")
 
-# Those that show other figures where the networks are named in another order, and take `named=`
+# Those that show other figures where the models are named in another order, and take `named=`
 ORDERED_CHARTS = ("differences",)
 
 
@@ -144,13 +144,13 @@ def draw_from_warehouse(
     Args:
         path: the DuckDB file.
         name: one of CHARTS.
-        models: only these networks, by label; of `differences` the second minus the first.
+        models: only these models, by label; of `differences` the second minus the first.
         evaluations: only these evaluations, by identity or its first letters, after the models where order matters.
         corruptions: only these.
         size: 'page' or 'paper'.
         width: the width on paper, such as "85mm", which then chooses the layout too.
         is_figure: whether it is drawn for that width, or, without one, for that of `size`, and for a page's height.
-        published: whether published networks stand behind; None draws those that the warehouse holds.
+        published: whether published models stand behind; None draws those that the warehouse holds.
 
     Raises:
         StudyError: an unknown chart, size or width, a filter names what the warehouse does not hold, or `published`
@@ -176,10 +176,10 @@ def _published_option(
     if published is None:
         return {}
     if name not in PUBLISHED_CHARTS:
-        raise StudyError(f"chart {name!r} shows no published networks, {join_names(PUBLISHED_CHARTS)} do")
+        raise StudyError(f"chart {name!r} shows no published models, {join_names(PUBLISHED_CHARTS)} do")
     if published and published_curves(con, selection).is_empty():
         raise WarehouseError(
-            f"no published networks on {selection.shared['dataset_label']} under these corruptions: load some with "
+            f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
             "`failmodes load … --published FILE.csv`; --published-of says of which data set they are"
         )
     return {"published": published}

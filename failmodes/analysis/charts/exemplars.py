@@ -28,14 +28,14 @@ class DrawnImage(NamedTuple):
     def shown(self) -> ShownImage:
         """What is drawn of it."""
         height, width = self.image.pixels.shape[:2]
-        centre, one = centroid(self.image.attention), self.image
+        center, one = centroid(self.image.attention), self.image
         return ShownImage(
-            self.url, one.severity, one.predicted_name, one.is_right, one.confidence, centre, width / height
+            self.url, one.severity, one.predicted_name, one.is_correct, one.confidence, center, width / height
         )
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """One row of images for each corruption of one network.
+    """One row of images for each corruption of one model.
 
     Args:
         con: the warehouse.
@@ -74,20 +74,20 @@ def _image_row(row: list[DrawnImage], names: dict[str, str]) -> ImageRow:
     return ImageRow(names[first.corruption], lines, [drawn.shown for drawn in row])
 
 
-def misread_sentence(label: str, wrong: int, shown: int, confident: int) -> str:
+def misread_sentence(label: str, incorrect: int, shown: int, confident: int) -> str:
     """How many of the images shown are misread at the last severity, and how many of these confidently."""
     if shown == 1:
-        sure = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if wrong else ""
-        return f"{label} {'misreads this image' if wrong else 'reads this image right'} at the last severity{sure}"
-    sure = f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if wrong else ""
-    return f"{label} misreads {wrong} of these {shown} images at the last severity{sure}"
+        sure = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if incorrect else ""
+        return f"{label} {'misreads this image' if incorrect else 'reads this image right'} at the last severity{sure}"
+    sure = f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if incorrect else ""
+    return f"{label} misreads {incorrect} of these {shown} images at the last severity{sure}"
 
 
 def _chart_text(rows: list[list[DrawnImage]], selection: Selection, evaluation: EvaluationInfo) -> ChartText:
     lasts = [row[-1].image for row in rows]
-    wrong = [image for image in lasts if not image.is_right]
-    confident = sum(1 for image in wrong if (image.confidence or 0) > 0.5)
-    finding = misread_sentence(evaluation.label, len(wrong), len(lasts), confident)
+    incorrect = [image for image in lasts if not image.is_correct]
+    confident = sum(1 for image in incorrect if (image.confidence or 0) > 0.5)
+    finding = misread_sentence(evaluation.label, len(incorrect), len(lasts), confident)
     attention = " No attention on record."
     if any(drawn.image.attention is not None for row in rows for drawn in row):
         attention = (

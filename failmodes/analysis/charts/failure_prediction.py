@@ -10,8 +10,8 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.labels import LegendEntry, legend
 from failmodes.analysis.charts.style.theme import (
-    DARK_GREY,
-    MID_GREY,
+    DARK_GRAY,
+    MID_GRAY,
     PAGE,
     ChartSize,
     ChartText,
@@ -25,14 +25,14 @@ from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEW
 
 
 class ScoreLook(NamedTuple):
-    """How a score is drawn; kinds of scores (softmax, logits, attention) share a grey and a dash."""
+    """How a score is drawn; kinds of scores (softmax, logits, attention) share a gray and a dash."""
 
-    colour: str
+    color: str
     dash: tuple[int, ...]
     symbol: str
 
 
-SOFTMAX, LOGITS, ATTENTION = (DARK_GREY, (1, 0)), (MID_GREY, (5, 2)), (DARK_GREY, (2, 2))
+SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, (1, 0)), (MID_GRAY, (5, 2)), (DARK_GRAY, (2, 2))
 LOOKS = {
     "confidence": ScoreLook(*SOFTMAX, "circle"),
     "margin": ScoreLook(*SOFTMAX, "square"),
@@ -46,7 +46,7 @@ HEIGHT_PX = 150
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a network.
+    """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model.
 
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
@@ -58,18 +58,18 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )  # fmt: skip
     rows = means.with_columns(
         name=pl.col("score").replace_strict(SCORE_NAMES, return_dtype=pl.String),
-        colour=pl.col("score").replace_strict({s: look.colour for s, look in LOOKS.items()}, return_dtype=pl.String),
+        color=pl.col("score").replace_strict({s: look.color for s, look in LOOKS.items()}, return_dtype=pl.String),
         low=(pl.col("auroc") - NORMAL_975 * pl.col("error")).clip(0, 1),
         high=(pl.col("auroc") + NORMAL_975 * pl.col("error")).clip(0, 1),
     )
     labels = list(selection.labels.values())
-    columns, width = axes.network_columns(size, len(labels), 60)
+    columns, width = axes.model_columns(size, len(labels), 60)
     least = float(min(CHANCE, rows.select(pl.min_horizontal(pl.col("low", "auroc").min())).item() or CHANCE))
     domains = (int(least * 10) / 10, float(rows.select(pl.col("augrc").max()).item() or 0.1) * 1.05)
     panels = [_panels(rows.filter(label=label), label, width, size.height(HEIGHT_PX, 80), domains) for label in labels]
     shown = [score for score in SCORE_NAMES if rows.filter(pl.col("augrc").is_not_null(), score=score).height]
     entries = [
-        LegendEntry(SCORE_NAMES[score], look.colour, look.dash, look.symbol)
+        LegendEntry(SCORE_NAMES[score], look.color, look.dash, look.symbol)
         for score, look in LOOKS.items()
         if score in shown
     ]
@@ -100,7 +100,7 @@ def _auroc(rows: pl.DataFrame, title: str, width: float, height: float, least: f
     y = alt.Y("auroc:Q", title="AUROC", scale=axes.fixed_scale(least, 1), axis=alt.Axis(tickCount=5, domain=False))
     known = rows.drop_nulls("auroc")
     band = alt.Chart(known.filter(score="confidence")).mark_area(opacity=0.2).encode(
-        x=x, y=alt.Y("low:Q", scale=axes.fixed_scale(least, 1)), y2=alt.Y2("high:Q"), color=axes.COLOUR_FIELD
+        x=x, y=alt.Y("low:Q", scale=axes.fixed_scale(least, 1)), y2=alt.Y2("high:Q"), color=axes.COLOR_FIELD
     )  # fmt: skip
     chance = alt.Chart(pl.DataFrame({"severity": [0.0, last], "auroc": [CHANCE, CHANCE]}))
     return layered(
@@ -122,7 +122,7 @@ def _augrc(rows: pl.DataFrame, width: float, height: float, most: float) -> Laye
 def _lines(rows: pl.DataFrame, x: alt.X, y: alt.Y, measure: str) -> list[alt.Chart]:
     tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("severity:Q"),
             alt.Tooltip(f"{measure}:Q", format=".3f", title=measure.upper())]  # fmt: skip
-    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOR_FIELD)
     dashes = alt.Scale(domain=list(LOOKS), range=[look.dash for look in LOOKS.values()])
     symbols = alt.Scale(domain=list(LOOKS), range=[look.symbol for look in LOOKS.values()])
     dash = alt.StrokeDash("score:N", legend=None, scale=dashes)

@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.axes import COLOUR_FIELD, pixel
+from failmodes.analysis.charts.style.axes import COLOR_FIELD, pixel
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import text_width
-from failmodes.analysis.charts.style.theme import DARK_GREY, MID_GREY, ChartSize, Layered
+from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY, ChartSize, Layered
 from failmodes.analysis.formatting import format_percent, format_severity
 
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
@@ -22,7 +22,7 @@ LABEL_PX = 126  # left of the images, on a page
 TITLE_LETTERS = 18  # in a line of a title beside the images
 NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
-ANSWER_PX, NOTE_PX = 11, 10  # type sizes
+PREDICTION_PX, NOTE_PX = 11, 10  # type sizes
 CAPTION_LETTER_SHARE = 0.48  # width of a letter of names and numbers in font sizes
 BOLD = 1.25  # how much wider bold letters are
 SHOWN_PX = 128  # pixels of an embedded image's longer side
@@ -32,17 +32,17 @@ HEAT_OPACITY = 0.6
 
 
 class ShownImage(NamedTuple):
-    """One image as it is drawn: the picture, what was predicted, and the centre of attention.
+    """One image as it is drawn: the picture, what was predicted, and the center of attention.
 
-    `centre` is (x, y), 0-1 from the image's upper left corner, or None; `aspect` is width by height.
+    `center` is (x, y), 0-1 from the image's upper left corner, or None; `aspect` is width by height.
     """
 
     url: str
     severity: float
     predicted_name: str
-    is_right: bool
+    is_correct: bool
     confidence: float | None
-    centre: tuple[float, float] | None
+    center: tuple[float, float] | None
     aspect: float = 1.0
 
 
@@ -118,25 +118,25 @@ def image_cells(
     path: list[tuple[float, float]] = []  # from the upper left corner of each image's square
     for column, image in enumerate(images):
         x = left + column * (side + GAP_PX)
-        path += [_in_square(image.centre, image.aspect, side)] if image.centre else []
+        path += [_in_square(image.center, image.aspect, side)] if image.center else []
         cells.append(image_cell(image, x, y, side) | {
             "level": format_severity(image.severity) if with_severities else "",
-            "path": [{"px": x + a, "py": y + b} for a, b in path] if image.centre else [],  # none if the map is empty
+            "path": [{"px": x + a, "py": y + b} for a, b in path] if image.center else [],  # none if the map is empty
         })  # fmt: skip
     return cells
 
 
 def image_cell(image: ShownImage, x: float, y: float, side: float) -> dict[str, Any]:
     """What is drawn of one image whose upper left corner is at (x, y) pixels; its path is the dot alone."""
-    dots = [_in_square(image.centre, image.aspect, side)] if image.centre else []
-    answer = fitted_text(image.predicted_name, side - 16, BOLD * ANSWER_PX)
-    half = min(text_width(answer, ANSWER_PX + 0.5), side - 12) / 2
+    dots = [_in_square(image.center, image.aspect, side)] if image.center else []
+    prediction = fitted_text(image.predicted_name, side - 16, BOLD * PREDICTION_PX)
+    half = min(text_width(prediction, PREDICTION_PX + 0.5), side - 12) / 2
     return {
         "x": x + side / 2, "y": y + side / 2, "top": y - 5, "caption": y + side + 12, "second": y + side + 25,
         "url": image.url, "level": "",
-        "answer": answer, "mark": TICK if image.is_right else CROSS,
-        "mark_x": x + side / 2 - half - 3, "answer_x": x + side / 2 + 6,
-        "colour": MID_GREY if image.is_right else DARK_GREY,
+        "prediction": prediction, "mark": TICK if image.is_correct else CROSS,
+        "mark_x": x + side / 2 - half - 3, "prediction_x": x + side / 2 + 6,
+        "color": MID_GRAY if image.is_correct else DARK_GRAY,
         "confidence": "" if image.confidence is None else format_percent(image.confidence, 0),
         "tip": f"severity {format_severity(image.severity)}",
         "path": [{"px": x + a, "py": y + b} for a, b in dots],
@@ -158,12 +158,12 @@ def image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
     x, y, caption = pixel("x", alt.X), pixel("y", alt.Y), pixel("caption", alt.Y)
     path_x, path_y = pixel("px", alt.X), pixel("py", alt.Y)
     paths = alt.Chart(points).encode(x=path_x, y=path_y, detail=alt.Detail("cell:N"), order=alt.Order("step:Q"))
-    answers = base.mark_text(fontSize=ANSWER_PX, fontWeight="bold").encode(
-        x=pixel("answer_x", alt.X), y=caption, text=alt.Text("answer:N"), color=COLOUR_FIELD
+    predictions = base.mark_text(fontSize=PREDICTION_PX, fontWeight="bold").encode(
+        x=pixel("prediction_x", alt.X), y=caption, text=alt.Text("answer:N"), color=COLOR_FIELD
     )
     marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
         x=pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None),
-        stroke=alt.Stroke("colour:N", scale=None, legend=None),
+        stroke=alt.Stroke("color:N", scale=None, legend=None),
     )  # fmt: skip
     return [
         base.mark_image(width=side, height=side).encode(
@@ -173,7 +173,7 @@ def image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
         paths.mark_line(stroke="#ffffff", strokeWidth=1.4),
         alt.Chart(ends).encode(x=path_x, y=path_y).mark_point(
             filled=True, size=42, fill="#ffffff", stroke="#000000", strokeWidth=1.2, opacity=1),
-        answers, marks,
+        predictions, marks,
         base.mark_text(fontSize=11, style="muted").encode(x=x, y=pixel("second", alt.Y), text=alt.Text("confidence:N")),
         base.mark_text(fontSize=NOTE_PX, style="muted", baseline="bottom").encode(
             x=x, y=pixel("top", alt.Y), text=alt.Text("level:N")),

@@ -1,4 +1,4 @@
-"""Any pictures of a warehouse: a sheet of those that were asked for, or one image along its curves, a row a network."""
+"""Any pictures of a warehouse: a sheet of those that were asked for, or one image along its curves, a row a model."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -32,7 +32,7 @@ BELOW_PX = FIRST_NOTE_PX + NOTE_STEP_PX * NOTES + 4
 
 
 def chart(pictures: Pictures, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Draw pictures with what was predicted and where the network looked.
+    """Draw pictures with what was predicted and where the model looked.
 
     Args:
         pictures: a sheet, or curves.
@@ -110,5 +110,5 @@ def picture_notes(row: PictureRow, confidence: str) -> tuple[str, str, str, str]
 def _shown(picture: Picture, url: str) -> ShownImage:
     row, (height, width) = picture.row, picture.made.pixels.shape[:2]
     return ShownImage(
-        url, float(row.severity), row.predicted_name, row.correct, row.confidence, picture.centre, width / height
+        url, float(row.severity), row.predicted_name, row.correct, row.confidence, picture.center, width / height
     )

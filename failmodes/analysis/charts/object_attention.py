@@ -6,13 +6,13 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.network_colours import NetworkColours, network_colours
+from failmodes.analysis.charts.model_colors import ModelColors, model_colors
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import (
-    GREY,
+    GRAY,
     MODEL_DASHES,
     PAGE,
     ChartSize,
@@ -39,22 +39,22 @@ AXIS_PX, RIGHT_PX, TITLE_PX = 42, 10, 12
 PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 130, 44
 EVEN_DASH = (1, 3)
 PAD = 0.08  # of the range of shares, above and below it
-NULLS = (LegendEntry("another image's map", GREY, shape="diamond"), LegendEntry("an even map", GREY, dash=EVEN_DASH))
+NULLS = (LegendEntry("another image's map", GRAY, shape="diamond"), LegendEntry("an even map", GRAY, dash=EVEN_DASH))
 
 
 class PanelFrame(NamedTuple):
-    """What all panels share: the last severity, lowest and highest share, width and height, and the networks."""
+    """What all panels share: the last severity, lowest and highest share, width and height, and the models."""
 
     last: float
     low: float
     high: float
     width: float
     height: float
-    networks: NetworkColours
+    models: ModelColors
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Mean share of attention inside the object, a panel a corruption and a line a network, beside both nulls.
+    """Mean share of attention inside the object, a panel a corruption and a line a model, beside both nulls.
 
     Raises:
         WarehouseError: no evaluation of the selection has attention and object masks; it says why.
@@ -67,14 +67,14 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     names = corruption_labels(con)
     names = {name: label_with_extra(names[name], is_extra=name in selection.extras) for name in selection.corruptions}
     order = [name for name in _order(points) if name in names]
-    networks = network_colours(con, selection)
+    models = model_colors(con, selection)
     columns = axes.corruption_columns(size, len(order), max(text_width(names[c], TITLE_PX) for c in order))
     low, high = _range(points)
     width, height = (
         (size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
         size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
     )
-    frame = PanelFrame(axes.last_severity(points), low, high, width, height, networks)
+    frame = PanelFrame(axes.last_severity(points), low, high, width, height, models)
     panels = [
         _panel(points.filter(corruption=name), names[name], frame, pointed_layer(index), is_left=not index % columns,
                is_last=index // columns == (len(order) - 1) // columns)
@@ -82,9 +82,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 18, "column": 10})
     nulls = NULLS if points["null_mean_mask_share"].is_not_null().any() else NULLS[1:]
-    entries = [*networks.entries(), *nulls]
+    entries = [*models.entries(), *nulls]
     drawn = add_text(
-        [*legend(entries, size.width_px - AXIS_PX - 40), grid], _text(con, points, selection, names, networks), size
+        [*legend(entries, size.width_px - AXIS_PX - 40), grid], _text(con, points, selection, names, models), size
     )
     return add_focus(drawn, "label", len(panels))
 
@@ -123,7 +123,7 @@ def _text(
     points: pl.DataFrame,
     selection: Selection,
     names: dict[str, str],
-    networks: NetworkColours,
+    models: ModelColors,
 ) -> ChartText:
     missing = [label for label in selection.labels.values() if label not in set(points["label"])]
     word = object_word(selection.evaluations[0])
@@ -134,7 +134,7 @@ def _text(
         if known
         else "band: its 95\u00a0% interval; another image's map is not on record; "
     )
-    behind = f"; {networks.phrase(selection.averaged_phrase)}" if networks.background else ""
+    behind = f"; {models.phrase(selection.averaged_phrase)}" if models.background else ""
     return ChartText(
         _finding(con, selection, names, word),
         f"Mean share of a map's mass that lies on {word}, for the class predicted on the clean image; "
@@ -148,7 +148,7 @@ def _text(
 def _panel(
     points: pl.DataFrame, title: str, frame: PanelFrame, pointed: str, *, is_left: bool, is_last: bool
 ) -> Layered:
-    networks, labels = frame.networks, list(frame.networks.colours)
+    models, labels = frame.models, list(frame.models.colors)
     x = axes.severity_axis(frame.last, title=is_left and is_last)
     axis = axes.percent_axis(labels=is_left, ticks=is_left, domain=False)
     scale = axes.fixed_scale(frame.low, frame.high)
@@ -156,13 +156,13 @@ def _panel(
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title="on the object" if is_left else None, scale=scale, axis=axis)
 
-    colour: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
-                            scale=alt.Scale(domain=labels, range=list(networks.colours.values())))  # fmt: skip
+    color: Any = alt.Color("label:N", title=None, sort=labels, legend=None,
+                            scale=alt.Scale(domain=labels, range=list(models.colors.values())))  # fmt: skip
     dash: Any = alt.StrokeDashValue([1, 0])
     if 1 < len(labels) <= len(MODEL_DASHES):
         dash = alt.StrokeDash("label:N", sort=labels, legend=None,
                               scale=alt.Scale(domain=labels, range=list(MODEL_DASHES[: len(labels)])))  # fmt: skip
-    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
+    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q"),
             alt.Tooltip("mean_mask_share:Q", format=".1%", title="own map"),
             alt.Tooltip("null_mean_mask_share:Q", format=".1%", title="another image's map"),
             alt.Tooltip("even_mask_share:Q", format=".1%", title="even map"),
@@ -173,35 +173,33 @@ def _panel(
         "label", "severity", "share_low", "share_high", *(tip.shorthand.split(":")[0] for tip in tips[2:])
     )
     base = alt.Chart(shown.sort("label", "severity")).encode(x=x, detail=alt.Detail("label:N"))
-    front = base.transform_filter(alt.FieldOneOfPredicate("label", list(networks.legend_names)))
-    behind = base.transform_filter(alt.FieldOneOfPredicate("label", networks.background))
+    front = base.transform_filter(alt.FieldOneOfPredicate("label", list(models.legend_names)))
+    behind = base.transform_filter(alt.FieldOneOfPredicate("label", models.background))
     even = shown.group_by("severity", maintain_order=True).agg(pl.col("even_mask_share").mean()).sort("severity")
     layers = [
         alt.Chart(even).mark_line(style="muted-line", strokeDash=EVEN_DASH, strokeWidth=1.4)
         .encode(x=x, y=y("even_mask_share")),
-        *([behind.mark_line(strokeWidth=1, color=GREY).encode(y=y("mean_mask_share"))] if networks.background else []),
-        front.mark_area(opacity=0.22).encode(y=y("share_low"), y2=alt.Y2("share_high:Q"), color=colour),
+        *([behind.mark_line(strokeWidth=1, color=GRAY).encode(y=y("mean_mask_share"))] if models.background else []),
+        front.mark_area(opacity=0.22).encode(y=y("share_low"), y2=alt.Y2("share_high:Q"), color=color),
         front.mark_point(shape="diamond", size=34, strokeWidth=1.4, opacity=1, style="hollow").encode(
-            y=y("null_mean_mask_share"), color=colour, tooltip=tips),
-        front.mark_line(strokeWidth=1.8).encode(y=y("mean_mask_share"), color=colour, strokeDash=dash,
+            y=y("null_mean_mask_share"), color=color, tooltip=tips),
+        front.mark_line(strokeWidth=1.8).encode(y=y("mean_mask_share"), color=color, strokeDash=dash,
                                                 opacity=focus_opacity()),
         front.mark_point(size=axes.point_size(shown), filled=True).encode(
-            y=y("mean_mask_share"), color=colour, tooltip=tips, opacity=focus_opacity()).properties(name=pointed),
+            y=y("mean_mask_share"), color=color, tooltip=tips, opacity=focus_opacity()).properties(name=pointed),
     ]  # fmt: skip
     return layered(*layers, width=frame.width, height=frame.height, title=axes.panel_title(title, offset=4))
 
 
 def _finding(con: duckdb.DuckDBPyConnection, selection: Selection, names: dict[str, str], word: str) -> str:
-    """Whether each network's clean attention follows the object, beside another image's map, and what is left of it."""
+    """Whether each model's clean attention follows the object, beside another image's map, and what is left of it."""
     every = {e.label: shares_over_null(con, selection, e) for e in selection.evaluations}
     known = {label: dict(over) for label, over in every.items() if CLEAN in over}
     if not known:
         return f"Share of attention on {word}; whether it follows {word} is not on record"
     clean = {label: over.pop(CLEAN) for label, over in known.items()}
     if len(known) > MAX_LISTED:
-        return (
-            f"Clean attention follows {word} in {sum(one.low > 0 for one in clean.values())} of {len(known)} networks"
-        )
+        return f"Clean attention follows {word} in {sum(one.low > 0 for one in clean.values())} of {len(known)} models"
     told: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
     for label, one in clean.items():
         verdict = "follows" if one.above_zero else "does not follow" if one.below_zero else "is not shown to follow"

@@ -36,7 +36,7 @@ HALF = 0.5
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a network.
+    """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a model.
 
     Raises:
         WarehouseError: corrupted images do not pair with clean ones, so that none can be followed, or none is right.
@@ -52,11 +52,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
     label_px = max(text_width(f"{name} {LAST}", FONT_PX) for name in rows["corruption_label"]) + GAP_PX
-    columns, width = axes.network_columns(size, len(labels), AXIS_PX + label_px)
+    columns, width = axes.model_columns(size, len(labels), AXIS_PX + label_px)
     low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
     styles = corruption_styles(con, selection.corruptions)
-    rows = rows.with_columns(colour=pl.col("corruption").replace_strict(styles.colours, return_dtype=pl.String))
-    height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colours) + 1))
+    rows = rows.with_columns(color=pl.col("corruption").replace_strict(styles.colors, return_dtype=pl.String))
+    height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colors) + 1))
     panels = [
         _panel(rows.filter(label=label), pointed_layer(place), width, width + label_px, height, low, styles)
         for place, label in enumerate(labels)
@@ -84,7 +84,7 @@ def _panel(
             alt.Tooltip("surviving_share:Q", format=".1%", title="still right"),
             alt.Tooltip("failed_count:Q", title="fail here"),
             alt.Tooltip("at_risk_count:Q", title="at risk")]  # fmt: skip
-    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOR_FIELD)
     ends = rows.group_by("corruption", maintain_order=True).last()
     gap = LABEL_GAP_PX / height * (1 - low)
     ends = ends.with_columns(
@@ -100,7 +100,7 @@ def _panel(
         base.mark_point(size=axes.point_size(rows), filled=True)
         .encode(tooltip=tips, opacity=focus_opacity())
         .properties(name=pointed),
-        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOUR_FIELD, opacity=focus_opacity()),
+        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOR_FIELD, opacity=focus_opacity()),
         width=width,
         height=height,
         title=axes.panel_title(rows["label"][0], title_px),
@@ -108,9 +108,9 @@ def _panel(
 
 
 def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
-    """What the corruption that leaves least leaves of a network's right answers: of each, or of many in number.
+    """What the corruption that leaves least leaves of a model's right answers: of each, or of many in number.
 
-    Intervals are Wilson's, for all corruptions of a network together, since the least is one of several.
+    Intervals are Wilson's, for all corruptions of a model together, since the least is one of several.
     """
     ends = rows.group_by("label", "corruption", maintain_order=True).last()
     starts = rows.group_by("label", "corruption", maintain_order=True).first()["at_risk_count"].to_numpy()
@@ -123,7 +123,7 @@ def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
         return "; ".join(f"{label} keeps {_kept(row)}" for label, row in least.items())
     few = sum(row["high"] < HALF for row in least.values())
     keep = "keeps less than half of its" if few == 1 else "keep less than half of their"
-    return f"{few} of {len(least)} networks {keep} right answers up to the last severity of some corruption"
+    return f"{few} of {len(least)} models {keep} right answers up to the last severity of some corruption"
 
 
 def _kept(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Published networks behind those of a selection: grey and thin, in the panels of curves and in shape space."""
+"""Published models behind those of a selection: gray and thin, in the panels of curves and in shape space."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
-from failmodes.analysis.charts.style.theme import GREY
+from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.findings.published import other_images_phrase
 from failmodes.analysis.formatting import SHAPE_NAMES, format_count
 from failmodes.analysis.selection import Selection
@@ -19,11 +19,11 @@ POINT_SIZE, POINT_OPACITY = 12, 0.45
 
 
 class PublishedBehind(NamedTuple):
-    """Published networks on a selection's data set; of none, empty tables and an empty name.
+    """Published models on a selection's data set; of none, empty tables and an empty name.
 
     Attributes:
         curves: model, corruption, severity and accuracy (0-1).
-        shapes: model, corruption, shape, drop (points) and bow of the curves that fall.
+        shapes: model, corruption, shape, drop (points) and curvature of the curves that fall.
         name: how many there are, and of which sets; "" for none.
         short_name: the same for a legend: of one set, who published it.
         caution: of whose images they are.
@@ -37,36 +37,36 @@ class PublishedBehind(NamedTuple):
 
     def entries(self, shape: str | None = None) -> list[LegendEntry]:
         """The legend's entry, a line or a point of that `shape`."""
-        return [LegendEntry(self.short_name, GREY, shape=shape)] if self.name else []
+        return [LegendEntry(self.short_name, GRAY, shape=shape)] if self.name else []
 
     @property
     def phrase(self) -> str:
         """What a subtitle says of them; ends in a semicolon."""
-        return f"thin grey: {self.name}, {self.caution}; " if self.name else ""
+        return f"thin gray: {self.name}, {self.caution}; " if self.name else ""
 
     def lines(self, corruption: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-        """A line a published network under one corruption."""
+        """A line a published model under one corruption."""
         points = self.curves.filter(corruption=corruption).select("model", "severity", "accuracy")
         if points.is_empty():
             return []
-        mark = alt.Chart(points).mark_line(strokeWidth=LINE_WIDTH, opacity=LINE_OPACITY, color=GREY, clip=True)
+        mark = alt.Chart(points).mark_line(strokeWidth=LINE_WIDTH, opacity=LINE_OPACITY, color=GRAY, clip=True)
         return [mark.encode(x=x, y=y, detail=alt.Detail("model:N"))]
 
     def points(self, x: alt.X, y: alt.Y) -> list[alt.Chart]:
         """A point a published curve that falls, in shape space."""
         if self.shapes.is_empty():
             return []
-        tips = [alt.Tooltip("model:N", title="published network"), alt.Tooltip("name:N", title="corruption"),
+        tips = [alt.Tooltip("model:N", title="published model"), alt.Tooltip("name:N", title="corruption"),
                 alt.Tooltip("shape_name:N", title="shape"), alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
-                alt.Tooltip("bow:Q", format=".2f", title="bow (late + / early \u2212)")]  # fmt: skip
-        mark = alt.Chart(self.shapes).mark_point(filled=True, size=POINT_SIZE, opacity=POINT_OPACITY, color=GREY)
+                alt.Tooltip("curvature:Q", format=".2f", title="curvature (late + / early \u2212)")]  # fmt: skip
+        mark = alt.Chart(self.shapes).mark_point(filled=True, size=POINT_SIZE, opacity=POINT_OPACITY, color=GRAY)
         return [mark.encode(x=x, y=y, tooltip=tips)]
 
 
 def published_behind(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: dict[str, str], *, shown: bool = True
 ) -> PublishedBehind:
-    """Published networks to draw behind a selection.
+    """Published models to draw behind a selection.
 
     Args:
         con: the warehouse, with shapes.
@@ -81,11 +81,11 @@ def published_behind(
     count = curves.select("published_set", "model").n_unique()
     model = pl.col("model") if len(sets) == 1 else pl.format("{} ({})", "model", "published_set").alias("model")
     falling = shapes.filter(pl.col("shape").is_in(FALLING)).select(
-        model, "corruption", "bow", drop=100 * pl.col("total_drop"),
+        model, "corruption", "curvature", drop=100 * pl.col("total_drop"),
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
         shape_name=pl.col("shape").replace_strict(SHAPE_NAMES, return_dtype=pl.String),
     )  # fmt: skip
-    counted = format_count(count, "published network")
+    counted = format_count(count, "published model")
     name, short_name = (f"{counted} ({'; '.join(sets)})", counted) if count else ("", "")
     if len(sets) == 1:
         short_name = f"{counted} ({sets[0].split(', ')[0]})"

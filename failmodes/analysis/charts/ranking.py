@@ -1,4 +1,4 @@
-"""Ranking: mean accuracy under corruption as dots with intervals, by corruption of few networks, else by network."""
+"""Ranking: mean accuracy under corruption as dots with intervals, by corruption of few models, else by model."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,12 +7,12 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.model_colors import model_colors
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
-from failmodes.analysis.charts.style.theme import MODEL_COLOURS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.model_comparison import mean_accuracy_sentence
+from failmodes.analysis.charts.style.theme import MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.findings.checkpoint_comparison import mean_accuracy_sentence
 from failmodes.analysis.formatting import (
     format_count,
     format_number,
@@ -21,7 +21,6 @@ from failmodes.analysis.formatting import (
     join_names,
     label_with_extra,
 )
-from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.selection import (
     Selection,
     averaged_severities,
@@ -30,8 +29,9 @@ from failmodes.analysis.selection import (
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, lowest_first, mean_accuracies
-from failmodes.analysis.statistics.network_accuracy import network_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
+from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.errors import WarehouseError
 
 ROW_PX, NEXT_PX, LEAST_PX = 14, 11, 9.5  # a row with one dot, what each further dot adds, what each takes at least
@@ -39,25 +39,25 @@ VALUE_PX, GAP_PX = 34, 6
 MOST_NAME_PX, MOST_NAME_SHARE = 190, 0.46  # of a row's name, and of the chart's width
 CLEAN_NAME = "Clean"
 RUN_TICK_PX = 9
-Accuracies = dict[TrainedNetwork, MeanAccuracy]
+Accuracies = dict[TrainedModel, MeanAccuracy]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Up to four networks: a row for clean images, for the mean, and for each corruption; of more a row a network."""
-    found = network_accuracies(con, selection)
-    is_by_corruption = len(found) <= len(MODEL_COLOURS)
-    rows = _by_corruption(con, selection, found) if is_by_corruption else _by_network(con, found)
-    networks = network_colours(con, selection)
-    colour = pl.col("label").replace_strict(networks.colours, return_dtype=pl.String)
-    data, runs = pl.DataFrame(rows).with_columns(colour=colour), pl.DataFrame(schema={"value": pl.Float64})
-    if networks.trained:
+    """Up to four models: a row for clean images, for the mean, and for each corruption; of more a row a model."""
+    found = model_accuracies(con, selection)
+    is_by_corruption = len(found) <= len(MODEL_COLORS)
+    rows = _by_corruption(con, selection, found) if is_by_corruption else _by_model(con, found)
+    models = model_colors(con, selection)
+    color = pl.col("label").replace_strict(models.colors, return_dtype=pl.String)
+    data, runs = pl.DataFrame(rows).with_columns(color=color), pl.DataFrame(schema={"value": pl.Float64})
+    if models.trained:
         of_runs = pl.DataFrame(_runs(con, selection, found, is_by_corruption))
-        runs = of_runs.join(data, on=["name", "label"], how="semi", maintain_order="left").with_columns(colour=colour)
+        runs = of_runs.join(data, on=["name", "label"], how="semi", maintain_order="left").with_columns(color=color)
         data = _with_ends(data, runs)
-    labels = list(networks.colours) if is_by_corruption else []
+    labels = list(models.colors) if is_by_corruption else []
     entries = [
-        LegendEntry(networks.legend_names.get(label, label), colour, shape="circle")
-        for label, colour in networks.colours.items()
+        LegendEntry(models.legend_names.get(label, label), color, shape="circle")
+        for label, color in models.colors.items()
     ]
     subtitle = _subtitle(con, selection, data, runs, is_by_corruption)
     text = ChartText(mean_accuracy_sentence(con, selection), subtitle, selection.source_line)
@@ -67,10 +67,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
-    """Clean, the mean, then corruptions from the lowest mean accuracy over networks on, extras last."""
+    """Clean, the mean, then corruptions from the lowest mean accuracy over models on, extras last."""
     estimates = {
-        network.label: _named_estimates(con, selection, one, lowest_first(found.values()))
-        for network, one in found.items()
+        model.label: _named_estimates(con, selection, one, lowest_first(found.values())) for model, one in found.items()
     }
     rows = list(dict.fromkeys(name for of_one in estimates.values() for name in of_one))
     return [
@@ -99,16 +98,16 @@ def _named_estimates(
 def _runs(
     con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies, is_by_corruption: bool
 ) -> list[dict[str, Any]]:
-    """Of networks with several training runs the value of each run, by the name of the row that it stands in."""
+    """Of models with several training runs the value of each run, by the name of the row that it stands in."""
     of_runs = mean_accuracies(con, selection)
-    several = [(network, run) for network in found if network.has_several_seeds for run in network.runs]
+    several = [(model, run) for model in found if model.has_several_seeds for run in model.runs]
     return [
-        {"name": name, "label": network.label, "run": run.label, "value": estimate.value}
-        for network, run in several
+        {"name": name, "label": model.label, "run": run.label, "value": estimate.value}
+        for model, run in several
         for name, estimate in (
             _named_estimates(con, selection, of_runs[run], of_runs[run].by_corruption)
             if is_by_corruption
-            else {network.label: of_runs[run].corrupted}
+            else {model.label: of_runs[run].corrupted}
         ).items()
         if estimate is not None
     ]
@@ -121,24 +120,24 @@ def _with_ends(data: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     return joined.with_columns(end=pl.max_horizontal("high", "highest")).drop("highest")
 
 
-def _by_network(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[str, Any]]:
-    """Networks from the highest mean corrupted accuracy on, with the corruption of the lowest beside it.
+def _by_model(con: duckdb.DuckDBPyConnection, found: Accuracies) -> list[dict[str, Any]]:
+    """Models from the highest mean corrupted accuracy on, with the corruption of the lowest beside it.
 
     Raises:
-        WarehouseError: no network was evaluated on all corruptions.
+        WarehouseError: no model was evaluated on all corruptions.
     """
     names = corruption_labels(con)
     rows = [
         {
-            **_row(network.label, network.label, one.corrupted), "clean": one.clean.value,
+            **_row(model.label, model.label, one.corrupted), "clean": one.clean.value,
             "lowest": (lowest := one.by_corruption[one.worst].value),
             "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
         }
-        for network, one in found.items()
+        for model, one in found.items()
         if one.corrupted is not None
     ]  # fmt: skip
     if not rows:
-        raise WarehouseError("no mean to rank by: no network was evaluated on all corruptions")
+        raise WarehouseError("no mean to rank by: no model was evaluated on all corruptions")
     return sorted(rows, key=lambda row: -row["value"])
 
 
@@ -157,11 +156,11 @@ def _subtitle(
     rows = (
         "the lowest first"
         if is_by_corruption
-        else "a row a network; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
+        else "a row a model; hollow: clean (circle) and under the corruption of its lowest mean (diamond, named)"
     )
     low = _scale(data, runs).domain[0]
     axis = f"; the axis begins at {format_percent(low, 0)}" if low else ""
-    lacking = [network.label for network, one in network_accuracies(con, selection).items() if one.corrupted is None]
+    lacking = [model.label for model, one in model_accuracies(con, selection).items() if one.corrupted is None]
     without = f" Without a mean, as corruptions are missing: {join_names(lacking)}." if lacking else ""
     over_seeds = "" if runs.is_empty() else ", and over training seeds where there are several (ticks: each seed)"
     return (
@@ -180,7 +179,7 @@ def _most_name_px(size: ChartSize) -> float:
 
 
 def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], name_px: float, size: ChartSize) -> Layered:
-    """The dots, and ticks of training runs; `labels` are the networks that share a row."""
+    """The dots, and ticks of training runs; `labels` are the models that share a row."""
     order = data["name"].unique(maintain_order=True).to_list()
     lowest_px = max(text_width(t, FONT_PX) for t in data["lowest_text"]) if "lowest_text" in data else 0
     width = size.width_px - name_px - VALUE_PX - lowest_px - 8
@@ -195,8 +194,8 @@ def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], name_px: fl
     offset: dict[str, Any] = {}
     if len(labels) > 1:
         offset = {"yOffset": alt.YOffset("label:N", sort=labels, scale=alt.Scale(paddingOuter=0))}
-    base = alt.Chart(data).encode(y=y, color=axes.COLOUR_FIELD, **offset)
-    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("name:N", title="of"),
+    base = alt.Chart(data).encode(y=y, color=axes.COLOR_FIELD, **offset)
+    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="of"),
             alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
             alt.Tooltip("high:Q", format=".1%", title="to")]  # fmt: skip
     layers = [
@@ -211,12 +210,12 @@ def _plot(data: pl.DataFrame, runs: pl.DataFrame, labels: list[str], name_px: fl
 
 
 def _run_ticks(runs: pl.DataFrame, channels: dict[str, Any]) -> list[alt.Chart]:
-    """A tick for each training run of a network that has several."""
+    """A tick for each training run of a model that has several."""
     if runs.is_empty():
         return []
     ticks = alt.Chart(runs).mark_tick(orient="vertical", size=RUN_TICK_PX, thickness=1.2, opacity=0.8)
     tips = [alt.Tooltip("run:N", title="training run"), alt.Tooltip("value:Q", format=".1%", title="accuracy")]
-    return [ticks.encode(**channels, color=axes.COLOUR_FIELD, tooltip=tips)]
+    return [ticks.encode(**channels, color=axes.COLOR_FIELD, tooltip=tips)]
 
 
 def _scale(data: pl.DataFrame, runs: pl.DataFrame) -> alt.Scale:
@@ -227,10 +226,10 @@ def _scale(data: pl.DataFrame, runs: pl.DataFrame) -> alt.Scale:
 
 
 def _hollow(data: pl.DataFrame, scale: alt.Scale, y: alt.Y, width: float) -> list[alt.Chart]:
-    """Of many networks: clean accuracy and the lowest of a corruption, which is named at the right."""
+    """Of many models: clean accuracy and the lowest of a corruption, which is named at the right."""
     if "lowest" not in data:
         return []
-    base = alt.Chart(data).encode(y=y, stroke=alt.Stroke("colour:N", scale=None, legend=None))
+    base = alt.Chart(data).encode(y=y, stroke=alt.Stroke("color:N", scale=None, legend=None))
     marks = [
         base.mark_point(shape=shape, size=34, strokeWidth=1.3, opacity=1, filled=False, style="hollow").encode(
             x=alt.X(f"{column}:Q", scale=scale)

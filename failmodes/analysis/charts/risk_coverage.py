@@ -1,4 +1,4 @@
-"""Risk and coverage by severity: the error rate that is left where a network abstains on the least sure images."""
+"""Risk and coverage by severity: the error rate that is left where a model abstains on the least sure images."""
 
 import altair as alt
 import duckdb
@@ -6,7 +6,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colours
+from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.failure_prediction import abstention_sentence
 from failmodes.analysis.formatting import format_severity
@@ -15,29 +15,29 @@ from failmodes.analysis.statistics.failure_prediction import averaged, cell_risk
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Error rate of the images kept against their share, by confidence, a line a severity, a panel a network.
+    """Error rate of the images kept against their share, by confidence, a line a severity, a panel a model.
 
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
     cells = cell_risks(con, selection).filter(score="confidence")
     rows = averaged(cells, selection, ["coverage"], risk=pl.col("selective_risk"))
-    colours = severity_colours(rows["severity"].unique().to_list())
-    is_part = len(colours) < rows["severity"].n_unique()
-    few = f" ({len(colours)} of {rows['severity'].n_unique()} levels)" if is_part else ""
-    rows = rows.filter(pl.col("severity").is_in(list(colours))).with_columns(
-        colour=pl.col("severity").replace_strict(colours, return_dtype=pl.String)
+    colors = severity_colors(rows["severity"].unique().to_list())
+    is_part = len(colors) < rows["severity"].n_unique()
+    few = f" ({len(colors)} of {rows['severity'].n_unique()} levels)" if is_part else ""
+    rows = rows.filter(pl.col("severity").is_in(list(colors))).with_columns(
+        color=pl.col("severity").replace_strict(colors, return_dtype=pl.String)
     )
     labels = list(selection.labels.values())
-    columns, width = axes.network_columns(size, len(labels), axes.MARGIN_PX)
+    columns, width = axes.model_columns(size, len(labels), axes.MARGIN_PX)
     most = min(1.0, float(rows.select(pl.col("risk").max()).item()) * 1.05 or 1.0)
     width = min(330.0, width)
     height = size.height(0.75 * width, 90)
     panels = [_panel(rows.filter(label=label), label, width, height, most) for label in labels]
-    entries = [LegendEntry(format_severity(severity), colour) for severity, colour in colours.items()]
+    entries = [LegendEntry(format_severity(severity), color) for severity, color in colors.items()]
     text = ChartText(
         abstention_sentence(con, selection),
-        "Error rate of the images that a network keeps, the surest by confidence (largest softmax), against their "
+        "Error rate of the images that a model keeps, the surest by confidence (largest softmax), against their "
         f"share; clean and by severity{few}, averaged over {selection.averaged_phrase}. A line that does not fall to "
         f"the left: confidence does not know which answers are wrong. {selection.images}.",
         selection.source_line,
@@ -51,7 +51,7 @@ def _panel(rows: pl.DataFrame, title: str, width: float, height: float, most: fl
     y = alt.Y("risk:Q", title="error rate", scale=axes.fixed_scale(0, most), axis=axes.percent_axis(domain=False))
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("coverage:Q", format=".0%", title="kept"),
             alt.Tooltip("risk:Q", format=".1%", title="error rate")]  # fmt: skip
-    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOUR_FIELD)
+    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOR_FIELD)
     return layered(
         base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(size=axes.FINE, filled=True, opacity=1).encode(tooltip=tips),

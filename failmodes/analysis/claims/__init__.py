@@ -1,1 +1,1 @@
-"""Claims of a study: each judged on its networks, stored, shown as a table."""
+"""Claims of a study: each judged on its models, stored, shown as a table."""

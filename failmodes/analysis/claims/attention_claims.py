@@ -21,8 +21,8 @@ SHARE, CHANGE = "share of images", "share of attention"
 
 
 def judge_attention(context: ClaimContext, claim: AttentionClaim) -> Iterator[JudgedClaim]:
-    """Whether the attention of each network lies where the claim says, at the last severity or when clean."""
-    for evaluation in evaluations_of(context.selection, claim.network):
+    """Whether the attention of each model lies where the claim says, at the last severity or when clean."""
+    for evaluation in evaluations_of(context.selection, claim.model):
         corruptions = context.selection.corruptions
         if claim.corruption not in (CLEAN, *corruptions):
             yield context.without(evaluation, context.missing_cell(claim.corruption, "last"))
@@ -68,7 +68,7 @@ def _on_object(
 def _leaves_object(
     context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionClaim, change: Estimate, *, is_beyond_null: bool
 ) -> JudgedClaim:
-    """The change of the share on the object from clean to the last severity, as the finding `attention_background`."""
+    """The change of the share on the object from clean to the last severity, as the finding `attention_off_object`."""
     word, size = more_or_less(change)
     null = ", beyond the change of another image's map" if is_beyond_null else ""
     said = (
@@ -88,7 +88,7 @@ def _place(context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionCl
     turned: dict[Verdict, Verdict] = {"supported": "contradicted", "contradicted": "supported"}
     verdict = kept if claim.kind == "keeps_place" else turned.get(kept, kept)
     query, reason = rows_of("attention_drift", evaluation, claim.corruption), None
-    if verdict == "undecided" and test.verdict == "nearer":
+    if verdict == "inconclusive" and test.verdict == "nearer":
         reason = (
             f"{format_count(test.within_class.missing_count, 'image')} without a map would turn it in the worst case: "
             f"{format_percent_interval(test.worst_case)}"
@@ -99,14 +99,14 @@ def _place(context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionCl
 
 
 def keeps_place(test: OwnMapTest) -> Verdict:
-    """Kept where the finding `attention_own_map` holds; lost where farther, or shown to be less than 5 points nearer.
+    """Kept where the finding `attention_drift` holds; lost where farther, or shown to be less than 5 points nearer.
 
     That a place is lost is that nothing is left to see, which no test of a difference shows: it takes equivalence to
     chance (Schuirmann 1987), within LOST_WITHIN.
     """
     if test.verdict == "nearer":
-        return "supported" if test.holds_in_worst_case else "undecided"
-    return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "undecided"
+        return "supported" if test.holds_in_worst_case else "inconclusive"
+    return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "inconclusive"
 
 
 def _object_query(evaluation: EvaluationInfo, corruption: str) -> str:

@@ -46,9 +46,9 @@ def as_markdown(claims: Sequence[JudgedClaim]) -> str:
     lines = [f"**{counts_sentence(claims)}**"]
     if found.rows:
         lines += ["", _row(found.columns), _row(["---"] * (len(found.columns) - 1) + ["---:"])]
-    for claim, network, verdict, number, images in found.rows:
+    for claim, model, verdict, number, images in found.rows:
         told = _beneath(number.text, harmless(number.small, MOST_LETTERS))
-        name = network.text if network.text == EMPTY else harmless(network.text, MOST_LETTERS)
+        name = model.text if model.text == EMPTY else harmless(model.text, MOST_LETTERS)
         lines.append(_row([harmless(claim.text, MOST_LETTERS), name, verdict.text, told, images.text]))
     return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
 

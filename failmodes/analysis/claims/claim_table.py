@@ -14,13 +14,13 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
-MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "undecided": "?"}  # beside the word
-COLUMNS = ("Claim", "Network", "Verdict", "Number", "Images")
+MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}  # beside the word
+COLUMNS = ("Claim", "Model", "Verdict", "Number", "Images")
 OF_SHARES = ("share of images",)  # units whose values are shares, and no differences of shares
 
 
 class ClaimGroup(NamedTuple):
-    """A claim with all that was judged of it, a row a network or pair of networks."""
+    """A claim with all that was judged of it, a row a model or pair of models."""
 
     claim: str
     rows: list[JudgedClaim]
@@ -39,8 +39,8 @@ def number_text(row: JudgedClaim) -> str:
     estimate = row.estimate
     if estimate is None:
         return EMPTY
-    if row.unit == "bow":
-        return f"bow {format_number_interval(estimate, 2)}"
+    if row.unit == "curvature":
+        return f"curvature {format_number_interval(estimate, 2)}"
     if row.unit in OF_SHARES or row.form == "accuracy_limit":
         return format_percent_interval(estimate)
     return format_points_interval(estimate)
@@ -57,7 +57,7 @@ def verdict_counts(claims: Sequence[JudgedClaim]) -> dict[Verdict, int]:
 
 
 def counts_sentence(claims: Sequence[JudgedClaim]) -> str:
-    """How many claims there are, and how often they are supported, contradicted and undecided."""
+    """How many claims there are, and how often they are supported, contradicted and inconclusive."""
     if not claims:
         return "No claims are stated."
     told = join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(claims).items() if count)
@@ -66,7 +66,7 @@ def counts_sentence(claims: Sequence[JudgedClaim]) -> str:
 
 
 def claim_table(claims: Sequence[JudgedClaim]) -> TextTable:
-    """A row a claim and network; the claim stands in the first of its rows, a reason beneath the number."""
+    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
     rows = []
     for group in claim_groups(claims):
         for place, row in enumerate(group.rows):
@@ -79,7 +79,7 @@ def claim_table(claims: Sequence[JudgedClaim]) -> TextTable:
             )
             rows.append(cells)
     note = (
-        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else undecided. "
+        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else inconclusive. "
         "Each claim is judged by itself; a difference is the first that it names minus the other."
     )
     return TextTable("Claims", note, COLUMNS, tuple(rows))

@@ -17,7 +17,7 @@ NUMBERS = ("claim_number", "n")
 
 
 class ClaimsResult(Sequence[JudgedClaim]):
-    """What `Warehouse.claims` returns: a row a claim and network, in the order of the claims.
+    """What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
 
     Examples:
         >>> found = w.claims(["fog costs more than gaussian_noise", "contrast is near-linear"])
@@ -43,7 +43,7 @@ class ClaimsResult(Sequence[JudgedClaim]):
         return self._claims[index]
 
     def to_frame(self) -> "pl.DataFrame":
-        """One row a claim and network, with the columns of the table `claims`."""
+        """One row a claim and model, with the columns of the table `claims`."""
         import polars as pl
 
         types = {name: str if name in TEXTS else int if name in NUMBERS else float for name in JudgedClaim._fields}

@@ -1,4 +1,4 @@
-"""A claim that was judged: of which network, its verdict, the number that decides with its interval, and why."""
+"""A claim that was judged: of which model, its verdict, the number that decides with its interval, and why."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,22 +19,22 @@ NOTHING: tuple[None, None, None] = (None, None, None)
 
 
 class JudgedClaim(NamedTuple):
-    """One claim about one network, or one pair of networks.
+    """One claim about one model, or one pair of models.
 
     Attributes:
         claim_number: position of the claim in the study, from 1.
         claim: as it was stated.
-        form: what kind of claim it is, such as 'cost_limit'.
-        verdict: 'supported', 'contradicted', or 'undecided', where the data cannot tell.
+        form: what kind of claim it is, such as 'drop_limit'.
+        verdict: 'supported', 'contradicted', or 'inconclusive', where the data cannot tell.
         evaluation_id: the evaluation that it is about, of several training runs the first; None where there is none.
-        model_label: the network's name on charts, or both names.
+        model_label: the model's name on charts, or both names.
         other_evaluation_id: of a comparison the second evaluation.
         value: the number that decides.
         low: lower end of its interval.
         high: upper end of its interval.
         unit: of the three: 'accuracy' and other shares are 0-1, differences of shares -1 to 1.
         n: images that the number is of; None where nothing was evaluated.
-        reason: why it is undecided, where more than the interval is to blame.
+        reason: why it is inconclusive, where more than the interval is to blame.
         sentence: what was found.
         query: SQL that gives the figures; `failmodes query` runs it.
     """
@@ -104,10 +104,10 @@ class ClaimContext:
         label: str | None = None,
         n: int | None = None,
     ) -> JudgedClaim:
-        """The claim judged on an evaluation; of fewer than `FEWEST_IMAGES` images it is undecided."""
+        """The claim judged on an evaluation; of fewer than `FEWEST_IMAGES` images it is inconclusive."""
         count = self.selection.image_count if n is None else n
         if count < FEWEST_IMAGES:
-            verdict, reason = "undecided", too_few(count).rstrip(".")
+            verdict, reason = "inconclusive", too_few(count).rstrip(".")
         value, low, high = estimate or NOTHING
         return JudgedClaim(
             self.number, self.stated.text, self.form, verdict, evaluation.evaluation_id, label or evaluation.label,
@@ -127,9 +127,9 @@ class ClaimContext:
         """The claim where what it is about was not evaluated, or has no figures."""
         relation = "from evaluation_labels" if evaluation is None else rows_of("evaluations", evaluation)
         return JudgedClaim(
-            self.number, self.stated.text, self.form, "undecided", evaluation.evaluation_id if evaluation else None,
+            self.number, self.stated.text, self.form, "inconclusive", evaluation.evaluation_id if evaluation else None,
             label or (evaluation.label if evaluation else None), None, *NOTHING, unit, None, reason,
-            f"Undecided: {reason}.", query or relation,
+            f"Inconclusive: {reason}.", query or relation,
         )  # fmt: skip
 
     def missing_cell(self, corruption: str, at: At) -> str:
@@ -163,7 +163,7 @@ def verdict_on(estimate: Estimate, relation: Relation, limit: float) -> Verdict:
         "more than": (low > limit, high <= limit),
         "at least": (low >= limit, high < limit),
     }[relation]
-    return "supported" if is_within else "contradicted" if is_beyond else "undecided"
+    return "supported" if is_within else "contradicted" if is_beyond else "inconclusive"
 
 
 def more_or_less(estimate: Estimate) -> tuple[str, Estimate]:

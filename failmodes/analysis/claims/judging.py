@@ -1,4 +1,4 @@
-"""All claims of a study judged: each on every network that it is about, in every set of evaluations that has it."""
+"""All claims of a study judged: each on every model that it is about, in every set of evaluations that has it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -7,20 +7,20 @@ from typing import Any
 import duckdb
 
 from failmodes.analysis.claims.attention_claims import judge_attention
-from failmodes.analysis.claims.cost_claims import judge_cost_comparison, judge_cost_limit, judge_costs_most
+from failmodes.analysis.claims.drop_claims import judge_drop_comparison, judge_drop_limit, judge_largest_drop
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
-from failmodes.analysis.claims.network_claims import judge_accuracy_limit, judge_better_network
+from failmodes.analysis.claims.model_claims import judge_accuracy_limit, judge_better_model
 from failmodes.analysis.claims.shape_claims import judge_shape
-from failmodes.analysis.network_names import UnknownNetworkError
+from failmodes.analysis.model_names import UnknownModelError
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import LABELS, Selection, corruption_labels, particulars, select
 from failmodes.ingest.claim_forms import (
     AccuracyLimit,
     AttentionClaim,
-    BetterNetwork,
-    CostComparison,
-    CostLimit,
-    CostsMost,
+    BetterModel,
+    DropComparison,
+    DropLimit,
+    LargestDrop,
     ShapeClaim,
 )
 from failmodes.ingest.claim_grammar import MOST_LETTERS, ClaimText, read_claims
@@ -28,18 +28,18 @@ from failmodes.warehouse.errors import StudyError, printable
 
 UNKNOWN = "unknown"  # the form of a stored claim that is not understood
 JUDGES: dict[type, tuple[str, Callable[[ClaimContext, Any], Iterator[JudgedClaim]]]] = {
-    CostComparison: ("cost_comparison", judge_cost_comparison),
-    CostLimit: ("cost_limit", judge_cost_limit),
-    CostsMost: ("costs_most", judge_costs_most),
+    DropComparison: ("drop_comparison", judge_drop_comparison),
+    DropLimit: ("drop_limit", judge_drop_limit),
+    LargestDrop: ("largest_drop", judge_largest_drop),
     ShapeClaim: ("shape", judge_shape),
-    BetterNetwork: ("better_network", judge_better_network),
+    BetterModel: ("better_model", judge_better_model),
     AccuracyLimit: ("accuracy_limit", judge_accuracy_limit),
     AttentionClaim: ("attention", judge_attention),
 }
 
 
 def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[JudgedClaim]:
-    """Claims that a warehouse holds; one that is not understood is undecided, and so is one about nothing here.
+    """Claims that a warehouse holds; one that is not understood is inconclusive, and so is one about nothing here.
 
     Args:
         con: the warehouse, with shapes.
@@ -65,7 +65,7 @@ def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[J
         claims: in their order.
 
     Raises:
-        StudyError: one is not understood, or names a network that was not evaluated.
+        StudyError: one is not understood, or names a model that was not evaluated.
     """
     selections, found = select(con), []
     for number, stated in enumerate(claims_of_warehouse(con, claims), start=1):
@@ -77,17 +77,17 @@ def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[J
 
 
 def claims_of_warehouse(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[ClaimText]:
-    """Claims as data, about the corruptions and networks of a warehouse.
+    """Claims as data, about the corruptions and models of a warehouse.
 
     Raises:
         StudyError: one is not understood, or there are too many.
     """
-    return read_claims(claims, list(corruption_labels(con).items()), _network_labels(con))
+    return read_claims(claims, list(corruption_labels(con).items()), _model_labels(con))
 
 
 @read_once
-def _network_labels(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """All that networks are called, with and without their training seed."""
+def _model_labels(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """All that models are called, with and without their training seed."""
     query = " union ".join(f"select {column} from evaluation_labels where {column} is not null" for column in LABELS)
     return [label for (label,) in con.execute(query).fetchall()]
 
@@ -102,7 +102,7 @@ def _judged(
         context = ClaimContext(con, selection, number, stated, form)
         try:
             by_selection.append(list(judge(context, stated.claim)))
-        except UnknownNetworkError as error:
+        except UnknownModelError as error:
             by_selection.append([context.without(None, str(error))._replace(form=UNKNOWN)])
     if len(selections) > 1:
         by_selection = _told_apart(selections, by_selection)
@@ -112,7 +112,7 @@ def _judged(
 
 
 def _told_apart(selections: Sequence[Selection], by_selection: list[list[JudgedClaim]]) -> list[list[JudgedClaim]]:
-    """The rows; networks that are called alike in several selections with images and corrupted pixels in brackets."""
+    """The rows; models that are called alike in several selections with images and corrupted pixels in brackets."""
     labels = [{row.model_label for row in rows} for rows in by_selection]
     counts = Counter(label for of_selection in labels for label in of_selection if label is not None)
     return [
@@ -129,6 +129,6 @@ def _told_apart(selections: Sequence[Selection], by_selection: list[list[JudgedC
 def _not_understood(number: int, claim: str, error: StudyError) -> JudgedClaim:
     told = printable(str(error))
     return JudgedClaim(
-        number, printable(claim, MOST_LETTERS), UNKNOWN, "undecided", None, None, None, None, None, None, "", None,
-        told, f"Undecided: {told}.", "from stated_claims",
+        number, printable(claim, MOST_LETTERS), UNKNOWN, "inconclusive", None, None, None, None, None, None, "", None,
+        told, f"Inconclusive: {told}.", "from stated_claims",
     )  # fmt: skip

@@ -15,16 +15,16 @@ from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.ingest.claim_forms import ShapeClaim
 
-KINDS = {"flat": "flat", "rise": "rise", "one_step_collapse": "one_step_collapse"}  # findings of their own
+KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # findings of their own
 Row = dict[str, Any]
 
 
 def judge_shape(context: ClaimContext, claim: ShapeClaim) -> Iterator[JudgedClaim]:
-    """Whether the curve of each network has the shape: a row of `shapes`, by the rules of its findings."""
+    """Whether the curve of each model has the shape: a row of `shapes`, by the rules of its findings."""
     kind = KINDS.get(claim.shape, "shape")
     findings = {(f.evaluation_id, f.corruption): f for f in _findings(context.con, context.selection) if f.kind == kind}
     rows = read_for_selection(context.con, "shapes", context.selection)
-    for evaluation in evaluations_of(context.selection, claim.network):
+    for evaluation in evaluations_of(context.selection, claim.model):
         finding = findings.get((evaluation.evaluation_id, claim.corruption))
         if finding is None:
             reason = "a curve of fewer than three severities, clean included, has no shape"
@@ -35,7 +35,7 @@ def judge_shape(context: ClaimContext, claim: ShapeClaim) -> Iterator[JudgedClai
         (row,) = rows.filter(evaluation_id=evaluation.evaluation_id, corruption=claim.corruption).rows(named=True)
         verdict, reason = _verdict(claim.shape, finding, row), row["reason"]
         told = finding._replace(verdict=verdict, sentence=_sentence(claim.shape, verdict, finding, row))
-        yield _as_claim(context, told, reason if verdict == "undecided" else None)
+        yield _as_claim(context, told, reason if verdict == "inconclusive" else None)
 
 
 @read_once
@@ -49,18 +49,22 @@ def _verdict(shape: str, finding: Finding, row: Row) -> Verdict:
         return finding.verdict
     if finding.verdict == "supported":
         return "supported" if finding.claim == shape else "contradicted"
-    return "contradicted" if is_ruled_out(shape, row) else "undecided"
+    return "contradicted" if is_ruled_out(shape, row) else "inconclusive"
 
 
 def is_ruled_out(shape: str, row: Row) -> bool:
     """Whether a class of a curve that falls is ruled out by the resamples, as few of them as name another one."""
-    if row["reason"] is not None or not {shape, row["shape"]} <= set(FALLING) or not row["bow_low"] < row["bow_high"]:
+    if (
+        row["reason"] is not None
+        or not {shape, row["shape"]} <= set(FALLING)
+        or not row["curvature_low"] < row["curvature_high"]
+    ):
         return False
     return bool(row[f"share_{shape}"] <= 1 - STABLE)
 
 
 def _sentence(shape: str, verdict: Verdict, finding: Finding, row: Row) -> str:
-    """What the finding says; where the class is undecided and the claimed one is not, that too."""
+    """What the finding says; where the class is inconclusive and the claimed one is not, that too."""
     if verdict != "contradicted" or is_stable(row) or shape in KINDS:
         return finding.sentence
     share = format_percent(row[f"share_{shape}"], 0)

@@ -18,7 +18,9 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.hashing import identity_of
 
-_IS_OURS = "bool_and(verdict in ('supported', 'contradicted', 'undecided'))"  # whoever wrote a file may write rows too
+_IS_OURS = (
+    "bool_and(verdict in ('supported', 'contradicted', 'inconclusive'))"  # whoever wrote a file may write rows too
+)
 METHOD = 2  # raise it when a sentence or a rule of claims changes, so that stored claims are judged again
 
 
@@ -61,7 +63,7 @@ def warehouse_claims(
         stated: what the study claims now; None for what the warehouse holds.
 
     Raises:
-        StudyError: a given claim is not understood, or names a network that was not evaluated.
+        StudyError: a given claim is not understood, or names a model that was not evaluated.
         WarehouseError: the warehouse is missing, in use, or holds no evaluation that was run to the end.
     """
     if given:

@@ -1,1 +1,1 @@
-"""A comparison of two networks as people and programs read it: text, Markdown, HTML, JSON and data frames."""
+"""A comparison of two models as people and programs read it: text, Markdown, HTML, JSON and data frames."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from failmodes.analysis.comparison.json_document import as_json
 from failmodes.analysis.comparison.markdown import as_markdown
 from failmodes.analysis.comparison.terminal_text import as_text
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
 
 FORMATS: dict[str, Callable[[Comparison], str]] = {"text": as_text, "json": as_json, "markdown": as_markdown}

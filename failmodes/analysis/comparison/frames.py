@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.network_comparison import ChangedImages, Comparison
+from failmodes.analysis.statistics.model_comparison import ChangedImages, Comparison
 
 DIFFERENCE = {"difference": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 SIDES = {"accuracy_a": pl.Float64, "accuracy_b": pl.Float64, **DIFFERENCE}
@@ -62,7 +62,10 @@ def image_frame(comparison: Comparison) -> pl.DataFrame:
     """Images that are newly wrong or newly right, those of most cells first; none where images are not compared."""
     rows = [
         _row(image, IMAGE_COLUMNS) | {"change": change}
-        for change, changed in (("newly_wrong", comparison.newly_wrong), ("newly_right", comparison.newly_right))
+        for change, changed in (
+            ("newly_incorrect", comparison.newly_incorrect),
+            ("newly_correct", comparison.newly_correct),
+        )
         for image in _images(changed)
     ]
     return pl.DataFrame(rows, schema=IMAGE_COLUMNS)

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from html import escape
 
 from failmodes.analysis.comparison.tables import comparison_tables, side_names
-from failmodes.analysis.findings.network_comparison import comparison_sentences, crossover_sentences
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.text_tables import TextTable
 
 LONGEST_HEADING = 24
@@ -13,11 +13,11 @@ SHOWN = 1  # tables that are not folded
 
 
 def as_html(comparison: Comparison) -> str:
-    """The answer in bold, the other sentences, the table by corruption, and the others folded."""
-    answer, *rest = (*comparison_sentences(comparison), *crossover_sentences(comparison))
+    """The first in bold, the other sentences, the table by corruption, and the others folded."""
+    first, *rest = (*comparison_sentences(comparison), *crossover_sentences(comparison))
     sides = side_names(comparison, LONGEST_HEADING)
     tables = comparison_tables(comparison, sides)
-    parts = [f"<p><b>{escape(answer)}</b></p>", *(f"<p>{escape(sentence)}</p>" for sentence in rest)]
+    parts = [f"<p><b>{escape(first)}</b></p>", *(f"<p>{escape(sentence)}</p>" for sentence in rest)]
     if sides.a != comparison.a.label:
         parts.append(f"<p>A: {escape(comparison.a.label)}; B: {escape(comparison.b.label)}</p>")
     for place, table in enumerate(tables):

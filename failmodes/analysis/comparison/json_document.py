@@ -6,9 +6,9 @@ from dataclasses import is_dataclass
 from math import isfinite
 from typing import Any
 
-from failmodes.analysis.findings.network_comparison import comparison_sentences, crossover_sentences, has_verdict
+from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences, has_verdict
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.runner_commands import json_without_commands
 
 WINNER = ("winner",)  # a property of some parts, which is written as their fields are

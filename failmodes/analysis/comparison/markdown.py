@@ -1,4 +1,4 @@
-"""A comparison as Markdown that is short enough for a pull request, and safe to paste whatever networks are called."""
+"""A comparison as Markdown that is short enough for a pull request, and safe to paste whatever models are called."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,14 +13,14 @@ from failmodes.analysis.comparison.tables import (
     measure_table,
     side_names,
 )
-from failmodes.analysis.findings.network_comparison import (
+from failmodes.analysis.findings.comparison_sentences import (
     cells_sentence,
     changed_sentence,
     comparison_sentences,
     crossover_sentences,
     has_verdict,
 )
-from failmodes.analysis.statistics.network_comparison import ChangedImages, ComparedNetwork, Comparison
+from failmodes.analysis.statistics.model_comparison import ChangedImages, ComparedModel, Comparison
 from failmodes.analysis.text_tables import TableCell, TextTable
 from failmodes.warehouse.markdown import harmless
 
@@ -39,8 +39,8 @@ def as_markdown(comparison: Comparison) -> str:
     comparison = _in_code(comparison)
     if sides != LETTERS:
         sides = Sides(comparison.a.label, comparison.b.label)
-    answer, *rest = comparison_sentences(comparison)
-    lines = [f"**{answer}**", "", *(f"- {sentence}" for sentence in rest)]
+    first, *rest = comparison_sentences(comparison)
+    lines = [f"**{first}**", "", *(f"- {sentence}" for sentence in rest)]
     lines += [f"- {sentence}" for sentence in crossover_sentences(comparison)[:MOST_CROSSOVERS]]
     if sides == LETTERS:
         lines.append(f"- A: {comparison.a.label}; B: {comparison.b.label}")
@@ -63,12 +63,12 @@ def _folded(comparison: Comparison, sides: Sides) -> Iterator[tuple[str, list[st
 
 def _images(comparison: Comparison, sides: Sides) -> list[str]:
     """Newly wrong and newly right images in one table, and how many there are."""
-    lost, gained = comparison.newly_wrong, comparison.newly_right
+    lost, gained = comparison.newly_incorrect, comparison.newly_correct
     if lost is None or gained is None:
         return []
     tables = {
-        "wrong": image_table(lost, comparison, sides, is_wrong=True, most=MOST_IMAGES),
-        "right": image_table(gained, comparison, sides, is_wrong=False, most=MOST_IMAGES),
+        "wrong": image_table(lost, comparison, sides, is_incorrect=True, most=MOST_IMAGES),
+        "right": image_table(gained, comparison, sides, is_incorrect=False, most=MOST_IMAGES),
     }
     rows = tuple((TableCell(now), *row) for now, table in tables.items() for row in table.rows)
     told = f"Newly wrong: {changed_sentence(lost)}; newly right: {changed_sentence(gained)}."
@@ -98,19 +98,19 @@ def _in_code(comparison: Comparison) -> Comparison:
     """The same with all text from outside made harmless."""
     return replace(
         comparison,
-        a=_network(comparison.a),
-        b=_network(comparison.b),
+        a=_model(comparison.a),
+        b=_model(comparison.b),
         pairing=replace(comparison.pairing, note=harmless(comparison.pairing.note)),
         missing_cells=tuple((harmless(corruption), severity) for corruption, severity in comparison.missing_cells),
         corruptions=tuple(replace(c, corruption_label=harmless(c.corruption_label)) for c in comparison.corruptions),
         classes=tuple(replace(one, class_name=harmless(one.class_name)) for one in comparison.classes),
-        newly_wrong=_changed(comparison.newly_wrong),
-        newly_right=_changed(comparison.newly_right),
+        newly_incorrect=_changed(comparison.newly_incorrect),
+        newly_correct=_changed(comparison.newly_correct),
     )
 
 
-def _network(network: ComparedNetwork) -> ComparedNetwork:
-    return replace(network, label=harmless(network.label), source_line=harmless(network.source_line))
+def _model(model: ComparedModel) -> ComparedModel:
+    return replace(model, label=harmless(model.label), source_line=harmless(model.source_line))
 
 
 def _changed(changed: ChangedImages | None) -> ChangedImages | None:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 
 if TYPE_CHECKING:
     import altair as alt
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ComparisonResult:
-    """Two networks compared, the first, A, with the second, B: what `Warehouse.compare` returns.
+    """Two models compared, the first, A, with the second, B: what `Warehouse.compare` returns.
 
     Every difference is B minus A. Shares are 0-1 and differences of shares -1 to 1; text, Markdown and pages give them
     in per cent and points.
@@ -23,7 +23,7 @@ class ComparisonResult:
     Examples:
         >>> result = w.compare("ResNet-18", "DenseNet-121", margin=0.01)
         >>> print(result)                                        # in a notebook it shows itself
-        >>> result.comparison.not_worse                          # 'shown', 'refuted' or 'undecided'
+        >>> result.comparison.not_worse                          # 'shown', 'contradicted' or 'inconclusive'
         >>> result.cells.filter(winner="a")
         >>> result.chart().save("differences.svg")
         >>> result.save("comparison.md")
@@ -36,7 +36,7 @@ class ComparisonResult:
     @property
     def sentences(self) -> list[str]:
         """What it says: which is right more often, whether the margin is kept, how images pair, where curves cross."""
-        from failmodes.analysis.findings.network_comparison import comparison_sentences, crossover_sentences
+        from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences
 
         return [*comparison_sentences(self.comparison), *crossover_sentences(self.comparison)]
 

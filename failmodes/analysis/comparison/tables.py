@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.findings.network_comparison import (
+from failmodes.analysis.findings.comparison_sentences import (
     cells_sentence,
     changed_sentence,
     crossover_text,
@@ -23,7 +23,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.detectable import difference_shown
 from failmodes.analysis.statistics.measures import MEASURES
-from failmodes.analysis.statistics.network_comparison import (
+from failmodes.analysis.statistics.model_comparison import (
     CellComparison,
     ChangedImages,
     ClassComparison,
@@ -43,7 +43,7 @@ LONGEST_DIFFERENCE = 24  # letters of a heading
 
 
 class Sides(NamedTuple):
-    """How the two networks are called in a table."""
+    """How the two models are called in a table."""
 
     a: str
     b: str
@@ -56,7 +56,7 @@ class Sides(NamedTuple):
 
     def of(self, winner: Winner) -> str:
         """The name of a winner; a word where there is none."""
-        return {"a": self.a, "b": self.b, "": "undecided"}[winner]
+        return {"a": self.a, "b": self.b, "": "inconclusive"}[winner]
 
 
 LETTERS = Sides("A", "B")
@@ -67,9 +67,9 @@ def comparison_tables(comparison: Comparison, sides: Sides, *, most_images: int 
     found = [corruption_table(comparison, sides), measure_table(comparison, sides), cell_table(comparison)]
     if comparison.classes:
         found.append(class_table(comparison, sides))
-    for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False)):
+    for changed, is_incorrect in ((comparison.newly_incorrect, True), (comparison.newly_correct, False)):
         if changed is not None:
-            found.append(image_table(changed, comparison, sides, is_wrong=is_wrong, most=most_images))
+            found.append(image_table(changed, comparison, sides, is_incorrect=is_incorrect, most=most_images))
     return found
 
 
@@ -162,7 +162,7 @@ def class_table(comparison: Comparison, sides: Sides, most: int | None = None) -
 
 
 def image_table(
-    changed: ChangedImages, comparison: Comparison, sides: Sides, *, is_wrong: bool, most: int | None = None
+    changed: ChangedImages, comparison: Comparison, sides: Sides, *, is_incorrect: bool, most: int | None = None
 ) -> TextTable:
     """The images that change sides in most cells, with the answers in the mildest of them."""
     names = corruption_names(comparison)
@@ -177,10 +177,10 @@ def image_table(
         )
         for image in changed.images[:most]
     )
-    right, wrong = (sides.a, sides.b) if is_wrong else (sides.b, sides.a)
+    correct, incorrect = (sides.a, sides.b) if is_incorrect else (sides.b, sides.a)
     return TextTable(
-        "Newly wrong" if is_wrong else "Newly right",
-        f"Right by {right}, wrong by {wrong}: {changed_sentence(changed)}. Those of most cells, with both answers in "
+        "Newly wrong" if is_incorrect else "Newly right",
+        f"Right by {correct}, wrong by {incorrect}: {changed_sentence(changed)}. Those of most cells, with both answers in "
         "the mildest.",
         (IMAGE, "Class", "Cells", "Mildest", sides.a, sides.b),
         tuple(rows),

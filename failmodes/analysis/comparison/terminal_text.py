@@ -17,13 +17,13 @@ from failmodes.analysis.comparison.tables import (
     image_table,
     measure_table,
 )
-from failmodes.analysis.findings.network_comparison import (
+from failmodes.analysis.findings.comparison_sentences import (
     comparison_sentences,
     crossover_sentences,
     no_images_sentence,
 )
 from failmodes.analysis.formatting import format_count
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.text_tables import TextTable
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -55,7 +55,7 @@ def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
         console.print(f"{table.caption}")
         console.print(_laid_out(table))
         console.print(printable(table.note))
-    if comparison.newly_wrong is None:
+    if comparison.newly_incorrect is None:
         console.print(f"\n{no_images_sentence(comparison)}")
     console.print()
     for source in dict.fromkeys((comparison.a.source_line, comparison.b.source_line)):
@@ -69,9 +69,9 @@ def _tables(comparison: Comparison) -> Iterator[TextTable]:
     yield cell_table(comparison, MOST_LEVELS, has_intervals=False)
     if comparison.classes:
         yield class_table(comparison, LETTERS, MOST_CLASSES)
-    for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False)):
+    for changed, is_incorrect in ((comparison.newly_incorrect, True), (comparison.newly_correct, False)):
         if changed is not None:
-            table = image_table(changed, comparison, LETTERS, is_wrong=is_wrong, most=MOST_IMAGES)
+            table = image_table(changed, comparison, LETTERS, is_incorrect=is_incorrect, most=MOST_IMAGES)
             rest = len(changed.images) - len(table.rows)
             more = f" {format_count(rest, 'more image')} in JSON." if rest else ""
             yield table._replace(note=table.note + more)

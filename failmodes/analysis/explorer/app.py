@@ -14,7 +14,7 @@ with app.setup:
 
     import marimo as mo
 
-    from failmodes.analysis.explorer import cell_figures, desk, downloads, network_cell, panels, slices, widgets
+    from failmodes.analysis.explorer import cell_figures, downloads, model_cell, panels, query_panel, slices, widgets
     from failmodes.analysis.explorer import page_parts as parts
     from failmodes.analysis.explorer.handed_over import explored_warehouse
     from failmodes.analysis.explorer.kept_connection import KeptConnection
@@ -35,33 +35,31 @@ def _opened() -> Any:
 
 @app.cell
 def _which_images(selections: Any) -> Any:
-    _groups = {network_cell.selection_name(one): one for one in selections}
-    group = mo.ui.dropdown(_groups, value=next(iter(_groups)), label="Images and networks", allow_select_none=False)
+    _groups = {model_cell.selection_name(one): one for one in selections}
+    group = mo.ui.dropdown(_groups, value=next(iter(_groups)), label="Images and models", allow_select_none=False)
     return (group,)
 
 
 @app.cell
 def _what_is_shown(group: Any, kept: Any, selections: Any, view: Any) -> Any:
     _labels, _full = list(group.value.labels.values()), view.width == "narrow"
-    networks = mo.ui.multiselect(
-        _labels, value=_labels[: network_cell.MOST_NETWORKS], label="Networks", full_width=_full
-    )
+    models = mo.ui.multiselect(_labels, value=_labels[: model_cell.MOST_MODELS], label="Models", full_width=_full)
     with kept.reading() as _con:
         _names, classes = parts.corruption_options(_con, group.value), parts.class_names(_con, group.value)
     corruptions = mo.ui.multiselect(_names, label="Corruptions (all if none chosen)", full_width=_full)
     _several = [group] if len(selections) > 1 else []
     _title = widgets.titled("Failmodes explorer", group.value.source_line, level=1)
-    mo.vstack([_title, *_several, widgets.in_row(networks, corruptions)])
-    return classes, corruptions, networks
+    mo.vstack([_title, *_several, widgets.in_row(models, corruptions)])
+    return classes, corruptions, models
 
 
 @app.cell
-def _curves(corruptions: Any, group: Any, kept: Any, networks: Any) -> Any:
-    mo.stop(not networks.value, widgets.told("no network is chosen: choose one at least"))
-    selection = network_cell.narrowed(group.value, networks.value, corruptions.value or group.value.corruptions)
+def _curves(corruptions: Any, group: Any, kept: Any, models: Any) -> Any:
+    mo.stop(not models.value, widgets.told("no model is chosen: choose one at least"))
+    selection = model_cell.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
     with kept.reading() as _con:
-        curves = network_cell.read_curves(_con, selection)
-    _first = network_cell.most_telling_cell(curves.points)
+        curves = model_cell.read_curves(_con, selection)
+    _first = model_cell.most_telling_cell(curves.points)
     get_cell, set_cell = mo.state(_first, allow_self_loops=True)
     get_marked, set_marked = mo.state(_first)
     get_pair, set_pair = mo.state(parts.NO_PAIR)
@@ -72,7 +70,7 @@ def _curves(corruptions: Any, group: Any, kept: Any, networks: Any) -> Any:
 def _curve_chart(curves: Any, explored: Any, get_marked: Any, selection: Any, set_cell: Any, view: Any) -> Any:
     def _click(points: Any) -> None:
         if len(points):
-            set_cell(network_cell.cell_of(points.row(0, named=True)))
+            set_cell(model_cell.cell_of(points.row(0, named=True)))
 
     curve_chart = widgets.chart(panels.curve_chart(curves, get_marked(), view), _click)
     curve_files = widgets.downloads(partial(downloads.curve_figure, explored.path, selection), "curves")
@@ -88,7 +86,7 @@ def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> 
         set_cell(cell)
         set_marked(cell)
 
-    cell_choices = widgets.cell_choice(network_cell.cells_of(curves.points), chosen, _choose)
+    cell_choices = widgets.cell_choice(model_cell.cells_of(curves.points), chosen, _choose)
     mo.vstack([widgets.titled(chosen.name), cell_choices.shown])
     return cell_choices, chosen
 
@@ -118,7 +116,7 @@ def _cell_figures(chosen: Any, kept: Any, selection: Any, set_pair: Any, view: A
 @app.cell
 def _slice_choice(classes: Any, get_pair: Any) -> Any:
     slice_form = widgets.slice_form(classes, get_pair())
-    _choices = widgets.in_row(slice_form["true_class"], slice_form["answer"], slice_form["confidence"])
+    _choices = widgets.in_row(slice_form["true_class"], slice_form["prediction"], slice_form["confidence"])
     mo.vstack([widgets.titled("Images and slices", parts.SLICES_TEXT), _choices, slice_form["condition"]])
     return (slice_form,)
 
@@ -160,37 +158,37 @@ def _image_table(image_table: Any, images: Any, view: Any) -> Any:
 def _comparison_choice(group: Any) -> Any:
     mo.stop(len(group.value.ids) < 2)
     comparison_form = widgets.comparison_form({label: one for one, label in group.value.labels.items()})
-    mo.vstack([widgets.titled("Two networks compared", parts.COMPARISON_TEXT), comparison_form])
+    mo.vstack([widgets.titled("Two models compared", parts.COMPARISON_TEXT), comparison_form])
     return (comparison_form,)
 
 
 @app.cell
 def _comparison(comparison_form: Any, explored: Any) -> Any:
     mo.stop(comparison_form.value is None)
-    _html, _problem = parts.attempt(lambda: desk.compared(explored.path, **comparison_form.value))
+    _html, _problem = parts.attempt(lambda: query_panel.compared(explored.path, **comparison_form.value))
     mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.told(_problem)
     return
 
 
 @app.cell
 def _desk_choice() -> Any:
-    saved = mo.ui.dropdown(desk.saved_names(), label="Saved query")
+    saved = mo.ui.dropdown(query_panel.saved_names(), label="Saved query")
     relation = mo.ui.dropdown(
-        desk.relation_options(), value=desk.FIRST_RELATION, label="Table or view", allow_select_none=False
+        query_panel.relation_options(), value=query_panel.FIRST_RELATION, label="Table or view", allow_select_none=False
     )
-    widgets.titled("SQL desk", parts.DESK_TEXT)
+    widgets.titled("SQL", parts.SQL_TEXT)
     return relation, saved
 
 
 @app.cell
 def _statement(saved: Any) -> Any:
-    statement = widgets.statement_form(desk.statement_of(saved.value))
+    statement = widgets.statement_form(query_panel.statement_of(saved.value))
     return (statement,)
 
 
 @app.cell
 def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
-    _columns, _problem = parts.attempt(lambda: desk.columns_of(explored.path, relation.value))
+    _columns, _problem = parts.attempt(lambda: query_panel.columns_of(explored.path, relation.value))
     _schema = widgets.told(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
     _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
     mo.Html(parts.side_by_side(_written.text, _known.text))
@@ -200,8 +198,8 @@ def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
 @app.cell
 def _answer(explored: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
-    _rows, _problem = parts.attempt(lambda: desk.answer(explored.path, statement.value))
-    widgets.told(_problem) if _problem else widgets.answer_table(_rows)
+    _rows, _problem = parts.attempt(lambda: query_panel.query_rows(explored.path, statement.value))
+    widgets.told(_problem) if _problem else widgets.result_table(_rows)
     return
 
 

@@ -8,7 +8,7 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.formatting import format_count, format_interval, format_number, format_percent
 
 BINS = 15  # of the stored measure `cell_confidence_bins`
@@ -39,7 +39,7 @@ class CellFigures(NamedTuple):
     risks: pl.DataFrame
 
 
-def read_figures(con: duckdb.DuckDBPyConnection, cell: NetworkCell) -> CellFigures:
+def read_figures(con: duckdb.DuckDBPyConnection, cell: ModelCell) -> CellFigures:
     """The stored measures of a cell."""
     severity = Decimal(str(cell.severity))
     stored = [cell.evaluation_id, cell.stored_corruption, severity]
@@ -64,8 +64,8 @@ def full_bins(counts: pl.DataFrame) -> pl.DataFrame:
     return every.join(known, on="bin_index", how="left", maintain_order="left").select(
         low=index / BINS,
         high=(index + 1) / BINS,
-        right=pl.col("correct_count").fill_null(0).cast(pl.Int64),
-        wrong=(pl.col("image_count") - pl.col("correct_count")).fill_null(0).cast(pl.Int64),
+        correct=pl.col("correct_count").fill_null(0).cast(pl.Int64),
+        incorrect=(pl.col("image_count") - pl.col("correct_count")).fill_null(0).cast(pl.Int64),
     )
 
 
@@ -74,22 +74,22 @@ def figures_sentence(of: CellFigures) -> str:
     figures = of.figures
     interval = format_interval(figures["accuracy_low"], figures["accuracy_high"])
     images = format_count(figures["image_count"], "image")
-    right = f"Right on {format_percent(figures['accuracy'])} {interval} of {images}"
+    correct = f"Right on {format_percent(figures['accuracy'])} {interval} of {images}"
     if figures["severity"]:
-        right += f", {format_number(100 * figures['accuracy_drop'])} points below clean"
+        correct += f", {format_number(100 * figures['accuracy_drop'])} points below clean"
     confidence = figures["mean_confidence"]
     if confidence is None:
-        return f"{right}. No confidence is a finite number."
+        return f"{correct}. No confidence is a finite number."
     gap = confidence - figures["accuracy"]
     side = f"{format_number(abs(100 * gap))} points {'above' if gap > 0 else 'below'} accuracy"
-    return f"{right}. Mean confidence is {format_percent(confidence)}, {side}."
+    return f"{correct}. Mean confidence is {format_percent(confidence)}, {side}."
 
 
 def commonest_confusion(of: CellFigures) -> str:
     """The most frequent wrong answer, in a sentence."""
-    wrong = of.confusions.filter(pl.col("label_name") != pl.col("answer"))
-    if wrong.is_empty():
+    incorrect = of.confusions.filter(pl.col("label_name") != pl.col("prediction"))
+    if incorrect.is_empty():
         return "No image is read wrong."
-    row = wrong.sort("image_count", descending=True, maintain_order=True).row(0, named=True)
+    row = incorrect.sort("image_count", descending=True, maintain_order=True).row(0, named=True)
     share = format_percent(row["share_of_label"], 0)
     return f"Most frequent mistake: {row['label_name']} taken for {row['answer']} ({share} of the class)."

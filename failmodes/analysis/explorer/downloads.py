@@ -11,7 +11,7 @@ from failmodes.analysis.charts.style.fitting import LAYOUT_MM, fitted
 from failmodes.analysis.charts.style.saving import save_chart
 from failmodes.analysis.explorer import panels
 from failmodes.analysis.explorer.cell_figures import CellFigures
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.shown_images import ImageSheet
 
@@ -23,7 +23,7 @@ def curve_figure(path: Path, selection: Selection, suffix: str) -> bytes:
 
     Args:
         path: the warehouse.
-        selection: networks and corruptions.
+        selection: models and corruptions.
         suffix: "png", "svg" or "pdf".
     """
     chart = draw_from_warehouse(
@@ -32,7 +32,7 @@ def curve_figure(path: Path, selection: Selection, suffix: str) -> bytes:
     return _saved(chart, suffix)
 
 
-def cell_figure(figures: CellFigures, cell: NetworkCell, source: str, suffix: str) -> bytes:
+def cell_figure(figures: CellFigures, cell: ModelCell, source: str, suffix: str) -> bytes:
     """The charts of one cell as a figure as wide as a page.
 
     Args:

@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.confusion import NO_NUMBER
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
 from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, label_with_extra
 from failmodes.analysis.images.clean_images import OpenStudy
@@ -18,10 +18,10 @@ from failmodes.analysis.shown_images import ImageSheet
 from failmodes.warehouse.errors import FailmodesError, StudyError
 
 Pair = tuple[str | None, str | None]  # a true class and an answer; None is any
-NO_ANSWER = "no answer"  # what rows of pictures call a network's answer where its logits are not finite
+NO_PREDICTION = "no answer"  # what rows of pictures call a model's answer where its logits are not finite
 NO_PAIR: Pair = (None, None)
 HEADINGS = {
-    "image_id": "image", "label_name": "true class", "predicted_name": "answer", "correct": "right",
+    "image_id": "image", "label_name": "true class", "predicted_name": "prediction", "correct": "right",
     "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
     "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
     "file": "file",
@@ -39,7 +39,7 @@ SLICES_TEXT = (
     "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
 )
 COMPARISON_TEXT = "On the images and cells that both have, image by image. Every difference is B minus A."
-DESK_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
+SQL_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
 
 
 def attempt(read: Callable[[], Any]) -> tuple[Any, str]:
@@ -79,20 +79,20 @@ def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[st
     return list(dict.fromkeys(name for (name,) in found))
 
 
-def cell_options(cells: Sequence[NetworkCell], chosen: NetworkCell) -> list[tuple[str, str, dict[str, Any], str]]:
+def cell_options(cells: Sequence[ModelCell], chosen: ModelCell) -> list[tuple[str, str, dict[str, Any], str]]:
     """What may be chosen in place of each part of a cell: its field, label, values by name, and the name chosen."""
-    networks = {one.label: one.evaluation_id for one in cells}
+    models = {one.label: one.evaluation_id for one in cells}
     corruptions = {one.corruption_label: one.corruption for one in cells}
     severities = {format_severity(s): s for s in sorted({one.severity for one in cells})}
     return [
-        ("evaluation_id", "Network", networks, chosen.label),
+        ("evaluation_id", "Model", models, chosen.label),
         ("corruption", "Corruption", corruptions, chosen.corruption_label),
         ("severity", "Severity", severities, format_severity(chosen.severity)),
     ]
 
 
-def nearest_cell(cells: Sequence[NetworkCell], wanted: NetworkCell) -> NetworkCell:
-    """The cell on record that is wanted, or of the same network and corruption the one of the nearest severity."""
+def nearest_cell(cells: Sequence[ModelCell], wanted: ModelCell) -> ModelCell:
+    """The cell on record that is wanted, or of the same model and corruption the one of the nearest severity."""
     same = [one for one in cells if (one.evaluation_id, one.corruption) == (wanted.evaluation_id, wanted.corruption)]
     return min(same, key=lambda one: abs(one.severity - wanted.severity))
 
@@ -102,24 +102,26 @@ def pair_of(pairs: Any) -> Pair:
     if not len(pairs):
         return NO_PAIR
     row = pairs.row(0, named=True)
-    return row["label_name"], NO_ANSWER if row["answer"] == NO_NUMBER else row["answer"]
+    return row["label_name"], NO_PREDICTION if row["prediction"] == NO_NUMBER else row["prediction"]
 
 
-def answer_names(classes: Sequence[str]) -> list[str]:
+def prediction_names(classes: Sequence[str]) -> list[str]:
     """What an answer may be: a class, one that is none of the images', or none at all."""
-    return [*classes, "another class", NO_ANSWER]
+    return [*classes, "another class", NO_PREDICTION]
 
 
 def known_pair(pair: Pair, classes: Sequence[str]) -> Pair:
     """A class and an answer, each where it may be chosen."""
-    true_class, answer = pair
-    return true_class if true_class in classes else None, answer if answer in answer_names(classes) else None
+    true_class, prediction = pair
+    return true_class if true_class in classes else None, prediction if prediction in prediction_names(
+        classes
+    ) else None
 
 
 def slice_request(values: dict[str, Any]) -> SliceRequest:
     """The slice that the form asks for."""
     lowest, highest = values["confidence"]
-    return SliceRequest(values["true_class"], values["answer"], float(lowest), float(highest), values["condition"])
+    return SliceRequest(values["true_class"], values["prediction"], float(lowest), float(highest), values["condition"])
 
 
 def readable_images(rows: pl.DataFrame) -> pl.DataFrame:
@@ -140,7 +142,7 @@ def chosen_rows(rows: pl.DataFrame, chosen: Any, most: int) -> pl.DataFrame:
 def picture_sheet(
     con: duckdb.DuckDBPyConnection,
     open_study: OpenStudy | None,
-    cell: NetworkCell,
+    cell: ModelCell,
     images: CellImages,
     rows: pl.DataFrame,
 ) -> ImageSheet:
@@ -164,7 +166,7 @@ def parts_html(parts: pl.DataFrame) -> str:
         if row["images"]:
             interval = (row["accuracy"], row["accuracy_low"], row["accuracy_high"])
             confidence = "" if row["mean_confidence"] is None else format_percent(row["mean_confidence"])
-            cells[1:] = [format_percent_interval(interval), confidence, format_percent(row["sure_mistakes"])]
+            cells[1:] = [format_percent_interval(interval), confidence, format_percent(row["confident_failure_share"])]
         rows.append([row["part"], *cells])
     head = ["", "images", "accuracy, 95 % interval", "mean confidence", "wrong with confidence 90 % or more"]
     note = (
@@ -181,7 +183,7 @@ def columns_html(relation: str, columns: pl.DataFrame) -> str:
 
 def side_by_side(left: str, right: str) -> str:
     """Two parts of the page as HTML, beside each other, and beneath each other on a narrow screen."""
-    return f'<div class="fm-desk"><div>{left}</div><div>{right}</div></div>'
+    return f'<div class="fm-sql"><div>{left}</div><div>{right}</div></div>'
 
 
 def scrolling(html: str, label: str, *, is_low: bool = False) -> str:

@@ -10,8 +10,8 @@ from failmodes.analysis.charts.confusion import confusion_panel, name_px
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, stacked
 from failmodes.analysis.charts.style.theme import (
-    DARK_GREY,
-    GREY,
+    DARK_GRAY,
+    GRAY,
     MODEL_DASHES,
     PAGE,
     ChartSize,
@@ -19,7 +19,7 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
 )
 from failmodes.analysis.explorer.cell_figures import CellFigures, commonest_confusion, figures_sentence
-from failmodes.analysis.explorer.network_cell import Curves, NetworkCell
+from failmodes.analysis.explorer.model_cell import Curves, ModelCell
 from failmodes.analysis.explorer.view import View
 from failmodes.analysis.formatting import format_percent, join_names
 
@@ -35,7 +35,7 @@ CONFIDENCE_TITLE, RISK_TITLE = "Confidence of right and wrong answers", "Error r
 
 
 @debug_mode(False)  # tests check every chart: a reader does not wait for it
-def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
+def curve_chart(curves: Curves, marked: ModelCell, view: View) -> Any:
     """Accuracy by severity, a panel a corruption; a click takes the nearest point.
 
     Its selection `point` names evaluation_id, corruption and severity of that point.
@@ -47,8 +47,8 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     """
     columns = COLUMNS[view.width]
     width = (view.width_px - AXIS_PX) / columns - GAP_PX
-    labels = list(curves.colours)
-    colours = [view.shade(colour) for colour in curves.colours.values()]
+    labels = list(curves.colors)
+    colors = [view.shade(color) for color in curves.colors.values()]
     data = _parsable(curves.points, "corruption_label")
     order = data["corruption_label"].unique(maintain_order=True).to_list()
     click = alt.selection_point(
@@ -57,22 +57,22 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
     )  # fmt: skip
     legend = alt.Legend(orient="top", columns=1 if view.width == "narrow" else 4, symbolType="stroke", symbolSize=300,
                         symbolStrokeWidth=2, symbolOpacity=1) if len(labels) > 1 else None  # fmt: skip
-    colour = alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=colours), legend=legend)
+    color = alt.Color("label:N", title=None, scale=alt.Scale(domain=labels, range=colors), legend=legend)
     dashes = list(MODEL_DASHES) if len(labels) <= len(MODEL_DASHES) else [[1, 0]]
     dash = alt.StrokeDash("label:N", title=None, scale=alt.Scale(domain=labels, range=dashes),
                           legend=legend)  # fmt: skip
     base = alt.Chart().encode(
         x=axes.severity_axis(axes.last_severity(curves.points)),
         y=alt.Y("accuracy:Q", title="accuracy", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(domain=False)),
-        color=colour,
+        color=color,
     )
-    tips = [alt.Tooltip("label:N", title="network"), alt.Tooltip("severity:Q"),
+    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
             alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
     points = base.mark_point(filled=True, opacity=1, cursor="pointer").encode(
         size=alt.condition(click, alt.value(150), alt.value(34), empty=False),
-        stroke=alt.condition(click, alt.value(view.colours.ink), alt.value(view.colours.background), empty=False),
+        stroke=alt.condition(click, alt.value(view.colors.ink), alt.value(view.colors.background), empty=False),
         strokeWidth=alt.condition(click, alt.value(2), alt.value(0.5), empty=False),
         tooltip=tips,
     ).add_params(click)  # fmt: skip
@@ -85,7 +85,7 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
         height=PANEL_HEIGHT_PX,
     )
     header = alt.Header(labelAnchor="start", labelFontWeight="bold", labelFontSize=12, labelLimit=int(width + GAP_PX),
-                        labelColor=view.colours.ink)  # fmt: skip
+                        labelColor=view.colors.ink)  # fmt: skip
     chart = layers.facet(
         facet=alt.Facet("corruption_label:N", title=None, sort=order, header=header), columns=columns,
         spacing={"row": 14, "column": GAP_PX},
@@ -94,17 +94,17 @@ def curve_chart(curves: Curves, marked: NetworkCell, view: View) -> Any:
 
 
 @debug_mode(False)
-def confusion_chart(confusions: pl.DataFrame, cell: NetworkCell, told: str, view: View) -> Any:
+def confusion_chart(confusions: pl.DataFrame, cell: ModelCell, told: str, view: View) -> Any:
     """Class (rows) against answer (columns), in per cent of the images of the class; a click takes a pair of them.
 
     Its selection `confusion` names label_name and answer. Of more than twelve classes those of the commonest confusions
     are shown.
     """
-    confusions = _parsable(confusions, "label_name", "answer")
+    confusions = _parsable(confusions, "label_name", "prediction")
     names = max((len(name) for name in confusions["label_name"]), default=0)
     width = PANEL_PX[view.width] + (0 if view.width != "wide" else 70) - min(110, 6.2 * names)
     chart = confusion_panel(confusions, MATRIX_TITLE, MATRIX_UNIT, width)
-    click = alt.selection_point(name=CONFUSION, fields=["label_name", "answer"], on="click", clear="dblclick")
+    click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
     chart.layer[0] = chart.layer[0].add_params(click)
     return view.dressed(chart, f"Confusion matrix of {cell.name}. {told}")
 
@@ -123,17 +123,17 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
 
 
 def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) -> alt.Chart:
-    long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="answer", value_name="images")
-    colours = [view.shade(DARK_GREY), view.shade(GREY)]
+    long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="prediction", value_name="images")
+    colors = [view.shade(DARK_GRAY), view.shade(GRAY)]
     chart: alt.Chart = (
         alt.Chart(long, width=width, height=PLOT_HEIGHT_PX, title=axes.panel_title(title, width))
-        .mark_bar(binSpacing=0, stroke=view.colours.background, strokeWidth=0.75)
+        .mark_bar(binSpacing=0, stroke=view.colors.background, strokeWidth=0.75)
         .encode(
             x=alt.X("low:Q", bin="binned", title="confidence", scale=axes.fixed_scale(0, 1),
                     axis=axes.percent_axis(grid=False)),
             x2="high:Q",
             y=alt.Y("images:Q", title="images", axis=alt.Axis(domain=False, tickCount=5, format="~s")),
-            color=alt.Color("answer:N", title="answer", scale=alt.Scale(domain=[WRONG, RIGHT], range=colours),
+            color=alt.Color("answer:N", title="prediction", scale=alt.Scale(domain=[WRONG, RIGHT], range=colors),
                             legend=alt.Legend(orient="top", titleOrient="left", offset=0)),
             order=alt.Order("answer:N", sort="descending"),
             tooltip=[alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%",
@@ -144,7 +144,7 @@ def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) 
 
 
 @debug_mode(False)
-def risk_chart(risks: pl.DataFrame, cell: NetworkCell, view: View) -> Any:
+def risk_chart(risks: pl.DataFrame, cell: ModelCell, view: View) -> Any:
     """Error rate of the surest images against their share."""
     panel = _risk_panel(risks, PANEL_PX[view.width], view)
     return view.dressed(panel, f"Risk and coverage of {cell.name}. {risk_sentence(risks)}")
@@ -155,7 +155,7 @@ def _risk_panel(risks: pl.DataFrame, width: float, view: View) -> alt.Chart:
     most = min(1.0, 1.05 * (highest or 1))
     chart: alt.Chart = (
         alt.Chart(risks, width=width, height=PLOT_HEIGHT_PX, title=axes.panel_title(RISK_TITLE, width))
-        .mark_line(strokeWidth=1.8, color=view.shade(DARK_GREY), point={"size": 22, "color": view.shade(DARK_GREY)})
+        .mark_line(strokeWidth=1.8, color=view.shade(DARK_GRAY), point={"size": 22, "color": view.shade(DARK_GRAY)})
         .encode(
             x=alt.X("coverage:Q", title="images kept, the surest first", scale=axes.fixed_scale(0, 1),
                     axis=axes.percent_axis(grid=False)),
@@ -169,7 +169,7 @@ def _risk_panel(risks: pl.DataFrame, width: float, view: View) -> alt.Chart:
 
 
 @debug_mode(False)
-def cell_figure(of: CellFigures, cell: NetworkCell, source: str, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+def cell_figure(of: CellFigures, cell: ModelCell, source: str, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """The charts of a cell as one figure: what each class is taken for, confidence, and risk where it is on record.
 
     Args:
@@ -178,8 +178,8 @@ def cell_figure(of: CellFigures, cell: NetworkCell, source: str, *, size: ChartS
         source: where the data come from, for the foot.
         size: page or paper.
     """
-    confusions, view = _parsable(of.confusions, "label_name", "answer"), View()
-    columns, width = axes.network_columns(size, 2, AXIS_PX + name_px([confusions]))
+    confusions, view = _parsable(of.confusions, "label_name", "prediction"), View()
+    columns, width = axes.model_columns(size, 2, AXIS_PX + name_px([confusions]))
     matrix = confusion_panel(confusions, MATRIX_TITLE, MATRIX_UNIT, width)
     plots = [_confidence_panel(of.bins, CONFIDENCE_TITLE, width, view)]
     if not of.risks.is_empty():
@@ -196,9 +196,7 @@ def risk_sentence(risks: pl.DataFrame) -> str:
     half, whole = (
         float(risks.filter((pl.col("coverage") - share).abs() < 0.01)["selective_risk"][0]) for share in (0.5, 1.0)
     )
-    return (
-        f"The surer half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
-    )
+    return f"The higher_count half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
 
 
 def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
@@ -208,8 +206,8 @@ def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
 
 def _curves_in_words(curves: Curves) -> str:
     names = curves.points["corruption_label"].n_unique()
-    networks = join_names(list(curves.colours)) if len(curves.colours) <= 4 else f"{len(curves.colours)} networks"
+    models = join_names(list(curves.colors)) if len(curves.colors) <= 4 else f"{len(curves.colors)} models"
     return (
-        f"Accuracy by severity of {networks} under {names} corruptions on {curves.images}, with Wilson 95 % intervals. "
+        f"Accuracy by severity of {models} under {names} corruptions on {curves.images}, with Wilson 95 % intervals. "
         "The choice of a cell, beneath, gives every point without a pointer."
     )

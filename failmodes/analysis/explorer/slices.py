@@ -8,7 +8,7 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.explorer.cell_figures import BINS, full_bins
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.images.rows import PICTURES, PictureRow
 from failmodes.analysis.statistics.paired_difference import wilson_interval
@@ -50,7 +50,7 @@ class SliceRequest(NamedTuple):
     """
 
     true_class: str | None = None
-    answer: str | None = None
+    prediction: str | None = None
     lowest: float = 0.0
     highest: float = 1.0
     condition: str = ""
@@ -64,7 +64,7 @@ class SliceRequest(NamedTuple):
     def name(self) -> str:
         """The slice in words."""
         parts = [f"true class {self.true_class}"] if self.true_class else []
-        parts += [f"answer {self.answer}"] if self.answer else []
+        parts += [f"answer {self.prediction}"] if self.prediction else []
         if (self.lowest, self.highest) != (0, 1):
             parts.append(f"confidence {self.lowest:g} to {self.highest:g}")
         parts += [self.condition.strip()] if self.condition.strip() else []
@@ -95,12 +95,12 @@ class CellImages(NamedTuple):
         return f"{format_count(self.slice.height, 'image')} of {self.rows.height:,}: {self.request.name}"
 
 
-def read_images(path: Path, cell: NetworkCell, request: SliceRequest | None = None) -> CellImages:
+def read_images(path: Path, cell: ModelCell, request: SliceRequest | None = None) -> CellImages:
     """The images of a cell, with those that belong to a slice in front.
 
     Args:
         path: the warehouse.
-        cell: which network, corruption and severity.
+        cell: which model, corruption and severity.
         request: the slice; all images if not given.
 
     Raises:
@@ -113,7 +113,7 @@ def read_images(path: Path, cell: NetworkCell, request: SliceRequest | None = No
     statement = _STATEMENT.format(pictures=PICTURES, columns=_COLUMNS, condition=condition)
     values = {
         "evaluation_id": cell.evaluation_id, "cell_corruption": cell.stored_corruption, "cell_severity": cell.severity,
-        "true_class": request.true_class, "answer": request.answer,
+        "true_class": request.true_class, "prediction": request.prediction,
         "lowest": request.lowest, "highest": request.highest,
     }  # fmt: skip
     rows = run_query(path, statement, values, timeout_s=TIMEOUT_S)
@@ -145,7 +145,7 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
 
     Returns:
         part; images; accuracy with accuracy_low and accuracy_high (Wilson's 95 % interval); mean_confidence;
-        sure_mistakes, the share of images that are read wrong with a confidence of 0.9 or more. Shares are 0-1, and
+        confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or more. Shares are 0-1, and
         null where there is no image.
     """
     rows = images.rows
@@ -156,13 +156,13 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
 
 
 def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:
-    count, right = rows.height, int(rows["correct"].sum() or 0)
+    count, correct = rows.height, int(rows["correct"].sum() or 0)
     if not count:
         return {"part": name, "images": 0, "accuracy": None, "accuracy_low": None, "accuracy_high": None,
-                "mean_confidence": None, "sure_mistakes": None}  # fmt: skip
-    low, high = wilson_interval(np.array([right / count]), np.array([count]))
+                "mean_confidence": None, "confident_failure_share": None}  # fmt: skip
+    low, high = wilson_interval(np.array([correct / count]), np.array([count]))
     sure = rows.filter(~pl.col("correct") & (pl.col("confidence") >= SURE)).height
     return {
-        "part": name, "images": count, "accuracy": right / count, "accuracy_low": float(low[0]),
-        "accuracy_high": float(high[0]), "mean_confidence": rows["confidence"].mean(), "sure_mistakes": sure / count,
+        "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low[0]),
+        "accuracy_high": float(high[0]), "mean_confidence": rows["confidence"].mean(), "confident_failure_share": sure / count,
     }  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, THEMES, ThemeColours, vega_config
+from failmodes.analysis.charts.style.theme import DARK_COLORS, THEMES, ThemeColors, vega_config
 
 COOKIE = "failmodes_view"
 EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
@@ -24,8 +24,8 @@ class View(NamedTuple):
     width: str = "wide"
 
     @property
-    def colours(self) -> ThemeColours:
-        """The colours of the theme."""
+    def colors(self) -> ThemeColors:
+        """The colors of the theme."""
         return THEMES[self.theme]
 
     @property
@@ -33,13 +33,13 @@ class View(NamedTuple):
         """Width of a chart as wide as the page."""
         return WIDTHS_PX[self.width]
 
-    def shade(self, colour: str) -> str:
-        """A colour of the house's charts as it is drawn in this theme."""
-        return DARK_COLOURS.get(colour, colour) if self.theme == "dark" else colour
+    def shade(self, color: str) -> str:
+        """A color of the house's charts as it is drawn in this theme."""
+        return DARK_COLORS.get(color, color) if self.theme == "dark" else color
 
     def dressed(self, chart: Any, description: str) -> Any:
         """A chart with the theme, and with the words that a screen reader says in its place; changed in place."""
-        chart.config = alt.Config(**vega_config(self.colours))
+        chart.config = alt.Config(**vega_config(self.colors))
         chart.background = "transparent"
         chart.description = description
         chart.usermeta = {"embedOptions": EMBED_OPTIONS}

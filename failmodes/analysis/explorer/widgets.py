@@ -9,15 +9,15 @@ import marimo as mo
 import polars as pl
 
 from failmodes.analysis.explorer.downloads import SUFFIXES, picture_figure
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.explorer.page_parts import (
     Pair,
-    answer_names,
     cell_options,
     heading,
     known_pair,
     nearest_cell,
     paragraph,
+    prediction_names,
     problem_html,
 )
 from failmodes.analysis.explorer.slices import CellImages
@@ -75,8 +75,8 @@ def downloads(draw: Callable[[str], bytes], name: str) -> Elements:
     return Elements(buttons, in_row(*buttons))
 
 
-def cell_choice(cells: Sequence[NetworkCell], chosen: NetworkCell, choose: Callable[[NetworkCell], None]) -> Elements:
-    """A dropdown a part of a cell (network, corruption, severity), which chooses the nearest cell on record."""
+def cell_choice(cells: Sequence[ModelCell], chosen: ModelCell, choose: Callable[[ModelCell], None]) -> Elements:
+    """A dropdown a part of a cell (model, corruption, severity), which chooses the nearest cell on record."""
 
     def take(field: str, options: dict[str, Any], name: str) -> None:
         choose(nearest_cell(cells, chosen._replace(**{field: options[name]})))
@@ -92,11 +92,11 @@ def cell_choice(cells: Sequence[NetworkCell], chosen: NetworkCell, choose: Calla
 
 def slice_form(classes: Sequence[str], pair: Pair) -> Any:
     """The choices that make a slice; `pair` are the class and the answer that are chosen at first."""
-    true_class, answer = known_pair(pair, classes)
+    true_class, prediction = known_pair(pair, classes)
     return mo.ui.dictionary(
         {
             "true_class": mo.ui.dropdown(classes, value=true_class, label="True class"),
-            "answer": mo.ui.dropdown(answer_names(classes), value=answer, label="Answer"),
+            "prediction": mo.ui.dropdown(prediction_names(classes), value=prediction, label="Answer"),
             "confidence": mo.ui.range_slider(0, 1, 0.05, value=[0, 1], label="Confidence", show_value=True),
             "condition": mo.ui.text(
                 placeholder="entropy_nats > 1 and rmse < 0.1", label="Condition in SQL", full_width=True
@@ -140,12 +140,12 @@ def beside_the_rest(images: CellImages, figures_html: str, histogram: Any) -> An
     return title if images.request.is_everything else mo.vstack([title, in_row(mo.Html(figures_html), histogram)])
 
 
-def comparison_form(networks: dict[str, str]) -> Any:
-    """Two networks and a margin; `networks` are evaluations by label, two at least."""
-    first, second, *_ = networks
+def comparison_form(models: dict[str, str]) -> Any:
+    """Two models and a margin; `models` are evaluations by label, two at least."""
+    first, second, *_ = models
     choices: dict[str, Any] = {
-        "a": mo.ui.dropdown(networks, value=first, label="A", allow_select_none=False),
-        "b": mo.ui.dropdown(networks, value=second, label="B", allow_select_none=False),
+        "a": mo.ui.dropdown(models, value=first, label="A", allow_select_none=False),
+        "b": mo.ui.dropdown(models, value=second, label="B", allow_select_none=False),
         "margin": mo.ui.number(0, 0.5, 0.005, value=0.01, label="Difference that would matter (0.01 is a point)"),
     }
     return mo.md("{a} {b} {margin}").batch(**choices).form(submit_button_label="Compare", bordered=False)
@@ -158,6 +158,6 @@ def statement_form(statement: str) -> Any:
     )
 
 
-def answer_table(rows: pl.DataFrame) -> Any:
+def result_table(rows: pl.DataFrame) -> Any:
     """The rows of an answer, to page through and to save."""
     return _table(rows, selection=None, page_size=20, label=f"{rows.height:,} rows")

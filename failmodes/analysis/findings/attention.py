@@ -28,12 +28,12 @@ from failmodes.analysis.statistics.attention_null import OwnMapTest
 from failmodes.analysis.statistics.bootstrap import Estimate
 
 WIDTHS = f"image{NO_BREAK}widths"
-VERDICTS: dict[str, Verdict] = {"nearer": "supported", "farther": "contradicted", "undecided": "undecided"}
+VERDICTS: dict[str, Verdict] = {"nearer": "supported", "farther": "contradicted", "inconclusive": "inconclusive"}
 Names = Mapping[str, str]
 
 
 def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network and corruption: own clean centroid against another's of the class, and the object mask."""
+    """For each model and corruption: own clean centroid against another's of the class, and the object mask."""
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
     found = []
     for evaluation in selection.evaluations:
@@ -56,8 +56,8 @@ def _missing(selection: Selection) -> Finding:
     """Why nothing can be said of the attention of the selection's one evaluation."""
     (evaluation,) = selection.evaluations
     return judged(
-        "attention_own_map",
-        "undecided",
+        "attention_drift",
+        "inconclusive",
         evaluation,
         f"Nothing can be said of the attention of {evaluation.label}: {missing_drift_reason(selection)}.",
         rows_of("evaluations", evaluation),
@@ -70,10 +70,10 @@ def _own_map(evaluation: EvaluationInfo, test: OwnMapTest, names: Names) -> Find
     """In words the centroid, not the map; an empty map counts one half, and the verdict holds in the worst case too."""
     verdict = VERDICTS[test.verdict]
     if verdict == "supported" and not test.holds_in_worst_case:
-        verdict = "undecided"
+        verdict = "inconclusive"
     told = "ends nearer to its own clean centroid than to another image's of the class in"
     return judged(
-        "attention_own_map",
+        "attention_drift",
         verdict,
         evaluation,
         f"Under {names[test.corruption]} attention of {evaluation.label} {told} {format_percent_interval(test.share)} "
@@ -97,18 +97,18 @@ def _mask(
 ) -> Finding:  # fmt: skip
     """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
     mask, (value, low, high) = object_word(evaluation), change
-    verdict: Verdict = "supported" if change.below_zero else "contradicted" if change.above_zero else "undecided"
+    verdict: Verdict = "supported" if change.below_zero else "contradicted" if change.above_zero else "inconclusive"
     told = f"{format_points_interval((-value, -high, -low))} of the attention of {evaluation.label} leave {mask}"
     null = ", beyond what another image's map loses there" if is_beyond_null else ""
     if verdict == "contradicted":
         told = f"{format_points_interval(change)} more of the attention of {evaluation.label} lie on {mask}"
         null = ", beyond what another image's map gains there" if is_beyond_null else ""
-    if verdict == "undecided":
+    if verdict == "inconclusive":
         null = ", less that of another image's map," if is_beyond_null else ""
         told = f"the share of attention of {evaluation.label} on {mask}{null} changes by"
         told, null = f"{told} {format_points_interval(change)}", ""
     return judged(
-        "attention_background",
+        "attention_off_object",
         verdict,
         evaluation,
         f"Under {names[corruption]} {told}{null} {of_images(selection.image_count)}.",
@@ -122,10 +122,10 @@ def _mask(
 
 def _without_masks(selection: Selection, evaluation: EvaluationInfo) -> Finding:
     return judged(
-        "attention_background",
-        "undecided",
+        "attention_off_object",
+        "inconclusive",
         evaluation,
-        f"Whether attention of {evaluation.label} leaves the object is undecided: there are no object masks.",
+        f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks.",
         rows_of("attention_on_object", evaluation),
         n=selection.image_count,
         unit="share of attention",
@@ -133,15 +133,13 @@ def _without_masks(selection: Selection, evaluation: EvaluationInfo) -> Finding:
 
 
 def drift_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Where attention moves most, where that is clear: of each network, or of many in how many."""
+    """Where attention moves most, where that is clear: of each model, or of many in how many."""
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
     leads = {e.label: farthest_corruption(con, selection, e) for e in selection.evaluations}
     known = {label: lead for label, lead in leads.items() if lead}
     clear = {label: lead for label, lead in known.items() if lead.is_clear}
     if len(known) > MAX_LISTED:
-        return (
-            f"Under one corruption attention moves more than under any other in {len(clear)} of {len(known)} networks"
-        )
+        return f"Under one corruption attention moves more than under any other in {len(clear)} of {len(known)} models"
     each = [_farthest(label, lead, names) for label, lead in known.items()]
     return capitalize_first(join_names(each)) if each else "Too few images have maps to say where attention moves most"
 

@@ -1,4 +1,4 @@
-"""Whether networks are over- or underconfident, cell by cell: sentences that findings and charts share."""
+"""Whether models are over- or underconfident, cell by cell: sentences that findings and charts share."""
 
 from collections.abc import Mapping, Sequence
 
@@ -28,7 +28,7 @@ TERMS = {"supported": "overconfident", "contradicted": "underconfident"}
 
 
 def confidence_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, over- or underconfidence when clean and at the last severities, and clean calibration error."""
+    """For each model, over- or underconfidence when clean and at the last severities, and clean calibration error."""
     names = corruption_labels(con)
     found = [
         _overconfidence(evaluation, cell, names)
@@ -59,10 +59,10 @@ def _calibration_error(evaluation: EvaluationInfo, clean: CleanCalibration) -> F
     beside = "more than" if clean.is_more_than_chance else "no more than"
     return judged(
         "calibration_error",
-        "supported" if clean.is_more_than_chance else "undecided",
+        "supported" if clean.is_more_than_chance else "inconclusive",
         evaluation,
         f"When clean the calibration error of {evaluation.label} is {format_number(clean.ece, 4)}, {beside} chance "
-        f"gives a calibrated network (up to {format_number(clean.noise_floor, 4)}; "
+        f"gives a calibrated model (up to {format_number(clean.noise_floor, 4)}; "
         f"{format_count(clean.image_count, 'image')}).",
         rows_of("calibration_by_severity", evaluation) + " and severity = 0",
         n=clean.image_count,
@@ -80,7 +80,7 @@ def _where(cell: CellConfidence, names: Mapping[str, str]) -> str:
 
 
 def overconfidence_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Under how many corruptions each network is over- and underconfident at the last severity; of many their number.
+    """Under how many corruptions each model is over- and underconfident at the last severity; of many their number.
 
     Over- and underconfidence of different corruptions are counted apart, so that they cannot cancel.
     """
@@ -97,7 +97,7 @@ def overconfidence_sentence(con: duckdb.DuckDBPyConnection, selection: Selection
 
 
 def _counted(label: str, cells: Sequence[CellConfidence], names: Mapping[str, str]) -> str:
-    """One network: overconfident under 5 of 6 corruptions (most under fog: 30 points), underconfident under 1."""
+    """One model: overconfident under 5 of 6 corruptions (most under fog: 30 points), underconfident under 1."""
     parts = []
     for verdict, term in TERMS.items():
         such = [cell for cell in cells if cell.verdict == verdict]
@@ -109,17 +109,17 @@ def _counted(label: str, cells: Sequence[CellConfidence], names: Mapping[str, st
 
 
 def overconfidence_tally(cells: Mapping[str, Sequence[CellConfidence]]) -> str:
-    """How many of many networks are overconfident under some corruption at the last severity, and how many under.
+    """How many of many models are overconfident under some corruption at the last severity, and how many under.
 
     Args:
-        cells: cells at the last severity by network.
+        cells: cells at the last severity by model.
     """
     counts = {
         term: sum(any(cell.verdict == verdict for cell in own) for own in cells.values())
         for verdict, term in TERMS.items()
     }
     told = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())
-    return f"Of {len(cells)} networks at the last severity, {told}"
+    return f"Of {len(cells)} models at the last severity, {told}"
 
 
 def overconfidence_phrase(overconfidence: Estimate) -> str:

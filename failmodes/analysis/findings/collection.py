@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, overload
 
 import duckdb
 
-from failmodes.analysis.findings.answers import answer_findings, class_findings
 from failmodes.analysis.findings.attention import attention_findings
 from failmodes.analysis.findings.calibration import confidence_findings
-from failmodes.analysis.findings.corruption_cost import cost_findings
+from failmodes.analysis.findings.checkpoint_comparison import comparison_findings
+from failmodes.analysis.findings.corruption_drop import drop_findings
 from failmodes.analysis.findings.curve_shape import shape_findings
 from failmodes.analysis.findings.distortion_shapes import distortion_shape_findings
+from failmodes.analysis.findings.early_warning import early_warning_findings
 from failmodes.analysis.findings.failure_prediction import failure_findings
 from failmodes.analysis.findings.finding import KINDS, Finding, Limitation
 from failmodes.analysis.findings.headlines import Headline, headlines
 from failmodes.analysis.findings.limitations import limitations
-from failmodes.analysis.findings.model_comparison import comparison_findings
-from failmodes.analysis.findings.seen_coming import seen_coming_findings
+from failmodes.analysis.findings.predictions import class_findings, prediction_findings
 from failmodes.analysis.findings.training_seeds import seed_findings
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.selection import Selection
@@ -27,8 +27,8 @@ from failmodes.warehouse.stages import counted
 if TYPE_CHECKING:
     import polars as pl
 
-TOPICS = (cost_findings, shape_findings, distortion_shape_findings, answer_findings, class_findings,
-          confidence_findings, failure_findings, seen_coming_findings, attention_findings, seed_findings,
+TOPICS = (drop_findings, shape_findings, distortion_shape_findings, prediction_findings, class_findings,
+          confidence_findings, failure_findings, early_warning_findings, attention_findings, seed_findings,
           comparison_findings)  # fmt: skip
 
 
@@ -38,7 +38,7 @@ class Findings(Sequence[Finding]):
 
     Attributes:
         found: the findings, each a named tuple (see `Finding`).
-        headlines: the sentences that are printed, of what is supported and of what is undecided.
+        headlines: the sentences that are printed, of what is supported and of what is inconclusive.
         limitations: what must not be claimed.
     """
 

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 
 def shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network and curve: its shape, and whether it is flat, rises, or collapses in one step; needs shapes."""
+    """For each model and curve: its shape, and whether it is flat, rises, or collapses in one step; needs shapes."""
     shapes = read_for_selection(con, "shapes", selection).sort("total_drop", descending=True)
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
     return [
@@ -40,47 +40,47 @@ def shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
 def is_stable(row: Row) -> bool:
     """Whether the shape of a row of `shapes` may be named: no reason forbids it, and nearly all resamples agree.
 
-    The classes of a curve that falls depend on a threshold of the bow, which has no test of its own; the others have.
-    A bow that is the same in all resamples is one of too few images that change.
+    The classes of a curve that falls depend on a threshold of the curvature, which has no test of its own; the others have.
+    A curvature that is the same in all resamples is one of too few images that change.
     """
-    if row["shape"] in FALLING and (row["stability"] < STABLE or not row["bow_low"] < row["bow_high"]):
+    if row["shape"] in FALLING and (row["stability"] < STABLE or not row["curvature_low"] < row["curvature_high"]):
         return False
     return row["reason"] is None
 
 
 def shape_of(row: Row) -> str:
-    """The shape of a row of `shapes`, 'undecided' where it may not be named."""
-    return str(row["shape"]) if is_stable(row) else "undecided"
+    """The shape of a row of `shapes`, 'inconclusive' where it may not be named."""
+    return str(row["shape"]) if is_stable(row) else "inconclusive"
 
 
 def _is_withheld(row: Row) -> bool:
     """Whether too many predictions are no finite numbers for anything to be said."""
-    return row["one_step_collapse"] is None
+    return row["abrupt_drop"] is None
 
 
 def _shape(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     where, n = names[row["corruption"]], row["image_count"]
-    bow = None if row["bow"] is None else (row["bow"], row["bow_low"], row["bow_high"])
+    curvature = None if row["curvature"] is None else (row["curvature"], row["curvature_low"], row["curvature_high"])
     drop = (row["total_drop"], row["total_drop_low"], row["total_drop_high"])
-    verdict: Verdict = "supported" if is_stable(row) else "undecided"
+    verdict: Verdict = "supported" if is_stable(row) else "inconclusive"
     if row["shape"] in ("flat", "rise"):
         said = f"Under {where} {evaluation.label} {'stays flat' if row['shape'] == 'flat' else 'gains accuracy'}"
         said += f": total change {format_points_interval(_negative(drop))}"
-    elif row["shape"] in FALLING and bow is not None:
-        said = f"Under {where} {evaluation.label} {_fall(row)}: bow {_signed(bow)}"
+    elif row["shape"] in FALLING and curvature is not None:
+        said = f"Under {where} {evaluation.label} {_fall(row)}: curvature {_signed(curvature)}"
     elif row["shape"] == "non_monotone":
         said = f"Under {where} {evaluation.label} falls and rises again: total drop {format_points_interval(drop)}"
     else:
-        said = f"The shape of {evaluation.label} under {where} is undecided: {row['reason']}"
-    if verdict == "undecided" and row["reason"] is None:
+        said = f"The shape of {evaluation.label} under {where} is inconclusive: {row['reason']}"
+    if verdict == "inconclusive" and row["reason"] is None:
         why = f"{SHAPE_NAMES[row['shape']]} in {format_percent(row['stability'], 0)} of resamples"
         if row["stability"] >= STABLE:
-            why = "no resample has another bow, as too few images change"
-        said = f"The shape of {evaluation.label} under {where} is undecided: {why}"
-    is_bow = row["shape"] in FALLING and bow is not None
+            why = "no resample has another curvature, as too few images change"
+        said = f"The shape of {evaluation.label} under {where} is inconclusive: {why}"
+    is_curvature = row["shape"] in FALLING and curvature is not None
     return judged(
         "shape", verdict, evaluation, f"{said} {of_images(n)}.", rows_of("shapes", evaluation, row["corruption"]), n=n,
-        unit="bow" if is_bow else "accuracy", estimate=bow if is_bow and bow else drop, corruption=row["corruption"],
+        unit="curvature" if is_curvature else "accuracy", estimate=curvature if is_curvature and curvature else drop, corruption=row["corruption"],
         claim=shape_of(row),
     )  # fmt: skip
 
@@ -96,10 +96,10 @@ def _one_step(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     lost = (row["largest_step"], row["largest_step_low"], row["largest_step_high"])
     start, end = row["largest_step_from"], row["largest_step_to"]
     span = f"between {'clean' if not start else 'severity ' + format_severity(start)} and {format_severity(end)}"
-    verdict: Verdict = row["one_step_collapse"] or "undecided"
-    verb = {"supported": "collapses", "contradicted": "does not collapse", "undecided": "may collapse"}[verdict]
+    verdict: Verdict = row["abrupt_drop"] or "inconclusive"
+    verb = {"supported": "collapses", "contradicted": "does not collapse", "inconclusive": "may collapse"}[verdict]
     return judged(
-        "one_step_collapse",
+        "abrupt_drop",
         verdict,
         evaluation,
         f"Under {where} {evaluation.label} {verb} in one step: {format_points_interval(lost)} {span} {of_images(n)}.",
@@ -114,11 +114,11 @@ def _one_step(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
 def _flat(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     where, n, margin = names[row["corruption"]], row["image_count"], row["flat_below"]
     changed = (row["largest_change"], row["largest_change_low"], row["largest_change_high"])
-    verdict: Verdict = row["flat"] or "undecided"
+    verdict: Verdict = row["flat"] or "inconclusive"
     told = {
         "supported": f"stays within {format_points(margin, 0)} of its clean accuracy",
         "contradicted": f"leaves {format_points(margin, 0)} around its clean accuracy",
-        "undecided": f"may or may not stay within {format_points(margin, 0)} of clean",
+        "inconclusive": f"may or may not stay within {format_points(margin, 0)} of clean",
     }[verdict]
     most = format_points_interval(_negative(changed))
     return judged(
@@ -138,13 +138,13 @@ def _rise(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     where, n = names[row["corruption"]], row["image_count"]
     rise = (row["largest_rise"], row["largest_rise_low"], row["largest_rise_high"])
     at_severity = f"at severity {format_severity(row['largest_rise_at'])}"
-    verdict: Verdict = "undecided"
+    verdict: Verdict = "inconclusive"
     if not _is_withheld(row):
-        verdict = "supported" if rise[1] > 0 else "contradicted" if rise[2] < 0 else "undecided"
+        verdict = "supported" if rise[1] > 0 else "contradicted" if rise[2] < 0 else "inconclusive"
     told = {
         "supported": "is more accurate than when clean",
         "contradicted": "is less accurate than when clean at every severity; least",
-        "undecided": "is not shown to be more accurate than when clean",
+        "inconclusive": "is not shown to be more accurate than when clean",
     }[verdict]
     return judged(
         "rise",

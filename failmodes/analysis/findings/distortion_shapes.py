@@ -19,9 +19,9 @@ Row = Mapping[str, Any]
 
 
 def distortion_shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network, curve that falls and measure of distortion: whether its shape is another than over severity.
+    """For each model, curve that falls and measure of distortion: whether its shape is another than over severity.
 
-    The largest changes of a network come first. Nothing is judged where distortion is no axis (see the table).
+    The largest changes of a model come first. Nothing is judged where distortion is no axis (see the table).
     """
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
     return [
@@ -41,15 +41,15 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tup
     pairs = [
         (over_severity[row["evaluation_id"], row["corruption"]], row)
         for row in table
-        if row["axis"] != SEVERITY_AXIS and row["bow"] is not None and row["shape"] in FALLING
+        if row["axis"] != SEVERITY_AXIS and row["curvature"] is not None and row["shape"] in FALLING
     ]
-    return sorted(pairs, key=lambda pair: -abs(pair[1]["bow_change"]))
+    return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
 
 
 def axes_verdict(over_severity: Row, over_distortion: Row) -> Verdict:
-    """Whether the two classes differ; undecided unless both may be named."""
+    """Whether the two classes differ; inconclusive unless both may be named."""
     if not (is_stable(dict(over_severity)) and is_stable(dict(over_distortion))):
-        return "undecided"
+        return "inconclusive"
     return "contradicted" if over_severity["shape"] == over_distortion["shape"] else "supported"
 
 
@@ -59,23 +59,23 @@ def _finding(evaluation: EvaluationInfo, over_severity: Row, over: Row, where: s
     query = f"from shapes_over_distortion where evaluation_id = {sql_literal(evaluation.evaluation_id)} "
     query += f"and corruption = {sql_literal(over['corruption'])}"
     return judged(
-        KIND, verdict, evaluation, sentence, query, n=images, unit="bow",
-        estimate=(over["bow"], over["bow_low"], over["bow_high"]), corruption=over["corruption"], claim=over["axis"],
+        KIND, verdict, evaluation, sentence, query, n=images, unit="curvature",
+        estimate=(over["curvature"], over["curvature_low"], over["curvature_high"]), corruption=over["corruption"], claim=over["axis"],
     )  # fmt: skip
 
 
 def told_of(label: str, over_severity: Row, over: Row, where: str) -> str:
-    """What is said of one curve and one measure of distortion, with the bow over it."""
+    """What is said of one curve and one measure of distortion, with the curvature over it."""
     axis, verdict = AXIS_NAMES[over["axis"]], axes_verdict(over_severity, over)
-    bow = format_number(over["bow"], 2, signed=True)
-    bow += f" {format_interval(over['bow_low'], over['bow_high'], 2, 1)}"
+    curvature = format_number(over["curvature"], 2, signed=True)
+    curvature += f" {format_interval(over['curvature_low'], over['curvature_high'], 2, 1)}"
     if verdict == "supported":
         how = f"falls {MANNERS[over_severity['shape']]} over severity but {MANNERS[over['shape']]} over {axis}"
     elif verdict == "contradicted":
         how = f"falls {MANNERS[over['shape']]} over {axis} as over severity"
     else:
         how = f"may fall otherwise over {axis} than over severity"
-    return f"Under {where} {label} {how}: bow {bow}"
+    return f"Under {where} {label} {how}: curvature {curvature}"
 
 
 def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -91,8 +91,8 @@ def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Select
     if not pairs:
         return "No curve falls over distortion that was measured and rises with severity"
     axes = join_names(AXIS_NAMES[axis] for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs})
-    same, open_ones = verdicts.count("contradicted"), verdicts.count("undecided")
-    left = f", {open_ones} undecided" if open_ones else ""
+    same, open_ones = verdicts.count("contradicted"), verdicts.count("inconclusive")
+    left = f", {open_ones} inconclusive" if open_ones else ""
     return f"No curve is shown to have another shape over {axes} than over severity: {same} alike{left}"
 
 

@@ -23,7 +23,7 @@ from failmodes.analysis.statistics.failure_prediction import (
     predict_failures,
 )
 
-MOST_NAMED = 2  # networks in a title
+MOST_NAMED = 2  # models in a title
 SCORE_NAMES = {
     "confidence": "confidence", "margin": "margin", "entropy": "entropy", "energy": "energy", "logit_gap": "logit gap",
     "attention_spread": "attention spread", "attention_drift": "attention drift",
@@ -31,7 +31,7 @@ SCORE_NAMES = {
 
 
 def failure_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each network and corruption, whether its confidence finds failures worse than chance, where it is lowest.
+    """For each model and corruption, whether its confidence finds failures worse than chance, where it is lowest.
 
     Nothing of a warehouse that was loaded before there was this measure.
     """
@@ -51,7 +51,7 @@ def discrimination_sentence(con: duckdb.DuckDBPyConnection, selection: Selection
     start = "Confidence tells failures from right answers"
     if len(known) > MOST_NAMED:
         cells = [cell for one in known.values() for cell in one.cells]
-        return f"{start} in {_counted(cells)} of {len(known)} networks"
+        return f"{start} in {_counted(cells)} of {len(known)} models"
     return f"{start} in {join_names(f'{_counted(one.cells)} of {label}' for label, one in known.items())}"
 
 
@@ -71,7 +71,7 @@ def _lowest(found: FailurePrediction) -> list[CellAuroc]:
 
 
 def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """What abstaining on the least sure images gains at the last severity: of each network, or of many the range."""
+    """What abstaining on the least sure images gains at the last severity: of each model, or of many the range."""
     found = {e.label: predict_failures(con, selection, e) for e in selection.evaluations}
     known = {label: one for label, one in found.items() if one}
     if not known:
@@ -82,7 +82,7 @@ def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) ->
     if len(known) > MOST_NAMED:
         gain = {label: one.error_rate.value - one.error_rate_kept.value for label, one in known.items()}
         ends = {least: known[least] for least in (min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__))}
-        start = f"{start}, of {len(known)} networks with the smallest and the largest gain,"
+        start = f"{start}, of {len(known)} models with the smallest and the largest gain,"
         known = ends
     each = [
         f"from {format_percent(one.error_rate.value)} to {format_percent_interval(one.error_rate_kept)} in {label}"
@@ -96,7 +96,7 @@ def _finding(evaluation: EvaluationInfo, cell: CellAuroc, names: dict[str, str])
     told = {
         "supported": "finds its failures worse than chance",
         "contradicted": "finds its failures better than chance",
-        "undecided": "is not shown to find its failures",
+        "inconclusive": "is not shown to find its failures",
     }[cell.verdict]
     return judged(
         "confidence_below_chance",

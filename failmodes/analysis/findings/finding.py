@@ -7,17 +7,17 @@ from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.sql import sql_literal
 
-Verdict = Literal["supported", "contradicted", "undecided"]
+Verdict = Literal["supported", "contradicted", "inconclusive"]
 FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 
 
 class Finding(NamedTuple):
-    """One claim about one network (and one corruption, or another network), judged by the data.
+    """One claim about one model (and one corruption, or another model), judged by the data.
 
     Attributes:
-        kind: what is claimed, such as 'most_costly'; see `KINDS`.
+        kind: what is claimed, such as 'largest_drop'; see `KINDS`.
         claim: of a kind with several, which: the class of a shape, the score that predicts; else the kind.
-        verdict: 'supported', 'contradicted', or 'undecided', where the data cannot tell.
+        verdict: 'supported', 'contradicted', or 'inconclusive', where the data cannot tell.
         evaluation_id: the evaluation that it is about.
         model_label: its name on charts.
         corruption: the corruption, 'none' for clean images; None where it is about all.
@@ -58,22 +58,22 @@ class Limitation(NamedTuple):
 
 
 KINDS = {  # in the order of a report, with what is claimed
-    "most_costly": "this corruption costs the network most accuracy at the last severity",
+    "largest_drop": "this corruption costs the model most accuracy at the last severity",
     "shape": "the curve has this shape",
     "shape_over_distortion": "the curve has another shape over measured distortion than over severity",
-    "one_step_collapse": "one step loses twice its even share of the fall",
+    "abrupt_drop": "one step loses twice its even share of the fall",
     "flat": "accuracy stays near the clean one at every severity",
     "rise": "accuracy lies above the clean one at some severity",
-    "mode_collapse": "the network gives one answer to most images",
-    "class_collapse": "one class falls far below the others",
+    "prediction_collapse": "the model gives one answer to most images",
+    "class_failure": "one class falls far below the others",
     "overconfidence": "mean confidence lies above accuracy",
     "calibration_error": "the calibration error on clean images is more than noise",
     "confidence_below_chance": "confidence finds failures worse than chance",
-    "seen_coming": "this score predicts the failures of the next severity beyond what severity tells",
-    "attention_own_map": "attention stays nearer to the image's own clean centroid than to another's of its class",
-    "attention_background": "attention leaves the object",
-    "better_over_seeds": "the network, over training seeds, is right more often than the other under corruption",
-    "better_model": "the network is right more often than the other under corruption",
+    "early_warning": "this score predicts the failures of the next severity beyond what severity tells",
+    "attention_drift": "attention stays nearer to the image's own clean centroid than to another's of its class",
+    "attention_off_object": "attention leaves the object",
+    "better_over_seeds": "the model, over training seeds, is right more often than the other under corruption",
+    "better_model": "the model is right more often than the other under corruption",
 }
 
 
@@ -92,9 +92,9 @@ def judged(
     other: EvaluationInfo | None = None,
     claim: str | None = None,
 ) -> Finding:
-    """A finding of one evaluation; below `FEWEST_IMAGES` images it is undecided, whatever the figures say."""
-    if n < FEWEST_IMAGES and verdict != "undecided":
-        verdict = "undecided"
+    """A finding of one evaluation; below `FEWEST_IMAGES` images it is inconclusive, whatever the figures say."""
+    if n < FEWEST_IMAGES and verdict != "inconclusive":
+        verdict = "inconclusive"
         sentence = too_few(n)
     value, low, high = estimate
     return Finding(

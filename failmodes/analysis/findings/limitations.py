@@ -7,9 +7,9 @@ import duckdb
 
 from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
-from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import stored_resampling
+from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
@@ -28,7 +28,7 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
         yield (
             "Left out",
             f"{join_names(left_out)} {'is' if len(left_out) == 1 else 'are'} left out.",
-            "Cells that the other networks have are missing: it raised, or was not run to the end.",
+            "Cells that the other models have are missing: it raised, or was not run to the end.",
         )
     if shared["note"]:
         yield (
@@ -68,7 +68,7 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     )
     yield (
         "Errors",
-        "Corruption errors are not normalised.",
+        "Corruption errors are not normalized.",
         "Dividing by AlexNet's errors is defined for ImageNet-C only.",
     )
     yield (
@@ -86,13 +86,13 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
 
 
 def _training(selection: Selection) -> tuple[str, str]:
-    """How many training runs each network or architecture has, as far as it is on record, and what follows."""
-    networks = trained_networks(selection.evaluations)
-    several = [network for network in networks if network.has_several_seeds]
-    told = f"Training seeds: {join_names(map(_seeds_of, networks))}."
+    """How many training runs each model or architecture has, as far as it is on record, and what follows."""
+    models = trained_models(selection.evaluations)
+    several = [model for model in models if model.has_several_seeds]
+    told = f"Training seeds: {join_names(map(_seeds_of, models))}."
     if several:
-        return _single_runs(networks, several), (
-            f"Intervals of {join_names(network.label for network in several)} as a network speak of training and of "
+        return _single_runs(models, several), (
+            f"Intervals of {join_names(model.label for model in several)} as a model speak of training and of "
             "test images; those of one training run, and all shapes, of test images alone. Two to four seeds tell "
             f"little of how far others may lie apart. {told}"
         )
@@ -104,29 +104,29 @@ def _training(selection: Selection) -> tuple[str, str]:
     most = max(runs.values())
     if most == 1:
         return "Of each architecture there is one training run.", detail
-    if any(not network.seeds for network in networks):
+    if any(not model.seeds for model in models):
         return "Training seeds are not stated.", detail
     return f"Of an architecture there are at most {format_count(most, 'training run')}.", detail
 
 
-def _single_runs(networks: list[TrainedNetwork], several: list[TrainedNetwork]) -> str:
-    """Which networks have one training run; where none has, the fewest runs of a network."""
-    single = [network.label for network in networks if not network.has_several_seeds]
+def _single_runs(models: list[TrainedModel], several: list[TrainedModel]) -> str:
+    """Which models have one training run; where none has, the fewest runs of a model."""
+    single = [model.label for model in models if not model.has_several_seeds]
     if not single:
-        return f"Of each network there are at least {min(len(network.runs) for network in several)} training runs."
+        return f"Of each model there are at least {min(len(model.runs) for model in several)} training runs."
     if len(single) > MAX_LISTED:
-        return f"Of {format_count(len(single), 'network')} there is one training run each."
+        return f"Of {format_count(len(single), 'model')} there is one training run each."
     return f"Of {join_names(single)} there is one training run{' each' if len(single) > 1 else ''}."
 
 
-def _seeds_of(network: TrainedNetwork) -> str:
-    return f"{network.label} {join_names(map(str, network.seeds)) if network.seeds else 'not stated'}"
+def _seeds_of(model: TrainedModel) -> str:
+    return f"{model.label} {join_names(map(str, model.seeds)) if model.seeds else 'not stated'}"
 
 
 def _protocols(selection: Selection) -> Iterator[tuple[str, str, str]]:
-    """What the answer was chosen among, where networks have outputs that are no classes of the data set."""
+    """What the answer was chosen among, where models have outputs that are no classes of the data set."""
     among = {
-        "all": ("among all outputs of the network", "an answer outside the data set's classes counts as wrong"),
+        "all": ("among all outputs of the model", "an answer outside the data set's classes counts as wrong"),
         "subset": ("among the data set's classes alone", "other outputs were left out, which makes the task easier"),
     }
     for protocol, (chosen, meaning) in among.items():
@@ -140,7 +140,7 @@ def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     images, full = selection.image_count, row[0] if row else None
     seen = format_count(images, "image")
     if full is None or images >= full:
-        return f"All {seen} of one split of one data set: on other data networks may fail elsewhere."
+        return f"All {seen} of one split of one data set: on other data models may fail elsewhere."
     return f"{seen} of {full:,} ({format_percent(images / full, 0)}): small differences need more images."
 
 

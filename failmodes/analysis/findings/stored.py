@@ -20,8 +20,7 @@ from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 METHOD = 5  # raise it when a sentence or a rule changes, so that stored findings are judged again
 NAMES = (  # that sentences use
-    "select evaluation_id, model_label, network_label, training_seed, training_recipe from evaluation_labels "
-    "order by all",
+    "select evaluation_id, model_label, model_name, training_seed, training_recipe from evaluation_labels order by all",
     "select corruption, corruption_label from corruptions order by all",
     "select dataset_id, class_index, class_name from classes order by all",
 )

@@ -1,11 +1,11 @@
-"""The verdict on a selection in two sentences: which corruption breaks which network and how, and which is better."""
+"""The verdict on a selection in two sentences: which corruption breaks which model and how, and which is better."""
 
 import duckdb
 
-from failmodes.analysis.findings.answers import given_answers
-from failmodes.analysis.findings.corruption_cost import costliest_of_one, costliest_sentence
+from failmodes.analysis.findings.corruption_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
 from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
+from failmodes.analysis.findings.predictions import given_predictions
 from failmodes.analysis.findings.training_seeds import leading, over_seeds
 from failmodes.analysis.formatting import (
     MAX_LISTED,
@@ -16,22 +16,22 @@ from failmodes.analysis.formatting import (
     format_severity,
     join_names,
 )
-from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.answers import collapse_by_corruption
-from failmodes.analysis.statistics.corruption_cost import CorruptionCost, cost_rankings
+from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, compare_checkpoints, rank_by_wins
+from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, drop_rankings
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
-from failmodes.analysis.statistics.model_difference import ModelDifference, compare_models, rank_by_wins
-from failmodes.analysis.statistics.network_accuracy import network_accuracies
-from failmodes.analysis.statistics.network_difference import NetworkDifference, compare_trained_networks
+from failmodes.analysis.statistics.predictions import collapse_by_corruption
+from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
+from failmodes.analysis.statistics.trained_model_difference import TrainedModelDifference, compare_trained_models
+from failmodes.analysis.trained_models import noun_of_runs
 
-MOST_TOLD = 2  # networks whose failure is told one by one
+MOST_TOLD = 2  # models whose failure is told one by one
 
 
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
-    """What breaks the networks and how, and which of them is better as a checkpoint; needs shapes.
+    """What breaks the models and how, and which of them is better as a checkpoint; needs shapes.
 
-    They say no more than the findings that they are made of: what is undecided there is undecided here, and of too few
+    They say no more than the findings that they are made of: what is inconclusive there is inconclusive here, and of too few
     images that is all there is to say.
     """
     if selection.image_count < FEWEST_IMAGES:
@@ -40,13 +40,13 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    rankings, names = cost_rankings(con, selection), corruption_labels(con)
+    rankings, names = drop_rankings(con, selection), corruption_labels(con)
     if len(rankings) > MOST_TOLD:
-        return costliest_sentence(con, selection)
+        return largest_drop_sentence(con, selection)
     if not all(ranking.is_clear for ranking in rankings.values()):
-        return "; ".join(costliest_of_one(e.label, ranking, names) for e, ranking in rankings.items())
-    told = {e: _fall(con, selection, e, ranking.costs[0]) for e, ranking in rankings.items()}
-    costliest = {e: names[ranking.costs[0].corruption] for e, ranking in rankings.items()}
+        return "; ".join(largest_drop_of_one(e.label, ranking, names) for e, ranking in rankings.items())
+    told = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
+    costliest = {e: names[ranking.drops[0].corruption] for e, ranking in rankings.items()}
     if len(set(costliest.values())) > 1:
         return "; ".join(f"{costliest[e]} costs {e.label} most: it {fall}" for e, fall in told.items())
     name = next(iter(costliest.values()))
@@ -58,21 +58,21 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
 
 
 def _fall(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, cost: CorruptionCost
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, drop: CorruptionDrop
 ) -> str:
     """From where to where accuracy falls, in which manner, and what is answered there: as far as each is shown."""
     shapes = read_for_selection(con, "shapes", selection)
-    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=cost.corruption).rows(named=True)
+    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=drop.corruption).rows(named=True)
     manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
     clean = mean_accuracies(con, selection)[evaluation].clean.value
-    answers = [
-        f", {_where(found.severity, cost.last_severity)} {given_answers(found)}"
+    predictions = [
+        f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)
-        if found.corruption == cost.corruption and found.verdict == "supported"
+        if found.corruption == drop.corruption and found.verdict == "supported"
     ]
-    last = format_percent(clean - cost.at_last.value)
-    ends = f"from {format_percent(clean)} clean to {last} {_at(cost.last_severity)}"
-    return f"falls {manner}{manner and ', '}{ends} ({format_points_interval(cost.at_last)}){''.join(answers)}"
+    last = format_percent(clean - drop.at_last.value)
+    ends = f"from {format_percent(clean)} clean to {last} {_at(drop.last_severity)}"
+    return f"falls {manner}{manner and ', '}{ends} ({format_points_interval(drop.at_last)}){''.join(predictions)}"
 
 
 def _at(severity: float) -> str:
@@ -85,19 +85,19 @@ def _where(severity: float, last_severity: float) -> str:
 
 
 def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    means = network_accuracies(con, selection)
+    means = model_accuracies(con, selection)
     shared = [c for c in selection.averaged if all(c in one.by_corruption for one in means.values())]
     averaged = format_count(len(shared), "corruption")
     if len(means) == 1:
-        ((network, found),) = means.items()
+        ((model, found),) = means.items()
         on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
         return (
-            f"{network.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
+            f"{model.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
         )
-    trained = compare_trained_networks(con, selection)
+    trained = compare_trained_models(con, selection)
     if trained:
         return _better_over_seeds(trained, averaged)
-    pairs = compare_models(con, selection)
+    pairs = compare_checkpoints(con, selection)
     if not pairs:
         return "Which checkpoint is better is not compared: no two have a corruption in common"
     if len(pairs) == 1:
@@ -105,37 +105,35 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     return _best_of_many(pairs)
 
 
-def _better_over_seeds(pairs: list[NetworkDifference], averaged: str) -> str:
-    """Of two networks of several training seeds which is better; of more whether one is better than each other."""
+def _better_over_seeds(pairs: list[TrainedModelDifference], averaged: str) -> str:
+    """Of two models of several training seeds which is better; of more whether one is better than each other."""
     if len(pairs) > 1:
         return _best_over_seeds(pairs)
     better, worse, difference = leading(pairs[0])
     size = format_points_interval(difference)
     if pairs[0].winner is None:
         over = over_seeds(better, worse)
-        return f"Which network is better under corruption is undecided over {over}: {better.label} is {size} ahead"
+        return f"Which model is better under corruption is inconclusive over {over}: {better.label} is {size} ahead"
     return (
         f"Under corruption {better.label} is better than {worse.label}, over {over_seeds(better, worse)}: by {size} on "
         f"average over {averaged}"
     )
 
 
-def _best_over_seeds(pairs: list[NetworkDifference]) -> str:
-    networks = list(dict.fromkeys(network for pair in pairs for network in (pair.a, pair.b)))
-    among = f"{format_count(len(networks), 'network')} of several training seeds"
-    for network in networks:
-        if sum(pair.winner == network for pair in pairs) == len(networks) - 1:
-            return (
-                f"{network.label} is the best of {among}: right more often than each other one, over seeds and images"
-            )
-    return f"No network is shown to be the best of {among}"
+def _best_over_seeds(pairs: list[TrainedModelDifference]) -> str:
+    models = list(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)))
+    among = f"{format_count(len(models), 'model')} of several training seeds"
+    for model in models:
+        if sum(pair.winner == model for pair in pairs) == len(models) - 1:
+            return f"{model.label} is the best of {among}: right more often than each other one, over seeds and images"
+    return f"No model is shown to be the best of {among}"
 
 
-def _better_of_two(pair: ModelDifference, averaged: str, paired: str) -> str:
+def _better_of_two(pair: CheckpointDifference, averaged: str, paired: str) -> str:
     value, low, high = pair.difference
     if pair.winner is None:
         size = format_points_interval(pair.difference)
-        return f"Which checkpoint is better under corruption is undecided: {pair.a.label} is {size} ahead{paired}"
+        return f"Which checkpoint is better under corruption is inconclusive: {pair.a.label} is {size} ahead{paired}"
     size = format_points_interval(pair.difference if pair.winner == pair.a else (-value, -high, -low))
     other = pair.b if pair.winner == pair.a else pair.a
     return (
@@ -144,13 +142,13 @@ def _better_of_two(pair: ModelDifference, averaged: str, paired: str) -> str:
     )
 
 
-def _best_of_many(pairs: list[ModelDifference]) -> str:
+def _best_of_many(pairs: list[CheckpointDifference]) -> str:
     ranked = rank_by_wins(pairs)
     first = ranked[0]
     if first.won == len(ranked) - 1:
-        others = format_count(first.others, "other network")
+        others = format_count(first.others, "other model")
         return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
     unbeaten = [count.evaluation.label for count in ranked if not count.lost]
     if not 1 < len(unbeaten) <= MAX_LISTED:
-        return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'network')}"
+        return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'model')}"
     return f"No checkpoint is shown to be the best: none is right more often than {join_names(unbeaten)}"

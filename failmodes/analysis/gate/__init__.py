@@ -1,1 +1,1 @@
-"""A gate: rules about a network, what is shown of each, and how a pipeline is told of it."""
+"""A gate: rules about a model, what is shown of each, and how a pipeline is told of it."""

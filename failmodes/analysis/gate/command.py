@@ -6,8 +6,8 @@ from pathlib import Path
 from failmodes.analysis.gate.gate_result import GateResult
 from failmodes.analysis.gate.gate_text import gate_lines
 from failmodes.analysis.gate.gating import compare_command, read_request, run_gate
-from failmodes.analysis.gate.judged_gate import Undecided
-from failmodes.warehouse.answer_output import check_texts, write_texts
+from failmodes.analysis.gate.judged_gate import Inconclusive
+from failmodes.warehouse.result_output import check_texts, write_texts
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import stdout_console, suggest
 
@@ -17,7 +17,7 @@ def run_gate_command(
     where: Path | None,
     candidate: str | None,
     baseline: str | None,
-    undecided: Undecided,
+    inconclusive: Inconclusive,
     outputs: Mapping[str, Path | None],
     *,
     force: bool = False,
@@ -29,7 +29,7 @@ def run_gate_command(
         where: the warehouse.
         candidate: in place of the one that the rules name.
         baseline: the same.
-        undecided: what an undecided rule does.
+        inconclusive: what an inconclusive rule does.
         outputs: files by format, json, junit and markdown; "-" prints it in place of the text.
         force: see `check_output`.
 
@@ -37,7 +37,7 @@ def run_gate_command(
         FailmodesError: nothing was judged, or it cannot be written.
     """
     check_texts(outputs, force=force)
-    request = read_request(rules, where, candidate=candidate, baseline=baseline, undecided=undecided)
+    request = read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
     with stages_shown("gate"):
         result = run_gate(request)
     texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}

@@ -6,7 +6,7 @@ from typing import Any
 from failmodes.analysis.gate.judged_gate import JudgedGate
 from failmodes.analysis.gate.judging import Decision, JudgedRule
 from failmodes.analysis.gate.wording import images_phrase, limit_phrase, rule_name, rule_statement
-from failmodes.analysis.statistics.network_comparison import ComparedNetwork
+from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.warehouse.runner_commands import json_without_commands
 
 
@@ -15,11 +15,11 @@ def gate_json(gate: JudgedGate) -> str:
     content = {
         "passed": gate.passed,
         "exit_code": gate.exit_code,
-        "undecided": gate.undecided,
+        "inconclusive": gate.inconclusive,
         "rules_from": gate.origin,
         "level": gate.level,
-        "candidate": _network(gate.candidate),
-        "baseline": None if gate.baseline is None else _network(gate.baseline),
+        "candidate": _model(gate.candidate),
+        "baseline": None if gate.baseline is None else _model(gate.baseline),
         "images": images_phrase(gate),
         "images_paired": None if gate.pairing is None else gate.pairing.is_paired,
         "about": "training" if gate.is_about_training else "checkpoints",
@@ -28,13 +28,13 @@ def gate_json(gate: JudgedGate) -> str:
     return json_without_commands(json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ")) + "\n"
 
 
-def _network(network: ComparedNetwork) -> dict[str, Any]:
+def _model(model: ComparedModel) -> dict[str, Any]:
     return {
-        "label": network.label,
-        "evaluations": list(network.evaluation_ids),
-        "training_seeds": list(network.seeds),
-        "images": network.image_count,
-        "source": network.source_line,
+        "label": model.label,
+        "evaluations": list(model.evaluation_ids),
+        "training_seeds": list(model.seeds),
+        "images": model.image_count,
+        "source": model.source_line,
     }
 
 

@@ -26,7 +26,7 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def gate_junit(gate: JudgedGate) -> str:
     """A `testsuites` element of one suite.
 
-    A broken decision is a failure, a missing cell or value an error. An undecided one is a failure too where it stops
+    A decision that fails is a failure, a missing cell or value an error. An inconclusive one is a failure too where it stops
     the pipeline, else it is skipped.
     """
     root = Element("testsuites")
@@ -58,9 +58,9 @@ def _add_case(suite: Element, name: str, rule: str, decision: Decision, told: st
     message = _text(told)
     if decision.verdict == "missing":
         SubElement(case, "error", type="missing", message=message)
-    elif decision.verdict == "broken" or (decision.verdict == "undecided" and gate.undecided == "stop"):
+    elif decision.verdict == "fail" or (decision.verdict == "inconclusive" and gate.inconclusive == "stop"):
         SubElement(case, "failure", type=decision.verdict, message=message)
-    elif decision.verdict == "undecided":
+    elif decision.verdict == "inconclusive":
         SubElement(case, "skipped", message=message)
     else:
         SubElement(case, "system-out").text = message

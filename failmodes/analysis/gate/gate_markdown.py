@@ -17,7 +17,7 @@ from failmodes.analysis.gate.wording import (
 )
 from failmodes.warehouse.markdown import harmless
 
-WORDS = {"holds": "holds", "broken": "**broken**", "undecided": "undecided", "missing": "**missing**"}
+WORDS = {"pass": "pass", "fail": "**fail**", "inconclusive": "inconclusive", "missing": "**missing**"}
 
 
 def gate_markdown(gate: JudgedGate) -> str:

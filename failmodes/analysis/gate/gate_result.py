@@ -10,7 +10,7 @@ from failmodes.analysis.gate.judged_gate import JudgedGate
 class GateResult(JudgedGate):
     """A gate with what is shown of each rule; true where it passes.
 
-    A failed `assert gate(…)` shows its first broken rule; `assert result, result` all of its text.
+    A failed `assert gate(…)` shows its first rule that fails; `assert result, result` all of its text.
     """
 
     def __bool__(self) -> bool:

@@ -17,7 +17,7 @@ from failmodes.analysis.gate.wording import (
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
 
-WORDS = {"holds": "holds", "broken": "BROKEN", "undecided": "undecided", "missing": "MISSING"}
+WORDS = {"pass": "pass", "fail": "FAIL", "inconclusive": "inconclusive", "missing": "MISSING"}
 WIDTH = max(len(word) for word in WORDS.values())
 
 
@@ -43,7 +43,7 @@ def gate_summary(gate: JudgedGate) -> str:
         f"{WORDS[verdict]} {rule_name(judged.plan)} ({_first_decision(judged)})"
         for verdict in VERDICTS
         for judged in gate.rules
-        if judged.verdict == verdict != "holds"
+        if judged.verdict == verdict != "pass"
     ]
     line = f"gate {ending(gate)}: {'; '.join(told or [counts_phrase(gate)])}"
     return without_commands(printable(line, len(line)).replace(NO_BREAK, " "))
@@ -57,14 +57,14 @@ def ending(gate: JudgedGate) -> str:
 def next_steps(gate: JudgedGate) -> list[str]:
     """What may be done about rules that do not hold."""
     counts, steps = gate.counts, []
-    if counts["broken"] and gate.baseline is not None:
+    if counts["fail"] and gate.baseline is not None:
         steps.append("`failmodes compare` of the two shows where they differ")
     if counts["missing"]:
         steps.append("evaluate what is missing, or leave it out of the rule")
-    if counts["undecided"]:
+    if counts["inconclusive"]:
         more = "more images, or training seeds" if gate.is_about_training else "more images"
-        stop = ", allow more, or let undecided rules pass with `--undecided pass`"
-        steps.append(f"evaluate on {more}{stop if gate.undecided == 'stop' else ', or allow more'}")
+        stop = ", allow more, or let inconclusive rules pass with `--inconclusive pass`"
+        steps.append(f"evaluate on {more}{stop if gate.inconclusive == 'stop' else ', or allow more'}")
     return steps
 
 

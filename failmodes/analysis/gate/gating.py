@@ -10,12 +10,12 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from failmodes.analysis.gate.gate_result import GateResult
-from failmodes.analysis.gate.judged_gate import Undecided
+from failmodes.analysis.gate.judged_gate import Inconclusive
 from failmodes.analysis.gate.judging import judge_rules
 from failmodes.analysis.gate.planned_rules import plan_rules
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
-from failmodes.analysis.statistics.network_comparison import ComparedNetwork
-from failmodes.analysis.statistics.opened_networks import SEPARATOR, SUFFIX, OpenedNetwork, open_networks
+from failmodes.analysis.statistics.model_comparison import ComparedModel
+from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
 from failmodes.ingest.gate_rules import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
@@ -30,14 +30,14 @@ class GateRequest:
 
     Attributes:
         gate: its rules; names of files in it are whole.
-        where: the warehouse of networks that name no file; None where it is looked for in the current folder.
-        undecided: whether an undecided rule stops the pipeline, or lets it pass.
+        where: the warehouse of models that name no file; None where it is looked for in the current folder.
+        inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
         origin: where the rules come from.
     """
 
     gate: GateSpec
     where: Path | None
-    undecided: Undecided
+    inconclusive: Inconclusive
     origin: str
 
 
@@ -47,7 +47,7 @@ def read_request(
     *,
     candidate: str | None = None,
     baseline: str | None = None,
-    undecided: Undecided = "stop",
+    inconclusive: Inconclusive = "stop",
 ) -> GateRequest:
     """Read the rules of a gate.
 
@@ -56,13 +56,13 @@ def read_request(
         where: study file, output folder or .duckdb file; that of the study, where the rules stand in one.
         candidate: in place of the one that the rules name; a file in it is relative to the current folder.
         baseline: the same.
-        undecided: what an undecided rule does.
+        inconclusive: what an inconclusive rule does.
 
     Raises:
         StudyError: there is no such file, or the rules or another argument are not what they should be.
     """
-    if undecided not in ("stop", "pass"):
-        raise StudyError(f"undecided is {undecided!r}: expected 'stop' or 'pass'")
+    if inconclusive not in ("stop", "pass"):
+        raise StudyError(f"inconclusive is {inconclusive!r}: expected 'stop' or 'pass'")
     content, folder, origin, study = _content(rules)
     gate = check_gate(content, origin)
     names = {
@@ -70,23 +70,23 @@ def read_request(
         "baseline": _anchored(gate.baseline, folder) if baseline is None else baseline,
     }
     given = user_path(where) if where is not None else study if "output" in content else None
-    return GateRequest(gate.model_copy(update=names), given, undecided, origin)
+    return GateRequest(gate.model_copy(update=names), given, inconclusive, origin)
 
 
 def run_gate(request: GateRequest) -> GateResult:
-    """Open the networks of a gate and judge its rules.
+    """Open the models of a gate and judge its rules.
 
     Raises:
-        StudyError: a warehouse has no such network, or several; or a rule names what there is not.
+        StudyError: a warehouse has no such model, or several; or a rule names what there is not.
         WarehouseError: a warehouse cannot be read.
     """
     gate = request.gate
-    candidate = gate.candidate or str(find_warehouse(request.where).absolute())  # the one network that is there
+    candidate = gate.candidate or str(find_warehouse(request.where).absolute())  # the one model that is there
     names = [candidate] if gate.baseline is None else [candidate, gate.baseline]
-    with open_networks(names, request.where) as opened:
-        networks = [one.rows() for one in opened]
-        pair = MeasuredPair(*networks)
-        cells = [set(one.cells) for one in networks]
+    with open_models(names, request.where) as opened:
+        models = [one.rows() for one in opened]
+        pair = MeasuredPair(*models)
+        cells = [set(one.cells) for one in models]
         plans = plan_rules(gate, cells[0], cells[1] if len(cells) > 1 else None, request.origin)
         with threadpool_limits(1):  # of many small products, for which more threads mostly wait
             rules = judge_rules(plans, pair, gate.level)
@@ -97,13 +97,13 @@ def run_gate(request: GateRequest) -> GateResult:
             pair.pairing if len(opened) > 1 else None,
             pair.is_about_training,
             gate.level,
-            request.undecided,
+            request.inconclusive,
             rules,
         )
 
 
 def compare_command(request: GateRequest) -> str:
-    """The command that shows where the networks of a gate differ, as it is typed into a shell; else the report."""
+    """The command that shows where the models of a gate differ, as it is typed into a shell; else the report."""
     gate, where = request.gate, named(request.where)
     if gate.baseline is None:
         return f"failmodes report{where}"
@@ -130,7 +130,7 @@ def _anchored(name: str | None, folder: Path) -> str | None:
     return f"{folder / file}{separator}{label}" if file.endswith(SUFFIX) else name
 
 
-def _described(opened: OpenedNetwork) -> ComparedNetwork:
-    network, selection = opened.network, opened.selection
-    ids = tuple(run.evaluation_id for run in network.runs)
-    return ComparedNetwork(opened.label, ids, network.seeds, selection.image_count, selection.source_line)
+def _described(opened: OpenedModel) -> ComparedModel:
+    model, selection = opened.model, opened.selection
+    ids = tuple(run.evaluation_id for run in model.runs)
+    return ComparedModel(opened.label, ids, model.seeds, selection.image_count, selection.source_line)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from failmodes.analysis.gate.judging import JudgedRule, Verdict
-from failmodes.analysis.statistics.network_comparison import ComparedNetwork, ImagePairing
+from failmodes.analysis.statistics.model_comparison import ComparedModel, ImagePairing
 
 PASSED, BROKEN, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
 
-Undecided = Literal["stop", "pass"]
+Inconclusive = Literal["stop", "pass"]
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class JudgedGate:
         pairing: which images are compared; None without a baseline.
         is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
         level: of every statement.
-        undecided: whether an undecided rule stops the pipeline, or lets it pass.
+        inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
         rules: in the order of the file.
     """
 
     origin: str
-    candidate: ComparedNetwork
-    baseline: ComparedNetwork | None
+    candidate: ComparedModel
+    baseline: ComparedModel | None
     pairing: ImagePairing | None
     is_about_training: bool
     level: float
-    undecided: Undecided
+    inconclusive: Inconclusive
     rules: tuple[JudgedRule, ...]
 
     @property
@@ -48,10 +48,10 @@ class JudgedGate:
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 a rule is broken, 3 a rule is not decided or a cell is missing."""
+        """0 passed, 1 a rule fails, 3 a rule is not decided or a cell is missing."""
         counts = self.counts
-        if counts["broken"]:
+        if counts["fail"]:
             return BROKEN
-        if counts["missing"] or (counts["undecided"] and self.undecided == "stop"):
+        if counts["missing"] or (counts["inconclusive"] and self.inconclusive == "stop"):
             return NOT_SHOWN
         return PASSED

@@ -1,11 +1,11 @@
-"""What is shown of each rule: that it holds, that it is broken, or neither.
+"""What is shown of each rule: that it passes, that it fails, or neither.
 
 A rule holds where the one-sided bound at the level lies on the good side of its limit; over "each" cell, where that is
 so in every one. All cells must be on the good side for the rule to be true, so each is tested at the level itself: the
 intersection-union test (Berger 1982, Technometrics 24, 295-300). A rule that is not true is said to hold with a chance
 of 1 minus the level at most, however many cells it has.
 
-A rule is broken where the other bound lies on the bad side, in any cell. Here any one of many may be wrong, so the
+A rule fails where the other bound lies on the bad side, in any cell. Here any one of many may be wrong, so the
 level is corrected (Bonferroni) for all decisions of the gate: each cell of the rules over "each", and one for each rule
 over the "mean". A gate whose rules are all true stops with a chance of 1 minus the level at most, however many it has.
 """
@@ -22,9 +22,14 @@ from failmodes.analysis.statistics.measured_value import MeasuredValue
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 
-Verdict = Literal["holds", "broken", "undecided", "missing"]
-NOT_ON_RECORD = "not on record"
-VERDICTS: tuple[Verdict, ...] = ("broken", "missing", "undecided", "holds")  # the first that a cell has is the rule's
+Verdict = Literal["pass", "fail", "inconclusive", "missing"]
+NOT_STORED = "not on record"
+VERDICTS: tuple[Verdict, ...] = (
+    "fail",
+    "missing",
+    "inconclusive",
+    "pass",
+)  # the first that a cell has is the rule's
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Decision:
         image_count: images of a cell; 0 where it is missing.
         images_needed: images that would decide it with a chance of 80 % if the truth is as measured; None where it is
             decided or missing, or where no number would do.
-        reason: why it is missing, or undecided whatever the bounds are; else empty.
+        reason: why it is missing, or inconclusive whatever the bounds are; else empty.
         is_over_runs: whether bounds are over training runs too, which more images do not mend.
     """
 
@@ -69,7 +74,7 @@ class JudgedRule:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken where any decision is; else missing, else undecided, where any is; else it holds."""
+        """Broken where any decision is; else missing, else inconclusive, where any is; else it holds."""
         found = {decision.verdict for decision in self.decisions}
         return next(verdict for verdict in VERDICTS if verdict in found)
 
@@ -81,8 +86,8 @@ class JudgedRule:
 
     @property
     def images_needed(self) -> int | None:
-        """Images that would decide every undecided cell; None where none is, or where no number would do."""
-        needed = [decision.images_needed for decision in self.decisions if decision.verdict == "undecided"]
+        """Images that would decide every inconclusive cell; None where none is, or where no number would do."""
+        needed = [decision.images_needed for decision in self.decisions if decision.verdict == "inconclusive"]
         known = [count for count in needed if count is not None]
         return max(known) if known and len(known) == len(needed) else None
 
@@ -91,24 +96,24 @@ class JudgedRule:
         return 0.0 if bound is None else self.plan.requirement.spare(bound)
 
 
-def judge_rules(plans: Sequence[PlannedRule], networks: MeasuredPair, level: float) -> tuple[JudgedRule, ...]:
+def judge_rules(plans: Sequence[PlannedRule], models: MeasuredPair, level: float) -> tuple[JudgedRule, ...]:
     """What is shown of each rule.
 
     Args:
         plans: the rules.
-        networks: what they are about.
+        models: what they are about.
         level: of every statement, above 0.5 and below 1.
     """
     comparisons = sum(plan.decision_count for plan in plans)
-    return tuple(JudgedRule(plan, tuple(_decisions(plan, networks, level, comparisons))) for plan in plans)
+    return tuple(JudgedRule(plan, tuple(_decisions(plan, models, level, comparisons))) for plan in plans)
 
 
-def _decisions(plan: PlannedRule, networks: MeasuredPair, level: float, comparisons: int) -> list[Decision]:
+def _decisions(plan: PlannedRule, models: MeasuredPair, level: float, comparisons: int) -> list[Decision]:
     present, missing = plan.cells
-    measured = networks.difference if plan.rule.is_relative else networks.absolute
+    measured = models.difference if plan.rule.is_relative else models.absolute
     if plan.rule.over == "mean":
         if missing:
-            return [Decision("missing", missing, reason=NOT_ON_RECORD)]
+            return [Decision("missing", missing, reason=NOT_STORED)]
         groups = [present]
     else:
         groups = [(cell,) for cell in present]
@@ -119,7 +124,7 @@ def _decisions(plan: PlannedRule, networks: MeasuredPair, level: float, comparis
             found.append(decide(value, plan.requirement, level, comparisons, cells))
         else:
             found.append(Decision("missing", cells, reason=value.reason))
-    return found + [Decision("missing", (cell,), reason=NOT_ON_RECORD) for cell in missing]
+    return found + [Decision("missing", (cell,), reason=NOT_STORED) for cell in missing]
 
 
 def decide(
@@ -144,9 +149,9 @@ def decide(
         passing, stopping = measured.high(level), measured.low(level, comparisons=comparisons)
     few = measured.image_count < FEWEST_IMAGES
     if not few and requirement.spare(passing) >= 0:
-        return Decision("holds", cells, measured.value, passing, stopping, measured.image_count)
+        return Decision("pass", cells, measured.value, passing, stopping, measured.image_count)
     if not few and requirement.spare(stopping) < 0:
-        return Decision("broken", cells, measured.value, passing, stopping, measured.image_count)
+        return Decision("fail", cells, measured.value, passing, stopping, measured.image_count)
     is_good = requirement.spare(measured.value) > 0
     needed = measured.images_needed(requirement.limit, level if is_good else 1 - (1 - level) / comparisons)
     if few:
@@ -154,5 +159,5 @@ def decide(
     reason = f"it takes {FEWEST_IMAGES} images" if few else ""
     over_runs = measured.error.freedom < inf
     return Decision(
-        "undecided", cells, measured.value, passing, stopping, measured.image_count, needed, reason, over_runs
+        "inconclusive", cells, measured.value, passing, stopping, measured.image_count, needed, reason, over_runs
     )

@@ -1,10 +1,10 @@
-"""The cells that a rule is about, and those of them that a network lacks."""
+"""The cells that a rule is about, and those of them that a model lacks."""
 
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.ingest.corruptions.catalogue import ALIASES, CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
 from failmodes.ingest.gate_rules import GateRule
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.schema import CLEAN
@@ -13,7 +13,7 @@ NAMES_OF_MANY = ("headline", "all")
 
 
 class MissingCell(NamedTuple):
-    """A cell that a rule is about and a network lacks.
+    """A cell that a rule is about and a model lacks.
 
     Attributes:
         corruption: its name.
@@ -27,7 +27,7 @@ class MissingCell(NamedTuple):
 
 
 class RuleCells(NamedTuple):
-    """The cells of a rule that all networks have, and those that one of them lacks."""
+    """The cells of a rule that all models have, and those that one of them lacks."""
 
     present: tuple[CellKey, ...]
     missing: tuple[MissingCell, ...]
@@ -36,7 +36,7 @@ class RuleCells(NamedTuple):
 def find_rule_cells(
     rule: GateRule, candidate: Collection[CellKey], baseline: Collection[CellKey] | None, place: str
 ) -> RuleCells:
-    """The cells that a rule is about: corruptions and severities that it leaves out are those on record of any network.
+    """The cells that a rule is about: corruptions and severities that it leaves out are those on record of any model.
 
     Args:
         rule: names corruptions and severities, or leaves them out.
@@ -45,16 +45,16 @@ def find_rule_cells(
         place: of the rule in its file, for errors.
 
     Raises:
-        StudyError: a corruption that neither the catalogue nor a network knows.
+        StudyError: a corruption that neither the catalog nor a model knows.
     """
     on_record = sorted({*candidate, *(baseline or ())})
     corruptions = _corruptions(rule, {corruption for corruption, _ in on_record}, place)
-    networks = {"candidate": candidate} | ({"baseline": baseline} if rule.is_relative and baseline is not None else {})
+    models = {"candidate": candidate} | ({"baseline": baseline} if rule.is_relative and baseline is not None else {})
     present: list[CellKey] = []
     missing: list[MissingCell] = []
     for corruption in corruptions:
         for severity in _severities(rule, corruption, on_record):
-            lacking = [name for name, cells in networks.items() if (corruption, severity) not in cells]
+            lacking = [name for name, cells in models.items() if (corruption, severity) not in cells]
             if lacking:
                 missing.append(MissingCell(corruption, severity, "both" if len(lacking) > 1 else lacking[0]))
             elif severity is not None:

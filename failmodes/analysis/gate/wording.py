@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from failmodes.analysis.formatting import MINUS, NO_BREAK, format_count, format_number, format_severity, join_names
 from failmodes.analysis.gate.judged_gate import JudgedGate
-from failmodes.analysis.gate.judging import NOT_ON_RECORD, VERDICTS, Decision, JudgedRule
+from failmodes.analysis.gate.judging import NOT_STORED, VERDICTS, Decision, JudgedRule
 from failmodes.analysis.gate.planned_rules import PlannedRule
 from failmodes.analysis.gate.rule_cells import MissingCell
 from failmodes.analysis.statistics.run_rows import CellKey
@@ -76,9 +76,9 @@ def shown_phrase(plan: PlannedRule, decision: Decision) -> str:
     value = value_phrase(plan, decision.value)
     towards_good, towards_bad = ("more", "less") if plan.requirement.is_least else ("less", "more")
     passing, stopping = value_phrase(plan, decision.passing_bound), value_phrase(plan, decision.stopping_bound)
-    if decision.verdict == "holds":
+    if decision.verdict == "pass":
         return f"{value}, shown to be {passing} or {towards_good}"
-    if decision.verdict == "broken":
+    if decision.verdict == "fail":
         return f"{value}, shown to be {stopping} or {towards_bad}"
     between = f"{passing} and {stopping}" if plan.requirement.is_least else f"{stopping} and {passing}"
     return f"{value}, it may be anything between {between}" + (f"; {decision.reason}" if decision.reason else "")
@@ -92,15 +92,15 @@ def rule_statement(judged: JudgedRule) -> str:
     if plan.rule.over == "mean" or len(judged.decisions) == 1:
         return shown_phrase(plan, deciding[0]) + images_needed_phrase(judged)
     told = [f"{cell_phrase(one.cells[0])}: {shown_phrase(plan, one)}" for one in deciding[:MOST_CELLS]]
-    if judged.verdict == "holds":
+    if judged.verdict == "pass":
         return f"in all {len(deciding)} cells; nearest to the limit is {told[0]}"
     more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
     return f"{_tally(judged)}: {'; '.join(told + more)}{images_needed_phrase(judged)}"
 
 
 def images_needed_phrase(judged: JudgedRule | Decision) -> str:
-    """What would decide what is undecided; empty for others."""
-    if judged.verdict != "undecided":
+    """What would decide what is inconclusive; empty for others."""
+    if judged.verdict != "inconclusive":
         return ""
     if judged.images_needed is None:
         return "; no number of images would decide it, for a value lies on the limit, or nearly"
@@ -118,8 +118,8 @@ def missing_phrase(decisions: Sequence[Decision]) -> str:
     for side in dict.fromkeys(cell.lacked_by for cell in lacking):
         cells = [cell for cell in lacking if cell.lacked_by == side]
         verb = "is" if len(cells) == 1 else "are"
-        whose = "either network" if side == "both" else f"the {side}"
-        told.append(f"{_listed(cells)} {verb} {NOT_ON_RECORD} of {whose}")
+        whose = "either model" if side == "both" else f"the {side}"
+        told.append(f"{_listed(cells)} {verb} {NOT_STORED} of {whose}")
     undefined = [one for one in decisions if not isinstance(one.cells[0], MissingCell)]
     told += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
     if len(undefined) > MOST_CELLS:
@@ -153,19 +153,21 @@ def images_phrase(gate: JudgedGate) -> str:
 
 
 def about_phrase(gate: JudgedGate) -> str:
-    """What statements are about: checkpoints, or networks over training seeds."""
+    """What statements are about: checkpoints, or models over training seeds."""
     if not gate.is_about_training:
         return "about these checkpoints, not about training them again"
-    counts = [len(network.evaluation_ids) for network in (gate.candidate, gate.baseline) if network is not None]
+    counts = [len(model.evaluation_ids) for model in (gate.candidate, gate.baseline) if model is not None]
     return f"over {' and '.join(map(str, counts))} training seeds"
 
 
 def counts_phrase(gate: JudgedGate) -> str:
-    """How many rules have which verdict: 2 of 4 rules hold, 1 is broken, 1 is undecided."""
+    """How many rules have which verdict: 2 of 4 rules pass, 1 fails, 1 is inconclusive."""
     counts = gate.counts
-    verb = "holds" if 1 in (counts["holds"], len(gate.rules)) else "hold"
-    told = [f"{counts['holds']} of {format_count(len(gate.rules), 'rule')} {verb}"]
-    told += [f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ("broken", "undecided") if counts[v]]
+    verb = "passes" if 1 in (counts["pass"], len(gate.rules)) else "pass"
+    told = [f"{counts['pass']} of {format_count(len(gate.rules), 'rule')} {verb}"]
+    told += [f"{counts['fail']} {'fails' if counts['fail'] == 1 else 'fail'}"] if counts["fail"] else []
+    is_are = "is" if counts["inconclusive"] == 1 else "are"
+    told += [f"{counts['inconclusive']} {is_are} inconclusive"] if counts["inconclusive"] else []
     told += [f"{counts['missing']} cannot be judged"] if counts["missing"] else []
     return ", ".join(told)
 
@@ -190,9 +192,9 @@ def _with_unit(plan: PlannedRule, number: str) -> str:
 
 
 def _tally(judged: JudgedRule) -> str:
-    """Of how many cells what is shown: broken in 1 of 30 cells, undecided in 19."""
+    """Of how many cells what is shown: fail in 1 of 30 cells, inconclusive in 19."""
     counts = Counter(decision.verdict for decision in judged.decisions)
-    first, *others = [verdict for verdict in VERDICTS if counts[verdict] and verdict != "holds"]
+    first, *others = [verdict for verdict in VERDICTS if counts[verdict] and verdict != "pass"]
     cells = format_count(len(judged.decisions), "cell")
     return ", ".join([f"{first} in {counts[first]:,} of {cells}", *(f"{v} in {counts[v]:,}" for v in others)])
 

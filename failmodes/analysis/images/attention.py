@@ -1,4 +1,4 @@
-"""What is on record of where a network looked at single images: maps of exemplars, and the centroid of every image."""
+"""What is on record of where a model looked at single images: maps of exemplars, and the centroid of every image."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,7 +23,7 @@ class StoredAttention(NamedTuple):
     """Attention for the class predicted on the clean image: its map and its centroid, each None where not stored."""
 
     map: AttentionMap | None = None
-    centre: Point | None = None
+    center: Point | None = None
 
 
 def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> list[StoredAttention]:
@@ -40,12 +40,12 @@ def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow])
         [*wanted, CLEAN],
     ).fetchall()
     maps = {tuple(row[:4]): stored_map(*row[4:]) for row in stored}
-    centres = con.execute(
+    centers = con.execute(
         "select evaluation_id, corruption, severity, image_id, centroid_x, centroid_y from attention "
         "where evaluation_id = any($1) and image_id = any($2) and target = 'clean' and not empty",
         wanted,
     ).fetchall()
-    points = {tuple(row[:4]): point for row in centres if (point := _inside(*row[4:])) is not None}
+    points = {tuple(row[:4]): point for row in centers if (point := _inside(*row[4:])) is not None}
     return [
         StoredAttention(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows
     ]  # fmt: skip
@@ -78,7 +78,7 @@ def stored_map(content: bytes, height: int | None, width: int | None) -> Attenti
 
 
 def centroid(attention: AttentionMap | None) -> Point | None:
-    """Centre of mass (x, y) of a map (h, w), 0-1 from the top left, cell centres; None where it is empty."""
+    """Center of mass (x, y) of a map (h, w), 0-1 from the top left, cell centers; None where it is empty."""
     if attention is None or attention.sum() <= 0:
         return None
     rows, columns = (np.arange(n) + 0.5 for n in attention.shape)

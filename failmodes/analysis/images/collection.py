@@ -25,11 +25,11 @@ _KEEP = "evaluate again with thumbnails, which are kept unless the study says `t
 
 
 class Picture(NamedTuple):
-    """One picture with its attention: `made` has pixels and row, map and centre are None where not on record."""
+    """One picture with its attention: `made` has pixels and row, map and center are None where not on record."""
 
     made: MadePicture
     attention: AttentionMap | None
-    centre: Point | None
+    center: Point | None
 
     @property
     def row(self) -> PictureRow:
@@ -119,7 +119,7 @@ def pictures_of_rows(
         headline=_headline(headline),
         details=_sentences(
             f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
-            "wrong (cross), true class, confidence, network, corruption and severity",
+            "wrong (cross), true class, confidence, model, corruption and severity",
             _attention_sentence(con, pictures),
             *told,
         ),
@@ -137,13 +137,13 @@ def find_curves(
     evaluations: Sequence[str] = (),
     open_study: OpenStudy | None = None,
 ) -> Pictures:
-    """Images along their curves: for each image, corruption and network a row from clean to the last severity.
+    """Images along their curves: for each image, corruption and model a row from clean to the last severity.
 
     Args:
         path: the warehouse.
         image_ids: which images.
         corruptions: which corruptions, at least one.
-        models: only these networks, by label.
+        models: only these models, by label.
         evaluations: only these evaluations, by identity or its first letters.
         open_study: opens the study that is at hand.
 
@@ -192,7 +192,7 @@ def _pictures(
             raise WarehouseError(f"{lack}: {_KEEP}; or {GIVE_THE_STUDY}")
     known = [one for one in made if one is not None]
     attention = stored_attention(con, [one.row for one in known])
-    pictures = [Picture(one, stored.map, stored.centre) for one, stored in zip(known, attention, strict=True)]
+    pictures = [Picture(one, stored.map, stored.center) for one, stored in zip(known, attention, strict=True)]
     remarks = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
     return pictures, [*remarks, *filter(None, [describe_differences(con, known)])]
 
@@ -213,10 +213,10 @@ def _matching(count: int | None) -> str:
 def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture], line: str = "") -> str:
     """What is drawn of attention, of how many pictures, and why not of all; `line` says what a line is, if any."""
     without = [picture.row for picture in pictures if picture.attention is None]
-    maps, dots = len(pictures) - len(without), sum(picture.centre is not None for picture in pictures)
+    maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""
     drawn = [f"orange is its map, stored for {maps} of {len(pictures)}{why}"] if maps else []
-    drawn += [f"the dot is its centre, stored for {dots} of {len(pictures)}{line}"] if dots else []
+    drawn += [f"the dot is its center, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
         return f"No attention is on record for them{why}"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
@@ -236,12 +236,12 @@ def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
 
 
 def _first_mistake(curve: Sequence[Picture]) -> str:
-    wrong = [picture.row for picture in curve if not picture.row.correct]
+    incorrect = [picture.row for picture in curve if not picture.row.correct]
     label = curve[0].row.model_label
-    if not wrong:
+    if not incorrect:
         return f"{label} reads it right throughout"
-    severity = format_severity(float(wrong[0].severity))
-    return f"{label} first misreads it {'when clean' if not wrong[0].severity else f'at severity {severity}'}"
+    severity = format_severity(float(incorrect[0].severity))
+    return f"{label} first misreads it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
 
 
 def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:

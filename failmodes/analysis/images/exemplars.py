@@ -26,7 +26,7 @@ class ExemplarImage(NamedTuple):
     severity: float
     label_name: str
     predicted_name: str
-    is_right: bool
+    is_correct: bool
     confidence: float | None
     pixels: NDArray[np.uint8]  # (H, W, 3)
     attention: AttentionMap | None

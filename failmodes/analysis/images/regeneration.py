@@ -9,7 +9,7 @@ import numpy as np
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, Pixels, StudyAtHand, clean_images
 from failmodes.analysis.images.rows import PictureRow
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
@@ -26,7 +26,7 @@ class MadePicture(NamedTuple):
 
     Attributes:
         row: which one, and what was predicted.
-        pixels: (H, W, 3) uint8, as the network was given it before its own preparation.
+        pixels: (H, W, 3) uint8, as the model was given it before its own preparation.
         clean: (H, W, 3) uint8 before corruption; None where a published set does not pair with clean images.
         differs: whether it is another picture than was evaluated; None where nothing on record could tell.
     """
@@ -149,7 +149,7 @@ def _published(cell: _Cell, image_ids: list[int], study: StudyAtHand) -> Images:
 
 
 def _check_known(corruption: str, study: StudyAtHand) -> None:
-    """A name from a warehouse is never imported: what the catalogue lacks must come with a study."""
+    """A name from a warehouse is never imported: what the catalog lacks must come with a study."""
     if corruption in CORRUPTIONS or corruption in registered():
         return
     if study.images is None or corruption not in registered():  # reading a study registers its corruptions

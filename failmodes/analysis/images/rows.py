@@ -23,7 +23,7 @@ select
     label_name, predicted_name, correct, confidence, rmse, file
 """
 _COUNT = "select count(*) over ()"  # before a limit
-# Rows of `outcomes` with the names of network, corruption and classes; a condition follows
+# Rows of `outcomes` with the names of model, corruption and classes; a condition follows
 PICTURES = """
 from (
     select
@@ -144,7 +144,7 @@ def matching_rows(path: Path, condition: str, *, timeout_s: float | None = 60) -
 def curve_rows(
     con: duckdb.DuckDBPyConnection, selection: Selection, image_ids: Sequence[int]
 ) -> list[list[PictureRow]]:
-    """Rows from clean to the last severity, a list for each image, corruption and network, in this order.
+    """Rows from clean to the last severity, a list for each image, corruption and model, in this order.
 
     Raises:
         StudyError: an image was not evaluated, or they are more than a sheet shows.

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from failmodes.warehouse.answer_output import STDOUT, ForceOption, answer_file
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.result_output import STDOUT, ForceOption, result_file
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, remark, say, suggest
 
@@ -33,7 +33,7 @@ def publish(
         ),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option("--model", help="Only this network, by its label; may be repeated.")
+        list[str] | None, typer.Option("--model", help="Only this model, by its label; may be repeated.")
     ] = None,
     evaluation: Annotated[
         list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by its identity.")
@@ -52,7 +52,7 @@ def publish(
             "--output -: robustbench writes two files, which stdout cannot take: name the first, such as results.csv"
         )
     warehouse = find_warehouse(where)
-    with stages_shown("publish"), answer_file(Path(output or ""), FORMATS[output_format].file_name) as file:
+    with stages_shown("publish"), result_file(Path(output or ""), FORMATS[output_format].file_name) as file:
         target = file if is_printed else output
         written = publish_results(
             warehouse, output_format, target, models=model or (), evaluations=evaluation or (), force=force

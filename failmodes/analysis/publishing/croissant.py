@@ -32,7 +32,7 @@ from failmodes.warehouse.schema import (
     Column,
     Table,
 )
-from failmodes.warehouse.shards.footer import RECORD_FOLDER
+from failmodes.warehouse.shards.footer import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
@@ -95,29 +95,29 @@ def write_croissant(
         DamagedShardError: a file of the record cannot be parsed.
         StorageError: the file cannot be written.
     """
-    has_record = (warehouse.parent / RECORD_FOLDER).is_dir()
+    has_results = (warehouse.parent / RESULTS_FOLDER).is_dir()
     described = _description(con, selection)
     described["distribution"] = [_database(warehouse)]
     described["recordSet"] = []
     for table in DESCRIBED:
-        if columns := _columns(table, warehouse.parent, has_record=has_record):
-            described["distribution"] += [_file_set(table)] if has_record else []
-            described["recordSet"].append(_record_set(table, columns, warehouse, has_record=has_record))
+        if columns := _columns(table, warehouse.parent, has_results=has_results):
+            described["distribution"] += [_file_set(table)] if has_results else []
+            described["recordSet"].append(_record_set(table, columns, warehouse, has_results=has_results))
     document = json_without_commands(json.dumps(described, indent=2, ensure_ascii=False))
     write_output(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode(), (".json",), force=force)
     remarks = [MISSING]
-    if not has_record:
+    if not has_results:
         remarks.append(
-            f"no folder {RECORD_FOLDER} beside the warehouse: columns are described in the DuckDB file alone"
+            f"no folder {RESULTS_FOLDER} beside the warehouse: columns are described in the DuckDB file alone"
         )
     if path.parent.absolute() != warehouse.parent.absolute():
         remarks.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
     return Written((path,), tuple(remarks))
 
 
-def _columns(table: Table, output: Path, *, has_record: bool) -> list[Column]:
+def _columns(table: Table, output: Path, *, has_results: bool) -> list[Column]:
     """The columns to describe: of a record those that its files have."""
-    stored = stored_columns(output, table) if has_record else {column.name for column in table.columns}
+    stored = stored_columns(output, table) if has_results else {column.name for column in table.columns}
     return [column for column in table.columns if column.name in stored and _type(column)]
 
 
@@ -127,15 +127,15 @@ def _description(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[s
         con,
         "select created_at at time zone 'UTC', updated_at at time zone 'UTC', schema_version from warehouse_info",
     ) or (None, None, "")
-    networks = join_names(printable(label) for label in selection.labels.values())
+    models = join_names(printable(label) for label in selection.labels.values())
     dataset = printable(selection.shared["dataset_label"])
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": CONFORMS_TO,
-        "name": f"Predictions of {networks} on {dataset} under corruption",
+        "name": f"Predictions of {models} on {dataset} under corruption",
         "description": (
-            f"Per-image predictions, confidence and attention of {networks} on "
+            f"Per-image predictions, confidence and attention of {models} on "
             f"{format_count(selection.image_count, 'image')} of {dataset}, clean and under "
             f"{format_count(len(selection.corruptions), 'corruption')}. {printable(selection.source_line)}"
         ).replace("\u00a0", " "),
@@ -171,25 +171,25 @@ def _file_set(table: Table) -> dict[str, Any]:
         "name": f"{table.name}-files",
         "description": f"Parquet: {table.grain}.",
         "encodingFormat": PARQUET,
-        "includes": f"{RECORD_FOLDER}/{table.name}/{within}",
+        "includes": f"{RESULTS_FOLDER}/{table.name}/{within}",
     }
 
 
-def _record_set(table: Table, columns: list[Column], warehouse: Path, *, has_record: bool) -> dict[str, Any]:
+def _record_set(table: Table, columns: list[Column], warehouse: Path, *, has_results: bool) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": table.name,
         "name": table.name,
         "description": f"{table.grain}.",
         "key": [{"@id": f"{table.name}/{name}"} for name in table.key],
-        "field": [_field(table, column, warehouse, has_record=has_record) for column in columns],
+        "field": [_field(table, column, warehouse, has_results=has_results) for column in columns],
     }
 
 
-def _field(table: Table, column: Column, warehouse: Path, *, has_record: bool) -> dict[str, Any]:
+def _field(table: Table, column: Column, warehouse: Path, *, has_results: bool) -> dict[str, Any]:
     """A column; of those that a path carries, where in the path."""
     source: dict[str, Any] = {"fileObject": {"@id": warehouse.name}, "extract": {"column": column.name}}
-    if has_record:
+    if has_results:
         source = {"fileSet": {"@id": f"{table.name}-files"}, "extract": {"column": column.name}}
         if table in FACTS and column.name in PARTITIONS:
             source["extract"] = {"fileProperty": "fullpath"}

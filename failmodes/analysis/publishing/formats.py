@@ -55,7 +55,7 @@ def publish_results(
         warehouse: the DuckDB file.
         name: one of FORMATS.
         output: the file, where ~ is the home folder; if not given, one beside the warehouse.
-        models: only these networks, by label.
+        models: only these models, by label.
         evaluations: only these evaluations, by identity or its first letters.
         force: see `check_output`.
 

@@ -26,7 +26,7 @@ TASK = {"type": "image-classification", "name": "Image classification"}
 def write_model_card(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
 ) -> Written:
-    """Write clean and corrupted accuracy of every network, each with its interval, its images and where they are from.
+    """Write clean and corrupted accuracy of every model, each with its interval, its images and where they are from.
 
     Raises:
         StorageError: the file cannot be written.

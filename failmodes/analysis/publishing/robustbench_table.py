@@ -16,7 +16,7 @@ from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, Publi
 def write_robustbench(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
 ) -> Written:
-    """Write the accuracy of every network at every whole severity; figures are written in full.
+    """Write the accuracy of every model at every whole severity; figures are written in full.
 
     Raises:
         WarehouseError: there is no whole severity.
@@ -25,9 +25,7 @@ def write_robustbench(
     points = read_for_selection(con, "accuracy_by_severity", selection).filter(pl.col("severity") > 0)
     whole = points.filter(pl.col("severity") % 1 == 0)
     if whole.is_empty():
-        raise WarehouseError(
-            "these networks were evaluated at no whole severity, and RobustBench's layout has no other"
-        )
+        raise WarehouseError("these models were evaluated at no whole severity, and RobustBench's layout has no other")
     models = [
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations

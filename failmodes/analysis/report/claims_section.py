@@ -1,4 +1,4 @@
-"""The part of a report that judges what the study claims: a table of claims, networks, verdicts and numbers."""
+"""The part of a report that judges what the study claims: a table of claims, models, verdicts and numbers."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -21,9 +21,9 @@ from failmodes.analysis.text_tables import EMPTY
 
 
 class ClaimRow(NamedTuple):
-    """A claim on one network or pair: texts of its cells, and behind them the sentence and the query."""
+    """A claim on one model or pair: texts of its cells, and behind them the sentence and the query."""
 
-    network: str
+    model: str
     verdict: str
     mark: str
     number: str
@@ -34,7 +34,7 @@ class ClaimRow(NamedTuple):
 
 
 class ReportClaim(NamedTuple):
-    """A claim as stated, with a row a network; of many networks `tally` says how often it is supported, else empty."""
+    """A claim as stated, with a row a model; of many models `tally` says how often it is supported, else empty."""
 
     claim: str
     tally: str
@@ -76,7 +76,7 @@ def _tally(group: ClaimGroup) -> str:
 
 def _row(row: JudgedClaim) -> ClaimRow:
     return ClaimRow(
-        network=row.model_label or EMPTY,
+        model=row.model_label or EMPTY,
         verdict=row.verdict,
         mark=MARKS[row.verdict],
         number=number_text(row),

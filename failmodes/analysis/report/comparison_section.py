@@ -1,4 +1,4 @@
-"""The part of a report that compares two networks: sentences, chart, pictures of images that change sides, tables."""
+"""The part of a report that compares two models: sentences, chart, pictures of images that change sides, tables."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 
 from failmodes.analysis.charts.differences import draw
-from failmodes.analysis.charts.network_colours import network_colours
+from failmodes.analysis.charts.model_colors import model_colors
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.comparison.tables import (
     ANOTHER_CLASS,
@@ -19,38 +19,38 @@ from failmodes.analysis.comparison.tables import (
     corruption_names,
     side_names,
 )
-from failmodes.analysis.findings.network_comparison import (
+from failmodes.analysis.findings.comparison_sentences import (
     changed_sentence,
     comparison_sentences,
     crossover_sentences,
     no_images_sentence,
 )
 from failmodes.analysis.images.changed_pictures import changed_pictures
-from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.gallery import small_picture
 from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection, selection_of
-from failmodes.analysis.statistics.comparing import compare_networks
-from failmodes.analysis.statistics.network_comparison import ChangedImages, Comparison
-from failmodes.analysis.statistics.opened_networks import OpenedNetwork, find_network
+from failmodes.analysis.statistics.comparing import compare_models
+from failmodes.analysis.statistics.model_comparison import ChangedImages, Comparison
+from failmodes.analysis.statistics.opened_models import OpenedModel, find_model
 from failmodes.analysis.text_tables import TextTable
+from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 
 MOST_PICTURES = 8  # of newly wrong images, and of newly right ones
-LONGEST_HEADING = 28  # letters of a network's name in a table
-Pair = tuple[OpenedNetwork, OpenedNetwork]
+LONGEST_HEADING = 28  # letters of a model's name in a table
+Pair = tuple[OpenedModel, OpenedModel]
 
 
 class ChangedPicture(NamedTuple):
-    """An image that one network gets right and the other wrong: where, what each answers, and its picture as a URL."""
+    """An image that one model gets right and the other wrong: where, what each answers, and its picture as a URL."""
 
     image_id: int
     true_class: str
     cell: str
     cell_count: int
-    right_answer: str
-    wrong_answer: str
+    correct_prediction: str
+    incorrect_prediction: str
     url: str
 
 
@@ -62,8 +62,8 @@ class PictureGroup(NamedTuple):
 
     title: str
     told: str
-    right: str
-    wrong: str
+    correct: str
+    incorrect: str
     pictures: list[ChangedPicture]
     missing: str
 
@@ -72,7 +72,7 @@ class ReportComparison(NamedTuple):
     """One pair: answer and other sentences, chart, pictures, tables, and the evaluations that are compared."""
 
     title: str
-    answer: str
+    headline: str
     sentences: list[str]
     chart: ReportChart
     groups: list[PictureGroup]
@@ -83,27 +83,26 @@ class ReportComparison(NamedTuple):
 
 
 def named_pairs(con: duckdb.DuckDBPyConnection, path: Path, pairs: Iterable[Sequence[str]]) -> list[Pair]:
-    """The networks that a user named.
+    """The models that a user named.
 
     Raises:
-        StudyError: a name means no network of this warehouse, or several; or a pair is not two names.
+        StudyError: a name means no model of this warehouse, or several; or a pair is not two names.
     """
     found = []
     for names in pairs:
         if isinstance(names, str) or len(names) != 2:
-            raise StudyError(f"a pair is two names of networks, not {names!r}")
-        found.append((find_network(con, path, names[0]), find_network(con, path, names[1])))
+            raise StudyError(f"a pair is two names of models, not {names!r}")
+        found.append((find_model(con, path, names[0]), find_model(con, path, names[1])))
     return found
 
 
 def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) -> list[Pair]:
-    """The two networks of a selection; none where there are more or fewer, or where they share no corruption."""
-    networks = trained_networks(selection.evaluations)
-    if len(networks) != 2:
+    """The two models of a selection; none where there are more or fewer, or where they share no corruption."""
+    models = trained_models(selection.evaluations)
+    if len(models) != 2:
         return []
     a, b = (  # not by name: other evaluations of the warehouse may be called the same
-        OpenedNetwork(con, path, network, selection_of(con, [run.facts for run in network.runs]))
-        for network in networks
+        OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs])) for model in models
     )
     return [(a, b)] if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
@@ -113,30 +112,30 @@ def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair
 
     Args:
         con: the warehouse.
-        selection: the part of the report that it stands in, whose colours are taken.
-        pair: the two networks.
+        selection: the part of the report that it stands in, whose colors are taken.
+        pair: the two models.
 
     Raises:
         StudyError: they cannot be compared; the message says why.
     """
-    comparison = compare_networks(*pair)
+    comparison = compare_models(*pair)
     sides = side_names(comparison, LONGEST_HEADING)
-    answer, *rest = comparison_sentences(comparison)
-    colours = network_colours(con, selection).colours
-    chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colours=colours))
+    headline, *rest = comparison_sentences(comparison)
+    colors = model_colors(con, selection).colors
+    chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
     groups = [
         group
-        for changed, is_wrong in ((comparison.newly_wrong, True), (comparison.newly_right, False))
+        for changed, is_incorrect in ((comparison.newly_incorrect, True), (comparison.newly_correct, False))
         if changed is not None
-        and ((group := _group(con, comparison, changed, is_wrong=is_wrong)).pictures or group.missing)
+        and ((group := _group(con, comparison, changed, is_incorrect=is_incorrect)).pictures or group.missing)
     ]
     return ReportComparison(
         title=f"{comparison.b.label} compared with {comparison.a.label}",
-        answer=answer,
+        headline=headline,
         sentences=[*rest, *crossover_sentences(comparison)],
         chart=chart,
         groups=groups,
-        no_images="" if comparison.newly_wrong is not None else no_images_sentence(comparison),
+        no_images="" if comparison.newly_incorrect is not None else no_images_sentence(comparison),
         sides=Sides(comparison.a.label, comparison.b.label) if sides.a != comparison.a.label else None,
         tables=comparison_tables(comparison, sides),
         evaluation_ids=frozenset((*comparison.a.evaluation_ids, *comparison.b.evaluation_ids)),
@@ -144,7 +143,7 @@ def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair
 
 
 def _group(
-    con: duckdb.DuckDBPyConnection, comparison: Comparison, changed: ChangedImages, *, is_wrong: bool
+    con: duckdb.DuckDBPyConnection, comparison: Comparison, changed: ChangedImages, *, is_incorrect: bool
 ) -> PictureGroup:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
     images = changed.images[:MOST_PICTURES]
@@ -155,14 +154,14 @@ def _group(
     for image in images:
         if image.image_id not in pixels:
             continue
-        answers = [answer or ANOTHER_CLASS for answer in (image.predicted_a, image.predicted_b)]
-        right, wrong = answers if is_wrong else answers[::-1]
+        predictions = [predicted or ANOTHER_CLASS for predicted in (image.predicted_a, image.predicted_b)]
+        correct, incorrect = predictions if is_incorrect else predictions[::-1]
         url = image_url(np.asarray(small_picture(pixels[image.image_id])))
         pictures.append(
             ChangedPicture(image.image_id, image.label_name, cell_name(names, image.corruption, image.severity),
-                           image.cell_count, right, wrong, url)
+                           image.cell_count, correct, incorrect, url)
         )  # fmt: skip
     labels = (comparison.a.label, comparison.b.label)
-    right_label, wrong_label = labels if is_wrong else labels[::-1]
-    title = "Newly wrong" if is_wrong else "Newly right"
-    return PictureGroup(title, changed_sentence(changed), right_label, wrong_label, pictures, missing)
+    correct_label, incorrect_label = labels if is_incorrect else labels[::-1]
+    title = "Newly wrong" if is_incorrect else "Newly right"
+    return PictureGroup(title, changed_sentence(changed), correct_label, incorrect_label, pictures, missing)

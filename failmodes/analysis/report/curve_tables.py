@@ -18,7 +18,7 @@ from failmodes.analysis.formatting import (
     smallest_shown_sentence,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.breaking_order import AT_LAST, ON_AVERAGE
+from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 MOST_CLASSES = 30  # rows of a table of classes
@@ -33,7 +33,7 @@ Names = Mapping[str, str]
 
 
 def curve_tables(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) -> list[TextTable]:
-    """Which corruptions and classes break first, shapes over distortion, and fits, of the selection's one network."""
+    """Which corruptions and classes break first, shapes over distortion, and fits, of the selection's one model."""
     (evaluation,) = selection.evaluations
     found = (
         _corruption_ranks(con, selection, evaluation, names),
@@ -78,7 +78,7 @@ def _ranked_rows(rows: pl.DataFrame) -> Iterable[tuple[TableCell, ...]]:
     """A row a name, those that lose most at the last severity first and those that are not ranked at the end."""
     on_average = {row["name"]: row for row in rows.filter(measure=ON_AVERAGE).rows(named=True)}
     at_last = rows.filter(measure=AT_LAST).sort(
-        pl.col("rank").is_null(), "cost", descending=[False, True], maintain_order=True
+        pl.col("rank").is_null(), "accuracy_drop", descending=[False, True], maintain_order=True
     )
     for row in at_last.rows(named=True):
         average = on_average[row["name"]]
@@ -89,8 +89,10 @@ def _ranked_rows(rows: pl.DataFrame) -> Iterable[tuple[TableCell, ...]]:
 
 
 def _loss(row: Mapping[str, Any]) -> TableCell:
-    interval = "" if row["cost_low"] is None else format_interval(row["cost_low"], row["cost_high"])
-    return TableCell(format_number(100 * row["cost"]), interval)
+    interval = (
+        "" if row["accuracy_drop_low"] is None else format_interval(row["accuracy_drop_low"], row["accuracy_drop_high"])
+    )
+    return TableCell(format_number(100 * row["accuracy_drop"]), interval)
 
 
 def _rank(row: Mapping[str, Any]) -> TableCell:
@@ -100,12 +102,12 @@ def _rank(row: Mapping[str, Any]) -> TableCell:
 
 
 def _shown_phrase(rows: pl.DataFrame, noun: str) -> str:
-    """The smallest difference between neighbours in rank that these images could show."""
+    """The smallest difference between neighbors in rank that these images could show."""
     known = rows.filter(pl.col("ranked_count") > 1).drop_nulls("smallest_difference_shown")
     return "".join(
         smallest_shown_sentence(
             known.filter(measure=measure)["smallest_difference_shown"].to_list(),
-            f"difference between neighbouring {noun} {where}",
+            f"difference between neighboring {noun} {where}",
         )
         for measure, where in ((AT_LAST, "at the last severity"), (ON_AVERAGE, "on average"))
     )
@@ -117,8 +119,8 @@ def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
     present = [corruption for corruption in names if (corruption, "severity") in by_curve]
     return TextTable(
         f"Shapes of {label} over severity and over distortion",
-        "Shape, and beneath it the bow, over severity and over the mean distortion of the images at each severity: "
-        "severity is an index that a recipe spaces as it does. A shape without its interval is undecided.",
+        "Shape, and beneath it the curvature, over severity and over the mean distortion of the images at each severity: "
+        "severity is an index that a recipe spaces as it does. A shape without its interval is inconclusive.",
         ("Corruption", *(f"Over {name}" for name in AXIS_NAMES.values())),
         tuple(
             (TableCell(names[corruption]), *(_axis_cell(by_curve[corruption, axis]) for axis in AXIS_NAMES))
@@ -128,12 +130,12 @@ def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
 
 
 def _axis_cell(row: dict[str, Any]) -> TableCell:
-    bow = ""
-    if row["bow"] is not None:
-        bow = f"{format_number(row['bow'], 2, signed=True)} {format_interval(row['bow_low'], row['bow_high'], 2, 1)}"
+    curvature = ""
+    if row["curvature"] is not None:
+        curvature = f"{format_number(row['curvature'], 2, signed=True)} {format_interval(row['curvature_low'], row['curvature_high'], 2, 1)}"
     if row["reason"]:
-        return TableCell(SHAPE_NAMES["undecided"], row["reason"])
-    return TableCell(SHAPE_NAMES[shape_of(row)], bow)
+        return TableCell(SHAPE_NAMES["inconclusive"], row["reason"])
+    return TableCell(SHAPE_NAMES[shape_of(row)], curvature)
 
 
 def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:

@@ -1,4 +1,4 @@
-"""The gallery of a report: the exemplars of all networks as strips of pictures, with answers and attention."""
+"""The gallery of a report: the exemplars of all models as strips of pictures, with answers and attention."""
 
 import base64
 import io
@@ -29,17 +29,17 @@ class Frame(NamedTuple):
     """An image at one severity as a reader sees it: severity, answer, whether it is right, and confidence."""
 
     severity: str
-    answer: str
-    is_right: bool
+    prediction: str
+    is_correct: bool
     confidence: str
 
 
 class PictureSeries(NamedTuple):
-    """One image under one corruption, seen by one network, from clean to the last severity.
+    """One image under one corruption, seen by one model, from clean to the last severity.
 
     Attributes:
-        evaluation_id: of the network.
-        network: its label.
+        evaluation_id: of the model.
+        model: its label.
         corruption: name of the corruption.
         corruption_label: the same for readers.
         reason: why it was chosen, in words.
@@ -54,7 +54,7 @@ class PictureSeries(NamedTuple):
     """
 
     evaluation_id: str
-    network: str
+    model: str
     corruption: str
     corruption_label: str
     reason: str
@@ -84,7 +84,7 @@ class PictureSeries(NamedTuple):
     def fate(self) -> str:
         """True class and last answer with its confidence."""
         last = self.frames[-1]
-        return f"{self.true_class}: {'right' if last.is_right else last.answer} {last.confidence}".rstrip()
+        return f"{self.true_class}: {'right' if last.is_correct else last.prediction} {last.confidence}".rstrip()
 
 
 class Gallery(NamedTuple):
@@ -95,15 +95,15 @@ class Gallery(NamedTuple):
     is_lossless: bool
 
     def filters(self) -> dict[str, list[str]]:
-        """What it can be filtered by: the values of network, corruption and reason, in order."""
+        """What it can be filtered by: the values of model, corruption and reason, in order."""
         return {
-            "network": _unique(one.network for one in self.series),
+            "model": _unique(one.model for one in self.series),
             "corruption": _unique(one.corruption_label for one in self.series),
             "reason": _unique(one.reason for one in self.series),
         }
 
     def of(self, evaluation_id: str, corruption: str) -> PictureSeries | None:
-        """The first series of a network under a corruption."""
+        """The first series of a model under a corruption."""
         found = (one for one in self.series if (one.evaluation_id, one.corruption) == (evaluation_id, corruption))
         return next(found, None)
 
@@ -149,7 +149,7 @@ def _series(
 
 def _frame(image: ExemplarImage) -> Frame:
     confidence = "" if image.confidence is None else format_percent(image.confidence, 0)
-    return Frame(format_severity(image.severity), image.predicted_name, image.is_right, confidence)
+    return Frame(format_severity(image.severity), image.predicted_name, image.is_correct, confidence)
 
 
 def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:

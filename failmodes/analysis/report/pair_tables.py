@@ -1,44 +1,44 @@
-"""The report's tables of pairs of networks, image by image: each pair, or of many networks all pairs in one."""
+"""The report's tables of pairs of models, image by image: each pair, or of many models all pairs in one."""
 
 from collections.abc import Collection, Sequence
 
 import duckdb
 
 from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity, smallest_shown_sentence
-from failmodes.analysis.networks import noun_of_runs
 from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.checkpoint_difference import WinCount, compare_checkpoints, rank_by_wins
 from failmodes.analysis.statistics.mcnemar import ALPHA, PairTest, compare_pairs
-from failmodes.analysis.statistics.model_difference import WinCount, compare_models, rank_by_wins
 from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+from failmodes.analysis.trained_models import noun_of_runs
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
 
-SAME_NETWORK = "Training runs of one network are not compared with each other."
+SAME_MODEL = "Training runs of one model are not compared with each other."
 
 
 def pair_tables(
     con: duckdb.DuckDBPyConnection, selection: Selection, compared: Collection[frozenset[str]] = ()
 ) -> list[TextTable]:
-    """A table for each pair of up to four networks, or one for all pairs of more; none of runs of one network.
+    """A table for each pair of up to four models, or one for all pairs of more; none of runs of one model.
 
     Pairs that are `compared` elsewhere in the report, as sets of evaluation ids, have no table of their own.
     """
     pairs, names = compare_pairs(con, selection), corruption_names(con, selection)
     apart = [pair for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared]
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        found = [_all_pairs(pairs, rank_by_wins(compare_models(con, selection)))]
+        found = [_all_pairs(pairs, rank_by_wins(compare_checkpoints(con, selection)))]
     else:
         tests = sum(len(pair.cells) for pair in pairs)
         found = [_pair(pair, names, selection.image_count, tests) for pair in apart]
-    if noun_of_runs(selection.evaluations) == "network":
+    if noun_of_runs(selection.evaluations) == "model":
         return found
-    return [table._replace(note=f"{table.note} {SAME_NETWORK}") for table in found]
+    return [table._replace(note=f"{table.note} {SAME_MODEL}") for table in found]
 
 
 def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
-    winners = {"a": pair.a.label, "b": pair.b.label, "": "undecided"}
+    winners = {"a": pair.a.label, "b": pair.b.label, "": "inconclusive"}
     last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
     shown = [c for c in pair.cells if c.severity == last[c.corruption]]
     rows = (
@@ -65,7 +65,7 @@ def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
 
 
 def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTable:
-    """Rows and columns are the networks, those that win most pairs first; columns go by the number of the row."""
+    """Rows and columns are the models, those that win most pairs first; columns go by the number of the row."""
     won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
         (pair.b, pair.a): pair.won_by("b") for pair in pairs
     }
@@ -83,11 +83,11 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTab
         for rank, count in enumerate(ranked, start=1)
     )
     return TextTable(
-        "Networks against each other, image by image",
-        f"Number of cells, {of}, in which the network of the row is right more often than that of the column (dot: in "
+        "Models against each other, image by image",
+        f"Number of cells, {of}, in which the model of the row is right more often than that of the column (dot: in "
         f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
-        "cells of all pairs. Ahead of and behind: networks that it is right more or less often than on average over "
+        "cells of all pairs. Ahead of and behind: models that it is right more or less often than on average over "
         "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
-        ("Network", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
+        ("Model", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
         tuple(tuple(map(TableCell, row)) for row in rows),
     )

@@ -1,4 +1,4 @@
-"""How it was made: everything on record about data, networks, run and settings, as names and values."""
+"""How it was made: everything on record about data, models, run and settings, as names and values."""
 
 import json
 from typing import Any
@@ -32,9 +32,9 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Made with", _json_text(source["versions"])),
         ("Pairing", "each corrupted image with its clean image" if shared["paired"] else _text(shared["pairing_note"])),
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "
-                             f"bow of \u00b1{settings.bow_threshold:g}"),
+                             f"curvature of \u00b1{settings.curvature_threshold:g}"),
         ("Intervals", f"{format_percent(settings.interval_level, 0)}; {settings.resamples:,} bootstrap resamples of "
-                      f"images, seed {settings.seed}: one draw for all cells and networks; accuracies: Wilson"),
+                      f"images, seed {settings.seed}: one draw for all cells and models; accuracies: Wilson"),
         ("Evaluated", f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN),
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
         ("Identities", f"data set {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),
@@ -42,13 +42,13 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
 
 
 ANSWERS = {  # by the protocol of classes
-    "all": "among all outputs of the network: one outside the data set's classes is wrong",
+    "all": "among all outputs of the model: one outside the data set's classes is wrong",
     "subset": "among the data set's classes; other outputs are left out",
     None: "among the data set's classes; there are no other outputs",
 }
 
 
-def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:
+def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValueRows:
     """Architecture, checkpoint, training, preprocessing, precision, attention and speed of one evaluation."""
     facts = evaluation.facts
     model = _row(con, "models", "model_id", facts["model_id"])
@@ -56,12 +56,12 @@ def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInf
     if model["parameter_count"] is not None:  # else the predictions were made elsewhere
         variant = _text(model["variant"], "as published")
         architecture = f"{model['architecture']} ({variant}), {model['parameter_count']:,} parameters"
-    normalisation = UNKNOWN
+    normalization = UNKNOWN
     if model["input_mean"] is not None and model["input_std"] is not None:
         mean, deviation = (
             ", ".join(format_number(value, 4) for value in model[column]) for column in ("input_mean", "input_std")
         )
-        normalisation = f"mean ({mean}), standard deviation ({deviation})"
+        normalization = f"mean ({mean}), standard deviation ({deviation})"
     attention = _text(facts["attention_note"], facts["attention_method"])
     if facts["attention_layer"]:
         attention = f"{facts['attention_method']}, layer {facts['attention_layer']}"
@@ -72,7 +72,7 @@ def network_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInf
         ("Training recipe", _json_text(model["training_recipe"])),
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
-        ("Normalisation", normalisation),
+        ("Normalization", normalization),
         ("Answers", ANSWERS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),

@@ -1,4 +1,4 @@
-"""The report's table of where networks stand among published ones, by mean corrupted accuracy."""
+"""The report's table of where models stand among published ones, by mean corrupted accuracy."""
 
 import duckdb
 
@@ -27,22 +27,22 @@ def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> li
 def _table(
     con: duckdb.DuckDBPyConnection, comparison: PublishedComparison, selection: Selection, names: dict[str, str]
 ) -> TextTable:
-    """Published networks and those of the selection (marked) in one order."""
+    """Published models and those of the selection (marked) in one order."""
     count = len(comparison.published)
     rows = [(-one.corrupted, _published_row(one)) for one in comparison.published]
     rows += [(-one.corrupted.value, _own_row(one)) for one in comparison.standings]
     over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
     severities = join_names(map(format_severity, comparison.severities))
     caution = other_images_phrase(selection)
-    seeds = " and over training seeds" if any(one.network.has_several_seeds for one in comparison.standings) else ""
+    seeds = " and over training seeds" if any(one.model.has_several_seeds for one in comparison.standings) else ""
     return TextTable(
-        f"Among {format_count(count, 'published network')} ({comparison.published_set})",
+        f"Among {format_count(count, 'published model')} ({comparison.published_set})",
         f"Accuracy clean and averaged over {over} at severities {severities}, in per cent; \u2192 marks yours, on "
         f"{selection.images}, with the interval over these images{seeds}. Rank: its place among the published "
-        "networks, and beneath it the places of the ends of its interval. Published figures are "
-        f"{caution}, and carry no interval: what differs may be the images, not the network."
+        "models, and beneath it the places of the ends of its interval. Published figures are "
+        f"{caution}, and carry no interval: what differs may be the images, not the model."
         f"{shown_of_published(con, comparison.standings)}",
-        ("Network", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
+        ("Model", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
         tuple(row for _, row in sorted(rows, key=lambda row: row[0])),
     )
 
@@ -55,8 +55,8 @@ def _published_row(one: PublishedMean) -> tuple[TableCell, ...]:
 
 def _own_row(one: Standing) -> tuple[TableCell, ...]:
     return (
-        TableCell(f"\u2192 {one.network.label_with_seeds}"),
-        TableCell(one.network.runs[0].facts["architecture"]),
+        TableCell(f"\u2192 {one.model.label_with_seeds}"),
+        TableCell(one.model.runs[0].facts["architecture"]),
         _with_interval(one.clean),
         _with_interval(one.corrupted),
         TableCell(str(one.rank), f"[{one.best}, {one.worst}]"),

@@ -12,14 +12,13 @@ from altair.utils.schemapi import debug_mode
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from failmodes.analysis.charts.style.theme import DARK, DARK_COLOURS, LIGHT, vega_config
+from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
 from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.findings.headlines import Headline
 from failmodes.analysis.findings.stored import findings_of
 from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
-from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.claims_section import ClaimsSection, claims_section
 from failmodes.analysis.report.comparison_section import (
     Pair,
@@ -30,15 +29,16 @@ from failmodes.analysis.report.comparison_section import (
 )
 from failmodes.analysis.report.gallery import Gallery, PictureSeries, gallery
 from failmodes.analysis.report.pair_tables import pair_tables
-from failmodes.analysis.report.provenance import NameValueRows, network_provenance, shared_provenance
+from failmodes.analysis.report.provenance import NameValueRows, model_provenance, shared_provenance
 from failmodes.analysis.report.published_tables import published_tables
 from failmodes.analysis.report.report_charts import ReportChart, draw_charts, embedded
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.text_tables import TextTable
+from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.stages import counted
 
@@ -69,11 +69,11 @@ class ReportSection(NamedTuple):
     topics: list[ReportTopic]
     comparisons: list[ReportComparison]
     gallery: Gallery
-    tables: list[tuple[str, list[TextTable]]]  # by network where there are many, else together without a name
+    tables: list[tuple[str, list[TextTable]]]  # by model where there are many, else together without a name
     limitations: tuple[Limitation, ...]
     source: str
     provenance: NameValueRows
-    networks: list[tuple[str, NameValueRows]]
+    models: list[tuple[str, NameValueRows]]
 
 
 def write_report(
@@ -89,7 +89,7 @@ def write_report(
     Args:
         warehouse: the DuckDB file.
         output: the HTML file; by default report.html beside the warehouse.
-        pairs: names of two networks each that are compared; by default the two where there are just two.
+        pairs: names of two models each that are compared; by default the two where there are just two.
         claims: what the study claims now; None for the claims that the warehouse holds.
         force: see `check_output`.
 
@@ -97,7 +97,7 @@ def write_report(
         Path of the report.
 
     Raises:
-        StudyError: a pair names no networks of this warehouse, or cannot be compared; or a claim is not understood.
+        StudyError: a pair names no models of this warehouse, or cannot be compared; or a claim is not understood.
         WarehouseError: the warehouse is missing, in use or empty.
         StorageError: the report could not be written.
     """
@@ -126,7 +126,7 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
         sections=sections,
         style=Markup(_packaged("report.css")),
         script=Markup(_packaged("report.js")),
-        themes=embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colours": DARK_COLOURS}),
+        themes=embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS}),
         library=Markup(vega_bundle()),
     )
 
@@ -137,8 +137,8 @@ def report_section(
     """Verdict, claims, topics, comparisons, pictures, tables and provenance of one selection."""
     found = findings_of(con, selection)
     names = corruption_labels(con)
-    labels = [network.label for network in trained_networks(selection.evaluations)]
-    networks = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "network")
+    labels = [model.label for model in trained_models(selection.evaluations)]
+    models = join_names(labels) if len(labels) <= MAX_LISTED else format_count(len(labels), "model")
     verb = "fail" if len(labels) > 1 else "fails"
     corruptions = format_count(len(selection.corruptions), "corruption")
     if len(selection.corruptions) <= MOST_NAMED:
@@ -148,7 +148,7 @@ def report_section(
     comparisons = [report_comparison(con, selection, pair) for pair in pairs]
     pairwise = pair_tables(con, selection, [one.evaluation_ids for one in comparisons])
     return ReportSection(
-        title=f"How {networks} {verb} on {selection.shared['dataset_label']}",
+        title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
         verdict=verdict_sentences(con, selection),
         ranking=ranking[0] if ranking else None,
@@ -164,14 +164,14 @@ def report_section(
         limitations=found.limitations,
         source=selection.source_line,
         provenance=shared_provenance(con, selection),
-        networks=[(evaluation.label, network_provenance(con, evaluation)) for evaluation in selection.evaluations],
+        models=[(evaluation.label, model_provenance(con, evaluation)) for evaluation in selection.evaluations],
     )
 
 
 def _pairs_by_selection(
     con: duckdb.DuckDBPyConnection, path: Path, selections: Sequence[Selection], names: Sequence[Sequence[str]]
 ) -> list[list[Pair]]:
-    """The pairs of each part of the report: those that were named, where the first network stands, else the only."""
+    """The pairs of each part of the report: those that were named, where the first model stands, else the only."""
     if not names:
         return [only_pair(con, path, selection) for selection in selections]
     found: list[list[Pair]] = [[] for _ in selections]
@@ -184,14 +184,14 @@ def _pairs_by_selection(
 def _grouped(found: list[TextTable], *, is_many: bool) -> list[tuple[str, list[TextTable]]]:
     if not is_many:
         return [("", found)]
-    return [(network, list(group)) for network, group in groupby(found, key=lambda table: table.network)]
+    return [(model, list(group)) for model, group in groupby(found, key=lambda table: table.model)]
 
 
 def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, pictures: Gallery) -> PictureSeries | None:
-    """The pictures beside the verdict: of the largest cost of all networks, else the first on record."""
-    costs = [(e, ranking.costs[0]) for e, ranking in cost_rankings(con, selection).items() if ranking.costs]
-    for evaluation, cost in sorted(costs, key=lambda pair: -pair[1].at_last.value):
-        series = pictures.of(evaluation.evaluation_id, cost.corruption)
+    """The pictures beside the verdict: of the largest cost of all models, else the first on record."""
+    drops = [(e, ranking.drops[0]) for e, ranking in drop_rankings(con, selection).items() if ranking.drops]
+    for evaluation, drop in sorted(drops, key=lambda pair: -pair[1].at_last.value):
+        series = pictures.of(evaluation.evaluation_id, drop.corruption)
         if series:
             return series
     return pictures.series[0] if pictures.series else None
@@ -212,9 +212,9 @@ def _packaged(name: str) -> str:
 
 
 def _by_topic(found: Iterable[Headline]) -> list[list[Headline]]:
-    """Headlines that follow one another on the same topic, together; all that is undecided is one group, the last."""
-    ordered = sorted(found, key=lambda headline: headline.verdict == "undecided")
-    groups = groupby(ordered, key=lambda headline: headline.verdict == "undecided" or headline.topic)
+    """Headlines that follow one another on the same topic, together; all that is inconclusive is one group, the last."""
+    ordered = sorted(found, key=lambda headline: headline.verdict == "inconclusive")
+    groups = groupby(ordered, key=lambda headline: headline.verdict == "inconclusive" or headline.topic)
     return [list(group) for _, group in groups]
 
 

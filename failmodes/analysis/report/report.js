@@ -5,7 +5,7 @@
   // Charts: each is drawn when it can be seen, in the layout that fits and the theme that the reader's system asks for
   const text = (id) => document.getElementById(id).textContent;
   const themes = JSON.parse(text("themes"));
-  const darkened = (spec) => Object.entries(themes.dark_colours).reduce((s, [a, b]) => s.replaceAll(a, b), spec);
+  const darkened = (spec) => Object.entries(themes.dark_colors).reduce((s, [a, b]) => s.replaceAll(a, b), spec);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const plots = all(".plot");
   const shown = new Map();
@@ -130,7 +130,7 @@
 
     function paint() {
       const step = Number(slider.value);
-      const [level, predicted, isRight, confidence] = told.frames[step];
+      const [level, predicted, isCorrect, confidence] = told.frames[step];
       const [width, height] = told.size;
       const scale = Math.max(1, Math.floor(480 / Math.max(width, height)));
       canvas.width = width * scale;
@@ -145,7 +145,7 @@
       }
       const empty = values.length && !values.some(Boolean) ? "; its attention is empty" : "";
       const severity = step ? `severity ${level}` : level;
-      const verdict = isRight ? "right" : "wrong";
+      const verdict = isCorrect ? "right" : "wrong";
       slider.setAttribute("aria-valuetext", severity);
       answer.className = `answer ${verdict}`;
       answer.textContent = `${severity}: ${predicted} ${confidence} (${verdict})${empty}`;

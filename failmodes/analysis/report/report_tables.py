@@ -18,20 +18,20 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     smallest_shown_sentence,
 )
-from failmodes.analysis.networks import TrainedNetwork, trained_networks
 from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.report.smallest_shown import (
-    shown_between_networks,
+    shown_between_models,
     shown_from_clean,
-    shown_of_answers,
     shown_of_attention,
     shown_of_calibration,
+    shown_of_predictions,
     shown_over_seeds,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.network_accuracy import seed_curves
+from failmodes.analysis.statistics.trained_model_accuracy import seed_curves
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
+from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view
@@ -46,16 +46,16 @@ Names = Mapping[str, str]  # human name by corruption
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
-    """Tables of a selection in the order of a report: all networks, then each."""
+    """Tables of a selection in the order of a report: all models, then each."""
     names = corruption_names(con, selection)
     found = [_summary(con, selection)]
     found += [
-        _over_seeds(con, selection, n, names) for n in trained_networks(selection.evaluations) if n.has_several_seeds
+        _over_seeds(con, selection, n, names) for n in trained_models(selection.evaluations) if n.has_several_seeds
     ]
     for evaluation in selection.evaluations:
         one = selection.only(evaluation)
         found += [
-            table._replace(network=evaluation.label)
+            table._replace(model=evaluation.label)
             for table in (
                 _accuracy(con, one, evaluation.label, names),
                 _shapes(con, one, evaluation.label, names),
@@ -90,20 +90,20 @@ def figure(
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
-    networks, told = trained_networks(selection.evaluations), []
-    for network in networks:
-        of_runs = [by_id[run.evaluation_id] for run in network.runs]
-        if network.has_several_seeds:
-            told.append((TableCell(network.label_with_seeds), *_seed_cells(of_runs)))
-        told += [(TableCell(run.label), *_summary_cells(row)) for run, row in zip(network.runs, of_runs, strict=True)]
+    models, told = trained_models(selection.evaluations), []
+    for model in models:
+        of_runs = [by_id[run.evaluation_id] for run in model.runs]
+        if model.has_several_seeds:
+            told.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs)))
+        told += [(TableCell(run.label), *_summary_cells(row)) for run, row in zip(model.runs, of_runs, strict=True)]
     over_seeds = ""
-    if any(network.has_several_seeds for network in networks):
-        over_seeds = " Of a network with several training seeds the mean, \u00b1 the standard deviation between seeds."
+    if any(model.has_several_seeds for model in models):
+        over_seeds = " Of a model with several training seeds the mean, \u00b1 the standard deviation between seeds."
     return TextTable(
-        "Networks",
+        "Models",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        f"error, not normalised. All in per cent.{over_seeds}{shown_between_networks(con, selection)}",
-        ("Network", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
+        f"error, not normalized. All in per cent.{over_seeds}{shown_between_models(con, selection)}",
+        ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
         tuple(told),
     )
 
@@ -120,7 +120,7 @@ def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[TableCell]:
 
 
 def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
-    """Figures of one network; beneath the mean error that of the extra corruptions, which stand apart."""
+    """Figures of one model; beneath the mean error that of the extra corruptions, which stand apart."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
     yield figure(row, "clean_accuracy")
     yield figure(row, "mean_corrupted_accuracy")
@@ -129,19 +129,17 @@ def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
     yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
-def _over_seeds(
-    con: duckdb.DuckDBPyConnection, selection: Selection, network: TrainedNetwork, names: Names
-) -> TextTable:
+def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel, names: Names) -> TextTable:
     table = _by_severity(
-        seed_curves(con, selection, network),
-        f"Accuracy of {network.label_with_seeds}",
-        f"Per cent, the mean over training seeds {join_names(map(str, network.seeds))} with its 95\u00a0% interval "
-        f"over seeds and images, on {selection.images}.{shown_over_seeds(con, selection, network)}",
-        "accuracy_by_network",
+        seed_curves(con, selection, model),
+        f"Accuracy of {model.label_with_seeds}",
+        f"Per cent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95\u00a0% interval "
+        f"over seeds and images, on {selection.images}.{shown_over_seeds(con, selection, model)}",
+        "accuracy_by_model",
         names,
         lambda row: figure(row, "accuracy"),
     )
-    return table._replace(network=network.label)
+    return table._replace(model=model.label)
 
 
 def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
@@ -157,14 +155,14 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
 
 def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
-        read_for_selection(con, "answers_by_severity", selection),
+        read_for_selection(con, "predictions_by_severity", selection),
         f"Answers of {label}",
         "The commonest answer and its share of all answers; beneath, the least known class and its accuracy. Per cent."
-        f"{shown_of_answers(con, selection)}",
-        "answers_by_severity",
+        f"{shown_of_predictions(con, selection)}",
+        "predictions_by_severity",
         names,
         lambda row: TableCell(
-            f"{row['commonest_answer_name'] or ''} {figure(row, 'commonest_answer_share').text}".strip(),
+            f"{row['top_prediction_name'] or ''} {figure(row, 'top_prediction_share').text}".strip(),
             f"least: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
         ),
     )
@@ -233,11 +231,19 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
     return TextTable(
         f"Shapes of {label}",
-        "Total drop, clean to last severity, in points; bow: mean height above the chord as a share of the drop; "
+        "Total drop, clean to last severity, in points; curvature: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the same class; "
         "thresholds: pairs of settings that give the same class, and what the others give."
         f"{shown_from_clean(con, selection)}",
-        ("Corruption", "Shape", "Total drop", "Bow (late +, early \u2212)", "Largest step", "Stability", "Thresholds"),
+        (
+            "Corruption",
+            "Shape",
+            "Total drop",
+            "Curvature (late +, early \u2212)",
+            "Largest step",
+            "Stability",
+            "Thresholds",
+        ),
         tuple(
             (TableCell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
             for row in shapes.sort("total_drop", descending=True).rows(named=True)
@@ -252,7 +258,7 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
     yield TableCell(SHAPE_NAMES[shape_of(row)], row["reason"] or "")
     yield figure(row, "total_drop")
-    yield figure(row, "bow", 2, scale=1, signed=True)
+    yield figure(row, "curvature", 2, scale=1, signed=True)
     yield figure(row, "largest_step")._replace(small=span + share)
     yield TableCell(format_percent(row["stability"], 0))
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))

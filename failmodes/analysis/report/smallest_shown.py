@@ -6,24 +6,24 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.formatting import format_number, smallest_shown_sentence
-from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.answers import class_gaps
 from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.calibration import overconfidence
+from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
 from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.model_difference import compare_models
-from failmodes.analysis.statistics.network_accuracy import drops_over_seeds
+from failmodes.analysis.statistics.predictions import class_gaps
 from failmodes.analysis.statistics.published import Standing
+from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds
+from failmodes.analysis.trained_models import TrainedModel
 
 FROM_CLEAN = "drop from clean to the last severity"
 
 
-def shown_between_networks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """Of two networks' mean corrupted accuracies."""
-    differences = [pair.difference for pair in compare_models(con, selection)]
-    return _sentence(differences, "difference of two networks' means")
+def shown_between_models(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Of two models' mean corrupted accuracies."""
+    differences = [pair.difference for pair in compare_checkpoints(con, selection)]
+    return _sentence(differences, "difference of two models' means")
 
 
 def shown_from_clean(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -32,12 +32,12 @@ def shown_from_clean(con: duckdb.DuckDBPyConnection, selection: Selection) -> st
     return smallest_shown_sentence(shown.to_list(), FROM_CLEAN)
 
 
-def shown_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, network: TrainedNetwork) -> str:
+def shown_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> str:
     """Of accuracy from clean to the last severity, over training seeds and images."""
-    return _sentence(drops_over_seeds(con, selection, network).values(), FROM_CLEAN)
+    return _sentence(drops_over_seeds(con, selection, model).values(), FROM_CLEAN)
 
 
-def shown_of_answers(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+def shown_of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Of the accuracy of one class, below the others; `selection` has one evaluation."""
     (evaluation,) = selection.evaluations
     gaps = class_gaps(con, selection, evaluation)
@@ -58,7 +58,7 @@ def shown_of_calibration(cells: pl.DataFrame) -> str:
     chance = ""
     if floor:
         ends = " to ".join(dict.fromkeys(format_number(end, 3) for end in (floor[0], floor[-1])))
-        chance = f" Of the error itself none can be told: chance alone gives a calibrated network up to {ends}."
+        chance = f" Of the error itself none can be told: chance alone gives a calibrated model up to {ends}."
     return _sentence(gaps, "difference of confidence and accuracy") + chance
 
 
@@ -79,7 +79,7 @@ def shown_of_attention(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
 
 
 def shown_of_published(con: duckdb.DuckDBPyConnection, standings: Iterable[Standing]) -> str:
-    """Of networks of ours and a published figure, which is taken as it is."""
+    """Of models of ours and a published figure, which is taken as it is."""
     level = stored_resampling(con).interval_level
     own = _sentence([one.corrupted for one in standings], "difference of yours from a given figure", level=level)
     return f"{own} Between published figures none can be told: there are no images behind them."

@@ -29,7 +29,7 @@ class CellDrift(NamedTuple):
 
 @read_once
 def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[CellDrift]:
-    """Drift of every cell that has it, by network, corruption and severity.
+    """Drift of every cell that has it, by model, corruption and severity.
 
     Raises:
         WarehouseError: there is none; the message says why.
@@ -41,8 +41,8 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
     )
     if cells.is_empty():
         raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")
-    network = pl.col("evaluation_id").cast(pl.Enum(selection.ids))
-    rows = cells.sort(network, "corruption_order", "severity", maintain_order=True).select(
+    model = pl.col("evaluation_id").cast(pl.Enum(selection.ids))
+    rows = cells.sort(model, "corruption_order", "severity", maintain_order=True).select(
         "label", "corruption", "severity", "accuracy", "median_centroid_shift", "null_median_centroid_shift",
         "null_q025_centroid_shift", "null_q975_centroid_shift",
     )  # fmt: skip

@@ -81,6 +81,6 @@ def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: flo
         inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
     """
     known = values[~np.isnan(values)]
-    centre, low, _ = mean_of_images(np.append(known, [1.0, -1.0]), comparisons)
-    half = (centre - low) * inflation**0.5
-    return Estimate(float(known.mean()), max(-1.0, centre - half), min(1.0, centre + half))
+    center, low, _ = mean_of_images(np.append(known, [1.0, -1.0]), comparisons)
+    half = (center - low) * inflation**0.5
+    return Estimate(float(known.mean()), max(-1.0, center - half), min(1.0, center + half))

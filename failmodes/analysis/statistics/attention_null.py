@@ -103,10 +103,10 @@ class OwnMapTest(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """'nearer', 'farther' or 'undecided'."""
+        """'nearer', 'farther' or 'inconclusive'."""
         if self.share.low > CHANCE:
             return "nearer"
-        return "farther" if self.share.high < CHANCE else "undecided"
+        return "farther" if self.share.high < CHANCE else "inconclusive"
 
     @property
     def holds_in_worst_case(self) -> bool:

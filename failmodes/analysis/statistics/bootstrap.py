@@ -1,7 +1,7 @@
 """Which images an evaluation gets right, and its accuracy under resampled images: the bootstrap (Efron 1979).
 
 A resample of the images is a row of weights, so the bootstrap is one matrix product: weights times correctness. It is
-drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and networks over
+drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and models over
 the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.statistics.cell_answers import cell_answers
+from failmodes.analysis.statistics.cell_predictions import cell_predictions
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -113,7 +113,7 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     if not found:
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
     images, paired = found
-    cells = cell_answers(con, evaluation_id)
+    cells = cell_predictions(con, evaluation_id)
     for cell in cells:
         if not cell.row_count == cell.image_count == images:
             raise WarehouseError(
@@ -125,9 +125,11 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
     if paired and len({cell.image_ids_md5 for cell in cells}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
-    right = np.unpackbits([cell.packed_right for cell in cells], axis=1, count=images)
+    correct = np.unpackbits([cell.packed_correct for cell in cells], axis=1, count=images)
     names = [(cell.corruption, cell.severity) for cell in cells]
-    return CorrectnessMatrix(evaluation_id, paired, names, right.view(np.bool_).T)  # of a cell the images lie together
+    return CorrectnessMatrix(
+        evaluation_id, paired, names, correct.view(np.bool_).T
+    )  # of a cell the images lie together
 
 
 def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:

@@ -36,15 +36,15 @@ class CellConfidence(NamedTuple):
     overconfidence: Estimate
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
         """Supported where it is overconfident, contradicted where it is underconfident."""
         if self.overconfidence.above_zero:
             return "supported"
-        return "contradicted" if self.overconfidence.below_zero else "undecided"
+        return "contradicted" if self.overconfidence.below_zero else "inconclusive"
 
 
 class CleanCalibration(NamedTuple):
-    """ECE on clean images, and what chance gives a calibrated network of the same confidences in 95 % of samples."""
+    """ECE on clean images, and what chance gives a calibrated model of the same confidences in 95 % of samples."""
 
     ece: float
     noise_floor: float
@@ -68,12 +68,12 @@ def overconfidence_by_corruption(
         [evaluation.evaluation_id, [CLEAN, *selection.corruptions]],
     ).fetchall()
     return [
-        CellConfidence(corruption, severity, count, confidence, overconfidence(confidence, right, count, len(rows)))
-        for corruption, severity, count, confidence, right in rows
+        CellConfidence(corruption, severity, count, confidence, overconfidence(confidence, correct, count, len(rows)))
+        for corruption, severity, count, confidence, correct in rows
     ]
 
 
-def overconfidence(mean_confidence: float, right: int, count: int, cells: int = 1) -> Estimate:
+def overconfidence(mean_confidence: float, correct: int, count: int, cells: int = 1) -> Estimate:
     """Mean confidence minus accuracy with its interval.
 
     Answers that are each right with a chance of their own vary less, in number, than those of one chance (Hoeffding
@@ -81,12 +81,12 @@ def overconfidence(mean_confidence: float, right: int, count: int, cells: int = 
 
     Args:
         mean_confidence: 0-1.
-        right: right answers.
+        correct: right answers.
         count: images, at least one.
         cells: intervals of so many cells hold together (Bonferroni).
     """
-    low, high = exact_interval(right, count, comparisons=cells)
-    return Estimate(mean_confidence - right / count, mean_confidence - float(high), mean_confidence - float(low))
+    low, high = exact_interval(correct, count, comparisons=cells)
+    return Estimate(mean_confidence - correct / count, mean_confidence - float(high), mean_confidence - float(low))
 
 
 @read_once
@@ -101,13 +101,15 @@ def clean_calibration(
     ).fetchall()
     if not bins or any(None in row for row in bins):
         return None
-    counts, confidence, right = np.array(bins, dtype=np.float64).T
+    counts, confidence, correct = np.array(bins, dtype=np.float64).T
     images = int(counts.sum())
-    return CleanCalibration(float(np.abs(right - confidence).sum() / images), ece_of_chance(counts, confidence), images)
+    return CleanCalibration(
+        float(np.abs(correct - confidence).sum() / images), ece_of_chance(counts, confidence), images
+    )
 
 
 def ece_of_chance(counts: ArrayLike, confidence_sums: ArrayLike, level: float = 0.95) -> float:
-    """The ECE that a calibrated network stays within in `level` of samples (Bröcker & Smith 2007), drawn.
+    """The ECE that a calibrated model stays within in `level` of samples (Bröcker & Smith 2007), drawn.
 
     Each image of a bin is right with the mean confidence of its bin, which lets right answers vary rather more than
     with its own. The measure `ece_noise_floor` is computed from three moments, and falls short where most confidences
@@ -120,6 +122,6 @@ def ece_of_chance(counts: ArrayLike, confidence_sums: ArrayLike, level: float = 
     """
     images, expected = np.asarray(counts, dtype=np.int64), np.asarray(confidence_sums, dtype=np.float64)
     chances = np.clip(expected / images, 0, 1)
-    right = np.random.default_rng(0).binomial(images, chances, (ECE_DRAWS, len(images)))
-    errors = np.abs(right - expected).sum(axis=1) / images.sum()
+    correct = np.random.default_rng(0).binomial(images, chances, (ECE_DRAWS, len(images)))
+    errors = np.abs(correct - expected).sum(axis=1) / images.sum()
     return float(np.quantile(errors, level, method="higher"))

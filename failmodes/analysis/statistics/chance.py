@@ -11,7 +11,7 @@ from failmodes.warehouse.database.connection import fetch_first
 
 
 def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:
-    """Accuracy of a guess among what the network may answer, 0-1; None where that is not on record."""
+    """Accuracy of a guess among what the model may answer, 0-1; None where that is not on record."""
     row = fetch_first(
         con,
         "select case when class_protocol = 'all' then output_count else class_count end from evaluations "
@@ -21,18 +21,18 @@ def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | Non
     return 1 / row[0] if row and row[0] else None
 
 
-def chance_from(right: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
+def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
     """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
 
     Args:
-        right: (N, S) bool, whether each image is right at each severity.
+        correct: (N, S) bool, whether each image is right at each severity.
         severities: (S,) rising.
         chance: accuracy of a guess, 0-1; None where it is not known.
         level: of Wilson's intervals.
     """
     if chance is None:
         return None
-    low, _ = wilson_interval(right.mean(axis=0), len(right), level=level)
+    low, _ = wilson_interval(correct.mean(axis=0), len(correct), level=level)
     above = np.flatnonzero(low > chance)
     first = int(above[-1]) + 1 if len(above) else 0
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None

@@ -44,16 +44,16 @@ class ChangePoint(NamedTuple):
     never_threshold: bool
 
     def threshold(self, adjusted_p: float | None, level: float) -> str:
-        """Whether accuracy holds and then falls: 'supported', 'contradicted' or 'undecided'.
+        """Whether accuracy holds and then falls: 'supported', 'contradicted' or 'inconclusive'.
 
         Supported where there is a break (`adjusted_p`, corrected for the number of curves, is small enough), accuracy
         falls beyond it, and at least STEEPER times as fast as before, intervals included.
         """
         if adjusted_p is None:
-            return "undecided"
+            return "inconclusive"
         if adjusted_p <= 1 - level and self.excess.above_zero and self.after.below_zero:
             return "supported"
-        return "contradicted" if self.never_threshold else "undecided"
+        return "contradicted" if self.never_threshold else "inconclusive"
 
 
 def find_change_point(
@@ -68,22 +68,24 @@ def find_change_point(
         level: of the intervals.
         paired: whether rows of `correct` are the same images at every severity.
     """
-    right, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    is_correct, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
-    curve, contrasts, weight = right.mean(axis=0), *_contrasts(grid)
+    curve, contrasts, weight = is_correct.mean(axis=0), *_contrasts(grid)
     values, of_draws = contrasts @ curve, np.einsum("fks,bs->fkb", contrasts, draws)
-    errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(right, paired=paired), contrasts))
+    errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(is_correct, paired=paired), contrasts))
     best = int((values[CHANGE] ** 2 * weight).argmax())
     places = (of_draws[CHANGE] ** 2 * weight[:, None]).argmax(axis=0)
     low, high = np.quantile(places, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
-    deviations = stretch(len(right), len(grid) - 2, level) * np.abs(of_draws - values[..., None]) / errors[..., None]
+    deviations = (
+        stretch(len(is_correct), len(grid) - 2, level) * np.abs(of_draws - values[..., None]) / errors[..., None]
+    )
     half = np.quantile(deviations.max(axis=(0, 1)), level) * errors
     estimates = [
         Estimate(float(value), float(value - width), float(value + width))
         for value, width in zip(values[:, best], half[:, best], strict=True)
     ]
     return ChangePoint(
-        p_value=_p_value(right, values[CHANGE], errors[CHANGE], deviations[CHANGE], paired=paired),
+        p_value=_p_value(is_correct, values[CHANGE], errors[CHANGE], deviations[CHANGE], paired=paired),
         at=best + 1,
         first=min(int(low), best),
         last=max(int(high), best) + 2,
@@ -112,10 +114,10 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Ar
     In every direction two made-up images are added, 1 and -1, so that no contrast of cells has an error of 0 where few
     images change (see `paired_difference.mean_difference`).
     """
-    right = np.asarray(correct, dtype=np.float64)
-    images, shares, total = len(right), right.mean(axis=0), len(right) + MADE_UP
+    is_correct = np.asarray(correct, dtype=np.float64)
+    images, shares, total = len(is_correct), is_correct.mean(axis=0), len(is_correct) + MADE_UP
     if paired:
-        spread = np.einsum("ns,nt->st", right, right) / images - shares[:, None] * shares[None, :]
+        spread = np.einsum("ns,nt->st", is_correct, is_correct) / images - shares[:, None] * shares[None, :]
     else:
         spread = np.diag(shares * (1 - shares))
     covariance: Float64Array = (spread * images + MADE_UP * np.eye(len(shares))) / total**2
@@ -123,10 +125,10 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Ar
 
 
 def _p_value(
-    right: np.ndarray, change: Float64Array, errors: Float64Array, deviations: Float64Array, *, paired: bool
+    is_correct: np.ndarray, change: Float64Array, errors: Float64Array, deviations: Float64Array, *, paired: bool
 ) -> float | None:
     """Share of resamples that lie as far from the sample as the sample from a straight line, at some place."""
-    is_changing = right.any(axis=1) & ~right.all(axis=1)
+    is_changing = is_correct.any(axis=1) & ~is_correct.all(axis=1)
     if paired and is_changing.sum() < FEWEST_CHANGING:
         return None
     largest = np.max(np.abs(change) / errors)

@@ -1,4 +1,4 @@
-"""Images that one of two networks gets right and the other wrong: how many, and which change in most cells."""
+"""Images that one of two models gets right and the other wrong: how many, and which change in most cells."""
 
 from collections.abc import Sequence
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
-from failmodes.analysis.statistics.network_comparison import ChangedImage, ChangedImages
-from failmodes.analysis.statistics.opened_networks import OpenedNetwork
+from failmodes.analysis.statistics.model_comparison import ChangedImage, ChangedImages
+from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import NO_CLASS, CellKey, RunRows
 
 MOST_SHOWN = 12
@@ -15,7 +15,7 @@ Right = NDArray[np.bool_]
 
 
 def changed_images(
-    a: OpenedNetwork, b: OpenedNetwork, pair: MeasuredPair, cells: Sequence[CellKey]
+    a: OpenedModel, b: OpenedModel, pair: MeasuredPair, cells: Sequence[CellKey]
 ) -> tuple[ChangedImages, ChangedImages] | tuple[None, None]:
     """Images that are newly wrong, right by the first and wrong by the second, and those that are newly right.
 
@@ -35,7 +35,7 @@ def changed_images(
         np.arange(run.image_count) if rows is None else rows
         for run, rows in ((one, pair.images.rows_a), (other, pair.images.rows_b))
     )
-    right_a, right_b = _right(one, cells)[rows_a], _right(other, cells)[rows_b]
+    correct_a, correct_b = _right(one, cells)[rows_a], _right(other, cells)[rows_b]
     names = dict(
         a.con.execute(
             "select class_index, class_name from classes where dataset_id = ?", [a.selection.shared["dataset_id"]]
@@ -58,15 +58,17 @@ def changed_images(
         most = {name: sum(cell[0] == name for cell in found) for name, _ in found}
         mildest = min(found, key=lambda cell: (cell[1], -most[cell[0]], cell[0]))
         label = int(one.cell(mildest, ["label"])["label"][rows_a[place]])
-        answers = (
+        predictions = (
             int(run.cell(mildest, ["predicted"])["predicted"][rows[place]])
             for run, rows in ((one, rows_a), (other, rows_b))
         )
-        predicted = [None if answer == NO_CLASS else names.get(answer, str(answer)) for answer in answers]
+        predicted = [
+            None if prediction == NO_CLASS else names.get(prediction, str(prediction)) for prediction in predictions
+        ]
         image_id = int(one.image_ids[rows_a[place]])
         return ChangedImage(image_id, label, names.get(label, str(label)), len(found), *mildest, *predicted)
 
-    return described(right_a & ~right_b), described(right_b & ~right_a)
+    return described(correct_a & ~correct_b), described(correct_b & ~correct_a)
 
 
 def _right(run: RunRows, cells: Sequence[CellKey]) -> Right:

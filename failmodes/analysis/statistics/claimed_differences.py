@@ -1,8 +1,8 @@
-"""What a study claims in advance: accuracy, what a corruption costs, by how much a network is more often right.
+"""What a study claims in advance: accuracy, what a corruption costs, by how much a model is more often right.
 
 Each is judged by itself, with no correction for the number of claims: a study states them before it sees its data. At
 one severity intervals of differences are Newcombe's, of means over severities those of `mean_difference`; over several
-training seeds of both networks those of `difference_in_cells`. Of one accuracy it is Clopper and Pearson's: at a limit
+training seeds of both models those of `difference_in_cells`. Of one accuracy it is Clopper and Pearson's: at a limit
 Wilson's would be on the wrong side in up to 6.6 % of samples of 50 images, instead of 5.
 """
 
@@ -13,16 +13,16 @@ import numpy as np
 
 from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
-from failmodes.analysis.statistics.corruption_cost import accuracy_difference
+from failmodes.analysis.statistics.corruption_drop import accuracy_difference
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
-from failmodes.analysis.statistics.network_accuracy import TrainingRuns
-from failmodes.analysis.statistics.network_difference import difference_in_cells
 from failmodes.analysis.statistics.paired_difference import (
     count_pairs,
     exact_interval,
     mean_difference,
     newcombe_interval,
 )
+from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns
+from failmodes.analysis.statistics.trained_model_difference import difference_in_cells
 from failmodes.warehouse.schema import CLEAN
 
 At = float | Literal["average", "last"]
@@ -60,13 +60,13 @@ def accuracy_of(correctness: CorrectnessMatrix, corruptions: Sequence[str], at: 
     if not all(groups):
         return None
     if len(groups) == len(groups[0]) == 1:
-        right, count = correctness.correct[:, groups[0][0]].sum(), len(correctness.correct)
-        low, high = exact_interval(right, count, level=level)
-        return Estimate(float(right) / count, float(low), float(high))
+        correct, count = correctness.correct[:, groups[0][0]].sum(), len(correctness.correct)
+        low, high = exact_interval(correct, count, level=level)
+        return Estimate(float(correct) / count, float(low), float(high))
     return mean_accuracy(correctness, groups, level)
 
 
-def cost_of(correctness: CorrectnessMatrix, corruption: str, at: At, level: float) -> Estimate | None:
+def drop_of(correctness: CorrectnessMatrix, corruption: str, at: At, level: float) -> Estimate | None:
     """Clean accuracy minus that under a corruption, -1 to 1; None where it was not evaluated there.
 
     Args:
@@ -80,7 +80,7 @@ def cost_of(correctness: CorrectnessMatrix, corruption: str, at: At, level: floa
     return accuracy_difference(correctness, [curve[0.0]], columns, level) if columns else None
 
 
-def cost_difference(
+def drop_difference(
     correctness: CorrectnessMatrix, corruption: str, other: str, at: At, level: float
 ) -> Estimate | None:
     """What a corruption costs minus what another one does, -1 to 1; None where one was not evaluated there.
@@ -97,7 +97,7 @@ def cost_difference(
     return accuracy_difference(correctness, of_another, of_one, level)
 
 
-def network_difference(
+def trained_model_difference(
     a: TrainingRuns, b: TrainingRuns, corruptions: Sequence[str], at: At, level: float
 ) -> Estimate | None:
     """Mean accuracy of `a` minus that of `b` on the same images, -1 to 1; None without cells that both have.
@@ -105,7 +105,7 @@ def network_difference(
     Over training seeds and images where both have several runs; else of these checkpoints, over images alone.
 
     Args:
-        a: answers of one network's training runs.
+        a: answers of one model's training runs.
         b: those of another.
         corruptions: that the average is over, each of equal weight; empty: clean images.
         at: see `claimed_severities`.

@@ -1,4 +1,4 @@
-"""Differences of two networks class by class, with intervals that hold for all classes together."""
+"""Differences of two models class by class, with intervals that hold for all classes together."""
 
 from collections.abc import Mapping
 from functools import cache, partial
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measures import Measure
-from failmodes.analysis.statistics.network_comparison import ClassComparison
+from failmodes.analysis.statistics.model_comparison import ClassComparison
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 
 ACCURACY = Measure("accuracy", "higher", "share", "")
@@ -21,21 +21,21 @@ def class_differences(
 ) -> list[ClassComparison]:
     """Mean accuracy over cells on the images of each class, the largest loss of the candidate first.
 
-    None where cells are of different images, or the networks' data sets differ: then a class is not the same thing.
+    None where cells are of different images, or the models' data sets differ: then a class is not the same thing.
 
     Args:
         con: the warehouse that has the names of the classes.
         dataset_id: of the images.
-        pair: the second network as candidate, the first as baseline.
+        pair: the second model as candidate, the first as baseline.
         cells: the weight of each cell.
         level: of the intervals, for all classes together.
     """
     assert pair.baseline is not None
-    networks = (pair.candidate, pair.baseline)
-    if not all(network.shares_images for network in networks) or networks[0].dataset_id != networks[1].dataset_id:
+    models = (pair.candidate, pair.baseline)
+    if not all(model.shares_images for model in models) or models[0].dataset_id != models[1].dataset_id:
         return []
     first = next(iter(cells))
-    labels = {id(run): run.cell(first, ["label"])["label"] for network in networks for run in network.runs}
+    labels = {id(run): run.cell(first, ["label"])["label"] for model in models for run in model.runs}
     means = cache(partial(_mean_correct, cells=cells))
     rows = pair.images.rows_b
     own = labels[id(pair.candidate.runs[0])]

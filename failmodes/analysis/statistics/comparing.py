@@ -1,4 +1,4 @@
-"""Two networks compared: overall, by corruption, cell, class and image, each difference with its interval."""
+"""Two models compared: overall, by corruption, cell, class and image, each difference with its interval."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -12,9 +12,9 @@ from failmodes.analysis.statistics.mcnemar import exact_mcnemar, holm
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.measures import MEASURES, SCORES
-from failmodes.analysis.statistics.network_comparison import (
+from failmodes.analysis.statistics.model_comparison import (
     CellComparison,
-    ComparedNetwork,
+    ComparedModel,
     Comparison,
     CorruptionComparison,
     Crossover,
@@ -23,7 +23,7 @@ from failmodes.analysis.statistics.network_comparison import (
     Winner,
 )
 from failmodes.analysis.statistics.onset_difference import onset_difference
-from failmodes.analysis.statistics.opened_networks import OpenedNetwork
+from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.schema import CLEAN
@@ -59,15 +59,15 @@ class ComparedCells(NamedTuple):
         }
 
 
-def compare_networks(
-    a: OpenedNetwork,
-    b: OpenedNetwork,
+def compare_models(
+    a: OpenedModel,
+    b: OpenedModel,
     *,
     level: float = LEVEL,
     margin: float = MARGIN,
     corruptions: Sequence[str] = (),
 ) -> Comparison:
-    """Compare two networks; every difference is the second minus the first.
+    """Compare two models; every difference is the second minus the first.
 
     Args:
         a: the one that is compared with.
@@ -81,14 +81,14 @@ def compare_networks(
         WarehouseError: a cell is incomplete.
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
-        raise StudyError(f"{a.label} is compared with itself: name two networks")
+        raise StudyError(f"{a.label} is compared with itself: name two models")
     pair = MeasuredPair(b.rows(), a.rows())
     cells = _compared_cells(pair, a, b, corruptions)
     overall_row, overall = _measure(pair, "accuracy", cells.corrupted, level)
     clean, _ = _measure(pair, "accuracy", {CLEAN_CELL: 1.0}, level)
     assert isinstance(overall, MeasuredValue), "accuracy is always defined"
     names = corruption_labels(a.con) | corruption_labels(b.con)
-    is_single = len(a.network.runs) == len(b.network.runs) == 1
+    is_single = len(a.model.runs) == len(b.model.runs) == 1
     lost, gained = changed_images(a, b, pair, cells.every) if is_single and pair.pairing.is_paired else (None, None)
     low, high = overall.low(level), overall.high(level)
     not_worse = _decision(low > -margin, overall.high(level) < -margin)
@@ -104,31 +104,29 @@ def compare_networks(
         is_about_training=pair.is_about_training,
         not_worse=not_worse,
         equivalent=_decision(low > -margin and high < margin, high < -margin or low > margin),
-        images_needed=overall.images_needed(-margin, level) if not_worse == "undecided" else None,
+        images_needed=overall.images_needed(-margin, level) if not_worse == "inconclusive" else None,
         clean=clean,
         measures=tuple(_other_measures(pair, cells, level)),
         corruptions=tuple(_by_corruption(pair, cells, names, level)),
         cells=tuple(_by_cell(pair, cells, level, is_single=is_single)),
         classes=tuple(class_differences(a.con, a.selection.shared["dataset_id"], pair, cells.corrupted, level)),
-        newly_wrong=lost,
-        newly_right=gained,
+        newly_incorrect=lost,
+        newly_correct=gained,
     )
 
 
-def _compared_cells(
-    pair: MeasuredPair, a: OpenedNetwork, b: OpenedNetwork, corruptions: Sequence[str]
-) -> ComparedCells:
+def _compared_cells(pair: MeasuredPair, a: OpenedModel, b: OpenedModel, corruptions: Sequence[str]) -> ComparedCells:
     """The cells that are compared.
 
     Raises:
-        StudyError: there is none, or a corruption is in neither network.
+        StudyError: there is none, or a corruption is in neither model.
     """
     of_a, of_b = set(pair.baseline.cells if pair.baseline else ()), set(pair.candidate.cells)
     known = [c for c in dict.fromkeys([*a.selection.corruptions, *b.selection.corruptions]) if c != CLEAN]
     for corruption in corruptions:
         if corruption not in known:
             hint = did_you_mean(corruption, known, f"there are {', '.join(known)}")
-            raise StudyError(f"neither network was evaluated under {corruption!r}: {hint}")
+            raise StudyError(f"neither model was evaluated under {corruption!r}: {hint}")
     wanted = [c for c in known if not corruptions or c in corruptions]
     every = sorted((cell for cell in of_a & of_b if cell[0] in (CLEAN, *wanted)), key=lambda cell: (cell[1] > 0, cell))
     by_corruption = {}
@@ -144,16 +142,16 @@ def _compared_cells(
     return ComparedCells(by_corruption, averaged, every, missing)
 
 
-def _sides(a: OpenedNetwork, b: OpenedNetwork) -> tuple[ComparedNetwork, ComparedNetwork]:
-    """Both networks, with names that tell them apart."""
+def _sides(a: OpenedModel, b: OpenedModel) -> tuple[ComparedModel, ComparedModel]:
+    """Both models, with names that tell them apart."""
     labels = [a.label, b.label]
     if a.label == b.label:
         same_file = a.path.resolve() == b.path.resolve()
-        labels = [f"{x.label} ({x.network.runs[0].evaluation_id if same_file else x.path.name})" for x in (a, b)]
+        labels = [f"{x.label} ({x.model.runs[0].evaluation_id if same_file else x.path.name})" for x in (a, b)]
     if labels[0] == labels[1]:
         labels = [f"{x.label} ({x.path})" for x in (a, b)]
     one, other = (
-        ComparedNetwork(label, tuple(x.selection.ids), x.network.seeds, x.selection.image_count,
+        ComparedModel(label, tuple(x.selection.ids), x.model.seeds, x.selection.image_count,
                         x.selection.source_line)
         for label, x in zip(labels, (a, b), strict=True)
     )  # fmt: skip
@@ -244,5 +242,5 @@ def _by_cell(pair: MeasuredPair, cells: ComparedCells, level: float, *, is_singl
         yield CellComparison(*cell, a, b, value.interval(level), only_a, only_b, p, winner)
 
 
-def _decision(is_shown: bool, is_refuted: bool) -> Decision:
-    return "shown" if is_shown else "refuted" if is_refuted else "undecided"
+def _decision(is_shown: bool, is_contradicted: bool) -> Decision:
+    return "supported" if is_shown else "contradicted" if is_contradicted else "inconclusive"

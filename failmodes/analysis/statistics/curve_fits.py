@@ -72,8 +72,8 @@ def fit_curves(
     """
     grid, floor = np.asarray(severities, dtype=np.float64), chance or 0.0
     share, images = grid / grid[-1], len(curves[0])
-    accuracy = np.stack([right.mean(axis=0) for right in curves])
-    covariances = [covariance_of_means(right, paired=paired) for right in curves]
+    accuracy = np.stack([correct.mean(axis=0) for correct in curves])
+    covariances = [covariance_of_means(correct, paired=paired) for correct in curves]
     found: list[list[CurveFit]] = [[] for _ in curves]
     for name, model in _MODELS.items():
         if len(grid) <= len(model.starts[0]):

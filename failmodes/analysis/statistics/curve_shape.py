@@ -1,6 +1,6 @@
-"""How a curve falls, without a model: total drop, bow, largest step, and the shape class that follows from them.
+"""How a curve falls, without a model: total drop, curvature, largest step, and the shape class that follows from them.
 
-Everything is vectorised over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
+Everything is vectorized over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
 be uneven or dense: the chord runs over severity, not over the position in the grid, an inner point weighs as much as
 the span it stands for, and rises and collapses are measured over one severity however many points lie between.
 Severity is an index, not a dose; a shape holds for the grid it was measured on.
@@ -24,11 +24,11 @@ from failmodes.analysis.statistics.paired_difference import (
     smallest_detectable_difference,
 )
 
-SHAPE_CLASSES = ("flat", "rise", "non_monotone", "late_collapse", "early_drop", "near_linear", "undecided")
-FLAT, RISE, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR, UNDECIDED = range(len(SHAPE_CLASSES))
-FALLING = ("late_collapse", "early_drop", "near_linear")  # classes of a curve that falls, by its bow
+SHAPE_CLASSES = ("flat", "rise", "non_monotone", "late_collapse", "early_drop", "near_linear", "inconclusive")
+FLAT, RISE, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR, INCONCLUSIVE = range(len(SHAPE_CLASSES))
+FALLING = ("late_collapse", "early_drop", "near_linear")  # classes of a curve that falls, by its curvature
 STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
-MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no bow
+MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no curvature
 EVEN_SHARES = 2  # a collapse in one step loses at least so many times what an even fall would lose in it
 EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
 
@@ -39,11 +39,11 @@ class ShapeSettings(Resampling):
 
     Attributes:
         flat_below: a total drop below this is flat, and a rise up to this is no rise; 0-1.
-        bow_threshold: bow at which a curve counts as late (positive) or early (negative).
+        curvature_threshold: curvature at which a curve counts as late (positive) or early (negative).
     """
 
     flat_below: float = 0.02
-    bow_threshold: float = 0.15
+    curvature_threshold: float = 0.15
 
 
 class LargestStep(NamedTuple):
@@ -76,10 +76,10 @@ class CurveShape(NamedTuple):
         stability: share of resamples with that class.
         shares: share of resamples by class.
         drop: total drop, 0-1, with Newcombe's interval.
-        bow: None unless the curve falls.
+        curvature: None unless the curve falls.
         largest: the stride that loses most; as the largest of several it is larger in the sample than in truth.
         largest_interval: its ends, which hold for all strides together.
-        one_step: whether that stride is a collapse: 'supported', 'contradicted' or 'undecided'.
+        one_step: whether that stride is a collapse: 'supported', 'contradicted' or 'inconclusive'.
         flat: whether the curve stays flat, likewise: contradicted where some change from clean lies beyond `flat_below`
             with an interval that holds for all severities and curves together.
         largest_change: the largest change from clean at any severity, down positive, with its interval of
@@ -95,7 +95,7 @@ class CurveShape(NamedTuple):
     stability: float
     shares: dict[str, float]
     drop: Estimate
-    bow: Estimate | None
+    curvature: Estimate | None
     largest: LargestStep
     largest_interval: tuple[float, float]
     one_step: str
@@ -108,10 +108,10 @@ class CurveShape(NamedTuple):
     margins: Margins
 
 
-def bow(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
+def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     """Mean height above the chord over the inner severities, as a share of the total drop (kappa).
 
-    Each inner point weighs as much as the severities nearer to it than to its neighbours: on an even grid all weigh
+    Each inner point weighs as much as the severities nearer to it than to its neighbors: on an even grid all weigh
     the same, on an uneven one a cluster of points does not outvote the rest.
 
     Args:
@@ -179,20 +179,20 @@ def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, setti
     2. non_monotone: some stride rises by more than `flat_below` and beyond its interval, while another falls so or the
        curve as a whole falls;
     3. rise: accuracy at the last severity lies above the clean one, beyond its interval and `flat_below`;
-    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the bow at or
-       beyond the threshold; 6. near_linear: the same with a smaller bow; 7. undecided: the rest.
+    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the curvature at or
+       beyond the threshold; 6. near_linear: the same with a smaller curvature; 7. inconclusive: the rest.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
     drop, risen = total_drop(curve), stride_changes(curve, severities)
     lost, least = curve[..., :1] - curve[..., 1:], settings.flat_below
-    kappa = bow(curve, severities)
+    kappa = curvature(curve, severities)
     flat = ((lost + margins.equivalence[1] < least) & (lost - margins.equivalence[0] > -least)).all(axis=-1)
     rises = ((risen > least) & (risen > margins.strides[0])).any(axis=-1)
     sinks = ((-risen > least) & (-risen > margins.strides[1])).any(axis=-1)
     falls, gains = (drop >= least) & (drop > margins.drop[0]), (-drop >= least) & (-drop > margins.drop[1])
-    late, early = kappa >= settings.bow_threshold, kappa <= -settings.bow_threshold
+    late, early = kappa >= settings.curvature_threshold, kappa <= -settings.curvature_threshold
     conditions = [flat, rises & (sinks | falls), gains, falls & late, falls & early, falls]
-    return np.select(conditions, [FLAT, NON_MONOTONE, RISE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR], UNDECIDED)
+    return np.select(conditions, [FLAT, NON_MONOTONE, RISE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR], INCONCLUSIVE)
 
 
 def describe_curve(
@@ -206,7 +206,7 @@ def describe_curve(
 ) -> CurveShape:
     """Describe one curve by its class, its figures and their intervals.
 
-    Intervals of drops and steps are Newcombe's; those of the bow, and stability, are over resamples.
+    Intervals of drops and steps are Newcombe's; those of the curvature, and stability, are over resamples.
 
     Args:
         correct: (N, S) bool, whether each image is right from clean to the last severity.
@@ -219,15 +219,15 @@ def describe_curve(
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
     """
-    right, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    is_correct, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
-    curve = right.mean(axis=0)
+    curve = is_correct.mean(axis=0)
     level, ends = settings.interval_level, stride_ends(grid)
-    from_clean = count_pairs(right[:, :1], right[:, 1:], paired=paired)
-    steps = newcombe_interval(count_pairs(right[:, 1:], right[:, :-1], paired=paired), level=level)
-    strides = count_pairs(right[:, ends], right[:, :-1], paired=paired)
+    from_clean = count_pairs(is_correct[:, :1], is_correct[:, 1:], paired=paired)
+    steps = newcombe_interval(count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired), level=level)
+    strides = count_pairs(is_correct[:, ends], is_correct[:, :-1], paired=paired)
     stride_low, stride_high = newcombe_interval(strides, comparisons=len(ends), level=level)
     lost_low, lost_high = newcombe_interval(from_clean, level=EQUIVALENCE_LEVEL)
     all_low, all_high = newcombe_interval(from_clean, comparisons=curves * (len(grid) - 1), level=level)
@@ -242,17 +242,19 @@ def describe_curve(
     shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(draws)
     largest, most, highest = largest_step(curve, grid), int(np.abs(lost).argmax()), int(lost.argmin())
     leaves = bool((np.maximum(all_low, -all_high) > settings.flat_below).any())
-    shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(right), level=level)
+    shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct), level=level)
     return CurveShape(
         shape=SHAPE_CLASSES[code],
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
         drop=drop,
-        bow=bootstrap_estimate(bow(np.vstack([curve, draws]), grid), level) if SHAPE_CLASSES[code] in FALLING else None,
+        curvature=bootstrap_estimate(curvature(np.vstack([curve, draws]), grid), level)
+        if SHAPE_CLASSES[code] in FALLING
+        else None,
         largest=largest,
         largest_interval=(-float(stride_high[largest.start]), -float(stride_low[largest.start])),
         one_step=judge_one_step(stride_low, stride_high, drop, grid),
-        flat="supported" if code == FLAT else "contradicted" if leaves else "undecided",
+        flat="supported" if code == FLAT else "contradicted" if leaves else "inconclusive",
         largest_change=Estimate(float(lost[most]), float(lost_low[most]), float(lost_high[most])),
         rise=Estimate(-float(lost[highest]), -float(all_high[highest]), -float(all_low[highest])),
         rise_position=highest + 1,
@@ -277,7 +279,7 @@ def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severi
         severities: (S,) rising.
 
     Returns:
-        'supported', 'contradicted' or 'undecided'.
+        'supported', 'contradicted' or 'inconclusive'.
     """
     grid = np.asarray(severities, dtype=np.float64)
     share = EVEN_SHARES * np.maximum(STRIDE, grid[stride_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
@@ -286,4 +288,4 @@ def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severi
         return "supported"
     if drop.above_zero and (~narrow | (-low < share * drop.low)).all():
         return "contradicted"
-    return "undecided"
+    return "inconclusive"

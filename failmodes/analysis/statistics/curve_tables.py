@@ -11,23 +11,23 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array
-from failmodes.analysis.statistics.breaking_order import (
-    FEWEST_OF_CLASS,
-    MEASURES,
-    RankedCost,
-    cost_columns,
-    rank_classes,
-    rank_corruptions,
-)
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
 from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
-from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, UNDECIDED, CurveShape, ShapeSettings
+from failmodes.analysis.statistics.curve_shape import INCONCLUSIVE, SHAPE_CLASSES, CurveShape, ShapeSettings
 from failmodes.analysis.statistics.distortion_shapes import (
     RMSE_AXIS,
     SEVERITY_AXIS,
     SSIM_AXIS,
     axis_reason,
     shapes_over_axes,
+)
+from failmodes.analysis.statistics.failure_order import (
+    FEWEST_OF_CLASS,
+    MEASURES,
+    RankedDrop,
+    columns_of_drops,
+    rank_classes,
+    rank_corruptions,
 )
 from failmodes.analysis.statistics.mcnemar import holm
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
@@ -47,7 +47,7 @@ class DescribedCurve(NamedTuple):
         grid: (S,) severities, rising from 0.
         columns: of its cells in the correctness matrix.
         shape: as `describe_curve` gives it.
-        reason: why its shape is undecided; None where it is not.
+        reason: why its shape is inconclusive; None where it is not.
         is_withheld: whether too many of its predictions are no finite numbers.
     """
 
@@ -128,11 +128,11 @@ def _axis_rows(
     for name, axis in axes.items():
         end = float(axis[-1])
         row = {"corruption": curve.corruption, "axis": name, "axis_end": end if np.isfinite(end) else None}
-        row |= {"shape": SHAPE_CLASSES[UNDECIDED], "reason": reasons.get(name) or curve.reason}
+        row |= {"shape": SHAPE_CLASSES[INCONCLUSIVE], "reason": reasons.get(name) or curve.reason}
         if name in shapes and not curve.is_withheld:
             own = shapes[name]
             row |= {"shape": row["shape"] if curve.reason else own.shape, "stability": own.stability}
-            row |= _with_interval("bow", own.bow) | _with_interval("bow_change", own.bow_change)
+            row |= _with_interval("curvature", own.curvature) | _with_interval("curvature_change", own.curvature_change)
         rows.append(row)
     return rows
 
@@ -151,7 +151,7 @@ def _change_point_rows(found: EvaluationCurves, settings: ShapeSettings) -> list
     adjusted = iter(holm(p_values))
     rows = []
     for curve, point in zip(found.curves, points, strict=True):
-        row: Row = {"corruption": curve.corruption, "threshold": "undecided"}
+        row: Row = {"corruption": curve.corruption, "threshold": "inconclusive"}
         if point is None:
             rows.append(row | {"reason": curve.reason})
         elif point.p_value is None:
@@ -180,8 +180,8 @@ def _fit_rows(found: EvaluationCurves) -> list[Row]:
             by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
     rows = []
     for grid, curves in by_grid.items():
-        answers = [found.correctness.correct[:, curve.columns] for curve in curves]
-        fitted = fit_curves(answers, grid, found.chance, paired=found.correctness.paired)
+        predictions = [found.correctness.correct[:, curve.columns] for curve in curves]
+        fitted = fit_curves(predictions, grid, found.chance, paired=found.correctness.paired)
         rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
     return rows
 
@@ -217,11 +217,11 @@ def _corruption_rank_rows(
 ) -> list[Row]:
     rows = []
     for measure in MEASURES:
-        costs = rank_corruptions(found.correctness, ranked, measure, settings.interval_level)
+        drops = rank_corruptions(found.correctness, ranked, measure, settings.interval_level)
         others = rank_corruptions(found.correctness, list(reasons), measure, settings.interval_level)
-        for name, cost in (costs | others).items():
-            row = {"corruption": name, "measure": measure, "ranked_count": len(costs)}
-            rows.append(row | _cost_columns(cost, reasons.get(name)))
+        for name, drop in (drops | others).items():
+            row = {"corruption": name, "measure": measure, "ranked_count": len(drops)}
+            rows.append(row | _columns_of_drop(drop, reasons.get(name)))
     return rows
 
 
@@ -237,14 +237,16 @@ def _class_rank_rows(
     clean = correctness.curves()[ranked[0]][0.0]
     rows = []
     for measure in MEASURES:
-        left = [correctness.correct[:, own].mean(axis=1) for own in cost_columns(correctness, ranked, measure).values()]
+        left = [
+            correctness.correct[:, own].mean(axis=1) for own in columns_of_drops(correctness, ranked, measure).values()
+        ]
         losses = correctness.correct[:, clean] - np.mean(left, axis=0)
-        costs = rank_classes(losses, labels, settings.interval_level)
+        drops = rank_classes(losses, labels, settings.interval_level)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
-            row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(costs)}
+            row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
             too_few = f"{count} images are too few: it takes {FEWEST_OF_CLASS}"
-            plain: Row = {"cost": float(losses[labels == index].mean()), "reason": too_few}
-            rows.append(row | (_cost_columns(costs[index], None) if index in costs else plain))
+            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": too_few}
+            rows.append(row | (_columns_of_drop(drops[index], None) if index in drops else plain))
     return rows
 
 
@@ -257,15 +259,15 @@ def _read_labels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> NDArray[
     return np.asarray(rows["label"], dtype=np.int64)
 
 
-def _cost_columns(cost: RankedCost, reason: str | None) -> Row:
-    row = _with_interval("cost", cost.cost) | {"reason": reason}
+def _columns_of_drop(drop: RankedDrop, reason: str | None) -> Row:
+    row = _with_interval("accuracy_drop", drop.drop) | {"reason": reason}
     if reason is not None:
         return row
     return row | {
-        "rank": cost.rank,
-        "rank_low": cost.rank_low,
-        "rank_high": cost.rank_high,
-        "smallest_difference_shown": cost.smallest_shown,
+        "rank": drop.rank,
+        "rank_low": drop.rank_low,
+        "rank_high": drop.rank_high,
+        "smallest_difference_shown": drop.smallest_shown,
     }
 
 

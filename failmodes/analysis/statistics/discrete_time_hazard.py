@@ -1,6 +1,6 @@
 """A discrete-time hazard over many cells (Singer & Willett 1993, J. Educ. Stat. 18: 155-195), tested out of fold.
 
-logit h = α(cell) + βx, where a cell is a corruption and a severity, and x are one or two scores, standardised over the
+logit h = α(cell) + βx, where a cell is a corruption and a severity, and x are one or two scores, standardized over the
 rows of their cell. A row touches one α alone, so a Newton step needs no more than sums by cell.
 """
 
@@ -25,7 +25,7 @@ class HazardRows(NamedTuple):
     Attributes:
         event: (R,) 0 or 1.
         counts: (F, K) rows of each fold and cell.
-        scores: (R,) by name, standardised over all rows of each cell.
+        scores: (R,) by name, standardized over all rows of each cell.
     """
 
     event: Float64Array
@@ -69,7 +69,7 @@ class Hazard(NamedTuple):
         return Hazard(self.alpha + alpha_step, self.beta + beta_step, self.cell_alone)
 
 
-def standardised(values: Float64Array, counts: NDArray[np.intp]) -> Float64Array:
+def standardized(values: Float64Array, counts: NDArray[np.intp]) -> Float64Array:
     """Values (R,) with mean 0 and standard deviation 1 in each cell; 0 where all of a cell are equal.
 
     Args:
@@ -82,10 +82,10 @@ def standardised(values: Float64Array, counts: NDArray[np.intp]) -> Float64Array
     starts = (np.cumsum(counts) - counts.ravel()).reshape(counts.shape)
     firsts = values[np.minimum(np.where(counts > 0, starts, len(values) - 1).min(axis=0), len(values) - 1)]
     differs = _cell_sums((values != _of_rows(firsts, counts)).astype(np.float64), counts) > 0
-    centred = values - _of_rows(_cell_sums(values, counts) / size, counts)
-    spread = np.sqrt(_cell_sums(centred * centred, counts) / size)
+    centered = values - _of_rows(_cell_sums(values, counts) / size, counts)
+    spread = np.sqrt(_cell_sums(centered * centered, counts) / size)
     scale = np.divide(1.0, spread, out=np.zeros(len(spread)), where=differs & (spread > 0))
-    standard: Float64Array = centred * _of_rows(scale, counts)
+    standard: Float64Array = centered * _of_rows(scale, counts)
     return standard
 
 
@@ -113,7 +113,7 @@ def held_out_losses(rows: HazardRows, models: Iterable[Model]) -> dict[Model, Fl
 
 
 def fit_hazard(rows: HazardRows, model: Model, near: Hazard | None = None) -> Hazard:
-    """The maximum of the penalised likelihood, by Newton steps that never overshoot.
+    """The maximum of the penalized likelihood, by Newton steps that never overshoot.
 
     A full step may overshoot where log-odds change by D > 1; one of log(1 + D) / D of it does not, by the
     self-concordance of the logistic loss (Bach 2010, Electron. J. Stat. 4: 384-414).

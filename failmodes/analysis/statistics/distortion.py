@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import NORMAL_975
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 

@@ -1,7 +1,7 @@
 """Shape over measured distortion: the same curve, with how far images lie from their clean ones in place of severity.
 
 Severity is an index: where a recipe spaces its levels unevenly, a steady fall over distortion looks late or early over
-severity. What a curve loses and whether it rises does not depend on the axis; its bow does, and so do the classes of
+severity. What a curve loses and whether it rises does not depend on the axis; its curvature does, and so do the classes of
 curves that fall. The axis is the mean over the images of the cell, and is taken as measured: resampling the images
 moves accuracy and not the axis. Severities of the very same distortion are of the same images (motion blur of the
 CIFAR-C recipe at 3 and 4) and are one point, of their mean accuracy.
@@ -23,8 +23,8 @@ from failmodes.analysis.statistics.curve_shape import (
     SHAPE_CLASSES,
     Margins,
     ShapeSettings,
-    bow,
     classify,
+    curvature,
 )
 
 SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
@@ -37,14 +37,14 @@ class ShapeOverAxis(NamedTuple):
     Attributes:
         shape: one of SHAPE_CLASSES.
         stability: share of resamples with that class.
-        bow: over this axis; None unless the curve falls.
-        bow_change: the bow over this axis minus that over severity; None unless the curve falls.
+        curvature: over this axis; None unless the curve falls.
+        curvature_change: the curvature over this axis minus that over severity; None unless the curve falls.
     """
 
     shape: str
     stability: float
-    bow: Estimate | None
-    bow_change: Estimate | None
+    curvature: Estimate | None
+    curvature_change: Estimate | None
 
 
 def shapes_over_axes(
@@ -68,9 +68,9 @@ def shapes_over_axes(
     accuracy = np.vstack([np.asarray(curve, dtype=np.float64), np.asarray(resampled, dtype=np.float64)])
     codes = classify(accuracy, severities, margins, settings)
     does_fall = np.isin(codes, FALLING_CODES)
-    over_severity = bow(accuracy, severities)
+    over_severity = curvature(accuracy, severities)
     return {
-        name: _shape_over(codes, does_fall, bow(*_one_point_each(accuracy, axis)), over_severity, settings)
+        name: _shape_over(codes, does_fall, curvature(*_one_point_each(accuracy, axis)), over_severity, settings)
         for name, axis in axes.items()
     }
 
@@ -84,16 +84,20 @@ def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Arr
 
 
 def _shape_over(
-    codes: np.ndarray, does_fall: np.ndarray, bows: Float64Array, over_severity: Float64Array, settings: ShapeSettings
+    codes: np.ndarray,
+    does_fall: np.ndarray,
+    curvatures: Float64Array,
+    over_severity: Float64Array,
+    settings: ShapeSettings,
 ) -> ShapeOverAxis:
-    late, early = bows >= settings.bow_threshold, bows <= -settings.bow_threshold
-    by_bow = np.select([late, early], [LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
-    own = np.where(does_fall, by_bow, codes)
+    late, early = curvatures >= settings.curvature_threshold, curvatures <= -settings.curvature_threshold
+    by_curvature = np.select([late, early], [LATE_COLLAPSE, EARLY_DROP], NEAR_LINEAR)
+    own = np.where(does_fall, by_curvature, codes)
     shape, stability, level = SHAPE_CLASSES[int(own[0])], float((own[1:] == own[0]).mean()), settings.interval_level
     if shape not in FALLING:
         return ShapeOverAxis(shape, stability, None, None)
-    change = bows - over_severity
-    return ShapeOverAxis(shape, stability, bootstrap_estimate(bows, level), bootstrap_estimate(change, level))
+    change = curvatures - over_severity
+    return ShapeOverAxis(shape, stability, bootstrap_estimate(curvatures, level), bootstrap_estimate(change, level))
 
 
 def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | None:

@@ -33,15 +33,15 @@ class CellAuroc(NamedTuple):
     image_count: int
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "undecided"]:
+    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
         """Supported where confidence is worse than chance at finding failures, contradicted where it is better."""
         if self.auroc.high < CHANCE:
             return "supported"
-        return "contradicted" if self.auroc.low > CHANCE else "undecided"
+        return "contradicted" if self.auroc.low > CHANCE else "inconclusive"
 
 
 class FailurePrediction(NamedTuple):
-    """How well confidence tells the failures of one network from its right answers.
+    """How well confidence tells the failures of one model from its right answers.
 
     Attributes:
         cells: corrupted cells with enough failures and right answers, the lowest AUROC first.
@@ -89,7 +89,7 @@ def _of_cells(con: duckdb.DuckDBPyConnection, view: str, selection: Selection) -
 
 
 def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **means: pl.Expr) -> pl.DataFrame:
-    """Means over corruptions (without the extras) by network, severity and `by`; the clean cell is severity 0."""
+    """Means over corruptions (without the extras) by model, severity and `by`; the clean cell is severity 0."""
     kept = cells.filter(pl.col("corruption").is_in([CLEAN, *selection.averaged]))
     keys = ["label", "severity", *by]
     return kept.group_by(keys).agg(**{name: mean.mean() for name, mean in means.items()}).sort(keys)
@@ -121,7 +121,7 @@ def predict_failures(
     )
 
 
-def auroc_interval(auroc: float, failures: int, right: int, cells: int = 1) -> Estimate:
+def auroc_interval(auroc: float, failures: int, correct: int, cells: int = 1) -> Estimate:
     """An AUROC with Newcombe's score interval (2006, Statistics in Medicine 25, 559-573, method 5).
 
     It holds the areas from which this one lies no farther than their own standard errors allow, those of Hanley and
@@ -131,14 +131,14 @@ def auroc_interval(auroc: float, failures: int, right: int, cells: int = 1) -> E
     Args:
         auroc: 0-1.
         failures: at least one.
-        right: right answers, at least one.
+        correct: right answers, at least one.
         cells: intervals of so many cells hold together (Bonferroni).
     """
-    quantile, half_count = normal_quantile(comparisons=cells), (failures + right) / 2 - 1
+    quantile, half_count = normal_quantile(comparisons=cells), (failures + correct) / 2 - 1
 
     def error(area: float) -> float:
         spread = 1 + half_count * ((1 - area) / (2 - area) + area / (1 + area))
-        return float(np.sqrt(area * (1 - area) * spread / (failures * right)))
+        return float(np.sqrt(area * (1 - area) * spread / (failures * correct)))
 
     def lower_end(value: float) -> float:
         low, high = 0.0, value

@@ -1,4 +1,4 @@
-"""Which images of two networks are compared: the same, those that both saw, or each network's own."""
+"""Which images of two models are compared: the same, those that both saw, or each model's own."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -33,8 +33,8 @@ class ImagePairing:
         return self.kind != "different"
 
 
-class NetworkRows(NamedTuple):
-    """The rows of a network's training runs, all on the same images.
+class ModelRows(NamedTuple):
+    """The rows of a model's training runs, all on the same images.
 
     Attributes:
         runs: one at least.
@@ -63,14 +63,14 @@ class NetworkRows(NamedTuple):
 
 
 class PairedImages(NamedTuple):
-    """How two networks' images pair, and the rows of each that are compared; None for all."""
+    """How two models' images pair, and the rows of each that are compared; None for all."""
 
     pairing: ImagePairing
     rows_a: Rows | None = None
     rows_b: Rows | None = None
 
 
-def pair_images(a: NetworkRows, b: NetworkRows) -> PairedImages:
+def pair_images(a: ModelRows, b: ModelRows) -> PairedImages:
     """Find out which images can be compared.
 
     Images are the same where the clean ones are of one data set and have the same numbers in every cell that both have.

@@ -1,4 +1,4 @@
-"""Exact McNemar tests of pairs of networks, cell by cell, with Holm's correction over all cells of all pairs."""
+"""Exact McNemar tests of pairs of models, cell by cell, with Holm's correction over all cells of all pairs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ import duckdb
 import numpy as np
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.networks import pairs_of_networks
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.trained_models import pairs_of_models
 from failmodes.warehouse.schema import CLEAN
 
 ALPHA = 0.05
 
 
 class CellTest(NamedTuple):
-    """Two networks in one cell: images that only one of them gets right, and the corrected p value."""
+    """Two models in one cell: images that only one of them gets right, and the corrected p value."""
 
     corruption: str
     severity: float
@@ -28,7 +28,7 @@ class CellTest(NamedTuple):
 
     @property
     def winner(self) -> str:
-        """'a', 'b' or '' where the cell is undecided."""
+        """'a', 'b' or '' where the cell is inconclusive."""
         if self.adjusted_p >= ALPHA:
             return ""
         return "a" if self.only_a > self.only_b else "b"
@@ -42,19 +42,19 @@ class PairTest(NamedTuple):
     cells: tuple[CellTest, ...]
 
     def won_by(self, side: str) -> int:
-        """Number of cells that a side wins ('' counts the undecided)."""
+        """Number of cells that a side wins ('' counts the inconclusive)."""
         return sum(cell.winner == side for cell in self.cells)
 
 
 @read_once
 def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
-    """Test every pair of evaluations of different networks in every cell that both have, the clean one once.
+    """Test every pair of evaluations of different models in every cell that both have, the clean one once.
 
-    Where corrupted images do not pair with clean ones, the two networks still see the same images in a cell.
+    Where corrupted images do not pair with clean ones, the two models still see the same images in a cell.
     """
     rows = con.execute(
-        "select evaluation_id_a, evaluation_id_b, corruption, severity::double, only_a_right_count, "
-        "only_b_right_count from pair_cells where evaluation_id_a = any($1) and evaluation_id_b = any($1) "
+        "select evaluation_id_a, evaluation_id_b, corruption, severity::double, only_a_correct_count, "
+        "only_b_correct_count from pair_cells where evaluation_id_a = any($1) and evaluation_id_b = any($1) "
         "and (corruption = any($2) or corruption = $3) order by all",
         [selection.ids, list(selection.corruptions), CLEAN],
     ).fetchall()
@@ -64,7 +64,7 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
         cells[other, one].append(CellTest(corruption, severity, only_other, only_one))
     pairs = [
         PairTest(a, b, tuple(tested))
-        for a, b in pairs_of_networks(selection.evaluations)
+        for a, b in pairs_of_models(selection.evaluations)
         if (tested := cells[a.evaluation_id, b.evaluation_id])
     ]
     return correct_jointly(pairs)

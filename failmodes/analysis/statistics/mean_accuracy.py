@@ -51,7 +51,7 @@ def mean_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dic
 
 
 def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
-    """Corruptions by their mean accuracy over the networks that were evaluated on them."""
+    """Corruptions by their mean accuracy over the models that were evaluated on them."""
     values: dict[str, list[float]] = {}
     for one in found:
         for corruption, estimate in one.by_corruption.items():

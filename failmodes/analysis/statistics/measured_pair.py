@@ -1,7 +1,7 @@
-"""A network, alone or beside another one: any measure over any cells, or its difference, with its error.
+"""A model, alone or beside another one: any measure over any cells, or its difference, with its error.
 
-Two networks are compared image by image where they saw the same images, or enough of the same; else as independent
-samples. Training runs of one network are averaged, and their spread is part of the error where both sides have several:
+Two models are compared image by image where they saw the same images, or enough of the same; else as independent
+samples. Training runs of one model are averaged, and their spread is part of the error where both sides have several:
 the statement is then about training, else about these checkpoints.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import Float64Array, image_weights
-from failmodes.analysis.statistics.image_pairing import ImagePairing, NetworkRows, PairedImages, Rows, pair_images
+from failmodes.analysis.statistics.image_pairing import ImagePairing, ModelRows, PairedImages, Rows, pair_images
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.measures import MEASURES, SCORES, Measure, Weights, sureness_of
+from failmodes.analysis.statistics.measures import MEASURES, SCORES, Measure, Weights, certainty_of
 from failmodes.analysis.statistics.paired_difference import count_pairs
 from failmodes.analysis.statistics.run_rows import CellKey, CellRows, RunRows
 from failmodes.analysis.statistics.sampling_bias import SamplingBias
@@ -45,12 +45,12 @@ class MeasuredPair:
     """Measures of a candidate, and their differences from a baseline where there is one.
 
     Args:
-        candidate: the network that is judged.
-        baseline: the network that it is compared with.
+        candidate: the model that is judged.
+        baseline: the model that it is compared with.
         seed: of resampled images.
     """
 
-    def __init__(self, candidate: NetworkRows, baseline: NetworkRows | None = None, *, seed: int = 0) -> None:
+    def __init__(self, candidate: ModelRows, baseline: ModelRows | None = None, *, seed: int = 0) -> None:
         self.candidate, self.baseline, self._seed = candidate, baseline, seed
         self._images = None if baseline is None else pair_images(baseline, candidate)
         self._weights = cache(partial(image_weights, resamples=RESAMPLES, seed=seed))
@@ -114,13 +114,13 @@ class MeasuredPair:
         """The same with the values of both, over the images that are compared."""
         what, found = MEASURES[measure], []
         sides = self._sides()
-        for place, (network, rows) in enumerate(sides):
+        for place, (model, rows) in enumerate(sides):
             stream = 0 if self.pairing.is_paired else place
-            side = self._side(network, what, _weighted(cells, weights), score, rows, stream)
+            side = self._side(model, what, _weighted(cells, weights), score, rows, stream)
             if isinstance(side, str):
                 return Undefined(side)
             found.append(side)
-        runs = [network.runs for network, _ in sides]
+        runs = [model.runs for model, _ in sides]
         candidate, baseline = found
         if measure in SHARES and len(cells) == len(runs[0]) == len(runs[1]) == 1:
             difference = self._share_difference(cells[0], SHARES[measure])
@@ -131,10 +131,10 @@ class MeasuredPair:
     def discordant(self, cell: CellKey) -> tuple[int, int]:
         """Images of a cell that only the baseline gets right, and that only the candidate does; of one run each."""
         (one, rows), (other, other_rows) = self._sides()
-        right, baseline_right = (
-            network.runs[0].cell(cell, (), kept)["correct"] for network, kept in ((one, rows), (other, other_rows))
+        correct, baseline_correct = (
+            model.runs[0].cell(cell, (), kept)["correct"] for model, kept in ((one, rows), (other, other_rows))
         )
-        return int((baseline_right & ~right).sum()), int((right & ~baseline_right).sum())
+        return int((baseline_correct & ~correct).sum()), int((correct & ~baseline_correct).sum())
 
     def difference_of(
         self,
@@ -153,9 +153,9 @@ class MeasuredPair:
             is_share: whether values are shares of right answers, whose intervals are those of `mean_difference`.
         """
         found = []
-        for network, rows in self._sides():
+        for model, rows in self._sides():
             of_runs = []
-            for run in network.runs:
+            for run in model.runs:
                 kept = np.arange(run.image_count) if rows is None else rows
                 of_runs.append(image_values(run)[kept if chosen is None else kept[chosen(run)[kept]]])
             means = np.array([values.mean() for values in of_runs])
@@ -163,8 +163,8 @@ class MeasuredPair:
         candidate, baseline = found
         return ComparedValues(self._difference(found, measure, is_share=is_share), baseline.value, candidate.value)
 
-    def _sides(self) -> tuple[tuple[NetworkRows, Rows | None], tuple[NetworkRows, Rows | None]]:
-        """Both networks, the candidate first, with the rows that are compared."""
+    def _sides(self) -> tuple[tuple[ModelRows, Rows | None], tuple[ModelRows, Rows | None]]:
+        """Both models, the candidate first, with the rows that are compared."""
         assert self.baseline is not None, "there is no baseline"
         return (self.candidate, self.images.rows_b), (self.baseline, self.images.rows_a)
 
@@ -178,7 +178,7 @@ class MeasuredPair:
 
     def _side(
         self,
-        network: NetworkRows,
+        model: ModelRows,
         measure: Measure,
         cells: Mapping[CellKey, float],
         score: str | None,
@@ -187,22 +187,22 @@ class MeasuredPair:
     ) -> SideValue | str:
         """A measure of one side; why it has none where it has none."""
         columns = [*measure.columns, *({SCORES[score][0]} if score else ())]
-        for run in network.runs:
+        for run in model.runs:
             run.read(columns)
-        count = network.image_count if rows is None else len(rows)
+        count = model.image_count if rows is None else len(rows)
         parts: list[Float64Array] = []
         scales: list[float] = []
-        values, replicates = np.zeros(len(network.runs)), np.zeros(RESAMPLES)
+        values, replicates = np.zeros(len(model.runs)), np.zeros(RESAMPLES)
         biases: list[SamplingBias] = []
         for position, (cell, of_cell) in enumerate(cells.items()):
-            weights = None if measure.resampled is None else self._weights_of(network, count, position, stream)
-            for place, run in enumerate(network.runs):
-                given = _with_sureness(run.cell(cell, columns, rows), score)
+            weights = None if measure.resampled is None else self._weights_of(model, count, position, stream)
+            for place, run in enumerate(model.runs):
+                given = _with_certainty(run.cell(cell, columns, rows), score)
                 found = _evaluated(measure, given, weights)
                 if isinstance(found, str):
                     corruption, severity = cell
                     return f"{corruption} {severity:g}: {found}"
-                scale = of_cell / len(network.runs)
+                scale = of_cell / len(model.runs)
                 if weights is not None:
                     values[place] += found[0] * of_cell
                     replicates += found[1:] * scale
@@ -210,19 +210,19 @@ class MeasuredPair:
                     biases.append(SamplingBias(*(scale * part for part in measure.bias(given))))
                     continue
                 values[place] += found.mean() * of_cell
-                if not parts or (not network.shares_images and place == 0):
+                if not parts or (not model.shares_images and place == 0):
                     parts.append(np.zeros(count))
                     scales.append(0.0)
                 parts[-1] += found * scale
                 scales[-1] += scale
         if measure.resampled is None:
             return SideValue(values, parts, scales, None, count)
-        return SideValue(values, parts, scales, replicates, count, _added(biases, network.shares_images))
+        return SideValue(values, parts, scales, replicates, count, _added(biases, model.shares_images))
 
-    def _weights_of(self, network: NetworkRows, count: int, position: int, stream: int) -> Weights:
+    def _weights_of(self, model: ModelRows, count: int, position: int, stream: int) -> Weights:
         """Weights of resampled images; those of cells of different images, or of other images, are shuffled."""
         weights = self._weights(count)
-        place = stream if network.shares_images else 2 * position + 2 + stream
+        place = stream if model.shares_images else 2 * position + 2 + stream
         if not place:
             return weights
         return weights.T[np.random.default_rng([self._seed, place]).permutation(count)].T
@@ -270,7 +270,7 @@ def _evaluated(measure: Measure, rows: CellRows, weights: Weights | None) -> Flo
     return measure.contributions(rows)
 
 
-def _with_sureness(rows: CellRows, score: str | None) -> CellRows:
+def _with_certainty(rows: CellRows, score: str | None) -> CellRows:
     if score is not None:
-        rows["sureness"] = sureness_of(rows, score)
+        rows["certainty"] = certainty_of(rows, score)
     return rows

@@ -23,8 +23,8 @@ class MeasuredValue(NamedTuple):
 
     Attributes:
         value: the measure, or the difference.
-        low_centre: what the lower bound is counted from: the value, or less where it may be too large.
-        high_centre: what the upper bound is counted from.
+        low_center: what the lower bound is counted from: the value, or less where it may be too large.
+        high_center: what the upper bound is counted from.
         error: over images, and over training runs.
         image_count: images of a cell.
         least: the least that it can be.
@@ -34,8 +34,8 @@ class MeasuredValue(NamedTuple):
     """
 
     value: float
-    low_centre: float
-    high_centre: float
+    low_center: float
+    high_center: float
     error: MeanError
     image_count: int
     least: float = -inf
@@ -46,13 +46,13 @@ class MeasuredValue(NamedTuple):
         """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
         if self.ends is not None:
             return self.ends(2 * level - 1, comparisons)[0]
-        return max(self.least, self.low_centre - self.error.one_sided(level, comparisons=comparisons))
+        return max(self.least, self.low_center - self.error.one_sided(level, comparisons=comparisons))
 
     def high(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided upper bound that holds with chance `level`, for all `comparisons` together."""
         if self.ends is not None:
             return self.ends(2 * level - 1, comparisons)[1]
-        return min(self.most, self.high_centre + self.error.one_sided(level, comparisons=comparisons))
+        return min(self.most, self.high_center + self.error.one_sided(level, comparisons=comparisons))
 
     def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
         """The value with its two-sided interval."""
@@ -68,8 +68,8 @@ class MeasuredValue(NamedTuple):
         """Two-sided, that the value is 0: of where its interval ends there."""
         if self.ends is not None:
             return _p_of_ends(self.ends)
-        centre = (self.low_centre + self.high_centre) / 2
-        return self.error.p_value(centre)
+        center = (self.low_center + self.high_center) / 2
+        return self.error.p_value(center)
 
     def images_needed(self, limit: float, level: float = 0.95) -> int | None:
         """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.

@@ -1,4 +1,4 @@
-"""Measures of a cell that can be compared and limited, computed from its images: the catalogue.
+"""Measures of a cell that can be compared and limited, computed from its images: the catalog.
 
 Most are means over images, or as good as that: an image's contribution is its value plus what it changes in others'
 (its influence), so that the mean of contributions is the measure and their spread its error. The calibration error, the
@@ -17,15 +17,15 @@ from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.run_rows import NO_CLASS, CellRows
 from failmodes.analysis.statistics.sampling_bias import (
     SamplingBias,
-    bias_of_commonest_answer,
     bias_of_ece,
+    bias_of_top_prediction,
     bias_of_worst_class,
 )
 from failmodes.warehouse.measures.columns import BINS, bins_of
 
 Weights = NDArray[np.float32]
 
-# How sure each score says that a network is: the column, and whether more of it is surer
+# How sure each score says that a model is: the column, and whether more of it is higher_count
 SCORES: dict[str, tuple[str, bool]] = {
     "confidence": ("confidence", True),
     "margin": ("margin", True),
@@ -46,7 +46,7 @@ class Measure(NamedTuple):
         contributions: (N,) of a cell's rows, whose mean is the measure; or why it is not defined there.
         resampled: (B,) measure under weights (B, N) of images, first (1, N) of ones for the measure itself.
         bias: how far the value of a sample may be from the truth on average, of resampled measures.
-        takes_score: whether it is about a score of how sure the network is.
+        takes_score: whether it is about a score of how sure the model is.
         most: the most it can be; None where it has no bound.
         image_range: the least and the most that one image can contribute, for its made-up images.
     """
@@ -64,8 +64,8 @@ class Measure(NamedTuple):
     image_range: float = 1.0
 
 
-def sureness_of(rows: CellRows, score: str) -> Float64Array:
-    """(N,) how sure the network is of each answer by a score; -inf where logits are no numbers, NaN without a score."""
+def certainty_of(rows: CellRows, score: str) -> Float64Array:
+    """(N,) how sure the model is of each answer by a score; -inf where logits are no numbers, NaN without a score."""
     column, is_rising = SCORES[score]
     values = rows[column].astype(np.float64)
     return np.where(rows["finite"], values if is_rising else -values, -np.inf)
@@ -110,7 +110,7 @@ def _nll(rows: CellRows) -> Float64Array | str:
 
 
 def augrc_contributions(rows: CellRows) -> Float64Array | str:
-    """Of the area under the generalised risk-coverage curve (Traub et al. 2024): the mean of f_j K(j, i) over pairs.
+    """Of the area under the generalized risk-coverage curve (Traub et al. 2024): the mean of f_j K(j, i) over pairs.
 
     f is 1 of a failure, K is 1 where i is less sure than j and 1/2 where they tie. An image contributes as j and as i.
     """
@@ -126,50 +126,50 @@ def _with_score(
     rows: CellRows, of_known: Callable[[Float64Array, NDArray[np.bool_]], Float64Array | str]
 ) -> Float64Array | str:
     """Contributions of the images that have the score, and the mean of the others."""
-    sureness, failed = rows["sureness"], ~rows["correct"]
-    known = ~np.isnan(sureness)
+    certainty, failed = rows["certainty"], ~rows["correct"]
+    known = ~np.isnan(certainty)
     if known.all():
-        return of_known(sureness, failed)
+        return of_known(certainty, failed)
     if not known.any():
         return "the score is not on record"
-    found = of_known(sureness[known], failed[known])
+    found = of_known(certainty[known], failed[known])
     if isinstance(found, str):
         return found
     mean = float(found.mean())
-    spread = np.zeros(len(sureness))
-    spread[known] = (found - mean) * (len(sureness) / len(found))
+    spread = np.zeros(len(certainty))
+    spread[known] = (found - mean) * (len(certainty) / len(found))
     total: Float64Array = mean + spread
     return total
 
 
-def _augrc_of_known(sureness: Float64Array, failed: NDArray[np.bool_]) -> Float64Array:
-    count = len(sureness)
-    below, ties, failures_above, failed_ties = _beside(sureness, failed)
+def _augrc_of_known(certainty: Float64Array, failed: NDArray[np.bool_]) -> Float64Array:
+    count = len(certainty)
+    below, ties, failures_above, failed_ties = _beside(certainty, failed)
     as_failure = failed * (below + ties / 2) / count
     found: Float64Array = as_failure + (failures_above + failed_ties / 2) / count
     return found - float(as_failure.mean())
 
 
-def _auroc_of_known(sureness: Float64Array, failed: NDArray[np.bool_]) -> Float64Array | str:
-    count, failures = len(sureness), int(failed.sum())
+def _auroc_of_known(certainty: Float64Array, failed: NDArray[np.bool_]) -> Float64Array | str:
+    count, failures = len(certainty), int(failed.sum())
     if failures in (0, count):
         return "no failure" if not failures else "no right answer"
-    below, ties, failures_above, failed_ties = _beside(sureness, failed)
+    below, ties, failures_above, failed_ties = _beside(certainty, failed)
     failures_below = failures - failures_above - failed_ties
-    rights_above = count - below - ties - failures_above
-    of_failures = (rights_above + (ties - failed_ties) / 2) / (count - failures)
-    of_rights = (failures_below + failed_ties / 2) / failures
+    correct_above = count - below - ties - failures_above
+    of_failures = (correct_above + (ties - failed_ties) / 2) / (count - failures)
+    of_correct = (failures_below + failed_ties / 2) / failures
     area = float(of_failures[failed].mean())
     found: Float64Array = area + np.where(
-        failed, count / failures * (of_failures - area), count / (count - failures) * (of_rights - area)
+        failed, count / failures * (of_failures - area), count / (count - failures) * (of_correct - area)
     )
     return found
 
 
-def _beside(sureness: Float64Array, failed: NDArray[np.bool_]) -> tuple[Float64Array, ...]:
-    """Of each image: how many are less sure, as sure (itself too), failures that are surer, failures as sure."""
-    order = np.argsort(sureness, kind="stable")
-    ordered = sureness[order]
+def _beside(certainty: Float64Array, failed: NDArray[np.bool_]) -> tuple[Float64Array, ...]:
+    """Of each image: how many are less sure, as sure (itself too), failures that are higher_count, failures as sure."""
+    order = np.argsort(certainty, kind="stable")
+    ordered = certainty[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
     ends = np.append(starts[1:], len(ordered))
     group = np.repeat(np.arange(len(starts)), ends - starts)
@@ -194,21 +194,23 @@ def _ece(rows: CellRows, weights: Weights) -> Float64Array | str:
 def _worst_class(rows: CellRows, weights: Weights) -> Float64Array:
     labels = rows["label"].astype(np.int64)
     classes, places = np.unique(labels, return_inverse=True)
-    rights = rows["correct"] * len(classes)  # right answers of a class lie behind the wrong ones of all
-    wrong, right = np.hsplit(_totals(weights, places + rights, np.ones(len(labels)), 2 * len(classes)), 2)
-    counts = wrong + right
-    accuracy = np.divide(right, counts, out=np.ones(counts.shape), where=counts > 0)
+    offset = rows["correct"] * len(classes)  # right answers of a class lie behind the wrong ones of all
+    incorrect_count, correct_count = np.hsplit(
+        _totals(weights, places + offset, np.ones(len(labels)), 2 * len(classes)), 2
+    )
+    counts = incorrect_count + correct_count
+    accuracy = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
     found: Float64Array = accuracy.min(axis=1)
     return found
 
 
-def _commonest_answer(rows: CellRows, weights: Weights) -> Float64Array | str:
+def _top_prediction(rows: CellRows, weights: Weights) -> Float64Array | str:
     known = rows["predicted"] != NO_CLASS
     if not known.any():
         return "no image is taken for a class of the data set"
-    answers, places = np.unique(rows["predicted"][known], return_inverse=True)
+    predictions, places = np.unique(rows["predicted"][known], return_inverse=True)
     kept = _of_images(weights, known)
-    counts = _totals(kept, places, np.ones(len(places)), len(answers))
+    counts = _totals(kept, places, np.ones(len(places)), len(predictions))
     found: Float64Array = counts.max(axis=1) / _drawn(kept)
     return found
 
@@ -240,15 +242,15 @@ MEASURES: dict[str, Measure] = {
     "accuracy": Measure("accuracy", "higher", "share", "accuracy_by_severity.accuracy", contributions=_correct),
     "error": Measure("error", "lower", "share", "accuracy_by_severity.error", contributions=_wrong),
     "balanced_accuracy": Measure(
-        "balanced accuracy", "higher", "share", "answers_by_severity.balanced_accuracy", ("label",), _balanced
+        "balanced accuracy", "higher", "share", "predictions_by_severity.balanced_accuracy", ("label",), _balanced
     ),
     "worst_class_accuracy": Measure(
-        "accuracy of the worst class", "higher", "share", "answers_by_severity.worst_class_accuracy", ("label",),
+        "accuracy of the worst class", "higher", "share", "predictions_by_severity.worst_class_accuracy", ("label",),
         resampled=_worst_class, bias=bias_of_worst_class,
     ),
-    "commonest_answer_share": Measure(
-        "share of the commonest answer", "lower", "share", "answers_by_severity.commonest_answer_share",
-        ("predicted",), resampled=_commonest_answer, bias=bias_of_commonest_answer,
+    "top_prediction_share": Measure(
+        "share of the commonest answer", "lower", "share", "predictions_by_severity.top_prediction_share",
+        ("predicted",), resampled=_top_prediction, bias=bias_of_top_prediction,
     ),
     "ece": Measure(
         "calibration error (ECE)", "lower", "share", "calibration_by_severity.ece", ("confidence",), resampled=_ece,

@@ -1,4 +1,4 @@
-"""How much later one network first is wrong along the curves than another, image by image."""
+"""How much later one model first is wrong along the curves than another, image by image."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measures import Measure
-from failmodes.analysis.statistics.network_comparison import MeasureComparison
+from failmodes.analysis.statistics.model_comparison import MeasureComparison
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.warehouse.schema import CLEAN
 
@@ -23,7 +23,7 @@ def onset_difference(pair: MeasuredPair, curves: Sequence[Sequence[CellKey]], le
     assumption of what lies beyond.
 
     Args:
-        pair: the second network as candidate, the first as baseline.
+        pair: the second model as candidate, the first as baseline.
         curves: the cells of each corruption, by rising severity, without the clean one.
         level: of the interval.
     """
@@ -44,7 +44,7 @@ def onset_difference(pair: MeasuredPair, curves: Sequence[Sequence[CellKey]], le
 def _onsets(run: RunRows, curve: Sequence[CellKey]) -> Float64Array:
     """(N,) the first wrong severity of each image."""
     cells = [(CLEAN, 0.0), *curve]
-    wrong = ~run.correctness.correct[:, [run.places[cell] for cell in cells]]
+    incorrect = ~run.correctness.correct[:, [run.places[cell] for cell in cells]]
     severities = np.array([severity for _, severity in cells])
-    found: Float64Array = np.where(wrong.any(axis=1), severities[wrong.argmax(axis=1)], severities[-1])
+    found: Float64Array = np.where(incorrect.any(axis=1), severities[incorrect.argmax(axis=1)], severities[-1])
     return found

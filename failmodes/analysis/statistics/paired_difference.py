@@ -1,6 +1,6 @@
 """Differences of two shares with intervals that hold for few differing images, and the smallest that could be shown.
 
-A bootstrap of images has width 0 where no image of the sample differs, which happens to good networks; Newcombe's
+A bootstrap of images has width 0 where no image of the sample differs, which happens to good models; Newcombe's
 intervals, made of Wilson's, and those of means with two made-up images do not.
 """
 
@@ -59,28 +59,31 @@ def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True) -> 
         paired: whether rows of both are the same images.
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    both, rights = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
-    neither = len(one) - rights[0] - rights[1] + both
-    as_float = [np.asarray(count, dtype=np.float64) for count in (both, rights[0] - both, rights[1] - both, neither)]
+    both, correct_counts = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
+    neither = len(one) - correct_counts[0] - correct_counts[1] + both
+    as_float = [
+        np.asarray(count, dtype=np.float64)
+        for count in (both, correct_counts[0] - both, correct_counts[1] - both, neither)
+    ]
     return PairedCounts(as_float[0], as_float[1], as_float[2], as_float[3], paired)
 
 
 class MeanDifference(NamedTuple):
-    """A mean over images with the centre of its interval and its standard error, both with made-up images."""
+    """A mean over images with the center of its interval and its standard error, both with made-up images."""
 
     value: float
-    centre: float
+    center: float
     error: float
 
     def interval(self, level: float = 0.95) -> Estimate:
         """The mean with its normal interval, within -1 and 1."""
         half = normal_quantile(level) * self.error
-        return Estimate(self.value, max(-1.0, self.centre - half), min(1.0, self.centre + half))
+        return Estimate(self.value, max(-1.0, self.center - half), min(1.0, self.center + half))
 
     @property
     def p_value(self) -> float:
         """Two-sided, of a normal test that the mean is 0."""
-        return erfc(abs(self.centre) / self.error / sqrt(2))
+        return erfc(abs(self.center) / self.error / sqrt(2))
 
 
 def wilson_interval(
@@ -99,18 +102,18 @@ def wilson_interval(
     """
     share = np.asarray(shares, dtype=np.float64)
     z2 = normal_quantile(level, comparisons) ** 2 / np.asarray(counts, dtype=np.float64)
-    centre = (share + z2 / 2) / (1 + z2)
+    center = (share + z2 / 2) / (1 + z2)
     half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
-    return centre - half, centre + half
+    return center - half, center + half
 
 
 def exact_interval(
-    right: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
+    correct: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
 ) -> tuple[Float64Array, Float64Array]:
     """Clopper and Pearson's exact interval (1934) of the share of `right` (…) among counts (…).
 
     Args:
-        right: (…) whole numbers.
+        correct: (…) whole numbers.
         counts: (…) above 0.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with at least this chance.
@@ -120,7 +123,7 @@ def exact_interval(
     """
     from scipy.special import betaincinv  # here: it takes .2 s, and most charts do without
 
-    found, total = np.asarray(right, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    found, total = np.asarray(correct, dtype=np.float64), np.asarray(counts, dtype=np.float64)
     tail, missed = (1 - level) / 2 / comparisons, total - found
     low = np.where(found > 0, betaincinv(np.maximum(found, 1), missed + 1, tail), 0.0)
     high = np.where(missed > 0, betaincinv(found + 1, np.maximum(missed, 1), 1 - tail), 1.0)
@@ -155,8 +158,8 @@ def mean_difference(cells: ArrayLike, weights: ArrayLike, *, paired: bool = True
     if paired:
         of_images = np.einsum("nk,k->n", values, weight)
         squares, total = float(np.square(of_images).sum()) + 2, images + 2
-        centre = value * images / total
-        return MeanDifference(value, centre, sqrt((squares / total - centre**2) / total))
+        center = value * images / total
+        return MeanDifference(value, center, sqrt((squares / total - center**2) / total))
     added, total = 2 / count, images + 4 / count
     is_signed = values.dtype != np.bool_
     means = (sums + added * (0 if is_signed else 1)) / total

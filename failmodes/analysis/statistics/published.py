@@ -1,4 +1,4 @@
-"""Published curves: their shapes, derived without intervals, and where networks of a selection stand among them.
+"""Published curves: their shapes, derived without intervals, and where models of a selection stand among them.
 
 A published curve is one mean accuracy a severity: there are no rows of images behind it, so nothing here is a test.
 """
@@ -12,7 +12,6 @@ import polars as pl
 import pyarrow as pa
 
 from failmodes.analysis.derived_rows import derived_rows
-from failmodes.analysis.networks import TrainedNetwork
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -21,11 +20,12 @@ from failmodes.analysis.statistics.curve_shape import (
     SHAPE_CLASSES,
     Margins,
     ShapeSettings,
-    bow,
     classify,
+    curvature,
     total_drop,
 )
-from failmodes.analysis.statistics.network_accuracy import network_accuracies
+from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
+from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
 from failmodes.warehouse.database.published_sets import published_of
@@ -46,18 +46,18 @@ class PublishedMean(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """A network among published ones.
+    """A model among published ones.
 
     Attributes:
-        network: the network, of one training run or several.
+        model: the model, of one training run or several.
         clean: its accuracy on clean images.
         corrupted: its mean corrupted accuracy.
-        rank: 1 and the number of published networks whose mean is higher.
+        rank: 1 and the number of published models whose mean is higher.
         best: the rank of the upper end of its interval.
         worst: that of the lower end.
     """
 
-    network: TrainedNetwork
+    model: TrainedModel
     clean: Estimate
     corrupted: Estimate
     rank: int
@@ -81,7 +81,7 @@ def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings
         "select published_set, model, corruption, severity::double, accuracy from published_accuracy "
         f"where {_SOUND} order by all"
     ).fetchall()
-    used = {"flat_below": settings.flat_below, "bow_threshold": settings.bow_threshold}
+    used = {"flat_below": settings.flat_below, "curvature_threshold": settings.curvature_threshold}
     fingerprint = input_fingerprint(con, {**used, "method": METHOD, "published": identity_of(rows)})
     if con.execute("select distinct input_fingerprint from published_shapes").fetchall() == [(fingerprint,)]:
         return {}
@@ -92,17 +92,17 @@ def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings
 
 
 def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:
-    """Shape, total drop and bow of one curve (S,) from clean on, by its figures alone; S is at least 3."""
+    """Shape, total drop and curvature of one curve (S,) from clean on, by its figures alone; S is at least 3."""
     strides = np.zeros((2, len(severities) - 1))
     code = int(classify(accuracy, severities, Margins(np.zeros(2), strides, strides), settings))
     drop = float(total_drop(accuracy))
-    kappa = float(bow(accuracy, severities)) if drop > 0 else None
-    return {"shape": SHAPE_CLASSES[code], "total_drop": drop, "bow": kappa, "severity_count": len(severities) - 1}
+    kappa = float(curvature(accuracy, severities)) if drop > 0 else None
+    return {"shape": SHAPE_CLASSES[code], "total_drop": drop, "curvature": kappa, "severity_count": len(severities) - 1}
 
 
 @read_once
 def published_curves(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Points of the published networks on the selection's data set under its corruptions, clean at each curve's foot.
+    """Points of the published models on the selection's data set under its corruptions, clean at each curve's foot.
 
     Returns:
         published_set, model, architecture, corruption, severity (float), accuracy (0-1); no rows where there are none.
@@ -133,7 +133,7 @@ def published_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl
 
 
 def compare_with_published(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PublishedComparison]:
-    """How the networks of a selection stand among those of each published set of its data set.
+    """How the models of a selection stand among those of each published set of its data set.
 
     Means are over the selection's averaged corruptions that are published at all of its averaged severities.
     """
@@ -162,10 +162,10 @@ def _comparison(
     means = by_model.agg(pl.col("accuracy").mean()).group_by("model", "architecture").agg(pl.col("accuracy").mean())
     clean = dict(curves.filter(severity=0).select("model", "accuracy").rows())
     listed = [PublishedMean(model, kind, clean.get(model), mean) for model, kind, mean in means.rows()]
-    ours = network_accuracies(con, replace(selection, corruptions=common, extras=()))
+    ours = model_accuracies(con, replace(selection, corruptions=common, extras=()))
     standings = [
-        Standing(network, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
-        for network, one in ours.items()
+        Standing(model, one.clean, one.corrupted, *(_rank(listed, value) for value in _ordered(one.corrupted)))
+        for model, one in ours.items()
         if one.corrupted is not None
     ]
     return PublishedComparison(
@@ -173,7 +173,7 @@ def _comparison(
         corruptions=common,
         severities=tuple(sorted({s for c in common for s in severities[c]})),
         published=tuple(sorted(listed, key=lambda one: (-one.corrupted, one.model))),
-        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.network.label))),
+        standings=tuple(sorted(standings, key=lambda one: (-one.corrupted.value, one.model.label))),
     )
 
 

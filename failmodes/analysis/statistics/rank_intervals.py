@@ -3,7 +3,7 @@
 Each pair is compared by an interval of its difference, and all of these intervals hold together. A rank then reaches
 from one more than the number of those that are shown to be larger, to the number of all less those that are shown to
 be smaller. Equal values share a rank, so that ties are never told apart by chance. See "Inference for Ranks with
-Applications to Mobility across Neighbourhoods and Academic Achievement across Countries", Review of Economic Studies
+Applications to Mobility across Neighborhoods and Academic Achievement across Countries", Review of Economic Studies
 91, 476-518.
 """
 
@@ -76,6 +76,6 @@ def errors_of_pairs(values: ArrayLike) -> Float64Array:
     products = np.einsum("nj,nk->jk", value, value)
     squares, sums = products.diagonal(), value.sum(axis=0)
     of_differences = squares[:, None] + squares[None, :] - 2 * products
-    centre = (sums[:, None] - sums[None, :]) / (images + 2)
-    errors: Float64Array = np.sqrt(((of_differences + 2) / (images + 2) - centre**2) / (images + 2))
+    center = (sums[:, None] - sums[None, :]) / (images + 2)
+    errors: Float64Array = np.sqrt(((of_differences + 2) / (images + 2) - center**2) / (images + 2))
     return errors

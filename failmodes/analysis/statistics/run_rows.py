@@ -97,7 +97,7 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> StoredRun:
     hashes = {
         (corruption, severity): ids_hash
         for corruption, severity, ids_hash in con.execute(
-            "select corruption, severity::double, image_ids_md5 from cell_answers where evaluation_id = ?",
+            "select corruption, severity::double, image_ids_md5 from cell_predictions where evaluation_id = ?",
             [evaluation_id],
         ).fetchall()
     }
@@ -115,7 +115,7 @@ def _read_columns(
     assert set(names) <= set(COLUMNS), names
     found = con.execute(
         "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
-        "from cell_answers where evaluation_id = $1) "
+        "from cell_predictions where evaluation_id = $1) "
         f"select place, image_id, {', '.join(names)} from predictions inner join cells using (corruption, severity) "
         "where evaluation_id = $1",
         [correctness.evaluation_id],

@@ -57,17 +57,17 @@ def bias_of_worst_class(rows: CellRows) -> SamplingBias:
     labels = rows["label"].astype(np.int64)
     counts = np.bincount(labels)
     present = counts > 0
-    right = np.bincount(labels, rows["correct"], len(counts))[present]
-    found = _bias_of_least(right, counts[present])
+    correct = np.bincount(labels, rows["correct"], len(counts))[present]
+    found = _bias_of_least(correct, counts[present])
     return SamplingBias(low=-found.high, error=found.error)
 
 
-def bias_of_commonest_answer(rows: CellRows) -> SamplingBias:
+def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
     """Of the share of the commonest answer, which exceeds: that of the rarest of the shares of all others."""
     known = rows["predicted"] != NO_CLASS
-    answers = np.bincount(rows["predicted"][known].astype(np.int64))
-    answers = answers[answers > 0]
-    return _bias_of_least(known.sum() - answers, np.full(len(answers), known.sum()))
+    predictions = np.bincount(rows["predicted"][known].astype(np.int64))
+    predictions = predictions[predictions > 0]
+    return _bias_of_least(known.sum() - predictions, np.full(len(predictions), known.sum()))
 
 
 def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:

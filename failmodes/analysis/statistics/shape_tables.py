@@ -16,9 +16,9 @@ from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
 from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import (
+    INCONCLUSIVE,
     MIN_POINTS,
     SHAPE_CLASSES,
-    UNDECIDED,
     CurveShape,
     ShapeSettings,
     classify,
@@ -45,12 +45,12 @@ from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import remark
 
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
-_SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, bow_threshold"  # columns, as in ShapeSettings
+_SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 BOW_SWEEP = (0.10, 0.15, 0.20)
-UNDECIDED_SHAPE = SHAPE_CLASSES[UNDECIDED]
-WITHHELD = {"one_step_collapse": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
+INCONCLUSIVE_SHAPE = SHAPE_CLASSES[INCONCLUSIVE]
+WITHHELD = {"abrupt_drop": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
 Row = dict[str, Any]
 
 
@@ -137,7 +137,7 @@ def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
         "select (select bool_and(shape = any($1)) from shapes), "
         "(select bool_and(shape = any($1) and axis = any($2)) from shapes_over_distortion), "
         "(select bool_and(threshold = any($3)) from change_points)",
-        [list(SHAPE_CLASSES), axes, ["supported", "contradicted", "undecided"]],
+        [list(SHAPE_CLASSES), axes, ["supported", "contradicted", "inconclusive"]],
     )
     curves = "select distinct evaluation_id, corruption from"
     over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
@@ -159,7 +159,7 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
         con,
         f"select {_SETTINGS} from shapes "
         f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
-        "and interval_level between 0.5 and 0.999 and bow_threshold >= 0 and isfinite(bow_threshold) limit 1",
+        "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) limit 1",
     )
     return ShapeSettings(*(row or ()))
 
@@ -179,21 +179,23 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
         curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
         for corruption, column_of in curves.items():
             grid, columns = np.array(list(column_of)), list(column_of.values())
-            right = correctness.correct[:, columns]
+            correct = correctness.correct[:, columns]
             shape = describe_curve(
-                right, draws[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
+                correct, draws[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
             )
             withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
-            own = _shape_row(shape, grid, len(right), settings) | {
-                "chance_from": chance_from(right, grid, chance, settings.interval_level),
-                "reason": _reason(shape, len(right), withheld),
+            own = _shape_row(shape, grid, len(correct), settings) | {
+                "chance_from": chance_from(correct, grid, chance, settings.interval_level),
+                "reason": _reason(shape, len(correct), withheld),
             }
-            own |= {"shape": UNDECIDED_SHAPE} if own["reason"] else {}
+            own |= {"shape": INCONCLUSIVE_SHAPE} if own["reason"] else {}
             rows["shapes"].append(key | (own | WITHHELD if withheld else own))
             rows["steps"].extend(key | row for row in _step_rows(shape, grid))
-            swept = _sweep_rows(right.mean(axis=0), grid, shape, settings)
-            rows["shape_sweep"].extend(key | (row | {"shape": UNDECIDED_SHAPE} if withheld else row) for row in swept)
+            swept = _sweep_rows(correct.mean(axis=0), grid, shape, settings)
+            rows["shape_sweep"].extend(
+                key | (row | {"shape": INCONCLUSIVE_SHAPE} if withheld else row) for row in swept
+            )
             described.append(DescribedCurve(corruption, grid, columns, shape, own["reason"], bool(withheld)))
         found = EvaluationCurves(correctness, draws, chance, described)
         for name, more in curve_rows(con, found, settings).items():
@@ -209,25 +211,27 @@ def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None
         return f"more than {MOST_NON_FINITE:.0%} of the predictions are no finite numbers at severity {listed}"
     if images < FEWEST_IMAGES:
         return f"{images} images are too few: it takes {FEWEST_IMAGES}"
-    if shape.shape == UNDECIDED_SHAPE:
+    if shape.shape == INCONCLUSIVE_SHAPE:
         shown = 100 * shape.smallest_shown
         return f"so many images show drops from {shown:.1f} points on"
     return None
 
 
 def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: ShapeSettings) -> Row:
-    lost, falls = float(shape.largest.lost), shape.bow is not None
+    lost, falls = float(shape.largest.lost), shape.curvature is not None
     return {
         "shape": shape.shape,
         "stability": shape.stability,
         **dict(zip(("total_drop", "total_drop_low", "total_drop_high"), shape.drop, strict=True)),
-        **dict(zip(("bow", "bow_low", "bow_high"), shape.bow or (None, None, None), strict=True)),
+        **dict(
+            zip(("curvature", "curvature_low", "curvature_high"), shape.curvature or (None, None, None), strict=True)
+        ),
         "largest_step": lost,
         **dict(zip(("largest_step_low", "largest_step_high"), shape.largest_interval, strict=True)),
         "largest_step_share": lost / shape.drop.value if falls else None,
         "largest_step_from": _decimal(float(grid[shape.largest.start])),
         "largest_step_to": _decimal(float(grid[shape.largest.end])),
-        "one_step_collapse": shape.one_step,
+        "abrupt_drop": shape.one_step,
         "flat": shape.flat,
         **dict(zip(("largest_change", "largest_change_low", "largest_change_high"), shape.largest_change, strict=True)),
         **dict(zip(("largest_rise", "largest_rise_low", "largest_rise_high"), shape.rise, strict=True)),
@@ -239,7 +243,7 @@ def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: Sha
         "bootstrap_seed": settings.seed,
         "interval_level": settings.interval_level,
         "flat_below": settings.flat_below,
-        "bow_threshold": settings.bow_threshold,
+        "curvature_threshold": settings.curvature_threshold,
     }
 
 
@@ -258,10 +262,10 @@ def _step_rows(shape: CurveShape, grid: Float64Array) -> Iterator[Row]:
 
 def _sweep_rows(curve: Float64Array, grid: Float64Array, shape: CurveShape, settings: ShapeSettings) -> Iterator[Row]:
     for flat_below in sorted({*FLAT_SWEEP, settings.flat_below}):
-        for threshold in sorted({*BOW_SWEEP, settings.bow_threshold}):
-            tried = replace(settings, flat_below=flat_below, bow_threshold=threshold)
+        for threshold in sorted({*BOW_SWEEP, settings.curvature_threshold}):
+            tried = replace(settings, flat_below=flat_below, curvature_threshold=threshold)
             code = int(classify(curve, grid, shape.margins, tried))
-            yield {"flat_below": flat_below, "bow_threshold": threshold, "shape": SHAPE_CLASSES[code]}
+            yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": SHAPE_CLASSES[code]}
 
 
 def _decimal(severity: float) -> Decimal:

@@ -1,4 +1,4 @@
-"""A measure of one network over some cells, before it is compared, and what is known of it: value, error, interval."""
+"""A measure of one model over some cells, before it is compared, and what is known of it: value, error, interval."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,7 +21,7 @@ from failmodes.analysis.statistics.training_seeds import MeanError, add_errors
 
 
 class SideValue(NamedTuple):
-    """A measure of one network over some cells.
+    """A measure of one model over some cells.
 
     Attributes:
         values: (R,) of each training run, averaged over cells.
@@ -72,28 +72,28 @@ def measured(
     To each side's images two made-up ones are added, the least and the most that one can contribute (see
     `mean_difference`), so that no error is 0.
     """
-    value = centre = variance = bias_low = bias_high = 0.0
+    value = center = variance = bias_low = bias_high = 0.0
     for side, sign in zip(sides, signs, strict=True):
         value += sign * side.value
         least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
         if side.replicates is not None:
-            centre += sign * (side.value * side.image_count + least + most) / (side.image_count + 2)
+            center += sign * (side.value * side.image_count + least + most) / (side.image_count + 2)
             of_images = max(float(side.replicates.var(ddof=1)), side.bias.error**2)
             variance += of_images + 2 * (measure.image_range / side.image_count) ** 2
             ends = sign * side.bias.low, sign * side.bias.high
             bias_low, bias_high = bias_low + min(ends), bias_high + max(ends)
             continue
         for part, scale in zip(side.parts, side.scales, strict=True):
-            part_centre, part_variance = _with_made_up(part, scale * least, scale * most, len(side.parts))
-            centre += sign * part_centre
+            part_center, part_variance = _with_made_up(part, scale * least, scale * most, len(side.parts))
+            center += sign * part_center
             variance += part_variance
     error = add_errors([*errors, MeanError(variance)])
     count = min(side.image_count for side in sides)
-    low, high = min(value, centre) - bias_high, max(value, centre) - bias_low
+    low, high = min(value, center) - bias_high, max(value, center) - bias_low
     if is_share and errors:
         low = high = value
-    elif is_share and is_signed:  # of a share itself the centre, nearer to a half, would make one bound too tight
-        low = high = centre
+    elif is_share and is_signed:  # of a share itself the center, nearer to a half, would make one bound too tight
+        low = high = center
     least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
     return MeasuredValue(value, low, high, error, count, least_value, most_value)
 
@@ -102,22 +102,22 @@ def _with_made_up(part: Float64Array, least: float, most: float, parts: int) -> 
     """Mean and its variance of images and two made-up ones; of several parts, each of its share of four."""
     added = 1.0 if parts == 1 else 2 / parts
     total = len(part) + 2 * added
-    centre = (float(part.sum()) + added * (least + most)) / total
+    center = (float(part.sum()) + added * (least + most)) / total
     squares = (float(np.square(part).sum()) + added * (least**2 + most**2)) / total
-    return centre, (squares - centre**2) / total
+    return center, (squares - center**2) / total
 
 
 def share_of_cell(run: RunRows, cell: CellKey, sign: int) -> MeasuredValue:
     """Accuracy or error of a single cell and training run: the exact interval."""
     correct = run.cell(cell, ())["correct"]
-    right, count = int(correct.sum() if sign > 0 else (~correct).sum()), len(correct)
-    value = right / count
+    correct, count = int(correct.sum() if sign > 0 else (~correct).sum()), len(correct)
+    value = correct / count
     error = MeanError(max(value * (1 - value) / count, 1 / count**2))
-    return MeasuredValue(value, value, value, error, count, ends=partial(_exact_ends, right, count))
+    return MeasuredValue(value, value, value, error, count, ends=partial(_exact_ends, correct, count))
 
 
-def _exact_ends(right: int, count: int, level: float, comparisons: int) -> tuple[float, float]:
-    low, high = exact_interval(right, count, comparisons=comparisons, level=level)
+def _exact_ends(correct: int, count: int, level: float, comparisons: int) -> tuple[float, float]:
+    low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
     return float(low), float(high)
 
 

@@ -1,4 +1,4 @@
-"""What several training runs of a network say of another one: errors over seeds and over images, added up.
+"""What several training runs of a model say of another one: errors over seeds and over images, added up.
 
 The mean of S training runs on N images varies with both. The Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163)
 resamples seeds and images independently; with the two to ten seeds that people have, the bootstrap over seeds is too

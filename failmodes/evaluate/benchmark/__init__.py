@@ -1,1 +1,1 @@
-"""A benchmark without a study file: networks and images that are objects of this process, through the same engine."""
+"""A benchmark without a study file: models and images that are objects of this process, through the same engine."""

@@ -1,4 +1,4 @@
-"""The benchmark: live networks over given images, by the engine, record and identities of a study."""
+"""The benchmark: live models over given images, by the engine, record and identities of a study."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from torch import nn
 
 from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
 from failmodes.evaluate.benchmark.given_masks import stored_masks
-from failmodes.evaluate.benchmark.live_models import LiveModel, LiveNetwork
+from failmodes.evaluate.benchmark.live_models import GivenModel, LiveModel
 from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
@@ -22,7 +22,7 @@ from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
 from failmodes.ingest.claim_forms import corruptions_of
 from failmodes.ingest.claim_grammar import read_claims
-from failmodes.ingest.corruptions.catalogue import add_corruption, corruption_info, nearest_recipe
+from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
@@ -43,27 +43,27 @@ class BenchmarkRequest:
     """What `failmodes.benchmark` was asked for; its docstring says what each part means.
 
     Attributes:
-        networks: modules and functions by label.
+        models: modules and functions by label.
         images: arrays, a data set, or the path of a folder.
         labels: of the images, where these do not have them.
         output: the folder that holds the result.
         name: of the study.
-        models: what is said of all networks.
+        model_options: what is said of all models.
         dataset: keys of a study's [dataset] table.
         label_names: names of the labels.
         corruptions: names, functions and own corruptions.
         sampling: keys of a study's [corruptions] table.
         evaluation: keys of a study's [evaluation] table.
         masks: of the images: an array, or the path of a `.npy` or of a folder.
-        claims: what is claimed of the networks; None for what the study file of the last benchmark says.
+        claims: what is claimed of the models; None for what the study file of the last benchmark says.
     """
 
-    networks: Mapping[str, Any]
+    models: Mapping[str, Any]
     images: Any
     labels: Any
     output: Path
     name: str
-    models: ModelOptions
+    model_options: ModelOptions
     dataset: dict[str, Any]
     label_names: Sequence[str] | None
     corruptions: GivenCorruption | Sequence[GivenCorruption]
@@ -87,12 +87,12 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         StudyError, DataError, ModelError, WarehouseError, StorageError: as the message says.
     """
     check_study_file(request.output)
-    names, own = _corruption_names(request.corruptions, request.models.version)
+    names, own = _corruption_names(request.corruptions, request.model_options.version)
     parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
-    _check_claims(request.claims, request.networks)
-    keys, dataset, networks = _open_images(request)
+    _check_claims(request.claims, request.models)
+    keys, dataset, models = _open_images(request)
     content = {
         "name": request.name,
         "output": str(request.output),
@@ -103,24 +103,24 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         "evaluation": {"executor": "here"} | _given({"workers": _workers(own)} | request.evaluation),
     }
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
-    progress.networks(_assumptions(request, study))
-    live = [network.as_model(dataset, request.output) for network in networks]
+    progress.models(_assumptions(request, study))
+    live = [model.as_model(dataset, request.output) for model in models]
     _write_study(study, live, own)
     report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
     return BenchmarkReport(study, report)
 
 
-def _check_claims(claims: Any, networks: Iterable[str]) -> None:
+def _check_claims(claims: Any, models: Iterable[str]) -> None:
     if not isinstance(claims, list | None):
         raise StudyError(f"benchmark: claims: expected a list of texts (given: {shown(claims)})")
     try:
-        read_claims(claims or (), networks=networks)
+        read_claims(claims or (), models=models)
     except StudyError as error:
         raise StudyError(f"benchmark: claims: {error}") from error
 
 
-def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
-    """The images as a data set on disk, with the keys of a study that open it; and the networks that meet them."""
+def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[GivenModel]]:
+    """The images as a data set on disk, with the keys of a study that open it; and the models that meet them."""
     if isinstance(request.images, str | PathLike):
         return _open_folder(request, user_path(request.images).absolute())
     of_images = _given({key: request.dataset.get(key) for key in ("image_size", "resize", "background")})
@@ -129,10 +129,10 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     if "background" in of_images:
         of_images["background"] = tuple(of_images["background"])
     given = read_given_images(request.images, request.labels, request.output / CACHE_FOLDER, **of_images)
-    networks = _networks(request, given.images)
-    names = check_names("label_names", request.label_names) or given.label_names or request.models.output_names
+    models = _models(request, given.images)
+    names = check_names("label_names", request.label_names) or given.label_names or request.model_options.output_names
     if names is None:
-        names = tuple(map(str, range(networks[0].output_count)))  # labels are numbers of outputs
+        names = tuple(map(str, range(models[0].output_count)))  # labels are numbers of outputs
     twice = first_duplicate(names)
     if twice is not None:
         raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
@@ -141,10 +141,10 @@ def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, li
     keys |= {key: value for key, value in _given(request.dataset).items() if key not in of_images}
     if request.masks is not None:
         keys["masks"] = str(stored_masks(request.masks, given.images.shape, path))
-    return keys, _dataset(keys, request.output), networks
+    return keys, _dataset(keys, request.output), models
 
 
-def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any], Dataset, list[LiveNetwork]]:
+def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any], Dataset, list[GivenModel]]:
     for argument, value in (("labels", request.labels), ("label_names", request.label_names)):
         if value is not None:
             raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
@@ -159,7 +159,7 @@ def _open_folder(request: BenchmarkRequest, path: Path) -> tuple[dict[str, Any],
             raise StudyError(f"benchmark: the images are the folder {path}: give masks= as a path, too")
         keys["masks"] = str(user_path(request.masks).absolute())
     dataset = _dataset(keys, request.output)
-    return keys, dataset, _networks(request, dataset.images)
+    return keys, dataset, _models(request, dataset.images)
 
 
 def _dataset(keys: dict[str, Any], output: Path) -> Dataset:
@@ -167,11 +167,11 @@ def _dataset(keys: dict[str, Any], output: Path) -> Dataset:
     return open_dataset(spec, output / CACHE_FOLDER)
 
 
-def _networks(request: BenchmarkRequest, images: ImageArray) -> list[LiveNetwork]:
-    if not request.networks:
-        raise ModelError("there is no network to benchmark: the dict of models is empty")
+def _models(request: BenchmarkRequest, images: ImageArray) -> list[GivenModel]:
+    if not request.models:
+        raise ModelError("there is no model to benchmark: the dict of models is empty")
     sample = np.resize(np.asarray(images[:2]), (2, *images.shape[1:]))
-    return [LiveNetwork(label, network, request.models, sample) for label, network in request.networks.items()]
+    return [GivenModel(label, model, request.model_options, sample) for label, model in request.models.items()]
 
 
 def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
@@ -239,8 +239,8 @@ def _assumptions(request: BenchmarkRequest, study: Study) -> list[str]:
     if request.sampling.get("recipe") is None:
         recipe = study.corruptions.recipe
         lines.append(f"corruptions: recipe {recipe}, published for the size nearest to the images' (or give recipe=)")
-    if any(isinstance(n, nn.Module) for n in request.networks.values()) and not request.models.says_inputs:
-        lines.append("networks get values in [0, 1], since neither normalisation= nor preprocess= is given")
+    if any(isinstance(n, nn.Module) for n in request.models.values()) and not request.model_options.says_inputs:
+        lines.append("models get values in [0, 1], since neither normalization= nor preprocess= is given")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Labelled images as a user has them (arrays, tensors, a torch or Hugging Face data set), brought to one array."""
+"""Labeled images as a user has them (arrays, tensors, a torch or Hugging Face data set), brought to one array."""
 
 import tempfile
 from collections import Counter
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from failmodes.ingest.datasets.colour import WHITE, Colour, describe_changes, to_rgb
+from failmodes.ingest.datasets.color import WHITE, Color, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.folder import preparation_note
@@ -26,15 +26,15 @@ LABEL_KEYS = ("label", "labels", "fine_label", "target", "targets")
 IN_ORDER = {"SequentialSampler", "_InfiniteConstantSampler", "BatchSampler", "range", "list", "tuple"}
 FLOATS = (
     "uint8 pixels (0 to 255) are needed, since corruptions are defined on them; leave ToTensor, ToDtype and Normalize "
-    "out, and say how the network gets its input with normalisation= or preprocess="
+    "out, and say how the model gets its input with normalization= or preprocess="
 )
 NO_IMAGES = "there are no images: the data set is empty"
-GREY = "; of grey images, repeat the channel three times"
+GRAY = "; of gray images, repeat the channel three times"
 Parts = tuple[Any, Any]  # image and label of an item, or those of a batch; no label where labels are given apart
 
 
 class GivenImages(NamedTuple):
-    """Labelled images.
+    """Labeled images.
 
     Attributes:
         images: (N, H, W, 3) uint8.
@@ -56,11 +56,11 @@ def read_given_images(
     *,
     image_size: int | None = None,
     resize: int | None = None,
-    background: Colour = WHITE,
+    background: Color = WHITE,
 ) -> GivenImages:
-    """Bring labelled images to one array.
+    """Bring labeled images to one array.
 
-    PIL images become RGB by the rules of `failmodes.ingest.datasets.colour`, but are not turned: what a program gives
+    PIL images become RGB by the rules of `failmodes.ingest.datasets.color`, but are not turned: what a program gives
     is taken the way up that it has.
 
     Args:
@@ -104,7 +104,7 @@ def _array(images: Any) -> NDArray[np.uint8]:
     channels_first = len(shape) == 4 and shape[1] == 3 and (is_tensor or shape[3] != 3)
     pixels = pixels.transpose(0, 2, 3, 1) if channels_first else pixels
     if len(shape) != 4 or pixels.shape[3] != 3:
-        hint = "; one image is images[None]" if len(shape) == 3 and 3 in (shape[0], shape[2]) else GREY
+        hint = "; one image is images[None]" if len(shape) == 3 and 3 in (shape[0], shape[2]) else GRAY
         raise DataError(f"images have shape {shape}: expected (N, height, width, 3), or (N, 3, height, width){hint}")
     if not len(pixels):
         raise DataError(NO_IMAGES)
@@ -197,7 +197,7 @@ def _of_item(
     labels: list[Any],
     image_size: int | None,
     resize: int | None,
-    background: Colour,
+    background: Color,
     changes: Counter[str],
 ) -> NDArray[np.uint8]:
     """Pixels (H, W, 3) of an item, whose label goes to the others, and what was done to its image to their counts."""
@@ -214,7 +214,7 @@ def _of_item(
     return np.asarray(resize_and_crop(rgb, image_size, resize, location) if image_size else rgb)
 
 
-def _as_rgb(image: Image.Image, location: str, background: Colour, changes: Counter[str]) -> Image.Image:
+def _as_rgb(image: Image.Image, location: str, background: Color, changes: Counter[str]) -> Image.Image:
     try:
         image.load()
         rgb = to_rgb(image, location, background, turn=False)
@@ -228,7 +228,7 @@ def _of_array(image: Any, location: str) -> NDArray[np.uint8]:
     if not hasattr(image, "dtype") or not hasattr(image, "shape"):
         raise DataError(f"{location} is a {type(image).__name__}: expected a PIL image or a uint8 array")
     if image.ndim != 3:
-        raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GREY}")
+        raise DataError(f"{location} has shape {tuple(image.shape)}: expected (H, W, 3), or (3, H, W){GRAY}")
     return np.ascontiguousarray(_array(image[None])[0])
 
 

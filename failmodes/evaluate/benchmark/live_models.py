@@ -1,4 +1,4 @@
-"""Networks that are objects of this process, as models: a torch module or a function, with what travels with it."""
+"""Models that are objects of this process, as models: a torch module or a function, with what travels with it."""
 
 import copy
 import functools
@@ -14,23 +14,23 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from failmodes.evaluate.benchmark.model_options import ModelOptions
-from failmodes.evaluate.benchmark.recognition import recognise_architecture
+from failmodes.evaluate.benchmark.recognition import recognize_architecture
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.class_mapping import map_classes
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.model import Model, ModelConfig, tensor_hashes
-from failmodes.evaluate.models.network import UNIT_RANGE
 from failmodes.evaluate.models.outputs import as_plain_module
+from failmodes.evaluate.models.prepared_model import UNIT_RANGE
 from failmodes.evaluate.models.preprocessing import Preprocessing, bytes_as_they_come, make_preprocessing
 from failmodes.evaluate.models.trial import try_model
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import validate
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
-NETWORKS_FOLDER = "networks"
+MODELS_FOLDER = "models"
 CHECKPOINT_HINT = "its tensors lie in {}: write a function that builds it, and name both in a [[models]] table"
 
 
@@ -46,7 +46,7 @@ class LiveModel(NamedTuple):
     note: str | None
 
 
-class FunctionNetwork(nn.Module):
+class FunctionModule(nn.Module):
     """A user's function from uint8 images (N, H, W, 3) to logits (N, C), as a module that takes (N, 3, H, W)."""
 
     def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
@@ -64,13 +64,13 @@ class FunctionNetwork(nn.Module):
         return torch.as_tensor(logits).to(images.device, torch.float32)
 
 
-class LiveNetwork:
+class GivenModel:
     """A module or function that a user handed over, copied, so that their own is left as it is.
 
     Args:
         label: its name on charts.
         given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
-        options: what is said of all networks.
+        options: what is said of all models.
         sample: (2, H, W, 3) uint8 images, to try the preprocessing on.
 
     Raises:
@@ -83,22 +83,22 @@ class LiveNetwork:
         self.given = unwrapped(given)
         module = _copied(self.given, label) if self.is_module else _function(given, label)
         self.module = as_plain_module(module).float().eval()
-        self.preprocessing, self.normalisation = self._inputs()
+        self.preprocessing, self.normalization = self._inputs()
 
-    def _inputs(self) -> tuple[Preprocessing | None, Normalisation | None]:
+    def _inputs(self) -> tuple[Preprocessing | None, Normalization | None]:
         options, subject = self.options, f"model {self.label!r}"
         if not self.is_module:
             if options.says_inputs or options.input_side_px:
                 raise ModelError(
                     f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
-                    "normalisation, preprocess and input_side_px"
+                    "normalization, preprocess and input_side_px"
                 )
             return bytes_as_they_come(), None
         if options.preprocess is None:
-            return None, options.normalisation or UNIT_RANGE
-        if options.normalisation or options.input_side_px:
+            return None, options.normalization or UNIT_RANGE
+        if options.normalization or options.input_side_px:
             raise ModelError(
-                f"{subject}: preprocess= stands instead of normalisation and input_side_px: give one of them"
+                f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
             )
         made = make_preprocessing(options.preprocess, self.sample, subject=subject, version=options.version)
         return made, None
@@ -120,7 +120,7 @@ class LiveNetwork:
     def as_model(self, dataset: Dataset, folder: Path) -> LiveModel:
         """The model, fitted to a data set; its tensors are saved in `folder`.
 
-        A network that torchvision or timm builds under a name is the one that a study would name, identity included.
+        A model that torchvision or timm builds under a name is the one that a study would name, identity included.
 
         Raises:
             ModelError: its outputs do not fit the classes, or its code cannot be identified.
@@ -131,7 +131,7 @@ class LiveNetwork:
             f"model {self.label!r}", classes, self.options.class_map or {}, output_count=count, output_names=names
         )  # before its file is named in an error
         plain = self.preprocessing is None and self.options.version is None
-        architecture = recognise_architecture(self.module, count) if plain and checkpoint is not None else None
+        architecture = recognize_architecture(self.module, count) if plain and checkpoint is not None else None
         if architecture is not None and checkpoint is not None:
             spec = self._spec(architecture=architecture, checkpoint=checkpoint)
             return LiveModel(check_model_outputs(load_model(spec, dataset.class_names, checkpoint), dataset), None)
@@ -163,7 +163,7 @@ class LiveNetwork:
         if not state or not all(isinstance(tensor, torch.Tensor) and not tensor.is_quantized for tensor in state):
             return None
         identity = identity_of(tensor_hashes(self.module))[:8]
-        path = folder / NETWORKS_FOLDER / f"{_slug(self.label)}-{identity}.safetensors"
+        path = folder / MODELS_FOLDER / f"{_slug(self.label)}-{identity}.safetensors"
         if not path.exists():
             save_checkpoint(path, self.module, {})
         return path
@@ -178,7 +178,7 @@ class LiveNetwork:
 
     def _model(self, class_names: tuple[str, ...], definition: str) -> Model:
         spec = self._spec(architecture=_architecture(self.given))
-        config = ModelConfig(self.normalisation, self.options.input_side_px, self.options.output_names)
+        config = ModelConfig(self.normalization, self.options.input_side_px, self.options.output_names)
         return Model(
             self.module, spec, class_names, *config, preprocessing=self.preprocessing, definition=definition
         )  # fmt: skip
@@ -189,7 +189,7 @@ class LiveNetwork:
         keys = {
             "label": self.label,
             "training_seed": _seed_in(self.label),
-            "normalisation": self.normalisation,
+            "normalization": self.normalization,
             "input_side_px": options.input_side_px,
             "class_names": options.class_names,
             "class_map": dict(options.class_map or {}),
@@ -210,7 +210,7 @@ class LiveNetwork:
 
 
 def unwrapped(given: Any) -> Any:
-    """The network itself, where torch.compile or DataParallel has wrapped it."""
+    """The model itself, where torch.compile or DataParallel has wrapped it."""
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return unwrapped(given.module)
     original = getattr(given, "_orig_mod", None)
@@ -226,7 +226,7 @@ def _copied(module: nn.Module, label: str) -> nn.Module:
     except Exception as error:  # whatever an attribute of a user's module raises
         raise ModelError(
             f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
-            "change yours: give the inner network, such as the `model` of a LightningModule"
+            "change yours: give the inner model, such as the `model` of a LightningModule"
         ) from error
 
 
@@ -251,11 +251,11 @@ def _function(given: Any, label: str) -> nn.Module:
         raise ModelError(
             f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"
         )
-    return FunctionNetwork(given)
+    return FunctionModule(given)
 
 
 def _architecture(given: Any) -> str:
-    """`module:Name` of a network's class, or of a function; for the record, not to be imported."""
+    """`module:Name` of a model's class, or of a function; for the record, not to be imported."""
     while isinstance(given, functools.partial):
         given = given.func
     thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
@@ -271,4 +271,4 @@ def _seed_in(label: str) -> int | None:
 
 
 def _slug(label: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "network"
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "model"

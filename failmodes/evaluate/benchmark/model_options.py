@@ -1,4 +1,4 @@
-"""What a benchmark says of all its networks: how pixels become input, what the outputs are."""
+"""What a benchmark says of all its models: how pixels become input, what the outputs are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from failmodes.evaluate.study.study_schema import ClassProtocol, Normalisation, OutputKind
+from failmodes.evaluate.study.study_schema import ClassProtocol, Normalization, OutputKind
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.specification import validate
 from failmodes.warehouse.errors import StudyError
@@ -14,10 +14,10 @@ from failmodes.warehouse.errors import StudyError
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What is said of all networks of a benchmark; the keys of a study's [[models]] table mean the same there.
+    """What is said of all models of a benchmark; the keys of a study's [[models]] table mean the same there.
 
     Attributes:
-        normalisation: mean and std of values / 255.
+        normalization: mean and std of values / 255.
         preprocess: a user's own function from pixels to input, instead.
         input_side_px: the side that images are resized to.
         class_names: names of the outputs, in order, or "imagenet-1k".
@@ -26,11 +26,11 @@ class ModelOptions:
         classes: whether outputs that are no classes of the data set take part.
         output_key: which of its outputs are the logits, where it gives several.
         output_kind: "logits" or "probabilities"; logits if not given.
-        deterministic: False accepts a network that gives an image other outputs each time.
+        deterministic: False accepts a model that gives an image other outputs each time.
         version: stands in identities for code that cannot be read.
     """
 
-    normalisation: Normalisation | None = None
+    normalization: Normalization | None = None
     preprocess: Callable[..., Any] | None = None
     input_side_px: int | None = None
     class_names: str | list[str] | None = None
@@ -45,7 +45,7 @@ class ModelOptions:
     @property
     def says_inputs(self) -> bool:
         """Whether anything says how pixels become input."""
-        return self.normalisation is not None or self.preprocess is not None
+        return self.normalization is not None or self.preprocess is not None
 
     @property
     def output_names(self) -> tuple[str, ...] | None:
@@ -55,27 +55,27 @@ class ModelOptions:
         return None if self.class_names is None else tuple(self.class_names)
 
 
-def make_model_options(normalisation: Any, class_names: Any, **options: Any) -> ModelOptions:
-    """Options as a user gives them: a normalisation as a pair or a mapping, class names as any sequence.
+def make_model_options(normalization: Any, class_names: Any, **options: Any) -> ModelOptions:
+    """Options as a user gives them: a normalization as a pair or a mapping, class names as any sequence.
 
     Raises:
-        StudyError: no such normalisation, or no names.
+        StudyError: no such normalization, or no names.
     """
-    if isinstance(normalisation, tuple | list) and len(normalisation) == 2:
-        normalisation = {"mean": normalisation[0], "std": normalisation[1]}
-    elif normalisation is not None and not isinstance(normalisation, Mapping | Normalisation):
-        shown = repr(normalisation)[:60]
+    if isinstance(normalization, tuple | list) and len(normalization) == 2:
+        normalization = {"mean": normalization[0], "std": normalization[1]}
+    elif normalization is not None and not isinstance(normalization, Mapping | Normalization):
+        shown = repr(normalization)[:60]
         raise StudyError(
-            f"benchmark: normalisation is {shown}: expected (mean, std), three numbers each, of values / 255"
+            f"benchmark: normalization is {shown}: expected (mean, std), three numbers each, of values / 255"
         )
-    if isinstance(normalisation, Mapping):  # of arrays, tensors or lists
-        normalisation = {key: np.asarray(value).tolist() for key, value in normalisation.items()}
-    if normalisation is not None:
-        normalisation = validate(
-            Normalisation, normalisation, "benchmark: normalisation", lambda location: ".".join(map(str, location))
+    if isinstance(normalization, Mapping):  # of arrays, tensors or lists
+        normalization = {key: np.asarray(value).tolist() for key, value in normalization.items()}
+    if normalization is not None:
+        normalization = validate(
+            Normalization, normalization, "benchmark: normalization", lambda location: ".".join(map(str, location))
         )
     names = class_names if class_names == "imagenet-1k" else check_names("class_names", class_names)
-    return ModelOptions(normalisation=normalisation, class_names=names, **options)
+    return ModelOptions(normalization=normalization, class_names=names, **options)
 
 
 def check_names(argument: str, names: Any) -> list[str] | None:

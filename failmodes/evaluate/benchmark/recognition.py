@@ -1,4 +1,4 @@
-"""Which published architecture a network in memory is: the one whose fresh build is the same but for its weights."""
+"""Which published architecture a model in memory is: the one whose fresh build is the same but for its weights."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,15 +17,15 @@ from failmodes.warehouse.errors import FailmodesError
 Shapes = list[tuple[str, tuple[int, ...]]]  # of tensors, by name
 
 
-def recognise_architecture(module: nn.Module, output_count: int) -> str | None:
-    """`torchvision:NAME` or `timm:NAME` where that builds this very network; None for any other.
+def recognize_architecture(module: nn.Module, output_count: int) -> str | None:
+    """`torchvision:NAME` or `timm:NAME` where that builds this very model; None for any other.
 
     Candidates are built without memory for weights (on torch's meta device), and must be equal in classes, attributes,
     hooks, the shapes of all tensors and the values of those that no state_dict holds. A study that names the
-    architecture and the weights is then the same network.
+    architecture and the weights is then the same model.
 
     Args:
-        module: the network; its weights do not matter.
+        module: the model; its weights do not matter.
         output_count: how many outputs it has.
     """
     library = type(module).__module__.split(".")[0]
@@ -63,14 +63,14 @@ class _WeightsOnMeta(TorchFunctionMode):
 
 
 def _of_torchvision(module: nn.Module) -> list[str]:
-    """Names whose builder lies beside the network's class."""
+    """Names whose builder lies beside the model's class."""
     names = torchvision_models.list_models(module=torchvision_models)
     home = type(module).__module__
     return [name for name in names if torchvision_models.get_model_builder(name).__module__ == home]
 
 
 def _of_timm(module: nn.Module) -> list[str]:
-    """The name that timm wrote into the network, with the tag of its weights and without."""
+    """The name that timm wrote into the model, with the tag of its weights and without."""
     published = getattr(module, "pretrained_cfg", None)
     architecture = published.get("architecture") if isinstance(published, dict) else None
     return [architecture] if isinstance(architecture, str) else []
@@ -92,6 +92,6 @@ def _shapes(module: nn.Module) -> Shapes:
 def _code(module: nn.Module) -> str | None:
     """Identity of all but the values of its tensors; None where it cannot be read."""
     try:
-        return code_hash(module.eval(), subject="the network", apart=module.state_dict(keep_vars=True))
+        return code_hash(module.eval(), subject="the model", apart=module.state_dict(keep_vars=True))
     except FailmodesError:
         return None

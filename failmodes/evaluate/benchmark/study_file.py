@@ -41,12 +41,12 @@ def claims_of_folder(folder: Path) -> list[str]:
 def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
     """Write the study file of a benchmark into its output folder.
 
-    Networks that former benchmarks of the same images and corruptions put there stay in it, and so do their notes.
+    Models that former benchmarks of the same images and corruptions put there stay in it, and so do their notes.
 
     Args:
-        study: with those networks that a file can name.
+        study: with those models that a file can name.
         notes: what it cannot say, a line each, which begins with a label or name and a colon.
-        subjects: labels of all networks and names of all own corruptions of this benchmark.
+        subjects: labels of all models and names of all own corruptions of this benchmark.
 
     Returns:
         Path of the file.
@@ -67,7 +67,7 @@ def _one_line(text: str) -> str:
 
 
 def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A network without its label; the name of its file ends in a hash of its tensors."""
+    """A model without its label; the name of its file ends in a hash of its tensors."""
     return {**model, "label": None, "checkpoint": str(model.get("checkpoint")).rpartition("-")[2]}
 
 
@@ -106,7 +106,7 @@ def _former_text(path: Path) -> str:
 def _of_former_benchmarks(
     text: str, content: dict[str, Any], subjects: Collection[str]
 ) -> tuple[list[dict[str, Any]], list[str]]:
-    """Networks and notes of a file that differs in its networks alone, except those that this benchmark replaces."""
+    """Models and notes of a file that differs in its models alone, except those that this benchmark replaces."""
     try:
         former = parse_toml(text)
     except ValueError:

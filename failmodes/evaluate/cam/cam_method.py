@@ -1,7 +1,7 @@
 """CAM methods: their common interface, and their names in a study and in the record.
 
-A method runs the network once, lets the caller select targets from the logits, and gives the rectified map of each
-target. Maps are (N, T, h, w) float32 on the network's device; coordinates and statistics are `map_statistics`' matter.
+A method runs the model once, lets the caller select targets from the logits, and gives the rectified map of each
+target. Maps are (N, T, h, w) float32 on the model's device; coordinates and statistics are `map_statistics`' matter.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
@@ -19,7 +19,7 @@ CLOSED_FORM, BACKWARD = "grad-cam (closed form)", "grad-cam (backward)"
 METHOD_ALIASES = {"closed-form": CLOSED_FORM, "backward": BACKWARD}
 
 # Methods of the grad-cam package that give a map from one layer's output and gradient, and the package's class for
-# each. Those that give a scaled picture only, replace layers of the network or sample at random are left out.
+# each. Those that give a scaled picture only, replace layers of the model or sample at random are left out.
 LIBRARY_CLASSES = {
     "gradcam++": "GradCAMPlusPlus",
     "hirescam": "HiResCAM",
@@ -36,10 +36,10 @@ METHODS = (AUTO, NONE, GRAD_CAM, CLOSED_FORM, BACKWARD, *METHOD_ALIASES, *LIBRAR
 
 
 class CamOutput(NamedTuple):
-    """One batch through a network with its CAMs.
+    """One batch through a model with its CAMs.
 
     Attributes:
-        logits: (N, C) float32, as `Network.logits` gives them.
+        logits: (N, C) float32, as `Model.logits` gives them.
         targets: (N, T) class indices that the caller selected.
         maps: (N, T, h, w) float32, rectified, of `targets`.
         identity_error: largest relative error of sum + bias = logit, a scalar tensor; None where nothing proves it.
@@ -52,7 +52,7 @@ class CamOutput(NamedTuple):
 
 
 class CamMethod(Protocol):
-    """A CAM method, made for one network."""
+    """A CAM method, made for one model."""
 
     @property
     def method(self) -> str:
@@ -65,7 +65,7 @@ class CamMethod(Protocol):
         ...
 
     def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
-        """Run `inputs` (N, 3, H, W), as `Network.inputs` gives them, and make the maps of the targets selected."""
+        """Run `inputs` (N, 3, H, W), as `Model.inputs` gives them, and make the maps of the targets selected."""
         ...
 
 
@@ -75,17 +75,17 @@ class LayerCam:
     The hook is registered once and stays, so that a module compiled afterwards has it.
     """
 
-    def __init__(self, network: Network, layer: str) -> None:
-        self.network, self.layer = network, layer
+    def __init__(self, prepared: PreparedModel, layer: str) -> None:
+        self.prepared, self.layer = prepared, layer
         self.listening = False
         self.captured: torch.Tensor | None = None
-        self.handle = network.module.get_submodule(layer).register_forward_hook(self._capture)
+        self.handle = prepared.module.get_submodule(layer).register_forward_hook(self._capture)
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits and the layer's output; no reference to it is kept here, even if the network runs out of memory."""
+        """Logits and the layer's output; no reference to it is kept here, even if the model runs out of memory."""
         self.listening = True
         try:
-            logits = self.network.logits(inputs)
+            logits = self.prepared.logits(inputs)
             assert self.captured is not None
             return logits, self.captured
         finally:

@@ -1,4 +1,4 @@
-"""Grad-CAM in closed form, for networks that end in global average pooling and one linear layer.
+"""Grad-CAM in closed form, for models that end in global average pooling and one linear layer.
 
 There logit_c = Σ_k w_ck mean(A_k) + b_c, so the gradient of logit_c by A_kij is w_ck / HW and Grad-CAM (Selvaraju et
 al., 2017, eq. 1–2) at that layer is ReLU(Σ_k w_ck A_k) / HW: no backward pass. The map before the ReLU sums to
@@ -10,20 +10,20 @@ from torch import nn
 
 from failmodes.evaluate.cam.cam_method import CLOSED_FORM, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, ReshapeTransform
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.study_schema import Precision
 from failmodes.warehouse.errors import ModelError
 
-# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The network
+# Largest |map sum + bias − logit| allowed, relative to the largest |logit| of the batch (at least 1). The model
 # rounds its own logits: to 2⁻²⁴ a step in float32 over sums of ~1,000 terms, to 2⁻⁹ (bfloat16) and 2⁻¹¹ (float16).
 IDENTITY_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "bfloat16": 2e-2, "float16": 5e-3}
 
 
 class ClosedFormCam(LayerCam):
-    """The CAM of networks whose logits are a linear function of the mean of one feature map.
+    """The CAM of models whose logits are a linear function of the mean of one feature map.
 
     Args:
-        network: ready to run.
+        model: ready to run.
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
         reshape_transform: of the layer's output.
@@ -35,17 +35,17 @@ class ClosedFormCam(LayerCam):
 
     def __init__(
         self,
-        network: Network,
+        prepared: PreparedModel,
         layer: str,
         head: str,
         reshape_transform: ReshapeTransform = CHANNELS_FIRST,
         relu: bool = True,
     ) -> None:
-        super().__init__(network, layer)
+        super().__init__(prepared, layer)
         self.reshape_transform, self.relu = reshape_transform, relu
-        linear = network.module.get_submodule(head)
+        linear = prepared.module.get_submodule(head)
         assert isinstance(linear, nn.Linear)
-        chosen = slice(None) if network.outputs is None else network.outputs
+        chosen = slice(None) if prepared.outputs is None else prepared.outputs
         self.weight = linear.weight.detach().float()[chosen]  # (C, K)
         self.bias = linear.bias.detach().float()[chosen] if linear.bias is not None else None
 
@@ -65,7 +65,7 @@ class ClosedFormCam(LayerCam):
 
         Args:
             features: (N, K, h, w) float32, the map that is pooled.
-            logits: (N, C) float32, as the network gave them.
+            logits: (N, C) float32, as the model gave them.
             targets: (N, T) class indices.
         """
         count, channels, height, width = features.shape
@@ -82,12 +82,12 @@ def check_logit_identity(error: float, precision: Precision, model: str) -> None
     """Refuse maps whose sums do not give the logits.
 
     Raises:
-        ModelError: the network does not end in global average pooling and one linear layer, as closed form needs.
+        ModelError: the model does not end in global average pooling and one linear layer, as closed form needs.
     """
     tolerance = IDENTITY_TOLERANCE[precision]
     if not error <= tolerance:
         raise ModelError(
             f"{model}: attention maps do not sum to the logits (relative error {error:.2g}, at most {tolerance:.0e} in "
-            f"{precision}): this network does not end in global average pooling and one linear layer; set attention = "
+            f"{precision}): this model does not end in global average pooling and one linear layer; set attention = "
             "'backward' or 'none' for it"
         )

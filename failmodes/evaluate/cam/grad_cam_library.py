@@ -8,7 +8,7 @@ import torch
 from failmodes.evaluate.cam.cam_method import LIBRARY_CLASSES, LIBRARY_SUFFIX
 from failmodes.evaluate.cam.gradient import GradientCam
 from failmodes.evaluate.cam.target_layers import TargetLayer
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 
 GRADIENT_FREE = ("eigencam", "scorecam")
 
@@ -22,24 +22,24 @@ class GradCamLibrary(GradientCam):
     has no targets: all of an image's maps are one.
 
     Args:
-        network: ready to run.
+        model: ready to run.
         target_layer: the layer to look at.
         name: a key of `LIBRARY_CLASSES`.
     """
 
-    def __init__(self, network: Network, target_layer: TargetLayer, name: str) -> None:
+    def __init__(self, prepared: PreparedModel, target_layer: TargetLayer, name: str) -> None:
         import pytorch_grad_cam
         import pytorch_grad_cam.score_cam as score_cam
 
-        super().__init__(network, target_layer)
+        super().__init__(prepared, target_layer)
         self.method = name + LIBRARY_SUFFIX
         self.needs_gradient = name not in GRADIENT_FREE
         self.has_targets = name != "eigencam"
         self.images_at_once = 1 if name == "scorecam" else None  # it holds a masked image for every channel
-        self.module = network.module.get_submodule(target_layer.layer)
+        self.module = prepared.module.get_submodule(target_layer.layer)
         score_cam.tqdm = SimpleNamespace(tqdm=iter)  # else Score-CAM shows a progress bar for every image
         cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[name])
-        self.cam = cam_class(model=network.module, target_layers=[self.module])
+        self.cam = cam_class(model=prepared.module, target_layers=[self.module])
         self.cam.activations_and_grads.release()  # its hooks would copy every pass to the CPU and keep it
 
     def class_maps(
@@ -48,7 +48,7 @@ class GradCamLibrary(GradientCam):
         """The package's map (N, h, w) of one class an image, rectified."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        outputs = classes if self.network.outputs is None else self.network.outputs[classes]
+        outputs = classes if self.prepared.outputs is None else self.prepared.outputs[classes]
         targets = [ClassifierOutputTarget(output) for output in outputs.tolist()]
         size, maps = self.images_at_once or len(inputs), []
         for start in range(0, len(inputs), size):

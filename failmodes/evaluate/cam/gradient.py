@@ -1,4 +1,4 @@
-"""Grad-CAM by one backward pass from the logits to a layer, for networks without closed form or for a requested layer.
+"""Grad-CAM by one backward pass from the logits to a layer, for models without closed form or for a requested layer.
 
 Selvaraju et al. (2017): α_k = mean over space of ∂logit_c / ∂A_k (eq. 1; the mean is their 1/Z Σ) and the map is
 ReLU(Σ_k α_k A_k) (eq. 2). Maps are raw: neither scaled to 0–1 nor enlarged, so that their mass is in logits.
@@ -9,18 +9,18 @@ from torch import nn
 
 from failmodes.evaluate.cam.cam_method import BACKWARD, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.target_layers import TargetLayer
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 
 
 class GradientCam(LayerCam):
-    """The CAM of any network with a layer that has positions on the image: forward, then backward to that layer.
+    """The CAM of any model with a layer that has positions on the image: forward, then backward to that layer.
 
     The graph begins at the layer's output: what runs before it costs no more than without gradients. At the layer of a
     closed form it gives the closed form's maps, unless the features are rectified behind the layer (torchvision's
     DenseNet): then the gradient is taken before the ReLU and is zero where the ReLU is inactive.
 
     Args:
-        network: ready to run; its parameters need no gradients, so that no graph is built before the layer.
+        model: ready to run; its parameters need no gradients, so that no graph is built before the layer.
         target_layer: the layer; of a module that runs several times in a pass, the last run counts.
     """
 
@@ -28,8 +28,8 @@ class GradientCam(LayerCam):
     needs_gradient = True  # else features stand in for gradients, and are not read
     has_targets = True  # else all of an image's maps are one
 
-    def __init__(self, network: Network, target_layer: TargetLayer) -> None:
-        super().__init__(network, target_layer.layer)
+    def __init__(self, prepared: PreparedModel, target_layer: TargetLayer) -> None:
+        super().__init__(prepared, target_layer.layer)
         self.reshape_transform = target_layer.reshape_transform
 
     @torch.inference_mode(False)
@@ -44,7 +44,7 @@ class GradientCam(LayerCam):
         for column in columns:
             classes, gradients = targets[:, column], features
             if self.needs_gradient:
-                # images do not mix in a network in evaluation mode: the gradient of the sum holds each one's
+                # images do not mix in a model in evaluation mode: the gradient of the sum holds each one's
                 total = logits.gather(1, classes[:, None]).sum()
                 (gradients,) = torch.autograd.grad(total, start, retain_graph=column != columns[-1])
                 gradients = self.reshape_transform(gradients).float()
@@ -57,7 +57,7 @@ class GradientCam(LayerCam):
         """The rectified map (N, h, w) of one class an image.
 
         Args:
-            inputs: (N, 3, H, W), for methods that run the network again.
+            inputs: (N, 3, H, W), for methods that run the model again.
             classes: (N,) the classes, for the same.
             features: (N, K, h, w) float32, the layer's output, detached.
             gradients: (N, K, h, w) float32, of each image's class logit with respect to the features.

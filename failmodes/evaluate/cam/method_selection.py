@@ -1,4 +1,4 @@
-"""Which CAM method a network allows: found by looking at it."""
+"""Which CAM method a model allows: found by looking at it."""
 
 import torch
 
@@ -17,67 +17,67 @@ from failmodes.evaluate.cam.gradient import GradientCam
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.evaluate.cam.target_layers import TargetLayer, find_target_layer, requested_target_layer
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.warehouse.errors import StudyError
 
 SWITCHED_OFF = "switched off in the study"
-OPAQUE = "a function of pixels, not a network of layers"
+OPAQUE = "a function of pixels, not a model of layers"
 TORCH_SCRIPT = "its layers are TorchScript, which PyTorch lets nobody look into"
 NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 
 def select_cam_method(
-    network: Network, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
+    prepared: PreparedModel, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
 ) -> CamMethod | CamUnavailable:
-    """The CAM method for a network, found by probing it with three random images.
+    """The CAM method for a model, found by probing it with three random images.
 
     Args:
-        network: ready to run.
+        prepared: ready to run.
         image_shape: (height, width) of the images that it will meet, before its own resize.
         method: "auto" (closed form, else one backward pass, else none), "none", "grad-cam" (as "auto", but none is an
             error), "closed-form", "backward", or a method of the grad-cam package (`LIBRARY_CLASSES`).
         layer: the layer to look at, by its dotted name; found if not given.
 
     Raises:
-        StudyError: the network does not allow the requested method or layer.
+        StudyError: the model does not allow the requested method or layer.
         ModelError: it does not run on such images.
     """
     method = parse_method(method)
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
-    inputs = probe_inputs(network, image_shape)
+    inputs = probe_inputs(prepared, image_shape)
     if not inputs.is_floating_point():
         if method != AUTO:
-            raise StudyError(f"{network.label} is {OPAQUE}: there is no {method}; set attention to 'auto' or 'none'")
+            raise StudyError(f"{prepared.label} is {OPAQUE}: there is no {method}; set attention to 'auto' or 'none'")
         return CamUnavailable(OPAQUE)
-    head = find_pooled_linear_head(network, inputs, layer)
+    head = find_pooled_linear_head(prepared, inputs, layer)
     may_be_closed = method in (AUTO, GRAD_CAM, CLOSED_FORM)
     if head is not None and head.spatial_positions > 1:
         if may_be_closed:
-            return head.closed_form(network)
+            return head.closed_form(prepared)
         target_layer: TargetLayer | None = TargetLayer(head.layer, head.reshape_transform)
     elif layer is not None:
-        target_layer = requested_target_layer(network, inputs, layer, needs_gradient=method not in GRADIENT_FREE)
+        target_layer = requested_target_layer(prepared, inputs, layer, needs_gradient=method not in GRADIENT_FREE)
     else:
-        target_layer = find_target_layer(network, inputs)
+        target_layer = find_target_layer(prepared, inputs)
     if head is not None and may_be_closed and (method == CLOSED_FORM or target_layer is None):
-        return head.closed_form(network)  # a single position, where there is no other layer
-    return _method_at(network, method, target_layer)
+        return head.closed_form(prepared)  # a single position, where there is no other layer
+    return _method_at(prepared, method, target_layer)
 
 
-def _method_at(network: Network, method: str, target_layer: TargetLayer | None) -> CamMethod | CamUnavailable:
+def _method_at(prepared: PreparedModel, method: str, target_layer: TargetLayer | None) -> CamMethod | CamUnavailable:
     """The method other than closed form at a layer, or why there is none."""
     if method == CLOSED_FORM:
         raise StudyError(
-            f"{network.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
+            f"{prepared.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
             "one was), as the closed form needs: set attention to 'auto' or 'backward'"
         )
     if target_layer is None:
-        is_script = any(isinstance(part, torch.jit.ScriptModule) for part in network.module.modules())
+        is_script = any(isinstance(part, torch.jit.ScriptModule) for part in prepared.module.modules())
         reason = TORCH_SCRIPT if is_script else NO_SPATIAL_LAYER
         if method == AUTO:
             return CamUnavailable(reason)
-        raise StudyError(f"{network.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
+        raise StudyError(f"{prepared.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
     if method in (AUTO, GRAD_CAM, BACKWARD):
-        return GradientCam(network, target_layer)
-    return GradCamLibrary(network, target_layer, method)
+        return GradientCam(prepared, target_layer)
+    return GradCamLibrary(prepared, target_layer, method)

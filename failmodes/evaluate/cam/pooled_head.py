@@ -1,4 +1,4 @@
-"""Whether a network ends in global average pooling and one linear layer, found from its modules' outputs."""
+"""Whether a model ends in global average pooling and one linear layer, found from its modules' outputs."""
 
 from dataclasses import replace
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from failmodes.evaluate.cam.reshape_transform import (
     patch_grid,
     token_reshape_transform,
 )
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 
 SAME = 1e-4  # tensors that differ less, relative to the largest value, count as equal: rounding of float32 means
 CHECKED_TARGETS = 16  # classes an image that the identity is proven for
@@ -42,34 +42,34 @@ class PooledLinearHead(NamedTuple):
     pools_output: bool
     spatial_positions: int
 
-    def closed_form(self, network: Network) -> ClosedFormCam:
+    def closed_form(self, prepared: PreparedModel) -> ClosedFormCam:
         """The CAM method that this head allows."""
-        return ClosedFormCam(network, self.layer, self.head, self.reshape_transform, self.relu)
+        return ClosedFormCam(prepared, self.layer, self.head, self.reshape_transform, self.relu)
 
 
 def find_pooled_linear_head(
-    network: Network, inputs: torch.Tensor, layer: str | None = None
+    prepared: PreparedModel, inputs: torch.Tensor, layer: str | None = None
 ) -> PooledLinearHead | None:
-    """The pooled linear head of a network, proven on `inputs`; None if it has none.
+    """The pooled linear head of a model, proven on `inputs`; None if it has none.
 
     Several modules may output the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
     the fewest dots in its name is taken, of these the first that runs. A single position (1×1) is taken only where no
     larger map is pooled, a map before its ReLU only where no module outputs it rectified.
 
     Args:
-        network: ready to run.
+        prepared: ready to run.
         inputs: (N, 3, h, w) of a probe.
         layer: the only layer accepted, if given.
 
     Raises:
-        ModelError: the network does not run on the probe.
+        ModelError: the model does not run on the probe.
     """
-    found = _find_linear_layer(network, inputs)
+    found = _find_linear_layer(prepared, inputs)
     if found is None:
         return None
     linear, pooled = found
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    patches = patch_grid(network.module, image)
+    patches = patch_grid(prepared.module, image)
     heads: dict[str, PooledLinearHead] = {}
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
@@ -83,15 +83,15 @@ def find_pooled_linear_head(
                 heads.setdefault(name, head)
 
     with torch.no_grad():
-        run_probe(network, inputs, watch)
+        run_probe(prepared, inputs, watch)
     fitting = [head for head in heads.values() if layer in (None, head.layer)]
     best = min(fitting, key=lambda h: (h.spatial_positions == 1, not h.pools_output, h.layer.count(".")), default=None)
-    return best if best is not None and _is_proven(network, inputs, best) else None
+    return best if best is not None and _is_proven(prepared, inputs, best) else None
 
 
-def _find_linear_layer(network: Network, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+def _find_linear_layer(prepared: PreparedModel, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
     """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
-    linears = {name for name, part in network.module.named_modules() if isinstance(part, nn.Linear)}
+    linears = {name for name, part in prepared.module.named_modules() if isinstance(part, nn.Linear)}
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def watch(name: str, source: torch.Tensor, output: torch.Tensor) -> None:
@@ -99,7 +99,7 @@ def _find_linear_layer(network: Network, inputs: torch.Tensor) -> tuple[str, tor
             seen[name] = source.clone(), output.clone()
 
     with torch.no_grad():
-        logits = run_probe(network, inputs, watch)
+        logits = run_probe(prepared, inputs, watch)
     return next(
         ((name, source) for name, (source, output) in reversed(seen.items()) if are_equal(output, logits)), None
     )
@@ -131,9 +131,9 @@ def _are_close(first: torch.Tensor, second: torch.Tensor) -> bool:
     return scale > 0 and float((first - second).abs().max()) <= SAME * scale
 
 
-def _is_proven(network: Network, inputs: torch.Tensor, head: PooledLinearHead) -> bool:
+def _is_proven(prepared: PreparedModel, inputs: torch.Tensor, head: PooledLinearHead) -> bool:
     """Whether maps made in closed form sum to the logits, in float32."""
-    cam_method = head.closed_form(replace(network, precision="float32"))
+    cam_method = head.closed_form(replace(prepared, precision="float32"))
     output = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
     cam_method.handle.remove()
     assert output.identity_error is not None

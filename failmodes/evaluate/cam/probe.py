@@ -1,4 +1,4 @@
-"""A probe: a few random images through a network while every module is watched, to find out how it is built."""
+"""A probe: a few random images through a model while every module is watched, to find out how it is built."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.models.trial import describe_forward_error
 from failmodes.warehouse.errors import ModelError
 
@@ -18,28 +18,28 @@ PROBE_SEED = 0
 ActivationHook = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
-def probe_inputs(network: Network, image_shape: tuple[int, int]) -> torch.Tensor:
+def probe_inputs(prepared: PreparedModel, image_shape: tuple[int, int]) -> torch.Tensor:
     """Inputs (3, 3, h, w) of seeded random images of this height and width, the same on every call."""
     pixels = np.random.default_rng(PROBE_SEED).integers(0, 256, (PROBE_IMAGES, *image_shape, 3), dtype=np.uint8)
-    return network.inputs(pixels)
+    return prepared.inputs(pixels)
 
 
-def run_probe(network: Network, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
+def run_probe(prepared: PreparedModel, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
     """The module's own output (N, outputs) in float32, without autocast; `watch` sees every module's output.
 
     Raises:
-        ModelError: the network does not run on such images, or gives something else than logits.
+        ModelError: the model does not run on such images, or gives something else than logits.
     """
-    with _watched(network.module, watch):
+    with _watched(prepared.module, watch):
         try:
-            output = network.module(inputs)
-        except Exception as error:  # whatever a network's own code raises
+            output = prepared.module(inputs)
+        except Exception as error:  # whatever a model's own code raises
             seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-            raise ModelError(f"{network.label} {describe_forward_error(error, seen)}") from error
+            raise ModelError(f"{prepared.label} {describe_forward_error(error, seen)}") from error
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
-            f"{network.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
+            f"{prepared.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
             "classes): wrap it in a module that returns the logits alone"
         )
     return output
@@ -53,7 +53,7 @@ def watchable_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 
 
 def are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors are equal; NaN, as a diverged network outputs, equals NaN."""
+    """Whether two tensors are equal; NaN, as a diverged model outputs, equals NaN."""
     return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
 
 

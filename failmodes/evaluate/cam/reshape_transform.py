@@ -42,8 +42,8 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
 
     Args:
         output: (N, …).
-        image: rows and columns of the network's input.
-        patches: the network's own grid of tokens, where it names one.
+        image: rows and columns of the model's input.
+        patches: the model's own grid of tokens, where it names one.
     """
     if output.ndim == 3:
         return token_reshape_transform(output.shape[1], image, patches)
@@ -58,7 +58,7 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
 
 
 def token_reshape_transform(length: int, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The transform of (N, length, K) tokens: the network's own grid, else the fewest prefix tokens that leave one."""
+    """The transform of (N, length, K) tokens: the model's own grid, else the fewest prefix tokens that leave one."""
     if patches is not None and 0 <= length - math.prod(patches) <= MAX_PREFIX_TOKENS:
         return ReshapeTransform("tokens", length - math.prod(patches), patches)
     grids = ((count, _grid_of(length - count, image)) for count in range(MAX_PREFIX_TOKENS + 1))

@@ -1,4 +1,4 @@
-"""The target layer of a network without a closed form: its last layer with positions that the logits depend on."""
+"""The target layer of a model without a closed form: its last layer with positions that the logits depend on."""
 
 import hashlib
 from difflib import get_close_matches
@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from failmodes.evaluate.cam.probe import run_probe
 from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.warehouse.errors import StudyError
 
 
@@ -38,7 +38,7 @@ class LayerActivation(NamedTuple):
     reached: torch.Tensor
 
 
-def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | None:
+def find_target_layer(prepared: PreparedModel, inputs: torch.Tensor) -> TargetLayer | None:
     """The latest module whose output has positions (h·w > 1) with a gradient; None if there is none.
 
     Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
@@ -47,15 +47,15 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
     output the same tensor, the one with the fewest dots in its name is taken, then the first that runs.
 
     Args:
-        network: ready to run.
+        prepared: ready to run.
         inputs: (N, 3, h, w) of a probe.
 
     Raises:
-        ModelError: the network does not run on the probe.
+        ModelError: the model does not run on the probe.
     """
     given = _hash_of(inputs)
-    seen = [one for one in _activations(network, inputs) if one.output_hash != given]
-    transforms = _feature_transforms(network, inputs, seen)
+    seen = [one for one in _activations(prepared, inputs) if one.output_hash != given]
+    transforms = _feature_transforms(prepared, inputs, seen)
     known = (one for one in reversed(seen) if one.layer in transforms)
     reaching = [one for one in known if _reaches_logits(one, transforms[one.layer])]
     if not reaching:
@@ -65,14 +65,14 @@ def find_target_layer(network: Network, inputs: torch.Tensor) -> TargetLayer | N
         maps = [one for one in reaching if one.reached.ndim == 4]
         grids = [transforms[one.layer](one.reached).shape[2:] for one in maps]
         alike = (one for one, grid in zip(maps, grids, strict=True) if grid == grids[0])
-        latest = next((one for one in alike if _passes_all_evidence(network, inputs, one.layer)), latest)
+        latest = next((one for one in alike if _passes_all_evidence(prepared, inputs, one.layer)), latest)
     same = (one for one in seen if one[1:3] == latest[1:3])
     layer = min(same, key=lambda one: one.layer.count(".")).layer
     return TargetLayer(layer, transforms[layer])
 
 
 def requested_target_layer(
-    network: Network, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
+    prepared: PreparedModel, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
 ) -> TargetLayer:
     """The requested layer.
 
@@ -80,25 +80,25 @@ def requested_target_layer(
         StudyError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
             positions do not reach the logits.
     """
-    names = [name for name, _ in network.module.named_modules() if name]
+    names = [name for name, _ in prepared.module.named_modules() if name]
     if layer not in names:
         near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
         raise StudyError(
-            f"{network.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
+            f"{prepared.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
             f"{', '.join(near)}"
         )
-    seen = _activations(network, inputs, layer)
+    seen = _activations(prepared, inputs, layer)
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    transform = infer_reshape_transform(seen[0].reached, image, patch_grid(network.module, image)) if seen else None
+    transform = infer_reshape_transform(seen[0].reached, image, patch_grid(prepared.module, image)) if seen else None
     if transform is None:
         gives = f"gives {tuple(seen[0].reached.shape)}" if seen else "gives no tensor that the logits depend on"
         raise StudyError(
-            f"{network.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
+            f"{prepared.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
             "to look at: ask for an earlier layer as attention_layer, or leave it out"
         )
     if needs_gradient and not _reaches_logits(seen[0], transform):
         raise StudyError(
-            f"{network.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
+            f"{prepared.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
             "behind it): ask for an earlier layer as attention_layer, or leave it out"
         )
     return TargetLayer(layer, transform)
@@ -106,7 +106,7 @@ def requested_target_layer(
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _activations(network: Network, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
+def _activations(prepared: PreparedModel, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
     """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
     The forward pass goes on with a copy of each output, so that nothing writes into it before its gradient is known.
@@ -126,10 +126,10 @@ def _activations(network: Network, inputs: torch.Tensor, layer: str | None = Non
         found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
 
     start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(network, start.clone(), watch)
+    logits = run_probe(prepared, start.clone(), watch)
     if not hooks or not logits.requires_grad:
         return []
-    chosen = logits if network.outputs is None else logits[:, network.outputs]
+    chosen = logits if prepared.outputs is None else logits[:, prepared.outputs]
     torch.autograd.grad(chosen.amax(1).sum(), start, allow_unused=True)
     return [found[name] for name in hooks if name in found]
 
@@ -142,14 +142,14 @@ def _hash_of(values: torch.Tensor) -> str:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _passes_all_evidence(network: Network, inputs: torch.Tensor, layer: str) -> bool:
+def _passes_all_evidence(prepared: PreparedModel, inputs: torch.Tensor, layer: str) -> bool:
     """Whether the logits depend on the images through this module alone."""
 
     def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         return output.detach() if name == layer else None
 
     start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(network, start.clone(), detach)
+    logits = run_probe(prepared, start.clone(), detach)
     if not logits.requires_grad:
         return True
     (gradient,) = torch.autograd.grad(logits.sum(), start, allow_unused=True)
@@ -157,17 +157,17 @@ def _passes_all_evidence(network: Network, inputs: torch.Tensor, layer: str) -> 
 
 
 def _feature_transforms(
-    network: Network, inputs: torch.Tensor, seen: list[LayerActivation]
+    prepared: PreparedModel, inputs: torch.Tensor, seen: list[LayerActivation]
 ) -> dict[str, ReshapeTransform]:
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])
-    patches = patch_grid(network.module, image)
+    patches = patch_grid(prepared.module, image)
     whole = [one for one in seen if len(one.reached) == len(inputs)]
     found = {one.layer: infer_reshape_transform(one.reached, image, patches) for one in whole}
     tokens = [one for one in seen if one.reached.ndim == 3 and found.get(one.layer) is not None]
     lengths = {one.reached.shape[1] for one in tokens}
     # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
-    plain = [one for one in tokens if not isinstance(network.module.get_submodule(one.layer), nn.Linear)]
+    plain = [one for one in tokens if not isinstance(prepared.module.get_submodule(one.layer), nn.Linear)]
     width = (plain or tokens)[-1].reached.shape[2] if tokens else 0
 
     def is_feature(output: torch.Tensor) -> bool:

@@ -1,1 +1,1 @@
-"""The run: what is missing, images through networks, rows out, published whole."""
+"""The run: what is missing, images through models, rows out, published whole."""

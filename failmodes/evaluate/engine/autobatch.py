@@ -1,4 +1,4 @@
-"""How many images go through a network at once: timed where a run is long, remembered, halved where memory ends.
+"""How many images go through a model at once: timed where a run is long, remembered, halved where memory ends.
 
 Rows depend on the batch size by rounding (about 1e-6), so a size once chosen is kept in the study's cache: a run that
 is killed and goes on uses the same.
@@ -16,7 +16,7 @@ import torch
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.devices import BATCH_SIZE, describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.warehouse.errors import StorageError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.files import atomic_write_bytes
@@ -38,23 +38,23 @@ def choose_batch_size(evaluation: Evaluation, images_to_run: int, cache: Path) -
     """The batch size of an evaluation: the one remembered, else the fastest if the run is long, else the usual one.
 
     Args:
-        evaluation: its network and CAM method are what is timed, on random images of the data set's size.
-        images_to_run: how many images the run has to put through the network.
+        evaluation: its model and CAM method are what is timed, on random images of the data set's size.
+        images_to_run: how many images the run has to put through the model.
         cache: folder that remembers.
     """
     known = _recall(cache / BATCH_SIZES_FILE)
     key = _key(evaluation)
     if key in known:
         return known[key]
-    network, (height, width) = evaluation.network, evaluation.data.dataset.images.shape[1:3]
+    prepared, (height, width) = evaluation.prepared, evaluation.data.dataset.images.shape[1:3]
     shape = int(height), int(width)
-    candidates = candidate_sizes(network.device.type, shape)
-    usual = usual_batch_size(network.device.type, shape)
+    candidates = candidate_sizes(prepared.device.type, shape)
+    usual = usual_batch_size(prepared.device.type, shape)
     if len(candidates) == 1 or images_to_run * TUNING_SHARE < _most_images(candidates):
         return usual
     try:
-        size = fastest_batch_size(evaluation_step(evaluation), candidates, shape, network)
-    except Exception:  # whatever a user's network raises: it will again in the run, which says in which cell and batch
+        size = fastest_batch_size(evaluation_step(evaluation), candidates, shape, prepared)
+    except Exception:  # whatever a user's model raises: it will again in the run, which says in which cell and batch
         return usual
     save_batch_size(evaluation, size, cache)
     return size
@@ -72,7 +72,7 @@ def candidate_sizes(device_type: str, shape: tuple[int, int]) -> tuple[int, ...]
 
 
 def fastest_batch_size(
-    step: Callable[[np.ndarray], object], candidates: tuple[int, ...], shape: tuple[int, int], network: Network
+    step: Callable[[np.ndarray], object], candidates: tuple[int, ...], shape: tuple[int, int], prepared: PreparedModel
 ) -> int:
     """The smallest of the candidates, rising, that comes within SPEED_TOLERANCE of the best images a second.
 
@@ -89,13 +89,13 @@ def fastest_batch_size(
         smaller = max(rates.values(), default=0.0)
         try:
             step(images)  # what is compiled, allocated or loaded for a size is made now
-            rates[size] = _rate(step, images, least, network.device)
+            rates[size] = _rate(step, images, least, prepared.device)
             if SPEED_TOLERANCE * rates[size] < smaller:
-                rates[size] = max(rates[size], _rate(step, images, least, network.device))
+                rates[size] = max(rates[size], _rate(step, images, least, prepared.device))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            release_memory(network.device)
+            release_memory(prepared.device)
             rates = rates or {size // 2: 1.0}  # not tried: the run halves it further where it must
             break
         if SPEED_TOLERANCE * rates[size] < smaller:
@@ -103,17 +103,17 @@ def fastest_batch_size(
     for _ in range(ROUNDS - 1):
         close = [size for size, rate in rates.items() if rate >= MAY_WIN * max(rates.values())]
         for size in close if len(close) > 1 else ():
-            rates[size] = max(rates[size], _rate(step, images[:size], least, network.device))
+            rates[size] = max(rates[size], _rate(step, images[:size], least, prepared.device))
     best = max(rates.values())
     return next(size for size, rate in rates.items() if rate >= SPEED_TOLERANCE * best)
 
 
 def evaluation_step(evaluation: Evaluation) -> Callable[[np.ndarray], object]:
-    """One batch of uint8 images through the network, with maps of two targets where it has attention."""
-    network, cam_method = evaluation.network, evaluation.cam_method
+    """One batch of uint8 images through the model, with maps of two targets where it has attention."""
+    prepared, cam_method = evaluation.prepared, evaluation.cam_method
     if isinstance(cam_method, CamUnavailable):
-        return network.predict
-    return lambda images: cam_method(network.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
+        return prepared.predict
+    return lambda images: cam_method(prepared.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
 
 def save_batch_size(evaluation: Evaluation, size: int, cache: Path) -> None:
@@ -123,10 +123,10 @@ def save_batch_size(evaluation: Evaluation, size: int, cache: Path) -> None:
 
 
 def _key(evaluation: Evaluation) -> str:
-    network, method = evaluation.network, evaluation.cam_method
+    prepared, method = evaluation.prepared, evaluation.cam_method
     attention = None if isinstance(method, CamUnavailable) else [method.method, method.layer]
     shape = [int(length) for length in evaluation.data.dataset.images.shape[1:]]
-    return identity_of([evaluation.model_id, describe_device(network.device), network.precision, attention, shape])
+    return identity_of([evaluation.model_id, describe_device(prepared.device), prepared.precision, attention, shape])
 
 
 def _recall(path: Path) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""Batches: some images of a cell, corrupted and measured, made in this process or ahead of the network in others.
+"""Batches: some images of a cell, corrupted and measured, made in this process or ahead of the model in others.
 
 A batch depends on its slice alone (which images of which cell), so that rows are the same whoever makes it. Beside a
-GPU, worker processes corrupt ahead and their batches cross in shared memory; on a CPU every core is the network's, so
+GPU, worker processes corrupt ahead and their batches cross in shared memory; on a CPU every core is the model's, so
 batches are made between its passes, on all cores.
 """
 
@@ -20,7 +20,7 @@ from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, identity_collate, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corruptions.catalogue import Corruption, add_corruption, registered
+from failmodes.ingest.corruptions.catalog import Corruption, add_corruption, registered
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.distortion import rmse, ssim
@@ -89,9 +89,9 @@ class WorkerSpec(NamedTuple):
         return self.study, open_dataset(self.study.dataset, self.study.cache)
 
 
-def images_per_batch(image_shape: tuple[int, ...], network_batch: int) -> int:
-    """How many images a batch holds: a multiple of what a network takes at once, about BATCH_BYTES of pixels."""
-    return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * network_batch)) * network_batch
+def images_per_batch(image_shape: tuple[int, ...], model_batch: int) -> int:
+    """How many images a batch holds: a multiple of what a model takes at once, about BATCH_BYTES of pixels."""
+    return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * model_batch)) * model_batch
 
 
 def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:

@@ -1,4 +1,4 @@
-"""One cell of one network: batches of images in, rows out, published whole."""
+"""One cell of one model: batches of images in, rows out, published whole."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +15,13 @@ from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
 from failmodes.evaluate.cam.closed_form import check_logit_identity
 from failmodes.evaluate.devices import describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
-from failmodes.evaluate.engine.clean_answers import CleanAnswers
 from failmodes.evaluate.engine.clean_baseline import (
     CleanBaseline,
     CleanMapBuffer,
     make_clean_baseline,
     save_clean_baseline,
 )
+from failmodes.evaluate.engine.clean_predictions import CleanPredictions
 from failmodes.evaluate.engine.image_statistics import (
     compute_prediction_statistics,
     map_statistics,
@@ -48,7 +48,7 @@ STATISTICS_IMAGES = 4096  # clean maps whose drift is taken at a time, once all 
 
 @dataclass
 class ModelRun:
-    """A network that takes part in cells.
+    """A model that takes part in cells.
 
     Attributes:
         evaluation: its evaluation.
@@ -66,7 +66,7 @@ class ModelRun:
         """Take half as many images at once from now on; False where it is one already."""
         if self.batch_size == 1:
             return False
-        release_memory(self.evaluation.network.device)
+        release_memory(self.evaluation.prepared.device)
         self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
         self.on_halved(self.evaluation, self.batch_size)
         return True
@@ -76,14 +76,14 @@ class CellEvaluation:
     """The rows of one cell of one evaluation, and what they cost.
 
     Attributes:
-        images: how many went through the network.
+        images: how many went through the model.
         not_finite: how many of them have logits that are not finite.
-        elapsed_s: seconds of the network and of all that follows it; whoever makes the batches adds their part.
+        elapsed_s: seconds of the model and of all that follows it; whoever makes the batches adds their part.
         identity_error: largest relative error of sum + bias = logit so far; None where nothing proves it.
         batch_size: the smallest number of images at once that it took.
         at: positions in the subset where the current forward pass begins and ends.
         metadata: what else the footer says.
-        clean_answers: of the clean cell; else None.
+        clean_predictions: of the clean cell; else None.
     """
 
     def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
@@ -102,7 +102,7 @@ class CellEvaluation:
         self.batch_size = run.batch_size
         self.at = (0, 0)
         self.metadata: dict[str, Any] = {}
-        self.clean_answers = CleanAnswers(model, self.class_count) if cell.is_clean else None
+        self.clean_predictions = CleanPredictions(model, self.class_count) if cell.is_clean else None
         self._others: list[torch.Tensor] = []  # the largest of other outputs, where these take no part
         self._clean: CleanMapBuffer | None = None
         has_masks = run.evaluation.data.dataset.masks is not None and (cell.is_clean or run.evaluation.data.paired)
@@ -110,7 +110,7 @@ class CellEvaluation:
         self._of_objects: dict[str, pa.Array] = {}
 
     def add(self, batch: CorruptedBatch) -> None:
-        """Run the network over a batch and keep its rows.
+        """Run the model over a batch and keep its rows.
 
         Raises:
             ModelError: maps do not sum to the logits as closed form promises.
@@ -118,8 +118,10 @@ class CellEvaluation:
         with self._timed():
             with self._watching_others():
                 output = _joined(list(self._forward_batches(batch)))
-            if self.clean_answers is not None:
-                self.clean_answers.add(batch.labels, output.logits, torch.cat(self._others) if self._others else None)
+            if self.clean_predictions is not None:
+                self.clean_predictions.add(
+                    batch.labels, output.logits, torch.cat(self._others) if self._others else None
+                )
             statistics = compute_prediction_statistics(output.logits, batch.labels)
             columns = prediction_columns(
                 batch.image_ids, statistics, batch.rmse, batch.ssim, self.outputs, self.class_count
@@ -131,7 +133,7 @@ class CellEvaluation:
             self.images += len(batch.image_ids)
             if output.identity_error is not None:
                 error = float(output.identity_error)
-                check_logit_identity(error, self.evaluation.network.precision, self.evaluation.model.label)
+                check_logit_identity(error, self.evaluation.prepared.precision, self.evaluation.model.label)
                 self.identity_error = max(self.identity_error or 0.0, error)
             if self.evaluation.has_attention and self.cell.is_clean:
                 self._clean = self._clean or CleanMapBuffer(len(self.evaluation.data.subset.clean_ids), output.maps)
@@ -179,7 +181,7 @@ class CellEvaluation:
         metadata = {
             "elapsed_s": round(self.elapsed_s, 4),
             "images_per_s": round(self.images / max(self.elapsed_s, 1e-9), 2),
-            "device": describe_device(self.evaluation.network.device),
+            "device": describe_device(self.evaluation.prepared.device),
             "batch_size": self.batch_size,
             "identity_error": self.identity_error,
             "versions": library_versions(),
@@ -199,20 +201,20 @@ class CellEvaluation:
     @contextmanager
     def _watching_others(self) -> Iterator[None]:
         """Keep the largest of the outputs that take no part, of the clean images, to tell what the others would do."""
-        network, model = self.evaluation.network, self.evaluation.model
+        prepared, model = self.evaluation.prepared, self.evaluation.model
         self._others = []
-        if self.clean_answers is None or model.protocol != "subset":
+        if self.clean_predictions is None or model.protocol != "subset":
             yield
             return
-        others = torch.tensor(model.other_outputs, device=network.device)
-        network.watchers.append(lambda outputs: self._others.append(outputs[:, others].float().amax(1)))
+        others = torch.tensor(model.other_outputs, device=prepared.device)
+        prepared.watchers.append(lambda outputs: self._others.append(outputs[:, others].float().amax(1)))
         try:
             yield
         finally:
-            network.watchers.clear()
+            prepared.watchers.clear()
 
     def _forward_batches(self, batch: CorruptedBatch) -> Iterator[CamOutput]:
-        """The batch through the network, so many images at once; those that do not fit into memory again in halves."""
+        """The batch through the model, so many images at once; those that do not fit into memory again in halves."""
         start = 0
         while start < len(batch.image_ids):
             part = slice(start, min(start + self.run.batch_size, len(batch.image_ids)))
@@ -228,12 +230,12 @@ class CellEvaluation:
                 del self._others[done:]
 
     def _forward(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
-        network, cam_method = self.evaluation.network, self.evaluation.cam_method
-        inputs = network.inputs(images)
+        prepared, cam_method = self.evaluation.prepared, self.evaluation.cam_method
+        inputs = prepared.inputs(images)
         if not isinstance(cam_method, CamUnavailable):
             return cam_method(inputs, lambda logits: self._targets(predicted_classes(logits), positions))
         with torch.inference_mode():
-            logits = network.logits(inputs)
+            logits = prepared.logits(inputs)
             nothing = logits.new_empty(len(logits), 0)
             return CamOutput(logits, nothing, nothing, None)
 

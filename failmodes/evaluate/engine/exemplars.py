@@ -3,9 +3,9 @@
 Chosen among the paired images of an evaluation, two for each reason, no image twice:
 
 - first_to_fail: right when clean, wrong at the mildest severity, most confidently
-- confidently_wrong: wrong at the last severity, most confidently
+- confidently_incorrect: wrong at the last severity, most confidently
 - recovered: wrong at some severity and right at the last, most confidently
-- still_right: right everywhere, most confidently at the last severity
+- still_correct: right everywhere, most confidently at the last severity
 """
 
 from collections.abc import Iterable
@@ -83,9 +83,9 @@ def choose_exemplars(correct: np.ndarray, confidence: np.ndarray) -> list[tuple[
     mildest = -onset.astype(float) + confidence[np.minimum(onset, last), np.arange(correct.shape[1])]
     candidates = {
         "first_to_fail": (correct[0] & (onset <= last), mildest),
-        "confidently_wrong": (~correct[last], confidence[last]),
+        "confidently_incorrect": (~correct[last], confidence[last]),
         "recovered": (~correct[1:last].all(0) & correct[last] & correct[0], confidence[last]),
-        "still_right": (correct.all(0), confidence[last]),
+        "still_correct": (correct.all(0), confidence[last]),
     }
     taken: set[int] = set()
     chosen = []
@@ -169,4 +169,4 @@ def _maps(
     if baseline is None or isinstance(cam_method, CamUnavailable):
         return ()
     clean = baseline.predicted[positions][:, None]
-    return cam_method(evaluation.network.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
+    return cam_method(evaluation.prepared.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()

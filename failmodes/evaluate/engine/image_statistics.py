@@ -1,7 +1,7 @@
 """Statistics of an image: of its logits, as `predictions` has them, and of its CAMs, as `attention` has them.
 
-Logits are (N, C), statistics float32 on the network's device. Maps are (N, T, h, w) float32: T targets an image.
-Coordinates run from 0 to 1 at pixel centres, (j + ½) / w.
+Logits are (N, C), statistics float32 on the model's device. Maps are (N, T, h, w) float32: T targets an image.
+Coordinates run from 0 to 1 at pixel centers, (j + ½) / w.
 """
 
 from typing import NamedTuple
@@ -115,7 +115,7 @@ def map_statistics(maps: torch.Tensor) -> MapStatistics:
     """Mass, centroid, spread (root mean square distance from the centroid), entropy in nats, and emptiness."""
     mass = maps.sum((2, 3))
     share = maps / torch.where(mass > 0, mass, torch.nan)[..., None, None]
-    x, y = _centres(maps.shape[3], maps), _centres(maps.shape[2], maps)
+    x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
     share_x, share_y = share.sum(2), share.sum(3)
     centroid_x, centroid_y = (share_x * x).sum(2), (share_y * y).sum(2)
     variance = (share_x * (x - centroid_x[..., None]) ** 2).sum(2) + (share_y * (y - centroid_y[..., None]) ** 2).sum(2)
@@ -134,7 +134,7 @@ def drift_between(maps: torch.Tensor, baseline: torch.Tensor) -> MapDrift:
         baseline: (N, 1, h, w) or (N, T, h, w); NaN where there is none.
     """
     share, base = _shares(maps), _shares(baseline)
-    x, y = _centres(maps.shape[3], maps), _centres(maps.shape[2], maps)
+    x, y = _centers(maps.shape[3], maps), _centers(maps.shape[2], maps)
     difference_x, difference_y = (share - base).sum(2), (share - base).sum(3)
     shift = torch.hypot((difference_x * x).sum(2), (difference_y * y).sum(2))
     dot = (share * base).sum((2, 3))
@@ -203,7 +203,7 @@ def _shares(maps: torch.Tensor) -> torch.Tensor:
     return maps / torch.where(mass > 0, mass, torch.nan)
 
 
-def _centres(count: int, like: torch.Tensor) -> torch.Tensor:
+def _centers(count: int, like: torch.Tensor) -> torch.Tensor:
     return (torch.arange(count, device=like.device, dtype=like.dtype) + 0.5) / count
 
 

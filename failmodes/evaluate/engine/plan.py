@@ -10,7 +10,7 @@ from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.network import Network, compile_network
+from failmodes.evaluate.models.prepared_model import PreparedModel, compile_model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
@@ -34,16 +34,16 @@ from failmodes.warehouse.storage.files import StorePath, delete, exists
 def plan_evaluations(
     study: Study, dataset: Dataset, device: torch.device, models: Sequence[Model] | None = None
 ) -> list[list[Evaluation]]:
-    """Evaluations of a study, a group for each seed of its corruptions; each network is on the device once.
+    """Evaluations of a study, a group for each seed of its corruptions; each model is on the device once.
 
     Args:
         study: the study.
         dataset: its data set.
-        device: where networks run.
-        models: the networks, where they are objects of this process; those that the study names if not given.
+        device: where models run.
+        models: the models, where they are objects of this process; those that the study names if not given.
 
     Raises:
-        StudyError: a network has no attention as requested, other classes than the data set, or stands there twice.
+        StudyError: a model has no attention as requested, other classes than the data set, or stands there twice.
         ModelError: one is not trained yet, or its checkpoint does not fit.
     """
     models = load_study_models(study, dataset) if models is None else models
@@ -53,13 +53,13 @@ def plan_evaluations(
         known = labels.setdefault(model.model_id(), model.label)
         if known != model.label:  # its rows would be made twice, and go by the second label
             raise StudyError(
-                f"models {known!r} and {model.label!r} are one network: the same weights, preprocessing and classes; "
+                f"models {known!r} and {model.label!r} are one model: the same weights, preprocessing and classes; "
                 "leave one of them out"
             )
     return [
         [
-            make_evaluation(study.name, model, network, data, cam_method, all_logits=study.evaluation.logits == "all")
-            for model, network, cam_method in ready
+            make_evaluation(study.name, model, prepared, data, cam_method, all_logits=study.evaluation.logits == "all")
+            for model, prepared, cam_method in ready
         ]
         for data in open_evaluation_data(study, dataset)
     ]
@@ -67,7 +67,7 @@ def plan_evaluations(
 
 def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
     """Put on record what the evaluations are of: data set, corruptions, sources, models, pictures, they themselves."""
-    output = study.record_output
+    output = study.results_folder
     record_dataset(output, groups[0][0].data.dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
@@ -83,7 +83,7 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
     """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
-    output, attention = study.record_output, evaluation.has_attention
+    output, attention = study.results_folder, evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in study.cells if cell not in published]
     if attention and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
@@ -93,7 +93,7 @@ def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
 
 def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]:
     """Remove the evaluation's files that no longer match their hash, or break the contract; gives their paths."""
-    output, identity = study.record_output, evaluation.evaluation_id
+    output, identity = study.results_folder, evaluation.evaluation_id
     keys = [ShardKey(identity, cell) for cell in study.cells]
     tables = SHARDED if evaluation.keeps_logits else FACTS
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
@@ -110,13 +110,13 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
 
 def _prepare(
     study: Study, dataset: Dataset, model: Model, device: torch.device
-) -> tuple[Network, CamMethod | CamUnavailable]:
-    """A model's network on the device, and how its attention is measured."""
+) -> tuple[PreparedModel, CamMethod | CamUnavailable]:
+    """A model's model on the device, and how its attention is measured."""
     settings, spec = study.evaluation, model.spec
-    network = model.network(device, settings.precision)
+    prepared = model.prepare(device, settings.precision)
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
     method = spec.attention or settings.attention_method
-    cam_method = select_cam_method(network, shape, method, spec.attention_layer)
+    cam_method = select_cam_method(prepared, shape, method, spec.attention_layer)
     if settings.compile:
-        compile_network(network)  # after the CAM method has put its hook in place, which is compiled with the rest
-    return network, cam_method
+        compile_model(prepared)  # after the CAM method has put its hook in place, which is compiled with the rest
+    return prepared, cam_method

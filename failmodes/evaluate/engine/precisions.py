@@ -13,15 +13,15 @@ import numpy as np
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 
-COMPARED_IMAGES = 512  # clean images that go through the network at both precisions
+COMPARED_IMAGES = 512  # clean images that go through the model at both precisions
 OFFER_SHARE = 0.02  # of the images of a run that comparing may cost
 MOST_CHANGED, MOST_TIME = 0.005, 0.9  # beyond these a lower precision is not offered
 
 
 class PrecisionComparison(NamedTuple):
-    """A network at a lower precision, beside float32.
+    """A model at a lower precision, beside float32.
 
     Attributes:
         image_count: clean images that were compared.
@@ -36,22 +36,22 @@ class PrecisionComparison(NamedTuple):
 
 
 def compare_precisions(evaluation: Evaluation, batch_size: int) -> PrecisionComparison:
-    """Put up to COMPARED_IMAGES clean images through a network at its lower precision and in float32.
+    """Put up to COMPARED_IMAGES clean images through a model at its lower precision and in float32.
 
     Args:
-        evaluation: its network and clean images; of a network in float32 the lower precision is bfloat16.
+        evaluation: its model and clean images; of a model in float32 the lower precision is bfloat16.
         batch_size: images at once at the lower precision; both take half, since float32's numbers are twice as long.
     """
     at_once = max(1, batch_size // 2)
-    network = evaluation.network
-    lower = network if network.precision != "float32" else dataclasses.replace(network, precision="bfloat16")
-    full = dataclasses.replace(network, precision="float32")
+    prepared = evaluation.prepared
+    lower = prepared if prepared.precision != "float32" else dataclasses.replace(prepared, precision="bfloat16")
+    full = dataclasses.replace(prepared, precision="float32")
     ids = evaluation.data.subset.clean_ids[:COMPARED_IMAGES]
     changed, shares = 0, []
     for start in range(0, len(ids), at_once):
         images = evaluation.data.dataset.images[ids[start : start + at_once]]
-        answers, seconds = zip(*(_timed_answers(one, images) for one in (lower, full)), strict=True)
-        changed += int((answers[0] != answers[1]).sum())
+        predictions, seconds = zip(*(_timed_predictions(one, images) for one in (lower, full)), strict=True)
+        changed += int((predictions[0] != predictions[1]).sum())
         shares.append(seconds[0] / seconds[1])
     return PrecisionComparison(len(ids), changed / len(ids), median(shares[1:]) if len(shares) > 1 else None)
 
@@ -60,17 +60,17 @@ def offer_bfloat16(evaluation: Evaluation, batch_size: int, images_to_run: int) 
     """What `precision = "bfloat16"` would gain, in one line; None where it is not to be offered.
 
     Args:
-        evaluation: a network in float32, which gives the same in each pass.
+        evaluation: a model in float32, which gives the same in each pass.
         batch_size: images at once.
         images_to_run: images of its run, of which comparing may take OFFER_SHARE.
     """
-    if evaluation.network.precision != "float32" or not runs_bfloat16(evaluation.network.device):
+    if evaluation.prepared.precision != "float32" or not runs_bfloat16(evaluation.prepared.device):
         return None
     if OFFER_SHARE * images_to_run < 2 * COMPARED_IMAGES or not evaluation.model.spec.deterministic:
-        return None  # a network that draws random numbers would draw others from here on
+        return None  # a model that draws random numbers would draw others from here on
     try:
         found = compare_precisions(evaluation, batch_size)
-    except Exception:  # whatever a user's network raises at a precision that nobody asked of it
+    except Exception:  # whatever a user's model raises at a precision that nobody asked of it
         return None
     if found.time_share is None or found.time_share > MOST_TIME or found.changed >= MOST_CHANGED:
         return None
@@ -81,8 +81,8 @@ def offer_bfloat16(evaluation: Evaluation, batch_size: int, images_to_run: int) 
     )
 
 
-def _timed_answers(network: Network, images: np.ndarray) -> tuple[np.ndarray, float]:
+def _timed_predictions(prepared: PreparedModel, images: np.ndarray) -> tuple[np.ndarray, float]:
     """(N,) predicted classes, and the seconds that they took."""
     started = time.perf_counter()
-    answers = network.predict(images).argmax(1).cpu().numpy()
-    return answers, time.perf_counter() - started
+    predictions = prepared.predict(images).argmax(1).cpu().numpy()
+    return predictions, time.perf_counter() - started

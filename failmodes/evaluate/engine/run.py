@@ -32,7 +32,7 @@ class RunReport(RunResult):
         evaluation_ids: the evaluations of the study.
         existing: shards that were there.
         rewritten: damaged files that were removed and made again.
-        assumptions: what was taken for granted of each network, by label and topic.
+        assumptions: what was taken for granted of each model, by label and topic.
     """
 
     evaluation_ids: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class RunReport(RunResult):
     def as_json(self) -> dict[str, Any]:
         """What was assumed, done and found, in JSON's types."""
         return {
-            "networks": self.assumptions,
+            "models": self.assumptions,
             "evaluations": self.evaluation_ids,
             "written": self.written,
             "existing": self.existing,
@@ -71,10 +71,10 @@ class RunReport(RunResult):
         ]
 
     def raise_if_incomplete(self, mend: str) -> None:
-        """Raise an error that names the networks that raised, and says how to `mend` it.
+        """Raise an error that names the models that raised, and says how to `mend` it.
 
         Raises:
-            IncompleteRunError: there are such networks.
+            IncompleteRunError: there are such models.
         """
         if self.failures:
             labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
@@ -90,15 +90,15 @@ def evaluate_study(
     redo_damaged: bool = False,
     progress: RunCallbacks | None = None,
 ) -> RunReport:
-    """Evaluate all that is missing: the clean cell of each network first, then cell by cell over all networks.
+    """Evaluate all that is missing: the clean cell of each model first, then cell by cell over all models.
 
-    A published shard is never made again; a run killed at any instant goes on with the same command. A network that
+    A published shard is never made again; a run killed at any instant goes on with the same command. A model that
     raises is set aside and reported, and the others go on.
 
     Args:
-        study: the study, its networks trained.
+        study: the study, its models trained.
         dataset: its data set.
-        models: its networks, where they are objects of this process, which no other can open (executor "here").
+        models: its models, where they are objects of this process, which no other can open (executor "here").
         redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
         progress: called as the run goes on.
 
@@ -108,11 +108,11 @@ def evaluate_study(
     """
     progress = progress or RunCallbacks()
     with run_lock(study.output):
-        for folder in {study.output, study.record_output}:
+        for folder in {study.output, study.results_folder}:
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
         groups = plan_evaluations(study, dataset, device, models)
-        progress.networks([line for evaluation in groups[0] for line in evaluation.describe()])
+        progress.models([line for evaluation in groups[0] for line in evaluation.describe()])
         record_plan(study, groups)
         evaluations = [evaluation for group in groups for evaluation in group]
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
@@ -142,7 +142,7 @@ def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
     """
     if not evaluation.data.paired or not study.evaluation.thumbnails:
         return
-    severities, output = study.severities, study.record_output
+    severities, output = study.severities, study.results_folder
     names = [name for name in study.corruptions.names if not exemplars_are_done(output, evaluation, name, severities)]
     baseline = load_clean_baseline(output, evaluation) if names and evaluation.has_attention else None
     for name in names:

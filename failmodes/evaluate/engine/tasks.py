@@ -38,7 +38,7 @@ class Task(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A network that raised: its evaluation, its label, and where and why in one line."""
+    """A model that raised: its evaluation, its label, and where and why in one line."""
 
     evaluation_id: str
     model_label: str
@@ -51,11 +51,11 @@ class RunResult:
 
     Attributes:
         written: shards published.
-        failures: networks that raised and were set aside.
+        failures: models that raised and were set aside.
         not_finite: rows whose logits are not finite, by model label.
         changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
             precision.
-        remarks: what the clean images tell of a network, by model label.
+        remarks: what the clean images tell of a model, by model label.
     """
 
     written: int = 0
@@ -65,7 +65,7 @@ class RunResult:
     remarks: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, other: "RunResult") -> None:
-        """Add another result; of a network that raised in several processes the first failure is kept."""
+        """Add another result; of a model that raised in several processes the first failure is kept."""
         known = {failure.evaluation_id for failure in self.failures}
         self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]

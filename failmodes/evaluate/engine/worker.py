@@ -1,6 +1,6 @@
-"""A worker runs tasks: batches go through every network that lacks the cell, one corrupted batch for all of them.
+"""A worker runs tasks: batches go through every model that lacks the cell, one corrupted batch for all of them.
 
-A network that raises is set aside, with its cell and batch named, and the others go on. What is not the network's
+A model that raises is set aside, with its cell and batch named, and the others go on. What is not the model's
 fault (a full disk, a damaged file, images that cannot be read) stops the worker; published shards stay.
 """
 
@@ -30,33 +30,33 @@ class RunCallbacks(NamedTuple):
 
     Attributes:
         begin: (shards missing, images missing) before the first one.
-        images: so many images went through a network.
+        images: so many images went through a model.
         shard: a shard was published: its key.
-        networks: what is about to run, a line each.
-        remarks: what the clean images tell of a network, a line each.
+        models: what is about to run, a line each.
+        remarks: what the clean images tell of a model, a line each.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
     images: Callable[[int], None] = lambda _count: None
     shard: Callable[[ShardKey], None] = lambda _key: None
-    networks: Callable[[list[str]], None] = lambda _lines: None
+    models: Callable[[list[str]], None] = lambda _lines: None
     remarks: Callable[[list[str]], None] = lambda _lines: None
 
 
 class Worker:
-    """Runs the tasks of one study with the networks on one device.
+    """Runs the tasks of one study with the models on one device.
 
     Attributes:
-        model_runs: the networks, by evaluation_id.
-        set_aside: model_ids of networks that raised; they take no further part.
-        compared: model_ids of networks of which it was asked what a lower precision would gain.
+        model_runs: the models, by evaluation_id.
+        set_aside: model_ids of models that raised; they take no further part.
+        compared: model_ids of models of which it was asked what a lower precision would gain.
     """
 
     def __init__(
         self, study: Study, model_runs: Iterable[ModelRun], stream: BatchStream, progress: RunCallbacks
     ) -> None:
         self.study, self.stream, self.progress = study, stream, progress
-        self.output, self.scratch = study.record_output, study.output
+        self.output, self.scratch = study.results_folder, study.output
         self.model_runs = {run.evaluation.evaluation_id: run for run in model_runs}
         self.set_aside: set[str] = set()
         self.compared: set[str] = set()
@@ -66,7 +66,7 @@ class Worker:
 
         Args:
             tasks: cells, and which evaluations lack them.
-            set_aside: evaluations whose network raised elsewhere.
+            set_aside: evaluations whose model raised elsewhere.
         """
         self.set_aside |= {self.model_runs[e].evaluation.model_id for e in set_aside}
         result, by_cell = RunResult(), _by_cell(tasks)
@@ -113,12 +113,12 @@ class Worker:
         return CellEvaluation(run, cell, self.scratch)
 
     def _guarded(self, action: Callable[[], None], cell: CellEvaluation, result: RunResult) -> bool:
-        """Whether `action` succeeded; a network that raises is set aside, in the evaluations of all sources."""
+        """Whether `action` succeeded; a model that raises is set aside, in the evaluations of all sources."""
         try:
             action()
         except NOT_MODEL_ERRORS:
             raise
-        except Exception as error:  # whatever a user's network raises
+        except Exception as error:  # whatever a user's model raises
             model_id, reason = cell.evaluation.model_id, _reason(error, cell)
             self.set_aside.add(model_id)
             evaluations = [run.evaluation for run in self.model_runs.values()]
@@ -136,8 +136,8 @@ class Worker:
             result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
         if not cell.cell.is_clean:
             return
-        remarks = cell.clean_answers.remarks() if cell.clean_answers is not None else []
-        if cell.evaluation.network.precision != "float32":
+        remarks = cell.clean_predictions.remarks() if cell.clean_predictions is not None else []
+        if cell.evaluation.prepared.precision != "float32":
             changed = compare_precisions(cell.evaluation, cell.run.batch_size).changed
             result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
         elif offer := self._offer(cell):
@@ -147,7 +147,7 @@ class Worker:
             self.progress.remarks(remarks)
 
     def _offer(self, cell: CellEvaluation) -> str | None:
-        """What a lower precision would gain; asked once a network, whose seeds of corruption are evaluations too."""
+        """What a lower precision would gain; asked once a model, whose seeds of corruption are evaluations too."""
         evaluation = cell.evaluation
         if evaluation.model_id in self.compared:
             return None
@@ -173,7 +173,7 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
     """Where and why, in one line."""
     message = first_line(error)
     if is_out_of_memory(error) and cell.run.batch_size == 1:
-        device = describe_device(cell.evaluation.network.device)
+        device = describe_device(cell.evaluation.prepared.device)
         message = f"one image alone does not fit into the memory of {device}: {message}"
     begin, end = cell.at
     location = f"{cell.cell}, batch {begin // cell.batch_size + 1} (images {begin + 1} to {end} of the subset)"

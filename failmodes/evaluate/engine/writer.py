@@ -1,7 +1,7 @@
 """From tensors to rows of the fact tables, written in the background.
 
 Rows of a cell are collected batch by batch, spill to disk beyond a limit, and become one Arrow table; a thread hashes,
-compresses and writes finished cells while the network computes the next.
+compresses and writes finished cells while the model computes the next.
 """
 
 import mmap
@@ -112,7 +112,7 @@ def prediction_columns(
         statistics: of their logits.
         rmse: (N,), or None where images do not pair.
         ssim: the same.
-        outputs: which output of the network each logit is, where others than classes take part: their numbers as
+        outputs: which output of the model each logit is, where others than classes take part: their numbers as
             classes, which begin at `class_count`, become null.
         class_count: how many classes the data set has.
     """

@@ -15,7 +15,7 @@ from failmodes.evaluate.import_predictions.columns import LABEL
 from failmodes.evaluate.import_predictions.file_batches import readable
 from failmodes.evaluate.import_predictions.predictions_file import Predictions
 from failmodes.evaluate.models.outputs import SUM_TOLERANCE
-from failmodes.ingest.corruptions.catalogue import find_corruption_name, unknown_corruption
+from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.shards.format import Cell
@@ -68,7 +68,7 @@ ROW_CHECKS = (
         "image_id {image} is not among the {images:,} images of the study ({subset}): set `images` in the study's "
         "dataset table, or leave such rows out with --only-study",
     ),
-    ("requested and $labelled and label is null", "no label"),
+    ("requested and $labeled and label is null", "no label"),
     (
         "requested and label <> expected_label",
         "label {label!r} of image {image} is not the data set's, {true_label} ({class_name}): is image_id the index "
@@ -82,7 +82,7 @@ ROW_CHECKS = (
     (
         "$kind = 'probabilities' and requested and isfinite(total) and abs(total - 1) > $tolerance",
         "probabilities sum to {total:.6g}: expected 1 (± {tolerance:g}) over all classes; rounded ones are taken with "
-        "--renormalise",
+        "--renormalize",
     ),
 )
 
@@ -152,7 +152,7 @@ def check_predictions(
     cells: Sequence[Cell],
     *,
     only_study: bool,
-    renormalise: bool,
+    renormalize: bool,
 ) -> ImportCounts:
     """Check every row, then the file as a whole; adds the table `placed` to `predictions.keys`.
 
@@ -161,7 +161,7 @@ def check_predictions(
         data: the images that the study asks for.
         cells: its cells, the clean one first.
         only_study: leave out images and cells that the study does not name, instead of refusing them.
-        renormalise: take probabilities that sum to 1 only roughly, being rounded.
+        renormalize: take probabilities that sum to 1 only roughly, being rounded.
 
     Raises:
         DataError: a row (by its number from 1), a cell or an image is wrong.
@@ -170,9 +170,9 @@ def check_predictions(
     constants = {
         "classes": len(data.dataset.class_names),
         "only_study": only_study,
-        "labelled": columns.label,
+        "labeled": columns.label,
         "kind": columns.kind,
-        "tolerance": TOLERANCE_IF_ROUNDED if renormalise else SUM_TOLERANCE,
+        "tolerance": TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE,
     }
     names = {
         "types": predictions.types,

@@ -21,7 +21,7 @@ from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.checks import check_predictions, count_expected
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.network import Network
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import PRINTABLE
@@ -42,7 +42,7 @@ from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
     dimension_path,
-    list_record_files,
+    list_results_files,
     write_shard,
 )
 from failmodes.warehouse.shards.inventory import read_rows
@@ -106,7 +106,7 @@ class ImportedModel:
         return identity_of({"imported": self.content, "kind": self.kind, "classes": self.class_names})
 
     def row(self) -> dict[str, Any]:
-        """The row of `models`; what only a network has is null."""
+        """The row of `models`; what only a model has is null."""
         return {
             "model_id": self.model_id(),
             "model_label": self.label,
@@ -125,7 +125,7 @@ def import_predictions(
     architecture: str = IMPORTED_FAMILY,
     seed: int | None = None,
     only_study: bool = False,
-    renormalise: bool = False,
+    renormalize: bool = False,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> ImportReport:
     """Bring predictions made elsewhere into the record of a study's output folder.
@@ -141,7 +141,7 @@ def import_predictions(
         architecture: what the model is, in the user's words.
         seed: which of the study's corruption seeds; the first if not given.
         only_study: leave out images and cells that the study does not name, instead of refusing the file.
-        renormalise: take probabilities that sum to 1 only roughly, being rounded; their softmax sums to 1.
+        renormalize: take probabilities that sum to 1 only roughly, being rounded; their softmax sums to 1.
         on_progress: called with rows read and cells written.
 
     Raises:
@@ -151,18 +151,18 @@ def import_predictions(
     """
     _check_text("label", label, MAX_LABEL_LENGTH)
     _check_text("architecture", architecture, MAX_ARCHITECTURE_LENGTH)
-    classes, output, cells = dataset.class_names, study.record_output, study.cells
+    classes, output, cells = dataset.class_names, study.results_folder, study.cells
     (data,) = open_evaluation_data(study, dataset, [_checked_seed(study, seed)])
     most_rows = 2 * count_expected(data, cells) + SPARE_ROWS
     if only_study:
         most_rows = max(most_rows, MOST_CELLS * len(dataset.labels))
     with read_predictions(path, classes, study.output, most_rows, on_progress) as predictions:
-        counts = check_predictions(predictions, data, cells, only_study=only_study, renormalise=renormalise)
+        counts = check_predictions(predictions, data, cells, only_study=only_study, renormalize=renormalize)
         kind = predictions.columns.kind
         model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
-        # an evaluation asks an identity, a label and a row of its model and a precision of its network
-        no_network = cast(Network, SimpleNamespace(precision=PRECISION))
-        evaluation = make_evaluation(study.name, cast(Model, model), no_network, data, PREDICTIONS_ONLY)
+        # an evaluation asks an identity, a label and a row of its model and a precision of its model
+        no_model = cast(PreparedModel, SimpleNamespace(precision=PRECISION))
+        evaluation = make_evaluation(study.name, cast(Model, model), no_model, data, PREDICTIONS_ONLY)
         former, namesakes = _former_label(output, model), _namesakes(output, evaluation)
         remove_stale_temporaries(output)
         record_plan(study, [[evaluation]])
@@ -242,7 +242,7 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.add(columns)
     metadata = {"device": DEVICE, "imported_from": predictions.path.name, "versions": library_versions()}
-    write_shard(study.record_output, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata)
+    write_shard(study.results_folder, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata)
 
 
 def _former_label(output: StorePath, model: ImportedModel) -> str | None:
@@ -255,12 +255,12 @@ def _former_label(output: StorePath, model: ImportedModel) -> str | None:
 
 def _namesakes(output: StorePath, evaluation: Evaluation) -> list[str]:
     """Other models' evaluations of the same images and source under the same label."""
-    labels = {m["model_id"]: m["model_label"] for p in list_record_files(output, MODELS) for m in _rows(p, MODELS)}
+    labels = {m["model_id"]: m["model_label"] for p in list_results_files(output, MODELS) for m in _rows(p, MODELS)}
     same = ("dataset_id", "source_id", "subset_id")
     mine = evaluation.row()
     return [
         row["evaluation_id"]
-        for path in list_record_files(output, EVALUATIONS)
+        for path in list_results_files(output, EVALUATIONS)
         for row in _rows(path, EVALUATIONS)
         if labels.get(row["model_id"]) == evaluation.model.label
         and row["model_id"] != evaluation.model_id

@@ -1,1 +1,1 @@
-"""Networks: architectures, weights, classes, preprocessing, identity."""
+"""Models: architectures, weights, classes, preprocessing, identity."""

@@ -18,7 +18,7 @@ from failmodes.warehouse.errors import ModelError, StudyError, first_line
 from failmodes.warehouse.storage.regular_files import check_regular
 
 Tensors = dict[str, torch.Tensor]
-MOST_TENSORS = 100_000  # networks have a few thousand
+MOST_TENSORS = 100_000  # models have a few thousand
 ARCHIVE_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"  # of what torch.save writes, and wrote before version 1.6
 
 

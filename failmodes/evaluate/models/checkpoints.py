@@ -1,4 +1,4 @@
-"""Checkpoints: finding their tensors, and loading these into the network of the study."""
+"""Checkpoints: finding their tensors, and loading these into the model of the study."""
 
 import re
 from functools import reduce
@@ -20,8 +20,8 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 MAX_CONTAINERS = 5  # nested in one another
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
-MAX_PREFIX_PARTS = 20  # names nest less deeply; those of a hostile file could be a million parts long
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "model.", "backbone.", "encoder.")
+MAX_PREFIX_PARTS = 20  # names nest less deeply; those of a malicious file could be a million parts long
 MAX_OUTPUTS = 100_000  # that a head is built with because a file has so many: ImageNet-21k has 21,843
 PHOTOGRAPH_KERNEL_PX = 7  # of the first convolution of torchvision's ResNets and DenseNets; ours has 3
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
@@ -57,7 +57,7 @@ def save_checkpoint(path: Path, module: nn.Module, metadata: dict[str, str]) -> 
 def build_with_tensors(
     spec: ModelSpec, tensors: Tensors, output_count: int, file: str
 ) -> tuple[nn.Module, int | None, str]:
-    """Build the network that the study names and load tensors into it.
+    """Build the model that the study names and load tensors into it.
 
     Args:
         spec: the model as the study describes it.
@@ -66,11 +66,11 @@ def build_with_tensors(
         file: what they were read from, for errors.
 
     Returns:
-        The network, how many outputs it has (None where only a forward pass tells), and the prefix that was stripped
+        The model, how many outputs it has (None where only a forward pass tells), and the prefix that was stripped
         from the tensors' names ("" for none).
 
     Raises:
-        ModelError: naming the first tensor that has another shape, holds whole numbers where the network has fractions,
+        ModelError: naming the first tensor that has another shape, holds whole numbers where the model has fractions,
             is missing or is foreign.
     """
     module = build_module(spec, output_count)
@@ -179,7 +179,7 @@ def _is_state_dict(content: dict[Any, Any]) -> bool:
 
 
 def _misfit(given: torch.Tensor, own: Any) -> str | None:
-    """Why a tensor cannot take the place of the network's own; None where it can."""
+    """Why a tensor cannot take the place of the model's own; None where it can."""
     if not isinstance(own, torch.Tensor):
         return None  # extra state of a module, which loads it as it likes
     if given.shape != own.shape:
@@ -188,7 +188,7 @@ def _misfit(given: torch.Tensor, own: Any) -> str | None:
         return "is sparse, or has no values: save plain tensors"
     if own.is_floating_point() and not given.is_floating_point():
         names = [str(tensor.dtype).removeprefix("torch.") for tensor in (given, own)]
-        return f"holds {names[0]} where the network has {names[1]}: save the weights in floating point"
+        return f"holds {names[0]} where the model has {names[1]}: save the weights in floating point"
     return None
 
 
@@ -220,12 +220,12 @@ def _described(spec: ModelSpec) -> str:
 
 
 def _other_stem(spec: ModelSpec, tensors: Tensors) -> str:
-    """Where ours was named and the weights are of a network for photographs: how to name that."""
+    """Where ours was named and the weights are of a model for photographs: how to name that."""
     first = tensors.get("conv1.weight", tensors.get("features.conv0.weight"))
     is_for_photographs = first is not None and first.shape[-1] == PHOTOGRAPH_KERNEL_PX
     if not (spec.is_ours and is_for_photographs):
         return ""
-    return f'; torchvision\'s own network is architecture = "torchvision:{spec.architecture}"'
+    return f'; torchvision\'s own model is architecture = "torchvision:{spec.architecture}"'
 
 
 def _leading_parts(tensors: Tensors) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which outputs of a network are the classes of a data set: matched by name or WordNet id, or given in the study.
+"""Which outputs of a model are the classes of a data set: matched by name or WordNet id, or given in the study.
 
 Labels that are silently wrong are the worst failure: where names are known they decide, not the order, and a class that
 matches nothing or several outputs is an error.
@@ -26,7 +26,7 @@ def map_classes(
     """The output of each class of the data set, in the data set's order; None where they are all outputs in order.
 
     Args:
-        subject: the network or its file, for errors.
+        subject: the model or its file, for errors.
         class_names: (C,) classes of the data set.
         class_map: outputs that the study gives for some or all classes.
         output_count: how many outputs there are; None where only a forward pass tells.

@@ -1,8 +1,8 @@
 """What identifies code that lives in this process alone: source text and captured values, down to the last one.
 
-A network that a study names is identified by its file and its builder. A module, function or preprocessing step that is
+A model that a study names is identified by its file and its builder. A module, function or preprocessing step that is
 handed over as a Python object is taken apart instead: functions by their text, defaults, closure and what they read
-from their module (`source_code`); objects by their class and the state that they would be pickled with; networks by
+from their module (`source_code`); objects by their class and the state that they would be pickled with; models by
 their modules, attributes, hooks and tensors. Code of installed packages is identified by its name and the package's
 version. What cannot be taken apart (an open session, a C object without state) is an error that asks for a `version`.
 """
@@ -35,7 +35,7 @@ from failmodes.warehouse.errors import ModelError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 # What every module has (parameters, buffers, hooks, training …), and the marks of one that was compiled: the last is
-# Lightning's, whose import replaces torch.compile by a function that leaves its options on the network
+# Lightning's, whose import replaces torch.compile by a function that leaves its options on the model
 MODULE_STATE = frozenset({*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl", "_compile_kwargs"})
 PLAIN = (bool, int, str, float, complex, bytes, type(None))
 HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two shape what gradients show
@@ -49,7 +49,7 @@ PLAIN_ATTRIBUTES = {  # of a class: they say nothing of what it computes
         "serializer", "setattr_handlers", "validator",
     )),
 }  # fmt: skip
-DESCRIPTIONS = {  # attributes of networks of this package or class that say where they come from, or are derived
+DESCRIPTIONS = {  # attributes of models of this package or class that say where they come from, or are derived
     "timm": {"pretrained_cfg", "default_cfg"},
     fx.GraphModule.__module__: {"_graph", "_lineno_map", "_prologue_start"},
 }
@@ -203,7 +203,7 @@ class _Reader:
         return [[name, self.facts(value, f"{path} → {name}")] for name, value in sorted(values.items())]
 
     def _module(self, module: nn.Module, path: str) -> Iterator[Any]:
-        """A network: class, attributes, hooks, tensors, children."""
+        """A model: class, attributes, hooks, tensors, children."""
         yield [self.facts(type(module), path), module.training]
         skipped = MODULE_STATE.union(*(names for home, names in DESCRIPTIONS.items() if _comes_from(module, home)))
         yield self._named({name: value for name, value in vars(module).items() if name not in skipped}, path)
@@ -251,7 +251,7 @@ def _kind(value: object) -> str:
 
 
 def _comes_from(module: nn.Module, home: str) -> bool:
-    """Whether a network's class, or the installed one that it was made from, lies in a module or package."""
+    """Whether a model's class, or the installed one that it was made from, lies in a module or package."""
     return any(base.__module__ == home or base.__module__.startswith(f"{home}.") for base in type(module).__mro__[:2])
 
 

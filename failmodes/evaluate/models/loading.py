@@ -18,7 +18,7 @@ from failmodes.evaluate.models.outputs import as_plain_module
 from failmodes.evaluate.models.pretrained import load_pretrained
 from failmodes.evaluate.models.registry import build_module
 from failmodes.evaluate.models.trial import try_model
-from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalization
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.ingest.study_types import LARGEST_SIDE_PX
@@ -26,9 +26,9 @@ from failmodes.warehouse.errors import ModelError, StudyError, shown
 
 IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 
-# What a file or a module may say of its network: the type, and its description in errors
+# What a file or a module may say of its model: the type, and its description in errors
 CONFIG_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
-    "normalisation": (TypeAdapter(Normalisation), "mean and std of three channels each"),
+    "normalization": (TypeAdapter(Normalization), "mean and std of three channels each"),
     "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, le=LARGEST_SIDE_PX, strict=True)]), "a side in pixels"),
     "class_names": (TypeAdapter(Annotated[Sequence[StrictStr], AfterValidator(tuple)]), "a list of names"),
 }
@@ -41,15 +41,15 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
 
     Args:
         spec: the model as the study describes it.
-        class_names: classes of the data set; each must be one of the network's outputs.
+        class_names: classes of the data set; each must be one of the model's outputs.
         path: its checkpoint, given or trained; None where weights are published or come from the user's function.
 
     Raises:
-        StudyError: its architecture is unknown, its classes do not fit, or nothing says how its inputs were normalised.
+        StudyError: its architecture is unknown, its classes do not fit, or nothing says how its inputs were normalized.
         ModelError: it cannot be built or fetched, or its checkpoint does not fit its architecture or training seed.
     """
     names = imagenet_names() if spec.class_names == "imagenet-1k" else spec.class_names
-    config = ModelConfig(spec.normalisation, spec.input_side_px, None if names is None else tuple(names))
+    config = ModelConfig(spec.normalization, spec.input_side_px, None if names is None else tuple(names))
     metadata: dict[str, str] = {}
     subject, checkpoint, prefix = spec.architecture, None, ""
     output_count: int | None = None
@@ -68,7 +68,7 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
         output_count = None if published.class_names is None else len(published.class_names)
         metadata = {"dataset": IMAGENET_1K} if published.class_names == imagenet_names() else {}
     else:
-        with torch.random.fork_rng(devices=[]):  # weights that it initialises at random are the same every time
+        with torch.random.fork_rng(devices=[]):  # weights that it initializes at random are the same every time
             torch.manual_seed(0)
             module = build_module(spec, len(config.class_names or class_names))
     if spec.import_path is not None:
@@ -76,10 +76,10 @@ def load_model(spec: ModelSpec, class_names: tuple[str, ...], path: Path | None 
     outputs = map_classes(
         subject, class_names, spec.class_map, output_count=output_count, output_names=config.class_names
     )
-    if config.normalisation is None:
+    if config.normalization is None:
         raise StudyError(
-            f"{subject} does not say how its inputs were normalised: give model {spec.label!r} the mean and std it "
-            "was trained with, of values / 255: `normalisation = { mean = […], std = […] }`"
+            f"{subject} does not say how its inputs were normalized: give model {spec.label!r} the mean and std it "
+            "was trained with, of values / 255: `normalization = { mean = […], std = […] }`"
         )
     return Model(
         as_plain_module(module).float().eval(), spec, class_names, *config,
@@ -135,7 +135,7 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
 
 
 def _config_of_module(module: nn.Module, subject: str) -> ModelConfig:
-    """What a user's network says in its attributes; a layer of such a name does not count."""
+    """What a user's model says in its attributes; a layer of such a name does not count."""
     attributes = {key: getattr(module, key, None) for key in CONFIG_TYPES}
     given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
     return ModelConfig(**{key: _checked(key, value, subject) for key, value in given.items()})
@@ -153,7 +153,7 @@ def _checked(key: str, value: Any, subject: str) -> Any:
     try:
         return adapter.validate_python(value)
     except ValidationError as error:
-        article = "a normalisation" if key == "normalisation" else key
+        article = "a normalization" if key == "normalization" else key
         raise ModelError(
             f"{subject} states {article} that is none: {shown(value)}; expected {expected}; "
             f"say `{key}` in the study instead"

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.checkpoints import stated_seed
-from failmodes.evaluate.models.network import UNIT_RANGE, Network, prepare_network
 from failmodes.evaluate.models.outputs import logits_hook
+from failmodes.evaluate.models.prepared_model import UNIT_RANGE, PreparedModel, prepare_model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
-from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalisation, Precision
+from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalization, Precision
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
@@ -23,22 +23,22 @@ MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the recor
 
 
 class ModelConfig(NamedTuple):
-    """What the study, a checkpoint, published weights or a user's network says of a network; None where not given.
+    """What the study, a checkpoint, published weights or a user's model says of a model; None where not given.
 
     Attributes:
-        normalisation: mean and std of inputs, of values / 255.
-        input_side_px: the side that the network expects, pixels.
+        normalization: mean and std of inputs, of values / 255.
+        input_side_px: the side that the model expects, pixels.
         class_names: names of its outputs, in order.
     """
 
-    normalisation: Normalisation | None = None
+    normalization: Normalization | None = None
     input_side_px: int | None = None
     class_names: tuple[str, ...] | None = None
 
     def filled_from(self, other: "ModelConfig") -> "ModelConfig":
         """This configuration, with the other's values where it has none."""
         return ModelConfig(
-            self.normalisation or other.normalisation,
+            self.normalization or other.normalization,
             self.input_side_px or other.input_side_px,
             self.class_names or other.class_names,
         )
@@ -49,10 +49,10 @@ class Model:
     """A module with its weights and what belongs to them.
 
     Attributes:
-        module: the network, in evaluation mode.
+        module: the model, in evaluation mode.
         spec: the model as the study describes it.
         class_names: (C,) classes of the data set.
-        normalisation: mean and std of its inputs, of values / 255; None where `preprocessing` makes them.
+        normalization: mean and std of its inputs, of values / 255; None where `preprocessing` makes them.
         input_side_px: the side that images are resized to; None: not resized.
         output_names: names of all its outputs, where known.
         output_count: how many outputs it has; None where only a forward pass tells.
@@ -61,14 +61,14 @@ class Model:
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         prefix: what was stripped from the names of its tensors ("" for nothing).
-        preprocessing: a user's own, instead of normalisation and resizing.
+        preprocessing: a user's own, instead of normalization and resizing.
         definition: hash of its code, where it was handed over as an object of this process.
     """
 
     module: nn.Module
     spec: ModelSpec
     class_names: tuple[str, ...]
-    normalisation: Normalisation | None
+    normalization: Normalization | None
     input_side_px: int | None = None
     output_names: tuple[str, ...] | None = None
     output_count: int | None = None
@@ -105,7 +105,7 @@ class Model:
         facts: dict[str, Any] = {
             "tensors": tensor_hashes(self.module),
             "architecture": self.architecture,
-            "normalisation": None if self.normalisation is None else self.normalisation.model_dump(mode="json"),
+            "normalization": None if self.normalization is None else self.normalization.model_dump(mode="json"),
             "classes": self.class_names,
         }
         if self.spec.is_ours:
@@ -139,10 +139,10 @@ class Model:
         classes = set(self.outputs)
         return [output for output in range(self.output_count) if output not in classes]
 
-    def network(self, device: torch.device, precision: Precision) -> Network:
+    def prepare(self, device: torch.device, precision: Precision) -> PreparedModel:
         """The model ready to run."""
-        return prepare_network(
-            self.module, self.spec.architecture, self.normalisation, device, precision,
+        return prepare_model(
+            self.module, self.spec.architecture, self.normalization, device, precision,
             label=self.label, input_side_px=self.input_side_px, outputs=self.logit_outputs,
             preprocess=None if self.preprocessing is None else self.preprocessing.apply,
         )  # fmt: skip
@@ -158,8 +158,8 @@ class Model:
             "class_count": len(self.class_names),
             "output_count": None if self.protocol is None else self.output_count,
             "parameter_count": self._parameter_count(),
-            "input_mean": None if self.normalisation is None else list(self.normalisation.mean),
-            "input_std": None if self.normalisation is None else list(self.normalisation.std),
+            "input_mean": None if self.normalization is None else list(self.normalization.mean),
+            "input_std": None if self.normalization is None else list(self.normalization.std),
             "input_side_px": self.input_side_px,
             "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
@@ -172,7 +172,7 @@ class Model:
         }
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted of the network, of images and of outputs: words by topic."""
+        """What is taken for granted of the model, of images and of outputs: words by topic."""
         count = self._parameter_count()
         parts = [
             self.architecture,
@@ -182,7 +182,7 @@ class Model:
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
         ]
         return {
-            "network": "; ".join(part for part in parts if part),
+            "model": "; ".join(part for part in parts if part),
             "images": self._describe_inputs(),
             "classes": self._describe_classes(),
             "outputs": self._describe_outputs(),
@@ -192,7 +192,7 @@ class Model:
         if self.preprocessing is not None:
             return self.preprocessing.description
         side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
-        given = self.normalisation or UNIT_RANGE
+        given = self.normalization or UNIT_RANGE
         if given == UNIT_RANGE:
             return f"{side}, values in [0, 1]"
         mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
@@ -204,7 +204,7 @@ class Model:
         return f"{'logits' if hook is None else hook.describe()}, {stable}"
 
     def _parameter_count(self) -> int | None:
-        """How many parameters; None for a function, whose network is not seen."""
+        """How many parameters; None for a function, whose model is not seen."""
         return sum(p.numel() for p in self.module.parameters()) or None
 
     def _used_names(self) -> list[str] | None:
@@ -280,7 +280,7 @@ def _stated_accuracy(metadata: dict[str, str]) -> float | None:
 def _identifying_recipe(metadata: dict[str, str]) -> dict[str, Any] | None:
     """The training recipe, where it names an augmentation other than the standard one.
 
-    Its weights alone identify a network trained by the standard recipe; any other recipe is part of the identity, even
+    Its weights alone identify a model trained by the standard recipe; any other recipe is part of the identity, even
     where weights should coincide.
     """
     try:

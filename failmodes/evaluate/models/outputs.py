@@ -1,4 +1,4 @@
-"""What a network gives, as one tensor of logits: chosen among several outputs, taken back from probabilities."""
+"""What a model gives, as one tensor of logits: chosen among several outputs, taken back from probabilities."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALLEST_PROBABILITY = float(np.finfo(np.float32).smallest_subnormal)
 
 @dataclass(frozen=True)
 class LogitsHook:
-    """A forward hook on a whole network that gives its logits in place of what it returned.
+    """A forward hook on a whole model that gives its logits in place of what it returned.
 
     Attributes:
         key: which of its outputs they are, by name or by position from "0"; None where it gives one tensor.
@@ -29,7 +29,7 @@ class LogitsHook:
     kind: OutputKind
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
-        """The logits among what a network gave."""
+        """The logits among what a model gave."""
         values: torch.Tensor = output if self.key is None else _entries(output)[self.key]
         return values if self.kind == "logits" else values.float().clamp(min=SMALLEST_PROBABILITY).log()
 
@@ -39,7 +39,7 @@ class LogitsHook:
         return kind if self.key is None else f"{kind} (output {self.key!r} of several)"
 
 
-class WholeNetwork(nn.Module):
+class ScriptedModule(nn.Module):
     """A module around one of TorchScript, on which PyTorch allows little."""
 
     def __init__(self, inner: nn.Module) -> None:
@@ -53,7 +53,7 @@ class WholeNetwork(nn.Module):
 
 def as_plain_module(module: nn.Module) -> nn.Module:
     """The module, or one around it where PyTorch allows neither hooks nor to switch gradients off."""
-    return WholeNetwork(module) if isinstance(module, torch.jit.ScriptModule) else module
+    return ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module
 
 
 def logits_hook(module: nn.Module) -> LogitsHook | None:
@@ -62,14 +62,14 @@ def logits_hook(module: nn.Module) -> LogitsHook | None:
 
 
 def find_output_key(output: Any, key: str | None, subject: str) -> str | None:
-    """Which of a network's outputs are its logits; None where it gives one tensor.
+    """Which of a model's outputs are its logits; None where it gives one tensor.
 
     One that is called "logits" is taken, else the only one of two dimensions.
 
     Args:
         output: a tensor; or a mapping, tuple or object with several.
         key: which one the study says.
-        subject: the network, for errors.
+        subject: the model, for errors.
 
     Raises:
         StudyError: there is no such output, or nothing says which it is.

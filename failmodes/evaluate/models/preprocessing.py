@@ -1,4 +1,4 @@
-"""Preprocessing of a user's own: what stands between uint8 pixels and the network, in place of our normalisation."""
+"""Preprocessing of a user's own: what stands between uint8 pixels and the model, in place of our normalization."""
 
 import pickle
 import random
@@ -20,10 +20,10 @@ CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen onc
 
 
 class Preprocessing(NamedTuple):
-    """How pixels become the network's input.
+    """How pixels become the model's input.
 
     Attributes:
-        apply: (N, 3, H, W) uint8 tensor on the CPU → the network's input, N first.
+        apply: (N, 3, H, W) uint8 tensor on the CPU → the model's input, N first.
         identity: hash of its code and settings.
         description: in a few words, for the line that describes a model.
     """
@@ -49,7 +49,7 @@ def make_preprocessing(
     Args:
         function: returns floats (N, 3, h, w), or (3, h, w) for one PIL image.
         images: (1 or more, H, W, 3) uint8; it is tried on the first one and its negative.
-        subject: the network, for errors.
+        subject: the model, for errors.
         version: stands in the identity instead of its code, where that cannot be read.
 
     Raises:

@@ -12,16 +12,16 @@ from torchvision import models as torchvision_models
 
 from failmodes.evaluate.models.model import ModelConfig
 from failmodes.evaluate.models.registry import ArchitectureRef, import_timm, resolve_architecture
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import ModelError, StudyError, did_you_mean, first_line
 
 
 def load_pretrained(spec: ModelSpec) -> tuple[nn.Module, ModelConfig, str]:
-    """Build a network with its published weights, fetched into the library's own cache where they are not there yet.
+    """Build a model with its published weights, fetched into the library's own cache where they are not there yet.
 
     Returns:
-        The network, the configuration that its weights declare, and the weights' file or hub name.
+        The model, the configuration that its weights declare, and the weights' file or hub name.
 
     Raises:
         StudyError: no such weights, or options that the builder does not take.
@@ -39,15 +39,15 @@ def _torchvision(spec: ModelSpec, architecture: ArchitectureRef) -> tuple[nn.Mod
         raise StudyError(f"{architecture.canonical} has no weights {spec.weights!r}: choose from {', '.join(whole)}")
     weights = known[name]
     _fetch(weights, f"{name} of {architecture.canonical}")
-    try:  # by torchvision's own builder, which knows what each network's weights need; they lie in its cache by now
+    try:  # by torchvision's own builder, which knows what each model's weights need; they lie in its cache by now
         module = torchvision_models.get_model(architecture.name, weights=weights, progress=False, **spec.options)
     except Exception as error:
         raise (StudyError if spec.options else ModelError)(
             f"model {spec.label!r}: {architecture.canonical} cannot be built: {first_line(error)}"
         ) from error
     transforms = weights.transforms()
-    normalisation = Normalisation(mean=tuple(transforms.mean), std=tuple(transforms.std))
-    config = ModelConfig(normalisation, int(transforms.crop_size[0]), tuple(weights.meta["categories"]))
+    normalization = Normalization(mean=tuple(transforms.mean), std=tuple(transforms.std))
+    config = ModelConfig(normalization, int(transforms.crop_size[0]), tuple(weights.meta["categories"]))
     return module, config, PurePosixPath(weights.url).name
 
 
@@ -87,12 +87,12 @@ def _timm(spec: ModelSpec, architecture: ArchitectureRef) -> tuple[nn.Module, Mo
         raise ModelError(
             f"model {spec.label!r}: {architecture.canonical} cannot be built with its published weights "
             f"({first_line(error)}): fetch them where there is a network, or give the file as "
-            "`checkpoint`, with normalisation and class_names"
+            "`checkpoint`, with normalization and class_names"
         ) from error
     published = module.pretrained_cfg
     side = spec.options.get("img_size", published["input_size"][-1])
     config = ModelConfig(
-        Normalisation(mean=tuple(published["mean"]), std=tuple(published["std"])),
+        Normalization(mean=tuple(published["mean"]), std=tuple(published["std"])),
         int(side) if isinstance(side, int) else int(published["input_size"][-1]),
         _timm_names(architecture, published),
     )

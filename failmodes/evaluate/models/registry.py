@@ -1,7 +1,7 @@
-"""What an architecture's name means (ours, torchvision's, timm's or a user's function), and the network it builds.
+"""What an architecture's name means (ours, torchvision's, timm's or a user's function), and the model it builds.
 
 Ours have the CIFAR stem: the first convolution is 3×3 with stride 1 and padding 1, and the max-pool is dropped, as the
-field does for 32-pixel images. A `width` below the published 64 scales every layer; such a network is a variant.
+field does for 32-pixel images. A `width` below the published 64 scales every layer; such a model is a variant.
 """
 
 import functools
@@ -92,7 +92,7 @@ def resolve_architecture(architecture: str) -> ArchitectureRef:
 
 
 def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
-    """Build a network with fresh weights (a user's function may bring its own).
+    """Build a model with fresh weights (a user's function may bring its own).
 
     Args:
         spec: the model as the study describes it.
@@ -151,9 +151,9 @@ def import_timm(architecture: str) -> ModuleType:
 
 
 def source_hash(spec: ModelSpec, module: nn.Module | None = None) -> str | None:
-    """Hash of the source text that a user's network comes from; None for all others.
+    """Hash of the source text that a user's model comes from; None for all others.
 
-    It covers the file of its builder and, where the network is given, those of its modules' classes, except torch's,
+    It covers the file of its builder and, where the model is given, those of its modules' classes, except torch's,
     torchvision's and timm's. What else these files import is not covered.
     """
     if spec.import_path is None:
@@ -176,7 +176,7 @@ def family_of(architecture: ArchitectureRef, module: nn.Module) -> str:
 
 
 def _builder(spec: ModelSpec, architecture: ArchitectureRef, class_count: int) -> Callable[[], object]:
-    """The builder of a network that is not ours, with the study's options and the number of outputs."""
+    """The builder of a model that is not ours, with the study's options and the number of outputs."""
     outputs = {"num_classes": class_count} if accepts_class_count(spec) else {}
     arguments: dict[str, Any] = outputs | spec.options
     if architecture.source == "torchvision":
@@ -193,7 +193,7 @@ def _import_builder(path: str) -> Callable[..., object]:
     """The function or class that `module:function` names; the study's folder is searched too.
 
     Raises:
-        StudyError: it cannot be imported, or makes no network.
+        StudyError: it cannot be imported, or makes no model.
     """
     module_name, _, attribute = path.partition(":")
     try:
@@ -207,7 +207,7 @@ def _import_builder(path: str) -> Callable[..., object]:
         ) from error
     if isinstance(found, nn.Module) or not callable(found):
         raise StudyError(
-            f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a network"
+            f"architecture {path!r} is a {type(found).__name__}: expected a function or class that makes a model"
         )
     return cast(Callable[..., object], found)
 
@@ -221,27 +221,25 @@ def _source_of(thing: Any) -> str:
 
 def densenet121(classes: int, width: int = PUBLISHED_WIDTH) -> DenseNet:
     """DenseNet-121 (Huang et al. 2017) with the CIFAR stem; growth rate is half the width."""
-    network = DenseNet(
-        growth_rate=width // 2, block_config=(6, 12, 24, 16), num_init_features=width, num_classes=classes
-    )
-    network.features.conv0 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
-    network.features.pool0 = nn.Identity()
-    return network
+    model = DenseNet(growth_rate=width // 2, block_config=(6, 12, 24, 16), num_init_features=width, num_classes=classes)
+    model.features.conv0 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    model.features.pool0 = nn.Identity()
+    return model
 
 
 def resnet18(classes: int, width: int = PUBLISHED_WIDTH) -> ResNet:
     """ResNet-18 (He et al. 2016) with the CIFAR stem; stages of width, 2, 4 and 8 × width channels."""
-    network = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
+    model = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=classes)
     if width != PUBLISHED_WIDTH:  # torchvision fixes the stage widths, so the narrow stages are built again
-        network.inplanes = width
-        network.bn1 = nn.BatchNorm2d(width)
+        model.inplanes = width
+        model.bn1 = nn.BatchNorm2d(width)
         for stage, stride in enumerate((1, 2, 2, 2)):
-            layer = network._make_layer(BasicBlock, width * 2**stage, 2, stride=stride)
-            setattr(network, f"layer{stage + 1}", layer)
-        network.fc = nn.Linear(width * 8, classes)
-    network.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
-    network.set_submodule("maxpool", nn.Identity())
-    return network
+            layer = model._make_layer(BasicBlock, width * 2**stage, 2, stride=stride)
+            setattr(model, f"layer{stage + 1}", layer)
+        model.fc = nn.Linear(width * 8, classes)
+    model.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
+    model.set_submodule("maxpool", nn.Identity())
+    return model
 
 
 ARCHITECTURES: dict[str, Callable[[int, int], nn.Module]] = {"resnet18": resnet18, "densenet121": densenet121}
@@ -251,7 +249,7 @@ def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
     """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
 
     Raises:
-        StudyError: the network does not begin with one 7×7 convolution and a max-pool in the usual places.
+        StudyError: the model does not begin with one 7×7 convolution and a max-pool in the usual places.
     """
     for convolution, pool in STEM_LAYERS:
         try:

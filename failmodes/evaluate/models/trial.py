@@ -1,4 +1,4 @@
-"""A trial of a network before a run, on two images: what it gives, whether it is logits, whether it is stable."""
+"""A trial of a model before a run, on two images: what it gives, whether it is logits, whether it is stable."""
 
 import re
 import traceback
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.network import Network
 from failmodes.evaluate.models.outputs import (
     LogitsHook,
     are_probabilities,
     find_output_key,
     logits_hook,
 )
+from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
 
@@ -24,7 +24,7 @@ RANDOM = (
     "it draws random numbers (a dropout that is on in evaluation, for one): mend it, or say `deterministic = false`"
 )
 MIXING = (
-    "it uses statistics of its batch (batch norm in training mode, or dynamic quantisation): mend it, or say "
+    "it uses statistics of its batch (batch norm in training mode, or dynamic quantization): mend it, or say "
     "`deterministic = false`"
 )
 STABLE = 1e-4  # largest difference between two passes of an image, relative to the largest logit: rounding is 1e-6
@@ -39,7 +39,7 @@ def try_model(model: Model, image: np.ndarray, seen: str) -> Model:
     Args:
         model: with its weights; its classes do not matter.
         image: (1, H, W, 3) uint8; it is tried beside its negative.
-        seen: what the network sees, in words, for errors.
+        seen: what the model sees, in words, for errors.
 
     Raises:
         StudyError: its logits are not to be found among its outputs, or are probabilities and nobody says so.
@@ -70,7 +70,7 @@ def try_model(model: Model, image: np.ndarray, seen: str) -> Model:
 
 
 def describe_forward_error(error: Exception, seen: str) -> str:
-    """What a network raised at images that it was given, in one line, with the mend where the cause is known.
+    """What a model raised at images that it was given, in one line, with the mend where the cause is known.
 
     Args:
         error: what it raised.
@@ -89,7 +89,7 @@ def describe_forward_error(error: Exception, seen: str) -> str:
 
 
 def raised_at(error: Exception) -> str:
-    """File and line where a network raised, such as my_network.py:12."""
+    """File and line where a model raised, such as my_model.py:12."""
     *_, last = traceback.extract_tb(error.__traceback__)
     return f"{Path(last.filename).name}:{last.lineno}"
 
@@ -97,12 +97,12 @@ def raised_at(error: Exception) -> str:
 def _forward(model: Model, images: np.ndarray, seen: str) -> Any:
     """What the module gives for images (N, H, W, 3)."""
     try:
-        network: Network = model.network(torch.device("cpu"), "float32")
-        with torch.no_grad():  # not inference mode: what a network caches at its first pass must serve gradients too
-            return network.module(network.inputs(images))
+        prepared: PreparedModel = model.prepare(torch.device("cpu"), "float32")
+        with torch.no_grad():  # not inference mode: what a model caches at its first pass must serve gradients too
+            return prepared.module(prepared.inputs(images))
     except FailmodesError:
         raise
-    except Exception as error:  # whatever a network raises at an input that it does not take
+    except Exception as error:  # whatever a model raises at an input that it does not take
         raise ModelError(
             f"model {model.label!r} ({model.architecture}) {describe_forward_error(error, seen)}"
         ) from error

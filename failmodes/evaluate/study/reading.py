@@ -26,7 +26,7 @@ def read_study(path: Path, *, require_models: bool = True) -> Study:
     Raises:
         StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
             the study names and that is not there.
-        StorageError: `record` is a URL of no known protocol, or its driver is not installed.
+        StorageError: `results` is a URL of no known protocol, or its driver is not installed.
     """
     return check_study(read_toml(path), path.resolve().parent, str(path), require_models=require_models)
 
@@ -62,7 +62,7 @@ def check_study(
     study = validate(Study, dict(content), origin, describe_location)
     if require_models and not study.models:
         raise StudyError(
-            f"{origin}: models: no network is named: add a [[models]] table, or bring predictions made elsewhere with "
+            f"{origin}: models: no model is named: add a [[models]] table, or bring predictions made elsewhere with "
             "`failmodes import`"
         )
     study = _anchored(study, folder)
@@ -92,14 +92,14 @@ def _anchored(study: Study, folder: Path) -> Study:
                 check_regular(model.checkpoint)
         except FileNotFoundError as error:
             raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}") from error
-    record = study.record
-    if record is not None:
-        path = as_store_path(record, folder)  # a driver that is missing is an error here, not after the training
-        record = record if is_url(record) else str(path)
+    results = study.results
+    if results is not None:
+        path = as_store_path(results, folder)  # a driver that is missing is an error here, not after the training
+        results = results if is_url(results) else str(path)
     return study.model_copy(
         update={
             "output": folder / study.output,
-            "record": record,
+            "results": results,
             "models": models,
             "dataset": _with_absolute(_with_absolute(study.dataset, "path", folder), "masks", folder),
             "corruptions": _with_absolute(study.corruptions, "published", folder),
@@ -109,7 +109,7 @@ def _anchored(study: Study, folder: Path) -> Study:
 
 def _check_encoding(study: Study, origin: str) -> None:
     """Refuse a folder that Arrow and DuckDB cannot write into: they take paths in UTF-8 alone."""
-    for key, location in (("output", str(study.output)), ("record", study.record or "")):
+    for key, location in (("output", str(study.output)), ("results", study.results or "")):
         try:
             location.encode()
         except UnicodeEncodeError as error:

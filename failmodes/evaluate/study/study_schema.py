@@ -30,7 +30,7 @@ RESERVED_OPTIONS = (
 )  # fmt: skip
 
 
-class Normalisation(StrictModel):
+class Normalization(StrictModel):
     """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data.
 
     Attributes:
@@ -42,7 +42,7 @@ class Normalisation(StrictModel):
     std: tuple[study_types.PixelStd, study_types.PixelStd, study_types.PixelStd]
 
     @model_validator(mode="after")
-    def _of_values_up_to_one(self) -> "Normalisation":
+    def _of_values_up_to_one(self) -> "Normalization":
         if max(self.mean) > LARGEST_MEAN:
             tenths = ", ".join(f"{value / 255:.3f}" for value in self.mean)
             raise ValueError(f"mean and std are of values / 255: divide them by 255, which gives a mean of [{tenths}]")
@@ -50,22 +50,22 @@ class Normalisation(StrictModel):
 
 
 class ModelSpec(StrictModel):
-    """One network: an architecture with weights to load or a recipe to train it by, once a seed.
+    """One model: an architecture with weights to load or a recipe to train it by, once a seed.
 
     Attributes:
         label: its name on charts.
         architecture: `resnet18` or `densenet121` (with the CIFAR stem), `torchvision:NAME`, `timm:NAME`, a bare name
-            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a network.
+            looked up in that order, `timm:hf-hub:OWNER/NAME`, or `module:function` that makes a model.
         width: channels of the first stage, for ours only.
-        options: keyword arguments for what builds the network.
+        options: keyword arguments for what builds the model.
         stem: "cifar" makes a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
         checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
         training: the recipe to train it by.
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
-        seeds: training seeds, a network each.
+        seeds: training seeds, a model each.
         training_seed: of given weights, the seed of their training run, where their file does not say.
-        normalisation: mean and std that its inputs were normalised by, where its weights do not say.
-        input_side_px: the network's own side: images, corrupted at the data set's side, are resized to it (bilinear,
+        normalization: mean and std that its inputs were normalized by, where its weights do not say.
+        input_side_px: the model's own side: images, corrupted at the data set's side, are resized to it (bilinear,
             anti-aliased); not resized where neither the study nor the weights give it.
         class_names: names of its outputs, in order, where its weights do not say.
         class_map: the output, by index, name or WordNet id, of a class of the data set; names are matched elsewhere.
@@ -73,9 +73,9 @@ class ModelSpec(StrictModel):
             published accuracies are measured; "subset" only those of the data set's classes. If not given: all where
             classes were matched by name or WordNet id, subset where `class_map` gives them.
         output_key: which of its outputs are the logits, by name or by position from "0", where it gives several.
-        output_kind: "probabilities" for a network that ends in a softmax; logits if not given.
-        deterministic: false accepts a network that gives an image other outputs each time.
-        attention: overrides the study's setting for all networks.
+        output_kind: "probabilities" for a model that ends in a softmax; logits if not given.
+        deterministic: false accepts a model that gives an image other outputs each time.
+        attention: overrides the study's setting for all models.
         attention_layer: the layer to look at, by its dotted name, instead of the one found automatically.
     """
 
@@ -89,7 +89,7 @@ class ModelSpec(StrictModel):
     weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
     seeds: study_types.TrainingSeeds = [0]
     training_seed: study_types.TrainingSeed | None = None
-    normalisation: Normalisation | None = None
+    normalization: Normalization | None = None
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
     class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
@@ -106,7 +106,7 @@ class ModelSpec(StrictModel):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is one of our two networks with the CIFAR stem."""
+        """Whether it is one of our two models with the CIFAR stem."""
         return self.architecture in BUILTIN_ARCHITECTURES
 
     @property
@@ -117,7 +117,7 @@ class ModelSpec(StrictModel):
 
     @property
     def is_hub_name(self) -> bool:
-        """Whether it is a network of a hub, which brings its weights."""
+        """Whether it is a model of a hub, which brings its weights."""
         return self.architecture.startswith("timm:hf-hub:")
 
     @field_validator("architecture")
@@ -188,22 +188,22 @@ class ModelSpec(StrictModel):
 
 
 class EvaluationSpec(StrictModel):
-    """How networks are run. Only precision, attention and logits are part of an evaluation's identity.
+    """How models are run. Only precision, attention and logits are part of an evaluation's identity.
 
     Device, batch size, compilation and the number of processes change rows by rounding only (about 1e-6, and up to 2e-5
     between machines).
 
     Attributes:
-        device: where networks run; auto takes cuda, then mps, then cpu.
+        device: where models run; auto takes cuda, then mps, then cpu.
         precision: of the forward pass.
         batch_size: images per forward pass; chosen and remembered if not given.
         attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
-        logits: "all" keeps every logit of networks of more than ten classes, as float16, in the record alone; what
+        logits: "all" keeps every logit of models of more than ten classes, as float16, in the record alone; what
             else is on record stays as it is.
         thumbnails: whether pictures are put on record: clean images, from which any image under any corruption is made
             again, and the exemplars. False for images that must not leave this machine with the record.
-        compile: whether networks go through torch.compile first, which takes minutes for deep ones.
+        compile: whether models go through torch.compile first, which takes minutes for deep ones.
         executor: where it runs: this process (here), several on this machine (processes), a Ray cluster (ray); auto
             takes a process for each GPU where there are several.
         processes: how many evaluate in parallel, for processes and ray; by default one per GPU, else one.
@@ -229,7 +229,7 @@ class EvaluationSpec(StrictModel):
 
     @property
     def attention_method(self) -> str:
-        """The CAM method of all networks: "auto", "none" or a method's name."""
+        """The CAM method of all models: "auto", "none" or a method's name."""
         if isinstance(self.attention, str):
             return self.attention
         return "auto" if self.attention else "none"
@@ -241,19 +241,19 @@ class Study(StrictModel):
     Attributes:
         name: of the study, on charts and in the report.
         output: the folder for the record, checkpoints, warehouse and report.
-        record: where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
+        results: where shards and dimensions go instead of `output`: another folder, or a URL such as s3://bucket/study.
         dataset: the clean images.
         corruptions: how they are corrupted.
-        models: the networks; none where all predictions are imported.
-        evaluation: how networks are run.
-        claims: what the study claims of its networks, a line each, which the report and `failmodes claims` judge; they
+        models: the models; none where all predictions are imported.
+        evaluation: how models are run.
+        claims: what the study claims of its models, a line each, which the report and `failmodes claims` judge; they
             change nothing of what is evaluated.
         gate: rules that `failmodes gate` judges by; they change nothing of what is evaluated.
     """
 
     name: Annotated[str, Field(min_length=1, max_length=80), study_types.PRINTABLE]
     output: study_types.UserPath
-    record: study_types.FolderOrUrl | None = None
+    results: study_types.FolderOrUrl | None = None
     dataset: DatasetSpec
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
@@ -267,9 +267,9 @@ class Study(StrictModel):
         return self.output / "cache"
 
     @property
-    def record_output(self) -> StorePath:
-        """The folder that holds the record: `record`, or the output folder where that is not given."""
-        return self.output if self.record is None else as_store_path(self.record)
+    def results_folder(self) -> StorePath:
+        """The folder that holds the record: `results`, or the output folder where that is not given."""
+        return self.output if self.results is None else as_store_path(self.results)
 
     @property
     def severities(self) -> list[Decimal]:
@@ -284,9 +284,9 @@ class Study(StrictModel):
     @field_validator("claims")
     @classmethod
     def _understood(cls, claims: list[str], info: ValidationInfo) -> list[str]:
-        networks = [model.label_of(seed) for model in info.data.get("models", ()) for seed in (None, *model.seeds)]
+        labels = [model.label_of(seed) for model in info.data.get("models", ()) for seed in (None, *model.seeds)]
         try:
-            return [claim.text for claim in read_claims(claims, networks=networks)]
+            return [claim.text for claim in read_claims(claims, models=labels)]
         except StudyError as error:
             raise ValueError(str(error)) from error
 

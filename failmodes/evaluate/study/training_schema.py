@@ -8,7 +8,7 @@ from failmodes.ingest import study_types
 from failmodes.ingest.specification import StrictModel
 
 Augmentation = Literal["standard", "augmix", "trivialaugment"]
-Optimiser = Literal["sgd", "adamw"]
+Optimizer = Literal["sgd", "adamw"]
 
 
 class TrainingSpec(StrictModel):
@@ -17,7 +17,7 @@ class TrainingSpec(StrictModel):
     Attributes:
         epochs: how often each image is seen.
         batch_size: images per step.
-        optimiser: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
+        optimizer: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
             of 1, no weight decay on norms, biases and positions.
         peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
         momentum: of sgd; β₁ of adamw.
@@ -32,13 +32,13 @@ class TrainingSpec(StrictModel):
 
     epochs: study_types.Epochs = 30
     batch_size: Annotated[study_types.BatchSize, Field(ge=2)] = 128
-    optimiser: Optimiser = "sgd"
+    optimizer: Optimizer = "sgd"
     peak_learning_rate: study_types.Rate = Field(
-        default_factory=lambda given: 1e-3 if given.get("optimiser") == "adamw" else 0.1
+        default_factory=lambda given: 1e-3 if given.get("optimizer") == "adamw" else 0.1
     )
     momentum: Annotated[study_types.RateOrZero, Field(lt=1)] = 0.9
     weight_decay: study_types.RateOrZero = Field(
-        default_factory=lambda given: 0.05 if given.get("optimiser") == "adamw" else 5e-4
+        default_factory=lambda given: 0.05 if given.get("optimizer") == "adamw" else 5e-4
     )
     augmentation: Augmentation = "standard"
     crop_padding_px: study_types.PaddingPx = 4

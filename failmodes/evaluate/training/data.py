@@ -95,7 +95,7 @@ class _Reader(Items[NDArray[np.uint8]]):
 
 
 def default_workers(device: torch.device) -> int:
-    """0 on a CPU of two cores or fewer, which the network needs; else one per core but one, at most 8."""
+    """0 on a CPU of two cores or fewer, which the model needs; else one per core but one, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if device.type == "cpu" and cores <= 2 else min(MAX_WORKERS, cores - 1)
 
@@ -143,7 +143,7 @@ def random_crop_and_flip(images: torch.Tensor, recipe: TrainingSpec, generator: 
     """Random crop after padding, then a horizontal flip with probability ½, sampled for each image.
 
     Args:
-        images: (N, 3, H, W) normalised floats; they are padded with 0, the mean pixel.
+        images: (N, 3, H, W) normalized floats; they are padded with 0, the mean pixel.
         recipe: padding in pixels, and whether to flip.
         generator: random numbers, on the CPU so that they are the same for every device.
     """

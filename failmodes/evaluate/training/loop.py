@@ -1,4 +1,4 @@
-"""From a recipe to a checkpoint, with the normalisation and the accuracy that training measures."""
+"""From a recipe to a checkpoint, with the normalization and the accuracy that training measures."""
 
 import json
 from collections.abc import Callable
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.network import Network, prepare_network, to_channels_last
+from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model, to_channels_last
 from failmodes.evaluate.models.registry import STEM, build_module
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.evaluate.training.data import default_workers
 from failmodes.evaluate.training.trainer import EpochMetrics, Trainer
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
@@ -34,7 +34,7 @@ def train_model(
     on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
     workers: int | None = None,
 ) -> Path:
-    """Train a network and write it to `path` with its recipe, seed and measured accuracy inside.
+    """Train a model and write it to `path` with its recipe, seed and measured accuracy inside.
 
     Args:
         spec: the model, with a training recipe.
@@ -51,31 +51,31 @@ def train_model(
         `path`.
 
     Raises:
-        ModelError: the network gives no logits, training diverged (the state of the last good epoch stays beside
+        ModelError: the model gives no logits, training diverged (the state of the last good epoch stays beside
             `path`), or a worker died.
     """
     recipe = spec.training
     assert recipe is not None
     image_ids, _ = balanced_subset(train_set.labels, recipe.images)
-    normalisation = spec.normalisation or channel_mean_std(train_set, image_ids)
+    normalization = spec.normalization or channel_mean_std(train_set, image_ids)
     torch.manual_seed(seed)
     module = to_channels_last(build_module(spec, len(train_set.class_names)), device)
     trainer = Trainer(
-        module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalisation=normalisation,
+        module, spec, seed, device, dataset=train_set, image_ids=image_ids, normalization=normalization,
         workers=default_workers(device) if workers is None else workers,
     )  # fmt: skip
     state_path = state_file(path)
     for epoch in range(trainer.resume(state_path), recipe.epochs):
         on_epoch(trainer.run_epoch(epoch))
         trainer.save(state_path, epoch + 1)
-    network = prepare_network(module, spec.architecture, normalisation, device, "float32")
-    accuracy = measure_accuracy(network, test_set)
+    prepared = prepare_model(module, spec.architecture, normalization, device, "float32")
+    accuracy = measure_accuracy(prepared, test_set)
     metadata = {
         "architecture": spec.architecture,
         **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),
         "classes": str(len(train_set.class_names)),
         "class_names": json.dumps(train_set.class_names),
-        "normalisation": normalisation.model_dump_json(),
+        "normalization": normalization.model_dump_json(),
         "recipe": recipe.model_dump_json(),
         "augmentation": recipe.augmentation_in_words,
         "seed": str(seed),
@@ -89,7 +89,7 @@ def train_model(
     return path
 
 
-def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalisation:
+def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalization:
     """Mean and standard deviation of each channel over all pixels of the training images, of values / 255."""
     total, squares, pixels = np.zeros(3), np.zeros(3), 0
     for start in range(0, len(image_ids), 1024):
@@ -97,13 +97,13 @@ def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalisation:
         total, squares, pixels = total + batch.sum(0), squares + (batch**2).sum(0), pixels + len(batch)
     mean = total / pixels
     std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
-    return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
+    return Normalization(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
 
 
-def measure_accuracy(network: Network, dataset: Dataset) -> float:
-    """Share of a data set's images that the network classifies correctly."""
+def measure_accuracy(prepared: PreparedModel, dataset: Dataset) -> float:
+    """Share of a data set's images that the model classifies correctly."""
     correct = 0
     for start in range(0, len(dataset.labels), 256):
-        logits = network.predict(dataset.images[start : start + 256])
+        logits = prepared.predict(dataset.images[start : start + 256])
         correct += int((logits.argmax(1).cpu().numpy() == dataset.labels[start : start + 256]).sum())
     return correct / len(dataset.labels)

@@ -1,4 +1,4 @@
-"""One training run: its optimiser, its epochs, and its state between them."""
+"""One training run: its optimizer, its epochs, and its state between them."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.models.checkpoint_files import read_pickled
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
@@ -21,7 +21,7 @@ from failmodes.warehouse.errors import ModelError, StorageError, StudyError, fir
 from failmodes.warehouse.storage.files import atomic_write
 
 MAX_GRADIENT_NORM = 1.0
-# Learnt tokens and positions by their usual names; timm's networks name further ones themselves
+# Learnt tokens and positions by their usual names; timm's models name further ones themselves
 NO_WEIGHT_DECAY = {
     "pos_embed", "pos_embedding", "cls_token", "class_token", "dist_token", "relative_position_bias_table",
 }  # fmt: skip
@@ -37,7 +37,7 @@ class EpochMetrics(NamedTuple):
 
 
 class Trainer:
-    """Optimiser, schedule and epochs of one training run.
+    """Optimizer, schedule and epochs of one training run.
 
     Args:
         module: a classifier on its device, whose forward gives logits (N, C).
@@ -46,7 +46,7 @@ class Trainer:
         device: where to train.
         dataset: images to learn from.
         image_ids: (N,) indices of those to learn from.
-        normalisation: of the network's inputs.
+        normalization: of the model's inputs.
         workers: processes that augment images.
     """
 
@@ -59,30 +59,30 @@ class Trainer:
         *,
         dataset: Dataset,
         image_ids: np.ndarray,
-        normalisation: Normalisation,
+        normalization: Normalization,
         workers: int,
     ) -> None:
         assert spec.training is not None
         self.module, self.spec, self.recipe, self.seed, self.device = module, spec, spec.training, seed, device
         self.dataset, self.image_ids = dataset, image_ids
         self.mean, self.std = (
-            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (normalisation.mean, normalisation.std)
+            torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (normalization.mean, normalization.std)
         )
         # a last, smaller batch is left out: batch norm needs many
         self.batch_count = max(1, len(image_ids) // self.recipe.batch_size)
         self.batches = TrainingLoader(dataset, self.recipe, seed, workers)
-        self.optimiser = build_optimiser(module, self.recipe)
+        self.optimizer = build_optimizer(module, self.recipe)
         # one cycle (Smith & Topin 2019) over all steps; it cycles SGD's momentum too, AdamW's β₁ stays
         self.schedule = OneCycleLR(
-            self.optimiser, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
-            cycle_momentum=self.recipe.optimiser == "sgd",
+            self.optimizer, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
+            cycle_momentum=self.recipe.optimizer == "sgd",
         )  # fmt: skip
 
     def run_epoch(self, epoch: int) -> EpochMetrics:
         """Learn from each batch of an epoch, numbered from 0.
 
         Raises:
-            StudyError: the network does not give one tensor of logits, one a class.
+            StudyError: the model does not give one tensor of logits, one a class.
             ModelError: the loss or the weights are no longer finite.
         """
         self.module.train()
@@ -113,10 +113,10 @@ class Trainer:
             logits = self.module(inputs)
             self._check_logits(logits, len(labels))
             loss = functional.cross_entropy(logits, labels)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         clip_gradients(self.module, self.recipe)
-        self.optimiser.step()
+        self.optimizer.step()
         self.schedule.step()
         return logits.detach(), loss.detach()
 
@@ -147,7 +147,7 @@ class Trainer:
             "seed": self.seed,
             "epochs_done": epochs_done,
             "module": self.module.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
         buffer = io.BytesIO()  # a full disk is none that `torch.save` has a word for
@@ -169,7 +169,7 @@ class Trainer:
             if (state["recipe"], state["seed"]) != (self.recipe.model_dump_json(), self.seed):
                 return 0
             self.module.load_state_dict(state["module"])
-            self.optimiser.load_state_dict(state["optimiser"])
+            self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             done = int(state["epochs_done"])
             if not 0 <= done <= self.recipe.epochs:
@@ -183,14 +183,14 @@ class Trainer:
             ) from error
 
 
-def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:
+def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum on all parameters alike, or AdamW.
 
     AdamW (Loshchilov & Hutter 2019) decays no norm, bias, position or class token, as is usual for transformers
     (Touvron et al. 2021); momentum is its β₁, β₂ is 0.999.
     """
     rate, decay = recipe.peak_learning_rate, recipe.weight_decay
-    if recipe.optimiser == "adamw":
+    if recipe.optimizer == "adamw":
         return torch.optim.AdamW(_groups(module, decay), lr=rate, betas=(recipe.momentum, 0.999))
     nesterov = recipe.momentum > 0
     return torch.optim.SGD(
@@ -199,8 +199,8 @@ def build_optimiser(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Opti
 
 
 def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Parameters that decay, and those that do not: vectors, positions and what the network itself exempts."""
-    exempted = getattr(module, "no_weight_decay", None)  # timm's networks have such a method
+    """Parameters that decay, and those that do not: vectors, positions and what the model itself exempts."""
+    exempted = getattr(module, "no_weight_decay", None)  # timm's models have such a method
     exempt = set(cast(Callable[[], Iterable[str]], exempted)()) if callable(exempted) else set()
     decayed, kept = [], []
     for name, parameter in module.named_parameters():
@@ -213,5 +213,5 @@ def _groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
 
 def clip_gradients(module: nn.Module, recipe: TrainingSpec) -> None:
     """Scale AdamW's gradients to a norm of at most 1 over all parameters (Pascanu et al. 2013); SGD's stay."""
-    if recipe.optimiser == "adamw":
+    if recipe.optimizer == "adamw":
         nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT_NORM)

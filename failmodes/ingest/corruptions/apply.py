@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalogue import (
+from failmodes.ingest.corruptions.catalog import (
     RECIPES,
     Corruption,
     Severity,
@@ -29,7 +29,7 @@ from failmodes.ingest.corruptions.catalogue import (
     recipe_of,
 )
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
-from failmodes.ingest.corruptions.grey import check_grey, in_grey, same_in_channels
+from failmodes.ingest.corruptions.gray import check_gray, in_gray, same_in_channels
 from failmodes.ingest.corruptions.image_checks import check_images
 from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError, shown
@@ -57,7 +57,7 @@ class CorruptionSettings(NamedTuple):
         recipe: name of the recipe; None: that of the nearest size.
         stream: the random streams.
         mixtures: what makes the image at the severity, by recipe.
-        grey: whether images are grey and stay so.
+        gray: whether images are gray and stay so.
     """
 
     corruption: Corruption
@@ -65,7 +65,7 @@ class CorruptionSettings(NamedTuple):
     recipe: str | None
     stream: sampling.Stream
     mixtures: dict[str, tuple[MixtureComponent, ...]]
-    grey: bool = False
+    gray: bool = False
 
     def mixture_of(self, images: NDArray[Any]) -> tuple[MixtureComponent, ...]:
         """What makes the image at the severity, for images (N, H, W, 3), or masks (N, H, W), of their size."""
@@ -80,9 +80,9 @@ def corrupt(
     recipe: str | None = None,
     seed: int = 0,
     image_ids: ImageIds | None = None,
-    draws: sampling.SamplingMode = "paired",
+    noise: sampling.NoiseMode = "shared",
     across_switches: bool = False,
-    grey: bool = False,
+    gray: bool = False,
     threads: int = 1,
 ) -> Images:
     """Corrupt a batch of images.
@@ -92,7 +92,7 @@ def corrupt(
     machine; pixels are for the same versions of NumPy, SciPy, OpenCV, Pillow and libjpeg and the same kind of
     processor, elsewhere they may differ by 1 in rare values, where rounding meets truncation.
 
-    Images are given as uint8, resized and cropped to one size, before scaling to 0-1 and normalisation. For samples one
+    Images are given as uint8, resized and cropped to one size, before scaling to 0-1 and normalization. For samples one
     by one, as a data loader has them, there are `failmodes.CorruptImage` (arrays, albumentations) and
     `failmodes.CorruptTransform` (tensors, torchvision).
 
@@ -102,7 +102,7 @@ def corrupt(
         >>> one = failmodes.corrupt(images[7:8], "fog", 3, image_ids=[7])[0]  # is foggy[7]
 
     Args:
-        images: (N, H, W, 3) uint8, RGB; never changed. Greyscale and RGBA arrays are refused: the caller decides which
+        images: (N, H, W, 3) uint8, RGB; never changed. Grayscale and RGBA arrays are refused: the caller decides which
             three channels to make of them.
         name: name of the corruption, "fog" for example: `failmodes.corruptions()` lists them. Or one of your own: a
             `failmodes.CustomCorruption`, a function of (images, parameters), or where to import one from, as
@@ -115,11 +115,11 @@ def corrupt(
         seed: seed of all samples.
         image_ids: (N,) whole numbers from 0 that identify the images; 0 … N-1 if not given. Give them where images
             come batch by batch: else the first image of each batch has the same samples.
-        draws: "paired": an image has the same samples at every severity; "independent": new ones at each, as
+        noise: "shared": an image has the same samples at every severity; "independent": new ones at each, as
             published. Either way every severity by itself has the published distribution.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        grey: images are grey, their three channels equal, and stay so: noise is the same in all channels, and what
-            brings colour in (frost, mud, saturation) is seen in grey, by its luma.
+        gray: images are gray, their three channels equal, and stay so: noise is the same in all channels, and what
+            brings color in (frost, mud, saturation) is seen in gray, by its luma.
         threads: how many blocks are corrupted at once.
 
     Returns:
@@ -129,14 +129,14 @@ def corrupt(
         MissingExtraError: OpenCV is not installed.
         StudyError: an unknown corruption, recipe, severity, seed or sampling mode, or a severity between switches.
         DataError: images or image_ids of another type or shape, images too small, no photographs of frost; an image
-            that is not grey where `grey`.
+            that is not gray where `gray`.
     """
     settings = check_settings(
-        name, severity, recipe=recipe, seed=seed, draws=draws, across_switches=across_switches, grey=grey
+        name, severity, recipe=recipe, seed=seed, noise=noise, across_switches=across_switches, gray=gray
     )
     check_images(images, recipe)
-    if grey:
-        check_grey(images)
+    if gray:
+        check_gray(images)
     ids = np.arange(len(images), dtype=np.int64) if image_ids is None else _checked_ids(image_ids, len(images))
     return apply_settings(images, settings, ids, threads)
 
@@ -147,9 +147,9 @@ def check_settings(
     *,
     recipe: str | None,
     seed: int,
-    draws: sampling.SamplingMode,
+    noise: sampling.NoiseMode,
     across_switches: bool,
-    grey: bool,
+    gray: bool,
 ) -> CorruptionSettings:
     """Check all arguments of `corrupt` but the images.
 
@@ -161,16 +161,16 @@ def check_settings(
     if recipe is not None:
         recipe_of(recipe)
     corruption = resolve_corruption(name)
-    if draws not in sampling.SAMPLING_MODES:
-        raise StudyError(f"unknown draws {draws!r}: expected 'paired' or 'independent'")
+    if noise not in sampling.NOISE_MODES:
+        raise StudyError(f"unknown noise {noise!r}: expected 'shared' or 'independent'")
     if not isinstance(seed, Integral) or abs(seed) > sampling.MAX_SEED:
         raise StudyError(f"seed {shown(seed)}: expected a whole number of 64 bits")
-    stream = sampling.Stream(int(seed), corruption.name, str(exact) if draws == "independent" else None)
+    stream = sampling.Stream(int(seed), corruption.name, str(exact) if noise == "independent" else None)
     mixtures = {
         name: mixture_at(corruption, corruption.levels[name], exact, across_switches=across_switches)
         for name in ([recipe] if recipe is not None else RECIPES)
     }
-    return CorruptionSettings(corruption, exact, recipe, stream, mixtures, grey)
+    return CorruptionSettings(corruption, exact, recipe, stream, mixtures, gray)
 
 
 def apply_settings(
@@ -213,7 +213,7 @@ def move_masks(
 def mixture_at(
     corruption: Corruption, levels: Levels, severity: Decimal, *, across_switches: bool
 ) -> tuple[MixtureComponent, ...]:
-    """What makes the image at a severity: one component, or two neighbouring levels to mix.
+    """What makes the image at a severity: one component, or two neighboring levels to mix.
 
     Raises:
         StudyError: between two levels of a corruption that does not interpolate, unless `across_switches`.
@@ -239,14 +239,14 @@ def mixture_at(
 def _apply_mixture(images: Images, ids: NDArray[np.int64], settings: CorruptionSettings) -> Images:
     corruption, mixture = settings.corruption, settings.mixture_of(images)
     samples = sampling.sample(settings.stream, ids, (images.shape[1], images.shape[2]), corruption.samples)
-    if settings.grey:
+    if settings.gray:
         samples = same_in_channels(samples, images.shape)
     corrupted = [
         images if component.parameters is None else corruption.apply(images, component.parameters, **samples)
         for component in mixture
     ]
-    if settings.grey:
-        corrupted = [in_grey(one) for one in corrupted]
+    if settings.gray:
+        corrupted = [in_gray(one) for one in corrupted]
     if len(corrupted) == 1:
         return corrupted[0]
     mixed = sum(np.float32(component.weight) * one for component, one in zip(mixture, corrupted, strict=True))

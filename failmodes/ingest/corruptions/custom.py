@@ -20,7 +20,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.catalogue import (
+from failmodes.ingest.corruptions.catalog import (
     CORRUPTIONS,
     FIRST_CUSTOM_ORDER,
     RECIPES,
@@ -51,7 +51,7 @@ class CustomCorruption:
             and each image's result must depend on that image, its samples and the parameters alone.
         levels: parameters at severities 1 to 5, whatever the recipe; the severity itself if not given.
         clean: what they tend to at severity 0; None: nothing between levels is defined.
-        draws: random variables of each image, by argument name: `normal`, `uniform` or `uint32`, all in
+        random_variables: random variables of each image, by argument name: `normal`, `uniform` or `uint32`, all in
             `failmodes.ingest.corruptions.sampling`.
         label: its name on charts; made from the name if not given.
         group: noise, blur, weather or digital.
@@ -62,7 +62,7 @@ class CustomCorruption:
     apply: Callable[..., Images]
     levels: tuple[Parameters, ...] = IDENTITY_LEVELS
     clean: Parameters | None = (0,)
-    draws: Mapping[str, RandomVariable] = field(default_factory=dict)
+    random_variables: Mapping[str, RandomVariable] = field(default_factory=dict)
     label: str | None = None
     group: str = "digital"
     dose_ordered: bool = False
@@ -95,7 +95,7 @@ def register(corruption: CustomCorruption) -> CustomCorruption:
             FIRST_CUSTOM_ORDER + names.index(corruption.name),
             partial(_apply_checked, corruption.name, corruption.apply),
             dict.fromkeys(RECIPES, levels),
-            corruption.draws,
+            corruption.random_variables,
             corruption.dose_ordered,
             switch="it has no clean anchor" if corruption.clean is None else None,
             definition=_definition(corruption),

@@ -1,6 +1,6 @@
 """Whether images can be corrupted as they are given, and if not, the expression that makes them so.
 
-Corruptions work on stored values: uint8, 0-255, RGB, channels last. What a network takes is none of these, and is often
+Corruptions work on stored values: uint8, 0-255, RGB, channels last. What a model takes is none of these, and is often
 given by mistake.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.catalogue import nearest_recipe, recipe_of
+from failmodes.ingest.corruptions.catalog import nearest_recipe, recipe_of
 from failmodes.warehouse.errors import DataError
 
 
@@ -105,7 +105,7 @@ def _refusal(argument: str, shape: str, given: object, layouts: Sequence[Layout]
         return line
     values = _values_mend(array)
     if values is None:
-        return f"{line} from {array.min():.3g} to {array.max():.3g}: corrupt images first, then normalise them"
+        return f"{line} from {array.min():.3g} to {array.max():.3g}: corrupt images first, then normalize them"
     tensors = "; failmodes.CorruptTransform takes tensors" if hasattr(given, "detach") else ""
     return f"{line}: pass {values.format(layout.mend.format(expression))}{tensors}"
 

@@ -16,8 +16,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-SamplingMode = Literal["paired", "independent"]
-SAMPLING_MODES: tuple[SamplingMode, ...] = ("paired", "independent")
+NoiseMode = Literal["shared", "independent"]
+NOISE_MODES: tuple[NoiseMode, ...] = ("shared", "independent")
 MAX_SEED = MAX_IMAGE_ID = 2**63 - 1  # as the record keeps seeds, and as Philox counts images
 
 # Any letter is as good as another. Fog and frost on the six photographs of the published generator's moments vary so

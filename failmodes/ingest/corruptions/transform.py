@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.ingest.corruptions.apply import CorruptionSettings, apply_settings, check_settings
-from failmodes.ingest.corruptions.catalogue import Severity, add_corruption
+from failmodes.ingest.corruptions.catalog import Severity, add_corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption
-from failmodes.ingest.corruptions.grey import check_grey
+from failmodes.ingest.corruptions.gray import check_gray
 from failmodes.ingest.corruptions.image_checks import check_image
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
-from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, SamplingMode
+from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, NoiseMode
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of
 
@@ -44,7 +44,7 @@ class CorruptImage:
 
         >>> A.Compose([A.SmallestMaxSize(224), A.CenterCrop(224, 224), A.Lambda(image=fog), A.Normalize()])
 
-    Put it after resizing and cropping and before normalisation: it takes stored values, uint8. A share of the images is
+    Put it after resizing and cropping and before normalization: it takes stored values, uint8. A share of the images is
     corrupted by `A.Lambda(image=fog, p=0.5)`; which ones, albumentations decides.
 
     It can be pickled, for the workers of a data loader. Of your own corruptions this needs functions that can be
@@ -56,14 +56,14 @@ class CorruptImage:
         severity: 0 (the clean image) to 5.
         recipe: "cifar-c" (published for 32×32 pixels) or "imagenet-c" (224×224); if not given, by the size.
         seed: seed of all samples.
-        draws: "paired": an image has the same samples at every severity; "independent": new ones at each.
+        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
         across_switches: between severities of a corruption that does not interpolate, cross-fade.
-        grey: images are grey, their three channels equal, and stay so; PIL images may have mode L, and keep it.
+        gray: images are gray, their three channels equal, and stay so; PIL images may have mode L, and keep it.
 
     Raises:
         StudyError: as it is made, of an unknown corruption, recipe, severity, seed or sampling mode.
         DataError: as it is made, where frost lacks its photographs; as it is called, of an image of another type or
-            shape, too small for the recipe, or not grey where `grey`.
+            shape, too small for the recipe, or not gray where `gray`.
     """
 
     name: GivenCorruption
@@ -71,9 +71,9 @@ class CorruptImage:
     _: KW_ONLY
     recipe: str | None = None
     seed: int = 0
-    draws: SamplingMode = "paired"
+    noise: NoiseMode = "shared"
     across_switches: bool = False
-    grey: bool = False
+    gray: bool = False
     _settings: CorruptionSettings = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -82,9 +82,9 @@ class CorruptImage:
             self.severity,
             recipe=self.recipe,
             seed=self.seed,
-            draws=self.draws,
+            noise=self.noise,
             across_switches=self.across_switches,
-            grey=self.grey,
+            gray=self.gray,
         )
         if settings.corruption.name == "frost" and settings.severity:
             frost_folder()  # raises now what the first image would
@@ -109,7 +109,7 @@ class CorruptImage:
             The corrupted image, of the kind that was given; or the sample, with its image corrupted.
 
         Raises:
-            DataError: the image is of another type or shape, too small for the recipe, or not grey where `grey`.
+            DataError: the image is of another type or shape, too small for the recipe, or not gray where `gray`.
         """
         if given is not None:
             return self._corrupt_one(given, image_id)
@@ -127,23 +127,23 @@ class CorruptImage:
         """Corrupt images (N, H, W, 3) uint8 of a checked size, each numbered by its own pixels.
 
         Raises:
-            DataError: one is not grey where `grey`.
+            DataError: one is not gray where `gray`.
         """
-        if self.grey:
-            check_grey(images)
+        if self.gray:
+            check_gray(images)
         return apply_settings(images, self._settings, np.array([self.image_id_of(one) for one in images], np.int64))
 
     def _corrupt_one(self, given: Any, image_id: int | None) -> Any:
         if isinstance(given, Mapping):
             raise DataError("the sample was given as one dict: give its entries by name, transform(**sample)")
         is_pillow = isinstance(given, Image.Image)
-        is_one_channel = is_pillow and self.grey and given.mode == "L"
+        is_one_channel = is_pillow and self.gray and given.mode == "L"
         if is_pillow and given.mode != "RGB" and not is_one_channel:
             raise DataError(f"image must be RGB, not a PIL image of mode {given.mode!r}: give image.convert('RGB')")
         image: NDArray[np.uint8] = np.asarray(given.convert("RGB")) if is_pillow else given
         check_image(image, self.recipe)
-        if self.grey:
-            check_grey(image[None])
+        if self.gray:
+            check_gray(image[None])
         if image_id is None:
             image_id = self.image_id_of(image)
         if not (isinstance(image_id, Integral) and 0 <= image_id <= MAX_IMAGE_ID):

@@ -174,7 +174,9 @@ class _ArraysOnly(pickle._Unpickler):
             return _ALLOWED[module, name]
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes to old protocols
             return _latin1_bytes
-        raise DataError(f"it asks for {module}.{name}, which no data batch needs; it may be hostile and was not opened")
+        raise DataError(
+            f"it asks for {module}.{name}, which no data batch needs; it may be malicious and was not opened"
+        )
 
 
 def read_pickle(path: Path) -> dict[bytes, Any]:

@@ -46,7 +46,7 @@ class ImageArray(Protocol):
         ...
 
 
-KEPT_GREY = "grey, and kept so by corruptions"  # what a note says of a data set whose `grey` is true
+KEPT_GRAY = "gray, and kept so by corruptions"  # what a note says of a data set whose `gray` is true
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Dataset:
         files: each image's path within its folder, where images are files.
         masks: (N, H, W) bool, where the object is, if that is known.
         empty_masks: of masks that the user gave, how many show no object; None of a data set's own.
-        grey: whether its images are said to be grey, so that corruptions keep them so.
+        gray: whether its images are said to be gray, so that corruptions keep them so.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Dataset:
     files: tuple[str, ...] | None = None
     masks: NDArray[np.bool_] | None = None
     empty_masks: int | None = None
-    grey: bool = False
+    gray: bool = False
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from failmodes.ingest.data_files import map_npy, map_npy_if_whole, read_json, write_npy
-from failmodes.ingest.datasets.colour import (
+from failmodes.ingest.datasets.color import (
     LARGEST_16_BIT,
     SCALED,
     SIXTEEN_BIT_MODES,
     TRANSPARENT,
     WHITE,
-    Colour,
+    Color,
     parse_changes,
     to_rgb,
 )
@@ -50,7 +50,7 @@ def decode_to_cache(
     """Images (N, H, W, 3) uint8, mapped from the cache; decoded from `blocks` into it where they are not there yet.
 
     The cached file is named by a hash of each source's path, size and time of change, of `how`, and of the decoder's
-    version: what has changed since is decoded again. What was done to the images' colours is kept beside it, as JSON.
+    version: what has changed since is decoded again. What was done to the images' colors is kept beside it, as JSON.
 
     Args:
         cache: folder of decoded images.
@@ -85,9 +85,9 @@ def decode_to_cache(
 
 
 def decode(
-    content: bytes | Path, location: str, *, background: Colour = WHITE, changes: Counter[str] | None = None
+    content: bytes | Path, location: str, *, background: Color = WHITE, changes: Counter[str] | None = None
 ) -> Image.Image:
-    """Decode one image to 8-bit RGB, by the rules of `failmodes.ingest.datasets.colour`.
+    """Decode one image to 8-bit RGB, by the rules of `failmodes.ingest.datasets.color`.
 
     Args:
         content: its bytes, or its file.
@@ -97,7 +97,7 @@ def decode(
 
     Raises:
         DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, or values that are no 8 bits a
-            channel nor grey values of 16 bits.
+            channel nor gray values of 16 bits.
     """
     try:
         if isinstance(content, Path):
@@ -135,7 +135,7 @@ def decode_mask(path: Path, location: str) -> Image.Image:
         raise DataError(str(error)) from error
     except Exception as error:  # whatever a decoder raises at a file that was damaged, or made, to raise it
         raise DataError(f"{location} cannot be decoded ({_reason(error)}): replace it") from error
-    raise DataError(f"{location} has pixels of mode {mode}: expected grey, colour or a palette; save it so")
+    raise DataError(f"{location} has pixels of mode {mode}: expected gray, color or a palette; save it so")
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -169,11 +169,11 @@ def decode_opaque(content: bytes | Path, location: str) -> Image.Image:
     """Decode one image of a set whose images were published opaque, of 8 bits a channel.
 
     Raises:
-        DataError: it is transparent or has grey values of 16 bits, or whatever `decode` raises.
+        DataError: it is transparent or has gray values of 16 bits, or whatever `decode` raises.
     """
     changes: Counter[str] = Counter()
     image = decode(content, location, changes=changes)
-    for change, wrong in ((TRANSPARENT, "is transparent"), (SCALED, "has grey values of 16 bits")):
+    for change, wrong in ((TRANSPARENT, "is transparent"), (SCALED, "has gray values of 16 bits")):
         if changes[change]:
             raise DataError(f"{location} {wrong}: expected an opaque image of 8 bits a channel; fetch the set again")
     return image
@@ -199,7 +199,7 @@ def resize_and_crop(
     location: str = "an image",
     resampling: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> Image.Image:
-    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the centre.
+    """Resize the shorter side to `resize` (bilinear, anti-aliased), cut `side`×`side` pixels from the center.
 
     Pixel for pixel torchvision's Resize(resize) and CenterCrop(side) of a PIL image: the longer side is rounded down,
     and margins of half a pixel are rounded to even ones.

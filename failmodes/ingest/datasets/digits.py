@@ -61,7 +61,7 @@ def upsample(small: NDArray[np.int64]) -> NDArray[np.uint8]:
 def _interpolation(side: int) -> NDArray[np.int64]:
     weights = np.zeros((SIDE, side), dtype=np.int64)
     for row in range(SIDE):
-        position = (2 * row + 1) * side * 4 // SIDE - 4  # of the pixel's centre, in eighths of a source pixel
+        position = (2 * row + 1) * side * 4 // SIDE - 4  # of the pixel's center, in eighths of a source pixel
         low, part = divmod(position, 8)
         weights[row, max(low, 0)] += 8 - part
         weights[row, min(low + 1, side - 1)] += part

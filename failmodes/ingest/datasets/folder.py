@@ -1,4 +1,4 @@
-"""A folder of labelled images: `class/*.png|jpg|jpeg|…`, or `train/class/…` and `test/class/…`.
+"""A folder of labeled images: `class/*.png|jpg|jpeg|…`, or `train/class/…` and `test/class/…`.
 
 Files that end in .png, .jpg, .jpeg, .bmp, .gif, .tif, .tiff or .webp, in capitals or not, are read; whatever else is
 there is counted in the data set's note. Photographs are resized, then cropped; corruptions are applied at the size they
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.grey import is_grey
-from failmodes.ingest.datasets.colour import EMPTY_MASK, WHITE, Colour, describe_changes
-from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
+from failmodes.ingest.corruptions.gray import is_gray
+from failmodes.ingest.datasets.color import EMPTY_MASK, WHITE, Color, describe_changes
+from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
 from failmodes.ingest.datasets.masks import ImageFolder, open_mask_folder
@@ -31,30 +31,30 @@ def open_folder(
     image_size: int | None,
     resize: int | None = None,
     declared_split: str,
-    background: Colour = WHITE,
-    grey: bool = False,
+    background: Color = WHITE,
+    gray: bool = False,
     masks: Path | None = None,
 ) -> Dataset:
-    """Open a folder of labelled images; classes are in the order of the folders' names.
+    """Open a folder of labeled images; classes are in the order of the folders' names.
 
-    A class is called as its folder, or by the WordNet id that the folder's name begins with. Grey, palette, CMYK,
-    transparent and 16-bit images become RGB by the rules of `failmodes.ingest.datasets.colour`; the note says how many.
+    A class is called as its folder, or by the WordNet id that the folder's name begins with. Gray, palette, CMYK,
+    transparent and 16-bit images become RGB by the rules of `failmodes.ingest.datasets.color`; the note says how many.
 
     Args:
         path: the folder.
         split: train or test; `path/<split>` is used where it holds class folders.
         cache: where decoded images are kept.
-        image_size: side in pixels of the square cut from the centre. None keeps images as they are, which then must
+        image_size: side in pixels of the square cut from the center. None keeps images as they are, which then must
             all have one size.
         resize: what the shorter side is resized to before, pixels, at least image_size; image_size if not given.
         declared_split: which split a folder without train/ and test/ is.
         background: what transparent images are composited on.
-        grey: the images are grey, and corruptions are to keep them so.
+        gray: the images are gray, and corruptions are to keep them so.
         masks: a folder of object masks under the images' names.
 
     Raises:
         DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
-            decoded, several sizes without image_size, an image that is not grey where `grey`, a mask
+            decoded, several sizes without image_size, an image that is not gray where `gray`, a mask
             that is missing or does not fit its image.
     """
     root = _split_root(path, split, declared_split)
@@ -64,15 +64,15 @@ def open_folder(
     changes: Counter[str] = Counter()
     blocks = _blocks(listing.files, root, size, shorter, background, changes)
     how: dict[str, object] = {"size": list(size), "resize": shorter, "background": list(background)}
-    if grey:  # so that what was decoded without it is checked
-        blocks, how = _checked_grey(blocks, listing.files), how | {"grey": True}
+    if gray:  # so that what was decoded without it is checked
+        blocks, how = _checked_gray(blocks, listing.files), how | {"gray": True}
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
     found, empty = None, Counter[str]()
     if masks is not None:
         of_images = ImageFolder(root, listing.files, None if root == path else split, size, shorter)
         found = open_mask_folder(masks, of_images, cache, empty)
-    kept, described = [KEPT_GREY] if grey else [], describe_changes(changes, background)
+    kept, described = [KEPT_GRAY] if gray else [], describe_changes(changes, background)
     return Dataset(
         name="folder",
         label=printable(path.name),
@@ -84,7 +84,7 @@ def open_folder(
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
         masks=found,
         empty_masks=None if found is None else empty[EMPTY_MASK],
-        grey=grey,
+        gray=gray,
     )
 
 
@@ -92,7 +92,7 @@ def preparation_note(image_size: int | None, resize: int | None, remarks: list[s
     """A data set's note of how its images were resized, and what else was done; None where nothing was."""
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"
-        remarks = [f"shorter side resized to {resize} pixels, centre cropped{to}", *remarks]
+        remarks = [f"shorter side resized to {resize} pixels, center cropped{to}", *remarks]
     return "; ".join(remarks) or None
 
 
@@ -115,7 +115,7 @@ def _blocks(
     root: Path,
     size: tuple[int, int],
     resize: int | None,
-    background: Colour,
+    background: Color,
     changes: Counter[str],
 ) -> Iterator[NDArray[np.uint8]]:
     step = max(1, min(BLOCK_IMAGES, BLOCK_BYTES // (3 * size[0] * size[1])))
@@ -134,11 +134,11 @@ def _blocks(
         yield block
 
 
-def _checked_grey(blocks: Iterator[NDArray[np.uint8]], files: list[Path]) -> Iterator[NDArray[np.uint8]]:
+def _checked_gray(blocks: Iterator[NDArray[np.uint8]], files: list[Path]) -> Iterator[NDArray[np.uint8]]:
     remaining = iter(files)
     for block in blocks:
         for pixels in block:
             file = next(remaining)
-            if not is_grey(pixels):
-                raise DataError(f"{file} is not grey, its channels differ: make it grey, or leave out `grey`")
+            if not is_gray(pixels):
+                raise DataError(f"{file} is not gray, its channels differ: make it gray, or leave out `gray`")
         yield block

@@ -139,7 +139,7 @@ def list_beside(path: Path) -> list[LeftOut]:
 def class_name_of(folder_name: str) -> str:
     """The class that a folder holds: its name, or the WordNet id that it begins with, n01440764 of n01440764_tench.
 
-    Networks of ImageNet know their classes by id and by name, not by the two in one.
+    Models of ImageNet know their classes by id and by name, not by the two in one.
     """
     found = WORDNET_FOLDER.match(folder_name)
     return found[1] if found else folder_name

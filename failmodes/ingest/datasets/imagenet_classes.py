@@ -1,4 +1,4 @@
-"""The 1,000 classes of ImageNet-1k: WordNet ids and names, in the order of a network's outputs."""
+"""The 1,000 classes of ImageNet-1k: WordNet ids and names, in the order of a model's outputs."""
 
 from functools import cache
 from pathlib import Path

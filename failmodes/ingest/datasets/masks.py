@@ -1,8 +1,8 @@
 """Object masks beside images: a folder of mask images under the images' names, or one `.npy`.
 
-A pixel is of the object where its value is at least half of what its format can hold (128 of 255); of a colour image
+A pixel is of the object where its value is at least half of what its format can hold (128 of 255); of a color image
 any channel decides, of a palette every index but 0, and where a file holds nothing but 0 and 1, 1 is the object. What
-is transparent is not of the object. Masks take the way of their images: turned by EXIF, resized by nearest neighbour,
+is transparent is not of the object. Masks take the way of their images: turned by EXIF, resized by nearest neighbor,
 cropped.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.ingest.data_files import list_entries, map_npy
-from failmodes.ingest.datasets.colour import EMPTY_MASK
+from failmodes.ingest.datasets.color import EMPTY_MASK
 from failmodes.ingest.datasets.decoding import decode_mask, decode_to_cache, resize_and_crop, upright_size
 from failmodes.ingest.datasets.folder_listing import is_image
 from failmodes.warehouse.errors import DataError, StudyError

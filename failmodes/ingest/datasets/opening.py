@@ -3,11 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from failmodes.ingest.corruptions.grey import check_grey
+from failmodes.ingest.corruptions.gray import check_gray
 from failmodes.ingest.datasets.arrays import BLOCK_IMAGES, CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
 from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
-from failmodes.ingest.datasets.colour import WHITE
-from failmodes.ingest.datasets.dataset import KEPT_GREY, Dataset
+from failmodes.ingest.datasets.color import WHITE
+from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.digits import open_digits
 from failmodes.ingest.datasets.folder import open_folder
 from failmodes.ingest.specification import DatasetSpec
@@ -30,17 +30,17 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     Raises:
         StudyError: an unknown split.
         StudyError: its path does not exist.
-        DataError: it is damaged or of another kind, or an image is not grey where it should be.
+        DataError: it is damaged or of another kind, or an image is not gray where it should be.
     """
     split = split or spec.split
     if split not in ("train", "test"):
         raise StudyError(f"unknown split {split!r}: expected 'train' or 'test'")
     dataset = _read(spec, cache, split, spec.masks if split == spec.split else None)
-    if spec.grey and not dataset.grey:
+    if spec.gray and not dataset.gray:
         for start in range(0, len(dataset.images), BLOCK_IMAGES):
-            check_grey(dataset.images[start : start + BLOCK_IMAGES], start)
-        note = "; ".join(filter(None, [KEPT_GREY, dataset.note]))
-        dataset = replace(dataset, grey=True, note=note)
+            check_gray(dataset.images[start : start + BLOCK_IMAGES], start)
+        note = "; ".join(filter(None, [KEPT_GRAY, dataset.note]))
+        dataset = replace(dataset, gray=True, note=note)
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 
@@ -69,7 +69,7 @@ def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dat
             resize=spec.resize,
             declared_split=spec.split,
             background=(red, green, blue),
-            grey=spec.grey,
+            gray=spec.gray,
             masks=masks,
         )
     return open_cifar(path, spec.kind, split, cache)

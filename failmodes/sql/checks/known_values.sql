@@ -36,10 +36,10 @@ from sources
 where source_kind not in ('generated', 'published')
 union all
 select
-    'sources.draws' as column_name,
-    draws as value_text
+    'sources.noise' as column_name,
+    noise as value_text
 from sources
-where draws not in ('paired', 'independent')
+where noise not in ('shared', 'independent')
 union all
 select
     'evaluations.image_count' as column_name,

@@ -8,7 +8,7 @@ with parts as (
         label as class_index,
         image_count,
         case when predicted = label then image_count else 0 end as correct_count,
-        0 as answer_count
+        0 as predicted_count
     from cell_confusion
     union all by name
     select
@@ -18,7 +18,7 @@ with parts as (
         predicted as class_index,
         0 as image_count,
         0 as correct_count,
-        image_count as answer_count
+        image_count as predicted_count
     from cell_confusion
     where predicted is not null
 ),
@@ -31,7 +31,7 @@ counts as (
         class_index,
         sum(image_count)::bigint as image_count,
         sum(correct_count)::bigint as correct_count,
-        sum(answer_count)::bigint as answer_count
+        sum(predicted_count)::bigint as predicted_count
     from parts
     group by evaluation_id, corruption, severity, class_index
 ),
@@ -41,14 +41,14 @@ intervals as (
         *,
         correct_count / nullif(image_count, 0) as accuracy,
         power(1.959963984540054, 2) / nullif(image_count, 0) as z2_n, -- z: normal quantile of 97.5 %
-        (accuracy + z2_n / 2) / (1 + z2_n) as centre,
+        (accuracy + z2_n / 2) / (1 + z2_n) as center,
         sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
-        centre - half_width as accuracy_low,
-        centre + half_width as accuracy_high,
+        center - half_width as accuracy_low,
+        center + half_width as accuracy_high,
         sum(image_count) over (partition by evaluation_id, corruption, severity) as cell_image_count,
-        correct_count / nullif(answer_count, 0) as answer_precision,
+        correct_count / nullif(predicted_count, 0) as class_precision,
         image_count / cell_image_count as label_share,
-        answer_count / cell_image_count as answer_share
+        predicted_count / cell_image_count as predicted_share
     from counts
 )
 
@@ -66,10 +66,10 @@ select
     intervals.accuracy, -- share of the images of the class that are right, 0-1; null without any
     intervals.accuracy_low, -- lower end of its Wilson 95 % interval, 0-1
     intervals.accuracy_high, -- upper end of its interval, 0-1
-    intervals.answer_count, -- images that the network takes for the class
-    intervals.answer_precision, -- share of them that are of the class, 0-1; null where it is no answer
+    intervals.predicted_count, -- images that the model takes for the class
+    intervals.class_precision, -- share of them that are of the class, 0-1; null where it is no answer
     intervals.label_share, -- share of the cell's images that are of the class, 0-1
-    intervals.answer_share -- share of the cell's images that are taken for the class, 0-1
+    intervals.predicted_share -- share of the cell's images that are taken for the class, 0-1
 from curve_points
 inner join intervals
     on

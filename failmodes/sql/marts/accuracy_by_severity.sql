@@ -26,10 +26,10 @@ with points as (
 intervals as (
     select
         *,
-        (accuracy + z2_n / 2) / (1 + z2_n) as centre,
+        (accuracy + z2_n / 2) / (1 + z2_n) as center,
         sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
-        centre - half_width as accuracy_low,
-        centre + half_width as accuracy_high,
+        center - half_width as accuracy_low,
+        center + half_width as accuracy_high,
         clean_accuracy - accuracy as accuracy_drop,
         1 - accuracy as error
     from points

@@ -38,7 +38,7 @@ select
     cells.accuracy, -- share of these images that are right, 0-1
     cell_calibration.equal_mass_ece, -- expected calibration error in 15 bins of equally many images, 0-1
     cell_calibration.smooth_ece, -- SmoothECE, which needs no bins, 0-1
-    cell_calibration.ece_noise_floor, -- 95 % quantile of ece of a calibrated network of these confidences, 0-1
+    cell_calibration.ece_noise_floor, -- 95 % quantile of ece of a calibrated model of these confidences, 0-1
     cells.mean_confidence - cells.accuracy as overconfidence, -- mean confidence less accuracy, -1 to 1
     cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- how far the accuracies of bins differ, as in the
     -- Brier score, 0-1: more is better

@@ -21,7 +21,7 @@ select
     curve_points.corruption_label,
     curve_points.severity,
     shares.label,
-    shares.predicted, -- class index predicted; null where the network gave no finite number, or another class than the
+    shares.predicted, -- class index predicted; null where the model gave no finite number, or another class than the
     -- data set's
     labels.class_name as label_name, -- name of the true class
     shares.image_count, -- images of the label with this prediction

@@ -1,4 +1,4 @@
--- One row per evaluation and corruption: mean error over its whole severities, as published, not normalised by any
+-- One row per evaluation and corruption: mean error over its whole severities, as published, not normalized by any
 -- baseline; over all its severities where none is whole.
 -- Source: accuracy_by_severity.
 with levels as (

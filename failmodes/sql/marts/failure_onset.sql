@@ -22,8 +22,8 @@ select
     label,
     clean_correct, -- whether it is right when clean
     onset_severity, -- first wrong severity, 0 if wrong when clean; null if never wrong on the grid (right-censored)
-    last_right_severity, -- severity before the onset, lower end of the interval that holds it; null if wrong when clean
+    last_correct_severity, -- severity before the onset, lower end of the interval that holds it; null if wrong when clean
     correctness_pattern, -- 1 right, 0 wrong, by severity from clean
-    wrong_count, -- severities at which it is wrong
+    incorrect_count, -- severities at which it is wrong
     recovered -- whether it is right again at some severity after the onset
 from onsets

@@ -5,7 +5,7 @@ with failures as ( -- few rows meet many names
         evaluation_id,
         image_id,
         label,
-        sum(wrong_count - coalesce(not clean_correct, false)::integer)::bigint as wrong_count,
+        sum(incorrect_count - coalesce(not clean_correct, false)::integer)::bigint as incorrect_count,
         sum(length(correctness_pattern) - (clean_correct is not null)::integer)::bigint as cell_count
     from image_onsets
     group by evaluation_id, image_id, label
@@ -17,10 +17,10 @@ select
     failures.image_id,
     failures.label,
     classes.class_name as label_name, -- name of the true class
-    sum(failures.wrong_count)::bigint as wrong_count, -- corrupted cells in which it is wrong
+    sum(failures.incorrect_count)::bigint as incorrect_count, -- corrupted cells in which it is wrong
     sum(failures.cell_count)::bigint as cell_count, -- corrupted cells in which it was evaluated
     count(*) as evaluation_count, -- evaluations of these cells
-    sum(failures.wrong_count) / sum(failures.cell_count) as failure_share -- share of the cells in which it is wrong,
+    sum(failures.incorrect_count) / sum(failures.cell_count) as failure_share -- share of the cells in which it is wrong,
     -- 0-1
 from failures
 inner join evaluation_labels on failures.evaluation_id = evaluation_labels.evaluation_id

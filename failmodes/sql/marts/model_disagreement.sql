@@ -23,17 +23,17 @@ counts as ( -- pairs are stored by identity, and shown by label
         pair_cells.corruption,
         pair_cells.severity,
         pair_cells.image_count,
-        pair_cells.both_right_count,
-        pair_cells.both_wrong_count,
+        pair_cells.both_correct_count,
+        pair_cells.both_incorrect_count,
         pair_cells.agree_count,
         case
-            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_a_right_count
-            else pair_cells.only_b_right_count
-        end as only_a_right_count,
+            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_a_correct_count
+            else pair_cells.only_b_correct_count
+        end as only_a_correct_count,
         case
-            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_b_right_count
-            else pair_cells.only_a_right_count
-        end as only_b_right_count
+            when pairs.evaluation_id_a = pair_cells.evaluation_id_a then pair_cells.only_b_correct_count
+            else pair_cells.only_a_correct_count
+        end as only_b_correct_count
     from pairs
     inner join pair_cells
         on
@@ -45,9 +45,9 @@ shares as (
     select
         *,
         agree_count / image_count as agree_share,
-        (both_right_count + only_a_right_count) / image_count as accuracy_a,
-        (both_right_count + only_b_right_count) / image_count as accuracy_b,
-        (both_right_count + both_wrong_count) / image_count as observed, -- share of images that both get right or wrong
+        (both_correct_count + only_a_correct_count) / image_count as accuracy_a,
+        (both_correct_count + only_b_correct_count) / image_count as accuracy_b,
+        (both_correct_count + both_incorrect_count) / image_count as observed, -- share of images that both get right or wrong
         accuracy_a * accuracy_b + (1 - accuracy_a) * (1 - accuracy_b) as expected -- the same by chance
     from counts
 )
@@ -55,17 +55,17 @@ shares as (
 select
     pairs.evaluation_id_a,
     pairs.evaluation_id_b,
-    pairs.model_label_a, -- name of the first network on charts
-    pairs.model_label_b, -- name of the second network on charts
+    pairs.model_label_a, -- name of the first model on charts
+    pairs.model_label_b, -- name of the second model on charts
     pairs.dataset_label,
     curve_points.corruption,
     curve_points.corruption_label,
     curve_points.severity,
     shares.image_count,
-    shares.both_right_count,
-    shares.only_a_right_count,
-    shares.only_b_right_count,
-    shares.both_wrong_count,
+    shares.both_correct_count,
+    shares.only_a_correct_count,
+    shares.only_b_correct_count,
+    shares.both_incorrect_count,
     shares.accuracy_a, -- share of images that the first gets right, 0-1
     shares.accuracy_b, -- share of images that the second gets right, 0-1
     shares.agree_share, -- share of images for which both predict the same class, 0-1

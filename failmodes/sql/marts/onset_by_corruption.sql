@@ -34,7 +34,7 @@ points as (
 shares as (
     select
         * replace (coalesce(at_risk_count, 0)::bigint as at_risk_count),
-        max(at_risk_count) over (partition by evaluation_id, corruption) as clean_right_count,
+        max(at_risk_count) over (partition by evaluation_id, corruption) as clean_correct_count,
         product(coalesce(1 - failed_count / nullif(at_risk_count, 0), 1)) over (
             partition by evaluation_id, corruption
             order by severity
@@ -45,9 +45,9 @@ shares as (
 
 intervals as (
     select
-        * replace (case when clean_right_count > 0 then surviving_share end as surviving_share),
-        power(1.959963984540054, 2) / nullif(clean_right_count, 0) as z2_n, -- z: normal quantile of 97.5 %
-        (surviving_share + z2_n / 2) / (1 + z2_n) as centre,
+        * replace (case when clean_correct_count > 0 then surviving_share end as surviving_share),
+        power(1.959963984540054, 2) / nullif(clean_correct_count, 0) as z2_n, -- z: normal quantile of 97.5 %
+        (surviving_share + z2_n / 2) / (1 + z2_n) as center,
         sqrt(z2_n * (surviving_share * (1 - surviving_share) + z2_n / 4)) / (1 + z2_n) as half_width
     from shares
 )
@@ -64,7 +64,7 @@ select
     surviving_share, -- share of images right when clean that are never wrong up to and at this severity, 0-1
     -- (Kaplan-Meier); null if none is right when clean
     recovered_share, -- of those that fail here, share that is right again further on, 0-1; null if none fails
-    centre - half_width as surviving_share_low, -- lower end of its Wilson 95 % interval, 0-1: no image is lost before
+    center - half_width as surviving_share_low, -- lower end of its Wilson 95 % interval, 0-1: no image is lost before
     -- the last severity
-    centre + half_width as surviving_share_high -- upper end of that interval, 0-1
+    center + half_width as surviving_share_high -- upper end of that interval, 0-1
 from intervals

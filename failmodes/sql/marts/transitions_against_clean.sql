@@ -8,10 +8,10 @@ select
     curve_points.corruption_label,
     cell_transitions.severity,
     cell_transitions.image_count,
-    cell_transitions.stayed_right_count,
-    cell_transitions.broke_count,
-    cell_transitions.repaired_count,
-    cell_transitions.stayed_wrong_count,
+    cell_transitions.stayed_correct_count,
+    cell_transitions.became_incorrect_count,
+    cell_transitions.became_correct_count,
+    cell_transitions.stayed_incorrect_count,
     cell_transitions.changed_count, -- images whose prediction differs from the clean one
     cell_transitions.changed_count / cell_transitions.image_count as changed_share -- their share of the images, 0-1
 from cell_transitions

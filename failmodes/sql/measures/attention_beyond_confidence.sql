@@ -47,7 +47,7 @@ scored as (
         'attention_spread' as score,
         strata.stratum,
         strata.correct,
-        -attention.spread as sureness,
+        -attention.spread as certainty,
         count(-attention.spread) over of_spread as known_count
     from attention
     inner join strata
@@ -66,7 +66,7 @@ scored as (
         'attention_drift' as score,
         strata.stratum,
         strata.correct,
-        -attention.centroid_shift as sureness,
+        -attention.centroid_shift as certainty,
         count(-attention.centroid_shift) over of_drift as known_count
     from attention
     inner join strata
@@ -85,7 +85,7 @@ scored as (
         'empty_map' as score,
         strata.stratum,
         strata.correct,
-        -attention.empty::integer::float as sureness,
+        -attention.empty::integer::float as certainty,
         count(*) filter (where attention.empty) over of_empty as known_count -- where none is, it tells nothing
     from attention
     inner join strata
@@ -105,9 +105,9 @@ ties as (
         severity,
         score,
         stratum,
-        case when isfinite(sureness) then sureness else '-infinity'::float end as sureness,
+        case when isfinite(certainty) then certainty else '-infinity'::float end as certainty,
         count(*) as tied,
-        count(*) filter (where not correct) as tied_failures
+        count(*) filter (where not correct) as tied_failure_count
     from scored
     where known_count > 0
     group by all
@@ -121,16 +121,16 @@ placed as (
         score,
         stratum,
         tied,
-        tied_failures,
-        coalesce(sum(tied) over surer, 0) as surer,
-        coalesce(sum(tied_failures) over surer, 0) as surer_failures,
-        sum(tied_failures) over of_stratum as failures,
-        sum(tied - tied_failures) over of_stratum as right_answers
+        tied_failure_count,
+        coalesce(sum(tied) over higher_count, 0) as higher_count,
+        coalesce(sum(tied_failure_count) over higher_count, 0) as higher_failure_count,
+        sum(tied_failure_count) over of_stratum as failures,
+        sum(tied - tied_failure_count) over of_stratum as correct_predictions
     from ties
     window
         of_stratum as (partition by evaluation_id, corruption, severity, score, stratum),
-        surer as (
-            partition by evaluation_id, corruption, severity, score, stratum order by sureness desc
+        higher_count as (
+            partition by evaluation_id, corruption, severity, score, stratum order by certainty desc
             rows between unbounded preceding and 1 preceding
         )
 ),
@@ -143,13 +143,13 @@ shares as (
         score,
         stratum,
         tied,
-        tied_failures,
+        tied_failure_count,
         failures,
-        right_answers,
-        (surer - surer_failures + (tied - tied_failures) / 2) / right_answers as of_failures,
-        (failures - surer_failures - tied_failures / 2) / failures as of_right
+        correct_predictions,
+        (higher_count - higher_failure_count + (tied - tied_failure_count) / 2) / correct_predictions as of_failures,
+        (failures - higher_failure_count - tied_failure_count / 2) / failures as of_correct
     from placed
-    where failures > 1 and right_answers > 1 -- fewer have no variance
+    where failures > 1 and correct_predictions > 1 -- fewer have no variance
 ),
 
 aurocs as (
@@ -159,13 +159,13 @@ aurocs as (
         severity,
         score,
         failures,
-        right_answers,
-        failures * right_answers as pairs,
-        sum(tied_failures * of_failures) / failures as auroc,
-        sum(tied_failures * of_failures ** 2) as failures_square_sum,
-        sum((tied - tied_failures) * of_right ** 2) as right_square_sum
+        correct_predictions,
+        failures * correct_predictions as pairs,
+        sum(tied_failure_count * of_failures) / failures as auroc,
+        sum(tied_failure_count * of_failures ** 2) as failures_square_sum,
+        sum((tied - tied_failure_count) * of_correct ** 2) as correct_square_sum
     from shares
-    group by evaluation_id, corruption, severity, score, stratum, failures, right_answers
+    group by evaluation_id, corruption, severity, score, stratum, failures, correct_predictions
 ),
 
 variances as (
@@ -177,7 +177,7 @@ variances as (
         pairs,
         auroc,
         greatest(failures_square_sum - failures * auroc ** 2, 0) / (failures - 1) / failures
-        + greatest(right_square_sum - right_answers * auroc ** 2, 0) / (right_answers - 1) / right_answers as variance
+        + greatest(correct_square_sum - correct_predictions * auroc ** 2, 0) / (correct_predictions - 1) / correct_predictions as variance
     from aurocs
 ),
 
@@ -201,7 +201,7 @@ cells as (
         severity,
         score,
         sum(tied)::bigint as image_count,
-        sum(tied_failures)::bigint as failure_count
+        sum(tied_failure_count)::bigint as failure_count
     from ties
     group by evaluation_id, corruption, severity, score
 )

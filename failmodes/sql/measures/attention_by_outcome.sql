@@ -1,16 +1,16 @@
--- One row per corrupted cell of paired evaluations: drift of attention where the network is right, and where wrong.
+-- One row per corrupted cell of paired evaluations: drift of attention where the model is right, and where wrong.
 -- Source: attention, outcomes, evaluations.
 select
     attention.evaluation_id,
     attention.corruption,
     attention.severity,
-    count(*) filter (where outcomes.correct) as right_count,
-    count(*) filter (where not outcomes.correct) as wrong_count,
-    median(attention.centroid_shift) filter (where outcomes.correct) as right_median_centroid_shift, -- image widths
-    median(attention.centroid_shift) filter (where not outcomes.correct) as wrong_median_centroid_shift, -- image widths
+    count(*) filter (where outcomes.correct) as correct_count,
+    count(*) filter (where not outcomes.correct) as incorrect_count,
+    median(attention.centroid_shift) filter (where outcomes.correct) as correct_median_centroid_shift, -- image widths
+    median(attention.centroid_shift) filter (where not outcomes.correct) as incorrect_median_centroid_shift, -- image widths
     median(attention.null_centroid_shift) as null_median_centroid_shift, -- image widths
-    avg(attention.cosine) filter (where outcomes.correct) as right_mean_cosine, -- 0-1
-    avg(attention.cosine) filter (where not outcomes.correct) as wrong_mean_cosine -- 0-1
+    avg(attention.cosine) filter (where outcomes.correct) as correct_mean_cosine, -- 0-1
+    avg(attention.cosine) filter (where not outcomes.correct) as incorrect_mean_cosine -- 0-1
 from attention
 inner join outcomes
     on

@@ -6,7 +6,7 @@ with images as (
         corruption,
         severity,
         confidence::double as confidence,
-        correct::integer as is_right,
+        correct::integer as is_correct,
         rank() over (partition by evaluation_id, corruption, severity order by confidence) - 1 as lower_count,
         count(*) over (partition by evaluation_id, corruption, severity) as image_count
     from outcomes
@@ -18,7 +18,7 @@ equal_mass_bins as (
         evaluation_id,
         corruption,
         severity,
-        abs(sum(confidence - is_right)) as gap
+        abs(sum(confidence - is_correct)) as gap
     from images
     group by evaluation_id, corruption, severity, lower_count * 15 // image_count -- ties share the lowest bin
 ),
@@ -92,7 +92,7 @@ gaps_by_place as (
         corruption,
         severity,
         least(greatest(floor(confidence * 256), 0), 255) as place,
-        sum(is_right - confidence) as gap
+        sum(is_correct - confidence) as gap
     from images
     group by evaluation_id, corruption, severity, place
 ),

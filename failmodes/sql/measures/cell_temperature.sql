@@ -1,6 +1,6 @@
 -- One row per stored cell that has what it takes: calibration as it is, and with temperature fitted on clean images.
 -- Source: outcomes.
-with logits_on_record as (
+with logits_stored as (
     select
         *,
         logits is not null and logit_classes is null and label < len(logits) as has_all
@@ -15,7 +15,7 @@ complete as (
         severity,
         image_id,
         scaled_log_sum_exp,
-        correct::integer as is_right,
+        correct::integer as is_correct,
         confidence::double as confidence,
         loss_nats::double as loss_nats,
         image_id % 2 as parity,
@@ -28,7 +28,7 @@ complete as (
             else list_extract(scaled_log_sum_exp, 9)::double - loss_nats
         end as own_logit,
         case when has_all then logits end as logits -- all of them, or null
-    from logits_on_record
+    from logits_stored
     where has_all or len(scaled_log_sum_exp) = 25
 ),
 
@@ -107,7 +107,7 @@ scaled_rows as (
         complete.corruption,
         complete.severity,
         complete.image_id,
-        complete.is_right,
+        complete.is_correct,
         complete.confidence,
         complete.loss_nats,
         complete.top_logit,
@@ -133,21 +133,21 @@ totals as ( -- log of the sum of exponentiated logits / T, relative to the large
         evaluation_id,
         corruption,
         severity,
-        is_right,
+        is_correct,
         confidence,
         loss_nats,
         (own_logit - top_logit) / temperature as gap,
         ln(sum(exp((logit - top_logit) / temperature))) as total
     from logit_rows
     group by
-        evaluation_id, corruption, severity, image_id, is_right, confidence, loss_nats, own_logit, top_logit,
+        evaluation_id, corruption, severity, image_id, is_correct, confidence, loss_nats, own_logit, top_logit,
         temperature
     union all
     select
         evaluation_id,
         corruption,
         severity,
-        is_right,
+        is_correct,
         confidence,
         loss_nats,
         (own_logit - top_logit) / temperature as gap,
@@ -161,7 +161,7 @@ images as (
         evaluation_id,
         corruption,
         severity,
-        is_right,
+        is_correct,
         loss_nats as nll_nats,
         confidence,
         total - gap as scaled_nll_nats,
@@ -174,7 +174,7 @@ gaps_by_bin as (
         evaluation_id,
         corruption,
         severity,
-        sum(confidence - is_right) as gap
+        sum(confidence - is_correct) as gap
     from images
     group by evaluation_id, corruption, severity, least(greatest(floor(confidence * 15), 0), 14)
 ),
@@ -194,7 +194,7 @@ scaled_gaps_by_bin as (
         evaluation_id,
         corruption,
         severity,
-        sum(scaled_confidence - is_right) as gap
+        sum(scaled_confidence - is_correct) as gap
     from images
     group by evaluation_id, corruption, severity, least(greatest(floor(scaled_confidence * 15), 0), 14)
 ),

@@ -5,10 +5,10 @@ select
     corrupted.corruption,
     corrupted.severity,
     count(*) as image_count,
-    count(*) filter (where clean.correct and corrupted.correct) as stayed_right_count,
-    count(*) filter (where clean.correct and not corrupted.correct) as broke_count,
-    count(*) filter (where not clean.correct and corrupted.correct) as repaired_count,
-    count(*) filter (where not clean.correct and not corrupted.correct) as stayed_wrong_count,
+    count(*) filter (where clean.correct and corrupted.correct) as stayed_correct_count,
+    count(*) filter (where clean.correct and not corrupted.correct) as became_incorrect_count,
+    count(*) filter (where not clean.correct and corrupted.correct) as became_correct_count,
+    count(*) filter (where not clean.correct and not corrupted.correct) as stayed_incorrect_count,
     count(*) filter (
         where coalesce(corrupted.predicted_output, corrupted.predicted)
         is distinct from coalesce(clean.predicted_output, clean.predicted)

@@ -36,18 +36,18 @@ ties as (
         ranks.n,
         ranks.failures,
         ranks.tied,
-        ranks.tied_failures,
-        ranks.surer,
-        ranks.surer_failures,
-        ranks.n - ranks.failures as right_answers,
-        ranks.surer - ranks.surer_failures + (ranks.tied - ranks.tied_failures) / 2 as surer_right, -- ties count half
-        ranks.failures - ranks.surer_failures - ranks.tied_failures / 2 as less_sure_failures,
-        ranks.tied_failures
-        + (ranks.surer_failures - ranks.tied_failures * ranks.surer / ranks.tied)
+        ranks.tied_failure_count,
+        ranks.higher_count,
+        ranks.higher_failure_count,
+        ranks.n - ranks.failures as correct_predictions,
+        ranks.higher_count - ranks.higher_failure_count + (ranks.tied - ranks.tied_failure_count) / 2 as higher_correct, -- ties count half
+        ranks.failures - ranks.higher_failure_count - ranks.tied_failure_count / 2 as less_certain_failures,
+        ranks.tied_failure_count
+        + (ranks.higher_failure_count - ranks.tied_failure_count * ranks.higher_count / ranks.tied)
         * (upper_end.h - lower_end.h) as risk_sum
     from score_ranks as ranks
-    inner join harmonic as lower_end on ranks.surer = lower_end.place
-    inner join harmonic as upper_end on ranks.surer + ranks.tied = upper_end.place
+    inner join harmonic as lower_end on ranks.higher_count = lower_end.place
+    inner join harmonic as upper_end on ranks.higher_count + ranks.tied = upper_end.place
 ),
 
 cells as (
@@ -92,16 +92,16 @@ sums as (
         score,
         n,
         failures,
-        right_answers,
-        sum(tied_failures * surer_right) / nullif(failures * right_answers, 0) as auroc,
-        sum(tied_failures * surer_right ** 2) as failures_square_sum,
-        sum((tied - tied_failures) * less_sure_failures ** 2) as right_square_sum,
-        sum(tied_failures * (failures - surer_failures) / (n - surer)) / nullif(failures, 0) as aupr,
-        min(right_answers - surer + surer_failures) filter (where failures - surer_failures >= 0.95 * failures)
-        / nullif(right_answers, 0) as fpr95,
+        correct_predictions,
+        sum(tied_failure_count * higher_correct) / nullif(failures * correct_predictions, 0) as auroc,
+        sum(tied_failure_count * higher_correct ** 2) as failures_square_sum,
+        sum((tied - tied_failure_count) * less_certain_failures ** 2) as correct_square_sum,
+        sum(tied_failure_count * (failures - higher_failure_count) / (n - higher_count)) / nullif(failures, 0) as aupr,
+        min(correct_predictions - higher_count + higher_failure_count) filter (where failures - higher_failure_count >= 0.95 * failures)
+        / nullif(correct_predictions, 0) as fpr95,
         sum(risk_sum) / n as aurc
     from ties
-    group by evaluation_id, corruption, severity, score, n, failures, right_answers
+    group by evaluation_id, corruption, severity, score, n, failures, correct_predictions
 )
 
 select
@@ -115,25 +115,25 @@ select
     case
         when
             pools.corruption is not null and pools.severity is not null
-            and sums.failures > 1 and sums.right_answers > 1
+            and sums.failures > 1 and sums.correct_predictions > 1
             then sqrt(
                 greatest(
-                    sums.failures_square_sum / sums.right_answers ** 2 - sums.failures * sums.auroc ** 2, 0
+                    sums.failures_square_sum / sums.correct_predictions ** 2 - sums.failures * sums.auroc ** 2, 0
                 ) / (sums.failures - 1) / sums.failures
-                + greatest(sums.right_square_sum / sums.failures ** 2 - sums.right_answers * sums.auroc ** 2, 0)
-                / (sums.right_answers - 1) / sums.right_answers
+                + greatest(sums.correct_square_sum / sums.failures ** 2 - sums.correct_predictions * sums.auroc ** 2, 0)
+                / (sums.correct_predictions - 1) / sums.correct_predictions
             )
     end as auroc_error, -- DeLong's
     case when sums.failures > 0 then sums.fpr95 end as fpr95,
-    sums.aurc - (sums.failures - sums.right_answers * (whole.h - part.h)) / sums.n as excess_aurc,
+    sums.aurc - (sums.failures - sums.correct_predictions * (whole.h - part.h)) / sums.n as excess_aurc,
     (sums.failures / sums.n) ** 2 / 2
-    + coalesce(sums.failures * sums.right_answers / sums.n ** 2 * (1 - sums.auroc), 0) as augrc,
+    + coalesce(sums.failures * sums.correct_predictions / sums.n ** 2 * (1 - sums.auroc), 0) as augrc,
     coalesce(sums.n, 0)::bigint as n, -- images that have the score on record
     coalesce(sums.failures, 0)::bigint as failures, -- of them wrong
     case
         when sums.n is null then 'score not on record'
         when sums.failures = 0 then 'no failure'
-        when sums.right_answers = 0 then 'no right answer'
+        when sums.correct_predictions = 0 then 'no right answer'
     end as reason
 from pools
 cross join scores
@@ -144,4 +144,4 @@ left join sums
         and pools.severity is not distinct from sums.severity
         and scores.score = sums.score
 left join harmonic as whole on sums.n = whole.place
-left join harmonic as part on sums.right_answers = part.place
+left join harmonic as part on sums.correct_predictions = part.place

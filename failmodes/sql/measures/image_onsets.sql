@@ -8,10 +8,10 @@ with curves as (
         outcomes.label,
         bool_or(outcomes.correct) filter (where outcomes.severity = 0) as clean_correct,
         min(outcomes.severity) filter (where not outcomes.correct) as onset_severity,
-        max(outcomes.severity) filter (where outcomes.correct) as latest_right_severity,
+        max(outcomes.severity) filter (where outcomes.correct) as latest_correct_severity,
         max(outcomes.severity) as last_severity,
         string_agg(outcomes.correct::integer::varchar, '' order by outcomes.severity) as correctness_pattern,
-        count(*) filter (where not outcomes.correct) as wrong_count
+        count(*) filter (where not outcomes.correct) as incorrect_count
     from curve_points
     inner join outcomes
         on
@@ -30,10 +30,10 @@ select
     curves.clean_correct,
     curves.onset_severity, -- first wrong severity, 0 if wrong when clean; null if never wrong (right-censored)
     curves.correctness_pattern, -- 1 right, 0 wrong, by severity from clean
-    curves.wrong_count, -- zeros of the pattern
+    curves.incorrect_count, -- zeros of the pattern
     case when curves.onset_severity is null then curves.last_severity else onset.severity_before end
-        as last_right_severity, -- lower end of the interval that holds the onset; null if wrong when clean
-    coalesce(curves.latest_right_severity > curves.onset_severity, false) as recovered -- right again after the onset
+        as last_correct_severity, -- lower end of the interval that holds the onset; null if wrong when clean
+    coalesce(curves.latest_correct_severity > curves.onset_severity, false) as recovered -- right again after the onset
 from curves
 left join curve_points as onset
     on

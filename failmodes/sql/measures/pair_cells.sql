@@ -6,10 +6,10 @@ select
     outcomes_a.corruption,
     outcomes_a.severity,
     count(*) as image_count,
-    count(*) filter (where outcomes_a.correct and outcomes_b.correct) as both_right_count,
-    count(*) filter (where outcomes_a.correct and not outcomes_b.correct) as only_a_right_count,
-    count(*) filter (where not outcomes_a.correct and outcomes_b.correct) as only_b_right_count,
-    count(*) filter (where not outcomes_a.correct and not outcomes_b.correct) as both_wrong_count,
+    count(*) filter (where outcomes_a.correct and outcomes_b.correct) as both_correct_count,
+    count(*) filter (where outcomes_a.correct and not outcomes_b.correct) as only_a_correct_count,
+    count(*) filter (where not outcomes_a.correct and outcomes_b.correct) as only_b_correct_count,
+    count(*) filter (where not outcomes_a.correct and not outcomes_b.correct) as both_incorrect_count,
     count(*) filter (where outcomes_a.predicted = outcomes_b.predicted) as agree_count
 from evaluations as one
 inner join evaluations as other

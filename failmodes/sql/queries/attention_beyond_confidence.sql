@@ -1,5 +1,5 @@
 -- Does attention foresee failures that confidence does not? AUROC among images of like confidence, by severity.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 select
     model_label,
     severity,

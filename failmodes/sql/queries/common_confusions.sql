@@ -1,5 +1,5 @@
 -- What is mistaken for what? The 30 confusions that take the largest share of their class, with their share when clean.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 30 without it.
 with worst as (

@@ -1,5 +1,5 @@
 -- Does falling confidence precede failure? Margin one step before, of images that fail and that survive.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select
     curve_points.model_label,

@@ -1,5 +1,5 @@
 -- Where is confidence worse than chance at finding failures? Cells by AUROC, with its interval of 95 % for one cell.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 40 without it.
 select

@@ -1,5 +1,5 @@
 -- Where is confidence least to be trusted? Cells by expected calibration error, with the sign of the mistake.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select

@@ -1,5 +1,5 @@
 -- Where do two models fail on different images? Cells by the share of images that only one of them gets right.
--- Parameter model: only pairs with one of these networks, by label.
+-- Parameter model: only pairs with one of these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select
@@ -7,11 +7,11 @@ select
     model_label_b,
     corruption_label,
     severity,
-    only_a_right_count,
-    only_b_right_count,
-    both_wrong_count,
+    only_a_correct_count,
+    only_b_correct_count,
+    both_incorrect_count,
     error_consistency,
-    (only_a_right_count + only_b_right_count) / image_count as only_one_right_share
+    (only_a_correct_count + only_b_correct_count) / image_count as only_one_correct_share
 from model_disagreement
 where
     severity > 0
@@ -20,5 +20,5 @@ where
         or list_contains(getvariable('model'), model_label_b)
     )
     and coalesce(list_contains(getvariable('corruption'), corruption), true)
-order by only_one_right_share desc, corruption_label asc, severity asc
+order by only_one_correct_share desc, corruption_label asc, severity asc
 limit coalesce(getvariable('rows'), 20)

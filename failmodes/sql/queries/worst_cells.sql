@@ -1,5 +1,5 @@
 -- Where does it hurt most? The 20 cells that lose most accuracy, with their intervals.
--- Parameter model: only these networks, by label.
+-- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select

@@ -31,12 +31,12 @@ select
     sources.source_kind,
     sources.recipe,
     sources.seed,
-    sources.draws,
+    sources.noise,
     case
         when models.model_label like '%, seed ' || models.training_seed::varchar
             then regexp_replace(models.model_label, ', seed [0-9]+$', '')
         else models.model_label
-    end as network_label -- the label without its training seed: evaluations of several seeds share it
+    end as model_name -- the label without its training seed: evaluations of several seeds share it
 from evaluations
 left join models on evaluations.model_id = models.model_id
 left join datasets on evaluations.dataset_id = datasets.dataset_id

@@ -24,5 +24,5 @@ select
     ssim, -- -1 to 1
     predicted_output, -- among all outputs, where these take part
     scaled_log_sum_exp, -- at temperatures of 1/2 to 4 by eighths of a doubling, where `logits` are the largest alone
-    coalesce(predicted = label, false) as correct -- a network without a prediction is wrong
+    coalesce(predicted = label, false) as correct -- a model without a prediction is wrong
 from predictions

@@ -1,4 +1,4 @@
--- One row per stored cell or pool of corrupted cells, score and value: images and failures, of it and of surer values.
+-- One row per stored cell or pool of corrupted cells, score and value: images and failures, of it and of higher_count values.
 -- Source: outcomes, attention.
 with scored as (
     select
@@ -6,7 +6,7 @@ with scored as (
         corruption,
         severity,
         'confidence' as score,
-        confidence as sureness,
+        confidence as certainty,
         finite,
         correct
     from outcomes
@@ -16,7 +16,7 @@ with scored as (
         corruption,
         severity,
         'margin' as score,
-        margin as sureness,
+        margin as certainty,
         finite,
         correct
     from outcomes
@@ -26,7 +26,7 @@ with scored as (
         corruption,
         severity,
         'entropy' as score,
-        -entropy_nats as sureness,
+        -entropy_nats as certainty,
         finite,
         correct
     from outcomes
@@ -36,7 +36,7 @@ with scored as (
         corruption,
         severity,
         'energy' as score, -- minus the log of the sum of exponentiated logits
-        log_sum_exp as sureness,
+        log_sum_exp as certainty,
         finite,
         correct
     from outcomes
@@ -49,7 +49,7 @@ with scored as (
         case
             when finite and len(logits) > 1
                 then list_extract(list_reverse_sort(logits), 1) - list_extract(list_reverse_sort(logits), 2)
-        end as sureness,
+        end as certainty,
         finite,
         correct
     from outcomes
@@ -59,7 +59,7 @@ with scored as (
         attention.corruption,
         attention.severity,
         'attention_spread' as score, -- of the map of the class predicted
-        -attention.spread as sureness,
+        -attention.spread as certainty,
         count(attention.spread) over of_spread = 0 as finite, -- where others have it, one without is the least sure
         outcomes.correct
     from attention
@@ -77,7 +77,7 @@ with scored as (
         attention.corruption,
         attention.severity,
         'attention_drift' as score, -- centroid shift of the map of the class predicted on the clean image
-        -attention.centroid_shift as sureness,
+        -attention.centroid_shift as certainty,
         count(attention.centroid_shift) over of_drift = 0 as finite,
         outcomes.correct
     from attention
@@ -97,11 +97,11 @@ of_cells as (
         corruption,
         severity,
         score,
-        case when isfinite(sureness) then sureness + 0 else '-infinity'::float end as sureness,
+        case when isfinite(certainty) then certainty + 0 else '-infinity'::float end as certainty,
         count(*) as tied,
-        count(*) filter (where not correct) as tied_failures
+        count(*) filter (where not correct) as tied_failure_count
     from scored
-    where not coalesce(isnan(sureness), true) or not finite
+    where not coalesce(isnan(certainty), true) or not finite
     group by all
 ),
 
@@ -111,9 +111,9 @@ ties as (
         corruption,
         severity,
         score,
-        sureness,
+        certainty,
         tied,
-        tied_failures
+        tied_failure_count
     from of_cells
     union all
     select
@@ -121,16 +121,16 @@ ties as (
         corruption,
         severity,
         score,
-        sureness,
+        certainty,
         sum(tied)::bigint as tied,
-        sum(tied_failures)::bigint as tied_failures
+        sum(tied_failure_count)::bigint as tied_failure_count
     from of_cells
     where corruption <> 'none'
     group by
         grouping sets (
-            (evaluation_id, score, sureness, corruption),
-            (evaluation_id, score, sureness, severity),
-            (evaluation_id, score, sureness)
+            (evaluation_id, score, certainty, corruption),
+            (evaluation_id, score, certainty, severity),
+            (evaluation_id, score, certainty)
         )
 )
 
@@ -139,17 +139,17 @@ select
     corruption,
     severity,
     score,
-    sureness, -- larger is surer; -infinity where the score is no number
+    certainty, -- larger is higher_count; -infinity where the score is no number
     tied, -- images of this value
-    tied_failures, -- of them wrong
-    coalesce(sum(tied) over surer, 0)::bigint as surer, -- images of larger values
-    coalesce(sum(tied_failures) over surer, 0)::bigint as surer_failures, -- of them wrong
+    tied_failure_count, -- of them wrong
+    coalesce(sum(tied) over higher_count, 0)::bigint as higher_count, -- images of larger values
+    coalesce(sum(tied_failure_count) over higher_count, 0)::bigint as higher_failure_count, -- of them wrong
     (sum(tied) over pool)::bigint as n, -- images that have the score on record
-    (sum(tied_failures) over pool)::bigint as failures -- of them wrong
+    (sum(tied_failure_count) over pool)::bigint as failures -- of them wrong
 from ties
 window
     pool as (partition by evaluation_id, corruption, severity, score),
-    surer as (
-        partition by evaluation_id, corruption, severity, score order by sureness desc
+    higher_count as (
+        partition by evaluation_id, corruption, severity, score order by certainty desc
         rows between unbounded preceding and 1 preceding
     )

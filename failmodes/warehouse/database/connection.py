@@ -110,7 +110,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
     """
     if path.is_dir() or not path.exists():
         raise MissingWarehouseError(
-            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a network"
+            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a model"
         )
     check_regular(path)
     memory = database_memory()

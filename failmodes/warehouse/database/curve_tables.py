@@ -15,15 +15,20 @@ SHAPES_OVER_DISTORTION = Table.of(
     *CURVE_COLUMNS,
     Column("axis", text, "severity, rmse or 1-ssim: what accuracy is drawn over, the two latter as means over images"),
     Column("axis_end", double, "the axis at the last severity; null where distortion was not measured", True),
-    Column("shape", text, "as in shapes, with the bow over this axis"),
-    Column("reason", text, "why it is undecided; null where it is not", True),
+    Column("shape", text, "as in shapes, with the curvature over this axis"),
+    Column("reason", text, "why it is inconclusive; null where it is not", True),
     Column("stability", double, "share of resamples that give the same shape, 0-1; null without this axis", True),
-    Column("bow", double, "as in shapes, over this axis; null unless the curve falls", True),
-    Column("bow_low", double, "lower end of its interval", True),
-    Column("bow_high", double, "upper end of its interval", True),
-    Column("bow_change", double, "bow over this axis minus that over severity; null unless the curve falls", True),
-    Column("bow_change_low", double, "lower end of its interval", True),
-    Column("bow_change_high", double, "upper end of its interval", True),
+    Column("curvature", double, "as in shapes, over this axis; null unless the curve falls", True),
+    Column("curvature_low", double, "lower end of its interval", True),
+    Column("curvature_high", double, "upper end of its interval", True),
+    Column(
+        "curvature_change",
+        double,
+        "curvature over this axis minus that over severity; null unless the curve falls",
+        True,
+    ),
+    Column("curvature_change_low", double, "lower end of its interval", True),
+    Column("curvature_change_high", double, "upper end of its interval", True),
     INPUT_FINGERPRINT,
 )
 
@@ -33,7 +38,7 @@ CHANGE_POINTS = Table.of(
     ("evaluation_id", "corruption"),
     *CURVE_COLUMNS,
     Column("threshold", text, "whether accuracy holds up to a break and falls twice as fast beyond it: supported, "
-           "contradicted or undecided"),
+           "contradicted or inconclusive"),
     Column("reason", text, "why nothing was tested; null where it was", True),
     Column("p_value", double, "that a curve without a break bends so much by chance, 0-1 (bootstrap)", True),
     Column("adjusted_p_value", double, "the same, corrected for the curves of the evaluation (Holm), 0-1", True),
@@ -68,13 +73,13 @@ CURVE_FITS = Table.of(
     INPUT_FINGERPRINT,
 )
 
-_COST = (
+_DROP = (
     Column("measure", text, "at_last: accuracy lost from clean to the last severity; on_average: to the mean over "
            "whole severities"),
-    Column("cost", double, "accuracy lost, -1 to 1"),
-    Column("cost_low", double, "lower end of its interval", True),
-    Column("cost_high", double, "upper end of its interval", True),
-    Column("rank", int32, "1 is the largest cost; equal costs share a rank; null where it is not ranked", True),
+    Column("accuracy_drop", double, "accuracy lost, -1 to 1"),
+    Column("accuracy_drop_low", double, "lower end of its interval", True),
+    Column("accuracy_drop_high", double, "upper end of its interval", True),
+    Column("rank", int32, "1 is the largest drop; equal drops share a rank; null where it is not ranked", True),
     Column("rank_low", int32, "lower end of its interval; intervals hold for all ranks of the order together", True),
     Column("rank_high", int32, "upper end of its interval", True),
     Column("ranked_count", int32, "how many are ranked"),
@@ -88,7 +93,7 @@ CORRUPTION_RANKS = Table.of(
     "one row per evaluation, corruption and measure: which corruption costs most accuracy, as a rank with its interval",
     ("evaluation_id", "corruption", "measure"),
     *CURVE_COLUMNS,
-    *_COST,
+    *_DROP,
     INPUT_FINGERPRINT,
 )
 
@@ -99,7 +104,7 @@ CLASS_RANKS = Table.of(
     CURVE_COLUMNS[0],
     Column("class_index", int32, "class, from 0"),
     Column("image_count", int32, "images of the class"),
-    *_COST,
+    *_DROP,
     INPUT_FINGERPRINT,
 )
 

@@ -46,7 +46,7 @@ from failmodes.warehouse.schema import (
     THUMBNAILS,
     Table,
 )
-from failmodes.warehouse.shards.inventory import FileKey, LoadError, RecordFile, read_verified_rows, scan_record
+from failmodes.warehouse.shards.inventory import FileKey, LoadError, ResultsFile, read_verified_rows, scan_results
 from failmodes.warehouse.shards.png_header import HEADER_BYTES, MOST_PICTURE_PIXELS, png_size
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.storage.files import StorePath
@@ -105,7 +105,7 @@ def load(
     with writer_lock(warehouse):
         former = _read_loaded_state(warehouse, rebuild)
         loaded = EMPTY_STATE if rebuild else former
-        found, damaged = scan_record(outputs)
+        found, damaged = scan_results(outputs)
         files = [found[key] for key in sorted(found, key=_place) if loaded.hashes.get(key) != found[key].content_hash]
         measured: list[str] = []
         restated = claims is not None and tuple(dict.fromkeys(claims)) != loaded.claims
@@ -167,7 +167,7 @@ def _count_shards(keys: Iterable[FileKey]) -> int:
 
 
 def _fill(
-    con: duckdb.DuckDBPyConnection, files: list[RecordFile], loaded: LoadedState, errors: list[LoadError]
+    con: duckdb.DuckDBPyConnection, files: list[ResultsFile], loaded: LoadedState, errors: list[LoadError]
 ) -> list[str]:
     """Insert all files and bring the measures up to date; returns the evaluations that were measured."""
     create_tables(con)
@@ -197,7 +197,7 @@ def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> None
 def _insert_shards(
     con: duckdb.DuckDBPyConnection,
     table: Table,
-    files: list[RecordFile],
+    files: list[ResultsFile],
     loaded: LoadedState,
     errors: list[LoadError],
     measuring: Measuring,
@@ -212,7 +212,7 @@ def _insert_shards(
 
 
 def _insert_dimension(
-    con: duckdb.DuckDBPyConnection, table: Table, files: list[RecordFile], errors: list[LoadError]
+    con: duckdb.DuckDBPyConnection, table: Table, files: list[ResultsFile], errors: list[LoadError]
 ) -> None:
     rows = list(read_verified_rows(files, errors))
     if table in (EXEMPLARS, THUMBNAILS) and not errors:
@@ -225,7 +225,7 @@ def _insert_dimension(
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
 
 
-def _check_pictures(con: duckdb.DuckDBPyConnection, file: RecordFile, rows: pa.Table) -> None:
+def _check_pictures(con: duckdb.DuckDBPyConnection, file: ResultsFile, rows: pa.Table) -> None:
     """Refuse pictures of another size than their images have, by their headers alone: whoever shows them decodes them.
 
     Raises:
@@ -252,7 +252,7 @@ def _check_pictures(con: duckdb.DuckDBPyConnection, file: RecordFile, rows: pa.T
             )
 
 
-def _shard_row(file: RecordFile) -> dict[str, Any]:
+def _shard_row(file: ResultsFile) -> dict[str, Any]:
     facts = file.facts
     versions = facts.get("versions")
     return {

@@ -8,7 +8,7 @@ from failmodes.warehouse.database.relations import measure_definitions
 from failmodes.warehouse.measures.scores import SCORES
 from failmodes.warehouse.measures.tables import (
     ATTENTION_BEYOND_CONFIDENCE,
-    ATTENTION_BY_ANSWER,
+    ATTENTION_BY_PREDICTION,
     CELL_CALIBRATION,
     CELL_TEMPERATURE,
     FAILURE_SCORES,
@@ -20,7 +20,7 @@ from failmodes.warehouse.schema import Column, Table, double, real
 TOLERANCE = 1e-5  # of real numbers, relative and absolute: sums and float32 quantiles differ in their last digits
 RANKED = (FAILURE_SCORES, SELECTIVE_RISKS)
 ONE_BY_ONE = (  # an evaluation at a time: many rows
-    ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE, CELL_CALIBRATION, CELL_TEMPERATURE,
+    ATTENTION_BY_PREDICTION, ATTENTION_BEYOND_CONFIDENCE, CELL_CALIBRATION, CELL_TEMPERATURE,
 )  # fmt: skip
 FEW_ROWS = 1_000_000  # of more predictions, one score of each evaluation is compared: ranking all would take minutes
 

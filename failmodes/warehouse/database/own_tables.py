@@ -51,14 +51,14 @@ SHAPES = Table.of(
     "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
     ("evaluation_id", "corruption"),
     *_CURVE,
-    Column("shape", text, "flat, rise, non_monotone, late_collapse, early_drop, near_linear or undecided"),
-    Column("reason", text, "why it is undecided; null where it is not", True),
+    Column("shape", text, "flat, rise, non_monotone, late_collapse, early_drop, near_linear or inconclusive"),
+    Column("reason", text, "why it is inconclusive; null where it is not", True),
     Column("stability", double, "share of resamples that give the same shape, 0-1"),
     Column("total_drop", double, "clean minus last accuracy, 0-1"),
     Column("total_drop_low", double, "lower end of its interval (Newcombe)"),
     Column("total_drop_high", double, "upper end of its interval"),
     Column("flat", text, "whether accuracy stays within flat_below of clean at every severity: supported, contradicted "
-           "or undecided; null where too many rows are not finite", True),
+           "or inconclusive; null where too many rows are not finite", True),
     Column("smallest_drop_shown", double, "total drop that so many images show in 80 % of samples, 0-1", True),
     Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
     Column("largest_change_low", double, "lower end of its 90 % interval, -1 to 1", True),
@@ -68,16 +68,16 @@ SHAPES = Table.of(
     Column("largest_rise_high", double, "upper end of its interval", True),
     Column("largest_rise_at", SEVERITY, "severity of the largest rise", True),
     Column("chance_from", SEVERITY, "severity from which on accuracy is not above chance; null for none", True),
-    Column("bow", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
+    Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
            "each stands for; positive falls late; null unless the curve falls", True),
-    Column("bow_low", double, "lower end of its interval", True),
-    Column("bow_high", double, "upper end of its interval", True),
+    Column("curvature_low", double, "lower end of its interval", True),
+    Column("curvature_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
            "severity), 0-1; as the largest of several it is larger than in truth"),
     Column("largest_step_low", double, "lower end of its interval, which holds for all steps together", True),
     Column("largest_step_high", double, "upper end of its interval", True),
-    Column("one_step_collapse", text, "whether a step loses twice its even share of the drop: supported, contradicted "
-           "or undecided; null where too many rows are not finite", True),
+    Column("abrupt_drop", text, "whether a step loses twice its even share of the drop: supported, contradicted "
+           "or inconclusive; null where too many rows are not finite", True),
     Column("largest_step_share", double, "its share of the total drop, a ratio", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
@@ -87,23 +87,23 @@ SHAPES = Table.of(
     Column("share_late_collapse", double, "share of resamples classed late_collapse, 0-1"),
     Column("share_early_drop", double, "share of resamples classed early_drop, 0-1"),
     Column("share_near_linear", double, "share of resamples classed near_linear, 0-1"),
-    Column("share_undecided", double, "share of resamples classed undecided, 0-1", True),
+    Column("share_inconclusive", double, "share of resamples classed inconclusive, 0-1", True),
     Column("image_count", int32, "images resampled"),
     Column("resamples", int32, "bootstrap resamples"),
     Column("bootstrap_seed", int64, "seed of the resampling"),
     Column("interval_level", double, "level of all intervals, such as 0.95"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("bow_threshold", double, "setting: bow at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early"),
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 
 SHAPE_SWEEP = Table.of(
     "shape_sweep",
     "one row per evaluation, corruption and pair of thresholds: how the shape depends on the settings",
-    ("evaluation_id", "corruption", "flat_below", "bow_threshold"),
+    ("evaluation_id", "corruption", "flat_below", "curvature_threshold"),
     *_CURVE,
     Column("flat_below", double, "a total drop below this is flat, 0-1"),
-    Column("bow_threshold", double, "bow at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "curvature at which a curve counts as late or early"),
     Column("shape", text, "the shape under these thresholds"),
     _INPUT_FINGERPRINT,
 )
@@ -126,13 +126,13 @@ FINDINGS = Table.of(
     "one row per claim that was judged: of an evaluation, and a corruption or another evaluation",
     ("position",),
     Column("position", int32, "order in the report, from 1"),
-    Column("kind", text, "what is claimed, such as most_costly"),
+    Column("kind", text, "what is claimed, such as largest_drop"),
     Column(
         "claim", text, "of a kind with several, which: the class of a shape, the score that predicts; else the kind"
     ),
-    Column("verdict", text, "supported, contradicted or undecided"),
+    Column("verdict", text, "supported, contradicted or inconclusive"),
     Column("evaluation_id", text, "evaluation"),
-    Column("model_label", text, "the network's name on charts"),
+    Column("model_label", text, "the model's name on charts"),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
     Column("corruption", text, "corruption name; null where it is about several", True),
     Column("severity", double, "severity that the value is of; null where it is of several", True),
@@ -169,11 +169,11 @@ PUBLISHED_SHAPES = Table.of(
     Column("corruption", text, "corruption name"),
     Column("shape", text, "as in shapes, by the figures alone: nothing says how sure it is"),
     Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
-    Column("bow", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is flat",
+    Column("curvature", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is flat",
            True),
     Column("severity_count", int32, "severities above clean"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("bow_threshold", double, "setting: bow at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early"),
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Parameters that are lists of names, and where the names that there are stand
 _NAMES = {
-    "model": ("network", "models", "select distinct model_label from models order by 1"),
+    "model": ("model", "models", "select distinct model_label from models order by 1"),
     "corruption": (
         "corruption",
         "shards",
@@ -72,7 +72,7 @@ def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, paramet
         parameters: values by name; a name or a list of names for `model` and `corruption`.
 
     Raises:
-        QueryError: the query has no such parameter, or the warehouse no such network or corruption.
+        QueryError: the query has no such parameter, or the warehouse no such model or corruption.
     """
     for name, value in parameters.items():
         if name not in query.parameters:

@@ -17,7 +17,7 @@ def claims_of_studies(locations: Iterable[str | Path | None]) -> list[str] | Non
     """The claims of the study files among some locations; None where none of them is a study file.
 
     Args:
-        locations: as for `find_record`.
+        locations: as for `find_results`.
 
     Raises:
         StudyError: a study cannot be read, or its claims are no list of texts.

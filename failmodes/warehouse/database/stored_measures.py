@@ -29,7 +29,7 @@ from failmodes.warehouse.measures.columns import Values
 from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
-from failmodes.warehouse.shards.inventory import FileKey, RecordFile
+from failmodes.warehouse.shards.inventory import FileKey, ResultsFile
 from failmodes.warehouse.stages import counted
 
 MOST_IMAGES = 10**8  # of a data set; a mask area of each takes 4 bytes
@@ -63,7 +63,7 @@ class Measuring:
     """
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, files: Sequence[RecordFile], loaded: Collection[FileKey]
+        self, con: duckdb.DuckDBPyConnection, files: Sequence[ResultsFile], loaded: Collection[FileKey]
     ) -> None:
         reads = {file.key for file in files if file.table in FACTS}
         kept = {key[1] for key in loaded if len(key) > 2 and key not in reads}
@@ -85,7 +85,7 @@ class Measuring:
         for finished in self._finished.values() if error is None else ():
             finished.result()
 
-    def measure(self, file: RecordFile, rows: pa.Table) -> None:
+    def measure(self, file: ResultsFile, rows: pa.Table) -> None:
         """Measure one shard; in any thread."""
         evaluation = self.evaluations.get(file.key[1])
         if evaluation is None or not rows.num_rows:
@@ -97,7 +97,7 @@ class Measuring:
                 outcomes.result()
             self._results[file.key] = evaluation.measure_maps(_cell_of(file), rows)
 
-    def take(self, files: Sequence[RecordFile], verified: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    def take(self, files: Sequence[ResultsFile], verified: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Take what was measured of each shard, as its rows pass by in order."""
         last: MeasuredEvaluation | None = None
         for file, rows in zip(files, verified, strict=False):  # verified rows end at the first damage
@@ -121,7 +121,7 @@ class Measuring:
             self._finished[table.name, evaluation.evaluation_id] = finished
 
 
-def _cell_of(file: RecordFile) -> CellKey:
+def _cell_of(file: ResultsFile) -> CellKey:
     return file.key[2], Decimal(file.key[3])
 
 

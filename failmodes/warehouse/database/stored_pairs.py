@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from failmodes.warehouse.database.connection import arrow_reader
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
-from failmodes.warehouse.measures.answer_texts import decode_pattern
+from failmodes.warehouse.measures.class_texts import decode_pattern
 from failmodes.warehouse.measures.columns import OTHER, Row
 from failmodes.warehouse.measures.curves import CellKey
-from failmodes.warehouse.measures.pairs import CellAnswers, count_pairs
+from failmodes.warehouse.measures.pairs import CellPredictions, count_pairs
 from failmodes.warehouse.measures.tables import PAIR_CELLS
 
 BATCH_ROWS = 100  # answers of cells in memory at a time
@@ -23,7 +23,7 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Co
     """Count again every pair of which one is due, of evaluations of the same images and corrupted pixels.
 
     Args:
-        con: a connection that may write; `cell_answers` is up to date.
+        con: a connection that may write; `cell_predictions` is up to date.
         due: evaluations whose answers are new.
         evaluations: all that have shards.
     """
@@ -45,12 +45,12 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Co
 def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
     rows: list[Row] = []
     unlike: list[CellKey] = []
-    for cell, answers in _read_answers(con, members):
-        if answers is None:
+    for cell, predictions in _read_predictions(con, members):
+        if predictions is None:
             unlike.append(cell)
             continue
         key = {"corruption": cell[0], "severity": cell[1]}
-        rows += [key | row for row in count_pairs(answers, due)]
+        rows += [key | row for row in count_pairs(predictions, due)]
     insert_rows(con, PAIR_CELLS, pa.Table.from_pylist(rows, schema=PAIR_CELLS.arrow()))
     pairs = [pair for pair in combinations(members, 2) if not due.isdisjoint(pair)]
     for cell, pair in product(unlike, pairs):  # not of the same images: by their image_id
@@ -60,25 +60,25 @@ def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[st
         )  # fmt: skip
 
 
-def _read_answers(
+def _read_predictions(
     con: duckdb.DuckDBPyConnection, members: list[str]
-) -> Iterator[tuple[CellKey, dict[str, CellAnswers] | None]]:
+) -> Iterator[tuple[CellKey, dict[str, CellPredictions] | None]]:
     """What evaluations answered, by cell; None where their images differ or repeat.
 
     It is one question, for DuckDB decodes the answers of many cells for each that it gives.
     """
-    answers_by_cell = con.sql(
-        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, right_images, predictions "
-        "from cell_answers where evaluation_id = any(?) order by corruption, severity, evaluation_id",
+    predictions_by_cell = con.sql(
+        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, predictions "
+        "from cell_predictions where evaluation_id = any(?) order by corruption, severity, evaluation_id",
         params=[members],
     )
-    rows = (row for batch in arrow_reader(answers_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))
+    rows = (row for batch in arrow_reader(predictions_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))
     for cell, of_cell in groupby(rows, lambda row: (row[0].as_py(), row[1].as_py())):
-        answers, alike = dict[str, CellAnswers](), True
+        predictions, alike = dict[str, CellPredictions](), True
         for _, _, evaluation_id, is_whole, ids_hash, pattern, predictions in of_cell:
             predicted = np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16)
             correct = decode_pattern(pattern.as_py())
-            answers[evaluation_id.as_py()] = CellAnswers(ids_hash.as_py(), correct, predicted)
+            predictions[evaluation_id.as_py()] = CellPredictions(ids_hash.as_py(), correct, predicted)
             alike = alike and is_whole.as_py()
-        hashes = {one.image_ids_md5 for one in answers.values()}
-        yield cell, answers if alike and len(hashes) == 1 else None
+        hashes = {one.image_ids_md5 for one in predictions.values()}
+        yield cell, predictions if alike and len(hashes) == 1 else None

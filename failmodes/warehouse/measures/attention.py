@@ -36,7 +36,7 @@ class MapMeasures(NamedTuple):
     by_target: list[Row]
     on_objects: list[Row]
     by_outcome: list[Row]
-    by_answer: list[Row]
+    by_prediction: list[Row]
     beyond_confidence: list[Row]
     rankings: dict[str, Keys]
     has_repeats: bool
@@ -109,9 +109,9 @@ def rank_maps(maps: CellMaps, outcomes: ImageOutcomes, *, is_clean: bool) -> dic
     for score, (target, name) in OF_ATTENTION.items():
         of_one = maps.of_target(target)
         kept, places = of_one.beside(outcomes)
-        sureness = -of_one.numbers(name)[kept]
-        if not np.isnan(sureness).all() and not (is_clean and score == "attention_drift"):
-            found[score] = rank(sureness, ~outcomes.correct[places])
+        certainty = -of_one.numbers(name)[kept]
+        if not np.isnan(certainty).all() and not (is_clean and score == "attention_drift"):
+            found[score] = rank(certainty, ~outcomes.correct[places])
     return found
 
 
@@ -125,28 +125,28 @@ def measure_by_outcome(maps: CellMaps, outcomes: ImageOutcomes, drift: Ranking |
     """
     of_one = maps.of_target("clean")
     kept, places = of_one.beside(outcomes)
-    is_right = outcomes.correct[places]
-    if not len(is_right):
+    is_correct = outcomes.correct[places]
+    if not len(is_correct):
         return []
-    right, wrong = np.flatnonzero(is_right), np.flatnonzero(~is_right)
+    correct, incorrect = np.flatnonzero(is_correct), np.flatnonzero(~is_correct)
     cosine = of_one.numbers("cosine")[kept]
     order = slice(None) if drift is None else drift.order
-    shift, is_right = of_one.numbers("centroid_shift")[kept][order], is_right[order]
+    shift, is_correct = of_one.numbers("centroid_shift")[kept][order], is_correct[order]
     return [
         {
-            "right_count": len(right),
-            "wrong_count": len(wrong),
-            **quantiles(shift[np.flatnonzero(is_right)], {"right_median_centroid_shift": 0.5}),
-            **quantiles(shift[np.flatnonzero(~is_right)], {"wrong_median_centroid_shift": 0.5}),
+            "correct_count": len(correct),
+            "incorrect_count": len(incorrect),
+            **quantiles(shift[np.flatnonzero(is_correct)], {"correct_median_centroid_shift": 0.5}),
+            **quantiles(shift[np.flatnonzero(~is_correct)], {"incorrect_median_centroid_shift": 0.5}),
             **quantiles(of_one.numbers("null_centroid_shift")[kept], {"null_median_centroid_shift": 0.5}),
-            "right_mean_cosine": mean(cosine[right]),
-            "wrong_mean_cosine": mean(cosine[wrong]),
+            "correct_mean_cosine": mean(cosine[correct]),
+            "incorrect_mean_cosine": mean(cosine[incorrect]),
         }
     ]
 
 
-def measure_by_answer(maps: CellMaps, outcomes: ImageOutcomes, drift: Ranking | None) -> list[Row]:
-    """The row of attention_by_answer for one corrupted cell; none without a drift.
+def measure_by_prediction(maps: CellMaps, outcomes: ImageOutcomes, drift: Ranking | None) -> list[Row]:
+    """The row of attention_by_prediction for one corrupted cell; none without a drift.
 
     Args:
         maps: its maps.
@@ -220,7 +220,7 @@ def measure_maps(
     return MapMeasures(
         *of_maps,
         [] if is_clean else measure_by_outcome(maps, outcomes, drift),
-        [] if outcomes.is_changed is None else measure_by_answer(maps, outcomes, drift),
+        [] if outcomes.is_changed is None else measure_by_prediction(maps, outcomes, drift),
         measure_beyond_confidence(maps, outcomes, rankings),
         {score: ranking.keys for score, ranking in rankings.items()},
         maps.has_repeats,

@@ -64,20 +64,20 @@ CELL_OBJECT_ATTENTION = Table.of(
 
 ATTENTION_BY_OUTCOME = Table.of(
     "attention_by_outcome",
-    "one row per corrupted cell of paired evaluations: drift of attention where the network is right, and where wrong",
+    "one row per corrupted cell of paired evaluations: drift of attention where the model is right, and where wrong",
     _ONE_ROW_A_CELL,
     *_CELL,
-    Column("right_count", int64, "images that are right"),
-    Column("wrong_count", int64, "images that are wrong"),
-    Column("right_median_centroid_shift", real, "median shift of those that are right, image widths", True),
-    Column("wrong_median_centroid_shift", real, "median shift of those that are wrong, image widths", True),
+    Column("correct_count", int64, "images that are right"),
+    Column("incorrect_count", int64, "images that are wrong"),
+    Column("correct_median_centroid_shift", real, "median shift of those that are right, image widths", True),
+    Column("incorrect_median_centroid_shift", real, "median shift of those that are wrong, image widths", True),
     Column("null_median_centroid_shift", real, "median shift from another image's clean map, image widths", True),
-    Column("right_mean_cosine", double, "mean cosine similarity of those that are right, 0-1", True),
-    Column("wrong_mean_cosine", double, "mean cosine similarity of those that are wrong, 0-1", True),
+    Column("correct_mean_cosine", double, "mean cosine similarity of those that are right, 0-1", True),
+    Column("incorrect_mean_cosine", double, "mean cosine similarity of those that are wrong, 0-1", True),
 )
 
-ATTENTION_BY_ANSWER = Table.of(
-    "attention_by_answer",
+ATTENTION_BY_PREDICTION = Table.of(
+    "attention_by_prediction",
     "one row per corrupted cell of paired evaluations: drift of attention where the answer stays, and where it changes",
     _ONE_ROW_A_CELL,
     *_CELL,

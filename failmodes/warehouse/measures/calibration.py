@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.columns import BINS, Row, bins_of
-from failmodes.warehouse.measures.ranking import Keys, sureness_of
+from failmodes.warehouse.measures.ranking import Keys, certainty_of
 
 POINTS = 256  # of [0, 1], on which SmoothECE smooths
 WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
@@ -49,7 +49,7 @@ def equal_mass_ece(keys: Keys) -> float:
     Args:
         keys: (N,) the images by confidence, 0-1, from `ranked`, N ≥ 1.
     """
-    ordered, count = sureness_of(keys)[::-1], len(keys)
+    ordered, count = certainty_of(keys)[::-1], len(keys)
     last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, and with it those that tie
     edges = np.searchsorted(ordered, ordered[last], side="right")
     starts, ends = np.append(0, edges), np.append(edges, count)
@@ -71,7 +71,7 @@ def ece_of_bins(bins: NDArray[np.int64], confidence: Floats, correct: NDArray[np
 
 
 def ece_noise_floor(confidence: Floats) -> float:
-    """95 % quantile of the ECE of equal width that a calibrated network of these confidences would show.
+    """95 % quantile of the ECE of equal width that a calibrated model of these confidences would show.
 
     That is the ECE of answers that are right with a probability of their confidence (consistency resampling, Bröcker
     and Smith 2007), here without drawing: the sum of a bin's gaps is nearly normal, so the ECE is a sum of absolute
@@ -128,7 +128,7 @@ def smooth_ece(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[float, f
 
 @cache
 def _cosines() -> tuple[Floats, Floats]:
-    """Cosines (K, POINTS) of the bins' centres, and (W, K) how much of each a kernel of each width lets through.
+    """Cosines (K, POINTS) of the bins' centers, and (W, K) how much of each a kernel of each width lets through.
 
     A Gaussian that is reflected at both ends is a sum of cosines (the heat kernel of an interval without loss).
     """

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.warehouse.measures.answer_texts import pattern_of
 from failmodes.warehouse.measures.calibration import Floats, measure_calibration
+from failmodes.warehouse.measures.class_texts import pattern_of
 from failmodes.warehouse.measures.columns import (
     BINS,
     OTHER,
@@ -71,15 +71,15 @@ class CellOutcomes(NamedTuple):
     tenths: NDArray[np.uint8]
     logits: CellLogits | None
 
-    def answers(self, image_ids_md5: str) -> dict[str, pa.Array]:
-        """Columns of cell_answers, one row."""
+    def predictions(self, image_ids_md5: str) -> dict[str, pa.Array]:
+        """Columns of cell_predictions, one row."""
         count = len(self.image_ids)
         predictions = pa.array(self.predicted, pa.int16(), mask=self.predicted == OTHER)
         return {
             "row_count": pa.array([count]),
             "image_count": pa.array([len(np.unique(self.image_ids)) if self.has_repeats else count]),
             "image_ids_md5": pa.array([image_ids_md5]),
-            "right_images": pa.array([pattern_of(self.correct)]),
+            "correct_images": pa.array([pattern_of(self.correct)]),
             "predictions": pa.ListArray.from_arrays(pa.array([0, count], pa.int32()), predictions),
         }
 
@@ -160,13 +160,13 @@ def _bins(
         "brier_sum": np.bincount(index, sum_p2 - 2 * label_probability.astype(np.float64) + 1),
         "loss_nats_sum": np.bincount(index, loss),
     }
-    counts, right = np.bincount(index), np.bincount(index, correct)
+    counts, correct_counts = np.bincount(index), np.bincount(index, correct)
     return [
         {
             "bin_count": BINS,
             "bin_index": place,
             "image_count": int(counts[place]),
-            "correct_count": int(right[place]),
+            "correct_count": int(correct_counts[place]),
             **{name: float(values[place]) for name, values in sums.items()},
         }
         for place in np.flatnonzero(counts).tolist()
@@ -185,10 +185,10 @@ def _confusion(
         counts = counts[found]
     else:
         found, counts = np.unique(keys, return_counts=True)
-    answer = found // 2 % base
+    prediction = found // 2 % base
     return {
         "label": pa.array(found // 2 // base),
-        "predicted": pa.array(answer - 1, mask=answer == 0),
+        "predicted": pa.array(prediction - 1, mask=prediction == 0),
         "finite": pa.array(found % 2 == 1),
         "image_count": pa.array(counts),
     }

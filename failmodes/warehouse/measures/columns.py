@@ -99,7 +99,7 @@ def quantiles(values: Values, shares: Mapping[str, float]) -> Row:
 
 
 def _between(lower: np.float32, upper: np.float32, share: float) -> float:
-    """The value at a share of the way between two neighbours, reckoned from the nearer one."""
+    """The value at a share of the way between two neighbors, reckoned from the nearer one."""
     with np.errstate(invalid="ignore"):  # of infinities, which a check will find
         gap = float(upper - lower)
     return float(lower) + gap * share if share < 0.5 else float(upper) - gap * (1 - share)

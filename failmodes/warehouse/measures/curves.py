@@ -55,15 +55,19 @@ def transitions(curve: Curve) -> list[Row]:
     rows = []
     for severity, cell in zip(curve.severities[1:], curve.cells[1:], strict=True):
         both = np.count_nonzero(clean.correct & cell.correct)
-        count, clean_right, right = len(cell.correct), np.count_nonzero(clean.correct), np.count_nonzero(cell.correct)
+        count, clean_correct, correct = (
+            len(cell.correct),
+            np.count_nonzero(clean.correct),
+            np.count_nonzero(cell.correct),
+        )
         rows.append({
             "corruption": curve.corruption,
             "severity": severity,
             "image_count": count,
-            "stayed_right_count": both,
-            "broke_count": clean_right - both,
-            "repaired_count": right - both,
-            "stayed_wrong_count": count - clean_right - right + both,
+            "stayed_correct_count": both,
+            "became_incorrect_count": clean_correct - both,
+            "became_correct_count": correct - both,
+            "stayed_incorrect_count": count - clean_correct - correct + both,
             "changed_count": np.count_nonzero(clean.outputs != cell.outputs),
         })  # fmt: skip
     return rows
@@ -110,9 +114,9 @@ def image_onsets(curve: Curve) -> dict[str, pa.Array]:
     """Columns of image_onsets, by image_id."""
     clean, onset = curve.cells[0], curve.onset
     points, count = len(curve.cells), len(onset)
-    last_right = np.full(count, -1)
+    last_correct = np.full(count, -1)
     for place, cell in enumerate(curve.cells):
-        last_right = np.where(cell.correct, place, last_right)
+        last_correct = np.where(cell.correct, place, last_correct)
     correct = [cell.correct for cell in curve.cells]
     letters = np.stack(correct, axis=1) + np.uint8(ord("0"))
     levels = pa.array([*curve.severities, None], IMAGE_ONSETS.arrow().field("onset_severity").type)
@@ -125,9 +129,9 @@ def image_onsets(curve: Curve) -> dict[str, pa.Array]:
         "clean_correct": pa.array(clean.correct),
         "onset_severity": levels.take(pa.array(onset)),  # `points` stands for never
         "correctness_pattern": patterns,
-        "wrong_count": pa.array(points - np.stack(correct).sum(axis=0)),
-        "last_right_severity": levels.take(pa.array(np.where(onset == 0, points, onset - 1))),
-        "recovered": pa.array(last_right > onset),
+        "incorrect_count": pa.array(points - np.stack(correct).sum(axis=0)),
+        "last_correct_severity": levels.take(pa.array(np.where(onset == 0, points, onset - 1))),
+        "recovered": pa.array(last_correct > onset),
     }
 
 

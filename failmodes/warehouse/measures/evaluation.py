@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.measures import curves, tables
-from failmodes.warehouse.measures.answer_texts import hash_of_ids
 from failmodes.warehouse.measures.attention import MapMeasures, measure_maps
 from failmodes.warehouse.measures.cells import CellOutcomes
+from failmodes.warehouse.measures.class_texts import hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores
@@ -57,7 +57,7 @@ class MeasuredEvaluation:
         self._add(tables.CELL_CALIBRATION, cell, outcomes.calibration)
         self._add(tables.CELL_CONFIDENCE_BINS, cell, outcomes.bins)
         self._add_columns(tables.CELL_CONFUSION, cell, outcomes.confusion)
-        self._add_columns(tables.CELL_ANSWERS, cell, outcomes.answers(ids_hash))
+        self._add_columns(tables.CELL_PREDICTIONS, cell, outcomes.predictions(ids_hash))
         self._scores.add(cell, outcomes.rankings)
         if outcomes.has_repeats:
             self.repeating.add(PREDICTIONS.name)
@@ -74,7 +74,7 @@ class MeasuredEvaluation:
         """Measure the curves, once all cells are there, and let go of their outcomes."""
         found = curves.curves_of(self._cells)
         if found is None:
-            self.by_sql.update(table.name for table in (*tables.OF_CURVES, tables.ATTENTION_BY_ANSWER))
+            self.by_sql.update(table.name for table in (*tables.OF_CURVES, tables.ATTENTION_BY_PREDICTION))
         elif found:  # the clean images alone are no curve
             distortion = self._cells[CLEAN_KEY].distortion | {"rmse_change": None, "rmse_change_error": None}
             self._add(tables.CELL_DISTORTION, CLEAN_KEY, [distortion])
@@ -104,7 +104,7 @@ class MeasuredEvaluation:
         self._add(tables.CELL_ATTENTION, cell, found.by_target)
         self._add(tables.CELL_OBJECT_ATTENTION, cell, found.on_objects)
         self._add(tables.ATTENTION_BY_OUTCOME, cell, found.by_outcome)
-        self._add(tables.ATTENTION_BY_ANSWER, cell, found.by_answer)
+        self._add(tables.ATTENTION_BY_PREDICTION, cell, found.by_prediction)
         self._add(tables.ATTENTION_BEYOND_CONFIDENCE, cell, found.beyond_confidence)
         self._scores.add(cell, found.rankings)
         if found.has_repeats:

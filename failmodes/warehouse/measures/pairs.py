@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from failmodes.warehouse.measures.columns import OTHER, Row
 
 
-class CellAnswers(NamedTuple):
+class CellPredictions(NamedTuple):
     """What one evaluation answered in one cell, by image_id.
 
     Attributes:
@@ -24,34 +24,34 @@ class CellAnswers(NamedTuple):
     predicted: NDArray[np.int16]
 
 
-def count_pairs(answers: Mapping[str, CellAnswers], due: Collection[str]) -> Iterator[Row]:
+def count_pairs(predictions: Mapping[str, CellPredictions], due: Collection[str]) -> Iterator[Row]:
     """Counts of one cell for every pair of evaluations of which one is due; rows of pair_cells without the cell.
 
     Args:
-        answers: by evaluation_id.
+        predictions: by evaluation_id.
         due: evaluations whose answers are new.
 
     Raises:
         ValueError: two evaluations answered for different images.
     """
-    names = sorted(answers)
-    if len({answers[name].image_ids_md5 for name in names}) > 1:
+    names = sorted(predictions)
+    if len({predictions[name].image_ids_md5 for name in names}) > 1:
         raise ValueError("the evaluations are not of the same images")
-    count = len(answers[names[0]].correct)
-    right = {name: np.count_nonzero(answers[name].correct) for name in names}
-    answered = {name: answers[name].predicted != OTHER for name in names}
+    count = len(predictions[names[0]].correct)
+    correct = {name: np.count_nonzero(predictions[name].correct) for name in names}
+    has_prediction = {name: predictions[name].predicted != OTHER for name in names}
     for a, b in combinations(names, 2):
         if a not in due and b not in due:
             continue
-        one, other = answers[a], answers[b]
+        one, other = predictions[a], predictions[b]
         both = np.count_nonzero(one.correct & other.correct)
         yield {
             "evaluation_id_a": a,
             "evaluation_id_b": b,
             "image_count": count,
-            "both_right_count": both,
-            "only_a_right_count": right[a] - both,
-            "only_b_right_count": right[b] - both,
-            "both_wrong_count": count - right[a] - right[b] + both,
-            "agree_count": np.count_nonzero((one.predicted == other.predicted) & answered[a]),
+            "both_correct_count": both,
+            "only_a_correct_count": correct[a] - both,
+            "only_b_correct_count": correct[b] - both,
+            "both_incorrect_count": count - correct[a] - correct[b] + both,
+            "agree_count": np.count_nonzero((one.predicted == other.predicted) & has_prediction[a]),
         }

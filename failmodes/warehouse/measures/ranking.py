@@ -15,7 +15,7 @@ from failmodes.warehouse.measures.columns import Row, Values
 
 Keys = NDArray[np.uint64]
 COVERAGE_PERCENT = tuple(range(5, 101, 5))
-NO_FAILURE, NO_RIGHT_ANSWER = "no failure", "no right answer"
+NO_FAILURE, NO_CORRECT_PREDICTION = "no failure", "no right answer"
 _FOUND = 0.95  # of the failures, at which FPR95 is read
 
 
@@ -24,10 +24,10 @@ class Ties(NamedTuple):
 
     Attributes:
         image_count: images in all, in other groups too.
-        starts: images that are surer than a group.
+        starts: images that are higher_count than a group.
         counts: images of the group.
         failures: of them failures.
-        failures_before: failures that are surer.
+        failures_before: failures that are higher_count.
     """
 
     image_count: int
@@ -49,29 +49,29 @@ class Ranking(NamedTuple):
     order: NDArray[np.intp]
 
 
-def ranked(sureness: Values, failed: NDArray[np.bool_]) -> Keys:
+def ranked(certainty: Values, failed: NDArray[np.bool_]) -> Keys:
     """What the measures below need of some images, in one number each, from the most to the least sure.
 
     Args:
-        sureness: (N,) float32, larger is surer; what is no finite number comes last.
+        certainty: (N,) float32, larger is higher_count; what is no finite number comes last.
         failed: (N,) bool.
 
     Returns:
         (N,) uint64, rising: how unsure, and in the last bit whether it is a failure.
     """
-    keys, least = _keys_of(sureness, failed)
+    keys, least = _keys_of(certainty, failed)
     keys.sort()
     return keys + least
 
 
-def rank(sureness: Values, failed: NDArray[np.bool_]) -> Ranking:
+def rank(certainty: Values, failed: NDArray[np.bool_]) -> Ranking:
     """What `ranked` gives, and which image is where: for a score of which several measures are taken.
 
     Args:
-        sureness: (N,) float32, larger is surer; what is no finite number comes last.
+        certainty: (N,) float32, larger is higher_count; what is no finite number comes last.
         failed: (N,) bool.
     """
-    keys, least = _keys_of(sureness, failed)
+    keys, least = _keys_of(certainty, failed)
     order = np.argsort(keys.astype(np.uint16), kind="stable")  # of 16 bits a radix sort, faster than one of all bits
     for shift in range(16, 8 * keys.itemsize, 16):
         order = order[np.argsort((keys >> shift).astype(np.uint16)[order], kind="stable")]
@@ -90,9 +90,9 @@ def reranked(keys: Keys, failed: NDArray[np.bool_]) -> Keys:
     return found
 
 
-def _keys_of(sureness: Values, failed: NDArray[np.bool_]) -> tuple[NDArray[np.uint32] | Keys, np.uint64]:
+def _keys_of(certainty: Values, failed: NDArray[np.bool_]) -> tuple[NDArray[np.uint32] | Keys, np.uint64]:
     """(N,) keys less the least of them, and that one: they sort twice as fast where 32 bits hold them."""
-    unsure = np.float32(0) - sureness  # no negative zero
+    unsure = np.float32(0) - certainty  # no negative zero
     unsure[~np.isfinite(unsure)] = np.inf
     bits = unsure.view(np.uint32)
     bits ^= _flipped(bits)
@@ -109,7 +109,7 @@ def _flipped(bits: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(1 << 31)
 
 
-def sureness_of(keys: Keys) -> Values:
+def certainty_of(keys: Keys) -> Values:
     """(N,) what `ranked` was given, from the most to the least sure; -inf for what is no finite number."""
     bits = (keys >> np.uint64(1)).astype(np.uint32)
     bits ^= _flipped(~bits)
@@ -141,10 +141,13 @@ def ties_of(keys: Keys) -> Ties:
     np.not_equal(failing[1:], failing[:-1], out=is_first[1:])
     before = np.flatnonzero(is_first)
     failures = np.diff(before, append=len(places))
-    starts, right = places[before], failing[before] - np.uint64(1)  # right answers of a value come before its failures
-    tied = np.flatnonzero(keys[starts - 1] == right)  # before the first stands the last, which is no smaller
+    starts, correct = (
+        places[before],
+        failing[before] - np.uint64(1),
+    )  # right answers of a value come before its failures
+    tied = np.flatnonzero(keys[starts - 1] == correct)  # before the first stands the last, which is no smaller
     ends = starts + failures
-    starts[tied] = np.searchsorted(keys, right[tied])
+    starts[tied] = np.searchsorted(keys, correct[tied])
     return Ties(len(keys), starts, ends - starts, failures, before)
 
 
@@ -161,18 +164,18 @@ def measure_ranking(ties: Ties, *, with_error: bool = True) -> Row:
         with_error: whether each image is there once, which the standard error takes for granted.
     """
     count, failed = ties.image_count, int(ties.failures.sum())
-    right = count - failed
-    auroc = _auroc(ties, failed, right) if failed and right else None
+    correct = count - failed
+    auroc = _auroc(ties, failed, correct) if failed and correct else None
     aurc = _aurc(ties)
     harmonic = _harmonic(count).harmonic
-    perfect = failed - right * float(harmonic[count] - harmonic[right])
+    perfect = failed - correct * float(harmonic[count] - harmonic[correct])
     share = failed / count
-    reason = NO_RIGHT_ANSWER if failed and not right else None if failed else NO_FAILURE
+    reason = NO_CORRECT_PREDICTION if failed and not correct else None if failed else NO_FAILURE
     return {
         "auroc": auroc,
-        "auroc_error": _delong_error(ties, failed, right) if auroc is not None and with_error else None,
+        "auroc_error": _delong_error(ties, failed, correct) if auroc is not None and with_error else None,
         "aupr": _aupr(ties, count, failed) if failed else None,
-        "fpr95": _fpr95(ties, failed, right) if auroc is not None else None,
+        "fpr95": _fpr95(ties, failed, correct) if auroc is not None else None,
         "aurc": aurc,
         "excess_aurc": aurc - perfect / count,
         "augrc": share * share / 2 + (share * (1 - share) * (1 - auroc) if auroc is not None else 0.0),
@@ -197,23 +200,23 @@ def selective_risks(ties: Ties) -> NDArray[np.float64]:
     return risks
 
 
-def _auroc(ties: Ties, failed: int, right: int) -> float:
-    """Share of pairs of a failure and a right answer of which the right one is surer; ties count half."""
-    twice_surer = 2 * (ties.starts - ties.failures_before) + (ties.counts - ties.failures)
-    return int(np.einsum("g,g->", ties.failures, twice_surer)) / 2 / (failed * right)
+def _auroc(ties: Ties, failed: int, correct: int) -> float:
+    """Share of pairs of a failure and a right answer of which the right one is higher_count; ties count half."""
+    twice_higher = 2 * (ties.starts - ties.failures_before) + (ties.counts - ties.failures)
+    return int(np.einsum("g,g->", ties.failures, twice_higher)) / 2 / (failed * correct)
 
 
-def _delong_error(ties: Ties, failed: int, right: int) -> float | None:
-    """From the share of right answers surer than each failure, and of failures less sure than each right answer."""
-    if failed < 2 or right < 2:
+def _delong_error(ties: Ties, failed: int, correct: int) -> float | None:
+    """From the share of right answers higher_count than each failure, and of failures less sure than each right answer."""
+    if failed < 2 or correct < 2:
         return None
-    rights = ties.counts - ties.failures
-    of_failures = ((ties.starts - ties.failures_before) + rights / 2) / right
+    correct_counts = ties.counts - ties.failures
+    of_failures = ((ties.starts - ties.failures_before) + correct_counts / 2) / correct
     of_tied = (failed - ties.failures_before - ties.failures / 2) / failed
     of_others = (failed - np.append(ties.failures_before, failed)) / failed
     others = np.append(ties.starts, ties.image_count) - np.append(0, ties.starts + ties.counts)  # between the groups
-    variance_of_rights = _variance(np.append(of_tied, of_others), np.append(rights, others))
-    return float(np.sqrt(_variance(of_failures, ties.failures) / failed + variance_of_rights / right))
+    variance_of_correct = _variance(np.append(of_tied, of_others), np.append(correct_counts, others))
+    return float(np.sqrt(_variance(of_failures, ties.failures) / failed + variance_of_correct / correct))
 
 
 def _variance(values: NDArray[np.float64], weights: NDArray[np.int64]) -> float:
@@ -228,10 +231,10 @@ def _aupr(ties: Ties, count: int, failed: int) -> float:
     return float((found / (count - ties.starts)).sum()) / failed
 
 
-def _fpr95(ties: Ties, failed: int, right: int) -> float:
+def _fpr95(ties: Ties, failed: int, correct: int) -> float:
     """Share of right answers that are held for failures where 95 % of the failures are found."""
     last = np.searchsorted(ties.failures_before, failed - ceil(_FOUND * failed), side="right") - 1
-    return float(right - (ties.starts[last] - ties.failures_before[last])) / right
+    return float(correct - (ties.starts[last] - ties.failures_before[last])) / correct
 
 
 def _aurc(ties: Ties) -> float:

@@ -1,4 +1,4 @@
-"""Scores of how sure a network is of an answer, and the images of one cell ranked by each."""
+"""Scores of how sure a model is of an answer, and the images of one cell ranked by each."""
 
 import numpy as np
 import pyarrow as pa
@@ -27,20 +27,20 @@ def rankings_of_outcomes(
         logits: what `read_logits` has read of them.
     """
     finite = flags(rows, "finite")
-    sureness = {
+    certainty = {
         "confidence": numbers(rows, "confidence"),
         "margin": numbers(rows, "margin"),
         "entropy": -numbers(rows, "entropy_nats"),
         "energy": numbers(rows, "log_sum_exp"),  # energy is minus this
         "logit_gap": _logit_gaps(rows, finite, logits),
     }
-    return {score: _ranked(values, ~correct, ~finite) for score, values in sureness.items()}
+    return {score: _ranked(values, ~correct, ~finite) for score, values in certainty.items()}
 
 
-def _ranked(sureness: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
+def _ranked(certainty: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
     """Rank those that have a score, and those that `unsure` says have none since they are not sure of anything."""
-    kept = places_of(~np.isnan(sureness) | unsure)
-    return ranked(sureness[kept], failed[kept])
+    kept = places_of(~np.isnan(certainty) | unsure)
+    return ranked(certainty[kept], failed[kept])
 
 
 def _logit_gaps(rows: pa.Table, finite: NDArray[np.bool_], logits: CellLogits | None) -> Values:

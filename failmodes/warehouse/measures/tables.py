@@ -1,8 +1,8 @@
 """The tables of stored measures; they load no library, as the tables of the record."""
 
 from failmodes.warehouse.measures.attention_tables import ATTENTION_BEYOND_CONFIDENCE as ATTENTION_BEYOND_CONFIDENCE
-from failmodes.warehouse.measures.attention_tables import ATTENTION_BY_ANSWER as ATTENTION_BY_ANSWER
 from failmodes.warehouse.measures.attention_tables import ATTENTION_BY_OUTCOME as ATTENTION_BY_OUTCOME
+from failmodes.warehouse.measures.attention_tables import ATTENTION_BY_PREDICTION as ATTENTION_BY_PREDICTION
 from failmodes.warehouse.measures.attention_tables import CELL_ATTENTION as CELL_ATTENTION
 from failmodes.warehouse.measures.attention_tables import CELL_OBJECT_ATTENTION as CELL_OBJECT_ATTENTION
 from failmodes.warehouse.schema import (
@@ -64,7 +64,7 @@ CELL_CALIBRATION = Table.of(
     Column("smooth_ece", double, "SmoothECE: mean absolute gap, smoothed by a Gaussian as wide as itself, 0-1"),
     Column("smooth_width", double, "width of that Gaussian, in confidence, 0-1; 1/256 at least"),
     Column("ece_noise_floor", double, "95 % quantile of the expected calibration error (15 equal bins) of a calibrated "
-           "network of these confidences, 0-1"),
+           "model of these confidences, 0-1"),
 )  # fmt: skip
 
 CELL_CONFUSION = Table.of(
@@ -78,15 +78,15 @@ CELL_CONFUSION = Table.of(
     _IMAGES,
 )
 
-CELL_ANSWERS = Table.of(
-    "cell_answers",
+CELL_PREDICTIONS = Table.of(
+    "cell_predictions",
     "one row per stored cell: which of its images are right and what each is taken for, in the order of image_id",
     _ONE_ROW_A_CELL,
     *_CELL,
     Column("row_count", int64, "rows; more than images only where some repeat"),
     _IMAGES,
     Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
-    Column("right_images", text, "a letter an image: 1 right, 0 wrong"),
+    Column("correct_images", text, "a letter an image: 1 right, 0 wrong"),
     Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the data set"),
 )
 
@@ -96,10 +96,10 @@ CELL_TRANSITIONS = Table.of(
     _ONE_ROW_A_CELL,
     *_CELL,
     _IMAGES,
-    Column("stayed_right_count", int64, "right when clean and here"),
-    Column("broke_count", int64, "right when clean, wrong here"),
-    Column("repaired_count", int64, "wrong when clean, right here"),
-    Column("stayed_wrong_count", int64, "wrong when clean and here"),
+    Column("stayed_correct_count", int64, "right when clean and here"),
+    Column("became_incorrect_count", int64, "right when clean, wrong here"),
+    Column("became_correct_count", int64, "wrong when clean, right here"),
+    Column("stayed_incorrect_count", int64, "wrong when clean and here"),
     Column("changed_count", int64, "predicted otherwise than when clean"),
 )
 
@@ -129,8 +129,8 @@ IMAGE_ONSETS = Table.of(
     Column("clean_correct", flag, "right when clean", True),
     Column("onset_severity", SEVERITY, "first wrong severity, 0 if wrong when clean; null if never wrong", True),
     Column("correctness_pattern", text, "1 right, 0 wrong, by severity from clean"),
-    Column("wrong_count", int64, "zeros of the pattern"),
-    Column("last_right_severity", SEVERITY, "lower end of the interval that holds the onset; null if wrong when clean",
+    Column("incorrect_count", int64, "zeros of the pattern"),
+    Column("last_correct_severity", SEVERITY, "lower end of the interval that holds the onset; null if wrong when clean",
            True),
     Column("recovered", flag, "right again at some severity after the onset"),
 )  # fmt: skip
@@ -156,10 +156,10 @@ PAIR_CELLS = Table.of(
     Column("evaluation_id_b", text, "the second"),
     *_CELL[1:],
     _IMAGES,
-    Column("both_right_count", int64, "images that both get right"),
-    Column("only_a_right_count", int64, "images that only the first gets right"),
-    Column("only_b_right_count", int64, "images that only the second gets right"),
-    Column("both_wrong_count", int64, "images that both get wrong"),
+    Column("both_correct_count", int64, "images that both get right"),
+    Column("only_a_correct_count", int64, "images that only the first gets right"),
+    Column("only_b_correct_count", int64, "images that only the second gets right"),
+    Column("both_incorrect_count", int64, "images that both get wrong"),
     Column("agree_count", int64, "images for which both predict the same class"),
 )
 
@@ -181,7 +181,7 @@ FAILURE_SCORES = Table.of(
     Column("fpr95", double, "share of right answers held for failures where 95 % of failures are found, 0-1", True),
     Column("aurc", double, "area under the risk-coverage curve, 0-1", True),
     Column("excess_aurc", double, "aurc less that of the same answers ranked without fault, 0-1", True),
-    Column("augrc", double, "area under the generalised risk-coverage curve, 0-0.5", True),
+    Column("augrc", double, "area under the generalized risk-coverage curve, 0-0.5", True),
     Column("n", int64, "images that have the score on record"),
     Column("failures", int64, "of them wrong"),
     Column("reason", text, "why measures are null", True),
@@ -212,17 +212,17 @@ CELL_TEMPERATURE = Table.of(
 )
 
 OF_PREDICTIONS = (
-    CELL_MEASURES, CELL_CALIBRATION, CELL_TEMPERATURE, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_ANSWERS,
+    CELL_MEASURES, CELL_CALIBRATION, CELL_TEMPERATURE, CELL_CONFIDENCE_BINS, CELL_CONFUSION, CELL_PREDICTIONS,
     CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS,
 )  # fmt: skip
 OF_CURVES = (CELL_TRANSITIONS, CELL_DISTORTION, IMAGE_ONSETS, STEP_MARGINS)
 OF_PAIRED = (
     *OF_CURVES,
     ATTENTION_BY_OUTCOME,
-    ATTENTION_BY_ANSWER,
+    ATTENTION_BY_PREDICTION,
 )  # empty where corrupted images do not pair with clean ones
 OF_BOTH = (  # made from attention and predictions
-    ATTENTION_BY_OUTCOME, ATTENTION_BY_ANSWER, ATTENTION_BEYOND_CONFIDENCE, FAILURE_SCORES, SELECTIVE_RISKS,
+    ATTENTION_BY_OUTCOME, ATTENTION_BY_PREDICTION, ATTENTION_BEYOND_CONFIDENCE, FAILURE_SCORES, SELECTIVE_RISKS,
 )  # fmt: skip
 OF_ATTENTION = (CELL_ATTENTION, CELL_OBJECT_ATTENTION, *OF_BOTH)
 MEASURES = (*OF_PREDICTIONS, *OF_ATTENTION, PAIR_CELLS)  # each after those that its SQL reads

@@ -1,6 +1,6 @@
 """How much memory the rows of a Parquet file take, known before they are decoded.
 
-A few damaged or hostile kilobytes may say that they hold terabytes, or repeat a long text a million times. The sizes
+A few damaged or malicious kilobytes may say that they hold terabytes, or repeat a long text a million times. The sizes
 are those of the pages' own headers, by which they are decoded: what the file says of its columns may be a lie.
 """
 

@@ -24,7 +24,7 @@ from failmodes.warehouse.storage.files import StorePath, reason_of
 
 FOOTER_KEY = b"failmodes"
 FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
-RECORD_FOLDER = "record"
+RESULTS_FOLDER = "results"
 SHARD_FILE = "rows.parquet"
 MOST_FOOTER_LETTERS = 1 << 20  # of a footer: they have about a thousand
 
@@ -107,10 +107,10 @@ def _check(footer: dict[str, Any], path: StorePath) -> None:
         parts = (*(f"{name}={identity[name]}" for name in PARTITIONS), SHARD_FILE)
     else:
         parts = (f"{identity['key']}.parquet",)
-    if path.parts[-len(parts) - 2 :] != (RECORD_FOLDER, footer["table"], *parts):
+    if path.parts[-len(parts) - 2 :] != (RESULTS_FOLDER, footer["table"], *parts):
         raise DamagedShardError(
             f"{path} does not belong here: its footer says {identity} of {footer['table']}, which lies at "
-            f"{RECORD_FOLDER}/{footer['table']}/{'/'.join(parts)}; remove it"
+            f"{RESULTS_FOLDER}/{footer['table']}/{'/'.join(parts)}; remove it"
         )
 
 

@@ -1,7 +1,7 @@
 """The record: a folder of Parquet files, each published whole, with its identity and content hash inside.
 
-    <output>/record/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
-    <output>/record/models/<model_id>.parquet                                                 (a dimension)
+    <output>/results/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
+    <output>/results/models/<model_id>.parquet                                                 (a dimension)
 
 The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is computed again
 whenever a file is read; page checksums find damage before damaged pages are decoded. `output` is a local or a remote
@@ -27,7 +27,7 @@ from failmodes.warehouse.provenance import now_utc
 from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTIONS, Table
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
-from failmodes.warehouse.shards.footer import RECORD_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
+from failmodes.warehouse.shards.footer import RESULTS_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
 from failmodes.warehouse.shards.thrift import Data
 from failmodes.warehouse.storage.files import StorePath, atomic_write, exists, list_published, read_bytes
 from failmodes.warehouse.storage.regular_files import check_regular
@@ -91,12 +91,12 @@ class StoredTable(NamedTuple):
 
 def shard_path(output: StorePath, table: Table, key: ShardKey) -> StorePath:
     """Path of a fact shard."""
-    return output / RECORD_FOLDER / table.name / key.partition / SHARD_FILE
+    return output / RESULTS_FOLDER / table.name / key.partition / SHARD_FILE
 
 
 def dimension_path(output: StorePath, table: Table, key: str) -> StorePath:
     """Path of a dimension's file; `key` is the identity that its rows share."""
-    return output / RECORD_FOLDER / table.name / f"{key}.parquet"
+    return output / RESULTS_FOLDER / table.name / f"{key}.parquet"
 
 
 def write_shard(
@@ -133,19 +133,19 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, l
     folder = f"evaluation_id={evaluation_id}"
     cells = []
     for table in [PREDICTIONS, *[ATTENTION] * attention, *[LOGITS] * logits]:
-        files = list_published(output / RECORD_FOLDER / table.name / folder, SHARD_FILE)
+        files = list_published(output / RESULTS_FOLDER / table.name / folder, SHARD_FILE)
         found = (_CELL_FILE.search("/".join(path.parts)) for path in files)
         cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in found if match})
     return set.intersection(*cells)
 
 
-def list_record_files(output: StorePath, table: Table) -> Iterator[StorePath]:
+def list_results_files(output: StorePath, table: Table) -> Iterator[StorePath]:
     """Published files of a table, in path order, from one listing; temporary files are passed over.
 
     Raises:
         StorageError: a remote file system does not answer.
     """
-    return iter(list_published(output / RECORD_FOLDER / table.name, ".parquet"))
+    return iter(list_published(output / RESULTS_FOLDER / table.name, ".parquet"))
 
 
 def read_verified(path: StorePath) -> StoredTable:

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SHARDED, Table
 from failmodes.warehouse.schema_version import check_version
-from failmodes.warehouse.shards.footer import RECORD_FOLDER, damage_of
-from failmodes.warehouse.shards.format import list_record_files, read_footer, read_verified
+from failmodes.warehouse.shards.footer import RESULTS_FOLDER, damage_of
+from failmodes.warehouse.shards.format import list_results_files, read_footer, read_verified
 from failmodes.warehouse.storage.files import StorePath, is_folder
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
@@ -33,7 +33,7 @@ FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
 ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
 
 
-class RecordFile(NamedTuple):
+class ResultsFile(NamedTuple):
     """One file of a record, as its footer describes it."""
 
     output: StorePath
@@ -45,13 +45,13 @@ class RecordFile(NamedTuple):
     facts: dict[str, Any]
 
 
-def has_record(output: StorePath) -> bool:
+def has_results(output: StorePath) -> bool:
     """Whether an output folder holds a record.
 
     Raises:
         StorageError: a remote file system does not answer.
     """
-    return is_folder(output / RECORD_FOLDER)
+    return is_folder(output / RESULTS_FOLDER)
 
 
 def stored_columns(output: Path, table: Table) -> set[str]:
@@ -65,7 +65,7 @@ def stored_columns(output: Path, table: Table) -> set[str]:
     Raises:
         DamagedShardError: a file cannot be parsed.
     """
-    files = {path.parts[-4] if table in SHARDED else path.name: path for path in list_record_files(output, table)}
+    files = {path.parts[-4] if table in SHARDED else path.name: path for path in list_results_files(output, table)}
     found: list[set[str]] = []
     for path in files.values():
         with damage_of(path):
@@ -74,7 +74,7 @@ def stored_columns(output: Path, table: Table) -> set[str]:
     return partitions.union(set.intersection(*found) if found else ())
 
 
-def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile], list[DamagedShardError]]:
+def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFile], list[DamagedShardError]]:
     """Read the footer of every file in the records of `outputs`; of two files with one key, the later folder's counts.
 
     An attention shard without its predictions is left out: predictions are written last, they commit a cell.
@@ -86,14 +86,14 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
         WarehouseError: a folder holds no record, or one of another schema version.
         StorageError: a remote file system does not answer.
     """
-    files: dict[FileKey, RecordFile] = {}
+    files: dict[FileKey, ResultsFile] = {}
     damaged: list[DamagedShardError] = []
     for output in outputs:
-        if not has_record(output):
+        if not has_results(output):
             raise WarehouseError(f"{output} holds no record: {_where_it_is(output)}")
         read = _read_footers(output)
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
-        found = {file.key: file for file in read if isinstance(file, RecordFile)}
+        found = {file.key: file for file in read if isinstance(file, ResultsFile)}
         for key, file in found.items():
             if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in found:
                 files[key] = file
@@ -102,13 +102,13 @@ def scan_record(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, RecordFile]
 
 def _where_it_is(output: StorePath) -> str:
     """How a folder that holds no record is mended."""
-    if output.name == RECORD_FOLDER and has_record(output.parent):
+    if output.name == RESULTS_FOLDER and has_results(output.parent):
         return f"it is one; name the folder above, {output.parent}"
-    return "make one with `failmodes evaluate STUDY`; where a study's `record` lies elsewhere, name the study file"
+    return "make one with `failmodes evaluate STUDY`; where a study's `results` lies elsewhere, name the study file"
 
 
-def _read_footers(output: StorePath) -> list[RecordFile | DamagedShardError]:
-    def describe(table: Table, path: StorePath) -> RecordFile | DamagedShardError:
+def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
+    def describe(table: Table, path: StorePath) -> ResultsFile | DamagedShardError:
         try:
             footer = read_footer(path)
         except DamagedShardError as error:
@@ -116,17 +116,17 @@ def _read_footers(output: StorePath) -> list[RecordFile | DamagedShardError]:
         check_version(footer["schema_version"], path, "make it again with `failmodes evaluate STUDY`")
         names = [footer["identity"][name] for name in PARTITIONS] if table in FACTS else [path.stem]
         key = (table.name, *names)
-        return RecordFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
+        return ResultsFile(output, path, table, key, footer["content_hash"], footer["row_count"], footer["facts"])
 
-    paths = [(table, path) for table in (*FACTS, *DIMENSIONS) for path in list_record_files(output, table)]
+    paths = [(table, path) for table in (*FACTS, *DIMENSIONS) for path in list_results_files(output, table)]
     with ThreadPoolExecutor(FOOTER_THREADS if isinstance(output, Path) else REMOTE_FOOTER_THREADS) as pool:
         return list(pool.map(lambda pair: describe(*pair), paths))
 
 
 def read_verified_rows(
-    files: Sequence[RecordFile],
+    files: Sequence[ResultsFile],
     errors: list[LoadError],
-    with_each: Callable[[RecordFile, pa.Table], None] | None = None,
+    with_each: Callable[[ResultsFile, pa.Table], None] | None = None,
 ) -> Iterator[pa.Table]:
     """Rows of each file, in order, with all columns of its table; read in threads, ahead of what drains them.
 
@@ -149,7 +149,7 @@ def read_verified_rows(
                 yield rows
 
 
-def _read(file: RecordFile, with_each: Callable[[RecordFile, pa.Table], None] | None) -> pa.Table | LoadError:
+def _read(file: ResultsFile, with_each: Callable[[ResultsFile, pa.Table], None] | None) -> pa.Table | LoadError:
     try:
         rows = read_rows(file.path, file.table)
         if with_each:

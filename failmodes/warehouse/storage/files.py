@@ -67,7 +67,7 @@ def as_store_path(location: str, folder: Path | None = None) -> StorePath:
             raise ValueError("it names no protocol")
         get_filesystem_class(protocol)
         path = UPath(location)
-        _ = path / "record"  # a cache in front of another file system makes no paths of its own
+        _ = path / "results"  # a cache in front of another file system makes no paths of its own
     except Exception as error:  # every driver has errors of its own
         hint = "" if isinstance(error, ImportError) else "; expected a path, or a URL such as s3://bucket/study"
         raise StudyError(f"cannot reach {location}: {first_line(error)}{hint}") from error

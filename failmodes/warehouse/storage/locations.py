@@ -59,8 +59,8 @@ def find_output(location: Path) -> Path:
     raise StudyError(f"{location} {state}: expected a study file (.toml), an output folder or a warehouse (.duckdb)")
 
 
-def find_record(location: str | Path | None) -> StorePath:
-    """The folder whose record `location` means: what a study names as its `record`, else its output folder.
+def find_results(location: str | Path | None) -> StorePath:
+    """The folder whose record `location` means: what a study names as its `results`, else its output folder.
 
     Args:
         location: as for `find_warehouse`, or the URL of a folder that holds a record.
@@ -72,9 +72,9 @@ def find_record(location: str | Path | None) -> StorePath:
         return as_store_path(location)
     location = Path(location) if location else default_location()
     if location.suffix == ".toml":
-        record = read_toml(location).get("record")
+        record = read_toml(location).get("results")
         if isinstance(record, str) and record:
-            given = record if is_url(record) else str(_path_in(location, "record", record))
+            given = record if is_url(record) else str(_path_in(location, "results", record))
             return as_store_path(given, location.parent)
     return find_output(location)
 

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 import pytest
 from sklearn.metrics import confusion_matrix
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.confusion import MOST_CLASSES, chart
 from failmodes.analysis.selection import Selection, select_one

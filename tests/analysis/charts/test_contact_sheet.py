@@ -14,7 +14,7 @@ from failmodes.analysis.charts.drawing import IMAGE_CHARTS
 from failmodes.analysis.charts.style.theme import PAGE, PAPER
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError
 

@@ -1,16 +1,16 @@
-"""Severity curves: which networks are in colour, and what the title names."""
+"""Severity curves: which models are in color, and what the title names."""
 
 from collections.abc import Iterator
 
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import CORRUPTIONS, FALLS
+from checkpoint_comparisons import CORRUPTIONS, FALLS
 from rewritten_shards import answer_with, cell_of
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.charts.style.theme import GREY
+from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.formatting import SHAPE_NAMES
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -36,7 +36,7 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
         return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
 
     told = texts(selection, con)
-    for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "undecided"):
+    for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "inconclusive"):
         assert SHAPE_NAMES[shape] in told
     cedar = select_one(many_con, models=["Cedar"])
     rows = many_con.sql(
@@ -49,7 +49,7 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
     assert expected <= set(texts(cedar, many_con))
 
 
-def test_curves_colour_the_most_and_the_least_accurate(
+def test_curves_color_the_most_and_the_least_accurate(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
 ) -> None:
     means = {label: np.mean([many_record.correct[label, c][1:].mean() for c in CORRUPTIONS]) for label in FALLS}
@@ -59,24 +59,24 @@ def test_curves_colour_the_most_and_the_least_accurate(
     text = [row.get("text", "") for rows in spec["datasets"].values() for row in rows]
     assert f"{most}, highest mean accuracy ({100 * means[most]:.1f}\u00a0%)" in text
     assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}\u00a0%)" in text
-    assert "of 6 networks those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
+    assert "of 6 models those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
     layers = spec["vconcat"][1]["concat"][0]["layer"]
-    behind = [layer for layer in layers if layer["mark"].get("color") == GREY]
+    behind = [layer for layer in layers if layer["mark"].get("color") == GRAY]
     assert len(behind) == 1
     assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}
 
 
 @pytest.fixture(scope="module")
 def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two networks, right on all of 600 images under three of five corruptions, but for Beta under pixelate."""
+    """Two models, right on all of 600 images under three of five corruptions, but for Beta under pixelate."""
     corruptions = ("contrast", "fog", "brightness", "pixelate", "saturate")
     made = write_synthetic(tmp_path_factory.mktemp("flat"), images=600, corruptions=corruptions, severities=(1, 5))
     for corruption in ("brightness", "pixelate", "saturate"):
         for label in ("Alpha", "Beta"):
             for severity in (1, 5):
                 wrong = 300 if (label, corruption, severity) == ("Beta", "pixelate", 5) else 0
-                answers = [(image % 4 + (image < wrong)) % 4 for image in range(600)]
-                answer_with(made, cell_of(made, label, corruption, severity), answers)
+                predictions = [(image % 4 + (image < wrong)) % 4 for image in range(600)]
+                answer_with(made, cell_of(made, label, corruption, severity), predictions)
     for label in ("Alpha", "Beta"):
         answer_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
     load([made.output], made.output / "w.duckdb")
@@ -96,11 +96,11 @@ def words(spec: dict) -> str:
     return " ".join(str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row)
 
 
-def test_panels_that_are_flat_for_every_network_are_one_line(mostly_flat: duckdb.DuckDBPyConnection) -> None:
+def test_panels_that_are_flat_for_every_model_are_one_line(mostly_flat: duckdb.DuckDBPyConnection) -> None:
     spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat)).to_dict()
     assert sorted(drawn_panels(spec)) == ["Contrast", "Fog", "Pixelate"]
     told = words(spec)
-    assert "Flat within 2 points, for every network, largest total drop in brackets: " in told
+    assert "Flat within 2 points, for every model, largest total drop in brackets: " in told
     assert "Brightness (0.0 [" in told
     assert "Saturate (extra) (0.0 [" in told
     alpha = select_one(mostly_flat, models=["Alpha"])

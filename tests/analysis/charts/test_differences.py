@@ -5,13 +5,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from network_comparisons import compared, few_images
+from model_comparisons import compared, few_images
 
 from failmodes.analysis.charts.differences import chart, draw
 from failmodes.analysis.charts.drawing import draw_from_warehouse
-from failmodes.analysis.charts.style.theme import BLUE, GREY, VERMILLION
+from failmodes.analysis.charts.style.theme import BLUE, GRAY, VERMILLION
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 
@@ -39,13 +39,13 @@ def test_panels_go_from_the_largest_loss_to_the_largest_gain() -> None:
     assert (noise[5]["low"], noise[5]["high"]) == pytest.approx((-0.12, -0.08))
 
 
-def test_decided_cells_have_the_colour_of_the_network_that_is_ahead() -> None:
+def test_decided_cells_have_the_color_of_the_model_that_is_ahead() -> None:
     found = panels(draw(compared()).to_dict())
-    assert {s: p["colour"] for s, p in points(found["Gaussian noise"]).items()}[5] == BLUE
-    assert points(found["Contrast"])[5]["colour"] == VERMILLION
-    assert points(found["Fog"])[1]["colour"] == GREY
-    swapped = panels(draw(compared(), colours={"Alpha": VERMILLION, "Beta": BLUE}).to_dict())
-    assert points(swapped["Contrast"])[5]["colour"] == BLUE
+    assert {s: p["color"] for s, p in points(found["Gaussian noise"]).items()}[5] == BLUE
+    assert points(found["Contrast"])[5]["color"] == VERMILLION
+    assert points(found["Fog"])[1]["color"] == GRAY
+    swapped = panels(draw(compared(), colors={"Alpha": VERMILLION, "Beta": BLUE}).to_dict())
+    assert points(swapped["Contrast"])[5]["color"] == BLUE
 
 
 def test_margin_and_crossover_are_drawn() -> None:
@@ -77,14 +77,12 @@ def test_all_that_is_drawn_lies_within_the_axis() -> None:
         )
 
 
-def test_one_network_or_many_are_refused_with_the_mend(
+def test_one_model_or_many_are_refused_with_the_mend(
     con: duckdb.DuckDBPyConnection, selection: Selection, many_con: duckdb.DuckDBPyConnection
 ) -> None:
-    with pytest.raises(
-        StudyError, match="of two networks, and one network is chosen: name two, with --model A --model"
-    ):
+    with pytest.raises(StudyError, match="of two models, and one model is chosen: name two, with --model A --model"):
         chart(con, selection)
-    with pytest.raises(StudyError, match="and 6 networks are chosen"):
+    with pytest.raises(StudyError, match="and 6 models are chosen"):
         chart(many_con, select_one(many_con))
 
 
@@ -97,7 +95,7 @@ def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDB
 
 
 @pytest.mark.slow
-def test_the_order_of_names_is_the_sign_and_colours_stay(shaped_warehouse: Path) -> None:
+def test_the_order_of_names_is_the_sign_and_colors_stay(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         ids = {one.label: one.evaluation_id for one in select_one(con).evaluations}
     found = []
@@ -111,4 +109,4 @@ def test_the_order_of_names_is_the_sign_and_colours_stay(shaped_warehouse: Path)
         assert by_identity.to_dict()["usermeta"] == spec["usermeta"]
     there, back = found
     assert [one["difference"] for one in there] == pytest.approx([-one["difference"] for one in back])
-    assert [one["colour"] for one in there] == [one["colour"] for one in back]
+    assert [one["color"] for one in there] == [one["color"] for one in back]

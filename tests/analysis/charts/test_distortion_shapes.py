@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -33,7 +33,9 @@ def test_points_are_the_rows_of_the_table(bent_axis: duckdb.DuckDBPyConnection, 
     assert points.keys() == {(over["corruption"], over["axis"]) for _, over in pairs}
     for severity, over in pairs:
         point = points[over["corruption"], over["axis"]]
-        assert (point["bow"], point["severity_bow"]) == pytest.approx((over["bow"], severity["bow"]))
+        assert (point["curvature"], point["severity_curvature"]) == pytest.approx(
+            (over["curvature"], severity["curvature"])
+        )
     assert points["fog", "rmse"]["verdict"] == "supported"
 
 
@@ -47,11 +49,11 @@ def test_the_title_is_the_finding(bent_axis: duckdb.DuckDBPyConnection) -> None:
     assert "another shape over distortion" in text
 
 
-def test_many_networks_lie_grey_behind_two(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_many_models_lie_gray_behind_two(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
     spec = DRAW(many_con, many_selection).to_dict()
-    colours = {row["colour"] for row in rows_of(spec, "verdict")}
-    assert len(colours) <= 3
-    assert "In colour: of" in spec["usermeta"]["subtitle"]
+    colors = {row["color"] for row in rows_of(spec, "verdict")}
+    assert len(colors) <= 3
+    assert "In color: of" in spec["usermeta"]["subtitle"]
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from model_comparisons import FALLS
-from synthetic_record import write_synthetic
+from checkpoint_comparisons import FALLS
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE, CHARTS_OF_IMAGES, complete_chart
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS, ImageOptions, WarehouseOptions, draw_chart
@@ -26,7 +26,7 @@ MOST_ROWS = 5000
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: str
 ) -> None:
-    selection = select_one(con) if name == "differences" else selection  # which is of two networks
+    selection = select_one(con) if name == "differences" else selection  # which is of two models
     spec = CHARTS[name](con, selection, size=CHART_SIZES[size]).to_dict()
     assert spec["usermeta"]["finding"].startswith(" ".join(spec["title"]["text"])[:20])
     assert "400\u00a0images of Synthetic digits" in spec["usermeta"]["subtitle"] or name == "exemplars"
@@ -59,8 +59,8 @@ def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_labels_from_outside_stay_data(tmp_path: Path) -> None:
-    hostile = "</script>'\" + alert(1)"
-    write_synthetic(tmp_path, images=40, models=(hostile,))
+    malicious = "</script>'\" + alert(1)"
+    write_synthetic(tmp_path, images=40, models=(malicious,))
     path = tmp_path / "warehouse.duckdb"
     load([tmp_path], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
@@ -94,7 +94,7 @@ def test_a_chart_shows_itself_as_one_of_altair(many_con: duckdb.DuckDBPyConnecti
     assert repr(CHARTS["curves"](many_con, many_selection)).startswith("alt.VConcatChart(")
 
 
-# exemplars show one network, differences two; distortion shows images
+# exemplars show one model, differences two; distortion shows images
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CHARTS.keys() - {"exemplars", "differences", "distortion"}))
 def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from pictured_record import patterns
+from pictured_results import patterns
 
 from failmodes.analysis.charts.image_rows import (
     ShownImage,
@@ -16,13 +16,13 @@ from failmodes.analysis.charts.image_rows import (
 
 
 def test_overlay_is_strongest_where_the_map_is() -> None:
-    grey = np.full((32, 32, 3), 128, np.uint8)
+    gray = np.full((32, 32, 3), 128, np.uint8)
     attention = np.zeros((4, 4))
     attention[0, 3] = 1
-    image = overlay(grey, attention, 1.0).astype(int)
+    image = overlay(gray, attention, 1.0).astype(int)
     assert image.shape == (128, 128, 3)
     assert image[0, -1, 0] > image[0, 0, 0] == 128
-    assert (overlay(grey, None, 1.0) == 128).all()
+    assert (overlay(gray, None, 1.0) == 128).all()
 
 
 def test_small_images_are_enlarged_by_whole_pixels_and_large_ones_made_smaller() -> None:
@@ -33,8 +33,8 @@ def test_small_images_are_enlarged_by_whole_pixels_and_large_ones_made_smaller()
 
 
 def test_an_empty_map_has_no_marker_even_after_one_that_has() -> None:
-    centres = [(0.5, 0.5), None, None, (0.5, 0.5)]
-    row = [ShownImage("", severity, "a", True, 0.9, centre) for severity, centre in enumerate(centres)]
+    centers = [(0.5, 0.5), None, None, (0.5, 0.5)]
+    row = [ShownImage("", severity, "a", True, 0.9, center) for severity, center in enumerate(centers)]
     cells = image_cells(row, 0, 0, 50, with_severities=True)
     assert [len(cell["path"]) for cell in cells] == [1, 0, 0, 2]
     assert _marked(cells) == [0, 3]
@@ -58,7 +58,7 @@ def test_a_text_that_does_not_fit_is_cut_between_letters() -> None:
 def test_a_title_is_broken_before_its_brackets() -> None:
     assert _wrapped_title("ResNet-18 (width 16)") == ["ResNet-18", "(width 16)"]
     assert _wrapped_title("Gaussian noise") == ["Gaussian noise"]
-    assert _wrapped_title("a network of very many words (of which none is short)")[0] == "a network of very"
+    assert _wrapped_title("a model of very many words (of which none is short)")[0] == "a model of very"
 
 
 def _marked(cells: list) -> list[int]:

@@ -1,11 +1,11 @@
-"""Failure onset: what the worst corruption leaves, with its interval; counted where there are many networks."""
+"""Failure onset: what the worst corruption leaves, with its interval; counted where there are many models."""
 
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import CORRUPTIONS, FALLS
+from checkpoint_comparisons import CORRUPTIONS, FALLS
 from scipy.stats import binomtest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.selection import Selection, select_one
@@ -17,7 +17,7 @@ def survivors(record: Synthetic, label: str, corruption: str) -> tuple[int, int]
     return int(np.all(right, axis=0).sum()), int(right[0].sum())
 
 
-def test_networks_are_counted_whose_loss_is_beyond_noise(
+def test_models_are_counted_whose_loss_is_beyond_noise(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
 ) -> None:
     few = 0
@@ -27,12 +27,12 @@ def test_networks_are_counted_whose_loss_is_beyond_noise(
         few += binomtest(left, clean).proportion_ci(level, method="wilson").high < 0.5
     assert 0 < few < len(FALLS)
     told = CHARTS["onset"](many_con, many_selection).to_dict()["usermeta"]["finding"]
-    assert told.startswith(f"{few} of 6 networks keep")
+    assert told.startswith(f"{few} of 6 models keep")
     assert "less than half" in told
 
 
 @pytest.mark.parametrize("label", ["Aspen", "Birch"])
-def test_few_networks_are_told_with_their_interval(
+def test_few_models_are_told_with_their_interval(
     many_con: duckdb.DuckDBPyConnection, many_record: Synthetic, label: str
 ) -> None:
     worst = min(CORRUPTIONS, key=lambda c: survivors(many_record, label, c)[0])

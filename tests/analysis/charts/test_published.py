@@ -1,4 +1,4 @@
-"""Published networks on charts: behind the others, named with a caution, and nowhere where there are none."""
+"""Published models on charts: behind the others, named with a caution, and nowhere where there are none."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import pytest
 from published_files import CURVES, write_published_files
 
 from failmodes.analysis.charts.drawing import CHARTS, draw_from_warehouse
-from failmodes.analysis.charts.style.theme import GREY
+from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
@@ -17,7 +17,7 @@ from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
 
-LEGEND = "3\u00a0published networks (mine_unaggregated)"
+LEGEND = "3\u00a0published models (mine_unaggregated)"
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,13 @@ def published_warehouse(shaped_warehouse: Path, tmp_path_factory: pytest.TempPat
     return path
 
 
-def grey_layers(spec: dict) -> list[dict]:
-    """Marks in grey whose rows name models."""
+def gray_layers(spec: dict) -> list[dict]:
+    """Marks in gray whose rows name models."""
     found = []
 
     def walk(part: object) -> None:
         if isinstance(part, dict):
-            if isinstance(part.get("mark"), dict) and part["mark"].get("color") == GREY and "data" in part:
+            if isinstance(part.get("mark"), dict) and part["mark"].get("color") == GRAY and "data" in part:
                 rows = spec["datasets"][part["data"]["name"]]
                 found.extend([rows] if "model" in rows[0] else [])
             for inner in part.values():
@@ -57,8 +57,8 @@ def test_curves_have_them_behind(published_warehouse: Path) -> None:
     spec = draw_from_warehouse(published_warehouse, "curves").to_dict()
     assert LEGEND in words(spec)
     subtitle = spec["usermeta"]["subtitle"]
-    assert f"thin grey: {LEGEND}, measured on other images (here: synthetic and corrupted anew)" in subtitle
-    drawn = grey_layers(spec)
+    assert f"thin gray: {LEGEND}, measured on other images (here: synthetic and corrupted anew)" in subtitle
+    drawn = gray_layers(spec)
     assert len(drawn) == 2  # panels of fog and contrast
     for rows in drawn:
         assert {row["model"] for row in rows} == set(CURVES)
@@ -69,7 +69,7 @@ def test_shape_space_has_them_behind(published_warehouse: Path) -> None:
     spec = draw_from_warehouse(published_warehouse, "shapes").to_dict()
     assert LEGEND in words(spec)
     assert "without intervals" in spec["usermeta"]["subtitle"]
-    (rows,) = grey_layers(spec)
+    (rows,) = gray_layers(spec)
     assert {(row["model"], row["name"]) for row in rows} >= {("Upper", "Fog"), ("Alpha", "Contrast")}
     assert all(0 < row["drop"] < 100 for row in rows)
 
@@ -81,7 +81,7 @@ def test_without_them_a_chart_is_as_it_was(published_warehouse: Path, shaped_war
         return json.dumps(draw_from_warehouse(path, name, **options).to_dict(), sort_keys=True)
 
     assert drawn(published_warehouse, published=False) == drawn(shaped_warehouse)
-    with pytest.raises(WarehouseError, match="no published networks on Synthetic digits"):
+    with pytest.raises(WarehouseError, match="no published models on Synthetic digits"):
         draw_from_warehouse(shaped_warehouse, name, published=True)
     assert drawn(published_warehouse, published=True) == drawn(published_warehouse)
 
@@ -93,13 +93,13 @@ def test_figures_that_are_none_are_left_out(published_warehouse: Path, tmp_path:
         con.execute("update published_accuracy set accuracy = 'nan' where model = 'Alpha'")
         con.execute("update published_accuracy set accuracy = 1e300 where model = 'Lower' and severity = 5")
     for name in ("curves", "shapes"):
-        for rows in grey_layers(draw_from_warehouse(path, name).to_dict()):
+        for rows in gray_layers(draw_from_warehouse(path, name).to_dict()):
             assert "Alpha" not in {row["model"] for row in rows}
             assert all(0 <= row.get("accuracy", 0) <= 1 for row in rows)
 
 
 def test_other_charts_refuse_the_option(published_warehouse: Path) -> None:
-    with pytest.raises(StudyError, match="'onset' shows no published networks, curves and shapes do"):
+    with pytest.raises(StudyError, match="'onset' shows no published models, curves and shapes do"):
         draw_from_warehouse(published_warehouse, "onset", published=False)
 
 
@@ -107,5 +107,5 @@ def test_other_charts_refuse_the_option(published_warehouse: Path) -> None:
 def test_corruptions_that_are_not_published_have_none(published_warehouse: Path) -> None:
     with open_warehouse(published_warehouse) as con:
         spec = CHARTS["curves"](con, select_one(con, corruptions=["motion_blur", "brightness"])).to_dict()
-    assert not grey_layers(spec)
+    assert not gray_layers(spec)
     assert LEGEND not in words(spec)

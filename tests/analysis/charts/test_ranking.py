@@ -1,9 +1,9 @@
-"""The ranking: rows in order, values with intervals, and by network where there are many."""
+"""The ranking: rows in order, values with intervals, and by model where there are many."""
 
 import duckdb
 import polars as pl
 import pytest
-from model_comparisons import FALLS
+from checkpoint_comparisons import FALLS
 
 from failmodes.analysis.charts.ranking import chart
 from failmodes.analysis.selection import Selection, select_one
@@ -16,7 +16,7 @@ def rows_of(spec: dict[str, dict[str, list[dict[str, object]]]]) -> pl.DataFrame
     return pl.DataFrame(rows)
 
 
-def test_few_networks_share_a_row_for_clean_the_mean_and_each_corruption(con: duckdb.DuckDBPyConnection) -> None:
+def test_few_models_share_a_row_for_clean_the_mean_and_each_corruption(con: duckdb.DuckDBPyConnection) -> None:
     both = select_one(con)
     spec = chart(con, both).to_dict()
     rows = rows_of(spec)
@@ -31,7 +31,7 @@ def test_few_networks_share_a_row_for_clean_the_mean_and_each_corruption(con: du
         assert f"{100 * told['value']:.1f}\u00a0%" in spec["usermeta"]["finding"]
 
 
-def test_of_many_networks_each_has_a_row_and_its_weakest_corruption(
+def test_of_many_models_each_has_a_row_and_its_weakest_corruption(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection
 ) -> None:
     spec = chart(many_con, many_selection).to_dict()
@@ -41,5 +41,5 @@ def test_of_many_networks_each_has_a_row_and_its_weakest_corruption(
     assert (rows["lowest"] < rows["value"]).all()
     assert rows["lowest_text"].str.contains(r"^(Contrast|Motion blur) \d+").all()
     first, last = rows["name"][0], rows["name"][-1]
-    assert spec["usermeta"]["finding"].startswith(f"Of 6\u00a0networks, averaged over 2\u00a0corruptions, {first} is")
+    assert spec["usermeta"]["finding"].startswith(f"Of 6\u00a0models, averaged over 2\u00a0corruptions, {first} is")
     assert f" and {last} on " in spec["usermeta"]["finding"]

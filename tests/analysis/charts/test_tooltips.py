@@ -5,14 +5,14 @@ from collections.abc import Iterator
 
 import duckdb
 import pytest
-from model_comparisons import FALLS
+from checkpoint_comparisons import FALLS
 
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
 from failmodes.analysis.charts.style.saving import specification_of
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import select_one
 
-ABBREVIATIONS = {"p", "low", "high", "bow", "mean", "tip", "text"}
+ABBREVIATIONS = {"p", "low", "high", "curvature", "mean", "tip", "text"}
 
 
 def layers(spec: dict, data: dict | None = None) -> Iterator[tuple[dict, dict]]:
@@ -60,7 +60,7 @@ def test_tooltips_of_a_chart_of_images(name: str) -> None:
     assert assert_told_in_words(specification_of(IMAGE_CHARTS[name](request))) > 0
 
 
-@pytest.mark.parametrize("name", ["drops", "answers"])
+@pytest.mark.parametrize("name", ["drops", "predictions"])
 def test_a_heat_map_tells_the_same_over_its_numbers(con: duckdb.DuckDBPyConnection, name: str) -> None:
     spec = specification_of(CHARTS[name](con, select_one(con)))
     by_mark: dict[str, list] = {}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.claims.claim_table import counts_sentence, number_text
 from failmodes.analysis.claims.claims_result import ClaimsResult
@@ -19,7 +19,7 @@ from failmodes.warehouse.errors import StudyError
 
 CLAIMS = ["fog costs less than 10 points at 5", "contrast is near-linear", "accuracy is above 90 % when clean",
           "attention keeps its place under fog", "snow is flat"]  # fmt: skip
-HOSTILE = '<img src=x onerror=alert(1)> | @all "q"'
+MALICIOUS = '<img src=x onerror=alert(1)> | @all "q"'
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
 def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
     texts = [number_text(row).replace("\u00a0", " ") for row in found[::2]]
     assert texts[0].startswith("50.2 points [")
-    assert texts[1].startswith("bow ")
+    assert texts[1].startswith("curvature ")
     assert texts[2].startswith("95.0 % [")
     assert "% [" in texts[3]
     assert texts[4] == "\u2013"
@@ -76,8 +76,8 @@ def test_it_is_saved_by_suffix(found: ClaimsResult, tmp_path: Path) -> None:
         found.save(tmp_path / "a.pdf")
 
 
-def test_hostile_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None:
-    result = ClaimsResult(judge_stored(con, [HOSTILE, "\x1b[31mred", "y" * 5000]))
+def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None:
+    result = ClaimsResult(judge_stored(con, [MALICIOUS, "\x1b[31mred", "y" * 5000]))
     assert "<img" not in result._repr_html_()
     assert "\x1b" not in result.to_text() + result.to_markdown() + repr(result)
     table = [line for line in result.to_markdown().splitlines() if line.startswith("|")]
@@ -89,7 +89,7 @@ def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
     path = tmp_path / "w.duckdb"
-    load([made.output], path, claims=["fog costs less than 10 points", HOSTILE])
+    load([made.output], path, claims=["fog costs less than 10 points", MALICIOUS])
     page = write_report(path).read_text(encoding="utf-8")
     assert page.index('id="claims-1"') < page.index('id="accuracy-1"')
     assert page.index('id="verdict-1"') < page.index('id="claims-1"')
@@ -101,7 +101,7 @@ def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_claims_about_many_networks_are_folded_with_a_tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_about_many_models_are_folded_with_a_tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
                            models=("A", "B", "C", "D", "E"))  # fmt: skip

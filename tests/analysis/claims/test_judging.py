@@ -5,9 +5,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from model_comparisons import of_kind
+from checkpoint_comparisons import of_kind
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_record import CURVES, Synthetic, write_synthetic
+from synthetic_results import CURVES, Synthetic, write_synthetic
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim, verdict_on
 from failmodes.analysis.claims.judging import UNKNOWN, judge_given, judge_stored
@@ -33,13 +33,13 @@ ONE_EACH = (
 KNOWN = {
     "contrast costs at most 43 points at 5": "contradicted",
     "contrast costs at most 60 points at 5": "supported",
-    "contrast costs at least 50 points at 5": "undecided",
+    "contrast costs at least 50 points at 5": "inconclusive",
     "contrast costs more than 25 points on average": "supported",
     "contrast costs less than 25 points on average": "contradicted",
     "brightness costs less than 10 points": "supported",
     "fog costs more than brightness at 5": "supported",
     "fog costs less than brightness at 5": "contradicted",
-    "fog costs more than contrast at the last severity": "undecided",
+    "fog costs more than contrast at the last severity": "inconclusive",
     "motion_blur costs more than contrast": "supported",
     "fog costs more than contrast": "contradicted",
     "motion_blur costs most": "supported",
@@ -53,7 +53,7 @@ KNOWN = {
     "gaussian_noise is non-monotone": "supported",
     "fog is non-monotone": "contradicted",
     "fog is flat": "contradicted",
-    "brightness collapses late": "undecided",
+    "brightness collapses late": "inconclusive",
     "accuracy is above 90 % when clean": "supported",
     "accuracy is at most 90 % when clean": "contradicted",
     "accuracy is above 55 % under motion_blur at 5": "contradicted",
@@ -86,8 +86,8 @@ def opened(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def judged(con: duckdb.DuckDBPyConnection, claim: str, network: str = "Alpha") -> JudgedClaim:
-    (found,) = [row for row in judge_given(con, [claim]) if row.model_label in (network, None, "Alpha and Beta")]
+def judged(con: duckdb.DuckDBPyConnection, claim: str, model: str = "Alpha") -> JudgedClaim:
+    (found,) = [row for row in judge_given(con, [claim]) if row.model_label in (model, None, "Alpha and Beta")]
     return found
 
 
@@ -121,7 +121,7 @@ def test_shapes_are_those_of_the_findings(
             assert found.sentence == shape.sentence
         else:
             assert found.verdict != "supported"
-    for kind, said in (("flat", "is flat"), ("rise", "rises"), ("one_step_collapse", "collapses in one step")):
+    for kind, said in (("flat", "is flat"), ("rise", "rises"), ("abrupt_drop", "collapses in one step")):
         (finding,) = of_kind(all_findings, kind, corruption=corruption, model_label="Alpha")
         found = judged(con, f"{corruption} {said}")
         assert (found.verdict, found.value, found.query) == (finding.verdict, finding.value, finding.query)
@@ -129,9 +129,9 @@ def test_shapes_are_those_of_the_findings(
 
 def test_costs_and_attention_never_deny_a_finding(con: duckdb.DuckDBPyConnection, all_findings: list[Finding]) -> None:
     said = {
-        "most_costly": "{} costs most at the last severity",
-        "attention_own_map": "attention keeps its place under {}",
-        "attention_background": "attention leaves the object under {}",
+        "largest_drop": "{} costs most at the last severity",
+        "attention_drift": "attention keeps its place under {}",
+        "attention_off_object": "attention leaves the object under {}",
     }
     for kind, claim in said.items():
         for finding in of_kind(all_findings, kind, model_label="Alpha"):
@@ -151,7 +151,7 @@ def test_the_better_checkpoint_is_that_of_the_findings(
     assert found.other_evaluation_id == turned.evaluation_id
 
 
-def test_networks_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
+def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
     (found,) = judge_given(seeded_con, ["Fir better than Oak"])
     assert "over 3 and 3 training seeds" in found.sentence.replace("\u00a0", " ")
     (mixed,) = judge_given(seeded_con, ["fir better than Loner on average"])
@@ -184,14 +184,14 @@ def test_a_sentence_is_whole(con: duckdb.DuckDBPyConnection, claim: str) -> None
     "attention leaves the object under snow": "snow was not evaluated",
     "Alpha better than Beta under snow": "snow was not evaluated",
 }.items())  # fmt: skip
-def test_what_was_not_evaluated_is_undecided(con: duckdb.DuckDBPyConnection, claim: str, reason: str) -> None:
+def test_what_was_not_evaluated_is_inconclusive(con: duckdb.DuckDBPyConnection, claim: str, reason: str) -> None:
     found = judged(con, claim)
-    assert (found.verdict, found.reason, found.n, found.value) == ("undecided", reason, None, None)
+    assert (found.verdict, found.reason, found.n, found.value) == ("inconclusive", reason, None, None)
 
 
 @pytest.mark.parametrize(("claim", "says"), {
-    "fog is flat for Alpah": "no network 'Alpah' was evaluated: did you mean 'Alpha'?",
-    "resnet18 better than Beta": "'resnet18' names several networks, Alpha and Beta: name one by its label",
+    "fog is flat for Alpah": "no model 'Alpah' was evaluated: did you mean 'Alpha'?",
+    "resnet18 better than Beta": "'resnet18' names several models, Alpha and Beta: name one by its label",
     "fogg is flat": "unknown corruption 'fogg'",
 }.items())  # fmt: skip
 def test_a_claim_that_is_given_is_one_line(con: duckdb.DuckDBPyConnection, claim: str, says: str) -> None:
@@ -208,16 +208,16 @@ def test_names_of_several_words_without_quotation_marks_are_shown_with_them(
     assert judge_given(seeded_con, ['"Fir, seed 1" better than Oak'])
 
 
-def test_a_claim_that_is_stored_is_undecided_with_the_reason(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_claim_that_is_stored_is_inconclusive_with_the_reason(con: duckdb.DuckDBPyConnection) -> None:
     stored = ["fog is flat for Alpah", "fogg is flat", "x" * 900, "fog \x1b[31m"]
     found = judge_stored(con, stored)
-    assert [(row.verdict, row.form, row.evaluation_id) for row in found] == [("undecided", UNKNOWN, None)] * 4
+    assert [(row.verdict, row.form, row.evaluation_id) for row in found] == [("inconclusive", UNKNOWN, None)] * 4
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)
 
 
 def test_of_few_images_nothing_is_decided(few: duckdb.DuckDBPyConnection) -> None:
     for row in judge_given(few, [claim for claim in ONE_EACH if "snow" not in claim]):
-        assert row.verdict == "undecided"
+        assert row.verdict == "inconclusive"
         assert "too few" in f"{row.reason}{row.sentence}" or row.n is None
 
 
@@ -226,8 +226,8 @@ def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPy
     for claim in ("fog costs more than 10 points", "fog costs more than contrast", "accuracy is below 90 % under fog",
                   "Alpha better than Beta under fog"):  # fmt: skip
         found = judged(spoiled, claim)
-        assert (found.verdict, found.reason) == ("undecided", reason)
-    assert judged(spoiled, "fog collapses late").verdict == "undecided"
+        assert (found.verdict, found.reason) == ("inconclusive", reason)
+    assert judged(spoiled, "fog collapses late").verdict == "inconclusive"
     assert judged(spoiled, "contrast costs more than 10 points").verdict == "supported"
 
 
@@ -235,17 +235,17 @@ def test_where_the_interval_lies_decides() -> None:
     within, across, beyond = Estimate(1, 0.5, 1.5), Estimate(2, 1.5, 2.5), Estimate(3, 2.5, 3.5)
     for relation in ("less than", "at most"):
         assert [verdict_on(one, relation, 2) for one in (within, across, beyond)] == [
-            "supported", "undecided", "contradicted"]  # fmt: skip
+            "supported", "inconclusive", "contradicted"]  # fmt: skip
     for relation in ("more than", "at least"):
         assert [verdict_on(one, relation, 2) for one in (within, across, beyond)] == [
-            "contradicted", "undecided", "supported"]  # fmt: skip
+            "contradicted", "inconclusive", "supported"]  # fmt: skip
     point = Estimate(2, 2, 2)
     assert verdict_on(point, "at most", 2) == verdict_on(point, "at least", 2) == "supported"
     assert verdict_on(point, "less than", 2) == verdict_on(point, "more than", 2) == "contradicted"
 
 
 @pytest.mark.slow
-def test_networks_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
+def test_models_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
     small = {"corruptions": ("fog",), "severities": (2, 5), "models": ("Alpha",)}
     made = [write_synthetic(tmp_path / f"{seed}", images=40 + seed, seed=seed, **small) for seed in (0, 1)]
     load([one.output for one in made], tmp_path / "w.duckdb")
@@ -255,5 +255,5 @@ def test_networks_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path
     assert [row.model_label for row in found[:2]] == [
         f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((41, 1), (40, 0))
     ]
-    assert [row.n for row in found if row.form == "cost_limit"] == [41, 40]
+    assert [row.n for row in found if row.form == "drop_limit"] == [41, 40]
     assert len([row for row in found if row.claim == "snow is flat"]) == 2

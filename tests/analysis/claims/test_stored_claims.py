@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.claims import stored
 from failmodes.analysis.claims.stored import warehouse_claims
@@ -43,7 +43,7 @@ def own(judged_once: Path, tmp_path: Path) -> Path:
 
 
 def counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The claims of every judgement from now on."""
+    """The claims of every judgment from now on."""
     asked: list[list[str]] = []
     judge = stored.judge_stored
     monkeypatch.setattr(stored, "judge_stored", lambda con, claims: asked.append(list(claims)) or judge(con, claims))
@@ -122,9 +122,9 @@ def test_a_file_that_cannot_be_written_is_judged_all_the_same(
 def test_a_stored_claim_that_is_not_understood_is_told(own: Path, record: Synthetic) -> None:
     load([record.output], own, claims=["fog flies", "fog is flat for Nobody"])
     found = warehouse_claims(own)
-    assert [row.verdict for row in found] == ["undecided", "undecided"]
+    assert [row.verdict for row in found] == ["inconclusive", "inconclusive"]
     assert "is not understood" in str(found[0].reason)
-    assert "no network 'Nobody' was evaluated" in str(found[1].reason)
+    assert "no model 'Nobody' was evaluated" in str(found[1].reason)
 
 
 def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> None:

@@ -3,12 +3,12 @@
 import re
 
 import pytest
-from network_comparisons import compared, few_images, of_different_images, over_seeds, undecided
+from model_comparisons import compared, few_images, inconclusive, of_different_images, over_seeds
 
 from failmodes.analysis.comparison.markdown import as_markdown
 from failmodes.warehouse.markdown import harmless
 
-HOSTILE = "a|b <img src=x onerror=alert(1)> `code` @someone #12 [x](http://e.org)\n\n# heading"
+MALICIOUS = "a|b <img src=x onerror=alert(1)> `code` @someone #12 [x](http://e.org)\n\n# heading"
 CODE = re.compile(r"(`+).*?[^`]\1(?!`)")
 
 
@@ -17,7 +17,7 @@ def rows_of(text: str) -> list[list[str]]:
     return [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize("make", [compared, few_images, undecided, of_different_images, over_seeds])
+@pytest.mark.parametrize("make", [compared, few_images, inconclusive, of_different_images, over_seeds])
 def test_it_is_short_and_begins_with_the_answer(make) -> None:
     text = as_markdown(make())
     assert text.count("\n") <= 60
@@ -27,7 +27,7 @@ def test_it_is_short_and_begins_with_the_answer(make) -> None:
 
 
 def test_every_row_of_a_table_has_the_cells_of_its_heading() -> None:
-    for comparison in (compared(), compared(HOSTILE, "B|B")):
+    for comparison in (compared(), compared(MALICIOUS, "B|B")):
         counts = [len(row) for row in rows_of(as_markdown(comparison))]
         tables = as_markdown(comparison).count("| --- |")
         assert len(counts) > 3 * tables
@@ -37,7 +37,7 @@ def test_every_row_of_a_table_has_the_cells_of_its_heading() -> None:
 
 
 def test_nothing_in_a_name_is_markup() -> None:
-    text = as_markdown(compared(HOSTILE, "Net_B *x* www.e.org"))
+    text = as_markdown(compared(MALICIOUS, "Net_B *x* www.e.org"))
     outside = CODE.sub("", text)
     for part in ("<img", "@someone", "#12", "www.", "*x*", "](", "# heading"):
         assert part not in outside, part
@@ -81,6 +81,6 @@ def test_other_names_are_code(text: str) -> None:
 
 
 def test_long_names_stand_beneath_as_letters() -> None:
-    text = as_markdown(compared("A rather long name of a network", "Beta"))
-    assert "- A: A rather long name of a network; B: Beta" in text
+    text = as_markdown(compared("A rather long name of a model", "Beta"))
+    assert "- A: A rather long name of a model; B: Beta" in text
     assert "| Corruption | A | B | B \u2212 A |" in text

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from network_comparisons import around, compared, few_images, of_different_images, over_seeds, undecided
+from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
 from failmodes.analysis.comparison.json_document import as_document
 from failmodes.analysis.comparison.result import ComparisonResult
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.network_comparison import Comparison
+from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.errors import StudyError
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "comparing.md"
@@ -23,7 +23,7 @@ def result() -> ComparisonResult:
     return ComparisonResult(compared())
 
 
-@pytest.mark.parametrize("make", [compared, few_images, undecided, of_different_images, over_seeds])
+@pytest.mark.parametrize("make", [compared, few_images, inconclusive, of_different_images, over_seeds])
 def test_json_has_every_field_and_the_frames_every_row(make) -> None:
     comparison = make()
     document = json.loads(ComparisonResult(comparison).to_json())
@@ -64,13 +64,16 @@ def test_frames_hold_the_figures(result: ComparisonResult) -> None:
     assert result.classes["class_name"].to_list() == ["three", "one"]
     assert result.measures["measure"].to_list() == ["accuracy", "accuracy", "ece", "onset_severity"]
     assert result.measures["difference"].to_list()[-1] is None
-    assert result.images["change"].value_counts().sort("change").rows() == [("newly_right", 1), ("newly_wrong", 4)]
+    assert result.images["change"].value_counts().sort("change").rows() == [
+        ("newly_correct", 1),
+        ("newly_incorrect", 4),
+    ]
     assert result.to_frame().equals(result.cells)
     assert ComparisonResult(over_seeds()).images.is_empty()
 
 
 def test_frames_keep_their_types_without_rows() -> None:
-    empty = ComparisonResult(replace(compared(), classes=(), measures=(), newly_wrong=None, newly_right=None))
+    empty = ComparisonResult(replace(compared(), classes=(), measures=(), newly_incorrect=None, newly_correct=None))
     assert empty.classes.schema == ComparisonResult(compared()).classes.schema
     assert empty.images.schema["severity"] == pl.Float64
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from network_comparisons import around, compared, few_images, of_different_images, over_seeds, undecided
+from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
 from failmodes.analysis.comparison.terminal_text import as_text
-from failmodes.analysis.statistics.network_comparison import Comparison, MeasureComparison
+from failmodes.analysis.statistics.model_comparison import Comparison, MeasureComparison
 
-CASES = [compared, few_images, undecided, of_different_images, over_seeds]
+CASES = [compared, few_images, inconclusive, of_different_images, over_seeds]
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -44,7 +44,7 @@ def test_other_measures_tell_the_smallest_difference_in_their_unit() -> None:
 
 def test_without_single_images_it_says_why() -> None:
     assert "the two were evaluated on different images" in as_text(of_different_images(), 200)
-    assert "a network of several training runs gives each image several answers" in as_text(over_seeds(), 200)
+    assert "a model of several training runs gives each image several answers" in as_text(over_seeds(), 200)
 
 
 def test_few_images_decide_no_cell() -> None:
@@ -52,8 +52,8 @@ def test_few_images_decide_no_cell() -> None:
 
 
 def test_names_cannot_steer_the_terminal() -> None:
-    hostile: Comparison = compared("\x1b[31mred\x1b]0;title\x07", "[bold]b[/bold]\nnew line")
-    text = as_text(hostile)
+    malicious: Comparison = compared("\x1b[31mred\x1b]0;title\x07", "[bold]b[/bold]\nnew line")
+    text = as_text(malicious)
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "[bold]b[/bold] new line" in text

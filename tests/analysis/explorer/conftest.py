@@ -5,18 +5,18 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
 from failmodes.analysis.explorer.kept_connection import KeptConnection
-from failmodes.analysis.explorer.network_cell import NetworkCell, read_curves
+from failmodes.analysis.explorer.model_cell import ModelCell, read_curves
 from failmodes.analysis.selection import select
 from failmodes.warehouse.database.load import load
 
 
 @pytest.fixture(scope="session")
 def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two networks, five corruptions, five severities, 400 images of four classes."""
+    """Two models, five corruptions, five severities, 400 images of four classes."""
     folder = tmp_path_factory.mktemp("explored")
     write_synthetic(folder)
     write_thumbnails(folder, 400)
@@ -34,8 +34,8 @@ def con(explored: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @pytest.fixture(scope="session")
-def fog_cell(con: duckdb.DuckDBPyConnection) -> NetworkCell:
-    """The network Alpha under fog at severity 5."""
+def fog_cell(con: duckdb.DuckDBPyConnection) -> ModelCell:
+    """The model Alpha under fog at severity 5."""
     points = read_curves(con, select(con)[0]).points
     (row,) = points.filter(label="Alpha", corruption="fog", severity=5.0).rows(named=True)
-    return NetworkCell(row["evaluation_id"], "Alpha", "fog", "Fog", 5.0)
+    return ModelCell(row["evaluation_id"], "Alpha", "fog", "Fog", 5.0)

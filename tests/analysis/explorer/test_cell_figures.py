@@ -15,12 +15,12 @@ from failmodes.analysis.explorer.cell_figures import (
     full_bins,
     read_figures,
 )
-from failmodes.analysis.explorer.network_cell import NetworkCell
+from failmodes.analysis.explorer.model_cell import ModelCell
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
-def rows_of(path: Path, cell: NetworkCell) -> pl.DataFrame:
+def rows_of(path: Path, cell: ModelCell) -> pl.DataFrame:
     with duckdb.connect(str(path), read_only=True) as con:
         return con.sql(
             "select label, predicted, confidence from predictions where evaluation_id = ? and corruption = ? "
@@ -31,7 +31,7 @@ def rows_of(path: Path, cell: NetworkCell) -> pl.DataFrame:
 
 @pytest.mark.parametrize("severity", [0.0, 5.0])
 def test_figures_are_those_of_the_rows(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: NetworkCell, severity: float
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell, severity: float
 ) -> None:
     cell = fog_cell._replace(severity=severity)
     rows, found = rows_of(explored, cell), read_figures(con, cell)
@@ -60,7 +60,7 @@ def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
 
 
 def test_sentences_say_accuracy_interval_confidence_and_mistake(
-    con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell
+    con: duckdb.DuckDBPyConnection, fog_cell: ModelCell
 ) -> None:
     found = read_figures(con, fog_cell)
     told = figures_sentence(found).replace(NO_BREAK, " ")

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from failmodes.analysis.charts.style.theme import PAPER
-from failmodes.analysis.explorer import desk, downloads, handed_over, page_parts, panels
+from failmodes.analysis.explorer import downloads, handed_over, page_parts, panels, query_panel
 from failmodes.analysis.explorer.cell_figures import read_figures
 from failmodes.analysis.explorer.handed_over import Explored, explored_warehouse, hand_over
-from failmodes.analysis.explorer.network_cell import NetworkCell, cells_of, narrowed, read_curves
+from failmodes.analysis.explorer.model_cell import ModelCell, cells_of, narrowed, read_curves
 from failmodes.analysis.explorer.slices import SliceRequest, read_images
 from failmodes.analysis.explorer.view import View, view_of
 from failmodes.analysis.selection import select
@@ -56,7 +56,7 @@ def test_the_view_is_what_the_browser_says(cookie: str, view: View) -> None:
     assert view_of({"failmodes_view": cookie, "session": "x"}) == view
 
 
-def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell) -> None:
+def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell: ModelCell) -> None:
     cells = cells_of(read_curves(con, select(con)[0]).points)
     options = {field: (values, name) for field, _, values, name in page_parts.cell_options(cells, fog_cell)}
     assert options["severity"] == ({"clean": 0.0, "1": 1.0, "2": 2.0, "3": 3.0, "4": 4.0, "5": 5.0}, "5")
@@ -67,9 +67,9 @@ def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell:
 
 
 def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
-    clicked = pl.DataFrame({"label_name": ["one"], "answer": ["two"], "image_count": [3]})
+    clicked = pl.DataFrame({"label_name": ["one"], "prediction": ["two"], "image_count": [3]})
     assert page_parts.pair_of(clicked) == ("one", "two")
-    nameless = clicked.with_columns(answer=pl.lit("no number"))  # as the matrix calls it; conditions say no answer
+    nameless = clicked.with_columns(prediction=pl.lit("no number"))  # as the matrix calls it; conditions say no answer
     assert page_parts.pair_of(nameless) == ("one", "no answer")
     assert page_parts.pair_of(clicked.clear()) == page_parts.pair_of([]) == (None, None)
     assert page_parts.known_pair(("one", "two"), ["one"]) == ("one", None)
@@ -77,11 +77,11 @@ def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
 
 
 def test_pictures_are_made_of_chosen_rows_else_of_the_first(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: NetworkCell
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: ModelCell
 ) -> None:
     images = read_images(explored, fog_cell, SliceRequest(true_class="one"))
     table = page_parts.readable_images(images.slice)
-    assert table.columns[:4] == ["image", "true class", "answer", "right"]
+    assert table.columns[:4] == ["image", "true class", "prediction", "right"]
     assert "file" not in table.columns  # none has one
     assert page_parts.chosen_rows(images.slice, table.clear(), 6).equals(images.slice.head(6))
     assert page_parts.chosen_rows(images.slice, table[3:5], 6).equals(images.slice[3:5])
@@ -93,12 +93,12 @@ def test_pictures_are_made_of_chosen_rows_else_of_the_first(
         page_parts.picture_sheet(con, None, fog_cell, images, rows.clear())
 
 
-def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: NetworkCell) -> None:
-    hostile = "<img src=x onerror=alert(1)>"
-    frame = pl.DataFrame({"column": [hostile], "type": ["x"], "meaning": [None]})
+def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: ModelCell) -> None:
+    malicious = "<img src=x onerror=alert(1)>"
+    frame = pl.DataFrame({"column": [malicious], "type": ["x"], "meaning": [None]})
     for html in (
-        page_parts.heading(hostile), page_parts.paragraph(hostile), page_parts.problem_html(hostile),
-        page_parts.columns_html(hostile, frame),
+        page_parts.heading(malicious), page_parts.paragraph(malicious), page_parts.problem_html(malicious),
+        page_parts.columns_html(malicious, frame),
     ):  # fmt: skip
         assert "<img" not in html
         assert "&lt;img" in html
@@ -109,7 +109,7 @@ def test_curves_are_saved_as_the_house_draws_them(con: duckdb.DuckDBPyConnection
     assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
 
 
-def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection, fog_cell: NetworkCell) -> None:
+def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection, fog_cell: ModelCell) -> None:
     figures, source = read_figures(con, fog_cell), select(con)[0].source_line
     svg = downloads.cell_figure(figures, fog_cell, source, "svg").decode()
     assert svg.startswith("<svg")
@@ -123,13 +123,13 @@ def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection
 
 @pytest.mark.slow
 def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
-    assert desk.FIRST_RELATION in desk.relation_options()
-    assert "worst_cells" in desk.saved_names()
-    for name in (None, *desk.saved_names()):
-        assert isinstance(desk.answer(explored, desk.statement_of(name)), pl.DataFrame)
-    assert desk.columns_of(explored, "predictions").columns == ["column", "type", "meaning"]
+    assert query_panel.FIRST_RELATION in query_panel.relation_options()
+    assert "worst_cells" in query_panel.saved_names()
+    for name in (None, *query_panel.saved_names()):
+        assert isinstance(query_panel.query_rows(explored, query_panel.statement_of(name)), pl.DataFrame)
+    assert query_panel.columns_of(explored, "predictions").columns == ["column", "type", "meaning"]
     with pytest.raises(QueryError, match="refused"):
-        desk.answer(explored, "drop table predictions")
+        query_panel.query_rows(explored, "drop table predictions")
     alpha, beta = select(con)[0].ids
-    assert "<table>" in desk.compared(explored, alpha, beta, 0.01)
-    assert page_parts.attempt(lambda: desk.compared(explored, alpha, alpha, 0.01))[1]
+    assert "<table>" in query_panel.compared(explored, alpha, beta, 0.01)
+    assert page_parts.attempt(lambda: query_panel.compared(explored, alpha, alpha, 0.01))[1]

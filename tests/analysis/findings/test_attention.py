@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import duckdb
 import polars as pl
 import pytest
-from model_comparisons import of_kind
-from synthetic_record import Synthetic, write_synthetic
+from checkpoint_comparisons import of_kind
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.findings import attention as module
 from failmodes.analysis.findings.attention import attention_findings, drift_sentence
@@ -27,7 +27,7 @@ def test_centroids_are_compared_with_another_image_of_the_class(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
 ) -> None:
     for evaluation in selection.evaluations:
-        found = of_kind(all_findings, "attention_own_map", evaluation_id=evaluation.evaluation_id)
+        found = of_kind(all_findings, "attention_drift", evaluation_id=evaluation.evaluation_id)
         tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
         assert [finding.corruption for finding in found] == [test.corruption for test in tests]
         for finding, test in zip(found, tests, strict=True):
@@ -41,19 +41,19 @@ def test_centroids_are_compared_with_another_image_of_the_class(
     ("verdict", "worst", "expected"),
     [
         ("nearer", True, "supported"),
-        ("nearer", False, "undecided"),
+        ("nearer", False, "inconclusive"),
         ("farther", True, "contradicted"),
-        ("undecided", True, "undecided"),
+        ("inconclusive", True, "inconclusive"),
     ],
 )
-def test_what_empty_maps_could_undo_is_undecided(
+def test_what_empty_maps_could_undo_is_inconclusive(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, worst: bool, expected: str
 ) -> None:
     test = SimpleNamespace(
         corruption="fog", share=Estimate(0.6, 0.55, 0.65), image_count=400, verdict=verdict, holds_in_worst_case=worst
     )
     monkeypatch.setattr(module, "own_map_tests", lambda *_, **__: [test])
-    (found,) = of_kind(attention_findings(con, select_one(con, models=["Alpha"])), "attention_own_map")
+    (found,) = of_kind(attention_findings(con, select_one(con, models=["Alpha"])), "attention_drift")
     assert found.verdict == expected
 
 
@@ -61,7 +61,7 @@ def test_masks_say_where_attention_moves_to(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding], synthetic: Synthetic
 ) -> None:
     for label, evaluation in zip(synthetic.evaluations, selection.evaluations, strict=True):
-        found = of_kind(all_findings, "attention_background", model_label=label)
+        found = of_kind(all_findings, "attention_off_object", model_label=label)
         changes = mask_changes_at_last(con, selection, evaluation)
         assert {f.corruption: (f.value, f.low, f.high) for f in found} == {c: tuple(e) for c, e in changes.items()}
         for finding in found:
@@ -86,7 +86,7 @@ def _with_null(output: Path, key: ShardKey, null: float | None) -> None:
 @pytest.mark.parametrize(
     ("nulls", "verdict", "told"),
     [
-        ((-0.1, -0.1), "undecided", "less that of another image's map, changes by"),
+        ((-0.1, -0.1), "inconclusive", "less that of another image's map, changes by"),
         ((-0.1, -0.2), "contradicted", "more of the attention of Alpha lie on the object, beyond what another image's"),
         ((None, None), "supported", "of the attention of Alpha leave the object (60 images)"),
     ],
@@ -100,7 +100,7 @@ def test_what_another_image_loses_too_is_no_loss(
         _with_null(made.output, ShardKey(made.evaluations["Alpha"], cell), null)
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
-        (found,) = of_kind(attention_findings(con, select_one(con)), "attention_background")
+        (found,) = of_kind(attention_findings(con, select_one(con)), "attention_off_object")
         told_of = con.sql(
             "select reason, pointing_accuracy, even_mask_share from attention_on_object where severity = 5"
         )
@@ -119,8 +119,8 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
     monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: changes)
-    found = of_kind(attention_findings(con, alpha), "attention_background")
-    assert [finding.verdict for finding in found] == ["contradicted", "undecided"]
+    found = of_kind(attention_findings(con, alpha), "attention_off_object")
+    assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
 
 
@@ -129,18 +129,18 @@ def test_without_masks_nothing_is_said_of_the_object(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: {})
-    (found,) = of_kind(attention_findings(con, alpha), "attention_background")
-    assert (found.verdict, found.corruption, found.value) == ("undecided", None, None)
+    (found,) = of_kind(attention_findings(con, alpha), "attention_off_object")
+    assert (found.verdict, found.corruption, found.value) == ("inconclusive", None, None)
     assert "no object masks" in found.sentence
 
 
-def test_without_pairing_attention_is_undecided_with_the_reason(tmp_path: Path) -> None:
+def test_without_pairing_attention_is_inconclusive_with_the_reason(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False, corruptions=("fog",), severities=(2, 5))
     load([tmp_path], tmp_path / "warehouse.duckdb")
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:
         found = attention_findings(con, select_one(con))
-    (attention,) = of_kind(found, "attention_own_map")
-    assert (attention.verdict, attention.corruption) == ("undecided", None)
+    (attention,) = of_kind(found, "attention_drift")
+    assert (attention.verdict, attention.corruption) == ("inconclusive", None)
     assert "attention of Alpha: labels differ" in attention.sentence
 
 
@@ -161,7 +161,7 @@ def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
     assert "not told apart from fog" in told
 
 
-def test_titles_of_many_networks_count_them(
+def test_titles_of_many_models_count_them(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -169,7 +169,7 @@ def test_titles_of_many_networks_count_them(
         "farthest_corruption",
         lambda _con, _selection, e: lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1),
     )
-    assert "in 3 of 6 networks" in drift_sentence(many_con, many_selection)
+    assert "in 3 of 6 models" in drift_sentence(many_con, many_selection)
 
 
 def test_where_no_image_has_a_shift_the_title_says_so(

@@ -1,8 +1,8 @@
-"""Findings on confidence: cell by cell, over- and underconfidence apart; many networks are counted, not listed."""
+"""Findings on confidence: cell by cell, over- and underconfidence apart; many models are counted, not listed."""
 
 import duckdb
 import pytest
-from model_comparisons import of_kind
+from checkpoint_comparisons import of_kind
 
 from failmodes.analysis.findings.calibration import (
     confidence_findings,
@@ -36,7 +36,11 @@ def test_every_cell_is_judged_by_itself(con: duckdb.DuckDBPyConnection, all_find
 
 
 def test_sentences_say_where_and_by_how_much(all_findings: list[Finding]) -> None:
-    words = {"supported": " is overconfident by ", "contradicted": " is underconfident by ", "undecided": "not shown"}
+    words = {
+        "supported": " is overconfident by ",
+        "contradicted": " is underconfident by ",
+        "inconclusive": "not shown",
+    }
     for finding in of_kind(all_findings, "overconfidence"):
         assert words[finding.verdict] in finding.sentence
         assert f"{abs(100 * finding.value):.1f}\u00a0points [" in finding.sentence
@@ -63,7 +67,7 @@ def test_clean_calibration_error_stands_beside_its_noise(
             assert f"{figure:.4f}" in found.sentence
 
 
-def test_the_noise_of_a_calibrated_network_is_no_finding(
+def test_the_noise_of_a_calibrated_model_is_no_finding(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -71,23 +75,23 @@ def test_the_noise_of_a_calibrated_network_is_no_finding(
         lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(noise_floor=0.5),
     )
     found = of_kind(confidence_findings(con, selection), "calibration_error")
-    assert {finding.verdict for finding in found} == {"undecided"}
+    assert {finding.verdict for finding in found} == {"inconclusive"}
 
 
 def cells(*sizes: Estimate) -> list[CellConfidence]:
     return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size) for index, size in enumerate(sizes)]
 
 
-def test_networks_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
+def test_models_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
     last = {"A": cells(OVER, OVER), "B": cells(NEITHER), "C": cells(OVER, UNDER), "D": cells(UNDER), "E": cells()}
     told = overconfidence_tally(last)
-    assert told.startswith("Of 5 networks at the last severity")
+    assert told.startswith("Of 5 models at the last severity")
     assert "2 are overconfident" in told
     assert "2 are underconfident" in told
     assert "0 are underconfident" in overconfidence_tally({"A": cells(OVER)})
 
 
-def test_a_title_counts_corruptions_of_each_network(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+def test_a_title_counts_corruptions_of_each_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     told = overconfidence_sentence(con, selection)
     for evaluation in selection.evaluations:
         last = [c for c in overconfidence_by_corruption(con, selection, evaluation) if c.corruption != "none"]

@@ -29,7 +29,7 @@ def test_it_prints_what_the_command_prints(shaped_warehouse: Path, capsys: pytes
     assert repr(found).splitlines()[:-1] == lines
     assert f"{len(found.limitations)} limits of what these data can say" in last
     assert lines[0].startswith("- Gaussian noise costs Alpha most")
-    assert any("undecided" in line for line in lines)
+    assert any("inconclusive" in line for line in lines)
 
 
 def test_it_is_a_sequence_that_nobody_changes(found: Findings, all_findings: list[Finding]) -> None:
@@ -66,7 +66,7 @@ def test_its_table_has_one_row_a_finding(found: Findings) -> None:
 
 
 def test_a_notebook_shows_escaped_text() -> None:
-    headline = Headline("most_costly", "supported", "<b>Fog</b> & snow cost most.", 2, "from shapes")
+    headline = Headline("largest_drop", "supported", "<b>Fog</b> & snow cost most.", 2, "from shapes")
     page = Findings((), (headline,), (Limitation("Images", "<i>Few.</i>", "<script>"),))._repr_html_()
     assert "<li>&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 more like it)</li>" in page
     assert "&lt;i&gt;Few.&lt;/i&gt;" in page

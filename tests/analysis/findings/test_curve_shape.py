@@ -6,9 +6,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import of_kind
+from checkpoint_comparisons import of_kind
 from rewritten_shards import answer_with, cell_of
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.curve_shape import STABLE, is_stable, shape_findings, shape_of
 from failmodes.analysis.findings.finding import Finding
@@ -19,7 +19,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 SHAPES = {"fog": "late_collapse", "motion_blur": "early_drop", "contrast": "near_linear",
-          "gaussian_noise": "non_monotone", "brightness": "undecided"}  # fmt: skip
+          "gaussian_noise": "non_monotone", "brightness": "inconclusive"}  # fmt: skip
 
 
 def test_shapes_are_named_with_their_bow(all_findings: list[Finding]) -> None:
@@ -30,29 +30,31 @@ def test_shapes_are_named_with_their_bow(all_findings: list[Finding]) -> None:
     for corruption, said in words.items():
         finding = found[corruption]
         assert said in finding.sentence
-        assert finding.unit == "bow"
-        bow = f"{finding.value:+.2f} [{finding.low:.2f},\u00a0{finding.high:.2f}]".replace("-", "\u2212")
-        assert f"bow {bow}" in finding.sentence
+        assert finding.unit == "curvature"
+        curvature = f"{finding.value:+.2f} [{finding.low:.2f},\u00a0{finding.high:.2f}]".replace("-", "\u2212")
+        assert f"curvature {curvature}" in finding.sentence
     rises = found["gaussian_noise"]
     assert "falls and rises again" in rises.sentence
     assert rises.unit == "accuracy"
 
 
-def test_an_undecided_shape_gives_its_reason(all_findings: list[Finding]) -> None:
+def test_an_inconclusive_shape_gives_its_reason(all_findings: list[Finding]) -> None:
     (finding,) = of_kind(all_findings, "shape", model_label="Alpha", corruption="brightness")
-    assert finding.verdict == "undecided"
-    assert "Alpha under brightness is undecided: so many images show drops from" in finding.sentence
+    assert finding.verdict == "inconclusive"
+    assert "Alpha under brightness is inconclusive: so many images show drops from" in finding.sentence
 
 
 def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> None:
     found = of_kind(many_findings, "shape", model_label="Aspen", corruption="contrast")
-    assert [(f.verdict, f.claim) for f in found] == [("undecided", "undecided")]
+    assert [(f.verdict, f.claim) for f in found] == [("inconclusive", "inconclusive")]
     assert "near-linear in" in found[0].sentence
-    row = {"reason": None, "stability": STABLE, "shape": "early_drop", "bow_low": -0.4, "bow_high": -0.3}
+    row = {"reason": None, "stability": STABLE, "shape": "early_drop", "curvature_low": -0.4, "curvature_high": -0.3}
     assert (is_stable(row), shape_of(row)) == (True, "early_drop")
-    assert shape_of(row | {"stability": STABLE - 0.001}) == "undecided"
-    assert shape_of(row | {"reason": "too few"}) == "undecided"
-    assert shape_of(row | {"bow_high": -0.4}) == "undecided", "no resample has another bow: too few images change"
+    assert shape_of(row | {"stability": STABLE - 0.001}) == "inconclusive"
+    assert shape_of(row | {"reason": "too few"}) == "inconclusive"
+    assert shape_of(row | {"curvature_high": -0.4}) == "inconclusive", (
+        "no resample has another curvature: too few images change"
+    )
 
 
 def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_record: Synthetic) -> None:
@@ -65,10 +67,10 @@ def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_
 
 
 def test_a_collapse_in_one_step_names_the_step(all_findings: list[Finding], synthetic: Synthetic) -> None:
-    found = {f.corruption: f for f in of_kind(all_findings, "one_step_collapse", model_label="Alpha")}
+    found = {f.corruption: f for f in of_kind(all_findings, "abrupt_drop", model_label="Alpha")}
     verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
     assert verdicts == {"fog": "supported", "motion_blur": "supported", "contrast": "contradicted",
-                        "gaussian_noise": "undecided", "brightness": "undecided"}  # fmt: skip
+                        "gaussian_noise": "inconclusive", "brightness": "inconclusive"}  # fmt: skip
     right = synthetic.correct["Alpha", "fog"].mean(axis=1)
     assert found["fog"].value == pytest.approx(right[4] - right[5])
     assert "between severity 4 and 5" in found["fog"].sentence
@@ -79,7 +81,7 @@ def test_a_collapse_in_one_step_names_the_step(all_findings: list[Finding], synt
 def test_leaving_the_clean_accuracy_contradicts_flat(all_findings: list[Finding], synthetic: Synthetic) -> None:
     found = {f.corruption: f for f in of_kind(all_findings, "flat", model_label="Alpha")}
     assert {c for c, finding in found.items() if finding.verdict == "contradicted"} == found.keys() - {"brightness"}
-    assert found["brightness"].verdict == "undecided"
+    assert found["brightness"].verdict == "inconclusive"
     right = synthetic.correct["Alpha", "fog"].mean(axis=1)
     assert found["fog"].value == pytest.approx(right[-1] - right[0]), "down is negative here"
     assert found["fog"].low < found["fog"].value < found["fog"].high < 0
@@ -89,7 +91,7 @@ def test_leaving_the_clean_accuracy_contradicts_flat(all_findings: list[Finding]
 def test_rises_are_judged_for_all_curves_together(all_findings: list[Finding], synthetic: Synthetic) -> None:
     found = {f.corruption: f for f in of_kind(all_findings, "rise", model_label="Alpha")}
     verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
-    assert verdicts == {"fog": "undecided", "brightness": "undecided", "contrast": "contradicted",
+    assert verdicts == {"fog": "inconclusive", "brightness": "inconclusive", "contrast": "contradicted",
                         "motion_blur": "contradicted", "gaussian_noise": "contradicted"}  # fmt: skip
     for corruption, finding in found.items():
         right = synthetic.correct["Alpha", corruption].mean(axis=1)
@@ -138,8 +140,8 @@ def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> N
     made = write_synthetic(tmp_path, images=200, models=("A",), corruptions=("fog",), severities=(2, 5))
     clean = np.arange(200) % 4
     for severity, wrong in ((0, 20), (2, 100), (5, 20)):
-        answers = np.where(np.arange(200) < wrong, (clean + 1) % 4, clean)
-        answer_with(made, cell_of(made, "A", "fog", severity), answers.tolist())
+        predictions = np.where(np.arange(200) < wrong, (clean + 1) % 4, clean)
+        answer_with(made, cell_of(made, "A", "fog", severity), predictions.tolist())
     load([tmp_path], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
     with open_warehouse(tmp_path / "w.duckdb") as con:
@@ -149,15 +151,15 @@ def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> N
 
 
 def test_the_same_drop_is_the_same_number_wherever_it_is_told(all_findings: list[Finding]) -> None:
-    for cost in of_kind(all_findings, "most_costly"):
-        (shape,) = of_kind(all_findings, "shape", evaluation_id=cost.evaluation_id, corruption=cost.corruption)
+    for drop in of_kind(all_findings, "largest_drop"):
+        (shape,) = of_kind(all_findings, "shape", evaluation_id=drop.evaluation_id, corruption=drop.corruption)
         if shape.unit == "accuracy":
-            assert shape.value == cost.value
+            assert shape.value == drop.value
 
 
 def test_every_curve_is_judged_four_times(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     found = shape_findings(con, selection)
     curves = len(read_for_selection(con, "shapes", selection))
-    for kind in ("shape", "one_step_collapse", "flat", "rise"):
+    for kind in ("shape", "abrupt_drop", "flat", "rise"):
         assert len(of_kind(found, kind)) == curves
     assert np.isfinite([finding.value for finding in found]).all()

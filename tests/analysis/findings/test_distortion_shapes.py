@@ -2,7 +2,7 @@
 
 import duckdb
 import pytest
-from model_comparisons import of_kind
+from checkpoint_comparisons import of_kind
 
 from failmodes.analysis.findings.distortion_shapes import (
     KIND,
@@ -15,7 +15,7 @@ from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.headlines import headlines
 from failmodes.analysis.selection import Selection, select_one
 
-STEADY = {"shape": "near_linear", "stability": 1.0, "bow_low": 0.0, "bow_high": 0.1, "reason": None}
+STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}
 LATE = STEADY | {"shape": "late_collapse"}
 OPEN = STEADY | {"stability": 0.9}
 
@@ -30,8 +30,8 @@ def found(bent_axis: duckdb.DuckDBPyConnection) -> list[Finding]:
     [
         (LATE, STEADY, "supported"),
         (LATE, LATE, "contradicted"),
-        (LATE, OPEN, "undecided"),
-        (OPEN, LATE, "undecided"),
+        (LATE, OPEN, "inconclusive"),
+        (OPEN, LATE, "inconclusive"),
     ],
 )
 def test_both_classes_must_be_sure(first: dict, second: dict, verdict: str) -> None:
@@ -40,10 +40,10 @@ def test_both_classes_must_be_sure(first: dict, second: dict, verdict: str) -> N
 
 def test_a_shape_that_is_another_is_told_with_its_bow(found: list[Finding]) -> None:
     (fog,) = of_kind(found, KIND, corruption="fog", claim="rmse")
-    assert (fog.verdict, fog.unit) == ("supported", "bow")
+    assert (fog.verdict, fog.unit) == ("supported", "curvature")
     assert fog.value is not None
     assert abs(fog.value) < 0.01
-    assert "Under fog Alpha falls late over severity but near-linearly over RMSE: bow " in fog.sentence
+    assert "Under fog Alpha falls late over severity but near-linearly over RMSE: curvature " in fog.sentence
 
 
 def test_a_shape_that_is_the_same_is_contradicted(found: list[Finding]) -> None:
@@ -67,7 +67,7 @@ def test_the_largest_change_comes_first(found: list[Finding], bent_axis: duckdb.
     told = [headline for headline in headlines(found) if headline.kind == KIND]
     assert [headline.sentence for headline in told if headline.verdict == "supported"] == [found[0].sentence]
     sentence = distortion_shapes_sentence(bent_axis, select_one(bent_axis))
-    assert sentence.startswith("Under fog Alpha falls late over severity but near-linearly over RMSE: bow ")
+    assert sentence.startswith("Under fog Alpha falls late over severity but near-linearly over RMSE: curvature ")
     assert sentence.endswith("; the axes disagree for 1 of 3\u00a0curves")
 
 

@@ -2,7 +2,7 @@
 
 import duckdb
 import pytest
-from model_comparisons import of_kind
+from checkpoint_comparisons import of_kind
 
 from failmodes.analysis.findings import failure_prediction as module
 from failmodes.analysis.findings.failure_prediction import (
@@ -36,7 +36,7 @@ def test_of_each_corruption_the_lowest_cell_is_told(
 
 
 def replaced(monkeypatch: pytest.MonkeyPatch, *cells: Estimate) -> None:
-    """Let every network have these AUROCs, at one corruption each."""
+    """Let every model have these AUROCs, at one corruption each."""
     names = ("fog", "contrast", "brightness")
     found = tuple(CellAuroc(name, 5.0, auroc, 400) for name, auroc in zip(names, cells, strict=False))
     monkeypatch.setattr(module, "predict_failures", lambda *_: FailurePrediction(found, RATE, KEPT))
@@ -47,7 +47,7 @@ def test_only_worse_than_chance_supports_the_claim(
 ) -> None:
     replaced(monkeypatch, WORSE, NEITHER, BETTER)
     found = [f for f in failure_findings(con, selection) if f.model_label == "Alpha"]
-    assert [f.verdict for f in found] == ["supported", "undecided", "contradicted"]
+    assert [f.verdict for f in found] == ["supported", "inconclusive", "contradicted"]
     assert "worse than chance" in found[0].sentence
     assert "is not shown to find" in found[1].sentence
     assert "better than chance" in found[2].sentence
@@ -65,11 +65,11 @@ def test_titles_count_cells_and_say_what_abstaining_gains(
     assert "from 50.0\u00a0% to 40.0\u00a0% [35.0,\u00a045.0] in Alpha" in gain
 
 
-def test_titles_of_many_networks_count_them(
+def test_titles_of_many_models_count_them(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced(monkeypatch, WORSE, BETTER, BETTER)
-    assert "12 of 18\u00a0cells (worse than chance in 6) of 6 networks" in discrimination_sentence(
+    assert "12 of 18\u00a0cells (worse than chance in 6) of 6 models" in discrimination_sentence(
         many_con, many_selection
     )
-    assert "of 6 networks with the smallest and the largest gain" in abstention_sentence(many_con, many_selection)
+    assert "of 6 models with the smallest and the largest gain" in abstention_sentence(many_con, many_selection)

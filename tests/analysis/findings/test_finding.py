@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from model_comparisons import words_of
+from checkpoint_comparisons import words_of
 
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import FEWEST_IMAGES, KINDS, Finding, Verdict, judged, rows_of
@@ -15,7 +15,7 @@ from failmodes.warehouse.database.query import run_query
 
 LITERAL = re.compile("'[^']*'")
 MOST_WORDS = 30
-OF_SEVERAL_CLAIMS = ("seen_coming", "shape_over_distortion")  # of one curve or network: a score each, an axis each
+OF_SEVERAL_CLAIMS = ("early_warning", "shape_over_distortion")  # of one curve or model: a score each, an axis each
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def every_finding(
 
 def test_kinds_are_known_and_stand_in_their_order(all_findings: list[Finding]) -> None:
     kinds = [finding.kind for finding in all_findings]
-    assert set(kinds) == KINDS.keys() - {"better_over_seeds"}, "each network has one training run"
+    assert set(kinds) == KINDS.keys() - {"better_over_seeds"}, "each model has one training run"
     assert kinds == sorted(kinds, key=list(KINDS).index)
 
 
@@ -57,7 +57,7 @@ def test_sentences_tell_the_number_of_images(every_finding: list[Finding]) -> No
     assert [f.sentence for f in every_finding if f"{f.n:,}\u00a0image" not in f.sentence] == []
 
 
-def test_sentences_name_network_and_figure(every_finding: list[Finding]) -> None:
+def test_sentences_name_model_and_figure(every_finding: list[Finding]) -> None:
     for finding in every_finding:
         if finding.n >= FEWEST_IMAGES:
             assert finding.model_label in finding.sentence
@@ -69,10 +69,10 @@ def test_figures_lie_where_their_unit_says(every_finding: list[Finding]) -> None
     shares = ("share of answers", "share of images", "AUROC", "ECE")
     for finding in every_finding:
         for figure in (finding.value, finding.low, finding.high):
-            if figure is not None and finding.unit != "bow":
+            if figure is not None and finding.unit != "curvature":
                 assert (0 if finding.unit in shares else -1) <= figure <= 1
     assert {finding.unit for finding in every_finding} <= {
-        *shares, "accuracy", "bow", "confidence minus accuracy", "share of attention", "share of log-loss",
+        *shares, "accuracy", "curvature", "confidence minus accuracy", "share of attention", "share of log-loss",
     }  # fmt: skip
 
 
@@ -98,7 +98,7 @@ INFO = EvaluationInfo("e'1", "Alpha", {})
 @pytest.mark.parametrize(
     ("images", "verdict", "expected"),
     [
-        (29, "supported", "undecided"), (29, "contradicted", "undecided"), (29, "undecided", "undecided"),
+        (29, "supported", "inconclusive"), (29, "contradicted", "inconclusive"), (29, "inconclusive", "inconclusive"),
         (30, "supported", "supported"), (30, "contradicted", "contradicted"),
     ],
 )  # fmt: skip
@@ -113,8 +113,11 @@ def test_of_few_images_nothing_is_claimed(images: int, verdict: Verdict, expecte
 
 
 def test_a_claim_is_its_kind_unless_it_is_one_of_several() -> None:
-    assert judged("flat", "undecided", INFO, "Said.", "q", n=40, unit="accuracy").claim == "flat"
-    assert judged("shape", "supported", INFO, "Said.", "q", n=40, unit="bow", claim="early_drop").claim == "early_drop"
+    assert judged("flat", "inconclusive", INFO, "Said.", "q", n=40, unit="accuracy").claim == "flat"
+    assert (
+        judged("shape", "supported", INFO, "Said.", "q", n=40, unit="curvature", claim="early_drop").claim
+        == "early_drop"
+    )
 
 
 def test_names_in_a_query_are_quoted(con: duckdb.DuckDBPyConnection) -> None:

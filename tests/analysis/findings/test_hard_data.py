@@ -8,9 +8,9 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import of_kind, words_of
+from checkpoint_comparisons import of_kind, words_of
 from rewritten_shards import answer_with, cell_of, every_cell, make_non_finite
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.claims.stored import open_with_claims
@@ -29,13 +29,13 @@ SEVERITIES = (2, 5)
 NO_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 
 
-def answered(answers: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Synthetic], None]:
+def has_prediction(predictions: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Synthetic], None]:
     """Let every cell of A have the answers that its labels and its number lead to."""
 
     def change(made: Synthetic) -> None:
         labels = np.arange(made.correct["A", "fog"].shape[1]) % 4
         for number, key in enumerate(every_cell(made, "A", SEVERITIES)):
-            answer_with(made, key, answers(labels, number).tolist())
+            answer_with(made, key, predictions(labels, number).tolist())
 
     return change
 
@@ -67,17 +67,19 @@ CASES = {
     "two images": Case(2, few=True),
     "29 images": Case(29, few=True),
     "one label": Case(41, options={"one_label": True}),
-    "all answers the same in every cell": Case(42, answered(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))),
-    "chance": Case(43, answered(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
-    "all wrong": Case(44, answered(lambda labels, _: (labels + 1) % 4)),
-    "all right": Case(45, answered(lambda labels, _: labels)),
+    "all answers the same in every cell": Case(
+        42, has_prediction(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))
+    ),
+    "chance": Case(43, has_prediction(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
+    "all wrong": Case(44, has_prediction(lambda labels, _: (labels + 1) % 4)),
+    "all right": Case(45, has_prediction(lambda labels, _: labels)),
     "unpaired": Case(46, options={"paired": False}),
     "clean without numbers": Case(47, without_numbers(("none", 0))),
     "a cell without numbers": Case(48, without_numbers(("fog", 5))),
     "one row without numbers": Case(101, without_numbers(("fog", 5), images=1)),
     "one severity": Case(49, options={"severities": (5,)}),
     "nothing but rows without numbers": Case(50, nothing_finite),
-    "one of two networks without numbers": Case(51, nothing_finite, {"models": ("A", "B")}),
+    "one of two models without numbers": Case(51, nothing_finite, {"models": ("A", "B")}),
 }
 
 
@@ -122,7 +124,7 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
     texts += section.verdict
     assert len(section.comparisons) == (len(selections[name].evaluations) == 2)
     for pair in section.comparisons:
-        texts += [pair.answer, *pair.sentences, pair.chart.subtitle]
+        texts += [pair.prediction, *pair.sentences, pair.chart.subtitle]
         texts += [f"{cell.text} {cell.small}" for table in pair.tables for row in table.rows for cell in row]
     assert [text for text in texts if NO_NUMBER.search(text)] == []
     assert len(section.verdict) == 1 if CASES[name].few else 2
@@ -146,7 +148,7 @@ def test_every_figure_is_a_number_and_every_query_answers(
     for query in {finding.query for finding in found}:
         con.execute(f"from ({query}) limit 1").fetchall()
     if CASES[name].few:
-        assert {finding.verdict for finding in found} == {"undecided"}
+        assert {finding.verdict for finding in found} == {"inconclusive"}
         (line,) = found.headlines
         assert f"{CASES[name].images}\u00a0image" in line.sentence
 
@@ -156,15 +158,15 @@ def kinds_of(con: duckdb.DuckDBPyConnection, selection: Selection, verdict: str)
 
 
 def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    claims = {"most_costly", "shape", "one_step_collapse", "rise", "flat"}
+    claims = {"largest_drop", "shape", "abrupt_drop", "rise", "flat"}
     for name in ("all answers the same in every cell", "all wrong", "all right"):
         assert not kinds_of(con, selections[name], "supported") & claims
-        costs = of_kind(findings_of(con, selections[name]), "most_costly")
-        assert [(cost.value, cost.verdict) for cost in costs] == [(0, "undecided")] * 2
+        drops = of_kind(findings_of(con, selections[name]), "largest_drop")
+        assert [(drop.value, drop.verdict) for drop in drops] == [(0, "inconclusive")] * 2
 
 
 def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    assert not kinds_of(con, selections["chance"], "supported") & {"most_costly", "shape", "one_step_collapse"}
+    assert not kinds_of(con, selections["chance"], "supported") & {"largest_drop", "shape", "abrupt_drop"}
     from_clean = con.execute("select distinct chance_from from shapes where image_count in (43, 44)").fetchall()
     assert from_clean == [(0,)]
 
@@ -177,11 +179,11 @@ def test_cells_without_numbers_say_so(con: duckdb.DuckDBPyConnection, selections
     for name, corruptions in (("clean without numbers", {"fog", "contrast"}), ("a cell without numbers", {"fog"})):
         found = findings_of(con, selections[name])
         assert withheld(of_kind(found, "shape")) == corruptions
-        assert withheld(of_kind(found, "most_costly")) == {"fog", "contrast"}, "what is withheld might cost more"
-        assert not of_kind(found, "most_costly", verdict="supported")
+        assert withheld(of_kind(found, "largest_drop")) == {"fog", "contrast"}, "what is withheld might cost more"
+        assert not of_kind(found, "largest_drop", verdict="supported")
         for finding in found:
-            if finding.kind in ("shape", "most_costly", "one_step_collapse", "flat", "rise"):
-                assert finding.corruption not in corruptions or finding.verdict == "undecided"
+            if finding.kind in ("shape", "largest_drop", "abrupt_drop", "flat", "rise"):
+                assert finding.corruption not in corruptions or finding.verdict == "inconclusive"
         assert "Numbers" in {limitation.topic for limitation in found.limitations}
     assert withheld(of_kind(findings_of(con, selections["nothing but rows without numbers"]), "shape")) == {
         "fog", "contrast",
@@ -202,8 +204,8 @@ def test_without_inner_severities_there_is_no_shape(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
 ) -> None:
     found = findings_of(con, selections["one severity"])
-    assert not {finding.kind for finding in found} & {"shape", "flat", "rise", "one_step_collapse"}
-    assert len(of_kind(found, "most_costly")) == 2
+    assert not {finding.kind for finding in found} & {"shape", "flat", "rise", "abrupt_drop"}
+    assert len(of_kind(found, "largest_drop")) == 2
 
 
 def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:

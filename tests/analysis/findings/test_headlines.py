@@ -1,18 +1,18 @@
-"""Which findings are printed: the strongest of each kind and network, how many are like it, and what is undecided."""
+"""Which findings are printed: the strongest of each kind and model, how many are like it, and what is inconclusive."""
 
 import duckdb
 import pytest
-from model_comparisons import of_kind, words_of
+from checkpoint_comparisons import of_kind, words_of
 
 from failmodes.analysis.findings.finding import KINDS, Finding
-from failmodes.analysis.findings.headlines import UNDECIDED, headlines
+from failmodes.analysis.findings.headlines import INCONCLUSIVE, headlines
 
 
-def finding(kind: str, network: str = "A", corruption: str = "fog", verdict: str = "supported", value: float = 0.1,
+def finding(kind: str, model: str = "A", corruption: str = "fog", verdict: str = "supported", value: float = 0.1,
             claim: str = "", n: int = 100) -> Finding:  # fmt: skip
-    said = f"{kind} of {network} under {corruption}: {value:g} ({n} images)."
-    query = f"from {kind} where network = '{network}' and corruption = '{corruption}'"
-    return Finding(kind, claim or kind, verdict, network, network, corruption, value, value - 0.05, value + 0.05,
+    said = f"{kind} of {model} under {corruption}: {value:g} ({n} images)."
+    query = f"from {kind} where model = '{model}' and corruption = '{corruption}'"
+    return Finding(kind, claim or kind, verdict, model, model, corruption, value, value - 0.05, value + 0.05,
                    "accuracy", n, said, query)  # fmt: skip
 
 
@@ -20,7 +20,7 @@ def told(findings: list[Finding]) -> list[tuple[str, str, int]]:
     return [(headline.kind, headline.sentence, headline.others) for headline in headlines(findings)]
 
 
-def test_of_each_network_the_strongest_is_told_and_the_others_counted() -> None:
+def test_of_each_model_the_strongest_is_told_and_the_others_counted() -> None:
     small, large = finding("rise", value=0.1), finding("rise", corruption="snow", value=0.3)
     negative = finding("overconfidence", value=-0.4, verdict="contradicted")
     other = finding("rise", "B", value=0.05)
@@ -30,10 +30,10 @@ def test_of_each_network_the_strongest_is_told_and_the_others_counted() -> None:
     assert f"{large.sentence} (and 1 more like it)" in [h.text for h in found]
 
 
-def test_kinds_stand_in_their_order_and_what_is_undecided_last() -> None:
-    found = [finding("better_model"), finding("shape", verdict="undecided"), finding("most_costly"),
+def test_kinds_stand_in_their_order_and_what_is_inconclusive_last() -> None:
+    found = [finding("better_model"), finding("shape", verdict="inconclusive"), finding("largest_drop"),
              finding("overconfidence"), finding("flat")]  # fmt: skip
-    assert [kind for kind, *_ in told(found)] == ["most_costly", "flat", "overconfidence", "better_model", "shape"]
+    assert [kind for kind, *_ in told(found)] == ["largest_drop", "flat", "overconfidence", "better_model", "shape"]
 
 
 def test_over_and_underconfidence_are_told_apart() -> None:
@@ -41,20 +41,20 @@ def test_over_and_underconfidence_are_told_apart() -> None:
     assert [headline.verdict for headline in headlines([over, under])] == ["supported", "contradicted"]
 
 
-@pytest.mark.parametrize("kind", ["flat", "rise", "one_step_collapse", "mode_collapse", "better_model", "most_costly"])
+@pytest.mark.parametrize("kind", ["flat", "rise", "abrupt_drop", "prediction_collapse", "better_model", "largest_drop"])
 def test_what_is_contradicted_is_not_told_where_nobody_asked(kind: str) -> None:
     assert told([finding(kind, verdict="contradicted")]) == []
 
 
-@pytest.mark.parametrize("kind", ["most_costly", "confidence_below_chance"])
+@pytest.mark.parametrize("kind", ["largest_drop", "confidence_below_chance"])
 def test_findings_that_are_ranked_are_told_in_their_order(kind: str) -> None:
     first, larger = finding(kind, value=0.1), finding(kind, corruption="snow", value=0.4)
     assert told([first, larger]) == [(kind, first.sentence, 1)]
 
 
 def test_of_attention_that_stays_the_least_is_told_since_the_others_stay_all_the_more() -> None:
-    low, high = finding("attention_own_map", value=0.6), finding("attention_own_map", corruption="snow", value=0.9)
-    assert told([high, low]) == [("attention_own_map", low.sentence, 1)]
+    low, high = finding("attention_drift", value=0.6), finding("attention_drift", corruption="snow", value=0.9)
+    assert told([high, low]) == [("attention_drift", low.sentence, 1)]
 
 
 def test_shapes_are_told_class_by_class() -> None:
@@ -69,52 +69,52 @@ def test_a_flat_or_rising_shape_is_told_by_the_kind_of_that_name() -> None:
     assert [kind for kind, *_ in told([*flat, *rise])] == ["flat", "rise"]
 
 
-def test_up_to_four_networks_are_told_one_by_one_and_more_together() -> None:
-    four = [finding("rise", network, value=index / 10) for index, network in enumerate("ABCD", start=1)]
+def test_up_to_four_models_are_told_one_by_one_and_more_together() -> None:
+    four = [finding("rise", model, value=index / 10) for index, model in enumerate("ABCD", start=1)]
     assert [others for *_, others in told(four)] == [0, 0, 0, 0]
     five = [*four, finding("rise", "E", value=0.05)]
     assert told(five) == [("rise", four[3].sentence, 4)]
 
 
-def test_pairs_of_networks_are_always_told_together() -> None:
+def test_pairs_of_models_are_always_told_together() -> None:
     pairs = [finding("better_model", "A", value=0.1), finding("better_model", "B", value=0.2)]
     assert told(pairs) == [("better_model", pairs[1].sentence, 1)]
 
 
-def test_what_is_undecided_is_counted_once_a_kind() -> None:
-    found = [finding("shape", corruption=c, verdict="undecided", value=v) for c, v in (("fog", 0.1), ("snow", 0.2))]
+def test_what_is_inconclusive_is_counted_once_a_kind() -> None:
+    found = [finding("shape", corruption=c, verdict="inconclusive", value=v) for c, v in (("fog", 0.1), ("snow", 0.2))]
     (line,) = headlines([*found, finding("shape", corruption="frost", claim="early_drop")])[1:]
-    assert (line.kind, line.verdict, line.others) == ("shape", "undecided", 0)
-    assert "undecided for 2 of 3\u00a0curves" in line.sentence
-    assert "kind = 'shape' and verdict = 'undecided'" in line.query
+    assert (line.kind, line.verdict, line.others) == ("shape", "inconclusive", 0)
+    assert "inconclusive for 2 of 3\u00a0curves" in line.sentence
+    assert "kind = 'shape' and verdict = 'inconclusive'" in line.query
     (alone,) = headlines(found[:1])
     assert (alone.sentence, alone.query) == (found[0].sentence, found[0].query)
 
 
-def test_of_costs_the_first_of_each_network_says_what_is_undecided() -> None:
-    found = [finding("most_costly", network, corruption, "undecided")
-             for network in "AB" for corruption in ("fog", "snow", "frost")]  # fmt: skip
+def test_of_costs_the_first_of_each_model_says_what_is_inconclusive() -> None:
+    found = [finding("largest_drop", model, corruption, "inconclusive")
+             for model in "AB" for corruption in ("fog", "snow", "frost")]  # fmt: skip
     (line,) = headlines(found)
-    assert "undecided for 2 of 2\u00a0networks" in line.sentence
-    clear = [finding("most_costly", "C", "fog"), finding("most_costly", "C", "snow", "contradicted")]
-    assert "undecided for 2 of 3\u00a0networks" in headlines([*found, *clear])[-1].sentence
+    assert "inconclusive for 2 of 2\u00a0models" in line.sentence
+    clear = [finding("largest_drop", "C", "fog"), finding("largest_drop", "C", "snow", "contradicted")]
+    assert "inconclusive for 2 of 3\u00a0models" in headlines([*found, *clear])[-1].sentence
 
 
-def test_what_is_withheld_does_not_make_a_decided_network_undecided() -> None:
-    found = [finding("most_costly"), finding("most_costly", corruption="snow", verdict="undecided")]
+def test_what_is_withheld_does_not_make_a_decided_model_inconclusive() -> None:
+    found = [finding("largest_drop"), finding("largest_drop", corruption="snow", verdict="inconclusive")]
     assert [headline.verdict for headline in headlines(found)] == ["supported"]
 
 
-def test_what_no_line_speaks_of_is_not_told_undecided() -> None:
-    silent = KINDS.keys() - UNDECIDED.keys()
-    assert told([finding(kind, verdict="undecided") for kind in silent]) == []
+def test_what_no_line_speaks_of_is_not_told_inconclusive() -> None:
+    silent = KINDS.keys() - INCONCLUSIVE.keys()
+    assert told([finding(kind, verdict="inconclusive") for kind in silent]) == []
 
 
 @pytest.mark.parametrize("images", [1, 29])
 def test_of_few_images_there_is_one_line(images: int) -> None:
-    found = [finding(kind, verdict="undecided", n=images) for kind in KINDS]
+    found = [finding(kind, verdict="inconclusive", n=images) for kind in KINDS]
     (line,) = headlines(found)
-    assert line.verdict == "undecided"
+    assert line.verdict == "inconclusive"
     assert f"{images}\u00a0image" in line.sentence
     assert "30" in line.sentence
 
@@ -128,7 +128,7 @@ def test_headlines_of_the_records_are_short_and_their_queries_answer(
 ) -> None:
     few, many = headlines(all_findings), headlines(many_findings)
     assert len(few) < 30
-    assert len(many) < 20, "of six networks they are told together"
+    assert len(many) < 20, "of six models they are told together"
     for line in [*few, *many]:
         assert len(words_of(line.sentence)) <= 30
         if line.others:
@@ -136,4 +136,4 @@ def test_headlines_of_the_records_are_short_and_their_queries_answer(
     for line in few:
         if not line.query.startswith("from findings"):  # stored by a report
             assert con.execute(f"from ({line.query}) limit 1").fetchall()
-    assert of_kind(all_findings, "most_costly")[0].sentence == few[0].sentence
+    assert of_kind(all_findings, "largest_drop")[0].sentence == few[0].sentence

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.findings.limitations import limitations
@@ -56,7 +56,7 @@ def test_what_answers_were_chosen_among_is_said(
     assert found.sentence.startswith("Alpha chose among ")
 
 
-def test_networks_that_were_left_out_are_named(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+def test_models_that_were_left_out_are_named(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     assert by_topic(con, replace(selection, left_out=("Gamma",)))["Left out"].sentence == "Gamma is left out."
 
 

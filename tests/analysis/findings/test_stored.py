@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+from checkpoint_comparisons import of_kind
 from markupsafe import escape
-from model_comparisons import of_kind
 from rewritten_shards import cell_of
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings import stored
@@ -32,7 +32,7 @@ from failmodes.warehouse.shards.format import read_verified, shard_path, write_d
 
 QUICK = ShapeSettings(resamples=50)
 SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
-HOSTILE = "<script>alert('A')</script>"
+MALICIOUS = "<script>alert('A')</script>"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,9 +45,9 @@ def without_charts() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse of two networks, one with a hostile name, with a report beside it; copy it before you change it."""
+    """A warehouse of two models, one with a malicious name, with a report beside it; copy it before you change it."""
     folder = tmp_path_factory.mktemp("reported")
-    write_synthetic(folder / "out", models=(HOSTILE, "Beta"), **SMALL)
+    write_synthetic(folder / "out", models=(MALICIOUS, "Beta"), **SMALL)
     load([folder / "out"], folder / "w.duckdb")
     ensure_shapes(folder / "w.duckdb", QUICK)
     write_report(folder / "w.duckdb")
@@ -117,10 +117,10 @@ def test_a_new_load_makes_them_stale_and_they_are_judged_again(own: Path, tmp_pa
     before = rows_of(own)
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
     load([tmp_path / "more"], own)
-    assert {finding.model_label for finding in warehouse_findings(own)} == {HOSTILE, "Beta", "Gamma"}
+    assert {finding.model_label for finding in warehouse_findings(own)} == {MALICIOUS, "Beta", "Gamma"}
     assert rows_of(own) == before, "they are stored by a report alone"
     write_report(own)
-    assert {row[Finding._fields.index("model_label")] for row in rows_of(own)} == {HOSTILE, "Beta", "Gamma"}
+    assert {row[Finding._fields.index("model_label")] for row in rows_of(own)} == {MALICIOUS, "Beta", "Gamma"}
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_other_settings_of_the_shapes_make_them_stale(own: Path, monkeypatch: py
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Synthetic, Path]:
-    """A record of one network with a warehouse that a report was made of."""
+    """A record of one model with a warehouse that a report was made of."""
     made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
     load([made.output], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", QUICK)
@@ -145,13 +145,13 @@ def small(tmp_path: Path) -> tuple[Synthetic, Path]:
 @pytest.mark.slow
 def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
     made, path = small
-    (before,) = of_kind(warehouse_findings(path), "attention_background")
+    (before,) = of_kind(warehouse_findings(path), "attention_off_object")
     key = cell_of(made, "Alpha", "fog", 5)
     rows = read_verified(shard_path(made.output, ATTENTION, key)).rows
     on_object = pl.from_arrow(rows).with_columns(mask_share=pl.lit(0.9, pl.Float32)).to_arrow()
     write_shard(made.output, ATTENTION, key, on_object.cast(rows.schema))
     load([made.output], path)
-    (after,) = of_kind(warehouse_findings(path), "attention_background")
+    (after,) = of_kind(warehouse_findings(path), "attention_off_object")
     assert (before.verdict, after.verdict) == ("supported", "contradicted")
 
 
@@ -210,18 +210,18 @@ def _no_lock(*_: object) -> None:
 
 @pytest.mark.slow
 def test_text_from_a_strangers_warehouse_is_escaped(own: Path) -> None:
-    assert any(HOSTILE in finding.sentence for finding in warehouse_findings(own))
+    assert any(MALICIOUS in finding.sentence for finding in warehouse_findings(own))
     page = write_report(own).read_text()
-    assert HOSTILE not in page
+    assert MALICIOUS not in page
     assert "&lt;script&gt;alert(&#39;A&#39;)&lt;/script&gt;" in page
-    assert HOSTILE not in Warehouse(own).findings()._repr_html_()
+    assert MALICIOUS not in Warehouse(own).findings()._repr_html_()
 
 
 @pytest.mark.slow
 def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
     with duckdb.connect(str(own)) as writer:
-        writer.execute("update findings set sentence = '<img src=x>', query = '<b>' where kind = 'mode_collapse'")
-        writer.execute("update findings set verdict = 'supported' where kind = 'mode_collapse'")
+        writer.execute("update findings set sentence = '<img src=x>', query = '<b>' where kind = 'prediction_collapse'")
+        writer.execute("update findings set verdict = 'supported' where kind = 'prediction_collapse'")
     page = write_report(own).read_text()
     assert "<img src=x>" not in page
     assert "&lt;img src=x&gt;" in page
@@ -230,8 +230,8 @@ def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
 
 
 @pytest.mark.slow
-def test_undecided_findings_are_found_by_the_query_of_their_line(reported: Path) -> None:
+def test_inconclusive_findings_are_found_by_the_query_of_their_line(reported: Path) -> None:
     lines = [line for line in warehouse_findings(reported).headlines if line.query.startswith("from findings")]
     assert lines
     for line in lines:
-        assert run_query(reported, line.query)["verdict"].unique().to_list() == ["undecided"]
+        assert run_query(reported, line.query)["verdict"].unique().to_list() == ["inconclusive"]

@@ -1,4 +1,4 @@
-"""Networks of several training seeds against each other: decided over seeds and images, told as such everywhere."""
+"""Models of several training seeds against each other: decided over seeds and images, told as such everywhere."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,17 +6,17 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from model_comparisons import of_kind, words_of
+from checkpoint_comparisons import of_kind, words_of
 from scipy import stats
-from seeded_record import write_seeded
-from synthetic_record import Synthetic
+from seeded_results import write_seeded
+from synthetic_results import Synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.findings.headlines import headlines
 from failmodes.analysis.findings.limitations import limitations
 from failmodes.analysis.findings.verdict import verdict_sentences
-from failmodes.analysis.report.pair_tables import SAME_NETWORK, pair_tables
+from failmodes.analysis.report.pair_tables import SAME_MODEL, pair_tables
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -34,7 +34,7 @@ def seeded_findings(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) ->
 
 @pytest.fixture(scope="module")
 def close(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two networks that are as often right, but for their seeds, which lie far apart."""
+    """Two models that are as often right, but for their seeds, which lie far apart."""
     made = write_seeded(tmp_path_factory.mktemp("close"), images=100, falls={"Fir": 0.9, "Oak": 1.0}, seeds=2,
                         spread=0.3, single=None, corruptions=("fog", "contrast"), severities=(1, 5))  # fmt: skip
     load([made.output], made.output / "w.duckdb")
@@ -48,11 +48,11 @@ def corrupted(record: Synthetic, run: str) -> np.ndarray:
     return np.mean([record.correct[run, corruption][1:].mean(axis=0) for corruption in ("fog", "contrast")], axis=0)
 
 
-def test_a_network_is_better_over_seeds_and_images(
-    seeded_findings: list[Finding], seeded_record: Synthetic, seeded: Selection
+def test_a_model_is_better_over_seeds_and_images(
+    seeded_findings: list[Finding], seeded_results: Synthetic, seeded: Selection
 ) -> None:
     (found,) = of_kind(seeded_findings, "better_over_seeds")
-    of_runs = {label: [corrupted(seeded_record, run) for run in runs] for label, runs in RUNS.items()}
+    of_runs = {label: [corrupted(seeded_results, run) for run in runs] for label, runs in RUNS.items()}
     means = {label: [run.mean() for run in runs] for label, runs in of_runs.items()}
     difference = np.mean(means["Fir"]) - np.mean(means["Oak"])
     of_images = np.append(np.mean(of_runs["Fir"], axis=0) - np.mean(of_runs["Oak"], axis=0), [1, -1])
@@ -60,16 +60,16 @@ def test_a_network_is_better_over_seeds_and_images(
     half = np.sqrt(sum(np.square(halves)) + (stats.norm.ppf(0.975) * stats.sem(of_images, ddof=0)) ** 2)
     assert (found.verdict, found.model_label) == ("supported", "Fir")
     assert (found.value, found.low, found.high) == pytest.approx((difference, difference - half, difference + half))
-    assert found.evaluation_id == seeded_record.evaluations["Fir, seed 0"]
-    assert found.other_evaluation_id == seeded_record.evaluations["Oak, seed 0"]
+    assert found.evaluation_id == seeded_results.evaluations["Fir, seed 0"]
+    assert found.other_evaluation_id == seeded_results.evaluations["Oak, seed 0"]
     assert "Fir is right more often than Oak under corruption" in found.sentence
     assert found.sentence.endswith(f"over 3 and 3\u00a0training seeds and {seeded.image_count}\u00a0images.")
     assert len(words_of(found.sentence)) <= 30
 
 
-def test_its_query_gives_both_networks(seeded_con: duckdb.DuckDBPyConnection, seeded_findings: list[Finding]) -> None:
+def test_its_query_gives_both_models(seeded_con: duckdb.DuckDBPyConnection, seeded_findings: list[Finding]) -> None:
     (found,) = of_kind(seeded_findings, "better_over_seeds")
-    rows = seeded_con.sql(f"select distinct network_label, seed_count from ({found.query}) order by 1").fetchall()
+    rows = seeded_con.sql(f"select distinct model_name, seed_count from ({found.query}) order by 1").fetchall()
     assert rows == [("Fir", 3), ("Oak", 3)]
 
 
@@ -80,26 +80,28 @@ def test_checkpoints_are_compared_where_one_of_them_stands_alone(seeded_findings
 
 
 @pytest.mark.slow
-def test_seeds_that_lie_far_apart_leave_it_undecided(close: duckdb.DuckDBPyConnection) -> None:
+def test_seeds_that_lie_far_apart_leave_it_inconclusive(close: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(close)
     found = selection_findings(close, selection)
     (one,) = of_kind(found, "better_over_seeds")
-    assert one.verdict == "undecided"
+    assert one.verdict == "inconclusive"
     assert one.low < 0 < one.high
     assert not of_kind(found, "better_model")
     (headline,) = [h for h in headlines(found) if h.kind == "better_over_seeds"]
     assert headline.sentence == one.sentence
     _, better = verdict_sentences(close, selection)
-    assert better.startswith("Which network is better under corruption is undecided over 2 and 2\u00a0training seeds: ")
+    assert better.startswith(
+        "Which model is better under corruption is inconclusive over 2 and 2\u00a0training seeds: "
+    )
 
 
-def test_the_verdict_is_of_networks(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+def test_the_verdict_is_of_models(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
     breaks, better = verdict_sentences(seeded_con, seeded)
     assert "7 training runs" in breaks
     assert better.startswith("Under corruption Fir is better than Oak, over 3 and 3\u00a0training seeds: by ")
 
 
-def test_of_one_network_the_verdict_has_its_means_over_seeds(seeded_con: duckdb.DuckDBPyConnection) -> None:
+def test_of_one_model_the_verdict_has_its_means_over_seeds(seeded_con: duckdb.DuckDBPyConnection) -> None:
     _, better = verdict_sentences(seeded_con, select_one(seeded_con, models=RUNS["Fir"]))
     assert better.startswith("Fir (3\u00a0seeds) is right on ")
     one_of_two = select_one(seeded_con, models=[*RUNS["Fir"], "Loner"])
@@ -111,17 +113,17 @@ def test_what_there_is_one_training_run_of_is_said(seeded_con: duckdb.DuckDBPyCo
     assert training.sentence == "Of Loner there is one training run."
     assert "Fir 0, 1 and 2, Loner not stated and Oak 0, 1 and 2." in training.detail
     alone = limitations(seeded_con, select_one(seeded_con, models=RUNS["Fir"]))[0]
-    assert alone.sentence == "Of each network there are at least 3 training runs."
+    assert alone.sentence == "Of each model there are at least 3 training runs."
 
 
 @pytest.mark.slow
-def test_the_table_of_networks_has_the_spread_between_seeds_above_the_runs(
-    seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_record: Synthetic
+def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
+    seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
     summary, over_seeds, *_ = tables(seeded_con, seeded)
     names = [row[0].text for row in summary.rows]
     assert names == ["Fir (3\u00a0seeds)", *RUNS["Fir"], "Loner", "Oak (3\u00a0seeds)", *RUNS["Oak"]]
-    means = [100 * corrupted(seeded_record, run).mean() for run in RUNS["Fir"]]
+    means = [100 * corrupted(seeded_results, run).mean() for run in RUNS["Fir"]]
     cell = summary.rows[0][2]
     assert (cell.text, cell.small) == (f"{np.mean(means):.1f}", f"\u00b1 {np.std(means, ddof=1):.1f}")
     assert [row[2].text for row in summary.rows[1:4]] == [f"{mean:.1f}" for mean in means]
@@ -130,20 +132,20 @@ def test_the_table_of_networks_has_the_spread_between_seeds_above_the_runs(
     assert "training seeds 0, 1 and 2" in over_seeds.note
 
 
-def test_runs_of_one_network_have_no_pair_table(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+def test_runs_of_one_model_have_no_pair_table(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
     (matrix,) = pair_tables(seeded_con, seeded)
-    assert matrix.note.endswith(SAME_NETWORK)
+    assert matrix.note.endswith(SAME_MODEL)
     few = pair_tables(seeded_con, select_one(seeded_con, models=[*RUNS["Fir"][:2], "Loner"]))
     assert [table.caption.split(",")[0] for table in few] == ["Fir", "Fir"]
-    assert all("Loner" in table.caption and table.note.endswith(SAME_NETWORK) for table in few)
+    assert all("Loner" in table.caption and table.note.endswith(SAME_MODEL) for table in few)
     assert pair_tables(seeded_con, select_one(seeded_con, models=RUNS["Fir"])) == []
 
 
 @pytest.mark.slow
-def test_the_report_shows_networks(seeded_record: Synthetic, tmp_path: Path) -> None:
+def test_the_report_shows_models(seeded_results: Synthetic, tmp_path: Path) -> None:
     from failmodes.analysis.report.rendering import write_report
 
-    load([seeded_record.output], tmp_path / "w.duckdb")
+    load([seeded_results.output], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
     page = write_report(tmp_path / "w.duckdb").read_text("utf-8")
     assert "<title>How Fir, Loner and Oak fail on Synthetic digits" in page

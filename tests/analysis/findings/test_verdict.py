@@ -4,8 +4,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from model_comparisons import FALLS, of_kind
-from synthetic_record import write_synthetic
+from checkpoint_comparisons import FALLS, of_kind
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.findings.collection import selection_findings
 from failmodes.analysis.findings.finding import Finding
@@ -17,11 +17,11 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_of_two_networks_each_is_told_with_its_cost_and_manner(
+def test_of_two_models_each_is_told_with_its_cost_and_manner(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
 ) -> None:
     breaks, better = verdict_sentences(con, selection)
-    for finding in of_kind(all_findings, "most_costly", verdict="supported"):
+    for finding in of_kind(all_findings, "largest_drop", verdict="supported"):
         assert f"{finding.model_label} " in breaks
         assert f"{100 * (finding.value or 0):.1f}\u00a0points" in breaks
         shapes = of_kind(all_findings, "shape", model_label=finding.model_label, corruption=finding.corruption)
@@ -29,12 +29,12 @@ def test_of_two_networks_each_is_told_with_its_cost_and_manner(
         is_told = f"{finding.model_label} falls {manner}, from " in breaks
         assert is_told == (manner is not None and shapes[0].verdict == "supported")
     (pair,) = of_kind(all_findings, "better_model")
-    assert ("undecided" in better) == (pair.verdict == "undecided")
+    assert ("inconclusive" in better) == (pair.verdict == "inconclusive")
     assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
     assert better.endswith(", on the same images.")
 
 
-def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:
+def test_of_one_model_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:
     alone = select_one(con, models=["Alpha"])
     breaks, better = verdict_sentences(con, alone)
     (row,) = con.sql(
@@ -44,7 +44,7 @@ def test_of_one_network_the_second_sentence_has_its_means(con: duckdb.DuckDBPyCo
     assert all(f"{100 * share:.1f}\u00a0% [" in better for share in row)
 
 
-def test_of_many_networks_the_best_is_named_only_where_it_beats_all_others(
+def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
 ) -> None:
     _, better = verdict_sentences(many_con, many_selection)
@@ -55,10 +55,10 @@ def test_of_many_networks_the_best_is_named_only_where_it_beats_all_others(
     assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
 
 
-def test_alike_networks_and_costs_are_left_undecided(many_con: duckdb.DuckDBPyConnection) -> None:
+def test_alike_models_and_costs_are_left_inconclusive(many_con: duckdb.DuckDBPyConnection) -> None:
     breaks, better = verdict_sentences(many_con, select_one(many_con, models=["Birch", "Fir"]))
-    assert better.startswith("Which checkpoint is better under corruption is undecided: ")
-    assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both networks most" in breaks
+    assert better.startswith("Which checkpoint is better under corruption is inconclusive: ")
+    assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both models most" in breaks
 
 
 @pytest.mark.slow

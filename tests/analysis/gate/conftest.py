@@ -1,9 +1,9 @@
-"""Warehouses of networks that a gate can judge: a checkpoint, its own noisier copy, a network that has other cells."""
+"""Warehouses of models that a gate can judge: a checkpoint, its own noisier copy, a model that has other cells."""
 
 from pathlib import Path
 
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
@@ -13,7 +13,7 @@ FALLS = {"Alpha": 1.0, "Noisier": 1.3}
 
 @pytest.fixture(scope="session")
 def gate_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `both.duckdb` of two networks, and `alone` (exported from it), `fewer` and `other` of one."""
+    """A folder with `both.duckdb` of two models, and `alone` (exported from it), `fewer` and `other` of one."""
     folder = tmp_path_factory.mktemp("gate")
     corruptions, shared = ("fog", "contrast"), {"images": 400, "severities": (1, 3, 5), "shared_difficulty": 0.95}
     records = {

@@ -24,7 +24,7 @@ measure = "accuracy"
 worse_by_at_most = {margin}
 corruptions = {corruptions}
 """
-HOLDS, BROKEN, UNDECIDED, MISSING = (
+PASSES, FAILS, INCONCLUSIVE, MISSING = (
     {"margin": 0.2, "corruptions": '["fog"]'}, {"margin": 0, "corruptions": '["fog"]'},
     {"margin": 0.002, "corruptions": '["none"]'}, {"margin": 0.2, "corruptions": '["snow"]'},
 )  # fmt: skip
@@ -45,9 +45,9 @@ def write(folder: Path, rules: dict[str, object]) -> str:
 @pytest.mark.parametrize(
     ("rules", "options", "code"),
     [
-        (HOLDS, [], 0), (BROKEN, [], 1), (UNDECIDED, [], 3), (UNDECIDED, ["--undecided", "pass"], 0),
-        (MISSING, [], 3), (MISSING, ["--undecided", "pass"], 3), (BROKEN, ["--undecided", "pass"], 1),
-        (HOLDS, ["--candidate", "Alpha", "--baseline", "Noisier"], 0),
+        (PASSES, [], 0), (FAILS, [], 1), (INCONCLUSIVE, [], 3), (INCONCLUSIVE, ["--inconclusive", "pass"], 0),
+        (MISSING, [], 3), (MISSING, ["--inconclusive", "pass"], 3), (FAILS, ["--inconclusive", "pass"], 1),
+        (PASSES, ["--candidate", "Alpha", "--baseline", "Noisier"], 0),
     ],
     ids=str,
 )  # fmt: skip
@@ -62,7 +62,7 @@ NOT_JUDGED = {
     "no rules": (["gone.toml"], "no rules at gone.toml"),
     "missing warehouse": (["gate.toml", "gone.duckdb"], "there is no warehouse gone.duckdb"),
     "damaged warehouse": (["gate.toml", "damaged.duckdb"], "damaged.duckdb cannot be opened"),
-    "unknown model": (["gate.toml", "both.duckdb", "--candidate", "Nobody"], "no network 'Nobody'"),
+    "unknown model": (["gate.toml", "both.duckdb", "--candidate", "Nobody"], "no model 'Nobody'"),
     "output that is a folder": (["gate.toml", "both.duckdb", "--json", "folder.json"], "cannot write folder.json"),
     "two outputs on stdout": (["gate.toml", "both.duckdb", "--json", "-", "--junit", "-"], "are both -"),
     "time is over": (["gate.toml", "both.duckdb", "--timeout", "0.001"], "stopped after 0.001 s"),
@@ -72,7 +72,7 @@ NOT_JUDGED = {
 @pytest.mark.parametrize("name", NOT_JUDGED)
 def test_an_error_of_a_gate_never_reads_as_a_broken_rule(gate_folder: Path, tmp_path: Path, name: str) -> None:
     arguments, message = NOT_JUDGED[name]
-    write(tmp_path, BROKEN)
+    write(tmp_path, FAILS)
     (tmp_path / "both.duckdb").symlink_to(gate_folder / "both.duckdb")
     (tmp_path / "damaged.duckdb").write_text("no database")
     (tmp_path / "folder.json").mkdir()
@@ -82,13 +82,13 @@ def test_an_error_of_a_gate_never_reads_as_a_broken_rule(gate_folder: Path, tmp_
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_verdict_that_cannot_be_printed_is_no_broken_rule(gate_folder: Path, tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
-        done = subprocess.run([SCRIPT, "gate", write(tmp_path, BROKEN), gate_folder / "both.duckdb"], stdout=full)
+        done = subprocess.run([SCRIPT, "gate", write(tmp_path, FAILS), gate_folder / "both.duckdb"], stdout=full)
     assert done.returncode == 2
 
 
 def test_the_last_hint_of_a_gate_can_be_pasted(gate_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "both models.duckdb").symlink_to(gate_folder / "both.duckdb")
-    shown = failmodes_in_terminal("gate", write(tmp_path, HOLDS), "both models.duckdb", folder=tmp_path)
+    shown = failmodes_in_terminal("gate", write(tmp_path, PASSES), "both models.duckdb", folder=tmp_path)
     _, *command = shlex.split(shown.splitlines()[-1].removeprefix("next: "))
     assert command == ["compare", "Alpha", "Noisier", "both models.duckdb"]
     failmodes(*command, folder=tmp_path)
@@ -100,7 +100,7 @@ SUFFIXES = {"json": ".json", "junit": ".xml", "markdown": ".md"}
 def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, tmp_path: Path) -> None:
     files = {name: tmp_path / "new" / f"gate{suffix}" for name, suffix in SUFFIXES.items()}
     options = [text for name, file in files.items() for text in (f"--{name}", str(file))]
-    arguments = [write(tmp_path, BROKEN), str(gate_folder / "both.duckdb"), *options]
+    arguments = [write(tmp_path, FAILS), str(gate_folder / "both.duckdb"), *options]
     assert CliRunner().invoke(app, arguments).exit_code == 1
     assert json.loads(files["json"].read_text())["exit_code"] == 1
     assert ElementTree.parse(files["junit"]).getroot().tag == "testsuites"
@@ -109,7 +109,7 @@ def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, t
 
 @pytest.mark.parametrize("name", ["json", "junit", "markdown"])
 def test_a_format_is_printed_in_place_of_the_text(app: Typer, gate_folder: Path, tmp_path: Path, name: str) -> None:
-    arguments = [write(tmp_path, HOLDS), str(gate_folder / "both.duckdb"), f"--{name}", "-"]
+    arguments = [write(tmp_path, PASSES), str(gate_folder / "both.duckdb"), f"--{name}", "-"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
     starts = {"json": "{\n", "junit": "<?xml ", "markdown": "### Gate passes"}
@@ -129,7 +129,7 @@ def test_help_says_what_rules_are_and_what_exit_codes_mean(app: Typer) -> None:
 
 @pytest.mark.slow
 def test_as_a_process(gate_folder: Path, tmp_path: Path) -> None:
-    rules = write(tmp_path, BROKEN)
+    rules = write(tmp_path, FAILS)
     for arguments, code, line in (
         ([rules, str(gate_folder / "both.duckdb")], 1, ""),
         ([rules, str(tmp_path / "gone.duckdb")], 2, "failmodes: there is no warehouse "),

@@ -1,4 +1,4 @@
-"""Rules of a file against warehouses: what passes, is broken, undecided or missing."""
+"""Rules of a file against warehouses: what passes, is broken, inconclusive or missing."""
 
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ def gated(folder: Path, rule: dict[str, Any], where: str = "both.duckdb", **name
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
-        ({"measure": "accuracy", "worse_by_at_most": 0.2}, "holds", 0),
-        ({"measure": "accuracy", "worse_by_at_most": 0.0}, "broken", 1),
-        ({"measure": "accuracy", "worse_by_at_most": 0.2, "over": "each"}, "holds", 0),
-        ({"measure": "accuracy", "worse_by_at_most": 0.0, "over": "each"}, "broken", 1),
-        ({"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}, "undecided", 3),
-        ({"measure": "accuracy", "at_least": 0.3}, "holds", 0),
-        ({"measure": "accuracy", "at_least": 0.95}, "broken", 1),
-        ({"measure": "augrc", "at_most": 0.4}, "holds", 0),
-        ({"measure": "worst_class_accuracy", "at_least": 0.9, "over": "each", "severities": [5]}, "broken", 1),
+        ({"measure": "accuracy", "worse_by_at_most": 0.2}, "pass", 0),
+        ({"measure": "accuracy", "worse_by_at_most": 0.0}, "fail", 1),
+        ({"measure": "accuracy", "worse_by_at_most": 0.2, "over": "each"}, "pass", 0),
+        ({"measure": "accuracy", "worse_by_at_most": 0.0, "over": "each"}, "fail", 1),
+        ({"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}, "inconclusive", 3),
+        ({"measure": "accuracy", "at_least": 0.3}, "pass", 0),
+        ({"measure": "accuracy", "at_least": 0.95}, "fail", 1),
+        ({"measure": "augrc", "at_most": 0.4}, "pass", 0),
+        ({"measure": "worst_class_accuracy", "at_least": 0.9, "over": "each", "severities": [5]}, "fail", 1),
         ({"measure": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}, "missing", 3),
         ({"measure": "accuracy", "severities": [2], "worse_by_at_most": 0.2}, "missing", 3),
     ],
@@ -40,7 +40,7 @@ def test_verdicts(gate_folder: Path, rule: dict[str, Any], verdict: Verdict, cod
 
 
 @pytest.mark.slow
-def test_a_network_is_no_worse_than_itself(gate_folder: Path) -> None:
+def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
     """Read from an exported baseline, against the warehouse that it was exported from."""
     rules = {"gate": {"baseline": "alone.duckdb", "rules": [
         {"measure": "accuracy", "worse_by_at_most": 0.01}, {"measure": "ece", "worse_by_at_most": 0.01},
@@ -102,26 +102,26 @@ def test_rules_without_a_baseline(gate_folder: Path) -> None:
     assert str(result).startswith("Alpha, by failmodes.gate: 95 % level; 400 images; about these checkpoints")
     with pytest.raises(failmodes.StudyError, match="compares with a baseline"):
         gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0}, "alone.duckdb", baseline="", candidate="")
-    with pytest.raises(failmodes.StudyError, match="holds 2 networks: name one"):
+    with pytest.raises(failmodes.StudyError, match="holds 2 models: name one"):
         gated(gate_folder, {"measure": "accuracy", "at_least": 0.3}, baseline="", candidate="")
 
 
 @pytest.mark.slow
-def test_undecided_may_pass_but_what_is_missing_may_not(gate_folder: Path) -> None:
-    undecided = {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}
+def test_inconclusive_may_pass_but_what_is_missing_may_not(gate_folder: Path) -> None:
+    inconclusive = {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}
     missing = {"measure": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}
-    for rules, code in (([undecided], 0), ([undecided, missing], 3)):
+    for rules, code in (([inconclusive], 0), ([inconclusive, missing], 3)):
         gate = {"baseline": "Alpha", "candidate": "Noisier", "rules": rules}
-        result = failmodes.gate({"gate": gate}, gate_folder / "both.duckdb", undecided="pass")
+        result = failmodes.gate({"gate": gate}, gate_folder / "both.duckdb", inconclusive="pass")
         assert result.exit_code == code
-    with pytest.raises(failmodes.StudyError, match="undecided is 'maybe': expected 'stop' or 'pass'"):
-        failmodes.gate({"gate": {"rules": [undecided]}}, gate_folder, undecided="maybe")  # type: ignore[arg-type]
+    with pytest.raises(failmodes.StudyError, match="inconclusive is 'maybe': expected 'stop' or 'pass'"):
+        failmodes.gate({"gate": {"rules": [inconclusive]}}, gate_folder, inconclusive="maybe")  # type: ignore[arg-type]
 
 
 def test_a_failed_assertion_says_what_does_not_hold(gate_folder: Path) -> None:
     with pytest.raises(AssertionError) as raised:
         assert gated(gate_folder, {"measure": "accuracy", "over": "each", "worse_by_at_most": 0.01})
-    assert "assert <gate stops: BROKEN accuracy, each of all corruptions (fog 5: −" in str(raised.value)
+    assert "assert <gate stops: FAIL accuracy, each of all corruptions (fog 5: −" in str(raised.value)
     assert "limit: at most 1 point worse)" in str(raised.value)
 
 

@@ -24,7 +24,7 @@ def value_of(value: float, error: float = 0.01, images: int = 1000) -> MeasuredV
 
 
 class Given:
-    """Networks whose values are given by cell; a mean is the mean of values, with the error of one."""
+    """Models whose values are given by cell; a mean is the mean of values, with the error of one."""
 
     def __init__(self, values: dict[CellKey, float], undefined: Sequence[CellKey] = (), images: int = 1000) -> None:
         self.values, self.undefined, self.images = values, undefined, images
@@ -38,25 +38,25 @@ class Given:
     difference = absolute
 
 
-def judged(rules: list[dict[str, Any]], networks: Given, level: float = 0.95) -> list[JudgedRule]:
+def judged(rules: list[dict[str, Any]], models: Given, level: float = 0.95) -> list[JudgedRule]:
     gate = GateSpec(baseline="B", level=level, rules=rules)
-    plans = plan_rules(gate, set(networks.values), set(networks.values), "rules")
-    return list(judge_rules(plans, networks, level))
+    plans = plan_rules(gate, set(models.values), set(models.values), "rules")
+    return list(judge_rules(plans, models, level))
 
 
 @pytest.mark.parametrize(
     ("requirement", "value", "comparisons", "verdict"),
     [
-        (Requirement(0.7, True), 0.7 + 0.0165, 1, "holds"),  # the quantile of 95 % is 1.645
-        (Requirement(0.7, True), 0.7 + 0.0164, 1, "undecided"),
-        (Requirement(0.7, True), 0.7 - 0.0164, 1, "undecided"),
-        (Requirement(0.7, True), 0.7 - 0.0165, 1, "broken"),
-        (Requirement(0.7, True), 0.7 + 0.0165, 100, "holds"),  # passing needs no correction
-        (Requirement(0.7, True), 0.7 - 0.0165, 2, "undecided"),  # stopping does: 1.960 of two
-        (Requirement(0.7, True), 0.7 - 0.0197, 2, "broken"),
-        (Requirement(0.05, False), 0.05 - 0.0165, 1, "holds"),
-        (Requirement(0.05, False), 0.05 + 0.0165, 1, "broken"),
-        (Requirement(0.05, False), 0.05 + 0.0165, 2, "undecided"),
+        (Requirement(0.7, True), 0.7 + 0.0165, 1, "pass"),  # the quantile of 95 % is 1.645
+        (Requirement(0.7, True), 0.7 + 0.0164, 1, "inconclusive"),
+        (Requirement(0.7, True), 0.7 - 0.0164, 1, "inconclusive"),
+        (Requirement(0.7, True), 0.7 - 0.0165, 1, "fail"),
+        (Requirement(0.7, True), 0.7 + 0.0165, 100, "pass"),  # passing needs no correction
+        (Requirement(0.7, True), 0.7 - 0.0165, 2, "inconclusive"),  # stopping does: 1.960 of two
+        (Requirement(0.7, True), 0.7 - 0.0197, 2, "fail"),
+        (Requirement(0.05, False), 0.05 - 0.0165, 1, "pass"),
+        (Requirement(0.05, False), 0.05 + 0.0165, 1, "fail"),
+        (Requirement(0.05, False), 0.05 + 0.0165, 2, "inconclusive"),
     ],
 )
 def test_a_verdict_is_where_the_bounds_lie(requirement, value: float, comparisons: int, verdict: str) -> None:
@@ -75,8 +75,8 @@ def test_bounds_are_those_that_it_is_judged_by() -> None:
 def test_of_fewer_than_30_images_nothing_is_said() -> None:
     for value in (0.99, 0.01):
         few = decide(value_of(value, images=29), Requirement(0.5, True), 0.95, 1)
-        assert (few.verdict, few.images_needed, few.reason) == ("undecided", 30, "it takes 30 images")
-        assert decide(value_of(value, images=30), Requirement(0.5, True), 0.95, 1).verdict != "undecided"
+        assert (few.verdict, few.images_needed, few.reason) == ("inconclusive", 30, "it takes 30 images")
+        assert decide(value_of(value, images=30), Requirement(0.5, True), 0.95, 1).verdict != "inconclusive"
     assert decide(value_of(0.5, images=29), Requirement(0.5, True), 0.95, 1).images_needed == 30
 
 
@@ -89,11 +89,11 @@ def test_images_needed_are_those_that_would_decide() -> None:
 
 
 def test_difference_rules_look_towards_the_bad_side() -> None:
-    networks = Given(dict.fromkeys(CELLS, -0.03))
-    (accuracy,) = judged([{"measure": "accuracy", "worse_by_at_most": 0.01}], networks)
-    (ece,) = judged([{"measure": "ece", "worse_by_at_most": 0.01}], networks)
-    assert (accuracy.plan.requirement, accuracy.verdict) == (Requirement(-0.01, True), "broken")
-    assert (ece.plan.requirement, ece.verdict) == (Requirement(0.01, False), "holds")
+    models = Given(dict.fromkeys(CELLS, -0.03))
+    (accuracy,) = judged([{"measure": "accuracy", "worse_by_at_most": 0.01}], models)
+    (ece,) = judged([{"measure": "ece", "worse_by_at_most": 0.01}], models)
+    assert (accuracy.plan.requirement, accuracy.verdict) == (Requirement(-0.01, True), "fail")
+    assert (ece.plan.requirement, ece.verdict) == (Requirement(0.01, False), "pass")
 
 
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
@@ -101,20 +101,20 @@ def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     values = {("none", 0.0): 0.9, ("fog", 1.0): 0.9, ("fog", 2.0): 0.9, ("snow", 1.0): 0.7 - 0.022}
     rule = {"measure": "accuracy", "over": "each", "at_least": 0.7}
     (each,) = judged([rule], Given(values))
-    assert [decision.verdict for decision in each.decisions] == ["broken", "holds", "holds"]
+    assert [decision.verdict for decision in each.decisions] == ["fail", "pass", "pass"]
     assert [decision.cells for decision in each.decisions] == [(cell,) for cell in CORRUPTED]
-    assert each.verdict == "broken"
+    assert each.verdict == "fail"
     assert each.deciding[0].cells == (("snow", 1.0),)
     beside = judged([rule, {"measure": "accuracy", "at_least": 0.1}], Given(values))
-    assert [one.verdict for one in beside] == ["undecided", "holds"]
+    assert [one.verdict for one in beside] == ["inconclusive", "pass"]
     wide = Given({cell: 0.7 + 0.0165 for cell in CELLS})
-    assert judged([rule], wide)[0].verdict == "holds"  # passing is not corrected
+    assert judged([rule], wide)[0].verdict == "pass"  # passing is not corrected
 
 
 def test_the_mean_is_one_decision() -> None:
     values = {("none", 0.0): 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
     (mean,) = judged([{"measure": "accuracy", "at_least": 0.6}], Given(values))
-    assert (mean.verdict, len(mean.decisions)) == ("holds", 1)
+    assert (mean.verdict, len(mean.decisions)) == ("pass", 1)
     assert mean.decisions[0].value == pytest.approx(0.7)
     assert mean.decisions[0].cells == tuple(CORRUPTED)
 
@@ -123,25 +123,25 @@ def test_what_is_missing_is_no_pass_and_a_broken_cell_beats_it() -> None:
     rule = {"measure": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "at_least": 0.7}
     (lacking,) = judged([rule], Given(dict.fromkeys(CELLS, 0.9)))
     assert lacking.verdict == "missing"
-    assert [decision.verdict for decision in lacking.decisions] == ["holds", "holds", "missing"]
+    assert [decision.verdict for decision in lacking.decisions] == ["pass", "pass", "missing"]
     (broken,) = judged([rule], Given(dict.fromkeys(CELLS, 0.2)))
-    assert broken.verdict == "broken"
+    assert broken.verdict == "fail"
     (mean,) = judged([rule | {"over": "mean"}], Given(dict.fromkeys(CELLS, 0.2)))
     assert mean.verdict == "missing"  # the mean of the rest is another mean
 
 
 def test_a_measure_that_is_not_defined_is_missing() -> None:
-    networks = Given(dict.fromkeys(CELLS, 0.9), undefined=[("fog", 2.0)])
-    each, mean = judged([{"measure": "auroc", "over": over, "at_least": 0.5} for over in ("each", "mean")], networks)
+    models = Given(dict.fromkeys(CELLS, 0.9), undefined=[("fog", 2.0)])
+    each, mean = judged([{"measure": "auroc", "over": over, "at_least": 0.5} for over in ("each", "mean")], models)
     assert each.verdict == mean.verdict == "missing"
     assert each.deciding == [Decision("missing", (("fog", 2.0),), reason="fog: no failure")]
 
 
-def test_the_worst_undecided_cell_says_how_many_images() -> None:
+def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
     values = {("none", 0.0): 0.9, ("fog", 1.0): 0.72, ("fog", 2.0): 0.71, ("snow", 1.0): 0.705}
     rule = {"measure": "accuracy", "over": "each", "at_least": 0.7}
     (each,) = judged([rule], Given(values))
-    assert [decision.verdict for decision in each.decisions] == ["undecided", "holds", "undecided"]
+    assert [decision.verdict for decision in each.decisions] == ["inconclusive", "pass", "inconclusive"]
     assert each.images_needed == each.decisions[0].images_needed
     assert each.deciding[0].cells == (("snow", 1.0),)  # nearest to the limit
     (on_it,) = judged([rule], Given(values | {("fog", 2.0): 0.7}))

@@ -17,7 +17,7 @@ RULES: list[dict[str, Any]] = [
     {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002, "name": "clean as good"},
     {"measure": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "at_most": 0.4},
 ]
-HOSTILE = 'A|B <script>"]]>&`@all` [x](http://x)\x1b[31m\u202e\ufffe\n# top'
+MALICIOUS = 'A|B <script>"]]>&`@all` [x](http://x)\x1b[31m\u202e\ufffe\n# top'
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +27,28 @@ def result(gate_folder: Path) -> GateResult:
 
 
 @pytest.fixture
-def hostile(result: GateResult) -> GateResult:
-    return replace(result, candidate=replace(result.candidate, label=HOSTILE), origin=HOSTILE)
+def malicious(result: GateResult) -> GateResult:
+    return replace(result, candidate=replace(result.candidate, label=MALICIOUS), origin=MALICIOUS)
 
 
 def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -> None:
-    first, *rules, total, compare, missing, undecided = str(result).splitlines()
+    first, *rules, total, compare, missing, inconclusive = str(result).splitlines()
     assert first.startswith("Noisier against Alpha, by failmodes.gate: 95 % level; the same 400 images; about these")
-    assert [line.split()[0] for line in rules] == ["holds", "BROKEN", "undecided", "MISSING"]
+    assert [line.split()[0] for line in rules] == ["pass", "FAIL", "inconclusive", "MISSING"]
     value = result.rules[0].decisions[0]
     assert value.value is not None
     assert value.passing_bound is not None
     told = f"{100 * value.value:.2f} points, shown to be {100 * value.passing_bound:.2f} points or more"
     assert told.replace("-", "\u2212") in rules[0]
     assert rules[0].endswith("(limit: at most 20 points worse)")
-    assert "broken in 3 of 6 cells, undecided in 3: fog 5: " in rules[1]
+    assert "broken in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
     assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]
     assert "clean as good: accuracy, clean: " in rules[2]
     assert "AUGRC by margin, mean of fog and snow: snow is not on record of the candidate" in rules[3]
-    assert total == "1 of 4 rules holds, 1 is broken, 1 is undecided, 1 cannot be judged: the gate stops (exit code 1)"
-    assert all(line.startswith("next: ") for line in (compare, missing, undecided))
+    assert (
+        total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 cannot be judged: the gate stops (exit code 1)"
+    )
+    assert all(line.startswith("next: ") for line in (compare, missing, inconclusive))
 
 
 def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
@@ -56,13 +58,13 @@ def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
     )  # fmt: skip
     assert content["images_paired"] is True
     assert content["candidate"]["evaluations"] == list(result.candidate.evaluation_ids)
-    assert [rule["verdict"] for rule in content["rules"]] == ["holds", "broken", "undecided", "missing"]
+    assert [rule["verdict"] for rule in content["rules"]] == ["pass", "fail", "inconclusive", "missing"]
     each = content["rules"][1]
     assert (each["worse_by_at_most"], each["over"], each["unit"], each["better"]) == (0.02, "each", "share", "higher")
     for decision in each["decisions"]:
         good = decision["passing_bound"] >= -0.02
         bad = decision["stopping_bound"] < -0.02
-        assert decision["verdict"] == ("holds" if good else "broken" if bad else "undecided")
+        assert decision["verdict"] == ("pass" if good else "fail" if bad else "inconclusive")
     assert {tuple(d["cells"][0].values()) for d in each["decisions"]} == {
         (c, s) for c in ("fog", "contrast") for s in (1.0, 3.0, 5.0)
     }
@@ -78,13 +80,13 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
         ("failmodes.gate.clean as good", "mean"),
     }
     verdicts = [decision.verdict for rule in result.rules for decision in rule.decisions]
-    kinds = {"holds": "system-out", "broken": "failure", "undecided": "failure", "missing": "error"}
+    kinds = {"pass": "system-out", "fail": "failure", "inconclusive": "failure", "missing": "error"}
     assert [[child.tag for child in case] for case in cases] == [[kinds[verdict]] for verdict in verdicts]
     counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}
-    assert counts == {"tests": 9, "failures": verdicts.count("broken") + verdicts.count("undecided"),
+    assert counts == {"tests": 9, "failures": verdicts.count("fail") + verdicts.count("inconclusive"),
                       "errors": 1, "skipped": 0}  # fmt: skip
-    passing = ElementTree.fromstring(replace(result, undecided="pass").to_junit())[0]
-    assert passing.get("skipped") == str(verdicts.count("undecided"))
+    passing = ElementTree.fromstring(replace(result, inconclusive="pass").to_junit())[0]
+    assert passing.get("skipped") == str(verdicts.count("inconclusive"))
 
 
 def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
@@ -99,17 +101,17 @@ def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
     assert len(result.to_markdown()) < 3000
 
 
-def test_labels_from_outside_are_only_shown(hostile: GateResult, gate_folder: Path) -> None:
+def test_labels_from_outside_are_only_shown(malicious: GateResult, gate_folder: Path) -> None:
     shown = 'A|B <script>"]]>&`@all` [x](http://x)\\x1b[31m\\u202e\\ufffe # top'
-    assert str(hostile).startswith(f"{shown} against Alpha, by {shown}: ")
-    suite = ElementTree.fromstring(hostile.to_junit())[0]
+    assert str(malicious).startswith(f"{shown} against Alpha, by {shown}: ")
+    suite = ElementTree.fromstring(malicious.to_junit())[0]
     name = suite.get("name")
     assert name is not None
     assert shown in name
-    assert json.loads(hostile.to_json())["candidate"]["label"] == HOSTILE
-    heading = hostile.to_markdown().splitlines()[0]
+    assert json.loads(malicious.to_json())["candidate"]["label"] == MALICIOUS
+    heading = malicious.to_markdown().splitlines()[0]
     assert heading == f"### Gate stops: `` {shown} `` against Alpha"
-    assert "\n# top" not in hostile.to_markdown()
+    assert "\n# top" not in malicious.to_markdown()
     named = {"gate": {"candidate": "Alpha", "rules": [RULES[3] | {"name": "a|b `c`"}]}}
     row = failmodes.gate(named, gate_folder / "both.duckdb").to_markdown().splitlines()[6]
     assert row.startswith("| **missing** | `` a\\|b `c` ``: AUGRC by margin, mean of fog and snow | at most 0.4 | ")

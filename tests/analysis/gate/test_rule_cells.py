@@ -26,7 +26,7 @@ def test_what_a_rule_leaves_out_is_all_that_is_on_record_but_clean() -> None:
     assert cells_of(corruptions=["mine", "none"]).present == (*MINE, CLEAN)
 
 
-def test_a_cell_that_one_network_lacks_is_missing() -> None:
+def test_a_cell_that_one_model_lacks_is_missing() -> None:
     less = CANDIDATE - {FOG[1]}
     assert cells_of(candidate=less).missing == (MissingCell("fog", 2.0, "candidate"),)
     assert cells_of(baseline=less).missing == (MissingCell("fog", 2.0, "baseline"),)

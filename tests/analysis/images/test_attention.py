@@ -1,4 +1,4 @@
-"""What is on record of where networks looked."""
+"""What is on record of where models looked."""
 
 import numpy as np
 import pytest

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from pictured_record import LEVELS, pictured
+from pictured_results import LEVELS, pictured
 from PIL import Image
 
 from failmodes.analysis.images.changed_pictures import changed_pictures

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from pictured_record import Pictured, pictured
+from pictured_results import Pictured, pictured
 
 from failmodes.analysis.images import rows
 from failmodes.analysis.images.collection import find_curves, find_pictures
@@ -33,7 +33,7 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     assert sheet.remarks == []
 
 
-def test_a_filter_may_name_classes_networks_and_files(made: Pictured) -> None:
+def test_a_filter_may_name_classes_models_and_files(made: Pictured) -> None:
     sheet = find_pictures(
         made.warehouse,
         "label_name = 'dog' and predicted_name = 'cat' and model_label = 'Beta' and file is null limit 99",
@@ -100,7 +100,7 @@ def test_nothing_that_fits_is_said(made: Pictured) -> None:
             find_pictures(made.warehouse, condition)
 
 
-def test_an_image_along_its_curve_a_row_a_network(made: Pictured) -> None:
+def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
     curves = find_curves(made.warehouse, [1, 0, 1], corruptions=["contrast"])
     found = [[(p.row.image_id, p.row.model_label, float(p.row.severity)) for p in row] for row in curves.rows]
     assert found == [
@@ -108,9 +108,9 @@ def test_an_image_along_its_curve_a_row_a_network(made: Pictured) -> None:
     ]
     one = find_curves(made.warehouse, [1], corruptions=["contrast"], models=["Beta"])
     assert one.headline == "Image 1 under contrast (true class: dog): Beta first misreads it at severity 1"
-    assert [p.centre for p in curves.rows[2]] == [(0.25, 0.5)] * 3
-    assert [p.centre for p in curves.rows[0]] == [None] * 3  # its map is empty
-    assert "the dot is its centre, stored for 6 of 12" in curves.details
+    assert [p.center for p in curves.rows[2]] == [(0.25, 0.5)] * 3
+    assert [p.center for p in curves.rows[0]] == [None] * 3  # its map is empty
+    assert "the dot is its center, stored for 6 of 12" in curves.details
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
         ("", "; no map (maps are kept of a run's exemplars alone, and there are none)."),
         ("update evaluations set attention_note = 'no maps\nwere asked for'", "; no map (no maps were asked for)."),
         (
-            "update evaluations set attention_note = 'the network is imported'; delete from attention",
-            "No attention is on record for them (the network is imported).",
+            "update evaluations set attention_note = 'the model is imported'; delete from attention",
+            "No attention is on record for them (the model is imported).",
         ),
     ],
 )

@@ -8,10 +8,10 @@ from typing import Any
 import duckdb
 import numpy as np
 import pytest
-from pictured_record import LEVELS, Pictured, pictured
+from pictured_results import LEVELS, Pictured, pictured
 
 from failmodes.analysis.images.collection import find_curves, find_pictures
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
@@ -19,8 +19,8 @@ from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseErro
 SOURCES = {
     "paired": {},
     "another seed": {"seed": 7},
-    "independent": {"draws": "independent", "seed": 3},
-    "grey": {"grey": True},
+    "independent": {"noise": "independent", "seed": 3},
+    "gray": {"gray": True},
     "cross-fade": {"across_switches": True},
 }
 
@@ -104,7 +104,7 @@ def test_distances_that_are_not_on_record_prove_nothing(one: Pictured) -> None:
         ("update thumbnails set width_px = 9999", "has 32×32 pixels, expected 9,999×32"),
         ("delete from sources", "of corrupted images is not on record"),
         ("update sources set versions = '[1'", "the versions of a source of corrupted pixels are no JSON"),
-        ("update sources set draws = 'none'", "unknown draws 'none'"),
+        ("update sources set noise = 'none'", "unknown noise 'none'"),
         ("update sources set source_kind = 'published'", "lie in a published set"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_corruption_of_ones_own_is_made_again_once_it_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registered: dict[str, Any] = {}
-    monkeypatch.setattr("failmodes.ingest.corruptions.catalogue._registered", registered)
+    monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)
     register(
         CustomCorruption("darker", lambda images, parameters: (images * (1 - parameters[0] / 10)).astype(np.uint8))
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.images.rows import matching_rows
 from failmodes.warehouse.database.load import load
@@ -23,11 +23,11 @@ def test_a_condition_may_ask_for_what_is_right_when_clean(warehouse: Path) -> No
     """As two sets of predictions give it, put side by side by hand."""
     with duckdb.connect(str(warehouse), read_only=True) as con:
         rows = con.execute("select evaluation_id, image_id, corruption, severity, predicted = label from predictions")
-        answers = {(e, i, c, float(s)): right for e, i, c, s, right in rows.fetchall()}
+        predictions = {(e, i, c, float(s)): right for e, i, c, s, right in rows.fetchall()}
     expected = {
         (e, i)
-        for (e, i, corruption, severity), right in answers.items()
-        if (corruption, severity) == ("fog", 5) and not right and answers[e, i, "none", 0]
+        for (e, i, corruption, severity), right in predictions.items()
+        if (corruption, severity) == ("fog", 5) and not right and predictions[e, i, "none", 0]
     }
     found = matching_rows(warehouse, "corruption = 'fog' and severity = 5 and clean_correct and not correct limit 200")
     assert {(row.evaluation_id, row.image_id) for row in found.rows} == expected

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from synthetic_record import Synthetic, Texts, write_synthetic
+from synthetic_results import Synthetic, Texts, write_synthetic
 
 import failmodes
 from failmodes.analysis.publishing.formats import FORMATS, publish_results
@@ -18,15 +18,15 @@ from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.published_layout import CLEAN_CELL, read_published
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX
 
-HOSTILE = ("=1+1|x", '"---\nname: [evil]', "a](http://x) <script>")
+MALICIOUS = ("=1+1|x", '"---\nname: [evil]', "a](http://x) <script>")
 
 
 @pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    """Networks and a data set whose names are markup, over 60 images; severities 0.5, 1 and 2 of two corruptions."""
+def malicious(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    """Models and a data set whose names are markup, over 60 images; severities 0.5, 1 and 2 of two corruptions."""
     texts = Texts(dataset="Digits: {x} <b>|`y`", note="JPEG copy: # all")
     made = write_synthetic(
-        tmp_path_factory.mktemp("hostile"), images=60, models=HOSTILE, corruptions=("fog", "contrast"),
+        tmp_path_factory.mktemp("malicious"), images=60, models=MALICIOUS, corruptions=("fog", "contrast"),
         severities=(0.5, 1, 2), texts=texts,
     )  # fmt: skip
     load([made.output], made.output / "warehouse.duckdb")
@@ -37,39 +37,39 @@ def accuracy(made: Synthetic, label: str, corruption: str, position: int) -> flo
     return float(made.correct[label, corruption][position].mean())
 
 
-def test_a_table_of_robustbench_is_read_again(hostile: Synthetic, tmp_path: Path) -> None:
-    done = publish_results(hostile.output / "warehouse.duckdb", "robustbench", tmp_path / "ours_unaggregated.csv")
+def test_a_table_of_robustbench_is_read_again(malicious: Synthetic, tmp_path: Path) -> None:
+    done = publish_results(malicious.output / "warehouse.duckdb", "robustbench", tmp_path / "ours_unaggregated.csv")
     assert [path.name for path in done.paths] == ["ours_unaggregated.csv", "ours_clean.csv"]
     assert any("left out" in line and "2\u00a0cells of contrast and fog" in line for line in done.remarks)
     found = read_published(done.paths[0])
-    names = {label: label.replace("\n", " ") for label in HOSTILE}
+    names = {label: label.replace("\n", " ") for label in MALICIOUS}
     assert {model.name for model in found.models} == set(names.values())
     by_name = {model.name: model.accuracies for model in found.models}
     for label, name in names.items():
         expected = {("fog", 1): 2, ("fog", 2): 3, ("contrast", 1): 2, ("contrast", 2): 3}
         assert by_name[name].keys() == {CLEAN_CELL, *expected}
-        assert by_name[name][CLEAN_CELL] == accuracy(hostile, label, "fog", 0)
+        assert by_name[name][CLEAN_CELL] == accuracy(malicious, label, "fog", 0)
         for (corruption, severity), position in expected.items():
-            assert by_name[name][corruption, severity] == accuracy(hostile, label, corruption, position)
+            assert by_name[name][corruption, severity] == accuracy(malicious, label, corruption, position)
 
 
-def test_a_model_card_holds_every_figure_and_no_markup(hostile: Synthetic, tmp_path: Path) -> None:
+def test_a_model_card_holds_every_figure_and_no_markup(malicious: Synthetic, tmp_path: Path) -> None:
     yaml = pytest.importorskip("yaml")
-    (path,) = publish_results(hostile.output / "warehouse.duckdb", "model-card", tmp_path / "card.md").paths
+    (path,) = publish_results(malicious.output / "warehouse.duckdb", "model-card", tmp_path / "card.md").paths
     _, head, body = re.split(r"^---$\n?", path.read_text(), maxsplit=2, flags=re.MULTILINE)
     index = {entry["name"]: entry["results"] for entry in yaml.safe_load(head)["model-index"]}
-    assert set(index) == {label.replace("\n", " ") for label in HOSTILE}
-    for label in HOSTILE:
+    assert set(index) == {label.replace("\n", " ") for label in MALICIOUS}
+    for label in MALICIOUS:
         clean, corrupted = index[label.replace("\n", " ")]
         assert clean["task"]["type"] == "image-classification"
         assert clean["dataset"]["name"] == "Digits: {x} <b>|`y`, clean"
         assert clean["dataset"]["args"]["images"] == 60
         assert clean["dataset"]["args"]["note"] == "JPEG copy: # all"
         (metric,) = clean["metrics"]
-        assert metric["value"] == pytest.approx(accuracy(hostile, label, "fog", 0), abs=5e-5)
+        assert metric["value"] == pytest.approx(accuracy(malicious, label, "fog", 0), abs=5e-5)
         assert metric["args"]["interval_low"] < metric["value"] < metric["args"]["interval_high"]
         values = {metric["name"]: metric["value"] for metric in corrupted["metrics"]}
-        means = [(accuracy(hostile, label, c, 2) + accuracy(hostile, label, c, 3)) / 2 for c in ("fog", "contrast")]
+        means = [(accuracy(malicious, label, c, 2) + accuracy(malicious, label, c, 3)) / 2 for c in ("fog", "contrast")]
         assert values["accuracy, Fog"] == pytest.approx(means[0], abs=5e-5)
         assert values["mean accuracy over corruptions"] == pytest.approx(sum(means) / 2, abs=5e-5)
         assert f"| Fog | {100 * means[0]:.1f} [" in body
@@ -79,8 +79,8 @@ def test_a_model_card_holds_every_figure_and_no_markup(hostile: Synthetic, tmp_p
     assert all(line.count("|") - line.count("\\|") == 4 for line in body.splitlines() if line.startswith("|"))
 
 
-def test_a_croissant_describes_what_is_there(hostile: Synthetic, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(hostile.output, tmp_path / "out"))
+def test_a_croissant_describes_what_is_there(malicious: Synthetic, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(malicious.output, tmp_path / "out"))
     done = publish_results(folder / "warehouse.duckdb", "croissant")
     assert done.paths == (folder / "croissant.json",)
     assert any("license, creator and url" in line for line in done.remarks)
@@ -111,8 +111,8 @@ def test_a_croissant_describes_what_is_there(hostile: Synthetic, tmp_path: Path)
                     assert re.match(field["source"]["transform"]["regex"], str(path.relative_to(folder)))
 
 
-def test_a_warehouse_that_was_handed_on_is_described_alone(hostile: Synthetic, tmp_path: Path) -> None:
-    handed = Path(shutil.copy(hostile.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
+def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic, tmp_path: Path) -> None:
+    handed = Path(shutil.copy(malicious.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
     done = publish_results(handed, "croissant", tmp_path / "sub" / "c.json")
     document = json.loads(done.paths[0].read_text())
     assert [one["@id"] for one in document["distribution"]] == ["handed.duckdb"]
@@ -120,13 +120,13 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(hostile: Synthetic, t
         for records in document["recordSet"]:
             stored = {name for name, *_ in con.execute(f"describe {records['name']}").fetchall()}
             assert {field["source"]["extract"]["column"] for field in records["field"]} <= stored
-    assert any("no folder record" in line for line in done.remarks)
+    assert any("no folder results" in line for line in done.remarks)
     assert any("publish it beside handed.duckdb" in line for line in done.remarks)
 
 
 @pytest.mark.slow
-def test_what_cannot_be_written_is_one_line(hostile: Synthetic, tmp_path: Path) -> None:
-    warehouse = hostile.output / "warehouse.duckdb"
+def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path) -> None:
+    warehouse = malicious.output / "warehouse.duckdb"
     with pytest.raises(StudyError, match="no format 'xml': choose among robustbench, croissant, model-card"):
         publish_results(warehouse, "xml")
     for name, chosen in FORMATS.items():
@@ -144,8 +144,8 @@ def test_what_cannot_be_written_is_one_line(hostile: Synthetic, tmp_path: Path) 
     assert not list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*"))
 
 
-def test_an_open_warehouse_publishes(hostile: Synthetic, tmp_path: Path) -> None:
-    opened = failmodes.open(hostile.output / "warehouse.duckdb")
-    (path,) = opened.publish("model-card", tmp_path / "one.md", model=HOSTILE[0])
+def test_an_open_warehouse_publishes(malicious: Synthetic, tmp_path: Path) -> None:
+    opened = failmodes.open(malicious.output / "warehouse.duckdb")
+    (path,) = opened.publish("model-card", tmp_path / "one.md", model=MALICIOUS[0])
     assert path.read_text().count("### Accuracy of") == 1
     assert len(opened.publish("robustbench", tmp_path / "two.csv")) == 2

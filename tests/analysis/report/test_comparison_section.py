@@ -6,8 +6,8 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from seeded_record import write_seeded
-from synthetic_record import Synthetic, write_synthetic
+from seeded_results import write_seeded
+from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.report.comparison_section import named_pairs, only_pair, report_comparison
@@ -41,7 +41,7 @@ def titles(page: str) -> list[str]:
     return re.findall(r'<section class="comparison"[^>]*>\s*<h2><bdi>(.*?)</bdi>', page)
 
 
-def test_the_only_two_networks_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
     (pair,) = only_pair(con, Path("w.duckdb"), both)
     found = report_comparison(con, both, pair)
     assert found.title == "Beta compared with Alpha"
@@ -52,7 +52,7 @@ def test_the_only_two_networks_are_compared(con: duckdb.DuckDBPyConnection, both
     for group in found.groups:
         for picture in group.pictures:
             assert picture.url.startswith("data:image/png;base64,")
-            assert picture.right_answer == picture.true_class != picture.wrong_answer
+            assert picture.correct_prediction == picture.true_class != picture.incorrect_prediction
 
 
 def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
@@ -61,7 +61,7 @@ def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnecti
     assert pair_tables(con, both, [report_comparison(con, both, pair).evaluation_ids]) == []
 
 
-def test_of_many_networks_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
     assert only_pair(many_con, Path("w.duckdb"), many_selection) == []
     ((a, b),) = named_pairs(many_con, Path("w.duckdb"), [("Fir", "Aspen")])
     assert (a.label, b.label) == ("Fir", "Aspen")
@@ -102,7 +102,7 @@ def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(warehouse
     assert not list(tmp_path.iterdir())
 
 
-def test_two_networks_that_share_no_corruption_have_a_report_without_it(tmp_path: Path) -> None:
+def test_two_models_that_share_no_corruption_have_a_report_without_it(tmp_path: Path) -> None:
     for label, corruption in (("Alpha", "fog"), ("Beta", "snow")):
         write_synthetic(tmp_path / label, images=40, models=(label,), corruptions=(corruption,))
     load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "w.duckdb")
@@ -113,7 +113,7 @@ def test_two_networks_that_share_no_corruption_have_a_report_without_it(tmp_path
 
 
 @pytest.mark.slow
-def test_networks_of_the_same_names_on_other_images_are_each_compared(tmp_path: Path) -> None:
+def test_models_of_the_same_names_on_other_images_are_each_compared(tmp_path: Path) -> None:
     for images in (40, 48):
         write_seeded(tmp_path / str(images), seeds=2, single=None, images=images, corruptions=("fog",))
     load([tmp_path / "40", tmp_path / "48"], tmp_path / "w.duckdb")

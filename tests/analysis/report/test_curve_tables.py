@@ -24,7 +24,7 @@ def test_ranks_stand_in_order_with_intervals(found: dict[str, TextTable], con: d
     losses = [float(row[1].text.replace("\u2212", "-")) for row in table.rows]
     assert losses == sorted(losses, reverse=True)
     assert all(" to " in row[2].small for row in table.rows)
-    assert "Smallest difference between neighbouring corruptions at the last severity shown in 80\u00a0%" in table.note
+    assert "Smallest difference between neighboring corruptions at the last severity shown in 80\u00a0%" in table.note
 
 
 def test_classes_have_their_names(found: dict[str, TextTable], con: duckdb.DuckDBPyConnection) -> None:
@@ -41,7 +41,7 @@ def test_both_axes_stand_side_by_side(bent_axis: duckdb.DuckDBPyConnection) -> N
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
     assert table.columns == ("Corruption", "Over severity", "Over RMSE", "Over 1\u00a0\u2212\u00a0SSIM")
     assert rows["Fog"] == ["late fall", "near-linear", "late fall"]
-    assert rows["Contrast"][1] == "undecided"
+    assert rows["Contrast"][1] == "inconclusive"
     small = {row[0].text: row[2].small for row in table.rows}
     assert small["Contrast"] == "mean RMSE falls from severity 3 to 4"
 
@@ -60,7 +60,7 @@ def test_lack_of_fit_is_told_in_words(found: dict[str, TextTable]) -> None:
 def test_tables_say_how_much_they_can_tell(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     notes = {table.caption: table.note for table in tables(con, selection)}
     for caption, what in (
-        ("Networks", "difference of two networks' means"),
+        ("Models", "difference of two models' means"),
         ("Accuracy of Alpha", "drop from clean to the last severity"),
         ("Shapes of Alpha", "drop from clean to the last severity"),
         ("Steps of Alpha", "step"),

@@ -90,7 +90,7 @@ def test_large_pictures_are_made_smaller() -> None:
 
 
 def test_told_can_stand_between_quotes() -> None:
-    frame = Frame("1", "'><script>alert(1)</script>&amp;", is_right=False, confidence="9 %")
+    frame = Frame("1", "'><script>alert(1)</script>&amp;", is_correct=False, confidence="9 %")
     one = PictureSeries("e", "n", "c", "C", "r", 1, "t", (frame,), "", 1, 1, "", (0, 0))
     assert not set(one.told) & set("<>'&")
-    assert json.loads(one.told)["frames"][0][1] == frame.answer
+    assert json.loads(one.told)["frames"][0][1] == frame.prediction

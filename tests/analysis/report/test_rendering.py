@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from rewritten_shards import cell_of
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.report.rendering import report_section, write_report
@@ -16,22 +16,22 @@ from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
 
 
-def test_the_title_of_a_section_counts_networks(
+def test_the_title_of_a_section_counts_models(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
-    assert report_section(many_con, many_selection).title == "How 6\u00a0networks fail on Synthetic digits"
+    assert report_section(many_con, many_selection).title == "How 6\u00a0models fail on Synthetic digits"
     assert report_section(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
 
 
-HOSTILE = "Alpha <img src=x onerror=alert(1)>"
+MALICIOUS = "Alpha <img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
-    write_synthetic(folder, images=80, models=(HOSTILE,))
+    write_synthetic(folder, images=80, models=(MALICIOUS,))
     load([folder], folder / "warehouse.duckdb")
     path = write_report(folder / "warehouse.duckdb")
     assert path == folder / "report.html"
@@ -58,14 +58,14 @@ def test_it_has_every_part(page: str) -> None:
     for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Steps of Alpha", "Calibration of Alpha", "float32",
                  "synthetic: no real images", "cifar-c recipe, seed 0", "schema 1."):  # fmt: skip
         assert fact in page
-    drawn = CHARTS.keys() - {"exemplars", "differences"}  # the gallery has those pictures, and there is one network
+    drawn = CHARTS.keys() - {"exemplars", "differences"}  # the gallery has those pictures, and there is one model
     assert len(re.findall(r'class="plot"', page)) == len(drawn)
     assert len(re.findall(r'class="card"', page)) == 5 * 4  # corruptions and reasons
     assert "prefers-color-scheme: dark" in page
 
 
 @pytest.mark.slow
-def test_a_network_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path: Path) -> None:
+def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path: Path) -> None:
     record = write_synthetic(tmp_path, images=60, models=("Alpha", "Beta"), corruptions=("fog", "contrast", "snow"))
     lacking = cell_of(record, "Beta", "snow", 1).evaluation_id
     for path in tmp_path.rglob("*"):
@@ -77,4 +77,4 @@ def test_a_network_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_pa
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
     assert "Averaged over 3\u00a0corruptions Alpha is right on" in page
     assert "Without a mean, as corruptions are missing: Beta." in page
-    assert "on average over 2\u00a0corruptions" in page or "is undecided" in page
+    assert "on average over 2\u00a0corruptions" in page or "is inconclusive" in page

@@ -1,10 +1,10 @@
-"""The report's tables: all pairs of many networks as decided by hand, and shapes with their reason."""
+"""The report's tables: all pairs of many models as decided by hand, and shapes with their reason."""
 
 from dataclasses import replace
 
 import duckdb
-from model_comparisons import decided_cells, decided_pairs
-from synthetic_record import Synthetic
+from checkpoint_comparisons import decided_cells, decided_pairs
+from synthetic_results import Synthetic
 
 from failmodes.analysis.formatting import SHAPE_NAMES
 from failmodes.analysis.report.pair_tables import pair_tables
@@ -29,12 +29,12 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
         assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]
 
 
-def test_shapes_stand_with_the_reason_where_they_are_undecided(
+def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
     con: duckdb.DuckDBPyConnection, selection: Selection
 ) -> None:
     table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
     cells = {row[0].text: row[1] for row in table.rows}
-    assert cells["Brightness"].text == SHAPE_NAMES["undecided"]
+    assert cells["Brightness"].text == SHAPE_NAMES["inconclusive"]
     assert "drops from" in cells["Brightness"].small
     assert (cells["Fog"].text, cells["Fog"].small) == (SHAPE_NAMES["late_collapse"], "")
 

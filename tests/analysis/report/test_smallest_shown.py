@@ -9,13 +9,13 @@ import polars as pl
 import pytest
 from scipy import stats
 
-from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.report.report_tables import tables
-from failmodes.analysis.report.smallest_shown import shown_of_answers, shown_of_attention, shown_of_calibration
+from failmodes.analysis.report.smallest_shown import shown_of_attention, shown_of_calibration, shown_of_predictions
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.answers import class_gaps
 from failmodes.analysis.statistics.attention import own_map_tests
-from failmodes.analysis.statistics.network_accuracy import drops_over_seeds, read_training_runs
+from failmodes.analysis.statistics.predictions import class_gaps
+from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds, read_training_runs
+from failmodes.analysis.trained_models import trained_models
 
 Z_A, Z_B = stats.norm.ppf([0.975, 0.8])
 
@@ -39,7 +39,7 @@ def test_answers_tell_the_gap_of_a_class_and_why_no_share(con: duckdb.DuckDBPyCo
     expected = sorted(50 * (one.gap.high - one.gap.low) * (1 + Z_B / of_all) for one in gaps)
     assert sizes(note, "gap of a class below the others") == pytest.approx([expected[0], expected[-1]], abs=0.051)
     assert note.endswith("Of the commonest answer's share none can be told: it is picked for being the largest.")
-    one_class = shown_of_answers(con, replace(selection.only(alpha), corruptions=()))
+    one_class = shown_of_predictions(con, replace(selection.only(alpha), corruptions=()))
     assert one_class.startswith(" Of the commonest answer's share none")
 
 
@@ -52,7 +52,7 @@ def test_calibration_tells_confidence_against_accuracy_and_what_chance_gives() -
     note = shown_of_calibration(cells)
     by_hand = [100 * (Z_A + Z_B) * np.sqrt(p * (1 - p) / 2000) for p in (0.9, 0.5)]
     assert sizes(note, "difference of confidence and accuracy") == pytest.approx(by_hand, rel=0.04)
-    assert note.endswith("none can be told: chance alone gives a calibrated network up to 0.011 to 0.022.")
+    assert note.endswith("none can be told: chance alone gives a calibrated model up to 0.011 to 0.022.")
     assert shown_of_calibration(cells.clear()) == ""
 
 
@@ -71,11 +71,11 @@ def test_attention_tells_what_is_tested_and_that_the_rest_is_not(
 
 
 def test_seeds_tell_the_drop_over_seeds_and_images(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    network = next(one for one in trained_networks(seeded.evaluations) if one.label == "Fir")
+    model = next(one for one in trained_models(seeded.evaluations) if one.label == "Fir")
     note = notes(seeded_con, seeded)["Accuracy of Fir (3\u00a0seeds)"]
     halves = []
-    for corruption, found in drops_over_seeds(seeded_con, seeded, network).items():
-        runs = read_training_runs(seeded_con, network)
+    for corruption, found in drops_over_seeds(seeded_con, seeded, model).items():
+        runs = read_training_runs(seeded_con, model)
         curve = runs.curves[corruption]
         lost = runs.correct[:, :, curve[0.0]].astype(float) - runs.correct[:, :, curve[5.0]]
         of_seeds, of_images = lost.mean(axis=1).var(ddof=1) / 3, lost.mean(axis=0).var() / lost.shape[1]

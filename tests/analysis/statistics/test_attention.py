@@ -53,7 +53,7 @@ def _rows(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> pl.Data
         ([1, 1, 1, 1], [[0, 1, 2, 3]], 1),
         ([1, 1, 0, 0, NAN], [[0, 1, 4], [2, 3]], 1 + (0.5 + 0.5) / 1),
     ],
-    ids=["neighbours agree", "another order", "neighbours differ", "cycles of two", "all equal", "one left out"],
+    ids=["neighbors agree", "another order", "neighbors differ", "cycles of two", "all equal", "one left out"],
 )
 def test_variance_grows_with_the_covariance_along_the_cycle(
     values: list[float], cycles: list[list[int]], inflation: float
@@ -112,7 +112,7 @@ def test_one_image_or_no_distance_is_no_comparison() -> None:
     assert compare_with_null(empty, empty, np.ones(3, bool), _following([0, 1, 2])) is None
 
 
-def test_ties_are_undecided() -> None:
+def test_ties_are_inconclusive() -> None:
     tied = compare_with_null(np.ones(9), np.ones(9), np.ones(9, bool), _following(list(range(9))))
     assert tied is not None
     assert tied.share.value == tied.worst_case.value == 0.5

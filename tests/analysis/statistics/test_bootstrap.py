@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_record import CURVES, Synthetic, write_synthetic
+from synthetic_results import CURVES, Synthetic, write_synthetic
 
 from failmodes.analysis.statistics import bootstrap
 from failmodes.analysis.statistics.bootstrap import (
@@ -99,7 +99,7 @@ def test_correctness_is_the_records_whether_answers_are_stored_or_not(
 ) -> None:
     older = Path(shutil.copy(sound_warehouse, tmp_path / "older.duckdb"))
     with duckdb.connect(str(older)) as writer:
-        writer.execute("delete from computed where name = 'cell_answers'")
+        writer.execute("delete from computed where name = 'cell_predictions'")
     for path in (sound_warehouse, older):
         with open_warehouse(path) as con:
             for label, evaluation_id in synthetic.evaluations.items():
@@ -112,11 +112,13 @@ def test_correctness_is_the_records_whether_answers_are_stored_or_not(
 @pytest.mark.parametrize("letters", ["'1'", "repeat('ä', row_count)"], ids=["too few", "no digits"])
 def test_answers_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:
     with duckdb.connect(str(warehouse_copy)) as writer:
-        writer.execute(f"update cell_answers set right_images = {letters} where corruption = 'fog' and severity = 3")
+        writer.execute(
+            f"update cell_predictions set correct_images = {letters} where corruption = 'fog' and severity = 3"
+        )
         ((evaluation_id,),) = writer.sql("select min(evaluation_id) from evaluations").fetchall()
     with (
         open_warehouse(warehouse_copy) as con,
-        pytest.raises(WarehouseError, match=r"cell_answers .* is damaged: make"),
+        pytest.raises(WarehouseError, match=r"cell_predictions .* is damaged: make"),
     ):
         read_correctness(con, evaluation_id)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from scipy import stats
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.calibration import (
@@ -58,7 +58,7 @@ def test_no_interval_is_without_width(right: int) -> None:
     assert high - low > 0.5
 
 
-def test_a_network_that_is_hardly_ever_wrong_is_not_called_underconfident_for_it() -> None:
+def test_a_model_that_is_hardly_ever_wrong_is_not_called_underconfident_for_it() -> None:
     """Each answer is right with its own confidence of .995: of 100 images often all are right."""
     rng, told = np.random.default_rng(0), 0
     for _ in range(400):

@@ -19,7 +19,7 @@ STRAIGHT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 PLATEAU = (0.9, 0.5, 0.48, 0.46, 0.44, 0.42)
 
 
-def answers(accuracy: tuple[float, ...], images: int = 800, seed: int = 0) -> np.ndarray:
+def predictions(accuracy: tuple[float, ...], images: int = 800, seed: int = 0) -> np.ndarray:
     """Images that are right where their own number lies below the accuracy; numbers vary along the curve."""
     rng = np.random.default_rng(seed)
     latent = 0.9**0.5 * rng.standard_normal((images, 1)) + 0.1**0.5 * rng.standard_normal((images, len(accuracy)))
@@ -31,16 +31,16 @@ def found_in(right: np.ndarray, grid: np.ndarray = GRID, **options: bool) -> Cha
 
 
 def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
-    point = found_in(answers(HOLDS))
+    point = found_in(predictions(HOLDS))
     assert point.p_value == pytest.approx(1 / 401)
     assert (point.at, point.first, point.last) == (3, 2, 4)
     assert point.threshold(0.01, 0.95) == "supported"
-    assert point.threshold(0.2, 0.95) == "undecided", "of many curves the corrected p value counts"
+    assert point.threshold(0.2, 0.95) == "inconclusive", "of many curves the corrected p value counts"
 
 
 def test_straight_lines_and_plateaus_have_none() -> None:
-    assert found_in(answers(STRAIGHT)).threshold(1.0, 0.95) == "contradicted"
-    plateau = found_in(answers(PLATEAU))
+    assert found_in(predictions(STRAIGHT)).threshold(1.0, 0.95) == "contradicted"
+    plateau = found_in(predictions(PLATEAU))
     assert plateau.p_value is not None
     assert plateau.p_value < 0.01, "there is a break"
     assert plateau.threshold(plateau.p_value, 0.95) == "contradicted", "and no threshold"
@@ -48,7 +48,7 @@ def test_straight_lines_and_plateaus_have_none() -> None:
 
 @pytest.mark.parametrize("curve", [HOLDS, STRAIGHT, PLATEAU])
 def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
-    right = answers(curve)
+    right = predictions(curve)
     means, point = right.mean(axis=0), found_in(right)
 
     def broken(x: np.ndarray, start: float, before: float, after: float, at: float) -> np.ndarray:
@@ -67,7 +67,7 @@ def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
 
 def test_three_points_agree_with_a_permutation_of_signs() -> None:
     """With one place for a break its test is one of a mean over images: second differences, whose sign SciPy flips."""
-    right = answers((0.9, 0.8, 0.66), 600, seed=3)
+    right = predictions((0.9, 0.8, 0.66), 600, seed=3)
     bend = right[:, 0] - 2.0 * right[:, 1] + right[:, 2]
     tested = stats.permutation_test(
         (bend,),
@@ -81,7 +81,7 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
 
 
 def test_covariance_has_two_made_up_images() -> None:
-    right = answers(HOLDS, 60)
+    right = predictions(HOLDS, 60)
     one = np.array([1.0, -2, 1, 0, 0, 0]) / 6**0.5
     values = np.array([*(right @ one), 0, 0])
     own = ((values[:60] - values[:60].mean()) ** 2).sum() + 2
@@ -95,13 +95,13 @@ def test_few_images_that_change_are_not_tested() -> None:
     right[: FEWEST_CHANGING - 1, 3:] = False
     point = found_in(right)
     assert point.p_value is None
-    assert point.threshold(None, 0.95) == "undecided"
+    assert point.threshold(None, 0.95) == "inconclusive"
     right[:FEWEST_CHANGING, 3:] = False
     assert found_in(right).p_value is not None
 
 
 def test_images_that_do_not_pair_are_resampled_alone() -> None:
-    right = answers(HOLDS)
+    right = predictions(HOLDS)
     draws = resampled_alone(right.mean(axis=0), len(right), 400)
     point = find_change_point(right, draws, GRID, paired=False)
     assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
@@ -109,7 +109,7 @@ def test_images_that_do_not_pair_are_resampled_alone() -> None:
 
 def test_a_dense_grid_locates_the_break_more_narrowly() -> None:
     grid = np.arange(21) / 4
-    point = found_in(answers(tuple(np.interp(grid, GRID, HOLDS)), 2000), grid)
+    point = found_in(predictions(tuple(np.interp(grid, GRID, HOLDS)), 2000), grid)
     assert grid[point.first] <= 3 <= grid[point.last]
     assert grid[point.last] - grid[point.first] <= 1.5
 

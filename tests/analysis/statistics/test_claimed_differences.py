@@ -6,23 +6,23 @@ import duckdb
 import numpy as np
 import pytest
 from scipy import stats
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
-from failmodes.analysis.networks import trained_networks
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness
+from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
 from failmodes.analysis.statistics.claimed_differences import (
     accuracy_of,
     claimed_severities,
-    cost_difference,
-    cost_of,
-    network_difference,
+    drop_difference,
+    drop_of,
+    trained_model_difference,
 )
-from failmodes.analysis.statistics.corruption_cost import rank_costs
+from failmodes.analysis.statistics.corruption_drop import rank_drops
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
-from failmodes.analysis.statistics.model_difference import compare_models
-from failmodes.analysis.statistics.network_accuracy import read_training_runs, training_runs
-from failmodes.analysis.statistics.network_difference import compare_trained_networks
+from failmodes.analysis.statistics.trained_model_accuracy import read_training_runs, training_runs
+from failmodes.analysis.statistics.trained_model_difference import compare_trained_models
+from failmodes.analysis.trained_models import trained_models
 
 Z = float(stats.norm.ppf(0.975))
 NAMES = ["contrast", "fog"]
@@ -41,8 +41,8 @@ def newcombe(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     ends = []
     for right in (a + b, a + c):
         p = right / n
-        centre, half = 2 * right + Z**2, Z * sqrt(Z**2 + 4 * right * (1 - p))
-        ends.append((p, (centre - half) / (2 * (n + Z**2)), (centre + half) / (2 * (n + Z**2))))
+        center, half = 2 * right + Z**2, Z * sqrt(Z**2 + 4 * right * (1 - p))
+        ends.append((p, (center - half) / (2 * (n + Z**2)), (center + half) / (2 * (n + Z**2))))
     (p1, l1, u1), (p2, l2, u2) = ends
     product = (a + b) * (c + d) * (a + c) * (b + d)
     numerator = a * d - b * c
@@ -62,9 +62,9 @@ def bonett_price(values: np.ndarray) -> tuple[float, float]:
 
 def test_a_cost_at_one_severity_is_newcombes() -> None:
     right = matrix().correct
-    found = cost_of(matrix(), "fog", 5.0, 0.95)
+    found = drop_of(matrix(), "fog", 5.0, 0.95)
     assert found == pytest.approx((right[:, 0].mean() - right[:, 3].mean(), *newcombe(right[:, 0], right[:, 3])))
-    assert cost_of(matrix(), "fog", "last", 0.95) == found
+    assert drop_of(matrix(), "fog", "last", 0.95) == found
 
 
 def test_an_accuracy_in_one_cell_is_exact() -> None:
@@ -87,61 +87,61 @@ def test_a_mean_accuracy_is_that_of_everywhere() -> None:
 def test_an_average_cost_is_over_whole_severities() -> None:
     right = matrix().correct.astype(float)
     values = right[:, 0] - right[:, [1, 3]].mean(axis=1)
-    assert cost_of(matrix(), "fog", "average", 0.95) == pytest.approx((values.mean(), *bonett_price(values)))
+    assert drop_of(matrix(), "fog", "average", 0.95) == pytest.approx((values.mean(), *bonett_price(values)))
 
 
 def test_a_difference_of_costs_is_of_severities_that_both_have() -> None:
     right = matrix().correct
     values = right[:, [4, 5]].mean(axis=1) - right[:, [1, 3]].mean(axis=1)
-    found = cost_difference(matrix(), "fog", "contrast", "average", 0.95)
+    found = drop_difference(matrix(), "fog", "contrast", "average", 0.95)
     assert found == pytest.approx((values.mean(), *bonett_price(values)))
-    at_last = cost_difference(matrix(), "fog", "contrast", 5.0, 0.95)
+    at_last = drop_difference(matrix(), "fog", "contrast", 5.0, 0.95)
     assert at_last == pytest.approx((right[:, 5].mean() - right[:, 3].mean(), *newcombe(right[:, 5], right[:, 3])))
-    assert cost_difference(matrix(), "fog", "contrast", 2.5, 0.95) is None
-    assert cost_difference(matrix(), "fog", "snow", "last", 0.95) is None
+    assert drop_difference(matrix(), "fog", "contrast", 2.5, 0.95) is None
+    assert drop_difference(matrix(), "fog", "snow", "last", 0.95) is None
 
 
 @pytest.mark.parametrize("paired", [True, False])
 def test_differences_are_those_of_the_ranking(paired: bool) -> None:
     one = matrix(paired=paired)._replace(cells=[("none", 0.0), *((c, s) for c in NAMES for s in (1.0, 5.0))],
                                          correct=matrix().correct[:, [0, 4, 5, 1, 3]])  # fmt: skip
-    ranking = rank_costs(one, NAMES, NAMES, 0.95)
-    first, second = (cost.corruption for cost in ranking.costs)
-    assert cost_difference(one, first, second, "last", 0.95) == ranking.leads[0]
-    first, second = (cost.corruption for cost in ranking.by_average)
-    assert cost_difference(one, first, second, "average", 0.95) == ranking.average_leads[0]
-    for cost in ranking.costs:
-        assert cost_of(one, cost.corruption, "last", 0.95) == cost.at_last
-        assert cost_of(one, cost.corruption, "average", 0.95) == cost.on_average
+    ranking = rank_drops(one, NAMES, NAMES, 0.95)
+    first, second = (drop.corruption for drop in ranking.drops)
+    assert drop_difference(one, first, second, "last", 0.95) == ranking.leads[0]
+    first, second = (drop.corruption for drop in ranking.by_average)
+    assert drop_difference(one, first, second, "average", 0.95) == ranking.average_leads[0]
+    for drop in ranking.drops:
+        assert drop_of(one, drop.corruption, "last", 0.95) == drop.at_last
+        assert drop_of(one, drop.corruption, "average", 0.95) == drop.on_average
 
 
-def test_networks_on_average_are_compared_as_in_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    (pair,) = compare_models(con, selection)
+def test_models_on_average_are_compared_as_in_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    (pair,) = compare_checkpoints(con, selection)
     a, b = (training_runs([read_correctness(con, one.evaluation_id)]) for one in (pair.a, pair.b))
-    assert network_difference(a, b, selection.averaged, "average", 0.95) == pytest.approx(pair.difference)
+    assert trained_model_difference(a, b, selection.averaged, "average", 0.95) == pytest.approx(pair.difference)
 
 
-def test_networks_in_one_cell_are_newcombes(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
+def test_models_in_one_cell_are_newcombes(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
     matrices = [read_correctness(con, synthetic.evaluations[name]) for name in ("Alpha", "Beta")]
     a, b = (training_runs([one]) for one in matrices)
     for found, severity in (
-        (network_difference(a, b, (), "average", 0.95), 0),
-        (network_difference(a, b, ("fog",), 3.0, 0.95), 3),
-        (network_difference(a, b, ("fog",), "last", 0.95), 5),
+        (trained_model_difference(a, b, (), "average", 0.95), 0),
+        (trained_model_difference(a, b, ("fog",), 3.0, 0.95), 3),
+        (trained_model_difference(a, b, ("fog",), "last", 0.95), 5),
     ):
         one, other = (synthetic.correct[name, "fog"][severity] for name in ("Alpha", "Beta"))
         assert found == pytest.approx((one.mean() - other.mean(), *newcombe(one, other)))
-    assert network_difference(a, b, ("fog",), 2.5, 0.95) is None
-    assert network_difference(a, b, ("snow",), "average", 0.95) is None
+    assert trained_model_difference(a, b, ("fog",), 2.5, 0.95) is None
+    assert trained_model_difference(a, b, ("snow",), "average", 0.95) is None
 
 
-def test_networks_of_several_seeds_are_compared_over_them(
+def test_models_of_several_seeds_are_compared_over_them(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection
 ) -> None:
-    (pair,) = compare_trained_networks(seeded_con, seeded)
-    a, b = (read_training_runs(seeded_con, network) for network in (pair.a, pair.b))
-    assert network_difference(a, b, seeded.averaged, "average", 0.95) == pytest.approx(pair.difference)
-    under_fog = network_difference(a, b, ("fog",), 5.0, 0.95)
+    (pair,) = compare_trained_models(seeded_con, seeded)
+    a, b = (read_training_runs(seeded_con, model) for model in (pair.a, pair.b))
+    assert trained_model_difference(a, b, seeded.averaged, "average", 0.95) == pytest.approx(pair.difference)
+    under_fog = trained_model_difference(a, b, ("fog",), 5.0, 0.95)
     assert under_fog is not None
     column = a.curves["fog"][5.0]
     means = [runs.correct[:, :, column].mean(axis=1) for runs in (a, b)]
@@ -150,9 +150,9 @@ def test_networks_of_several_seeds_are_compared_over_them(
 
 
 def test_one_run_beside_several_is_over_images_alone(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    networks = {network.label: network for network in trained_networks(seeded.evaluations)}
-    fir, loner = (read_training_runs(seeded_con, networks[name]) for name in ("Fir", "Loner"))
-    found = network_difference(fir, loner, ("fog",), 5.0, 0.95)
+    models = {model.label: model for model in trained_models(seeded.evaluations)}
+    fir, loner = (read_training_runs(seeded_con, models[name]) for name in ("Fir", "Loner"))
+    found = trained_model_difference(fir, loner, ("fog",), 5.0, 0.95)
     columns = fir.curves["fog"][5.0], loner.curves["fog"][5.0]
     values = fir.correct[:, :, columns[0]].mean(axis=0) - loner.correct[0, :, columns[1]]
     assert found == pytest.approx((values.mean(), *bonett_price(values)))
@@ -172,6 +172,6 @@ def test_an_estimate_of_no_difference_has_a_width() -> None:
     one = matrix()
     same = one._replace(correct=np.repeat(one.correct[:, :1], 6, axis=1))
     for at in ("last", "average"):
-        found = cost_difference(same, "fog", "contrast", at, 0.95)
+        found = drop_difference(same, "fog", "contrast", at, 0.95)
         assert isinstance(found, Estimate)
         assert found.low < 0 < found.high

@@ -1,4 +1,4 @@
-"""A comparison of two networks of a warehouse, against its rows computed by hand."""
+"""A comparison of two models of a warehouse, against its rows computed by hand."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from rewritten_shards import answer_with, cell_of
 from scipy import stats
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.statistics.comparing import compare_networks
+from failmodes.analysis.statistics.comparing import compare_models
 from failmodes.analysis.statistics.mcnemar import holm
-from failmodes.analysis.statistics.network_comparison import Comparison
-from failmodes.analysis.statistics.opened_networks import find_network, open_networks
+from failmodes.analysis.statistics.model_comparison import Comparison
+from failmodes.analysis.statistics.opened_models import find_model, open_models
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
@@ -30,8 +30,8 @@ def crossing(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     labels = np.arange(IMAGES) % 4
     for model, counts in (("Alpha", (160, 150, 140, 130, 120)), ("Beta", (190, 170, 140, 90, 40))):
         for severity, count in zip(SEVERITIES, counts, strict=True):
-            answers = np.where(np.arange(IMAGES) < count, labels, (labels + 1) % 4)
-            answer_with(made, cell_of(made, model, "contrast", severity), answers.tolist())
+            predictions = np.where(np.arange(IMAGES) < count, labels, (labels + 1) % 4)
+            answer_with(made, cell_of(made, model, "contrast", severity), predictions.tolist())
             made.correct[model, "contrast"][severity] = np.arange(IMAGES) < count
     load([made.output], folder / "warehouse.duckdb")
     return made
@@ -45,8 +45,8 @@ def warehouse(crossing: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture(scope="module")
 def compared(crossing: Synthetic) -> Comparison:
-    with open_networks(["Alpha", "Beta"], crossing.output) as (a, b):
-        return compare_networks(a, b, margin=0.02)
+    with open_models(["Alpha", "Beta"], crossing.output) as (a, b):
+        return compare_models(a, b, margin=0.02)
 
 
 def right(crossing: Synthetic, model: str) -> np.ndarray:
@@ -120,7 +120,7 @@ def test_measures_are_those_of_the_views(compared: Comparison, warehouse: duckdb
     for measure, view, of_score in (
         ("ece", "calibration_by_severity", ""),
         ("augrc", "failure_prediction", " and score = 'confidence'"),
-        ("worst_class_accuracy", "answers_by_severity", ""),
+        ("worst_class_accuracy", "predictions_by_severity", ""),
     ):
         for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
             (row,) = (row for row in compared.measures if (row.measure, row.cells) == (measure, which))
@@ -142,7 +142,7 @@ def test_classes_and_images_that_change(crossing: Synthetic, compared: Compariso
         each = np.append((b[:, of_class].astype(float) - a[:, of_class]).mean(axis=0), [1, -1])
         half = stats.norm.ppf(1 - 0.025 / 4) * stats.sem(each, ddof=0)
         assert row.difference[1:] == pytest.approx((each.mean() - half, each.mean() + half))
-    lost = compared.newly_wrong
+    lost = compared.newly_incorrect
     assert lost is not None
     assert lost.share == pytest.approx((a & ~b).mean())
     clean_a, clean_b = (crossing.correct[model, "fog"][:1] for model in ("Alpha", "Beta"))
@@ -164,17 +164,17 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     low, high = compared.bounds
     assert high < 0
     for margin, not_worse, equivalent in (
-        (-high / 2, "refuted", "refuted"), (-(low + high) / 2, "undecided", "undecided"), (-2 * low, "shown", "shown"),
+        (-high / 2, "contradicted", "contradicted"), (-(low + high) / 2, "inconclusive", "inconclusive"), (-2 * low, "supported", "supported"),
     ):  # fmt: skip
-        with open_networks(["Alpha", "Beta"], crossing.output) as (a, b):
-            found = compare_networks(a, b, margin=margin)
+        with open_models(["Alpha", "Beta"], crossing.output) as (a, b):
+            found = compare_models(a, b, margin=margin)
         assert (found.not_worse, found.equivalent) == (not_worse, equivalent)
         assert (found.images_needed is not None) == (
-            not_worse == "undecided" and margin != -found.overall.difference[0]
+            not_worse == "inconclusive" and margin != -found.overall.difference[0]
         )
-    with open_networks(["Beta", "Alpha"], crossing.output) as (a, b):
-        turned = compare_networks(a, b, margin=0.001)
-    assert (turned.not_worse, turned.equivalent) == ("shown", "refuted")
+    with open_models(["Beta", "Alpha"], crossing.output) as (a, b):
+        turned = compare_models(a, b, margin=0.001)
+    assert (turned.not_worse, turned.equivalent) == ("supported", "contradicted")
     assert turned.bounds == pytest.approx((-high, -low))
 
 
@@ -182,8 +182,8 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
 def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
     load([made.output], tmp_path / "b.duckdb")
-    with open_networks([f"{crossing.output / 'warehouse.duckdb'}::Alpha", str(tmp_path / "b.duckdb")]) as (a, b):
-        found = compare_networks(a, b)
+    with open_models([f"{crossing.output / 'warehouse.duckdb'}::Alpha", str(tmp_path / "b.duckdb")]) as (a, b):
+        found = compare_models(a, b)
     assert (found.a.label, found.b.label) == ("Alpha (warehouse.duckdb)", "Alpha (b.duckdb)")
     assert found.pairing.kind == "same"
     assert "another source of corruptions" in found.pairing.note
@@ -195,11 +195,11 @@ def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path)
 def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
     load([made.output], tmp_path / "b.duckdb")
-    with open_networks(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
-        found = compare_networks(a, b)
+    with open_models(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
+        found = compare_models(a, b)
     assert found.pairing.kind == "different"
-    assert found.newly_wrong is None
-    assert found.newly_right is None
+    assert found.newly_incorrect is None
+    assert found.newly_correct is None
     assert found.classes == ()  # another data set
     assert all(cell.only_a is None for cell in found.cells)
     cell = next(cell for cell in found.cells if (cell.corruption, cell.severity) == ("contrast", 5.0))
@@ -213,27 +213,27 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_pat
 @pytest.mark.parametrize(
     ("names", "corruptions", "message"),
     [
-        (["Alpha", "Alpha"], (), "Alpha is compared with itself: name two networks"),
-        (["Alpha", "Beta"], ("fogg",), "neither network was evaluated under 'fogg': did you mean 'fog'?"),
+        (["Alpha", "Alpha"], (), "Alpha is compared with itself: name two models"),
+        (["Alpha", "Beta"], ("fogg",), "neither model was evaluated under 'fogg': did you mean 'fog'?"),
     ],
 )
 def test_what_cannot_be_compared(crossing: Synthetic, names: list[str], corruptions: tuple[str], message: str) -> None:
-    with open_networks(names, crossing.output) as (a, b), pytest.raises(StudyError) as told:
-        compare_networks(a, b, corruptions=corruptions)
+    with open_models(names, crossing.output) as (a, b), pytest.raises(StudyError) as told:
+        compare_models(a, b, corruptions=corruptions)
     assert str(told.value) == message
 
 
-def test_networks_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
     path, identity = crossing.output / "warehouse.duckdb", crossing.evaluations["Beta"]
     for name in ("Beta", identity, identity[:6]):
-        assert find_network(warehouse, path, name).label == "Beta"
+        assert find_model(warehouse, path, name).label == "Beta"
     for name, message in (
-        ("Betta", f"no network 'Betta' in {path}: did you mean 'Beta'?"),
-        ("Zebra", f"no network 'Zebra' in {path}: it holds 'Alpha', 'Beta'"),
-        (None, f"{path} holds 2 networks: name one, as in warehouse.duckdb::Alpha"),
+        ("Betta", f"no model 'Betta' in {path}: did you mean 'Beta'?"),
+        ("Zebra", f"no model 'Zebra' in {path}: it holds 'Alpha', 'Beta'"),
+        (None, f"{path} holds 2 models: name one, as in warehouse.duckdb::Alpha"),
     ):
         with pytest.raises(StudyError) as told:
-            find_network(warehouse, path, name)
+            find_model(warehouse, path, name)
         assert str(told.value) == message
 
 
@@ -241,9 +241,9 @@ def test_networks_are_found_by_label_and_identity(crossing: Synthetic, warehouse
 def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
     cell = next(
-        tmp_path.glob(f"record/predictions/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
+        tmp_path.glob(f"results/predictions/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
     )
     cell.unlink()
     load([made.output], tmp_path / "warehouse.duckdb")
-    with open_networks(["Alpha", "Beta"], tmp_path) as (a, b):
-        assert compare_networks(a, b).missing_cells == (("fog", 5.0),)
+    with open_models(["Alpha", "Beta"], tmp_path) as (a, b):
+        assert compare_models(a, b).missing_cells == (("fog", 5.0),)

@@ -10,7 +10,7 @@ from failmodes.analysis.statistics.curve_shape import (
     SHAPE_CLASSES,
     CurveShape,
     ShapeSettings,
-    bow,
+    curvature,
     describe_curve,
     judge_one_step,
 )
@@ -48,8 +48,8 @@ def test_description_holds_its_promises() -> None:
     assert list(shape.shares) == list(SHAPE_CLASSES)
     assert sum(shape.shares.values()) == pytest.approx(1)
     assert shape.drop.low < shape.drop.value < shape.drop.high
-    assert shape.bow is not None
-    assert shape.bow.low < shape.bow.value < shape.bow.high
+    assert shape.curvature is not None
+    assert shape.curvature.low < shape.curvature.value < shape.curvature.high
     assert shape.largest.start == 4
     assert shape.one_step == "supported"
     assert (shape.changes[1] <= shape.changes[0]).all()
@@ -88,19 +88,26 @@ def test_drops_of_different_images_are_less_certain() -> None:
     assert wider_high - wider_low > high - low
 
 
-def test_flat_is_shown_by_many_images_and_undecided_for_few() -> None:
+def test_flat_is_shown_by_many_images_and_inconclusive_for_few() -> None:
     assert described(nested(FLAT, 2000)).shape == "flat"
     assert described(nested(FLAT, 2000)).stability > 0.9
-    assert described(nested(FLAT, 2000)).bow is None
+    assert described(nested(FLAT, 2000)).curvature is None
     few = described(nested(FLAT, 100))
-    assert few.shape == "undecided"
+    assert few.shape == "inconclusive"
     assert few.smallest_shown > ShapeSettings().flat_below, "they could not show such a drop"
 
 
 def test_where_no_image_changes_it_takes_enough_images_to_call_it_flat() -> None:
     # where all are right Wilson's lower end at 90 % is 2.7055 / (n + 2.7055) below 1: less than .02 from 133 images on
     found = {images: described(np.ones((images, 6), bool)).shape for images in (1, 2, 30, 132, 133, 1000)}
-    assert found == {1: "undecided", 2: "undecided", 30: "undecided", 132: "undecided", 133: "flat", 1000: "flat"}
+    assert found == {
+        1: "inconclusive",
+        2: "inconclusive",
+        30: "inconclusive",
+        132: "inconclusive",
+        133: "flat",
+        1000: "flat",
+    }
 
 
 @pytest.mark.parametrize("images", [50, 500])
@@ -113,7 +120,7 @@ def test_a_curve_that_comes_back_is_not_flat(images: int) -> None:
 
 def test_flat_is_contradicted_where_some_severity_is_beyond_the_margin_for_all_curves_together() -> None:
     assert described(nested(FLAT, 2000)).flat == "supported"
-    assert described(nested(FLAT, 100)).flat == "undecided"
+    assert described(nested(FLAT, 100)).flat == "inconclusive"
     for curve in (LATE, V, (0.6, 0.65, 0.7, 0.72, 0.78, 0.8)):  # at the end, in between, or above
         assert described(nested(curve, 500)).flat == "contradicted"
     correct = np.ones((200, 3), bool)
@@ -121,29 +128,29 @@ def test_flat_is_contradicted_where_some_severity_is_beyond_the_margin_for_all_c
     counts = count_pairs(correct[:, 0], correct[:, 1])
     ends = {curves: float(newcombe_interval(counts, comparisons=2 * curves)[0]) for curves in (1, 19)}
     assert ends[1] > 0.02 > ends[19], "of many curves some reach as far by chance"
-    assert [described(correct, curves=curves).flat for curves in ends] == ["contradicted", "undecided"]
+    assert [described(correct, curves=curves).flat for curves in ends] == ["contradicted", "inconclusive"]
 
 
 def test_a_rise_is_a_class_of_its_own_with_its_place() -> None:
     found = described(nested((0.6, 0.65, 0.7, 0.72, 0.78, 0.8), 500))
-    assert (found.shape, found.rise_position, found.bow) == ("rise", 5, None)
+    assert (found.shape, found.rise_position, found.curvature) == ("rise", 5, None)
     assert found.rise.low > 0
     assert found.rise.value == pytest.approx(0.2)
 
 
-def test_a_drop_within_noise_is_undecided_and_says_what_could_be_shown() -> None:
+def test_a_drop_within_noise_is_inconclusive_and_says_what_could_be_shown() -> None:
     correct = np.ones((60, 3), bool)
     correct[0, 1:] = correct[1, 2] = False
     found = described(correct)
     assert found.drop.value == pytest.approx(2 / 60)
     assert found.drop.low < 0 < found.drop.value < found.smallest_shown
-    assert (found.shape, found.bow) == ("undecided", None)
+    assert (found.shape, found.curvature) == ("inconclusive", None)
 
 
 def test_stability_falls_where_the_bow_is_at_its_threshold() -> None:
-    correct, grid = nested((0.9, 0.85, 0.65, 0.4), 400), np.arange(4)  # bow .15 within sampling noise
-    threshold = float(bow(correct.mean(axis=0), grid)) - 1e-9
-    shape = described(correct, settings=ShapeSettings(bow_threshold=threshold))
+    correct, grid = nested((0.9, 0.85, 0.65, 0.4), 400), np.arange(4)  # curvature .15 within sampling noise
+    threshold = float(curvature(correct.mean(axis=0), grid)) - 1e-9
+    shape = described(correct, settings=ShapeSettings(curvature_threshold=threshold))
     assert 0.3 < shape.stability < 0.8
     assert shape.shares["near_linear"] > 0.2
 
@@ -165,12 +172,12 @@ def judged(lost: tuple[float, ...], sure: float, drop: tuple[float, float], grid
 def test_a_collapse_in_one_step_by_hand() -> None:
     # of five even steps each has a fifth: a collapse loses at least 2/5 of the upper end of the drop, .4 x .55 = .22
     assert judged((0, 0, 0, 0.1, 0.28), 0.05, (0.45, 0.55)) == "supported"
-    assert judged((0, 0, 0, 0.1, 0.26), 0.05, (0.45, 0.55)) == "undecided"
+    assert judged((0, 0, 0, 0.1, 0.26), 0.05, (0.45, 0.55)) == "inconclusive"
     # and is ruled out where no step loses 2/5 of the lower end, .4 x .45 = .18
     assert judged((0.1, 0.1, 0.1, 0.1, 0.12), 0.05, (0.45, 0.55)) == "contradicted"
-    assert judged((0.1, 0.1, 0.1, 0.1, 0.14), 0.05, (0.45, 0.55)) == "undecided"
+    assert judged((0.1, 0.1, 0.1, 0.1, 0.14), 0.05, (0.45, 0.55)) == "inconclusive"
     # nothing is said of a curve that does not fall
-    assert judged((0.1, 0.1, 0.1, 0.1, 0.3), 0.0, (-0.01, 0.1)) == "undecided"
+    assert judged((0.1, 0.1, 0.1, 0.1, 0.3), 0.0, (-0.01, 0.1)) == "inconclusive"
 
 
 def test_a_wide_step_has_to_lose_more() -> None:

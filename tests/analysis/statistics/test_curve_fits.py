@@ -19,7 +19,7 @@ GRID, CHANCE = np.arange(6.0), 0.1
 LATE = (0.9, 0.88, 0.84, 0.7, 0.45, 0.25)
 
 
-def answers(accuracy: tuple[float, ...], images: int = 2000, seed: int = 0) -> np.ndarray:
+def predictions(accuracy: tuple[float, ...], images: int = 2000, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     latent = 0.8**0.5 * rng.standard_normal((images, 1)) + 0.2**0.5 * rng.standard_normal((images, len(accuracy)))
     return stats.norm.cdf(latent) < np.array(accuracy)
@@ -46,7 +46,7 @@ STARTS = {LINEAR: (0.9, -0.1), LOGISTIC: (0.9, 4.0, 0.6), WEIBULL: (0.9, 4.5, 3.
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_other_numbers_are_more_likely(model: str) -> None:
-    right = answers(LATE)
+    right = predictions(LATE)
     count, means = right.sum(axis=0), right.mean(axis=0)
 
     def lost(numbers: np.ndarray) -> float:
@@ -64,10 +64,10 @@ def test_no_other_numbers_are_more_likely(model: str) -> None:
 
 def test_figures_are_those_of_the_curve_that_was_drawn() -> None:
     grid = np.arange(11) / 2
-    logistic = fits_of(answers(tuple(formula(LOGISTIC, np.array([0.9, 3.5, 0.5]), grid)), 40_000), grid)[LOGISTIC]
+    logistic = fits_of(predictions(tuple(formula(LOGISTIC, np.array([0.9, 3.5, 0.5]), grid)), 40_000), grid)[LOGISTIC]
     assert [logistic.upper, logistic.floor, logistic.location] == pytest.approx([0.9, 0.1, 3.5], abs=0.03)
     assert logistic.slope == pytest.approx(-0.8 / 4 / 0.5, abs=0.03)
-    weibull = fits_of(answers(tuple(formula(WEIBULL, np.array([0.9, 4.0, 2.0]), grid)), 40_000), grid)[WEIBULL]
+    weibull = fits_of(predictions(tuple(formula(WEIBULL, np.array([0.9, 4.0, 2.0]), grid)), 40_000), grid)[WEIBULL]
     half = 4 * np.log(2) ** 0.5
     step = np.array([half - 1e-4, half + 1e-4])
     assert [weibull.upper, weibull.location] == pytest.approx([0.9, half], abs=0.03)
@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_curve_that_was_drawn() -> None:
         np.diff(formula(WEIBULL, np.array([0.9, 4.0, 2.0]), step))[0] / 2e-4, abs=0.02
     )
     falling = np.array([0.9, 0.3, 0.7])
-    exponential = fits_of(answers(tuple(formula(EXPONENTIAL, falling, grid)), 40_000), grid)[EXPONENTIAL]
+    exponential = fits_of(predictions(tuple(formula(EXPONENTIAL, falling, grid)), 40_000), grid)[EXPONENTIAL]
     assert [exponential.upper, exponential.floor] == pytest.approx([0.9, 0.3], abs=0.03)
     assert exponential.location == pytest.approx(np.log(2) / 0.7, abs=0.1)
     assert exponential.slope == pytest.approx(-0.7 * 0.3, abs=0.03)
@@ -83,7 +83,7 @@ def test_figures_are_those_of_the_curve_that_was_drawn() -> None:
 
 def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     """Of a straight line by hand: contrasts of accuracies that no line moves, and Hotelling's test of their means."""
-    right = answers(LATE, 300)
+    right = predictions(LATE, 300)
     basis = np.linalg.qr(np.vander(GRID, 6, increasing=True))[0][:, 2:]
     line = fits_of(right)[LINEAR]
     means, spread = right.mean(axis=0) @ basis, basis.T @ covariance_of_means(right) @ basis
@@ -93,7 +93,7 @@ def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
 
 
 def test_a_line_that_fits_is_not_refuted() -> None:
-    line = fits_of(answers((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)))[LINEAR]
+    line = fits_of(predictions((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)))[LINEAR]
     assert line.lack_of_fit_p is not None
     assert line.lack_of_fit_p > 0.05
     assert [line.upper, line.slope] == pytest.approx([0.9, -0.1], abs=0.03)
@@ -101,7 +101,7 @@ def test_a_line_that_fits_is_not_refuted() -> None:
 
 
 def test_the_best_has_the_smallest_quasi_aic() -> None:
-    fits = fits_of(answers(LATE))
+    fits = fits_of(predictions(LATE))
     dispersion = max(1, min(fit.deviance / fit.degrees_of_freedom for fit in fits.values()))
     for fit in fits.values():
         assert fit.quasi_aic == pytest.approx(fit.deviance / dispersion + 2 * fit.parameters)
@@ -109,8 +109,8 @@ def test_the_best_has_the_smallest_quasi_aic() -> None:
 
 
 def test_short_curves_have_the_fits_that_they_can_judge() -> None:
-    assert list(fits_of(answers((0.9, 0.8, 0.4)), np.arange(3.0))) == [LINEAR]
-    assert list(fits_of(answers((0.9, 0.8, 0.4, 0.2)), np.arange(4.0), None)) == list(MODELS)
+    assert list(fits_of(predictions((0.9, 0.8, 0.4)), np.arange(3.0))) == [LINEAR]
+    assert list(fits_of(predictions((0.9, 0.8, 0.4, 0.2)), np.arange(4.0), None)) == list(MODELS)
 
 
 @pytest.mark.parametrize("accuracy", [(1.0,) * 6, (0.0,) * 6, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0)])
@@ -121,7 +121,7 @@ def test_curves_at_the_ends_are_fitted_without_warnings(accuracy: tuple[float, .
 
 
 def test_many_curves_are_fitted_as_each_alone() -> None:
-    curves = [answers(LATE, seed=seed) for seed in range(3)]
+    curves = [predictions(LATE, seed=seed) for seed in range(3)]
     together = fit_curves(curves, GRID, CHANCE)
     for right, fits in zip(curves, together, strict=True):
         alone = fit_curves([right], GRID, CHANCE)[0]

@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import due_shapes, ensure_shapes
@@ -31,16 +31,16 @@ def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
 def test_the_severity_axis_is_the_shape_itself(con: duckdb.DuckDBPyConnection) -> None:
     differing = con.execute(
         "select * from shapes_over_distortion as own inner join shapes using (evaluation_id, corruption) "
-        "where axis = 'severity' and (own.shape, own.stability, own.bow, own.bow_low, own.reason) "
-        "is distinct from (shapes.shape, shapes.stability, shapes.bow, shapes.bow_low, shapes.reason)"
+        "where axis = 'severity' and (own.shape, own.stability, own.curvature, own.curvature_low, own.reason) "
+        "is distinct from (shapes.shape, shapes.stability, shapes.curvature, shapes.curvature_low, shapes.reason)"
     ).fetchall()
     assert differing == []
 
 
 def test_axes_are_the_mean_distortion(con: duckdb.DuckDBPyConnection) -> None:
-    """The synthetic images lie as far from clean as severity says, so that all axes tell the same bow."""
+    """The synthetic images lie as far from clean as severity says, so that all axes tell the same curvature."""
     rows = con.execute(
-        "select axis, axis_end, bow_change from shapes_over_distortion where corruption = 'contrast'"
+        "select axis, axis_end, curvature_change from shapes_over_distortion where corruption = 'contrast'"
     ).fetchall()
     ends = {axis: end for axis, end, _ in rows}
     assert ends == pytest.approx({"severity": 5, "rmse": 0.1, "1-ssim": 0.5}, abs=1e-5)
@@ -77,7 +77,7 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
         ).fetchall()
     )
     found = con.execute(
-        "select (evaluation_id, class_index), cost from class_ranks where measure = 'at_last'"
+        "select (evaluation_id, class_index), accuracy_drop from class_ranks where measure = 'at_last'"
     ).fetchall()
     assert dict(found) == pytest.approx(expected)
 
@@ -123,7 +123,7 @@ def test_few_images_are_not_tested(tmp_path: Path) -> None:
     ensure_shapes(tmp_path / "w.duckdb", QUICK)
     with open_warehouse(tmp_path / "w.duckdb") as con:
         found = con.execute("select distinct threshold, p_value, reason from change_points").fetchall()
-        assert found == [("undecided", None, "20 images are too few: it takes 30")]
+        assert found == [("inconclusive", None, "20 images are too few: it takes 30")]
         ranks = con.execute("select distinct rank, ranked_count, reason from corruption_ranks").fetchall()
         assert ranks == [(None, 0, "20 images are too few: it takes 30")]
         assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]

@@ -1,4 +1,4 @@
-"""Shapes over distortion, against the bow worked out by brute force and the classes over severity."""
+"""Shapes over distortion, against the curvature worked out by brute force and the classes over severity."""
 
 import numpy as np
 import pytest
@@ -18,19 +18,19 @@ from failmodes.analysis.statistics.distortion_shapes import (
 GRID, QUICK = np.arange(6.0), ShapeSettings(resamples=200)
 
 
-def answers(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
+def predictions(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
     return np.random.default_rng(0).permutation(images)[:, None] < images * np.array(accuracy)
 
 
 def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAxis]:
-    right = answers(accuracy)
+    right = predictions(accuracy)
     draws = resampled_accuracy(right, QUICK.resamples)
     margins = describe_curve(right, draws, GRID, QUICK).margins
     return shapes_over_axes(right.mean(axis=0), draws, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
 
 
 def brute_force_bow(accuracy: np.ndarray, axis: np.ndarray) -> float:
-    """Point by point: the height above the straight line, weighed by half of the span to the neighbours."""
+    """Point by point: the height above the straight line, weighed by half of the span to the neighbors."""
     first, last, above, weights = accuracy[0], accuracy[-1], 0.0, 0.0
     for place in range(1, len(axis) - 1):
         line = first + (last - first) * (axis[place] - axis[0]) / (axis[-1] - axis[0])
@@ -45,10 +45,10 @@ def test_the_bow_is_that_of_brute_force(steps: list[float], losses: list[int]) -
     axis = np.array([0.0, *np.cumsum(steps)])
     accuracy = tuple(float(value) for value in 0.95 - np.cumsum([0, *losses]) / 1000)
     found = over(accuracy, axis)
-    if found[RMSE_AXIS].bow is not None:
-        assert found[RMSE_AXIS].bow.value == pytest.approx(brute_force_bow(np.array(accuracy), axis))
-        assert found[RMSE_AXIS].bow_change is not None
-        assert found[RMSE_AXIS].bow_change.value == pytest.approx(
+    if found[RMSE_AXIS].curvature is not None:
+        assert found[RMSE_AXIS].curvature.value == pytest.approx(brute_force_bow(np.array(accuracy), axis))
+        assert found[RMSE_AXIS].curvature_change is not None
+        assert found[RMSE_AXIS].curvature_change.value == pytest.approx(
             brute_force_bow(np.array(accuracy), axis) - brute_force_bow(np.array(accuracy), GRID)
         )
 
@@ -57,31 +57,33 @@ def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> Non
     axis = np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2])
     found = over(tuple(0.9 - 2 * axis), axis)
     assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late_collapse", "near_linear")
-    assert found[RMSE_AXIS].bow is not None
-    assert found[RMSE_AXIS].bow.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
+    assert found[RMSE_AXIS].curvature is not None
+    assert found[RMSE_AXIS].curvature.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
 
 
 def test_severities_of_the_same_images_are_one_point() -> None:
     axis = np.array([0, 0.02, 0.04, 0.06, 0.06, 0.1])
     accuracy = (0.9, 0.88, 0.8, 0.7, 0.7, 0.3)
     found = over(accuracy, axis)[RMSE_AXIS]
-    assert found.bow is not None
-    assert found.bow.value == pytest.approx(brute_force_bow(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]]))
+    assert found.curvature is not None
+    assert found.curvature.value == pytest.approx(
+        brute_force_bow(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]])
+    )
 
 
 def test_an_axis_that_rises_evenly_changes_nothing() -> None:
     found = over((0.9, 0.85, 0.8, 0.7, 0.5, 0.3), 0.03 * GRID)
     assert found[SEVERITY_AXIS].shape == found[RMSE_AXIS].shape
     assert found[SEVERITY_AXIS].stability == found[RMSE_AXIS].stability
-    assert found[RMSE_AXIS].bow == pytest.approx(found[SEVERITY_AXIS].bow)
-    assert found[RMSE_AXIS].bow_change == pytest.approx((0, 0, 0))
+    assert found[RMSE_AXIS].curvature == pytest.approx(found[SEVERITY_AXIS].curvature)
+    assert found[RMSE_AXIS].curvature_change == pytest.approx((0, 0, 0))
 
 
 @pytest.mark.parametrize("accuracy", [(0.9,) * 6, (0.9, 0.6, 0.3, 0.6, 0.3, 0.3), (0.5, 0.6, 0.7, 0.7, 0.7, 0.8)])
 def test_what_does_not_fall_has_no_bow_over_any_axis(accuracy: tuple[float, ...]) -> None:
     found = over(accuracy, np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2]))
     assert found[RMSE_AXIS] == found[SEVERITY_AXIS]
-    assert found[RMSE_AXIS].bow is None
+    assert found[RMSE_AXIS].curvature is None
 
 
 def test_an_axis_is_measured_and_rises() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import draw_from_warehouse
 from failmodes.analysis.findings.failure_prediction import (
@@ -89,7 +89,12 @@ def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_tes
 
 
 def test_verdicts_compare_the_whole_interval_with_chance() -> None:
-    ends = {(0.3, 0.49): "supported", (0.51, 0.7): "contradicted", (0.4, 0.6): "undecided", (0.5, 0.7): "undecided"}
+    ends = {
+        (0.3, 0.49): "supported",
+        (0.51, 0.7): "contradicted",
+        (0.4, 0.6): "inconclusive",
+        (0.5, 0.7): "inconclusive",
+    }
     for (low, high), verdict in ends.items():
         assert CellAuroc("fog", 5.0, Estimate((low + high) / 2, low, high), 400).verdict == verdict
 

@@ -3,11 +3,11 @@
 import duckdb
 import numpy as np
 import pytest
+from checkpoint_comparisons import decided_cells, pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from model_comparisons import decided_cells, pair
 from scipy import stats
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.mcnemar import compare_pairs, correct_jointly, exact_mcnemar, holm

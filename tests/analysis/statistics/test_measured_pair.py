@@ -1,14 +1,14 @@
-"""Differences of two networks: image by image, of different images, over training runs; bounds at any level."""
+"""Differences of two models: image by image, of different images, over training runs; bounds at any level."""
 
 import numpy as np
 import pytest
-from given_runs import CELLS, given_network, given_run, random_columns
+from given_runs import CELLS, given_model, given_run, random_columns
 from scipy import stats
 
-from failmodes.analysis.statistics.image_pairing import NetworkRows, pair_images
+from failmodes.analysis.statistics.checkpoint_difference import paired_difference
+from failmodes.analysis.statistics.image_pairing import ModelRows, pair_images
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.model_difference import paired_difference
 from failmodes.analysis.statistics.paired_difference import (
     count_pairs,
     exact_interval,
@@ -21,7 +21,7 @@ CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
 
 
 def run_of(seed: int, share: float, images: int = 200, **given: object) -> RunRows:
-    """The same images are difficult in all cells and for all networks."""
+    """The same images are difficult in all cells and for all models."""
     rng = np.random.default_rng(seed)
     difficulty = np.random.default_rng(99).random((images, 1))
     correct = difficulty + rng.normal(0, 0.1, (images, len(CELLS))) < share
@@ -35,7 +35,7 @@ def known(found: MeasuredValue | Undefined) -> MeasuredValue:
 
 @pytest.fixture(scope="module")
 def pair() -> MeasuredPair:
-    return MeasuredPair(given_network(run_of(2, 0.6)), given_network(run_of(1, 0.7)))
+    return MeasuredPair(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
 
 
 def test_mean_accuracy_has_the_interval_that_a_report_gives_it(pair: MeasuredPair) -> None:
@@ -73,8 +73,8 @@ def test_a_single_cell_has_exact_and_newcombe_intervals(pair: MeasuredPair, meas
     assert bounds == pytest.approx((float(low), float(high)))
 
 
-def test_networks_of_different_images_are_independent_samples() -> None:
-    one, other = given_network(run_of(2, 0.6, images=150)), given_network(run_of(1, 0.7), dataset_id="other images")
+def test_models_of_different_images_are_independent_samples() -> None:
+    one, other = given_model(run_of(2, 0.6, images=150)), given_model(run_of(1, 0.7), dataset_id="other images")
     pair = MeasuredPair(one, other)
     assert pair.pairing.kind == "different"
     assert pair.pairing.note == "they are of different data sets"
@@ -84,23 +84,23 @@ def test_networks_of_different_images_are_independent_samples() -> None:
     assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
     for measure in ("accuracy", "ece", "brier"):
         found = known(pair.difference(measure, CORRUPTED))
-        parts = [known(MeasuredPair(network).absolute(measure, CORRUPTED)) for network in (one, other)]
+        parts = [known(MeasuredPair(model).absolute(measure, CORRUPTED)) for model in (one, other)]
         assert found.value == pytest.approx(parts[0].value - parts[1].value)
         assert found.error.variance == pytest.approx(parts[0].error.variance + parts[1].error.variance, rel=0.15)
 
 
 def test_cells_of_different_images_add_their_variances() -> None:
-    shared = MeasuredPair(given_network(run_of(2, 0.6)), given_network(run_of(1, 0.7)))
+    shared = MeasuredPair(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
     apart = MeasuredPair(
-        given_network(run_of(2, 0.6, shares_images=False)), given_network(run_of(1, 0.7, shares_images=False))
+        given_model(run_of(2, 0.6, shares_images=False)), given_model(run_of(1, 0.7, shares_images=False))
     )
-    assert apart.pairing.kind == "same"  # the networks still see the same images in a cell
+    assert apart.pairing.kind == "same"  # the models still see the same images in a cell
     for measure in ("accuracy", "ece"):
         one, other = known(shared.difference(measure, CORRUPTED)), known(apart.difference(measure, CORRUPTED))
         assert one.value == pytest.approx(other.value)
         assert other.error.variance != pytest.approx(one.error.variance, rel=1e-3)
     assert apart.baseline is not None
-    of_a, of_b = (network.runs[0].correctness for network in (apart.candidate, apart.baseline))
+    of_a, of_b = (model.runs[0].correctness for model in (apart.candidate, apart.baseline))
     stated = paired_difference(of_a, of_b, ["fog", "snow"])
     assert stated is not None
     found = known(apart.difference("accuracy", CORRUPTED, weights=[1 / 4, 1 / 4, 1 / 2]))
@@ -116,8 +116,8 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
     for _ in range(800):
         drawn = rng.integers(0, 200, 200)
         each = []
-        for network in (pair.candidate, pair.baseline):
-            run = network.runs[0]
+        for model in (pair.candidate, pair.baseline):
+            run = model.runs[0]
             right, sure = run.correctness.correct[drawn][:, places], run.columns["confidence"][drawn][:, places]
             bins = np.minimum((sure * 15).astype(int), 14)
             gaps = [
@@ -126,20 +126,20 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
             each.append(np.mean(gaps))
         values.append(each[0] - each[1])
     assert np.sqrt(found.error.variance) == pytest.approx(np.std(values), rel=0.12)
-    assert found.low_centre <= found.value <= found.high_centre
+    assert found.low_center <= found.value <= found.high_center
 
 
 def test_common_images_alone_are_compared() -> None:
     wide, ids = run_of(1, 0.7), list(range(40, 160))
     correct = run_of(2, 0.6).correctness.correct[ids]
     narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
-    pair = MeasuredPair(given_network(narrow), given_network(wide))
+    pair = MeasuredPair(given_model(narrow), given_model(wide))
     assert pair.pairing.kind == "common"
     assert pair.pairing.image_count == 120
     assert pair.pairing.note == "one saw 200 images, the other 120; both saw 120"
     columns = {name: values[ids] for name, values in wide.columns.items()}
     restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
-    same = MeasuredPair(given_network(narrow), given_network(restricted))
+    same = MeasuredPair(given_model(narrow), given_model(restricted))
     for measure in ("accuracy", "ece", "augrc"):
         score = "margin" if measure == "augrc" else None
         assert known(pair.difference(measure, CORRUPTED, score)).interval() == pytest.approx(
@@ -149,20 +149,20 @@ def test_common_images_alone_are_compared() -> None:
 
 def test_few_common_images_are_not_enough_to_pair() -> None:
     first, second = run_of(1, 0.7, image_ids=range(200)), run_of(2, 0.6, image_ids=range(150, 350))
-    pairing = pair_images(given_network(first), given_network(second)).pairing
+    pairing = pair_images(given_model(first), given_model(second)).pairing
     assert pairing.kind == "different"
     assert pairing.note == "one saw 200 images, the other 200; both saw 50"
 
 
 def test_another_seed_of_corruptions_is_the_same_images_and_is_told() -> None:
-    pairing = pair_images(given_network(run_of(1, 0.7)), given_network(run_of(2, 0.6), source_id="seed 1")).pairing
+    pairing = pair_images(given_model(run_of(1, 0.7)), given_model(run_of(2, 0.6), source_id="seed 1")).pairing
     assert pairing.kind == "same"
     assert "another source of corruptions" in pairing.note
 
 
-def runs(seeds: range, share: float) -> NetworkRows:
+def runs(seeds: range, share: float) -> ModelRows:
     """Training runs whose accuracy differs by more than the images make it."""
-    return given_network(*(run_of(seed, share + np.random.default_rng(seed).normal(0, 0.05)) for seed in seeds))
+    return given_model(*(run_of(seed, share + np.random.default_rng(seed).normal(0, 0.05)) for seed in seeds))
 
 
 def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
@@ -170,7 +170,7 @@ def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
     pair = MeasuredPair(b, a)
     assert pair.is_about_training
     found = known(pair.difference("accuracy", CORRUPTED))
-    means = [[run.correctness.correct[:, [0, 1, 3]].mean() for run in network.runs] for network in (b, a)]
+    means = [[run.correctness.correct[:, [0, 1, 3]].mean() for run in model.runs] for model in (b, a)]
     of_seeds = [np.var(values, ddof=1) / len(values) for values in means]
     each = [np.mean([run.correctness.correct[:, [0, 1, 3]].mean(axis=1) for run in n.runs], axis=0) for n in (b, a)]
     added = np.append(each[0] - each[1], [-1, 1])
@@ -184,7 +184,7 @@ def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
 
 
 def test_with_one_run_on_a_side_the_statement_is_about_checkpoints() -> None:
-    pair = MeasuredPair(runs(range(3), 0.7), given_network(run_of(7, 0.6)))
+    pair = MeasuredPair(runs(range(3), 0.7), given_model(run_of(7, 0.6)))
     assert not pair.is_about_training
     assert known(pair.difference("accuracy", CORRUPTED)).error.freedom == np.inf
     assert MeasuredPair(runs(range(3), 0.7)).is_about_training  # alone, against a limit
@@ -192,7 +192,7 @@ def test_with_one_run_on_a_side_the_statement_is_about_checkpoints() -> None:
 
 def test_the_number_of_images_that_would_decide() -> None:
     """Twice the distance needs a quarter of the images; with so many, 80 % of samples decide."""
-    pair = MeasuredPair(given_network(run_of(2, 0.69, images=400)), given_network(run_of(1, 0.7, images=400)))
+    pair = MeasuredPair(given_model(run_of(2, 0.69, images=400)), given_model(run_of(1, 0.7, images=400)))
     found = known(pair.difference("accuracy", CORRUPTED))
     near, far = found.images_needed(found.value - 0.01), found.images_needed(found.value - 0.02)
     assert near is not None
@@ -206,16 +206,16 @@ def test_the_number_of_images_that_would_decide() -> None:
 
 def test_a_measure_that_is_not_defined_says_where_and_why() -> None:
     right = np.ones((50, len(CELLS)), bool)
-    network = given_network(given_run(right, **random_columns(np.random.default_rng(0), right)))
-    found = MeasuredPair(network).absolute("auroc", [("fog", 1.0)], "confidence")
+    model = given_model(given_run(right, **random_columns(np.random.default_rng(0), right)))
+    found = MeasuredPair(model).absolute("auroc", [("fog", 1.0)], "confidence")
     assert found == Undefined("fog 1: no failure")
-    pair = MeasuredPair(network, given_network(run_of(1, 0.5, images=50)))
+    pair = MeasuredPair(model, given_model(run_of(1, 0.5, images=50)))
     assert pair.difference("auroc", [("fog", 1.0)], "confidence") == Undefined("fog 1: no failure")
 
 
 def test_bounds_of_no_differing_images_are_not_of_width_0() -> None:
     run = run_of(1, 0.7)
-    pair = MeasuredPair(given_network(run), given_network(run))
+    pair = MeasuredPair(given_model(run), given_model(run))
     for measure in ("accuracy", "ece", "worst_class_accuracy", "brier", "nll_nats"):
         found = known(pair.difference(measure, CORRUPTED))
         assert found.value == 0

@@ -9,9 +9,9 @@ import pytest
 from given_runs import given_run, random_columns
 from rewritten_shards import answer_with, cell_of, make_non_finite
 from sklearn.metrics import roc_auc_score
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
-from failmodes.analysis.statistics.measures import MEASURES, SCORES, sureness_of
+from failmodes.analysis.statistics.measures import MEASURES, SCORES, certainty_of
 from failmodes.analysis.statistics.run_rows import CellKey, CellRows, RunRows, read_run
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -21,7 +21,7 @@ CELL: CellKey = ("fog", 1.0)
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """One network: a cell with images whose logits are no numbers, one with no such numbers at all, one all wrong."""
+    """One model: a cell with images whose logits are no numbers, one with no such numbers at all, one all wrong."""
     folder = tmp_path_factory.mktemp("spoiled")
     made = write_synthetic(folder, images=60, models=("Alpha",), corruptions=("fog", "contrast"))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 2), images=[3, 4, 17])
@@ -46,7 +46,7 @@ def rows_of(run: RunRows, cell: CellKey, measure: str, score: str | None) -> Cel
     columns = [*MEASURES[measure].columns, *([SCORES[score][0]] if score else [])]
     rows = run.cell(cell, columns)
     if score:
-        rows["sureness"] = sureness_of(rows, score)
+        rows["certainty"] = certainty_of(rows, score)
     return rows
 
 
@@ -110,7 +110,7 @@ def test_a_thousand_classes_take_the_sparse_way() -> None:
     rng = np.random.default_rng(5)
     correct = rng.random((4000, 1)) < 0.6
     wide = given_run(correct, [CELL], **random_columns(rng, correct, classes=1000))
-    for measure, column in (("worst_class_accuracy", "label"), ("commonest_answer_share", "predicted")):
+    for measure, column in (("worst_class_accuracy", "label"), ("top_prediction_share", "predicted")):
         rows = rows_of(wide, CELL, measure, None)
         frame = pl.DataFrame({"group": rows[column], "correct": rows["correct"]}).group_by("group")
         if measure == "worst_class_accuracy":
@@ -127,10 +127,10 @@ def test_auroc_is_scikit_learns_with_ties(run: RunRows) -> None:
 
 
 def test_augrc_counts_pairs_by_hand() -> None:
-    """Sure and wrong is what it holds against a network: of 3 images the failure is the surest, then one of the tie."""
-    rows = CellRows(correct=np.array([False, True, True]), sureness=np.array([0.9, 0.5, 0.4]))
+    """Sure and wrong is what it holds against a model: of 3 images the failure is the surest, then one of the tie."""
+    rows = CellRows(correct=np.array([False, True, True]), certainty=np.array([0.9, 0.5, 0.4]))
     assert value_of("augrc", rows) == pytest.approx((2 + 1 / 2) / 9)
-    tied = CellRows(correct=np.array([False, True, True]), sureness=np.array([0.5, 0.5, 0.4]))
+    tied = CellRows(correct=np.array([False, True, True]), certainty=np.array([0.5, 0.5, 0.4]))
     assert value_of("augrc", tied) == pytest.approx((1 + 2 / 2) / 9)
 
 
@@ -139,7 +139,7 @@ def test_augrc_counts_pairs_by_hand() -> None:
     [("auroc", True, "no failure"), ("auroc", False, "no right answer")],
 )
 def test_a_measure_says_why_it_is_not_defined(measure: str, correct: bool, reason: str) -> None:
-    rows = CellRows(correct=np.full(3, correct), sureness=np.array([0.9, 0.5, 0.4]))
+    rows = CellRows(correct=np.full(3, correct), certainty=np.array([0.9, 0.5, 0.4]))
     contributions = MEASURES[measure].contributions
     assert contributions is not None
     assert contributions(rows) == reason

@@ -204,7 +204,7 @@ def test_a_mean_of_one_pair_of_cells_is_bonett_and_prices() -> None:
     error = ((one + two - (one - two) ** 2) / 23) ** 0.5
     cells = np.repeat([[1, 0], [0, 1], [1, 1], [0, 0]], (7, 1, 1, 12), axis=0)
     found = mean_difference(cells.astype(bool), [1, -1])
-    assert (found.value, found.centre, found.error) == pytest.approx((6 / 21, one - two, error))
+    assert (found.value, found.center, found.error) == pytest.approx((6 / 21, one - two, error))
     z = stats.norm.ppf(0.975)
     assert found.interval() == pytest.approx((6 / 21, one - two - z * error, one - two + z * error))
     assert found.p_value == pytest.approx(2 * stats.norm.sf((one - two) / error))
@@ -217,7 +217,7 @@ def test_cells_of_different_images_have_agresti_and_caffos_interval() -> None:
     error = ((one * (1 - one) + two * (1 - two)) / 72) ** 0.5
     cells = np.stack([np.arange(70) < 56, np.arange(70) < 48], axis=1)
     found = mean_difference(cells, [1, -1], paired=False)
-    assert (found.value, found.centre, found.error) == pytest.approx((8 / 70, one - two, error))
+    assert (found.value, found.center, found.error) == pytest.approx((8 / 70, one - two, error))
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,4 +1,4 @@
-"""Published curves: shapes against NumPy written anew, and the rank of a network counted by hand."""
+"""Published curves: shapes against NumPy written anew, and the rank of a model counted by hand."""
 
 import csv
 import shutil
@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pytest
 from published_files import CLEAN, CURVES, write_published_files
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
@@ -43,7 +43,7 @@ def test_shapes_are_those_of_the_curves_alone(published_warehouse: Path) -> None
     for (model, corruption), row in found.items():
         curve = np.array([CLEAN[model], *CURVES[model][corruption]])
         assert row["total_drop"] == pytest.approx(curve[0] - curve[-1])
-        assert row["bow"] == pytest.approx(kappa(curve))
+        assert row["curvature"] == pytest.approx(kappa(curve))
     assert found["Upper", "fog"]["shape"] == "late_collapse"
     assert found["Alpha", "contrast"]["shape"] == "early_drop"
     assert found["Upper", "contrast"]["shape"] == "near_linear"
@@ -61,10 +61,10 @@ def test_they_are_computed_again_only_when_something_changed(published_warehouse
         assert con.sql("from published_shapes").fetchall() == []
         assert published_curves(con, select_one(con)).height == 30
     assert not ensure_shapes(path)
-    assert ensure_shapes(path, ShapeSettings(resamples=200, bow_threshold=0.3))
+    assert ensure_shapes(path, ShapeSettings(resamples=200, curvature_threshold=0.3))
 
 
-def test_a_network_stands_where_its_mean_is(published_warehouse: Path, synthetic: Synthetic) -> None:
+def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: Synthetic) -> None:
     with open_warehouse(published_warehouse) as con:
         selection = select_one(con)
         (comparison,) = compare_with_published(con, selection)
@@ -77,7 +77,7 @@ def test_a_network_stands_where_its_mean_is(published_warehouse: Path, synthetic
     for one in comparison.published:
         assert (one.corrupted, one.clean) == pytest.approx((expected[one.model], CLEAN[one.model]))
     for standing in comparison.standings:
-        label, right = standing.network.label, synthetic.correct
+        label, right = standing.model.label, synthetic.correct
         mean = np.mean([right[label, c][1:].mean() for c in ("fog", "contrast")])
         assert standing.corrupted == means[label]
         assert standing.corrupted.value == pytest.approx(mean)
@@ -98,14 +98,14 @@ def test_sets_of_other_data_sets_are_no_part(shaped_warehouse: Path, tmp_path: P
 
 
 @pytest.mark.data
-def test_bows_of_all_23_published_networks(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
+def test_bows_of_all_23_published_models(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
     folder = real_data / "robustbench"
     table = folder / "cifar10_corruptions_unaggregated.csv"
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
     store_published(path, [read_published(table)])
     ensure_shapes(path)
     with duckdb.connect(str(path), read_only=True) as con:
-        found = dict(con.execute("select (model, corruption), bow from published_shapes").fetchall())
+        found = dict(con.execute("select (model, corruption), curvature from published_shapes").fetchall())
     with (folder / "cifar10_corruptions_clean.csv").open(newline="") as file:
         clean = {row["model"]: float(row["clean_accuracy_percent"]) / 100 for row in csv.DictReader(file)}
     with table.open(newline="") as file:
@@ -115,9 +115,9 @@ def test_bows_of_all_23_published_networks(real_data: Path, shaped_warehouse: Pa
     for name, *values in models:
         for start in range(0, 75, 5):
             curve = np.array([clean[name], *map(float, values[start : start + 5])])
-            bow = found[name, corruptions[1 + start]]
-            assert (bow is None) == (curve[0] <= curve[-1])
-            assert bow is None or bow == pytest.approx(kappa(curve), abs=1e-9)
+            curvature = found[name, corruptions[1 + start]]
+            assert (curvature is None) == (curve[0] <= curve[-1])
+            assert curvature is None or curvature == pytest.approx(kappa(curve), abs=1e-9)
     stated = {"fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "gaussian_noise": -0.14, "glass_blur": -0.36}
     for corruption, value in stated.items():
         assert found["Standard", corruption] == pytest.approx(value, abs=0.01)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from failmodes.analysis.statistics.run_rows import CellRows
-from failmodes.analysis.statistics.sampling_bias import bias_of_commonest_answer, bias_of_ece, bias_of_worst_class
+from failmodes.analysis.statistics.sampling_bias import bias_of_ece, bias_of_top_prediction, bias_of_worst_class
 
 DRAWS = 300
 
@@ -62,7 +62,7 @@ def test_the_commonest_answer_exceeds_by_no_more() -> None:
     for _ in range(DRAWS):
         predicted = rng.integers(0, 10, 400)
         excess.append(np.bincount(predicted).max() / 400 - 0.1)
-        bounds.append(bias_of_commonest_answer(CellRows(predicted=predicted.astype(np.int16))).high)
+        bounds.append(bias_of_top_prediction(CellRows(predicted=predicted.astype(np.int16))).high)
     assert 0.9 * np.mean(excess) <= np.mean(bounds)
     one_class = CellRows(predicted=np.zeros(400, np.int16))
-    assert bias_of_commonest_answer(one_class).high < 0.001
+    assert bias_of_top_prediction(one_class).high < 0.001

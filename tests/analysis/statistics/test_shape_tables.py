@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from synthetic_record import CURVES, Synthetic
+from synthetic_results import CURVES, Synthetic
 
 from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
@@ -17,7 +17,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StorageError
 
 EXPECTED = {
-    "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "undecided",
+    "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "inconclusive",
     "gaussian_noise": "non_monotone",
 }  # fmt: skip
 
@@ -25,7 +25,7 @@ QUICK = ShapeSettings(resamples=200)
 
 
 def shapes_of(warehouse: Path, label: str = "Alpha") -> dict[str, dict]:
-    """Rows of `shapes` of a network by corruption."""
+    """Rows of `shapes` of a model by corruption."""
     query = "select shapes.* from shapes join evaluation_labels using (evaluation_id) where model_label = ?"
     with open_warehouse(warehouse) as con:
         return {row["corruption"]: row for row in con.sql(query, params=[label]).pl().rows(named=True)}
@@ -37,7 +37,7 @@ def test_known_curves_get_their_class(shaped_warehouse: Path) -> None:
     assert {(corruption, shape) for corruption, shape, *_ in rows} == set(EXPECTED.items())
     assert len(rows) == 2 * len(CURVES)
     assert all(stability > 0.8 for *_, stability, _ in rows)
-    assert all((shape == "undecided") == (reason is not None) for _, shape, _, reason in rows)
+    assert all((shape == "inconclusive") == (reason is not None) for _, shape, _, reason in rows)
 
 
 @pytest.mark.slow
@@ -53,7 +53,7 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert row["total_drop_low"] < row["total_drop"] < row["total_drop_high"]
     assert (row["largest_step_from"], row["largest_step_to"]) == (4, 5)
     assert row["largest_step_low"] < row["largest_step"] == pytest.approx(right[4] - right[5])
-    assert row["one_step_collapse"] == "supported"
+    assert row["abrupt_drop"] == "supported"
     assert row["largest_change"] == pytest.approx(right[0] - right[-1])
     assert row["largest_rise"] == pytest.approx(right[1:].max() - right[0])
     assert row["largest_rise_at"] == 1 + int(right[1:].argmax())
@@ -62,7 +62,7 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
 
-def test_what_is_undecided_says_which_drop_could_be_shown(shaped_warehouse: Path) -> None:
+def test_what_is_inconclusive_says_which_drop_could_be_shown(shaped_warehouse: Path) -> None:
     row = shapes_of(shaped_warehouse)["brightness"]
     assert f"drops from {100 * row['smallest_drop_shown']:.1f} points on" in row["reason"]
     assert row["total_drop"] < row["smallest_drop_shown"] < 0.05
@@ -99,7 +99,7 @@ def _refused(*_: object) -> None:
 def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         disagree = con.execute(
-            "select count(*) from shapes join shape_sweep using (evaluation_id, corruption, flat_below, bow_threshold) "
+            "select count(*) from shapes join shape_sweep using (evaluation_id, corruption, flat_below, curvature_threshold) "
             "where shapes.shape <> shape_sweep.shape"
         ).fetchall()
         swept = con.execute("select count(*) from shape_sweep").fetchall()
@@ -113,9 +113,9 @@ def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp
     shutil.copy(shaped_warehouse, path)
     assert not ensure_shapes(path, QUICK)
     assert not ensure_shapes(path)  # no settings: those of the stored shapes
-    assert ensure_shapes(path, ShapeSettings(resamples=200, bow_threshold=0.5))
+    assert ensure_shapes(path, ShapeSettings(resamples=200, curvature_threshold=0.5))
     with open_warehouse(path) as con:
-        assert stored_settings(con) == ShapeSettings(resamples=200, bow_threshold=0.5)
+        assert stored_settings(con) == ShapeSettings(resamples=200, curvature_threshold=0.5)
         assert con.execute("select count(*) from shapes where shape = 'late_collapse'").fetchall() == [(0,)]
 
 
@@ -142,7 +142,7 @@ def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | N
     assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
 
 
-def test_chance_is_among_all_that_the_network_may_answer() -> None:
+def test_chance_is_among_all_that_the_model_may_answer() -> None:
     with duckdb.connect() as con:
         con.execute("create table models as select 'm' as model_id, 10 as class_count, 1000 as output_count")
         con.execute(

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.corruption_cost import cost_rankings
+from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
@@ -36,7 +36,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 
 @pytest.fixture(scope="module")
 def shapes(spoiled: Synthetic) -> dict[tuple[str, str], dict]:
-    """Rows of `shapes` by network and corruption."""
+    """Rows of `shapes` by model and corruption."""
     with open_warehouse(spoiled.output / "w.duckdb") as con:
         rows = con.sql("select model_label, shapes.* from shapes join evaluation_labels using (evaluation_id)").pl()
     return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
@@ -52,19 +52,19 @@ def test_one_row_counts_as_wrong_and_changes_nothing_else(spoiled: Synthetic, sh
     assert row["reason"] is None
     assert (row["shape"], row["stability"]) == (expected.shape, pytest.approx(expected.stability))
     assert (row["total_drop"], row["total_drop_low"], row["total_drop_high"]) == pytest.approx(expected.drop)
-    assert (row["bow"], row["bow_low"], row["bow_high"]) == pytest.approx(expected.bow)
-    assert row["one_step_collapse"] == expected.one_step
+    assert (row["curvature"], row["curvature_low"], row["curvature_high"]) == pytest.approx(expected.curvature)
+    assert row["abrupt_drop"] == expected.one_step
 
 
 def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
     fog = shapes["Beta", "fog"]
-    assert (fog["shape"], fog["one_step_collapse"]) == ("undecided", None)
+    assert (fog["shape"], fog["abrupt_drop"]) == ("inconclusive", None)
     assert "more than 1% of the predictions" in fog["reason"]
     assert fog["reason"].endswith("severity 2, 5")
     assert shapes["Beta", "contrast"]["reason"] is None
     for corruption in ("fog", "contrast"):
         row = shapes["Gamma", corruption]
-        assert (row["shape"], row["one_step_collapse"]) == ("undecided", None)
+        assert (row["shape"], row["abrupt_drop"]) == ("inconclusive", None)
         assert row["reason"].endswith("severity 0")
 
 
@@ -74,20 +74,20 @@ def test_thresholds_that_were_tried_do_not_tell_what_is_withheld(spoiled: Synthe
             "select distinct model_label, corruption, shape from shape_sweep join evaluation_labels "
             "using (evaluation_id) where model_label = 'Gamma' or (model_label = 'Beta' and corruption = 'fog')"
         ).fetchall()
-    assert {shape for *_, shape in told} == {"undecided"}
+    assert {shape for *_, shape in told} == {"inconclusive"}
     assert len(told) == 3
 
 
 def test_costs_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
     with open_warehouse(spoiled.output / "w.duckdb") as con:
         selection = select_one(con)
-        alpha, beta, gamma = cost_rankings(con, selection).values()
+        alpha, beta, gamma = drop_rankings(con, selection).values()
     assert alpha.withheld == ()
     right = spoiled.correct["Alpha", "fog"].sum(axis=1)
-    costs = {cost.corruption: cost.at_last.value for cost in alpha.costs}
-    assert costs["fog"] == pytest.approx((right[0] - (right[-1] - 1)) / IMAGES)
-    assert ([cost.corruption for cost in beta.costs], beta.withheld) == (["contrast"], ("fog",))
-    assert (gamma.costs, gamma.withheld) == ((), ("fog", "contrast"))
+    drops = {drop.corruption: drop.at_last.value for drop in alpha.drops}
+    assert drops["fog"] == pytest.approx((right[0] - (right[-1] - 1)) / IMAGES)
+    assert ([drop.corruption for drop in beta.drops], beta.withheld) == (["contrast"], ("fog",))
+    assert (gamma.drops, gamma.withheld) == ((), ("fog", "contrast"))
     assert not gamma.is_clear
     assert not gamma.is_clear_on_average
 
@@ -104,7 +104,7 @@ def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: in
     assert row["total_drop"] == pytest.approx(right[0] - right[-1])
     assert row["total_drop_low"] > 0
     assert (row["shape"], row["reason"]) == (
-        ("undecided", "29 images are too few: it takes 30") if images < 30 else ("early_drop", None)
+        ("inconclusive", "29 images are too few: it takes 30") if images < 30 else ("early_drop", None)
     )
 
 

@@ -9,7 +9,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
-from live_networks import IMAGES, NAMES, Net
+from live_models import IMAGES, NAMES, Net
 from PIL import Image
 
 import failmodes
@@ -18,7 +18,7 @@ from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchma
 from failmodes.evaluate.benchmark.model_options import ModelOptions
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
-from failmodes.ingest.corruptions.catalogue import corruption_info
+from failmodes.ingest.corruptions.catalog import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
@@ -41,8 +41,8 @@ def request_of(tmp_path: Path, monkeypatch):
 
     def run(**changes):
         request = BenchmarkRequest(
-            networks={"Net A": Net()}, images=IMAGES, labels=LABELS, output=tmp_path / "out", name="mine",
-            models=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
+            models={"Net A": Net()}, images=IMAGES, labels=LABELS, output=tmp_path / "out", name="mine",
+            model_options=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
         )  # fmt: skip
         run_benchmark(replace(request, **changes), RunCallbacks())
         return handed[-1]
@@ -88,21 +88,21 @@ def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, c
 
 
 def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> None:
-    grey = [Image.fromarray(image[..., 0]) for image in IMAGES]
-    _, dataset = request_of(images=grey, dataset={"grey": True})
-    assert dataset.grey
-    assert dataset.note == f"grey, and kept so by corruptions; {len(grey)} grey images repeated over three channels"
+    gray = [Image.fromarray(image[..., 0]) for image in IMAGES]
+    _, dataset = request_of(images=gray, dataset={"gray": True})
+    assert dataset.gray
+    assert dataset.note == f"gray, and kept so by corruptions; {len(gray)} gray images repeated over three channels"
     again = read_study(tmp_path / "out" / "study.toml", require_models=False).dataset
-    assert again.grey
+    assert again.gray
     assert open_dataset(again, tmp_path).note == dataset.note
-    with pytest.raises(DataError, match="image 0 is not grey, its channels differ"):
-        request_of(dataset={"grey": True})
+    with pytest.raises(DataError, match="image 0 is not gray, its channels differ"):
+        request_of(dataset={"gray": True})
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [
-        ({"networks": {}}, ModelError, "there is no network to benchmark: the dict of models is empty"),
+        ({"models": {}}, ModelError, "there is no model to benchmark: the dict of models is empty"),
         ({"label_names": "abc"}, StudyError, "label_names is 'abc': expected a list of names"),
         ({"label_names": ["a", "b", "a"]}, StudyError, "labels would have the name 'a' twice: give label_names="),
         ({"models": ModelOptions(class_names=["a", "b", "a"])}, StudyError, "the name 'a' twice: give label_names="),
@@ -113,7 +113,7 @@ def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> 
         ({"images": "/", "labels": None, "label_names": NAMES}, StudyError, "label_names are in the folder /"),
     ],
     ids=[
-        "networks",
+        "models",
         "word",
         "label twice",
         "output twice",
@@ -244,13 +244,13 @@ def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(r
 
 
 def test_of_two_threads_that_benchmark_into_one_folder_one_is_told_of_the_other(tmp_path: Path) -> None:
-    both_begin, network = Barrier(2), Net().eval()
+    both_begin, model = Barrier(2), Net().eval()
 
     def ask(_: int) -> str:
         both_begin.wait()
         try:
             failmodes.benchmark(
-                {"Net A": network}, IMAGES, LABELS, corruptions="fog", severities=[1, 2, 3], to=tmp_path / "out"
+                {"Net A": model}, IMAGES, LABELS, corruptions="fog", severities=[1, 2, 3], to=tmp_path / "out"
             )
         except FailmodesError as error:
             return str(error)

@@ -1,4 +1,4 @@
-"""Labelled images as users have them come to one array; what is no uint8 pixels is refused with the mend."""
+"""Labeled images as users have them come to one array; what is no uint8 pixels is refused with the mend."""
 
 import weakref
 from collections import UserDict
@@ -151,7 +151,7 @@ def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> 
     assert given.note == "1 transparent image composited on white"
     on_red = read(tmp_path, images, LABELS, background=(255, 0, 0))
     assert (on_red.images[1] == (255, 0, 0)).all()
-    assert on_red.note == "1 transparent image composited on the colour [255, 0, 0]"
+    assert on_red.note == "1 transparent image composited on the color [255, 0, 0]"
 
 
 def test_an_image_is_taken_the_way_up_that_it_was_given(tmp_path: Path) -> None:
@@ -234,13 +234,13 @@ REFUSED = {
     "float items": (lambda: list(TENSORS / 255), FLOATS),
     "wider numbers": (lambda: PIXELS.astype(np.int64), "images are int64: uint8 pixels"),
     "one image": (lambda: PIXELS[0], r"shape \(9, 8, 3\): .*one image is images\[None\]"),
-    "grey array": (lambda: PIXELS[..., 0], r"shape \(7, 9, 8\): .*of grey images, repeat the channel"),
-    "one channel": (lambda: PIXELS[..., :1], r"shape \(7, 9, 8, 1\): .*of grey images, repeat the channel"),
+    "gray array": (lambda: PIXELS[..., 0], r"shape \(7, 9, 8\): .*of gray images, repeat the channel"),
+    "one channel": (lambda: PIXELS[..., :1], r"shape \(7, 9, 8, 1\): .*of gray images, repeat the channel"),
     "four channels": (lambda: np.zeros((7, 9, 8, 4), np.uint8), r"shape \(7, 9, 8, 4\): expected \(N, height"),
     "no images": (lambda: PIXELS[:0], "there are no images"),
     "empty list": (list, "there are no images"),
     "empty data set": (lambda: Images([]), "there are no images"),
-    "grey items": (lambda: list(PIXELS[..., 0]), r"image 0 has shape \(9, 8\): .*repeat the channel"),
+    "gray items": (lambda: list(PIXELS[..., 0]), r"image 0 has shape \(9, 8\): .*repeat the channel"),
     "several sizes": (
         lambda: [PIXELS[0], PIXELS[1, :5]], "image 1 is 8×5 pixels, the first 8×9: give image_size= to bring",
     ),

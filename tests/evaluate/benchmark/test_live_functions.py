@@ -1,4 +1,4 @@
-"""Functions from pixels to logits as networks of a benchmark."""
+"""Functions from pixels to logits as models of a benchmark."""
 
 import functools
 import operator
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from live_networks import IMAGES, Predictor, as_model, live, logits
+from live_models import IMAGES, Predictor, as_model, live, logits
 from torch import nn
 
 from failmodes.warehouse.errors import ModelError, StudyError
@@ -32,10 +32,10 @@ def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> No
     made = as_model(function, tmp_path)
     torch.testing.assert_close(logits(made), torch.from_numpy(LOGITS).float())
     assert made.note == "Net A: a function of the program that called this benchmark"
-    assert (made.model.normalisation, made.model.checkpoint) == (None, None)
+    assert (made.model.normalization, made.model.checkpoint) == (None, None)
     assert ":" in made.model.architecture
     assert "its own preparation of the pixels" in "; ".join(made.model.assumptions().values())
-    assert not (tmp_path / "networks").exists()
+    assert not (tmp_path / "models").exists()
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_a_function_that_gives_no_logits_is_refused(tmp_path: Path, function, sa
 
 
 @pytest.mark.parametrize(
-    "more", [{"normalisation": (0.5, 0.5)}, {"preprocess": torch.Tensor.float}, {"input_side_px": 9}]
+    "more", [{"normalization": (0.5, 0.5)}, {"preprocess": torch.Tensor.float}, {"input_side_px": 9}]
 )
 def test_a_function_prepares_its_pixels_itself(more) -> None:
-    if "normalisation" in more:
-        more = {"normalisation": ([0.5] * 3, [0.5] * 3)}
+    if "normalization" in more:
+        more = {"normalization": ([0.5] * 3, [0.5] * 3)}
     with pytest.raises(ModelError, match="'Net A' is a function, which gets uint8 pixels: prepare them inside it"):
         live(Predictor(), **more)

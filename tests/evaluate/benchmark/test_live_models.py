@@ -1,4 +1,4 @@
-"""Networks that are objects of this process: copied, named, identified; the caller's own is left as it was."""
+"""Models that are objects of this process: copied, named, identified; the caller's own is left as it was."""
 
 import copy
 import functools
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from live_networks import HALF, PIXELS, Net, Predictor, Tied, as_model, assert_equal, live, logits, state
+from live_models import HALF, PIXELS, Net, Predictor, Tied, as_model, assert_equal, live, logits, state
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.utils.prune import random_unstructured
@@ -75,7 +75,7 @@ def test_the_callers_module_is_left_as_it_was(tmp_path: Path, make) -> None:
 )
 def test_its_logits_are_those_of_the_module_in_evaluation_mode(tmp_path: Path, make, tolerance) -> None:
     module = make().train()
-    found = logits(as_model(module, tmp_path, normalisation=([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])))
+    found = logits(as_model(module, tmp_path, normalization=([0.5, 0.4, 0.3], [0.2, 0.3, 0.4])))
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in ([0.5, 0.4, 0.3], [0.2, 0.3, 0.4]))
     expected = copy.deepcopy(module).float().eval()((PIXELS / 255 - mean) / std)
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=0)
@@ -89,7 +89,7 @@ def test_its_logits_are_those_of_the_module_in_evaluation_mode(tmp_path: Path, m
     ],
     ids=["compiled", "parallel", "compiled and parallel", "parallel and compiled"],
 )  # fmt: skip
-def test_a_wrapper_does_not_change_the_network(tmp_path: Path, wrap) -> None:
+def test_a_wrapper_does_not_change_the_model(tmp_path: Path, wrap) -> None:
     plain, wrapped = (as_model(module, tmp_path) for module in (Net(), wrap(Net())))
     assert wrapped.model.model_id() == plain.model.model_id()
     assert wrapped.model.architecture == plain.model.architecture
@@ -110,7 +110,7 @@ def test_a_wrapper_does_not_change_the_network(tmp_path: Path, wrap) -> None:
     ],
     ids=["lock", "copy is itself", "copy shares weights", "no values", "class", "class of a callable", "name", "None"],
 )
-def test_what_is_no_network_that_can_be_copied_is_refused(make, said: str) -> None:
+def test_what_is_no_model_that_can_be_copied_is_refused(make, said: str) -> None:
     given = make()
     with pytest.raises(ModelError, match=rf"^model 'Net A' {said}") as refused:
         live(given)
@@ -152,7 +152,7 @@ def test_a_forward_pass_that_is_replaced_for_all_is_used(tmp_path: Path) -> None
     torch.testing.assert_close(logits(as_model(patched, tmp_path)), logits(as_model(module, tmp_path)))
 
 
-def test_preprocessing_stands_instead_of_normalisation(tmp_path: Path) -> None:
+def test_preprocessing_stands_instead_of_normalization(tmp_path: Path) -> None:
     def prepare(images):
         return images.float() / 255
 
@@ -160,22 +160,22 @@ def test_preprocessing_stands_instead_of_normalisation(tmp_path: Path) -> None:
     torch.testing.assert_close(logits(made), logits(as_model(Net(), tmp_path)))
     assert made.model.model_id() != as_model(Net(), tmp_path).model.model_id()
     assert "with preprocessing of its own" in made.note
-    for more in ({"normalisation": HALF}, {"input_side_px": 16}):
-        with pytest.raises(ModelError, match="preprocess= stands instead of normalisation and input_side_px"):
+    for more in ({"normalization": HALF}, {"input_side_px": 16}):
+        with pytest.raises(ModelError, match="preprocess= stands instead of normalization and input_side_px"):
             live(Net(), preprocess=prepare, **more)
 
 
 def test_its_tensors_are_kept_in_a_file_of_their_own(tmp_path: Path) -> None:
     made = as_model(Net(), tmp_path, label="Größe: 1/2")
-    (file,) = (tmp_path / "networks").iterdir()
+    (file,) = (tmp_path / "models").iterdir()
     assert file.name.startswith("gr-e-1-2-")
     written = file.stat().st_mtime_ns
     torch.testing.assert_close(load_file(file), dict(Net().state_dict()))
-    assert f"its tensors lie in networks/{file.name}" in made.note
+    assert f"its tensors lie in models/{file.name}" in made.note
     as_model(Net(), tmp_path, label="Größe: 1/2")
     assert file.stat().st_mtime_ns == written
     as_model(Net(seed=1), tmp_path, label="Größe: 1/2")
-    assert len(list((tmp_path / "networks").iterdir())) == 2
+    assert len(list((tmp_path / "models").iterdir())) == 2
     torch.testing.assert_close(load_file(file), dict(Net().state_dict()))
 
 
@@ -206,7 +206,7 @@ def test_all_that_changes_rows_changes_the_identity(tmp_path: Path) -> None:
         identity(Net(seed=1), tmp_path),
         identity(hooked, tmp_path),
         identity(strided, tmp_path),
-        identity(Net(), tmp_path, normalisation=HALF),
+        identity(Net(), tmp_path, normalization=HALF),
         identity(Net(), tmp_path, input_side_px=12),
         identity(Net(), tmp_path, class_names=["dog", "cat", "owl"]),
         identity(Net(), tmp_path, version="1"),
@@ -237,16 +237,16 @@ def test_a_version_stands_for_code_that_cannot_be_read_under_its_label(tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-def test_a_quantized_network_runs_and_is_identified_by_its_numbers(tmp_path: Path) -> None:
+def test_a_quantized_model_runs_and_is_identified_by_its_numbers(tmp_path: Path) -> None:
     def quantized(seed: int) -> nn.Module:
         return torch.ao.quantization.quantize_dynamic(Net(seed=seed).eval(), {nn.Linear}, torch.qint8)
 
-    with pytest.raises(ModelError, match="other outputs in another batch .* dynamic quantisation"):
+    with pytest.raises(ModelError, match="other outputs in another batch .* dynamic quantization"):
         as_model(quantized(0), tmp_path)
     made = as_model(quantized(0), tmp_path, deterministic=False)
     expected = quantized(0)(PIXELS / 255)
     torch.testing.assert_close(logits(made), expected, atol=0.02, rtol=0)
-    assert not (tmp_path / "networks").exists()
+    assert not (tmp_path / "models").exists()
     ids = [identity(quantized(seed), tmp_path, deterministic=False) for seed in (0, 1)]
     assert ids[1] != made.model.model_id() == ids[0]
 
@@ -270,8 +270,8 @@ def test_outputs_are_counted_once_and_an_error_is_one_line() -> None:
         calls.append(images.shape)
         return images.mean((1, 2))
 
-    network = live(predict)
-    assert (network.output_count, network.output_count) == (3, 3)
+    model = live(predict)
+    assert (model.output_count, model.output_count) == (3, 3)
     assert calls == [(1, 8, 8, 3), (2, 8, 8, 3), (2, 8, 8, 3)]
     with pytest.raises(
         ModelError, match=r"'Net A' .*:Raises\) raised RuntimeError at its first images, of 8×8 px: no such luck"

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from live_networks import NAMES, Net, as_model, options
+from live_models import NAMES, Net, as_model, options
 
 from failmodes.evaluate.benchmark.model_options import check_names
-from failmodes.evaluate.models.network import UNIT_RANGE
+from failmodes.evaluate.models.prepared_model import UNIT_RANGE
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import StudyError
 
-NORMALISATIONS = {
+NORMALIZATIONS = {
     "lists": ([0.5, 0.4, 0.3], [0.1, 0.2, 0.3]),
     "list of tuples": [(0.5, 0.4, 0.3), (0.1, 0.2, 0.3)],
     "arrays": (np.array([0.5, 0.4, 0.3]), np.array([0.1, 0.2, 0.3])),
@@ -22,9 +22,9 @@ NORMALISATIONS = {
 }
 
 
-@pytest.mark.parametrize("given", NORMALISATIONS.values(), ids=NORMALISATIONS)
-def test_a_normalisation_in_any_form(given) -> None:
-    made = options(given).normalisation
+@pytest.mark.parametrize("given", NORMALIZATIONS.values(), ids=NORMALIZATIONS)
+def test_a_normalization_in_any_form(given) -> None:
+    made = options(given).normalization
     assert (made.mean, made.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
     assert options(given).says_inputs
 
@@ -43,15 +43,15 @@ def test_a_normalisation_in_any_form(given) -> None:
     ],
     ids=["numbers", "one channel", "zero", "of bytes", "no std", "more", "word", "mean alone"],
 )
-def test_what_is_no_normalisation_is_refused(given, said: str) -> None:
-    with pytest.raises(StudyError, match=rf"^benchmark: normalisation.*{said}") as refused:
+def test_what_is_no_normalization_is_refused(given, said: str) -> None:
+    with pytest.raises(StudyError, match=rf"^benchmark: normalization.*{said}") as refused:
         options(given)
     assert "\n" not in str(refused.value)
 
 
 def test_without_any_word_on_inputs_values_are_in_0_1(tmp_path: Path) -> None:
     made = as_model(Net(), tmp_path)
-    assert made.model.normalisation == UNIT_RANGE
+    assert made.model.normalization == UNIT_RANGE
     assert "values in [0, 1]" in "; ".join(made.model.assumptions().values())
 
 

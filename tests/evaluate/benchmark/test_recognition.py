@@ -1,18 +1,18 @@
-"""A network in memory that a library builds under a name is that architecture; an altered one is not."""
+"""A model in memory that a library builds under a name is that architecture; an altered one is not."""
 
 import copy
 from pathlib import Path
 
 import pytest
 import torch
-from live_networks import HALF, NAMES, as_model, dataset
+from live_models import HALF, NAMES, as_model, dataset
 from torch import nn
 from torch.nn.utils.prune import random_unstructured
 from torchvision import models
 
-from failmodes.evaluate.benchmark.recognition import recognise_architecture
+from failmodes.evaluate.benchmark.recognition import recognize_architecture
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 
 TORCHVISION = (
     "resnet18", "resnet34", "resnext50_32x4d", "wide_resnet50_2", "shufflenet_v2_x0_5", "squeezenet1_0",
@@ -31,27 +31,27 @@ def params(names: tuple[str, ...]) -> list:
 
 
 @pytest.mark.parametrize("name", params(TORCHVISION))
-def test_networks_of_torchvision_are_recognised(name: str) -> None:
+def test_models_of_torchvision_are_recognized(name: str) -> None:
     module = models.get_model(name, weights=None, num_classes=3)
-    assert recognise_architecture(module, 3) == f"torchvision:{name}"
+    assert recognize_architecture(module, 3) == f"torchvision:{name}"
 
 
 @pytest.mark.parametrize("name", params(TIMM))
-def test_networks_of_timm_are_recognised(name: str) -> None:
+def test_models_of_timm_are_recognized(name: str) -> None:
     timm = pytest.importorskip("timm")
-    assert recognise_architecture(timm.create_model(name, num_classes=3), 3) == f"timm:{name}"
+    assert recognize_architecture(timm.create_model(name, num_classes=3), 3) == f"timm:{name}"
 
 
-def test_a_network_with_another_number_of_outputs_is_recognised_by_it() -> None:
+def test_a_model_with_another_number_of_outputs_is_recognized_by_it() -> None:
     module = models.shufflenet_v2_x0_5(num_classes=3)
-    assert recognise_architecture(module, 3) == "torchvision:shufflenet_v2_x0_5"
-    assert recognise_architecture(module, 4) is None
+    assert recognize_architecture(module, 3) == "torchvision:shufflenet_v2_x0_5"
+    assert recognize_architecture(module, 4) is None
 
 
 def test_nothing_is_drawn_from_the_callers_random_numbers() -> None:
     module = models.shufflenet_v2_x0_5(num_classes=3)
     before = torch.get_rng_state()
-    recognise_architecture(module, 3)
+    recognize_architecture(module, 3)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -107,45 +107,45 @@ ALTERED = (
 
 
 @pytest.mark.parametrize("alter", ALTERED, ids=[alter.__name__ for alter in ALTERED])
-def test_an_altered_network_is_not_recognised(alter) -> None:
+def test_an_altered_model_is_not_recognized(alter) -> None:
     module = models.shufflenet_v2_x0_5(num_classes=3).eval()
     module(torch.ones(1, 3, 32, 32))
-    assert recognise_architecture(copy.deepcopy(module), 3) == "torchvision:shufflenet_v2_x0_5"
+    assert recognize_architecture(copy.deepcopy(module), 3) == "torchvision:shufflenet_v2_x0_5"
     alter(module)
-    assert recognise_architecture(module, 3) is None
+    assert recognize_architecture(module, 3) is None
 
 
-def test_a_network_whose_class_was_patched_is_not_recognised(monkeypatch) -> None:
+def test_a_model_whose_class_was_patched_is_not_recognized(monkeypatch) -> None:
     module = models.shufflenet_v2_x0_5(num_classes=3)
     monkeypatch.setattr(models.ShuffleNetV2, "_forward_impl", lambda self, images: images.mean((2, 3)))
-    assert recognise_architecture(module, 3) is None
+    assert recognize_architecture(module, 3) is None
 
 
-def test_networks_of_nobody_are_not_recognised() -> None:
-    assert recognise_architecture(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), 3) is None
-    assert recognise_architecture(nn.Linear(12, 3), 3) is None
+def test_models_of_nobody_are_not_recognized() -> None:
+    assert recognize_architecture(nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), 3) is None
+    assert recognize_architecture(nn.Linear(12, 3), 3) is None
 
 
-def test_a_timm_network_whose_hidden_tensor_was_altered_is_not_recognised() -> None:
+def test_a_timm_model_whose_hidden_tensor_was_altered_is_not_recognized() -> None:
     timm = pytest.importorskip("timm")
     module = timm.create_model("levit_128s", num_classes=3)
     next(tensor for name, tensor in module.named_buffers() if name not in module.state_dict())[0, 0] += 1
-    assert recognise_architecture(module, 3) is None
+    assert recognize_architecture(module, 3) is None
 
 
 @pytest.mark.parametrize("name", ["torchvision:shufflenet_v2_x0_5", "timm:test_vit"])
-def test_a_recognised_network_is_the_one_that_a_study_names(tmp_path: Path, name: str) -> None:
-    """Same model_id, row and logits, whatever mode the caller's network was in."""
+def test_a_recognized_model_is_the_one_that_a_study_names(tmp_path: Path, name: str) -> None:
+    """Same model_id, row and logits, whatever mode the caller's model was in."""
     library, _, builder = name.partition(":")
     torch.manual_seed(0)
     make = models.get_model if library == "torchvision" else pytest.importorskip("timm").create_model
     module = make(builder, num_classes=3).train()
-    made = as_model(module, tmp_path, label="Mine", normalisation=HALF, input_side_px=160)
+    made = as_model(module, tmp_path, label="Mine", normalization=HALF, input_side_px=160)
     assert made.note is None
-    (file,) = (tmp_path / "networks").iterdir()
+    (file,) = (tmp_path / "models").iterdir()
     spec = ModelSpec(
         label="Mine", architecture=name, checkpoint=file, input_side_px=160,
-        normalisation=Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        normalization=Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
     )  # fmt: skip
     named = check_model_outputs(load_model(spec, NAMES, file), dataset())
     assert made.model.model_id() == named.model_id()
@@ -153,7 +153,7 @@ def test_a_recognised_network_is_the_one_that_a_study_names(tmp_path: Path, name
     assert made.model.spec == spec
 
 
-def test_preprocessing_or_a_version_of_ones_own_is_no_study_s_network(tmp_path: Path) -> None:
+def test_preprocessing_or_a_version_of_ones_own_is_no_study_s_model(tmp_path: Path) -> None:
     module = models.shufflenet_v2_x0_5(num_classes=3)
     for more in ({"version": "1"}, {"preprocess": lambda images: images / 255}):
         made = as_model(module, tmp_path, label="Mine", **more)

@@ -8,7 +8,7 @@ import pytest
 from failmodes.evaluate.benchmark.study_file import HEADER, check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.study.reading import check_study, read_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corruptions.catalogue import STUDY_CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import STUDY_CORRUPTIONS
 from failmodes.warehouse.errors import StudyError
 
 HARD = 'a "b" \\ \'\'\' # größer\n[[models]]\nlabel = "evil"\r\x00\x7f\u2028\u0085…'
@@ -16,7 +16,7 @@ LABEL = 'a "b" \\ \'\'\' # größer [[models]] label = "evil"…'  # as hard as 
 
 
 def model(folder: Path, label: str = "Net A", weights: str = "aaaa", **more) -> dict:
-    file = folder / "networks" / f"{''.join(filter(str.isalnum, label[:5]))}-{weights}.safetensors"
+    file = folder / "models" / f"{''.join(filter(str.isalnum, label[:5]))}-{weights}.safetensors"
     file.parent.mkdir(exist_ok=True)
     file.touch()
     return {"label": label, "architecture": "torchvision:resnet18", "checkpoint": str(file)} | more
@@ -49,7 +49,7 @@ VARIANTS = {
     "headline": {"names": ["headline"]},
     "all": {"names": ["all"]},
     "levels between": {"corruptions": {"severities": [Decimal("0.125"), 1, 2.5, 5]}},
-    "recipe, seeds, draws": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "draws": "independent"}},
+    "recipe, seeds, draws": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "noise": "independent"}},
     "evaluation": {"evaluation": {"attention": "layercam", "precision": "bfloat16", "batch_size": 8, "device": "cpu"}},
     "no attention": {"evaluation": {"attention": False}},
     "folder elsewhere": {"dataset": {"kind": "folder", "path": "/data/photographs", "image_size": 32, "resize": 40}},
@@ -60,14 +60,14 @@ VARIANTS = {
 
 @pytest.mark.parametrize("more", VARIANTS.values(), ids=VARIANTS)
 def test_a_study_reads_what_was_written(tmp_path: Path, more: dict) -> None:
-    networks = [
+    models = [
         model(tmp_path),
-        model(tmp_path, "B", normalisation={"mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}, input_side_px=64),
+        model(tmp_path, "B", normalization={"mean": [0.1, 0.2, 0.3], "std": [1, 2, 3]}, input_side_px=64),
         model(
             tmp_path, LABEL, class_names=["cat", HARD], class_map={HARD: 3, "dog": "hound"}, attention_layer="layer4"
         ),
     ]
-    made = study(tmp_path, *networks, **more)
+    made = study(tmp_path, *models, **more)
     text = write(made, "Net B: " + HARD)
     assert read_study(tmp_path / "study.toml") == made
     assert text.startswith(HEADER + "\n")
@@ -92,7 +92,7 @@ def test_a_note_stays_in_its_line(tmp_path: Path) -> None:
     assert write(study(tmp_path, model(tmp_path)), f"{HARD}: a function", subjects=(HARD,)) == text
 
 
-def test_networks_of_former_benchmarks_stay_where_only_networks_differ(tmp_path: Path) -> None:
+def test_models_of_former_benchmarks_stay_where_only_models_differ(tmp_path: Path) -> None:
     write(study(tmp_path, model(tmp_path, "A", "11")), "F: a function", subjects=("F",))
     write(study(tmp_path, model(tmp_path, "B", "22")), "G: a function", subjects=("G",))
     assert labels(tmp_path) == ["A", "B"]
@@ -100,7 +100,7 @@ def test_networks_of_former_benchmarks_stay_where_only_networks_differ(tmp_path:
     write(study(tmp_path, model(tmp_path, "A", "33")), "G: another function", subjects=("G",))
     assert labels(tmp_path) == ["B", "A"]
     assert notes(tmp_path) == ["# - F: a function", "# - G: another function"]
-    assert read_study(tmp_path / "study.toml").models[1].checkpoint == tmp_path / "networks" / "A-33.safetensors"
+    assert read_study(tmp_path / "study.toml").models[1].checkpoint == tmp_path / "models" / "A-33.safetensors"
 
 
 def test_what_was_named_and_no_longer_can_be_is_a_note_and_the_other_way_round(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_what_was_named_and_no_longer_can_be_is_a_note_and_the_other_way_round(t
     assert (labels(tmp_path), notes(tmp_path)) == (["B", "A"], [])
 
 
-def test_a_network_under_another_label_stands_there_once(tmp_path: Path) -> None:
+def test_a_model_under_another_label_stands_there_once(tmp_path: Path) -> None:
     write(study(tmp_path, model(tmp_path, "A", "11"), model(tmp_path, "B", "22")))
     write(study(tmp_path, model(tmp_path, "New", "11")))
     assert labels(tmp_path) == ["B", "New"]
@@ -164,9 +164,9 @@ def test_without_any_corruption_that_a_file_can_name_it_says_so_when_it_is_run(t
         read_study(tmp_path / "study.toml")
 
 
-def test_networks_alone_may_be_none(tmp_path: Path) -> None:
+def test_models_alone_may_be_none(tmp_path: Path) -> None:
     write(study(tmp_path), "A: a function", subjects=("A",))
-    with pytest.raises(StudyError, match="no network is named"):
+    with pytest.raises(StudyError, match="no model is named"):
         read_study(tmp_path / "study.toml")
     assert labels(tmp_path) == []
 
@@ -174,16 +174,16 @@ def test_networks_alone_may_be_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "more",
     [{"name": HARD}, {"dataset": {"kind": "arrays", "path": "/data/a", "label": HARD}}, {"models": [{"label": HARD}]}],
-    ids=["name", "label of the images", "label of a network"],
+    ids=["name", "label of the images", "label of a model"],
 )
 def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) -> None:
-    networks = [model(tmp_path) | network for network in more.get("models", [{}])]
+    models = [model(tmp_path) | model for model in more.get("models", [{}])]
     others = {key: value for key, value in more.items() if key != "models"}
     with pytest.raises(StudyError, match=r"must be printable, and holds \\n"):
-        study(tmp_path, *networks, **others)
+        study(tmp_path, *models, **others)
 
 
-def test_other_claims_leave_networks_of_former_benchmarks_where_they_are(tmp_path: Path) -> None:
+def test_other_claims_leave_models_of_former_benchmarks_where_they_are(tmp_path: Path) -> None:
     write(study(tmp_path, model(tmp_path, "Net A"), claims=["fog costs most"]))
     write(study(tmp_path, model(tmp_path, "Net B", "bbbb"), claims=["fog is flat"]))
     assert labels(tmp_path) == ["Net A", "Net B"]

@@ -10,15 +10,15 @@ from torch import nn
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.models.registry import ARCHITECTURES
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")
-NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+NEUTRAL = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
 class RawGradCAM(GradCAM):
@@ -37,9 +37,9 @@ class RawGradCAM(GradCAM):
 class PooledDenseNet(nn.Module):
     """DenseNet with its rectification as a module, so that the package can hook the map after the ReLU."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, prepared: nn.Module) -> None:
         super().__init__()
-        self.features, self.relu, self.classifier = network.features, nn.ReLU(), network.classifier
+        self.features, self.relu, self.classifier = prepared.features, nn.ReLU(), prepared.classifier
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.classifier(self.relu(self.features(x)).mean((2, 3)))
@@ -54,11 +54,11 @@ def package_maps(module: nn.Module, architecture: str, inputs: torch.Tensor, cla
         return cam(inputs, [ClassifierOutputTarget(int(c)) for c in classes])
 
 
-def compare_with_package(module: nn.Module, architecture: str, normalisation, images, precision: str) -> float:
+def compare_with_package(module: nn.Module, architecture: str, normalization, images, precision: str) -> float:
     """Largest difference of raw maps, relative to the largest value, over two targets an image."""
-    network = prepare_network(module, architecture, normalisation, CPU, precision)
-    inputs = network.inputs(images)
-    cam_method = select_cam_method(network, (32, 32))
+    prepared = prepare_model(module, architecture, normalization, CPU, precision)
+    inputs = prepared.inputs(images)
+    cam_method = select_cam_method(prepared, (32, 32))
     _, targets, maps, error = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
     check_logit_identity(float(error), precision, architecture)
     worst = 0.0
@@ -86,11 +86,11 @@ def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture
     spec = ModelSpec(label="x", architecture=architecture, checkpoint=path)
     checkpoint = load_model(spec, dataset.class_names, path)
     images = np.asarray(dataset.images[:32])
-    difference = compare_with_package(checkpoint.module, architecture, checkpoint.normalisation, images, precision)
+    difference = compare_with_package(checkpoint.module, architecture, checkpoint.normalization, images, precision)
     assert difference < tolerance
 
 
-def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer() -> None:
+def test_identity_refuses_a_model_that_does_not_end_in_pooling_and_one_layer() -> None:
     class Odd(nn.Module):
         def __init__(self, maximum: bool) -> None:
             super().__init__()
@@ -103,9 +103,11 @@ def test_identity_refuses_a_network_that_does_not_end_in_pooling_and_one_layer()
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     errors = []
     for maximum in (False, True):
-        network = prepare_network(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
-        cam_method = ClosedFormCam(network, "conv", "head")
-        errors.append(float(cam_method(network.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error))
+        prepared = prepare_model(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
+        cam_method = ClosedFormCam(prepared, "conv", "head")
+        errors.append(
+            float(cam_method(prepared.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error)
+        )
     assert errors[0] < IDENTITY_TOLERANCE["float32"]
     with pytest.raises(ModelError, match="do not sum to the logits.*attention = 'backward'"):
-        check_logit_identity(errors[1], "float32", "Odd network")
+        check_logit_identity(errors[1], "float32", "Odd model")

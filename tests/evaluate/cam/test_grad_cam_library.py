@@ -3,7 +3,7 @@
 import pytest
 import pytorch_grad_cam
 import torch
-from cam_networks import CASES, difference, images_of, network_of, package_maps, two_targets
+from cam_models import CASES, difference, images_of, model_of, package_maps, two_targets
 
 from failmodes.evaluate.cam.cam_method import LIBRARY_CLASSES
 from failmodes.evaluate.cam.method_selection import select_cam_method
@@ -13,23 +13,29 @@ from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 @pytest.mark.parametrize("method", LIBRARY_CLASSES)
 @pytest.mark.parametrize("name", ["torchvision convnext", "timm vit", "timm swin"])
 def test_each_method_of_the_package_equals_a_direct_call(name: str, method: str, capsys) -> None:
-    network = network_of(name)
-    inputs = network.inputs(images_of(name, 2))
-    cam_method = select_cam_method(network, CASES[name].image, method=method)
+    prepared = model_of(name)
+    inputs = prepared.inputs(images_of(name, 2))
+    cam_method = select_cam_method(prepared, CASES[name].image, method=method)
     output = cam_method(inputs, two_targets)
     assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", CASES[name].layer)
     cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[method])
     for column in range(2):
-        arguments = (network.module, cam_method.layer, CASES[name].reshape_transform, inputs, output.targets[:, column])
+        arguments = (
+            prepared.module,
+            cam_method.layer,
+            CASES[name].reshape_transform,
+            inputs,
+            output.targets[:, column],
+        )
         assert difference(output.maps[:, column], package_maps(cam_class, *arguments)) < 1e-4
     assert capsys.readouterr().err == ""  # Score-CAM's progress bars
 
 
 def test_a_method_of_the_package_meets_the_outputs_that_are_classes() -> None:
-    network = network_of("torchvision convnext", outputs=[5, 2])
-    inputs = network.inputs(images_of("torchvision convnext", 2))
+    prepared = model_of("torchvision convnext", outputs=[5, 2])
+    inputs = prepared.inputs(images_of("torchvision convnext", 2))
     for method in ("layercam", "scorecam"):
-        found = select_cam_method(network, (32, 32), method=method)(inputs, lambda logits: torch.tensor([[1], [1]]))
+        found = select_cam_method(prepared, (32, 32), method=method)(inputs, lambda logits: torch.tensor([[1], [1]]))
         cam_class = getattr(pytorch_grad_cam, LIBRARY_CLASSES[method])
-        expected = package_maps(cam_class, network.module, "features", CHANNELS_FIRST, inputs, torch.tensor([2, 2]))
+        expected = package_maps(cam_class, prepared.module, "features", CHANNELS_FIRST, inputs, torch.tensor([2, 2]))
         assert difference(found.maps[:, 0], expected) < 1e-4

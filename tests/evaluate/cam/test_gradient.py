@@ -1,11 +1,11 @@
-"""Grad-CAM by a backward pass, in networks of many endings, against the grad-cam package."""
+"""Grad-CAM by a backward pass, in models of many endings, against the grad-cam package."""
 
 from collections import OrderedDict
 
 import numpy as np
 import pytest
 import torch
-from cam_networks import (
+from cam_models import (
     CASES,
     CLOSED,
     CPU,
@@ -13,7 +13,7 @@ from cam_networks import (
     Branches,
     difference,
     images_of,
-    network_of,
+    model_of,
     package_maps,
     two_targets,
 )
@@ -22,7 +22,7 @@ from torch import nn
 
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.models.network import compile_network, prepare_network
+from failmodes.evaluate.models.prepared_model import compile_model, prepare_model
 
 
 class Twice(nn.Module):
@@ -31,7 +31,7 @@ class Twice(nn.Module):
 
 
 def witness_of(name: str, module: nn.Module) -> tuple[nn.Module, str]:
-    """The same network with a module that gives the map, runs once and is not written into, for the package to hook."""
+    """The same model with a module that gives the map, runs once and is not written into, for the package to hook."""
     pool = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
     if name == "densenet121":
         layers = {"features": module.features, "last": nn.ReLU(), **pool, "classifier": module.classifier}
@@ -48,10 +48,10 @@ def witness_of(name: str, module: nn.Module) -> tuple[nn.Module, str]:
 
 def compare(name: str, method: str, precision: str = "float32") -> float:
     """The largest relative difference of both targets' maps from the package's Grad-CAM in float32."""
-    network = network_of(name, precision)
-    inputs = network.inputs(images_of(name))
-    output = select_cam_method(network, CASES[name].image, method=method)(inputs, two_targets)
-    module, layer = witness_of(name, network.module)
+    prepared = model_of(name, precision)
+    inputs = prepared.inputs(images_of(name))
+    output = select_cam_method(prepared, CASES[name].image, method=method)(inputs, two_targets)
+    module, layer = witness_of(name, prepared.module)
     worst = 0.0
     for column in range(2):
         expected = package_maps(
@@ -68,9 +68,9 @@ def test_maps_of_two_targets_equal_the_packages(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CLOSED if name != "densenet121"])
 def test_backward_at_the_pooled_layer_equals_the_closed_form(name: str) -> None:
-    network = network_of(name)
-    inputs = network.inputs(images_of(name))
-    closed, backward = (select_cam_method(network, CASES[name].image, method=w) for w in ("closed-form", "backward"))
+    prepared = model_of(name)
+    inputs = prepared.inputs(images_of(name))
+    closed, backward = (select_cam_method(prepared, CASES[name].image, method=w) for w in ("closed-form", "backward"))
     expected, found = closed(inputs, two_targets), backward(inputs, two_targets)
     assert float(expected.identity_error) < IDENTITY_TOLERANCE["float32"]
     assert backward.layer == closed.layer
@@ -81,10 +81,10 @@ def test_backward_at_the_pooled_layer_equals_the_closed_form(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["resnet18", "torchvision convnext", "timm vit"])
 def test_bfloat16_stays_near_float32(name: str) -> None:
-    network, rough = network_of(name), network_of(name, "bfloat16")
-    inputs = network.inputs(images_of(name))
+    prepared, rough = model_of(name), model_of(name, "bfloat16")
+    inputs = prepared.inputs(images_of(name))
     expected, found = (
-        select_cam_method(one, CASES[name].image)(inputs, two_targets_of_first) for one in (network, rough)
+        select_cam_method(one, CASES[name].image)(inputs, two_targets_of_first) for one in (prepared, rough)
     )
     assert found.maps.dtype == torch.float32
     assert difference(found.maps, expected.maps.numpy()) < 5e-2
@@ -96,7 +96,7 @@ def two_targets_of_first(logits: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["torchvision efficientnet_b0", "torchvision convnext", "timm swin"])
 def test_a_subset_of_the_outputs_has_the_maps_of_its_classes(name: str) -> None:
-    everything, some = network_of(name), network_of(name, outputs=[5, 2])
+    everything, some = model_of(name), model_of(name, outputs=[5, 2])
     inputs = everything.inputs(images_of(name))
     full = select_cam_method(everything, CASES[name].image)(inputs, lambda logits: torch.tensor([[5, 2]]).expand(4, 2))
     part = select_cam_method(some, CASES[name].image)(inputs, two_targets_of_first)
@@ -106,8 +106,8 @@ def test_a_subset_of_the_outputs_has_the_maps_of_its_classes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["torchvision convnext", "timm vit"])
 def test_three_targets_need_a_backward_pass_each_only_where_they_differ(name: str, monkeypatch) -> None:
-    network = network_of(name)
-    cam_method, inputs = select_cam_method(network, CASES[name].image), network.inputs(images_of(name))
+    prepared = model_of(name)
+    cam_method, inputs = select_cam_method(prepared, CASES[name].image), prepared.inputs(images_of(name))
     passes = []
     real = torch.autograd.grad
     monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: passes.append(1) or real(*a, **k))
@@ -123,17 +123,17 @@ def test_three_targets_need_a_backward_pass_each_only_where_they_differ(name: st
 
 
 @pytest.mark.slow
-def test_a_backward_pass_through_a_compiled_network_gives_the_same_maps() -> None:
+def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps() -> None:
     """Compiled for real, in batches of two sizes, with targets that differ."""
     torch.manual_seed(0)
-    network = prepare_network(Branches(), "branches", NEUTRAL, CPU, "float32")
-    cam_method = select_cam_method(network, (16, 16))
+    prepared = prepare_model(Branches(), "branches", NEUTRAL, CPU, "float32")
+    cam_method = select_cam_method(prepared, (16, 16))
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
     def maps(count: int) -> torch.Tensor:
-        return cam_method(network.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
+        return cam_method(prepared.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
 
     plain = [maps(count) for count in (5, 8, 3)]
-    compile_network(network)
+    compile_model(prepared)
     for expected, count in zip(plain, (5, 8, 3), strict=True):
         torch.testing.assert_close(maps(count), expected, rtol=1e-4, atol=1e-6)

@@ -1,4 +1,4 @@
-"""CAM methods: what is found in networks of many endings, and their maps against the grad-cam package."""
+"""CAM methods: what is found in models of many endings, and their maps against the grad-cam package."""
 
 import gc
 import weakref
@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 import torch
-from cam_networks import (
+from cam_models import (
     CASES,
     CLASSES,
     CPU,
@@ -14,7 +14,7 @@ from cam_networks import (
     Odd,
     difference,
     images_of,
-    network_of,
+    model_of,
     package_maps,
     two_targets,
 )
@@ -25,22 +25,22 @@ from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
-from failmodes.evaluate.models.network import prepare_network
+from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.warehouse.errors import ModelError, StudyError
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None:
-    case, network = CASES[name], network_of(name)
-    cam_method = select_cam_method(network, case.image)
+    case, prepared = CASES[name], model_of(name)
+    cam_method = select_cam_method(prepared, case.image)
     assert cam_method.layer == case.layer
     assert cam_method.method == ("grad-cam (closed form)" if case.head else "grad-cam (backward)")
     if case.head:
-        pooled = find_pooled_linear_head(network, probe_inputs(network, case.image))
+        pooled = find_pooled_linear_head(prepared, probe_inputs(prepared, case.image))
         assert (pooled.layer, pooled.head, pooled.reshape_transform) == (case.layer, case.head, case.reshape_transform)
     else:
         assert cam_method.reshape_transform == case.reshape_transform
-    hooked = [label for label, part in network.module.named_modules() if part._forward_hooks]
+    hooked = [label for label, part in prepared.module.named_modules() if part._forward_hooks]
     assert hooked == [case.layer]
 
 
@@ -55,16 +55,16 @@ def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None
     ],
 )
 def test_a_requested_layer_is_looked_at(name: str, layer: str, method: str) -> None:
-    network = network_of(name)
-    inputs = network.inputs(images_of(name))
-    cam_method = select_cam_method(network, CASES[name].image, layer=layer)
+    prepared = model_of(name)
+    inputs = prepared.inputs(images_of(name))
+    cam_method = select_cam_method(prepared, CASES[name].image, layer=layer)
     output = cam_method(inputs, two_targets)
     assert (cam_method.layer, cam_method.method) == (layer, method)
     if method == "grad-cam (closed form)":
-        expected = select_cam_method(network, CASES[name].image)(inputs, two_targets).maps[:, 0].numpy()
+        expected = select_cam_method(prepared, CASES[name].image)(inputs, two_targets).maps[:, 0].numpy()
     else:
         classes = output.targets[:, 0]
-        expected = package_maps(GradCAM, network.module, layer, CASES[name].reshape_transform, inputs, classes)
+        expected = package_maps(GradCAM, prepared.module, layer, CASES[name].reshape_transform, inputs, classes)
     assert difference(output.maps[:, 0], expected) < 1e-4
 
 
@@ -83,90 +83,90 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str, method: str) -> N
 )
 def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, message: str) -> None:
     with pytest.raises(StudyError, match=message) as caught:
-        select_cam_method(network_of(name), CASES[name].image, **requested)
+        select_cam_method(model_of(name), CASES[name].image, **requested)
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_without_positions_has_no_cam_and_says_why() -> None:
+def test_a_model_without_positions_has_no_cam_and_says_why() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16), nn.ReLU(), nn.Linear(16, CLASSES))
-    network = prepare_network(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
-    assert select_cam_method(network, (8, 8)) == CamUnavailable(
+    prepared = prepare_model(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
+    assert select_cam_method(prepared, (8, 8)) == CamUnavailable(
         "no layer that the logits depend on has places on the image"
     )
-    assert select_cam_method(network, (8, 8), method="none") == CamUnavailable("switched off in the study")
+    assert select_cam_method(prepared, (8, 8), method="none") == CamUnavailable("switched off in the study")
     for method in ("grad-cam", "backward", "layercam"):
         with pytest.raises(StudyError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
-            select_cam_method(network, (8, 8), method=method)
+            select_cam_method(prepared, (8, 8), method=method)
 
 
-def test_a_network_that_does_not_run_on_such_images_is_named() -> None:
+def test_a_model_that_does_not_run_on_such_images_is_named() -> None:
     with pytest.raises(ModelError, match="timm vit cannot take images of 24×24 px: .*input_side_px"):
-        select_cam_method(network_of("timm vit"), (24, 24))
-    pair = prepare_network(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
+        select_cam_method(model_of("timm vit"), (24, 24))
+    pair = prepare_model(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
     with pytest.raises(ModelError, match=r"Conv gives \(3, 4, 6, 6\) for 3 images instead of .*logits"):
         select_cam_method(pair, (8, 8))
 
 
 def test_a_single_position_is_taken_only_where_there_is_no_other() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
-    only = select_cam_method(prepare_network(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
+    only = select_cam_method(prepare_model(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
     assert (only.method, only.layer) == ("grad-cam (closed form)", "1")
-    larger = select_cam_method(network_of("resnet18"), (8, 8))  # its last stage is 1×1 there
+    larger = select_cam_method(model_of("resnet18"), (8, 8))  # its last stage is 1×1 there
     assert (larger.method, larger.layer) == ("grad-cam (backward)", "layer3")
 
 
 @pytest.mark.slow
 def test_nothing_of_a_batch_is_kept_after_the_call() -> None:
     for name in ("resnet18", "torchvision convnext"):
-        network, kept = network_of(name), []
-        cam_method = select_cam_method(network, CASES[name].image)
+        prepared, kept = model_of(name), []
+        cam_method = select_cam_method(prepared, CASES[name].image)
 
         def remember(_module: nn.Module, _inputs: object, output: torch.Tensor, kept: list = kept) -> None:
             kept.append(weakref.ref(output))
 
-        network.module.get_submodule(cam_method.layer).register_forward_hook(remember)
-        cam_method(network.inputs(images_of(name)), two_targets)
-        network.predict(images_of(name))
+        prepared.module.get_submodule(cam_method.layer).register_forward_hook(remember)
+        cam_method(prepared.inputs(images_of(name)), two_targets)
+        prepared.predict(images_of(name))
         gc.collect()
         assert [reference() for reference in kept] == [None, None]
 
 
 def test_a_failing_pass_leaves_nothing_behind() -> None:
-    network = network_of("torchvision convnext")
-    cam_method = select_cam_method(network, (32, 32))
-    handle = network.module.classifier.register_forward_pre_hook(lambda *_: 1 / 0)
+    prepared = model_of("torchvision convnext")
+    cam_method = select_cam_method(prepared, (32, 32))
+    handle = prepared.module.classifier.register_forward_pre_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        cam_method(network.inputs(images_of("torchvision convnext")), two_targets)
+        cam_method(prepared.inputs(images_of("torchvision convnext")), two_targets)
     assert cam_method.captured is None
     assert not cam_method.listening
     handle.remove()
-    assert cam_method(network.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
+    assert cam_method(prepared.inputs(images_of("torchvision convnext")), two_targets).maps.max() > 0
 
 
 def test_a_cam_method_works_where_the_caller_is_in_inference_mode() -> None:
     for name in ("resnet18", "timm vit"):
-        network = network_of(name)
-        cam_method = select_cam_method(network, CASES[name].image)
-        expected = cam_method(network.inputs(images_of(name)), two_targets).maps
+        prepared = model_of(name)
+        cam_method = select_cam_method(prepared, CASES[name].image)
+        expected = cam_method(prepared.inputs(images_of(name)), two_targets).maps
         with torch.inference_mode():
-            assert torch.allclose(cam_method(network.inputs(images_of(name)), two_targets).maps, expected)
+            assert torch.allclose(cam_method(prepared.inputs(images_of(name)), two_targets).maps, expected)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["closed-form", "backward"])
-def test_a_network_compiled_after_the_cam_method_was_made_still_gives_maps(method: str) -> None:
+def test_a_model_compiled_after_the_cam_method_was_made_still_gives_maps(method: str) -> None:
     module = Odd()
-    network = prepare_network(module, "odd", NEUTRAL, CPU, "float32")
-    inputs = network.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
-    cam_method = select_cam_method(network, (16, 16), method=method)
+    prepared = prepare_model(module, "odd", NEUTRAL, CPU, "float32")
+    inputs = prepared.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
+    cam_method = select_cam_method(prepared, (16, 16), method=method)
     expected = cam_method(inputs, two_targets)
     module.compile(backend="eager")
     assert torch.allclose(cam_method(inputs, two_targets).maps, expected.maps)
 
 
-def test_a_network_that_diverged_has_a_cam_method_like_any_other() -> None:
-    network = network_of("torchvision convnext")
-    network.module.features[0][0].weight.fill_(torch.nan)
-    cam_method = select_cam_method(network, (32, 32))
+def test_a_model_that_diverged_has_a_cam_method_like_any_other() -> None:
+    prepared = model_of("torchvision convnext")
+    prepared.module.features[0][0].weight.fill_(torch.nan)
+    cam_method = select_cam_method(prepared, (32, 32))
     assert cam_method.layer == "features"
-    assert cam_method(network.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()
+    assert cam_method(prepared.inputs(images_of("torchvision convnext")), two_targets).maps.isnan().all()

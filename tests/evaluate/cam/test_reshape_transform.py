@@ -33,6 +33,6 @@ def test_reshape_transforms_are_told_from_shapes(shape: tuple, image: tuple, exp
     assert infer_reshape_transform(torch.zeros(shape), image, None) == expected
 
 
-def test_the_networks_own_grid_comes_first() -> None:
+def test_the_models_own_grid_comes_first() -> None:
     assert token_reshape_transform(17, (32, 32), (2, 8)) == ReshapeTransform("tokens", 1, (2, 8))
     assert token_reshape_transform(17, (32, 32), (8, 8)) == ReshapeTransform("tokens", 1, (4, 4))

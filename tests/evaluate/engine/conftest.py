@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from tiny_study import CELLS, hashes, run_study, write_tiny_study
 
-NETWORK = """
+MODEL = """
 import torch
 from torch import nn
 class Twelve(nn.Module):
-    normalisation = {"mean": [0.5] * 3, "std": [0.25] * 3}
+    normalization = {"mean": [0.5] * 3, "std": [0.25] * 3}
     class_names = ["zero", "one", "two", "three", "dog", "five", "six", "seven", "cat", "nine", "four", "eight"]
     def __init__(self):
         super().__init__()
@@ -39,31 +39,31 @@ architecture = "{module}:Twelve"
 
 
 @pytest.fixture(scope="session")
-def two_networks(tmp_path_factory) -> tuple[Path, dict[str, str]]:
-    """A finished study of two networks, and the hashes of all that it published."""
+def two_models(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """A finished study of two models, and the hashes of all that it published."""
     path = write_tiny_study(tmp_path_factory.mktemp("two"), models=2)
     assert run_study(path).written == 2 * CELLS
     return path, hashes(path.parent / "out")
 
 
 @pytest.fixture
-def two_trained_networks(two_networks, tmp_path) -> tuple[Path, Path, dict[str, str]]:
-    """The same study with its trained networks and nothing evaluated; its output; the hashes that are expected."""
-    shutil.copytree(two_networks[0].parent / "out" / "checkpoints", tmp_path / "out" / "checkpoints")
-    return write_tiny_study(tmp_path, models=2), tmp_path / "out", two_networks[1]
+def two_trained_models(two_models, tmp_path) -> tuple[Path, Path, dict[str, str]]:
+    """The same study with its trained models and nothing evaluated; its output; the hashes that are expected."""
+    shutil.copytree(two_models[0].parent / "out" / "checkpoints", tmp_path / "out" / "checkpoints")
+    return write_tiny_study(tmp_path, models=2), tmp_path / "out", two_models[1]
 
 
 @pytest.fixture(scope="session")
-def two_networks_output(two_networks) -> tuple[Path, dict[str, str]]:
+def two_models_output(two_models) -> tuple[Path, dict[str, str]]:
     """The output of the finished study, and its hashes."""
-    return two_networks[0].parent / "out", two_networks[1]
+    return two_models[0].parent / "out", two_models[1]
 
 
 @pytest.fixture
 def study_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Path]]:
-    """Writes a study of a network of twelve outputs, ten of them classes; further keys of the network may follow."""
+    """Writes a study of a model of twelve outputs, ten of them classes; further keys of the model may follow."""
     module = f"twelve_{tmp_path.name}"
-    (tmp_path / f"{module}.py").write_text(NETWORK)
+    (tmp_path / f"{module}.py").write_text(MODEL)
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(keys: str) -> Path:

@@ -14,13 +14,13 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.schema import LOGITS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 ALL = '[evaluation]\nlogits = "all"'
 
 
 def logit_files(output: Path) -> list[Path]:
-    return [Path(path) for path in list_record_files(output, LOGITS)]
+    return [Path(path) for path in list_results_files(output, LOGITS)]
 
 
 @pytest.mark.slow
@@ -29,21 +29,21 @@ def test_they_stand_in_the_record_as_float16_and_all_else_is_as_without(study_wi
     assert not logit_files(study.output)
     report, study = run_and_read(study_with(ALL))
     assert report.written == 3, "it is another evaluation"
-    both = pl.read_parquet(study.output / "record" / "predictions", hive_partitioning=True)
+    both = pl.read_parquet(study.output / "results" / "predictions", hive_partitioning=True)
     plain, kept = both.sort("corruption", "severity", "image_id").partition_by("evaluation_id", include_key=False)
     assert kept.equals(plain)
     dataset = open_dataset(study.dataset, study.cache)
     (model,) = load_study_models(study, dataset)
-    network = model.network(torch.device("cpu"), "float32")
+    prepared = model.prepare(torch.device("cpu"), "float32")
     (clean,) = (path for path in logit_files(study.output) if "corruption=none" in str(path))
     stored = read_verified(clean).rows
     with torch.no_grad():
         images = np.asarray(dataset.images[stored["image_id"].to_numpy()])
-        outputs = network.module(network.inputs(images)).numpy()[:, model.logit_outputs]
+        outputs = prepared.module(prepared.inputs(images)).numpy()[:, model.logit_outputs]
     found = np.array(stored["logits"].to_pylist())
     np.testing.assert_allclose(found, outputs, rtol=1e-3, atol=1e-3)
     np.testing.assert_array_equal(found, found.astype(np.float16))
-    files = f"{study.output}/record/logits/*/*/*/*.parquet"
+    files = f"{study.output}/results/logits/*/*/*/*.parquet"
     assert duckdb.sql(f"select distinct len(logits) from read_parquet('{files}')").fetchall() == [(12,)]
     assert pl.scan_parquet(clean).select(pl.col("logits").list.len().unique()).collect().to_series().to_list() == [12]
     load([study.output], tmp_path / "w.duckdb")

@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 import json
 import shutil
@@ -8,10 +8,10 @@ import torch
 from tiny_study import CELLS, patch_logits, run_study
 
 from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE, fastest_batch_size
-from failmodes.evaluate.models.network import prepare_network
-from failmodes.evaluate.study.study_schema import Normalisation
+from failmodes.evaluate.models.prepared_model import prepare_model
+from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.schema import PREDICTIONS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
 def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
@@ -23,8 +23,8 @@ def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
         return seconds[len(images)]
 
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
+    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), prepared) == 16
     assert max(tried) == 32  # twice the memory has brought nothing
 
 
@@ -38,8 +38,8 @@ def test_a_disturbance_while_a_size_is_timed_does_not_decide(monkeypatch) -> Non
         return seconds[len(images)] * (1.12 if tried.count(16) in (1, 2) and len(images) == 16 else 1)
 
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), network) == 16
+    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), prepared) == 16
     assert tried == [8, 8, 8, 8, 16, 16, 32, 32] + 2 * [16, 16, 32]  # as many images, and slow ones no more
 
 
@@ -53,8 +53,8 @@ def test_a_disturbance_does_not_end_the_trial(monkeypatch) -> None:
         return seconds[len(images)] * (2 if len(images) == 32 and tried.count(32) == 1 else 1)
 
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64), (4, 4), network) == 32
+    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64), (4, 4), prepared) == 32
     assert 64 in tried
 
 
@@ -63,17 +63,17 @@ def test_a_trial_ends_where_memory_does() -> None:
         if len(images) > 16:
             raise torch.OutOfMemoryError("out of memory")
 
-    network = prepare_network(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(step, (8, 16, 32), (4, 4), network) in (8, 16)
+    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
+    assert fastest_batch_size(step, (8, 16, 32), (4, 4), prepared) in (8, 16)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
-def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_networks, monkeypatch, error) -> None:
-    path, _, _ = two_trained_networks
+def test_what_a_model_raises_in_a_trial_is_left_to_the_run(two_trained_models, monkeypatch, error) -> None:
+    path, _, _ = two_trained_models
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
 
-    def raise_in_small_batches(network, inputs, logits):
+    def raise_in_small_batches(prepared, inputs, logits):
         if len(inputs) == 8:
             raise error
         return logits
@@ -84,22 +84,22 @@ def test_what_a_network_raises_in_a_trial_is_left_to_the_run(two_trained_network
 
 
 @pytest.mark.slow
-def test_a_batch_size_once_tried_is_remembered(two_trained_networks, monkeypatch) -> None:
-    path, output, _ = two_trained_networks
+def test_a_batch_size_once_tried_is_remembered(two_trained_models, monkeypatch) -> None:
+    path, output, _ = two_trained_models
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
     tried = []
     monkeypatch.setattr("failmodes.evaluate.engine.autobatch.fastest_batch_size", lambda *_: tried.append(1) or 16)
     run_study(path)
     assert len(tried) == 2
     assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {16}
-    shutil.rmtree(output / "record")
+    shutil.rmtree(output / "results")
     run_study(path)
     assert len(tried) == 2
     (output / "cache" / BATCH_SIZES_FILE).write_text("damaged")
-    shutil.rmtree(output / "record")
+    shutil.rmtree(output / "results")
     run_study(path)
     assert len(tried) == 4
-    assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {16}
+    assert {read_verified(p).facts["batch_size"] for p in list_results_files(output, PREDICTIONS)} == {16}
 
 
-NEUTRAL = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+NEUTRAL = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

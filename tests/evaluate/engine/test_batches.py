@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 import shutil
 from decimal import Decimal
@@ -23,8 +23,8 @@ from failmodes.warehouse.shards.format import Cell
 
 
 @pytest.fixture(scope="module")
-def data_and_spec(two_networks):
-    study = read_study(two_networks[0])
+def data_and_spec(two_models):
+    study = read_study(two_models[0])
     dataset = open_dataset(study.dataset, study.cache)
     return next(open_evaluation_data(study, dataset)), WorkerSpec.of(study)
 

@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 import json
 
@@ -9,14 +9,14 @@ from tiny_study import CELLS, patch_logits, rows_of, run_study
 
 from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE
 from failmodes.warehouse.schema import PREDICTIONS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
 @pytest.mark.slow
-def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trained_networks, monkeypatch) -> None:
-    path, output, _ = two_trained_networks
+def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trained_models, monkeypatch) -> None:
+    path, output, _ = two_trained_models
 
-    def end_of_memory(network, inputs, logits):
+    def end_of_memory(prepared, inputs, logits):
         if len(inputs) > 10:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return logits
@@ -24,7 +24,7 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
     patch_logits(monkeypatch, end_of_memory)
     report = run_study(path)
     assert (report.written, report.failures) == (2 * CELLS, [])
-    assert {read_verified(p).facts["batch_size"] for p in list_record_files(output, PREDICTIONS)} == {8}
+    assert {read_verified(p).facts["batch_size"] for p in list_results_files(output, PREDICTIONS)} == {8}
     assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {
         8
     }  # a later run begins there
@@ -32,19 +32,17 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
 
 
 @pytest.mark.slow
-def test_where_one_image_does_not_fit_the_network_is_set_aside_with_the_reason(
-    two_trained_networks, monkeypatch
-) -> None:
-    path, _, _ = two_trained_networks
+def test_where_one_image_does_not_fit_the_model_is_set_aside_with_the_reason(two_trained_models, monkeypatch) -> None:
+    path, _, _ = two_trained_models
 
-    def no_memory(network, inputs, logits):
-        if network.label == "Net 0" and network.precision == "float32" and not monkeypatched_trial(inputs):
+    def no_memory(prepared, inputs, logits):
+        if prepared.label == "Net 0" and prepared.precision == "float32" and not monkeypatched_trial(inputs):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return logits
 
     seen = []
 
-    def monkeypatched_trial(inputs) -> bool:  # the first look of attention at a network
+    def monkeypatched_trial(inputs) -> bool:  # the first look of attention at a model
         seen.append(len(inputs))
         return len(inputs) <= 4 and max(seen) <= 4
 
@@ -56,11 +54,11 @@ def test_where_one_image_does_not_fit_the_network_is_set_aside_with_the_reason(
 
 
 @pytest.mark.slow
-def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_networks, monkeypatch) -> None:
-    path, output, _ = two_trained_networks
+def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_models, monkeypatch) -> None:
+    path, output, _ = two_trained_models
 
-    def break_some(network, inputs, logits):
-        if network.label == "Net 1" and len(logits) > 20:
+    def break_some(prepared, inputs, logits):
+        if prepared.label == "Net 1" and len(logits) > 20:
             logits = logits.clone()
             logits[3], logits[5, 2] = torch.nan, torch.inf
         return logits

@@ -9,7 +9,7 @@ import torch
 from import_files import stored_rows
 from tiny_study import run_and_read
 
-from failmodes.evaluate.engine.clean_answers import CleanAnswers
+from failmodes.evaluate.engine.clean_predictions import CleanPredictions
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.opening import open_dataset
@@ -17,7 +17,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.schema import ATTENTION, MODELS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 OTHERS = (4, 8)
 
@@ -28,20 +28,20 @@ def clean_outputs(path: Path) -> tuple[Model, np.ndarray]:
     dataset = open_dataset(study.dataset, study.cache)
     (model,) = load_study_models(study, dataset)
     ids = stored_rows(study.output).filter(corruption="none")["image_id"].to_numpy()
-    network = model.network(torch.device("cpu"), "float32")
+    prepared = model.prepare(torch.device("cpu"), "float32")
     with torch.no_grad():
-        return model, network.module(network.inputs(np.asarray(dataset.images[ids]))).numpy()
+        return model, prepared.module(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
 def test_an_answer_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
     assert (model.protocol, model.row()["class_protocol"]) == ("all", "all")
-    answers = outputs.argmax(1)
-    assert set(OTHERS) & set(answers), "the case is empty"
-    assert rows["predicted_output"].to_list() == answers.tolist()
+    predictions = outputs.argmax(1)
+    assert set(OTHERS) & set(predictions), "the case is empty"
+    assert rows["predicted_output"].to_list() == predictions.tolist()
     class_of = {output: index for index, output in enumerate(model.outputs)}
-    assert rows["predicted"].to_list() == [class_of.get(int(answer)) for answer in answers]
+    assert rows["predicted"].to_list() == [class_of.get(int(prediction)) for prediction in predictions]
     assert rows["finite"].all()
     p = np.exp(outputs - outputs.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
@@ -97,21 +97,21 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
     names = run_query(tmp_path / "w.duckdb", "select distinct predicted_name from confusion_by_severity")
     assert "another class" in names["predicted_name"].to_list()
     assert None not in names["predicted_name"].to_list()
-    (row,) = read_verified(next(iter(list_record_files(study.output, MODELS)))).rows.to_pylist()
+    (row,) = read_verified(next(iter(list_results_files(study.output, MODELS)))).rows.to_pylist()
     assert (row["class_protocol"], row["output_count"]) == ("all", 12)
-    attention = [read_verified(path).rows for path in list_record_files(study.output, ATTENTION)]
+    attention = [read_verified(path).rows for path in list_results_files(study.output, ATTENTION)]
     targets = [target for rows in attention for target in rows["target_class"].to_pylist()]
     assert None in targets
     assert all(0 <= target < 10 for target in targets if target is not None)
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
-def answers_of(labels: np.ndarray, answers: np.ndarray, count: int) -> list[str]:
-    """Remarks on a network of `count` outputs that gives these answers."""
+def answers_of(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
+    """Remarks on a model of `count` outputs that gives these answers."""
     names = tuple("abcdefghij"[:count])
     model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
-    clean = CleanAnswers(model, count)
-    clean.add(labels, torch.nn.functional.one_hot(torch.from_numpy(answers), count).float(), None)
+    clean = CleanPredictions(model, count)
+    clean.add(labels, torch.nn.functional.one_hot(torch.from_numpy(predictions), count).float(), None)
     return clean.remarks()
 
 
@@ -138,12 +138,12 @@ def test_noise_is_not_taken_for_another_order(count: int) -> None:
     alarms = 0
     for _ in range(200):
         labels = rng.integers(0, count, 100)
-        answers = np.where(rng.random(100) < 0.6, labels, rng.integers(0, count, 100))
-        alarms += bool(answers_of(labels, answers, count))
+        predictions = np.where(rng.random(100) < 0.6, labels, rng.integers(0, count, 100))
+        alarms += bool(answers_of(labels, predictions, count))
     assert alarms == 0
 
 
-def test_a_network_that_answers_one_class_is_at_chance() -> None:
+def test_a_model_that_answers_one_class_is_at_chance() -> None:
     labels = np.arange(100) % 4
     (line,) = answers_of(labels, np.zeros(100, np.int64), 4)
     assert line.startswith("Net: clean accuracy is 25.0%, at or below chance (25.0%; n = 100): check the order")

@@ -6,12 +6,12 @@ from tiny_study import hashes, run_and_read
 
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTIONS
-from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
+from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path
 
 
 def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) -> None:
     _, study, _ = tiny_run
-    evaluation_id = next(list_record_files(study.output, CLEAN_MAPS)).stem
+    evaluation_id = next(list_results_files(study.output, CLEAN_MAPS)).stem
     rows = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, ShardKey(evaluation_id, CLEAN_CELL))).rows)
     assert rows["centroid_shift"].max() < 1e-6
     assert (1 - rows["cosine"]).abs().max() < 1e-5
@@ -23,7 +23,7 @@ def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) ->
 
 def test_null_pairs_follow_from_the_rows_of_a_record(tiny_run) -> None:
     _, study, _ = tiny_run
-    evaluation_id = next(list_record_files(study.output, CLEAN_MAPS)).stem
+    evaluation_id = next(list_results_files(study.output, CLEAN_MAPS)).stem
     key = ShardKey(evaluation_id, CLEAN_CELL)
     attention = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, key)).rows).filter(target="clean")
     labels = pl.from_arrow(read_verified(shard_path(study.output, PREDICTIONS, key)).rows).select("image_id", "label")
@@ -37,6 +37,6 @@ def test_null_pairs_follow_from_the_rows_of_a_record(tiny_run) -> None:
 
 def test_lost_clean_maps_are_made_again(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
-    next(list_record_files(output, CLEAN_MAPS)).unlink()
+    next(list_results_files(output, CLEAN_MAPS)).unlink()
     assert run_and_read(path)[0].written == 1
     assert hashes(output) == expected

@@ -1,4 +1,4 @@
-"""Attention on objects where the truth is known: a network that looks at one corner, one that follows the object."""
+"""Attention on objects where the truth is known: a model that looks at one corner, one that follows the object."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from looking_networks import HALF, SIDE, at_one_corner, at_the_object, images_in_quadrants
+from looking_models import HALF, SIDE, at_one_corner, at_the_object, images_in_quadrants
 from torch.nn import functional
 
 import failmodes
@@ -32,7 +32,7 @@ def cells_of(warehouse, label: str) -> pl.DataFrame:
     return warehouse.table("attention_on_object", model_label=label).filter(target="clean").sort("severity")
 
 
-def test_a_network_that_looks_at_one_corner_is_found_out(warehouse) -> None:
+def test_a_model_that_looks_at_one_corner_is_found_out(warehouse) -> None:
     """The corner is the object in a quarter of the images: all of the map is inside there, and nothing elsewhere."""
     rows = warehouse.sql(
         "select image_id, corruption, mask_share, pointing_hit from attention join evaluations using (evaluation_id) "
@@ -50,7 +50,7 @@ def test_a_network_that_looks_at_one_corner_is_found_out(warehouse) -> None:
         assert (cell["pointing_over_null"], cell["reason"]) == (0, None)
 
 
-def test_a_network_that_follows_the_object_is_told_from_chance(warehouse) -> None:
+def test_a_model_that_follows_the_object_is_told_from_chance(warehouse) -> None:
     place = torch.zeros(1, 1, 4, 4)
     place[..., :2, :2] = 1
     enlarged = functional.interpolate(place, (SIDE, SIDE), mode="bilinear")[0, 0]

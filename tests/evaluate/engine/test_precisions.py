@@ -19,8 +19,8 @@ FAST = PrecisionComparison(512, 0.002, 0.55)
 
 
 @pytest.fixture
-def evaluation(two_trained_networks) -> Evaluation:
-    path, _, _ = two_trained_networks
+def evaluation(two_trained_models) -> Evaluation:
+    path, _, _ = two_trained_models
     study = read_study(path)
     return plan_evaluations(study, open_dataset(study.dataset, study.cache), torch.device("cpu"))[0][0]
 
@@ -35,10 +35,10 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[PrecisionComparison], No
 def test_changed_predictions_are_those_that_float32_gives_differently(evaluation: Evaluation) -> None:
     found = compare_precisions(evaluation, 8)
     images = evaluation.data.dataset.images[evaluation.data.subset.clean_ids[: precisions.COMPARED_IMAGES]]
-    lower = dataclasses.replace(evaluation.network, precision="bfloat16")
-    answers = [network.predict(images).argmax(1) for network in (evaluation.network, lower)]
+    lower = dataclasses.replace(evaluation.prepared, precision="bfloat16")
+    predictions = [prepared.predict(images).argmax(1) for prepared in (evaluation.prepared, lower)]
     assert found.image_count == len(images)
-    assert found.changed == pytest.approx(float((answers[0] != answers[1]).float().mean()), abs=2 / len(images))
+    assert found.changed == pytest.approx(float((predictions[0] != predictions[1]).float().mean()), abs=2 / len(images))
     assert found.time_share is not None
     assert found.time_share > 0
 
@@ -65,9 +65,7 @@ def test_it_is_not_offered_where_it_does_not_pay(evaluation: Evaluation, found, 
     assert offer_bfloat16(evaluation, 8, LONG) is None
 
 
-def test_it_is_not_tried_in_a_short_run_nor_of_a_network_that_draws_random_numbers(
-    evaluation: Evaluation, found
-) -> None:
+def test_it_is_not_tried_in_a_short_run_nor_of_a_model_that_draws_random_numbers(evaluation: Evaluation, found) -> None:
     found(FAST)
     assert offer_bfloat16(evaluation, 8, 2 * precisions.COMPARED_IMAGES) is None
     spec = evaluation.model.spec.model_copy(update={"deterministic": False})
@@ -79,13 +77,13 @@ def test_it_is_not_tried_at_a_lower_precision_nor_where_the_device_has_none(
     evaluation: Evaluation, found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(FAST)
-    lower = dataclasses.replace(evaluation.network, precision="float16")
-    assert offer_bfloat16(dataclasses.replace(evaluation, network=lower), 8, LONG) is None
+    lower = dataclasses.replace(evaluation.prepared, precision="float16")
+    assert offer_bfloat16(dataclasses.replace(evaluation, prepared=lower), 8, LONG) is None
     monkeypatch.setattr(precisions, "runs_bfloat16", lambda _device: False)
     assert offer_bfloat16(evaluation, 8, LONG) is None
 
 
-def test_a_network_that_raises_in_bfloat16_is_evaluated_all_the_same(
+def test_a_model_that_raises_in_bfloat16_is_evaluated_all_the_same(
     evaluation: Evaluation, found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(FAST)
@@ -98,7 +96,7 @@ def test_a_network_that_raises_in_bfloat16_is_evaluated_all_the_same(
 
 
 @pytest.mark.slow
-def test_a_run_says_it_once_of_each_network(tmp_path, found, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_says_it_once_of_each_model(tmp_path, found, monkeypatch: pytest.MonkeyPatch) -> None:
     found(FAST)
     monkeypatch.setattr(precisions, "OFFER_SHARE", 10**6)
     report = run_study(write_tiny_study(tmp_path, models=2))

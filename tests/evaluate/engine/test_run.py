@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 import shutil
 
@@ -14,17 +14,17 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import DamagedShardError, StorageError
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS, THUMBNAILS
-from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_record_files, read_verified, shard_path
+from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("calls_before", [0, 3], ids=["in the clean cell", "later"])
-def test_a_network_that_raises_is_named_and_the_others_go_on(two_trained_networks, monkeypatch, calls_before) -> None:
-    path, output, expected = two_trained_networks
+def test_a_model_that_raises_is_named_and_the_others_go_on(two_trained_models, monkeypatch, calls_before) -> None:
+    path, output, expected = two_trained_models
     calls = []
 
-    def raise_later(network, inputs, logits):
-        if network.label == "Net 1" and len(inputs) > 8:  # not while attention looks at it
+    def raise_later(prepared, inputs, logits):
+        if prepared.label == "Net 1" and len(inputs) > 8:  # not while attention looks at it
             calls.append(len(inputs))
             if len(calls) > calls_before:
                 raise RuntimeError("no such operator\nwith a second line")
@@ -49,14 +49,12 @@ def test_a_network_that_raises_is_named_and_the_others_go_on(two_trained_network
 
 
 @pytest.mark.slow
-def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on(
-    two_trained_networks, monkeypatch
-) -> None:
-    path, output, _ = two_trained_networks
+def test_a_model_that_raises_is_set_aside_in_every_source_and_the_others_go_on(two_trained_models, monkeypatch) -> None:
+    path, output, _ = two_trained_models
     path = write_tiny_study(path.parent, models=2, corruption_seeds=[0, 1])
 
-    def raise_it(network, inputs, logits):
-        if network.label == "Net 1" and len(inputs) > 8:
+    def raise_it(prepared, inputs, logits):
+        if prepared.label == "Net 1" and len(inputs) > 8:
             raise ValueError("no")
         return logits
 
@@ -68,8 +66,8 @@ def test_a_network_that_raises_is_set_aside_in_every_source_and_the_others_go_on
 
 
 @pytest.mark.slow
-def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch) -> None:
-    path, output, expected = two_trained_networks
+def test_a_full_disk_is_not_the_models_fault(two_trained_models, monkeypatch) -> None:
+    path, output, expected = two_trained_models
 
     def full(*_args, **_options):
         raise StorageError("cannot write rows.parquet: no space left on the disk")
@@ -92,8 +90,8 @@ def test_a_full_disk_is_not_the_networks_fault(two_trained_networks, monkeypatch
     ],
     ids=["blocks made ahead", "two processes", "both"],
 )
-def test_whoever_does_the_work_the_rows_are_the_same(two_trained_networks, extra: str) -> None:
-    path, output, expected = two_trained_networks
+def test_whoever_does_the_work_the_rows_are_the_same(two_trained_models, extra: str) -> None:
+    path, output, expected = two_trained_models
     path = write_tiny_study(path.parent, models=2, extra=f"[evaluation]\n{extra}")
     assert run_study(path).written == 2 * CELLS
     assert hashes(output) == expected
@@ -101,7 +99,7 @@ def test_whoever_does_the_work_the_rows_are_the_same(two_trained_networks, extra
 
 def test_every_cell_is_whole_and_says_what_it_was_made_with(tiny_run) -> None:
     _, study, _ = tiny_run
-    files = list(list_record_files(study.output, PREDICTIONS))
+    files = list(list_results_files(study.output, PREDICTIONS))
     assert len(files) == CELLS
     for path in files:
         stored = read_verified(path)
@@ -110,7 +108,7 @@ def test_every_cell_is_whole_and_says_what_it_was_made_with(tiny_run) -> None:
         assert stored.facts["identity_error"] < 1e-4
         assert stored.facts["images_per_s"] > 0
         assert "torch" in stored.facts["versions"]
-    assert all(read_verified(p).rows.num_rows == 120 for p in list_record_files(study.output, ATTENTION))
+    assert all(read_verified(p).rows.num_rows == 120 for p in list_results_files(study.output, ATTENTION))
 
 
 def test_rows_are_those_of_a_plain_forward_pass(tiny_run) -> None:
@@ -118,13 +116,13 @@ def test_rows_are_those_of_a_plain_forward_pass(tiny_run) -> None:
     dataset = open_dataset(study.dataset, study.cache)
     checkpoint = load_study_models(study, dataset)[0]
     path = next(
-        p for p in list_record_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
+        p for p in list_results_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
     )
     rows = read_verified(path).rows
     ids = rows["image_id"].to_numpy()
     images = corrupt(np.asarray(dataset.images[ids]), "gaussian_noise", 5, image_ids=ids)
     mean, std = (
-        torch.tensor(v).view(1, 3, 1, 1) for v in (checkpoint.normalisation.mean, checkpoint.normalisation.std)
+        torch.tensor(v).view(1, 3, 1, 1) for v in (checkpoint.normalization.mean, checkpoint.normalization.std)
     )
     with torch.inference_mode():
         logits = checkpoint.module((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std).numpy()
@@ -147,19 +145,19 @@ def test_the_same_command_again_does_nothing(tiny_run_copy) -> None:
 def test_private_images_leave_no_picture_and_change_no_other_row(tiny_run, tmp_path) -> None:
     path, _, expected = tiny_run
     shutil.copytree(path.parent, tmp_path / "study")
-    shutil.rmtree(tmp_path / "study" / "out" / "record")
+    shutil.rmtree(tmp_path / "study" / "out" / "results")
     mine = tmp_path / "study" / "study.toml"
     mine.write_text(mine.read_text() + "[evaluation]\nthumbnails = false\n")
     _, study = run_and_read(mine)
     found = hashes(study.output)
     assert found == {name: content for name, content in expected.items() if "exemplars" not in name}
-    assert not list(list_record_files(study.output, THUMBNAILS))
+    assert not list(list_results_files(study.output, THUMBNAILS))
     assert not [file for file in study.output.rglob("*.parquet") if b"IHDR" in file.read_bytes()]
 
 
 def test_clean_images_are_on_record_once_a_subset(tiny_run) -> None:
     path, study, _ = tiny_run
-    (file,) = list_record_files(study.output, THUMBNAILS)
+    (file,) = list_results_files(study.output, THUMBNAILS)
     rows = read_verified(file).rows
     assert rows.num_rows == 60
     digits = open_dataset(study.dataset, study.cache).images
@@ -170,11 +168,11 @@ def test_clean_images_are_on_record_once_a_subset(tiny_run) -> None:
 @pytest.mark.slow
 def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
-    evaluation_id = next(list_record_files(output, CLEAN_MAPS)).stem
+    evaluation_id = next(list_results_files(output, CLEAN_MAPS)).stem
     shard_path(output, PREDICTIONS, ShardKey(evaluation_id, CLEAN_CELL)).unlink()
-    for file in list(list_record_files(output, ATTENTION))[::2]:
+    for file in list(list_results_files(output, ATTENTION))[::2]:
         file.unlink()
-    next(list_record_files(output, EXEMPLARS)).unlink()
+    next(list_results_files(output, EXEMPLARS)).unlink()
     report, _ = run_and_read(path)
     assert 0 < report.written < CELLS + 1
     assert hashes(output) == expected
@@ -184,7 +182,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
 @pytest.mark.parametrize("table", [PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
 def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table) -> None:
     path, output, expected = tiny_run_copy
-    file = list(list_record_files(output, table))[-1]
+    file = list(list_results_files(output, table))[-1]
     content = bytearray(file.read_bytes())
     middle = len(content) // 3
     content[middle : middle + 64] = bytes(64)  # one byte may fall into a statistic that no row needs
@@ -203,7 +201,7 @@ def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, tmp_path) -
     shutil.copytree(study.output / "checkpoints", tmp_path / "out" / "checkpoints")
     _, other = run_and_read(path)
     for ours, theirs in zip(
-        list_record_files(study.output, PREDICTIONS), list_record_files(other.output, PREDICTIONS), strict=True
+        list_results_files(study.output, PREDICTIONS), list_results_files(other.output, PREDICTIONS), strict=True
     ):
         assert ours.relative_to(study.output) == theirs.relative_to(other.output)  # the same evaluation
         first, second = read_verified(ours).rows, read_verified(theirs).rows
@@ -226,15 +224,15 @@ def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, n
     write_tiny_study(path.parent, **OTHERS[name])
     report, _ = run_and_read(path)
     assert report.written == CELLS
-    assert len({p.parts[-4] for p in list_record_files(output, PREDICTIONS)}) == 2
+    assert len({p.parts[-4] for p in list_results_files(output, PREDICTIONS)}) == 2
     found = hashes(output)
     assert expected.items() < found.items()
 
 
-def test_two_networks_share_each_corrupted_cell(tiny_run_copy, monkeypatch) -> None:
+def test_two_models_share_each_corrupted_cell(tiny_run_copy, monkeypatch) -> None:
     path, output, expected = tiny_run_copy
     write_tiny_study(path.parent, models=2)
-    shutil.rmtree(output / "record")
+    shutil.rmtree(output / "results")
     calls = []
     original = GeneratedSource.corrupted
     monkeypatch.setattr(
@@ -250,7 +248,7 @@ def test_two_networks_share_each_corrupted_cell(tiny_run_copy, monkeypatch) -> N
 
 def test_an_unwritable_output_is_one_clear_line(tiny_run_copy) -> None:
     path, output, _ = tiny_run_copy
-    shutil.rmtree(output / "record")
-    (output / "record").write_text("a file stands here")
+    shutil.rmtree(output / "results")
+    (output / "results").write_text("a file stands here")
     with pytest.raises(StorageError, match="cannot write .*record"):
         run_and_read(path)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from import_files import LOGITS, import_into, labelled, sixty_digits_images, small_frame, stored_rows
+from import_files import LOGITS, import_into, labeled, sixty_digits_images, small_frame, stored_rows
 from scipy.special import softmax
 
 from failmodes.ingest.datasets.opening import open_dataset
@@ -125,7 +125,7 @@ WRONG: dict[str, tuple[Change, str]] = {
         but(as_probabilities, at(50, probability_3=0.9)), r"row 51: probabilities sum to 1\.\d+: expected 1",
     ),
     "nothing finite": (constant(logit_0=float("nan")), r"no row of finite numbers"),
-    "another label": (but(labelled, at(4, label=77)), r"row 5: label 77 of image \d+ is not the data set's, \d \("),
+    "another label": (but(labeled, at(4, label=77)), r"row 5: label 77 of image \d+ is not the data set's, \d \("),
     "another class name": (but(named_labels, at(21, label="x")), r"row 22: label 'x' of image \d+"),
     "no rows": (lambda f: f[:0], r"has no rows"),
 }  # fmt: skip
@@ -138,7 +138,7 @@ def test_a_wrong_file_is_one_line_and_nothing_is_kept(change, said, small_import
         import_into(small_import, tmp_path / "p.parquet")
     assert "\n" not in str(caught.value)
     assert "p.parquet" in str(caught.value)
-    assert not list((small_import.parent / "out").rglob("record/*"))
+    assert not list((small_import.parent / "out").rglob("results/*"))
 
 
 def test_only_study_leaves_out_other_cells_and_images(small_import, tmp_path) -> None:
@@ -152,7 +152,7 @@ def test_only_study_leaves_out_other_cells_and_images(small_import, tmp_path) ->
     assert import_into(small_import, tmp_path / "p.parquet").evaluation_id == report.evaluation_id
 
 
-@pytest.mark.parametrize("change", [labelled, named_labels], ids=["indices", "names"])
+@pytest.mark.parametrize("change", [labeled, named_labels], ids=["indices", "names"])
 def test_labels_that_agree_pass(change, small_import, tmp_path) -> None:
     change(small_frame()).write_csv(tmp_path / "p.csv")
     assert import_into(small_import, tmp_path / "p.csv").written == 5

@@ -3,7 +3,7 @@
 import polars as pl
 from import_files import import_into, small_frame
 
-from failmodes.ingest.corruptions.catalogue import find_corruption_name
+from failmodes.ingest.corruptions.catalog import find_corruption_name
 
 
 def test_an_alias_is_the_corruption_it_stands_for(small_import, tmp_path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from corrupted_sets import write_published
+from corrupted_datasets import write_published
 from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
 from scipy.special import log_softmax
 
@@ -14,7 +14,7 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 FORMS = ["list of logits", "array of logits, severity a decimal", "logits as CSV", "list of probabilities",
          "probabilities as CSV"]  # fmt: skip
@@ -48,7 +48,7 @@ def test_exemplars_are_those_of_a_direct_evaluation_without_maps(
 ) -> None:
     import_into(fresh_study, write_as("list of logits", exported_predictions, tmp_path))
     ours, theirs = (
-        pl.concat([pl.DataFrame(read_verified(p).rows) for p in list_record_files(folder / "out", EXEMPLARS)])
+        pl.concat([pl.DataFrame(read_verified(p).rows) for p in list_results_files(folder / "out", EXEMPLARS)])
         for folder in (direct_evaluation.parent, fresh_study.parent)
     )
     same = [c for c in ours.columns if c not in ("evaluation_id", "confidence") and not c.startswith("map_")]
@@ -72,7 +72,9 @@ def test_the_identity_is_the_content_whatever_the_format_or_order(fresh_study, e
 
 def files_of(output: Path) -> dict[Path, str]:
     return {
-        p: read_verified(p).content_hash for table in (PREDICTIONS, EXEMPLARS) for p in list_record_files(output, table)
+        p: read_verified(p).content_hash
+        for table in (PREDICTIONS, EXEMPLARS)
+        for p in list_results_files(output, table)
     }
 
 
@@ -109,7 +111,7 @@ def test_a_second_label_renames_the_same_predictions(small_import, tmp_path) -> 
     assert second.evaluation_id == first.evaluation_id
     assert second.former_label == "Old"
     (row,) = (
-        r for p in list_record_files(small_import.parent / "out", MODELS) for r in read_verified(p).rows.to_pylist()
+        r for p in list_results_files(small_import.parent / "out", MODELS) for r in read_verified(p).rows.to_pylist()
     )
     assert (row["model_label"], row["parameter_count"], row["input_mean"]) == ("New", None, None)
 

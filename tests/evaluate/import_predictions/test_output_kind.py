@@ -36,9 +36,9 @@ def test_rounded_probabilities_are_taken_on_request(small_import: Path, tmp_path
     rounded = probabilities().round(2)
     assert (np.abs(rounded.sum(1) - 1) > 1e-3).any()
     with_values(rounded, "probability_").write_csv(tmp_path / "p.csv")
-    with pytest.raises(DataError, match=r"probabilities sum to .*: expected 1 \(± 0.001\) .* with --renormalise"):
+    with pytest.raises(DataError, match=r"probabilities sum to .*: expected 1 \(± 0.001\) .* with --renormalize"):
         import_into(small_import, tmp_path / "p.csv")
-    import_into(small_import, tmp_path / "p.csv", renormalise=True)
+    import_into(small_import, tmp_path / "p.csv", renormalize=True)
     rows = stored_rows(small_import.parent / "out").filter(corruption="none")
     expected = rounded / rounded.sum(1, keepdims=True)
     np.testing.assert_allclose(rows["confidence"], expected[:20].max(1), rtol=1e-5)
@@ -46,7 +46,7 @@ def test_rounded_probabilities_are_taken_on_request(small_import: Path, tmp_path
     far[0] *= 2
     with_values(far, "probability_").write_csv(tmp_path / "p.csv")
     with pytest.raises(DataError, match=r"sum to .*: expected 1 \(± 0.2\)"):
-        import_into(small_import, tmp_path / "p.csv", renormalise=True)
+        import_into(small_import, tmp_path / "p.csv", renormalize=True)
 
 
 def test_ingest_lists_the_images_of_the_study(small_import: Path, tmp_path: Path) -> None:

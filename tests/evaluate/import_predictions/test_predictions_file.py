@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from import_files import LOGITS, import_into, labelled, small_frame
+from import_files import LOGITS, import_into, labeled, small_frame
 
 from failmodes.evaluate.import_predictions.columns import find_columns
 from failmodes.warehouse.errors import DataError, StudyError
@@ -50,7 +50,7 @@ FOREIGN: dict[str, pa.Array] = {
     ("name", "column"), [*zip(("corruption", "label"), FOREIGN.values(), strict=True)], ids=FOREIGN
 )
 def test_a_column_of_a_foreign_kind_is_one_line(name, column, small_import, tmp_path) -> None:
-    table = labelled(small_frame()).to_arrow()
+    table = labeled(small_frame()).to_arrow()
     pq.write_table(table.set_column(table.column_names.index(name), name, column), tmp_path / "p.parquet")
     with pytest.raises(DataError, match="p.parquet.*cannot be read as predictions") as caught:
         import_into(small_import, tmp_path / "p.parquet")

@@ -1,4 +1,4 @@
-"""Checkpoints and modules of a user's own networks."""
+"""Checkpoints and modules of a user's own models."""
 
 import importlib
 import json
@@ -19,14 +19,14 @@ def saved(tmp_path):
     torch.manual_seed(0)
     module = ARCHITECTURES["resnet18"](3, 8)
     path = tmp_path / "a.safetensors"
-    metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL), "clean_accuracy": "0.5", "seed": "7"}
+    metadata = {"architecture": "resnet18", "normalization": json.dumps(NEUTRAL), "clean_accuracy": "0.5", "seed": "7"}
     save_checkpoint(path, module, metadata)
     return path, module
 
 
 @pytest.fixture
 def write_module(tmp_path, monkeypatch):
-    """Writes a module of a user's networks to where it can be imported; gives its name."""
+    """Writes a module of a user's models to where it can be imported; gives its name."""
     name = f"nets_{tmp_path.name}"
     monkeypatch.syspath_prepend(str(tmp_path))
 
@@ -52,7 +52,7 @@ def user_module(write_module) -> str:
 @pytest.fixture
 def four_outputs(tmp_path):
     module = ARCHITECTURES["resnet18"](4, 8)
-    metadata = {"architecture": "resnet18", "normalisation": json.dumps(NEUTRAL)}
+    metadata = {"architecture": "resnet18", "normalization": json.dumps(NEUTRAL)}
     metadata["class_names"] = json.dumps(["c", "a", "b", "d"])
     save_checkpoint(tmp_path / "four.safetensors", module, metadata)
     return tmp_path / "four.safetensors", module

@@ -12,7 +12,7 @@ from torch import nn
 from failmodes.evaluate.models.checkpoints import read_tensors, save_checkpoint, strip_prefix
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.registry import build_module
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.schema import MODELS
 
@@ -20,7 +20,7 @@ CLASSES = ("a", "b", "c")
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 
-def test_a_saved_network_comes_back_with_what_its_file_says(saved) -> None:
+def test_a_saved_model_comes_back_with_what_its_file_says(saved) -> None:
     path, module = saved
     checkpoint = load_model(checkpoint_spec(path), CLASSES, path)
     for name, tensor in module.state_dict().items():
@@ -28,7 +28,7 @@ def test_a_saved_network_comes_back_with_what_its_file_says(saved) -> None:
     row = checkpoint.row()
     assert (row["stated_accuracy"], row["training_seed"], row["class_count"]) == (0.5, 7, 3)
     assert row["variant"] == "small: width 8 instead of 64"
-    assert checkpoint.normalisation == Normalisation.model_validate(NEUTRAL)
+    assert checkpoint.normalization == Normalization.model_validate(NEUTRAL)
 
 
 def test_another_class_count_is_refused(saved) -> None:
@@ -47,7 +47,7 @@ def test_another_architecture_is_found_even_where_the_file_does_not_say(saved, t
     copy = tmp_path / "c.pt"
     torch.save(saved[1].state_dict(), copy)
     with pytest.raises(ModelError, match="does not fit densenet121.*lacks"):
-        load_model(checkpoint_spec(copy, architecture="densenet121", normalisation=NEUTRAL), CLASSES, copy)
+        load_model(checkpoint_spec(copy, architecture="densenet121", normalization=NEUTRAL), CLASSES, copy)
 
 
 def test_another_width_is_refused(saved) -> None:
@@ -56,14 +56,14 @@ def test_another_width_is_refused(saved) -> None:
         load_model(checkpoint_spec(path, width=16), CLASSES, path)
 
 
-def test_weights_of_torchvisions_own_network_name_it(tmp_path) -> None:
+def test_weights_of_torchvisions_own_model_name_it(tmp_path) -> None:
     path = tmp_path / "photographs.pt"
     torch.save(torchvision.models.resnet18(num_classes=3).state_dict(), path)
     with pytest.raises(ModelError, match=r'7\) instead of.*architecture = "torchvision:resnet18"'):
-        load_model(checkpoint_spec(path, width=64, normalisation=NEUTRAL), CLASSES, path)
+        load_model(checkpoint_spec(path, width=64, normalization=NEUTRAL), CLASSES, path)
 
 
-def test_unknown_normalisation_is_asked_for(saved, tmp_path) -> None:
+def test_unknown_normalization_is_asked_for(saved, tmp_path) -> None:
     copy = tmp_path / "d.pt"
     torch.save(saved[1].state_dict(), copy)
     with pytest.raises(StudyError, match="give model 'A' the mean and std"):
@@ -74,8 +74,8 @@ VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads"
 
 LOADED = {
     "safetensors with what it says": ("safetensors", {}, {}, ""),
-    "prefixed, in a container": ("pt", {"normalisation": NEUTRAL}, {}, "module."),
-    "without counts of batches": ("pt", {"normalisation": NEUTRAL}, {"drop": "num_batches_tracked"}, ""),
+    "prefixed, in a container": ("pt", {"normalization": NEUTRAL}, {}, "module."),
+    "without counts of batches": ("pt", {"normalization": NEUTRAL}, {"drop": "num_batches_tracked"}, ""),
 }
 
 
@@ -94,10 +94,10 @@ def test_a_checkpoint_gives_the_same_logits(case: str, architecture: str, user_m
         tensors = {prefix + n: t for n, t in module.state_dict().items() if not n.endswith(dropped)}
         torch.save({"state_dict": tensors}, spec.checkpoint)
     else:
-        save_checkpoint(spec.checkpoint, module, {"normalisation": json.dumps(NEUTRAL), "input_side_px": "16"})
+        save_checkpoint(spec.checkpoint, module, {"normalization": json.dumps(NEUTRAL), "input_side_px": "16"})
     model = load_model(spec, CLASSES, spec.checkpoint)
     assert model.prefix == prefix
-    assert model.normalisation == Normalisation.model_validate(NEUTRAL)
+    assert model.normalization == Normalization.model_validate(NEUTRAL)
     check_model_outputs(model, dataset_of(16 if model.input_side_px is None else model.input_side_px))
     images = torch.rand(2, 3, 16, 16)
     with torch.inference_mode():
@@ -107,7 +107,7 @@ def test_a_checkpoint_gives_the_same_logits(case: str, architecture: str, user_m
 HEADS = {
     "unknown names": ({}, "a.pt has 5 outputs, but the data set has 3 classes"),
     "fewer names": ({"class_names": ["a", "b", "c"]}, "a.pt has 5 outputs, but 3 class names are given"),
-    "another network": (
+    "another model": (
         {"architecture": "mobilenet_v3_large"},
         r"a.pt does not fit mobilenet_v3_large: features.* instead",
     ),
@@ -116,9 +116,9 @@ HEADS = {
 
 
 @pytest.mark.parametrize("case", HEADS)
-def test_a_checkpoint_of_other_outputs_or_another_network_is_refused(case: str, tmp_path) -> None:
+def test_a_checkpoint_of_other_outputs_or_another_model_is_refused(case: str, tmp_path) -> None:
     changes, message = HEADS[case]
-    spec = model_spec("mobilenet_v3_small", checkpoint=tmp_path / "a.pt", normalisation=NEUTRAL)
+    spec = model_spec("mobilenet_v3_small", checkpoint=tmp_path / "a.pt", normalization=NEUTRAL)
     torch.save(build_module(spec, 5).state_dict(), spec.checkpoint)
     changed = ModelSpec.model_validate(spec.model_dump(exclude_unset=True) | changes)
     with pytest.raises(StudyError if "names" in case else ModelError, match=message) as caught:
@@ -137,7 +137,7 @@ def test_outputs_are_chosen_by_the_names_that_travel_with_the_file(four_outputs)
     images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
     with torch.inference_mode():
         own = module.eval()((images.permute(0, 3, 1, 2) / 255 - 0.5) / 0.25)
-    torch.testing.assert_close(model.network(torch.device("cpu"), "float32").predict(images), own[:, [1, 2, 0]])
+    torch.testing.assert_close(model.prepare(torch.device("cpu"), "float32").predict(images), own[:, [1, 2, 0]])
     row = model.row()
     assert row.keys() == {column.name for column in MODELS.columns}
     assert (row["class_count"], row["class_names"], row["class_outputs"]) == (3, ["a", "b", "c"], [1, 2, 0])
@@ -165,7 +165,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path) -> N
         path = tmp_path / "evil.pt"
         writer({"fc.weight": Evil(str(marker))}, path)
         with pytest.raises(ModelError, match="more than tensors"):
-            load_model(checkpoint_spec(path, normalisation=NEUTRAL), CLASSES, path)
+            load_model(checkpoint_spec(path, normalization=NEUTRAL), CLASSES, path)
         assert not marker.exists()
 
 
@@ -245,7 +245,7 @@ def test_a_study_states_the_training_seed_where_the_file_does_not(saved, tmp_pat
     copy = tmp_path / "e.pt"
     torch.save(saved[1].state_dict(), copy)
     silent, told = (
-        load_model(checkpoint_spec(copy, normalisation=NEUTRAL, **given), CLASSES, copy)
+        load_model(checkpoint_spec(copy, normalization=NEUTRAL, **given), CLASSES, copy)
         for given in ({}, {"training_seed": 3})
     )
     assert (silent.row()["training_seed"], told.row()["training_seed"]) == (None, 3)

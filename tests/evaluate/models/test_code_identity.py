@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from code_samples import CHANGES, HEAD, NETWORK_CHANGES, SAME, STABLE, Change
+from code_samples import CHANGES, HEAD, MODEL_CHANGES, SAME, STABLE, Change
 from torch import nn
 from torchvision.models import ResNet, resnet18
 
@@ -55,9 +55,9 @@ def both(make, change: Change, identify=identity) -> list[str]:
     return [identify(make(*(part.replace("§", v) for part in (change.text, change.helpers)))) for v in values]
 
 
-def network_identity(network: nn.Module) -> str:
+def model_identity(model: nn.Module) -> str:
     """Without the tensors that a model's identity holds anyway."""
-    return code_hash(network, subject="model 'A'", apart=network.state_dict(keep_vars=True))
+    return code_hash(model, subject="model 'A'", apart=model.state_dict(keep_vars=True))
 
 
 @pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
@@ -67,9 +67,9 @@ def test_what_changes_a_function_or_object_changes_its_identity(make, change: Ch
     assert before != after
 
 
-@pytest.mark.parametrize("change", NETWORK_CHANGES.values(), ids=NETWORK_CHANGES)
-def test_what_changes_a_network_beside_its_tensors_changes_its_identity(make, change: Change) -> None:
-    before, after = both(make, change, network_identity)
+@pytest.mark.parametrize("change", MODEL_CHANGES.values(), ids=MODEL_CHANGES)
+def test_what_changes_a_model_beside_its_tensors_changes_its_identity(make, change: Change) -> None:
+    before, after = both(make, change, model_identity)
     assert before != after
 
 
@@ -80,18 +80,18 @@ def test_what_changes_no_row_changes_no_identity(make, change: Change) -> None:
 
 
 def test_tensors_that_are_identified_apart_count_by_name_alone(make) -> None:
-    networks = [make("thing = Net(§)".replace("§", seed)) for seed in "01"]
-    assert identity(networks[0]) != identity(networks[1])
-    assert network_identity(networks[0]) == network_identity(networks[1])
+    models = [make("thing = Net(§)".replace("§", seed)) for seed in "01"]
+    assert identity(models[0]) != identity(models[1])
+    assert model_identity(models[0]) == model_identity(models[1])
 
 
 @pytest.mark.parametrize(
-    "change", [c for c in NETWORK_CHANGES.values() if "symbolic_trace" not in c.text],
-    ids=[name for name, c in NETWORK_CHANGES.items() if "symbolic_trace" not in c.text],
+    "change", [c for c in MODEL_CHANGES.values() if "symbolic_trace" not in c.text],
+    ids=[name for name, c in MODEL_CHANGES.items() if "symbolic_trace" not in c.text],
 )  # fmt: skip
-def test_a_copy_of_a_network_has_its_identity(make, change: Change) -> None:
-    network = make(change.text.replace("§", change.before))
-    assert network_identity(copy.deepcopy(network)) == network_identity(network)
+def test_a_copy_of_a_model_has_its_identity(make, change: Change) -> None:
+    model = make(change.text.replace("§", change.before))
+    assert model_identity(copy.deepcopy(model)) == model_identity(model)
 
 
 def test_an_object_that_was_pickled_has_its_identity() -> None:
@@ -214,12 +214,12 @@ def test_a_class_of_a_cell_is_read_method_by_method() -> None:
 
 
 def test_a_patched_method_of_an_installed_class_counts(monkeypatch) -> None:
-    network = resnet18(num_classes=2)
-    before = network_identity(network)
+    model = resnet18(num_classes=2)
+    before = model_identity(model)
     assert foreign_functions(ResNet) == {}
     monkeypatch.setattr(ResNet, "_forward_impl", lambda self, x: x)
     assert list(foreign_functions(ResNet)) == ["ResNet._forward_impl"]
-    assert network_identity(network) != before
+    assert model_identity(model) != before
 
 
 def test_an_object_that_is_called_once_more_keeps_its_identity(make) -> None:

@@ -1,4 +1,4 @@
-"""Loading: what travels with a network, who goes first, and refusal before the first batch."""
+"""Loading: what travels with a model, who goes first, and refusal before the first batch."""
 
 import json
 
@@ -9,7 +9,7 @@ from model_specs import dataset_of, model_spec
 from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.loading import check_model_outputs, load_model
 from failmodes.evaluate.models.registry import build_module
-from failmodes.evaluate.study.study_schema import Normalisation
+from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -17,24 +17,24 @@ CLASSES = ("a", "b", "c")
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
 UNFIT = {
-    "no normalisation": ("Silent", {}, "Silent does not say how its inputs were normalised.*mean = "),
-    "a layer called normalisation": ("Layer", {}, "Layer does not say how its inputs were normalised"),
-    "a normalisation that is none": ("Wrong", {}, "Wrong states a normalisation that is none.*mean and std of three"),
+    "no normalization": ("Silent", {}, "Silent does not say how its inputs were normalized.*mean = "),
+    "a layer called normalization": ("Layer", {}, "Layer does not say how its inputs were normalized"),
+    "a normalization that is none": ("Wrong", {}, "Wrong states a normalization that is none.*mean and std of three"),
     "another side": ("Net", {}, r"expects images of 8×8 px, .* are 16×16: set `input_side_px = 8`.*image_size = 8"),
     "two outputs of a name": ("Net", {"input_side_px": 8, "class_names": ["a", "a"]}, "'a' matches outputs 0 "),
-    "more outputs": ("Many", {"normalisation": NEUTRAL}, '1000 outputs, .* 3 classes: say `class_names = "imag'),
+    "more outputs": ("Many", {"normalization": NEUTRAL}, '1000 outputs, .* 3 classes: say `class_names = "imag'),
     "fewer outputs than said": (
-        "Silent", {"normalisation": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "the output 7, but .* 0 to 2",
+        "Silent", {"normalization": NEUTRAL, "class_map": {"a": 7, "b": 1, "c": 2}}, "the output 7, but .* 0 to 2",
     ),
-    "no logits": ("Maps", {"normalisation": NEUTRAL}, r"gives \(1, 3, 16, 16\) for one image: expected logits"),
-    "two results": ("Both", {"normalisation": NEUTRAL}, r"gives a tuple \('0' \(1, 3\), '1' .*: say .*`output_key`"),
+    "no logits": ("Maps", {"normalization": NEUTRAL}, r"gives \(1, 3, 16, 16\) for one image: expected logits"),
+    "two results": ("Both", {"normalization": NEUTRAL}, r"gives a tuple \('0' \(1, 3\), '1' .*: say .*`output_key`"),
 }  # fmt: skip
 
-OF_THE_MODEL = ("a normalisation that is none", "no logits")  # not of what the study says of it
+OF_THE_MODEL = ("a normalization that is none", "no logits")  # not of what the study says of it
 
 
 @pytest.mark.parametrize("case", UNFIT)
-def test_a_users_network_that_does_not_fit_is_refused_before_the_first_batch(case: str, user_module: str) -> None:
+def test_a_users_model_that_does_not_fit_is_refused_before_the_first_batch(case: str, user_module: str) -> None:
     function, changes, message = UNFIT[case]
     with pytest.raises(ModelError if case in OF_THE_MODEL else StudyError, match=message) as caught:
         check_model_outputs(load_model(model_spec(f"{user_module}:{function}", **changes), CLASSES), dataset_of(16))
@@ -44,7 +44,7 @@ def test_a_users_network_that_does_not_fit_is_refused_before_the_first_batch(cas
 def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
     pytest.importorskip("timm")
     spec = model_spec(
-        "timm:vit_tiny_patch16_224", options=VIT, checkpoint=tmp_path / "a.pt", normalisation=NEUTRAL, label="ViT"
+        "timm:vit_tiny_patch16_224", options=VIT, checkpoint=tmp_path / "a.pt", normalization=NEUTRAL, label="ViT"
     )
     torch.save(build_module(spec, 3).state_dict(), spec.checkpoint)
     model = load_model(spec, CLASSES, spec.checkpoint)
@@ -56,9 +56,9 @@ def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
     assert model.row()["variant"].startswith("img_size 16, patch_size 4, depth 1")
 
 
-def test_stated_normalisation_is_json_in_the_checkpoint() -> None:
-    neutral = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-    assert Normalisation.model_validate(json.loads(neutral.model_dump_json())) == neutral
+def test_stated_normalization_is_json_in_the_checkpoint() -> None:
+    neutral = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+    assert Normalization.model_validate(json.loads(neutral.model_dump_json())) == neutral
 
 
 OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
@@ -66,14 +66,14 @@ OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
 
 def test_the_studys_word_goes_before_the_files(four_outputs) -> None:
     path, _ = four_outputs
-    spec = model_spec("resnet18", width=8, checkpoint=path, normalisation=OTHER, class_names=["a", "b", "c", "d"])
+    spec = model_spec("resnet18", width=8, checkpoint=path, normalization=OTHER, class_names=["a", "b", "c", "d"])
     model = load_model(spec, CLASSES, path)
-    assert model.normalisation == Normalisation.model_validate(OTHER)
+    assert model.normalization == Normalization.model_validate(OTHER)
     assert model.outputs == [0, 1, 2]
 
 
 METADATA = {
-    "no normalisation": ({"normalisation": "0.5"}, "four.safetensors states a normalisation that is none: 0.5"),
+    "no normalization": ({"normalization": "0.5"}, "four.safetensors states a normalization that is none: 0.5"),
     "names in words": ({"class_names": "a, b, c, d"}, "states class_names that is none: 'a, b, c, d'; expected a list"),
     "no side": ({"input_side_px": "wide"}, "states input_side_px that is none: 'wide'; .*say `input_side_px` in the"),
 }
@@ -83,20 +83,20 @@ METADATA = {
 def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(case: str, four_outputs) -> None:
     path, module = four_outputs
     changed, message = METADATA[case]
-    whole = {"normalisation": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
+    whole = {"normalization": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
     save_checkpoint(path, module, whole | changed)
     spec = model_spec("resnet18", width=8, checkpoint=path)
     with pytest.raises(ModelError, match=message):
         load_model(spec, CLASSES, path)
-    said = {"normalisation": Normalisation.model_validate(NEUTRAL), "class_names": ["a", "b", "c", "d"]}
+    said = {"normalization": Normalization.model_validate(NEUTRAL), "class_names": ["a", "b", "c", "d"]}
     said["input_side_px"] = 16
     assert load_model(spec.model_copy(update=said), CLASSES, path).outputs == [0, 1, 2]
 
 
-def test_a_users_network_says_its_own_normalisation_side_and_classes(user_module: str) -> None:
+def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: str) -> None:
     model = load_model(model_spec(f"{user_module}:Named"), CLASSES)
     assert (model.outputs, model.input_side_px) == ([1, 2, 0], 8)
-    assert model.normalisation == Normalisation.model_validate(OTHER)
+    assert model.normalization == Normalization.model_validate(OTHER)
     check_model_outputs(model, dataset_of(8))
     assert model.row()["family"] == "named"
     again = load_model(model_spec(f"{user_module}:Named"), CLASSES)

@@ -19,10 +19,10 @@ def test_identity_is_of_the_weights_and_preprocessing_not_of_the_file(saved, tmp
     first = load_model(checkpoint_spec(path), CLASSES, path).model_id()
     copy = tmp_path / "b.pt"
     torch.save(module.state_dict(), copy)
-    spec = checkpoint_spec(copy, normalisation=NEUTRAL, label="another label")
+    spec = checkpoint_spec(copy, normalization=NEUTRAL, label="another label")
     assert load_model(spec, CLASSES, copy).model_id() == first
     assert load_model(checkpoint_spec(path), ("x", "b", "c"), path).model_id() != first
-    other = checkpoint_spec(path, normalisation=NEUTRAL | {"mean": [0.4, 0.5, 0.5]})
+    other = checkpoint_spec(path, normalization=NEUTRAL | {"mean": [0.4, 0.5, 0.5]})
     assert load_model(other, CLASSES, path).model_id() != first
     module.fc.bias.data[0] += 1
     torch.save(module.state_dict(), copy)
@@ -39,14 +39,14 @@ FIRST_IDS = {
 
 
 @pytest.mark.parametrize("case", FIRST_IDS, ids=str)
-def test_identities_of_our_networks_stay_what_they_were(case: tuple[str, int | None], tmp_path) -> None:
+def test_identities_of_our_models_stay_what_they_were(case: tuple[str, int | None], tmp_path) -> None:
     architecture, side = case
     module = ARCHITECTURES[architecture](3, 8)
     with torch.no_grad():
         for tensor in module.state_dict().values():
             tensor.fill_(1)
     path = tmp_path / "a.safetensors"
-    metadata = {"architecture": architecture, "normalisation": json.dumps(NEUTRAL)}
+    metadata = {"architecture": architecture, "normalization": json.dumps(NEUTRAL)}
     save_checkpoint(path, module, metadata)
     spec = model_spec(architecture, width=8, checkpoint=path, input_side_px=side)
     assert load_model(spec, CLASSES, path).model_id() == FIRST_IDS[case]

@@ -43,12 +43,12 @@ def published(tmp_path, monkeypatch):
     server.server_close()
 
 
-def test_published_weights_bring_their_side_normalisation_and_classes(published, tmp_path, capsys) -> None:
+def test_published_weights_bring_their_side_normalization_and_classes(published, tmp_path, capsys) -> None:
     folders = ("n01440764", "n02099601", "tabby")
     model = load_model(model_spec("squeezenet1_1", weights="DEFAULT"), folders)
     assert model.outputs == [0, 207, 281]
     assert (model.input_side_px, model.output_names) == (224, imagenet_names())
-    assert model.normalisation.mean == (0.485, 0.456, 0.406)
+    assert model.normalization.mean == (0.485, 0.456, 0.406)
     assert torch.equal(
         model.module.state_dict()["features.0.weight"], torch.load(published, weights_only=True)["features.0.weight"]
     )
@@ -99,7 +99,7 @@ def test_a_hub_out_of_reach_is_one_line(architecture: str, monkeypatch, tmp_path
     assert "\n" not in str(caught.value)
 
 
-def test_timms_weights_bring_their_side_normalisation_and_classes(monkeypatch) -> None:
+def test_timms_weights_bring_their_side_normalization_and_classes(monkeypatch) -> None:
     timm = pytest.importorskip("timm")
     create = timm.create_model
 
@@ -112,6 +112,6 @@ def test_timms_weights_bring_their_side_normalisation_and_classes(monkeypatch) -
         model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT), ("n01440764", "tabby")
     )
     assert (model.outputs, model.input_side_px) == ([0, 281], 16)
-    assert model.normalisation.mean == (0.5, 0.5, 0.5)
+    assert model.normalization.mean == (0.5, 0.5, 0.5)
     assert model.checkpoint == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
     check_model_outputs(model, dataset_of(16, ("n01440764", "tabby")))

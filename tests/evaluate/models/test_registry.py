@@ -42,7 +42,7 @@ def test_timm_is_asked_for_where_it_is_needed_and_missing(name: str, monkeypatch
         resolve_architecture(name)
 
 
-def test_a_users_network_is_defined_by_its_source_text(builders_module: str, tmp_path) -> None:
+def test_a_users_model_is_defined_by_its_source_text(builders_module: str, tmp_path) -> None:
     spec = untrained_spec(f"{builders_module}:Flat")
     first = source_hash(spec)
     assert first == source_hash(untrained_spec(f"{builders_module}:fixed"))
@@ -76,15 +76,15 @@ NOT_BUILT = {
     "a function that raises": ("MODULE:broken", {}, "cannot be built: RuntimeError: no such luck$"),
     "a stem where there is none": ("mobilenet_v2", {"stem": "cifar"}, 'stem = "cifar" does not fit mobilenet_v2'),
     "a deep stem": ("timm:resnet18d", {"stem": "cifar"}, "does not fit timm:resnet18d"),
-    "no network": ("MODULE:nothing", {}, "made a int: expected a torch nn.Module"),
-    "a network, not a function": ("MODULE:instance", {}, "is a Flat: expected a function"),
+    "no model": ("MODULE:nothing", {}, "made a int: expected a torch nn.Module"),
+    "a model, not a function": ("MODULE:instance", {}, "is a Flat: expected a function"),
     "no such function": ("MODULE:gone", {}, "cannot be imported.*AttributeError.*gone"),
     "no such module": ("no_such_module_:f", {}, "cannot be imported.*ModuleNotFoundError"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BUILT)
-def test_a_network_is_built_with_an_output_a_class(case: str, builders_module: str) -> None:
+def test_a_model_is_built_with_an_output_a_class(case: str, builders_module: str) -> None:
     architecture, changes, side = BUILT[case]
     if architecture.startswith("timm"):
         pytest.importorskip("timm")

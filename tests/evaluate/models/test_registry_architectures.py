@@ -1,4 +1,4 @@
-"""Our networks and the CIFAR stem."""
+"""Our models and the CIFAR stem."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_the_cifar_stem_keeps_resolution_and_is_ours_otherwise(source: str) -> N
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("width", [16, 64])
-def test_networks_keep_resolution_at_the_stem_and_scale_with_width(architecture: str, width: int) -> None:
+def test_models_keep_resolution_at_the_stem_and_scale_with_width(architecture: str, width: int) -> None:
     module = ARCHITECTURES[architecture](7, width).eval()
     seen = []
     module.get_submodule({"resnet18": "layer4", "densenet121": "features"}[architecture]).register_forward_hook(

@@ -48,7 +48,7 @@ class Training(Base):
     def forward(self, x):
         self.train()
         return self.fc(self.bn(self.conv(x)).relu().mean((2, 3)))
-class Grey(Base):
+class Gray(Base):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(1, 4, 3)
@@ -70,18 +70,18 @@ def script_with_softmax(): return torch.jit.script(nn.Sequential(Base(), nn.Soft
 
 
 @pytest.fixture
-def networks(write_module) -> str:
+def models(write_module) -> str:
     return write_module(MODULE)
 
 
-def tried(networks: str, name: str, side: int = 16, **keys) -> Model:
-    spec = model_spec(f"{networks}:{name}", normalisation=NEUTRAL, **keys)
+def tried(models: str, name: str, side: int = 16, **keys) -> Model:
+    spec = model_spec(f"{models}:{name}", normalization=NEUTRAL, **keys)
     return check_model_outputs(load_model(spec, CLASSES), dataset_of(side))
 
 
 def logits(model: Model) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
-    return model.network(torch.device("cpu"), "float32").predict(pixels)
+    return model.prepare(torch.device("cpu"), "float32").predict(pixels)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def logits(model: Model) -> torch.Tensor:
         ("Pair", {"output_key": "0"}),
     ],
 )
-def test_the_logits_among_several_outputs_are_taken(networks: str, name: str, keys: dict) -> None:
-    model, plain = tried(networks, name, **keys), tried(networks, "Base")
+def test_the_logits_among_several_outputs_are_taken(models: str, name: str, keys: dict) -> None:
+    model, plain = tried(models, name, **keys), tried(models, "Base")
     torch.testing.assert_close(logits(model), logits(plain))
     assert "of several" in "; ".join(model.assumptions().values())
-    cam = select_cam_method(model.network(torch.device("cpu"), "float32"), (16, 16))
+    cam = select_cam_method(model.prepare(torch.device("cpu"), "float32"), (16, 16))
     assert (cam.method, cam.layer) == ("grad-cam (closed form)", "conv")
 
 
@@ -113,25 +113,25 @@ def test_the_logits_among_several_outputs_are_taken(networks: str, name: str, ke
         ("Base", {"output_key": "0"}, "gives one tensor: leave `output_key` out"),
     ],
 )
-def test_outputs_that_do_not_say_which_are_the_logits_are_listed(networks, name: str, keys: dict, said: str) -> None:
+def test_outputs_that_do_not_say_which_are_the_logits_are_listed(models, name: str, keys: dict, said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        tried(networks, name, **keys)
+        tried(models, name, **keys)
 
 
 @pytest.mark.parametrize("name", ["Softmax", "script_with_softmax"])
-def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_again(networks: str, name: str) -> None:
+def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_again(models: str, name: str) -> None:
     with pytest.raises(StudyError, match='gives probabilities: .*after a softmax; say `output_kind = "probabilities"`'):
-        tried(networks, name)
-    model, plain = tried(networks, name, output_kind="probabilities"), tried(networks, "Base")
+        tried(models, name)
+    model, plain = tried(models, name, output_kind="probabilities"), tried(models, "Base")
     torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
     assert "probabilities, kept as their logarithm" in "; ".join(model.assumptions().values())
-    assert "logarithm" not in "; ".join(tried(networks, name, output_kind="logits").assumptions().values())
-    assert model.model_id() != tried(networks, name, output_kind="logits").model_id()
+    assert "logarithm" not in "; ".join(tried(models, name, output_kind="logits").assumptions().values())
+    assert model.model_id() != tried(models, name, output_kind="logits").model_id()
 
 
-def test_logits_that_are_said_to_be_probabilities_are_refused(networks: str) -> None:
+def test_logits_that_are_said_to_be_probabilities_are_refused(models: str) -> None:
     with pytest.raises(StudyError, match='gives no probabilities: a row sums to .*; say `output_kind = "logits"`'):
-        tried(networks, "Base", output_kind="probabilities")
+        tried(models, "Base", output_kind="probabilities")
 
 
 def test_what_counts_as_probabilities() -> None:
@@ -148,10 +148,10 @@ def test_what_counts_as_probabilities() -> None:
         ("Training", r"other outputs in another batch \(by [\d.e-]+, the largest .*statistics of its batch"),
     ],
 )
-def test_outputs_that_change_are_an_error_with_their_size_until_accepted(networks: str, name: str, said: str) -> None:
+def test_outputs_that_change_are_an_error_with_their_size_until_accepted(models: str, name: str, said: str) -> None:
     with pytest.raises(ModelError, match=f"{said}.*deterministic = false"):
-        tried(networks, name)
-    model = tried(networks, name, deterministic=False)
+        tried(models, name)
+    model = tried(models, name, deterministic=False)
     assert "may change from pass to pass, as accepted" in "; ".join(model.assumptions().values())
 
 
@@ -159,30 +159,30 @@ def test_outputs_that_change_are_an_error_with_their_size_until_accepted(network
     ("name", "said"),
     [
         ("Side", "cannot take images of 16×16 px: .*set `input_side_px` to the side that it was made for"),
-        ("Grey", "cannot take images of 16×16 px in three channels, RGB: .*convert them"),
+        ("Gray", "cannot take images of 16×16 px in three channels, RGB: .*convert them"),
         ("Fault", r"raised KeyError at its first images, of 16×16 px: 'backbone' \(nets_.*\.py:\d+\)$"),
     ],
 )
-def test_an_error_in_the_forward_pass_names_the_mend_that_fits_or_none(networks: str, name: str, said: str) -> None:
+def test_an_error_in_the_forward_pass_names_the_mend_that_fits_or_none(models: str, name: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        tried(networks, name)
+        tried(models, name)
 
 
 @pytest.mark.parametrize("name", ["script", "Scripted"])
-def test_torch_script_is_evaluated_without_attention_and_says_why(networks: str, name: str) -> None:
-    model = tried(networks, name)
-    torch.testing.assert_close(logits(model), logits(tried(networks, "Base")))
-    network = model.network(torch.device("cpu"), "float32")
-    assert select_cam_method(network, (16, 16)) == (TORCH_SCRIPT,)
+def test_torch_script_is_evaluated_without_attention_and_says_why(models: str, name: str) -> None:
+    model = tried(models, name)
+    torch.testing.assert_close(logits(model), logits(tried(models, "Base")))
+    prepared = model.prepare(torch.device("cpu"), "float32")
+    assert select_cam_method(prepared, (16, 16)) == (TORCH_SCRIPT,)
     with pytest.raises(StudyError, match="TorchScript, which PyTorch lets nobody look into, so there is no layercam"):
-        select_cam_method(network, (16, 16), "layercam")
+        select_cam_method(prepared, (16, 16), "layercam")
 
 
-def test_the_order_of_unnamed_outputs_is_stated(networks: str) -> None:
+def test_the_order_of_unnamed_outputs_is_stated(models: str) -> None:
     assert "3 classes in the data set's order, for nothing names its outputs (a = 0, b = 1, c = 2)" in (
-        "; ".join(tried(networks, "Base").assumptions().values())
+        "; ".join(tried(models, "Base").assumptions().values())
     )
-    named = "; ".join(tried(networks, "Base", class_names=["c", "a", "b"]).assumptions().values())
+    named = "; ".join(tried(models, "Base", class_names=["c", "a", "b"]).assumptions().values())
     assert "in the data set's order" not in named
     assert "a = 1, b = 2, c = 0" in named
 

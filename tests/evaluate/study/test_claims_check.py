@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 
 from failmodes.evaluate.study import claims_check
 from failmodes.evaluate.study.claims_check import check_claims

@@ -48,8 +48,8 @@ BAD = {
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
     "not TOML": (GOOD + "[", "is not valid TOML"),
     "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),
-    "normalisation of 0-255": (
-        GOOD + "normalisation = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
+    "normalization of 0-255": (
+        GOOD + "normalization = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
         r"of values / 255: divide them by 255, which gives a mean of \[0\.485, 0\.456, 0\.406\]",
     ),
     "claim": ('claims = ["fog kosts most"]' + GOOD, r"claims: claim 'fog kosts most' is not understood: did you mean"),
@@ -62,7 +62,7 @@ BAD = {
     ),
     "claims of other types": ("claims = [3]" + GOOD, r"claims\.0: input should be a valid string \(given: 3\)"),
     "zero spread": (
-        GOOD + "normalisation = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
+        GOOD + "normalization = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
     ),
 }  # fmt: skip
 

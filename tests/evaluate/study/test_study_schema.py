@@ -1,4 +1,4 @@
-"""Networks by name: whose they are, options and stems, and what is said of names and options that are none."""
+"""Models by name: whose they are, options and stems, and what is said of names and options that are none."""
 
 import json
 
@@ -41,11 +41,11 @@ def test_keys_that_do_not_go_together_are_refused(case: str) -> None:
     ("given", "rate", "decay"),
     [
         pytest.param({}, 0.1, 5e-4, id="sgd"),
-        pytest.param({"optimiser": "adamw"}, 1e-3, 0.05, id="adamw"),
-        pytest.param({"weight_decay": 0, "peak_learning_rate": 3, "optimiser": "adamw"}, 3, 0, id="given"),
+        pytest.param({"optimizer": "adamw"}, 1e-3, 0.05, id="adamw"),
+        pytest.param({"weight_decay": 0, "peak_learning_rate": 3, "optimizer": "adamw"}, 3, 0, id="given"),
     ],
 )
-def test_rate_and_decay_follow_the_optimiser_unless_given(given, rate: float, decay: float) -> None:
+def test_rate_and_decay_follow_the_optimizer_unless_given(given, rate: float, decay: float) -> None:
     recipe = TrainingSpec(**given)
     assert (recipe.peak_learning_rate, recipe.weight_decay) == (rate, decay)
     assert TrainingSpec.model_validate_json(recipe.model_dump_json()) == recipe
@@ -64,7 +64,7 @@ def test_a_recipe_says_in_words_how_images_are_changed(given, words: str) -> Non
     assert TrainingSpec(**given).augmentation_in_words.endswith(words)
 
 
-@pytest.mark.parametrize("given", [{"augmentation": "cutmix"}, {"optimiser": "lion"}, {"workers": 3}])
+@pytest.mark.parametrize("given", [{"augmentation": "cutmix"}, {"optimizer": "lion"}, {"workers": 3}])
 def test_what_a_recipe_does_not_know_is_refused(given) -> None:
     with pytest.raises(ValidationError):
         TrainingSpec.model_validate_json(json.dumps(given))

@@ -121,6 +121,6 @@ def _lives(pid: int) -> bool:
     ("device", "cores", "expected"),
     [("cpu", 1, 0), ("cpu", 2, 0), ("cpu", 4, 3), ("cpu", 64, 8), ("cuda", 1, 0), ("cuda", 2, 1), ("cuda", 16, 8)],
 )
-def test_workers_leave_a_core_to_the_network(monkeypatch, device: str, cores: int, expected: int) -> None:
+def test_workers_leave_a_core_to_the_model(monkeypatch, device: str, cores: int, expected: int) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)), raising=False)
     assert default_workers(torch.device(device)) == expected

@@ -1,4 +1,4 @@
-"""Training: augmentation, measured normalisation, a recipe that learns, and what the checkpoint says of it."""
+"""Training: augmentation, measured normalization, a recipe that learns, and what the checkpoint says of it."""
 
 import itertools
 
@@ -72,7 +72,7 @@ def wide_space(image: torch.Tensor) -> dict[str, torch.Tensor]:
             found[f"translate {axis} {part}"] = F.affine(image, 0.0, shifts, 1.0, [0.0, 0.0])
         found[f"rotate {part}"] = F.rotate(image, 135 * part)
         found[f"brightness {part}"] = F.adjust_brightness(image, strength)
-        found[f"colour {part}"] = F.adjust_saturation(image, strength)
+        found[f"color {part}"] = F.adjust_saturation(image, strength)
         found[f"contrast {part}"] = F.adjust_contrast(image, strength)
         found[f"sharpness {part}"] = F.adjust_sharpness(image, strength)
         found[f"posterize {level}"] = F.posterize(image, 8 - round(level / 5))

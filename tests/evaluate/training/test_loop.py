@@ -1,4 +1,4 @@
-"""Training: augmentation, measured normalisation, a recipe that learns, and what the checkpoint says of it."""
+"""Training: augmentation, measured normalization, a recipe that learns, and what the checkpoint says of it."""
 
 import json
 
@@ -23,7 +23,7 @@ def digits(tmp_path_factory):
     return tuple(open_dataset(DatasetSpec(kind="digits"), cache, split) for split in ("train", "test"))
 
 
-def test_normalisation_is_that_of_the_training_pixels(digits) -> None:
+def test_normalization_is_that_of_the_training_pixels(digits) -> None:
     train_set, _ = digits
     ids = np.arange(1100)
     found = channel_mean_std(train_set, ids)
@@ -49,7 +49,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
     assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
     assert metadata["seed"] == "3"
     checkpoint = load_model(spec, test_set.class_names, path)
-    measured = measure_accuracy(checkpoint.network(CPU, "float32"), test_set)
+    measured = measure_accuracy(checkpoint.prepare(CPU, "float32"), test_set)
     assert measured > 0.6
     assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
     assert json.loads(metadata["class_names"]) == list(test_set.class_names)

@@ -1,4 +1,4 @@
-"""Training runs: resumed exactly, stopped where they diverge, any classifier, the optimiser that the recipe says."""
+"""Training runs: resumed exactly, stopped where they diverge, any classifier, the optimizer that the recipe says."""
 
 import itertools
 
@@ -9,12 +9,12 @@ from safetensors.torch import load_file
 from torch import nn
 
 from failmodes.evaluate.devices import runs_bfloat16
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalisation
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.evaluate.training import loop as running
 from failmodes.evaluate.training.data import random_crop_and_flip
 from failmodes.evaluate.training.loop import train_model
-from failmodes.evaluate.training.trainer import build_optimiser, clip_gradients
+from failmodes.evaluate.training.trainer import build_optimizer, clip_gradients
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -22,7 +22,7 @@ from failmodes.warehouse.errors import ModelError, StudyError
 
 CPU = torch.device("cpu")
 SIDE = 8
-HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+HALF = Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def small_digits(split: str, images: int, cache) -> Dataset:
@@ -48,11 +48,11 @@ def with_dropout(classes: int) -> nn.Module:
 
 @pytest.fixture
 def learn(digits, monkeypatch, tmp_path):
-    """Train a network by a recipe; gives its weights."""
+    """Train a model by a recipe; gives its weights."""
 
     def run(build, recipe: TrainingSpec, *, name: str = "net", **options) -> dict[str, torch.Tensor]:
         monkeypatch.setattr(running, "build_module", lambda _spec, classes: build(classes))
-        spec = ModelSpec(label="Net", architecture="resnet18", training=recipe, normalisation=HALF)
+        spec = ModelSpec(label="Net", architecture="resnet18", training=recipe, normalization=HALF)
         train_set, test_set = digits
         path = tmp_path / f"{name}.safetensors"
         options = {"workers": 0, **options}
@@ -90,9 +90,9 @@ def test_the_standard_recipe_is_a_plain_loop_of_sgd(learn, digits) -> None:
     assert same(found, module.state_dict())
 
 
-@pytest.mark.parametrize(("augmentation", "optimiser"), [("augmix", "adamw"), ("trivialaugment", "sgd")])
-def test_a_resumed_run_and_another_number_of_workers_end_in_the_same_weights(learn, augmentation, optimiser) -> None:
-    recipe = TrainingSpec(epochs=3, batch_size=16, images=64, augmentation=augmentation, optimiser=optimiser)
+@pytest.mark.parametrize(("augmentation", "optimizer"), [("augmix", "adamw"), ("trivialaugment", "sgd")])
+def test_a_resumed_run_and_another_number_of_workers_end_in_the_same_weights(learn, augmentation, optimizer) -> None:
+    recipe = TrainingSpec(epochs=3, batch_size=16, images=64, augmentation=augmentation, optimizer=optimizer)
     undisturbed = learn(with_dropout, recipe, name="undisturbed")
     assert same(undisturbed, learn(with_dropout, recipe, name="workers", workers=2))
 
@@ -116,8 +116,8 @@ def test_other_recipes_give_other_weights(learn) -> None:
                 {},
                 {"augmentation": "augmix"},
                 {"augmentation": "trivialaugment"},
-                {"optimiser": "adamw"},
-                {"optimiser": "adamw", "momentum": 0.5},
+                {"optimizer": "adamw"},
+                {"optimizer": "adamw", "momentum": 0.5},
             ]
         )
     ]
@@ -169,7 +169,7 @@ class _Twofold(nn.Module):
         pytest.param(lambda _classes: nn.Conv2d(3, 10, 1), r"\(16, 10, 8, 8\)", id="map"),
     ],
 )
-def test_a_network_without_logits_is_refused(learn, build, given: str) -> None:
+def test_a_model_without_logits_is_refused(learn, build, given: str) -> None:
     with pytest.raises(StudyError, match=rf"'Net': resnet18 gives {given} where .* logits \(16, 10\)"):
         learn(build, TrainingSpec(epochs=1, batch_size=16, images=32))
 
@@ -184,7 +184,7 @@ def test_a_vision_transformer_learns_by_adamw(learn, digits) -> None:
         )
 
     recipe = TrainingSpec(
-        epochs=12, batch_size=32, optimiser="adamw", peak_learning_rate=0.003, crop_padding_px=0, flip=False
+        epochs=12, batch_size=32, optimizer="adamw", peak_learning_rate=0.003, crop_padding_px=0, flip=False
     )
     weights = learn(vit, recipe)
     module = vit(10).eval()
@@ -210,18 +210,18 @@ class _Tokens(nn.Module):
 
 def test_adamw_decays_neither_norms_nor_biases_nor_positions() -> None:
     module = _Tokens()
-    optimiser = build_optimiser(module, TrainingSpec(optimiser="adamw", momentum=0.8, weight_decay=0.3))
-    assert isinstance(optimiser, torch.optim.AdamW)
+    optimizer = build_optimizer(module, TrainingSpec(optimizer="adamw", momentum=0.8, weight_decay=0.3))
+    assert isinstance(optimizer, torch.optim.AdamW)
     names = {id(parameter): name for name, parameter in module.named_parameters()}
-    decay = {names[id(p)]: group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    decay = {names[id(p)]: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
     decayed = {"patch.weight", "head.weight", "mixing"}
     assert decay == {name: 0.3 if name in decayed else 0 for name in names.values()}
-    assert {group["betas"] for group in optimiser.param_groups} == {(0.8, 0.999)}
+    assert {group["betas"] for group in optimizer.param_groups} == {(0.8, 0.999)}
 
 
-@pytest.mark.parametrize(("optimiser", "expected"), [("adamw", [0.6, 0.8]), ("sgd", [3.0, 4.0])])
-def test_gradients_are_clipped_for_adamw(optimiser: str, expected: list[float]) -> None:
+@pytest.mark.parametrize(("optimizer", "expected"), [("adamw", [0.6, 0.8]), ("sgd", [3.0, 4.0])])
+def test_gradients_are_clipped_for_adamw(optimizer: str, expected: list[float]) -> None:
     module = nn.Linear(2, 1, bias=False)
     module.weight.grad = torch.tensor([[3.0, 4.0]])  # of norm 5
-    clip_gradients(module, TrainingSpec(optimiser=optimiser))
+    clip_gradients(module, TrainingSpec(optimizer=optimizer))
     np.testing.assert_allclose(module.weight.grad[0], expected, rtol=1e-5)

@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_images
 
 from failmodes.ingest.corruptions import apply as engine
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
@@ -115,16 +115,16 @@ def test_distortion_never_falls_along_a_dose_ordered_curve(name: str, recipe: st
     assert curve[-1] > curve[-1 - 4 * steps_per_level] + 0.01
 
 
-def residual(images: np.ndarray, name: str, severity: float, draws: Any = "paired") -> np.ndarray:
-    return corrupt(images, name, severity, draws=draws).astype(float) - images
+def residual(images: np.ndarray, name: str, severity: float, noise: Any = "shared") -> np.ndarray:
+    return corrupt(images, name, severity, noise=noise).astype(float) - images
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "speckle_noise", "shot_noise"])
 def test_noise_along_a_curve_shares_its_ranks_only_under_paired_draws(name: str) -> None:
-    grey = np.full((8, 16, 16, 3), 128, np.uint8)
-    mild, harsh = residual(grey, name, 1), residual(grey, name, 5)
+    gray = np.full((8, 16, 16, 3), 128, np.uint8)
+    mild, harsh = residual(gray, name, 1), residual(gray, name, 5)
     assert spearmanr(mild.ravel(), harsh.ravel()).statistic > 0.97
-    mild, harsh = residual(grey, name, 1, "independent"), residual(grey, name, 5, "independent")
+    mild, harsh = residual(gray, name, 1, "independent"), residual(gray, name, 5, "independent")
     assert abs(spearmanr(mild.ravel(), harsh.ravel()).statistic) < 0.06
 
 
@@ -133,30 +133,30 @@ def test_fields_crops_and_angles_are_shared_only_under_paired_draws(name: str) -
     images = smooth_images(24, 32)
     levels = (1, 2) if name in ("spatter", "snow") else (3, 5)
 
-    def correlation(draws: str) -> float:
-        mild, harsh = (residual(images, name, level, draws).reshape(24, -1) for level in levels)
+    def correlation(noise: str) -> float:
+        mild, harsh = (residual(images, name, level, noise).reshape(24, -1) for level in levels)
         each = [np.corrcoef(a, b)[0, 1] for a, b in zip(mild, harsh, strict=True)]
         return float(np.mean(each))
 
-    assert correlation("paired") > correlation("independent") + 0.08
+    assert correlation("shared") > correlation("independent") + 0.08
 
 
 def test_impulses_are_nested_only_under_paired_draws() -> None:
-    grey = np.full((8, 16, 16, 3), 128, np.uint8)
+    gray = np.full((8, 16, 16, 3), 128, np.uint8)
     for mild, harsh in ((0.5, 1), (1, 2), (2, 5)):
-        few, many = residual(grey, "impulse_noise", mild) != 0, residual(grey, "impulse_noise", harsh) != 0
+        few, many = residual(gray, "impulse_noise", mild) != 0, residual(gray, "impulse_noise", harsh) != 0
         assert few.any()
         assert (many[few]).all()
-        kept = residual(grey, "impulse_noise", mild)[few] == residual(grey, "impulse_noise", harsh)[few]
+        kept = residual(gray, "impulse_noise", mild)[few] == residual(gray, "impulse_noise", harsh)[few]
         assert kept.all(), "salt stays salt"
-    few, many = (residual(grey, "impulse_noise", s, "independent") != 0 for s in (2, 5))
+    few, many = (residual(gray, "impulse_noise", s, "independent") != 0 for s in (2, 5))
     assert many[few].mean() < 0.3
 
 
 def test_independent_draws_have_the_same_distribution_as_paired_ones() -> None:
-    grey = np.full((64, 16, 16, 3), 128, np.uint8)
+    gray = np.full((64, 16, 16, 3), 128, np.uint8)
     for name in ("gaussian_noise", "shot_noise", "impulse_noise"):
-        spreads = [residual(grey, name, 3, draws).std() for draws in ("paired", "independent")]
+        spreads = [residual(gray, name, 3, noise).std() for noise in ("shared", "independent")]
         assert spreads[0] == pytest.approx(spreads[1], rel=0.05)
 
 
@@ -178,7 +178,7 @@ BAD: dict[str, tuple[type[FailmodesError], str, dict[str, Any]]] = {
     "infinite": (StudyError, "out of range", {"severity": float("inf")}),
     "a word": (StudyError, "severity mild is out of range", {"severity": "mild"}),
     "recipe": (StudyError, "did you mean 'cifar-c'", {"recipe": "cifar_c"}),
-    "draws": (StudyError, "unknown draws", {"draws": "common"}),
+    "noise": (StudyError, "unknown noise", {"noise": "common"}),
     "seed": (StudyError, "seed 0.5: expected a whole number", {"seed": 0.5}),
     "a switched argument": (StudyError, "severity fog is out of range", {"name": 3, "severity": "fog"}),
     "float images": (DataError, "must be a uint8 array", {"images": IMAGES / 255.0}),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from failmodes.ingest.corruptions.apply import MIXTURE_CORRUPTIONS, MixtureComponent, corrupt, mixture_at
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, SEVERITIES, as_severity
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, RECIPES, SEVERITIES, as_severity
 from failmodes.warehouse.errors import StudyError
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)

@@ -27,7 +27,10 @@ def drawn(images: np.ndarray, parameters: tuple[float, ...], *, where: np.ndarra
 def test_a_registered_corruption_is_made_like_a_published_one() -> None:
     register(
         CustomCorruption(
-            "holes", drawn, tuple((s / 10,) for s in range(1, 6)), draws={"where": uniform(lambda size: (*size, 1))}
+            "holes",
+            drawn,
+            tuple((s / 10,) for s in range(1, 6)),
+            random_variables={"where": uniform(lambda size: (*size, 1))},
         )
     )
     mild, between, harsh = (corrupt(IMAGES, "holes", s, seed=4) for s in (1, 2.5, 5))

@@ -16,7 +16,7 @@ from failmodes.warehouse.errors import DataError
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 12, 16, 3), dtype=np.uint8)
 IMAGES[0, 0, 0] = 0, 0, 255  # so that values in 0-1 are 0-1 whatever is taken of them
 FIRST = IMAGES.transpose(0, 3, 1, 2)
-GREY, RGBA = IMAGES[..., 0], np.concatenate([IMAGES, IMAGES[..., :1]], axis=3)
+GRAY, RGBA = IMAGES[..., 0], np.concatenate([IMAGES, IMAGES[..., :1]], axis=3)
 PILLOW = Image.fromarray(IMAGES[0])
 
 
@@ -45,16 +45,16 @@ BATCHES: dict[str, tuple[Any, np.ndarray]] = {
     "channels first": (FIRST, IMAGES),
     "alpha": (RGBA, IMAGES),
     "alpha, channels first": (RGBA.transpose(0, 3, 1, 2), IMAGES),
-    "grey": (GREY, GREY[..., None].repeat(3, axis=-1)),
-    "one grey channel": (GREY[..., None], GREY[..., None].repeat(3, axis=-1)),
-    "one grey channel, first": (GREY[:, None], GREY[..., None].repeat(3, axis=-1)),
+    "gray": (GRAY, GRAY[..., None].repeat(3, axis=-1)),
+    "one gray channel": (GRAY[..., None], GRAY[..., None].repeat(3, axis=-1)),
+    "one gray channel, first": (GRAY[:, None], GRAY[..., None].repeat(3, axis=-1)),
     "one image": (IMAGES[0], IMAGES[:1]),
     "one image with alpha": (RGBA[0], IMAGES[:1]),
     "one image, channels first": (FIRST[0], IMAGES[:1]),
-    "one grey image": (GREY[0], GREY[:1, ..., None].repeat(3, axis=-1)),
-    "one grey image with its channel": (GREY[0][..., None], GREY[:1, ..., None].repeat(3, axis=-1)),
+    "one gray image": (GRAY[0], GRAY[:1, ..., None].repeat(3, axis=-1)),
+    "one gray image with its channel": (GRAY[0][..., None], GRAY[:1, ..., None].repeat(3, axis=-1)),
     "a PIL image": (PILLOW, IMAGES[:1]),
-    "a grey PIL image": (PILLOW.convert("L"), np.asarray(PILLOW.convert("L").convert("RGB"))[None]),
+    "a gray PIL image": (PILLOW.convert("L"), np.asarray(PILLOW.convert("L").convert("RGB"))[None]),
     "a list of arrays": (list(IMAGES), IMAGES),
     "a list of PIL images": ([PILLOW, PILLOW], IMAGES[[0, 0]]),
     "nested lists": (IMAGES.tolist(), IMAGES),
@@ -70,9 +70,9 @@ ONES: dict[str, tuple[Any, np.ndarray]] = {
     "floats of 0-1": (IMAGES[0] / 255, IMAGES[0]),
     "channels first": (FIRST[0], IMAGES[0]),
     "alpha": (RGBA[0], IMAGES[0]),
-    "grey": (GREY[0], GREY[0][..., None].repeat(3, axis=-1)),
-    "one grey channel": (GREY[0][..., None], GREY[0][..., None].repeat(3, axis=-1)),
-    "one grey channel, first": (GREY[0][None], GREY[0][..., None].repeat(3, axis=-1)),
+    "gray": (GRAY[0], GRAY[0][..., None].repeat(3, axis=-1)),
+    "one gray channel": (GRAY[0][..., None], GRAY[0][..., None].repeat(3, axis=-1)),
+    "one gray channel, first": (GRAY[0][None], GRAY[0][..., None].repeat(3, axis=-1)),
 }
 
 
@@ -124,7 +124,7 @@ def refusal(check: Any, images: Any) -> str:
 
 
 WITHOUT_MEND: dict[str, tuple[Any, str]] = {
-    "normalised": ((IMAGES - 128.0) / 64, "not float64 .* from -2 to 1.98: corrupt images first, then normalise them"),
+    "normalized": ((IMAGES - 128.0) / 64, "not float64 .* from -2 to 1.98: corrupt images first, then normalize them"),
     "a path": ("photo.jpg", "values 0-255, not str"),
     "an empty list": ([], "not list"),
     "nothing": (None, "not NoneType"),

@@ -29,7 +29,7 @@ def test_every_bit_of_a_uint32_is_fair_and_independent_of_the_next() -> None:
     assert np.abs(together).max() < 5 / np.sqrt(len(uint32s))
 
 
-def test_draws_of_neighbouring_images_are_uncorrelated() -> None:
+def test_draws_of_neighboring_images_are_uncorrelated() -> None:
     normals = sample(Stream(0, "any", None), np.arange(40), (16, 16), {"n": normal(lambda size: size)})["n"]
     correlation = np.corrcoef(normals.reshape(40, -1)) - np.eye(40)
     assert np.abs(correlation).max() < 5 / 16

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 import failmodes
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register_from
 from failmodes.ingest.corruptions.kernels.frost import FOLDER_VARIABLE
 from failmodes.ingest.corruptions.transform import CorruptImage
@@ -44,17 +44,17 @@ def test_it_is_corrupt_with_the_number_that_the_pixels_make(name: str) -> None:
     name=st.sampled_from(list(CORRUPTIONS)),
     severity=st.sampled_from([0, 1, 2.5, 5]),
     seed=st.integers(0, 2**40),
-    draws=st.sampled_from(["paired", "independent"]),
+    noise=st.sampled_from(["shared", "independent"]),
 )
-def test_any_image_is_what_corrupt_makes_of_it(image: Any, name: str, severity: float, seed: int, draws: Any) -> None:
+def test_any_image_is_what_corrupt_makes_of_it(image: Any, name: str, severity: float, seed: int, noise: Any) -> None:
     before = image.copy()
-    transform = CorruptImage(name, severity, seed=seed, draws=draws, across_switches=True)
+    transform = CorruptImage(name, severity, seed=seed, noise=noise, across_switches=True)
     (expected,) = failmodes.corrupt(
         image[None],
         name,
         severity,
         seed=seed,
-        draws=draws,
+        noise=noise,
         across_switches=True,
         image_ids=[transform.image_id_of(image)],
     )
@@ -158,7 +158,7 @@ def test_a_transform_keeps_its_own_corruption_when_another_takes_its_name() -> N
 
 
 def test_a_copy_is_equal_and_does_the_same() -> None:
-    transform = CorruptImage("frost", 2, recipe="cifar-c", draws="independent")
+    transform = CorruptImage("frost", 2, recipe="cifar-c", noise="independent")
     for twin in (copy.copy(transform), copy.deepcopy(transform), pickle.loads(pickle.dumps(transform))):
         assert twin == transform
         np.testing.assert_array_equal(twin(ONE), transform(ONE))
@@ -186,7 +186,7 @@ AT_CONSTRUCTION: dict[str, tuple[str, dict[str, Any]]] = {
     "severity": ("out of range", {"severity": 6}),
     "between switches": ("not defined at severity 3.5", {"name": "spatter", "severity": 3.5}),
     "recipe": ("did you mean 'imagenet-c'", {"recipe": "imagenet"}),
-    "draws": ("unknown draws", {"draws": "shared"}),
+    "noise": ("unknown noise", {"noise": "shared"}),
     "seed": ("expected a whole number", {"seed": "1"}),
 }
 
@@ -208,7 +208,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
     "floats": ((ONE / 255,), {}, r"pass np.rint\(image \* 255\)"),
     "floats by name": ((), {"image": ONE / 255}, r"pass np.rint\(image \* 255\)"),
     "a batch": ((IMAGES,), {}, r"of shape \(height, width, 3\), values 0-255, not uint8 \(6, 20, 24, 3\)"),
-    "grey PIL": ((Image.fromarray(ONE[..., 0]),), {}, r"mode 'L': give image.convert\('RGB'\)"),
+    "gray PIL": ((Image.fromarray(ONE[..., 0]),), {}, r"mode 'L': give image.convert\('RGB'\)"),
     "a dict": (({"image": ONE},), {}, r"transform\(\*\*sample\)"),
     "no image": ((), {"img": ONE}, r"no image to corrupt among \['img'\]"),
     "nothing": ((), {}, "no image to corrupt"),

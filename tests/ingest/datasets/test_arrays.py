@@ -1,4 +1,4 @@
-"""Images as arrays: opened as they were written; damaged or hostile files are one line; a kill leaves nothing whole."""
+"""Images as arrays: opened as they were written; damaged or malicious files are one line; a kill leaves nothing whole."""
 
 import io
 import json
@@ -111,7 +111,7 @@ DAMAGES = {
     ),
     "floats": (IMAGES_FILE, npy(IMAGES / np.float32(255)), r"must be uint8 \(N, H, W, 3\), not float32"),
     "channels first": (IMAGES_FILE, npy(IMAGES.transpose(0, 3, 1, 2)), r"not uint8 \(6, 3, 9, 8\)"),
-    "grey": (IMAGES_FILE, npy(IMAGES[..., 0]), r"not uint8 \(6, 9, 8\)"),
+    "gray": (IMAGES_FILE, npy(IMAGES[..., 0]), r"not uint8 \(6, 9, 8\)"),
     "no pixels": (IMAGES_FILE, npy(np.zeros((6, 0, 8, 3), np.uint8)), r"not uint8 \(6, 0, 8, 3\)|no array"),
     "fewer images": (IMAGES_FILE, npy(IMAGES[:5]), "5 images but labels of shape"),
     "float labels": (LABELS_FILE, npy(LABELS / 1), "labels.npy holds float64: expected whole numbers"),
@@ -133,7 +133,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("file", "content", "said"), DAMAGES.values(), ids=DAMAGES)
-def test_damaged_and_hostile_files_are_one_line(folder: Path, file: str, content: bytes | None, said: str) -> None:
+def test_damaged_and_malformed_files_are_one_line(folder: Path, file: str, content: bytes | None, said: str) -> None:
     (folder / file).unlink()
     if content is not None:
         (folder / file).write_bytes(content)
@@ -179,20 +179,20 @@ def test_they_need_a_path_and_keep_their_size() -> None:
         DatasetSpec(kind="arrays", path=Path("mine"), image_size=32)
 
 
-def test_grey_arrays_stay_grey_and_others_are_refused(folder: Path, tmp_path: Path) -> None:
-    grey = np.repeat(IMAGES[..., :1], 3, axis=-1)
-    write_arrays(tmp_path / "grey", grey, LABELS, NAMES)
-    dataset = open_dataset(DatasetSpec(kind="arrays", path=tmp_path / "grey", grey=True), tmp_path)
-    assert (dataset.grey, dataset.note) == (True, "grey, and kept so by corruptions")
-    assert open_dataset(DatasetSpec(kind="digits", grey=True), tmp_path).grey
-    with pytest.raises(DataError, match="image 0 is not grey, its channels differ"):
-        open_dataset(DatasetSpec(kind="arrays", path=folder, grey=True), tmp_path)
+def test_gray_arrays_stay_gray_and_others_are_refused(folder: Path, tmp_path: Path) -> None:
+    gray = np.repeat(IMAGES[..., :1], 3, axis=-1)
+    write_arrays(tmp_path / "gray", gray, LABELS, NAMES)
+    dataset = open_dataset(DatasetSpec(kind="arrays", path=tmp_path / "gray", gray=True), tmp_path)
+    assert (dataset.gray, dataset.note) == (True, "gray, and kept so by corruptions")
+    assert open_dataset(DatasetSpec(kind="digits", gray=True), tmp_path).gray
+    with pytest.raises(DataError, match="image 0 is not gray, its channels differ"):
+        open_dataset(DatasetSpec(kind="arrays", path=folder, gray=True), tmp_path)
 
 
 def test_a_note_is_shown_with_the_images(folder: Path) -> None:
     assert opened(folder).note is None
-    write_arrays(folder, IMAGES, LABELS, NAMES, "7 grey images repeated")
-    assert "[7 grey images repeated]" in opened(folder).describe()
+    write_arrays(folder, IMAGES, LABELS, NAMES, "7 gray images repeated")
+    assert "[7 gray images repeated]" in opened(folder).describe()
     for content, said in ((b"two\nlines", "several lines"), (b"\xff", "not UTF-8"), (b"a" * 3000, "note.txt")):
         (folder / NOTE_FILE).write_bytes(content)
         with pytest.raises(DataError, match=said):

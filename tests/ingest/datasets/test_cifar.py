@@ -99,13 +99,13 @@ def test_binary_images_are_mapped_and_parquet_is_decoded_once(tmp_path: Path, mo
 
 class Hostile:
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return os.mkdir, (os.environ["HOSTILE_FOLDER"],)
+        return os.mkdir, (os.environ["MALFORMED_FOLDER"],)
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOSTILE_FOLDER", str(tmp_path / "side effect"))
+    monkeypatch.setenv("MALFORMED_FOLDER", str(tmp_path / "side effect"))
     content = pickle.dumps({b"data": Hostile(), b"labels": [0]}, protocol=2)
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(DataError, match=r"test_batch is refused: it asks for (posix|nt)\.mkdir"):

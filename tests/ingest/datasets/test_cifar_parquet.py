@@ -19,8 +19,8 @@ def test_jpeg_copies_are_found_by_their_bytes_and_named(tmp_path: Path) -> None:
     assert dataset.label == "CIFAR-10 (JPEG copy)"
     assert dataset.note is not None
     assert "3 of 20" in dataset.note
-    relabelled = open_dataset(DatasetSpec(kind="cifar10", path=folder, label="Mine"), tmp_path)
-    assert (relabelled.label, relabelled.note) == ("Mine", dataset.note)
+    relabeled = open_dataset(DatasetSpec(kind="cifar10", path=folder, label="Mine"), tmp_path)
+    assert (relabeled.label, relabeled.note) == ("Mine", dataset.note)
 
 
 @pytest.mark.data

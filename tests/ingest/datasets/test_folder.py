@@ -1,4 +1,4 @@
-"""A folder of labelled images: order, sizes, modes, and what is wrong said in one line."""
+"""A folder of labeled images: order, sizes, modes, and what is wrong said in one line."""
 
 from pathlib import Path
 
@@ -54,17 +54,17 @@ def test_images_of_many_sizes_and_modes_become_one(tmp_path: Path) -> None:
     save(root / "b" / "long.png", (300, 33))
     dataset = opened(root, image_size=24)
     assert dataset.images.shape == (8, 24, 24, 3)
-    grey = np.asarray(dataset.images[list(dataset.files or ()).index("a/L.png")])
-    assert (grey[..., 0] == grey[..., 1]).all()
+    gray = np.asarray(dataset.images[list(dataset.files or ()).index("a/L.png")])
+    assert (gray[..., 0] == gray[..., 1]).all()
     assert dataset.note == (
-        "shorter side resized to 24 pixels, centre cropped; 3 grey images repeated over three channels;"
+        "shorter side resized to 24 pixels, center cropped; 3 gray images repeated over three channels;"
         " 1 CMYK image converted to RGB"
     )
     with pytest.raises(DataError, match="set `image_size`"):
         opened(root)
 
 
-def test_the_centre_is_cropped() -> None:
+def test_the_center_is_cropped() -> None:
     stripes = np.zeros((10, 30, 3), np.uint8)
     stripes[:, 10:20] = 255
     assert (np.asarray(resize_and_crop(Image.fromarray(stripes), 10)) == 255).all()
@@ -94,43 +94,43 @@ def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:
     for pixels, found in zip(load_sample_images().images, published.images, strict=True):
         expected = v2.Compose([v2.Resize(256), v2.CenterCrop(224)])(Image.fromarray(pixels))
         np.testing.assert_array_equal(found, np.asarray(expected))
-    assert published.note == "shorter side resized to 256 pixels, centre cropped to 224"
+    assert published.note == "shorter side resized to 256 pixels, center cropped to 224"
     assert opened(tmp_path / "set", 224).dataset_id != published.dataset_id
     assert opened(tmp_path / "set", 224, resize=224).dataset_id == opened(tmp_path / "set", 224).dataset_id
 
 
-def test_transparent_images_are_composited_and_grey_is_repeated(tmp_path: Path) -> None:
+def test_transparent_images_are_composited_and_gray_is_repeated(tmp_path: Path) -> None:
     pixels = RNG.integers(0, 256, (16, 16, 4), dtype=np.uint8)
     (tmp_path / "set" / "a").mkdir(parents=True)
     Image.fromarray(pixels, "RGBA").save(tmp_path / "set" / "a" / "clear.png")
-    Image.fromarray(pixels[..., 0]).save(tmp_path / "set" / "a" / "grey.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "set" / "a" / "gray.png")
     ids = set()
-    for background, word in ((None, "white"), ([0, 0, 0], "black"), ([9, 80, 200], "the colour [9, 80, 200]")):
+    for background, word in ((None, "white"), ([0, 0, 0], "black"), ([9, 80, 200], "the color [9, 80, 200]")):
         spec = DatasetSpec(kind="folder", path=tmp_path / "set", background=background)
         for _ in range(2):  # decoded, then from the cache
             dataset = open_dataset(spec, tmp_path / "cache")
             assert dataset.note == (
-                f"1 grey image repeated over three channels; 1 transparent image composited on {word}"
+                f"1 gray image repeated over three channels; 1 transparent image composited on {word}"
             )
-        clear, grey = np.asarray(dataset.images)
+        clear, gray = np.asarray(dataset.images)
         alpha = pixels[..., 3:] / 255
         expected = pixels[..., :3] * alpha + np.array(background or [255, 255, 255]) * (1 - alpha)
         assert np.abs(clear - expected).max() < 1
-        np.testing.assert_array_equal(grey, np.repeat(pixels[..., :1], 3, axis=2))
+        np.testing.assert_array_equal(gray, np.repeat(pixels[..., :1], 3, axis=2))
         ids.add(dataset.dataset_id)
     assert len(ids) == 3
 
 
 def test_counts_that_are_lost_or_spoilt_are_counted_again(tmp_path: Path) -> None:
-    save(tmp_path / "set" / "a" / "grey.png", mode="L")
+    save(tmp_path / "set" / "a" / "gray.png", mode="L")
     before = opened(tmp_path / "set")
     counts = next((tmp_path / "cache").rglob("*.json"))
-    for content in ("{", "[]", '{"grey": "many"}', '{"strange": 1}', '{"grey": true}', '{"grey": 0}'):
+    for content in ("{", "[]", '{"gray": "many"}', '{"strange": 1}', '{"gray": true}', '{"gray": 0}'):
         counts.write_text(content)
         after = opened(tmp_path / "set")
         assert (after.note, after.dataset_id) == (before.note, before.dataset_id)
     counts.unlink()
-    assert opened(tmp_path / "set").note == before.note == "1 grey image repeated over three channels"
+    assert opened(tmp_path / "set").note == before.note == "1 gray image repeated over three channels"
 
 
 BAD_KEYS = {
@@ -139,7 +139,7 @@ BAD_KEYS = {
     "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
     "background of digits": ({"kind": "digits", "background": [0, 0, 0]}, "`background` is for kind 'folder'"),
     "background of two": ({"kind": "folder", "path": "x", "background": [0, 0]}, "at least 3 items"),
-    "grey CIFAR": ({"kind": "cifar10", "path": "x", "grey": True}, "`grey` is for grey images: those of cifar10 have"),
+    "gray CIFAR": ({"kind": "cifar10", "path": "x", "gray": True}, "`gray` is for gray images: those of cifar10 have"),
     "background beyond": ({"kind": "folder", "path": "x", "background": [0, 0, 256]}, "less than or equal to 255"),
 }
 
@@ -205,7 +205,7 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
         text: r"2\.png cannot be decoded \(not an image\)",
         cut: r"1\.jpg cannot be decoded \(damaged: ",
         deep: "has 16 bits and no value above 200, so that it would become black",
-        float_values: "at most 8 bits a channel, or grey values of 16 bits",
+        float_values: "at most 8 bits a channel, or gray values of 16 bits",
         file: "is a file, not a folder",
         tmp_path / "nowhere": "does not exist: expected a folder of class folders",
     }
@@ -217,35 +217,35 @@ def test_broken_folders_are_one_clear_line(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.npy"))
 
 
-def test_images_that_are_said_to_be_grey_are(tmp_path: Path) -> None:
+def test_images_that_are_said_to_be_gray_are(tmp_path: Path) -> None:
     root = tmp_path / "set"
     save(root / "a" / "1.png", mode="L")
     save(root / "b" / "2.png", mode="L")
-    spec = DatasetSpec(kind="folder", path=root, grey=True)
+    spec = DatasetSpec(kind="folder", path=root, gray=True)
     dataset = open_dataset(spec, tmp_path / "cache")
     plain = open_dataset(DatasetSpec(kind="folder", path=root), tmp_path / "cache")
-    assert (dataset.grey, plain.grey) == (True, False)
+    assert (dataset.gray, plain.gray) == (True, False)
     assert dataset.dataset_id == plain.dataset_id
-    assert dataset.note == f"grey, and kept so by corruptions; {plain.note}"
+    assert dataset.note == f"gray, and kept so by corruptions; {plain.note}"
     save(root / "b" / "3.png")
-    opened(root)  # the cache then has the colours
-    with pytest.raises(DataError, match=r"b/3\.png is not grey, its channels differ: make it grey, or leave out"):
+    opened(root)  # the cache then has the colors
+    with pytest.raises(DataError, match=r"b/3\.png is not gray, its channels differ: make it gray, or leave out"):
         open_dataset(spec, tmp_path / "cache")
 
 
-def test_a_study_of_grey_images_corrupts_them_in_grey(tmp_path: Path) -> None:
+def test_a_study_of_gray_images_corrupts_them_in_gray(tmp_path: Path) -> None:
     from failmodes.evaluate.evaluation_data import open_evaluation_data
     from failmodes.evaluate.study.reading import read_study
 
     save(tmp_path / "set" / "a" / "1.png", (32, 32), mode="L")
     sources = []
-    for grey in ("true", "false"):
+    for gray in ("true", "false"):
         (tmp_path / "study.toml").write_text(
-            f'name = "x"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "set"\ngrey = {grey}\n'
+            f'name = "x"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "set"\ngray = {gray}\n'
         )
         study = read_study(tmp_path / "study.toml", require_models=False)
         (data,) = open_evaluation_data(study, open_dataset(study.dataset, study.cache))
         noisy = data.source.corrupted(data.dataset.images[:1], "gaussian_noise", 5, [0])
-        assert (noisy == noisy[..., :1]).all() == (grey == "true")
+        assert (noisy == noisy[..., :1]).all() == (gray == "true")
         sources.append(data.source.source_id)
     assert len(set(sources)) == 2

@@ -26,7 +26,7 @@ def save(path: Path, pixels: np.ndarray, mode: str | None = None, **options: obj
 def palette_mask() -> Image.Image:
     image = Image.fromarray(np.where(SHAPE, 3, 0).astype(np.uint8), "L").convert("P")
     image.putdata(np.where(SHAPE, 3, 0).reshape(-1).tolist())
-    image.putpalette([0, 0, 0, 9, 9, 9, 9, 9, 9, 1, 1, 1])  # dark colours: the index decides
+    image.putpalette([0, 0, 0, 9, 9, 9, 9, 9, 9, 1, 1, 1])  # dark colors: the index decides
     return image
 
 
@@ -62,18 +62,18 @@ def test_masks_are_found_by_name_whatever_their_format(root: Path) -> None:
 
 @pytest.mark.parametrize("how", ["0 and 1", "red", "palette", "1 bit", "16 bits", "transparent"])
 def test_every_kind_of_mask_gives_the_same_object(root: Path, how: str) -> None:
-    colour = np.zeros((*SHAPE.shape, 4), np.uint8)
-    colour[SHAPE, 0], colour[..., 3] = 255, 255
+    color = np.zeros((*SHAPE.shape, 4), np.uint8)
+    color[SHAPE, 0], color[..., 3] = 255, 255
     path = root / "masks/cat/0.png"
     if how == "palette":
         palette_mask().save(path)
     elif how == "transparent":
-        colour[..., :3], colour[..., 3] = 255, np.where(SHAPE, 255, 0)
-        save(path, colour)
+        color[..., :3], color[..., 3] = 255, np.where(SHAPE, 255, 0)
+        save(path, color)
     else:
         pixels = {
             "0 and 1": SHAPE.astype(np.uint8),
-            "red": colour[..., :3],
+            "red": color[..., :3],
             "1 bit": SHAPE,
             "16 bits": np.where(SHAPE, 40_000, 20_000).astype(np.uint16),
         }

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pictured_record import patterns
+from pictured_results import patterns
 
 from failmodes.ingest.datasets import thumbnails
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.warehouse.schema import THUMBNAILS
-from failmodes.warehouse.shards.format import list_record_files, read_verified
+from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
 def dataset_of(images: np.ndarray) -> Dataset:
@@ -19,20 +19,20 @@ def dataset_of(images: np.ndarray) -> Dataset:
 
 
 def stored(output: Path) -> dict[int, bytes]:
-    (path,) = list_record_files(output, THUMBNAILS)
+    (path,) = list_results_files(output, THUMBNAILS)
     rows = read_verified(path).rows.to_pylist()
     return {row["image_id"]: row["png"] for row in rows}
 
 
-@pytest.mark.parametrize("grey", [False, True])
-def test_they_are_the_very_pixels(tmp_path: Path, grey: bool) -> None:
-    images = patterns(5, height=20, width=13, grey=grey)
+@pytest.mark.parametrize("gray", [False, True])
+def test_they_are_the_very_pixels(tmp_path: Path, gray: bool) -> None:
+    images = patterns(5, height=20, width=13, gray=gray)
     record_thumbnails(tmp_path, dataset_of(images), np.array([0, 2, 4]), "some")
     found = stored(tmp_path)
     assert list(found) == [0, 2, 4]
     for image_id, png in found.items():
         np.testing.assert_array_equal(np.asarray(decode(png, "it")), images[image_id])
-    (path,) = list_record_files(tmp_path, THUMBNAILS)
+    (path,) = list_results_files(tmp_path, THUMBNAILS)
     rows = read_verified(path).rows
     assert set(zip(rows["height_px"].to_pylist(), rows["width_px"].to_pylist(), strict=True)) == {(20, 13)}
 
@@ -58,7 +58,7 @@ def test_all_together_stay_within_their_bytes(tmp_path: Path, monkeypatch: pytes
 def test_they_are_made_once_and_again_where_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = dataset_of(patterns(3))
     record_thumbnails(tmp_path, dataset, np.arange(3), "all")
-    (path,) = list_record_files(tmp_path, THUMBNAILS)
+    (path,) = list_results_files(tmp_path, THUMBNAILS)
     before = path.read_bytes()
     with monkeypatch.context() as patched:
         patched.setattr(thumbnails, "fitting_pngs", lambda *_: pytest.fail("made again"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 from warehouse_files import steps_table
 
 from failmodes.warehouse.database.carried_tables import Former

@@ -15,7 +15,7 @@ from failmodes.warehouse.database.schema_listing import column_rows, open_contra
 UNIT = re.compile(
     r"0-1|-1 to 1|0-2|0-0\.5|0 \(|nats|image widths|image heights|logit|log of|seconds|a second|\bratio\b|temperature"
     r"|share of resamples|infinity|0\.95|error of|error over|error;|standard error|deviation|severity|unit of"
-    r"|number behind|end of its interval|setting|bow at which|\bbow\b|in shapes|chord|ratio to|same of errors",
+    r"|number behind|end of its interval|setting|curvature at which|\bbow\b|in shapes|chord|ratio to|same of errors",
     re.IGNORECASE,
 )
 
@@ -48,7 +48,7 @@ def test_comments_of_a_view_are_about_its_columns(outputs: dict[str, dict[str, s
 
 
 def test_a_comment_goes_on_in_lines_beneath() -> None:
-    meaning = column_meanings("answers_by_severity")["worst_class_accuracy"]
+    meaning = column_meanings("predictions_by_severity")["worst_class_accuracy"]
     assert meaning == "its accuracy, 0-1; the least of several, so by chance lower than each of them is expected"
 
 

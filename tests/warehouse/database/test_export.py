@@ -7,7 +7,7 @@ import duckdb
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import python_in_background, value
 
 from failmodes.warehouse.database import export
@@ -48,7 +48,7 @@ def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse:
     columns = [*PARTITIONS, *KEPT_COLUMNS]
     assert_frame_equal(kept.select(columns), all_rows.select(columns))
     assert {c.name for c in PREDICTIONS.columns if kept[c.name].null_count() < kept.height} <= set(columns)
-    for measure in ("cell_measures", "cell_answers", "cell_calibration", "image_onsets", "selective_risks"):
+    for measure in ("cell_measures", "cell_predictions", "cell_calibration", "image_onsets", "selective_risks"):
         asked = own.format(measure) + " order by all"
         if measure == "selective_risks":
             asked = asked.replace(" order", " and score in ('confidence', 'margin', 'entropy', 'energy') order")
@@ -77,7 +77,7 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], ids=["unpaired", "classes", "levels"]
 )
 def test_other_kinds_of_evaluations_hold_every_check_too(tmp_path: Path, options: dict[str, Any]) -> None:
-    record = write_synthetic(tmp_path / "record", images=48, models=("Alpha",), corruptions=("fog",), **options)
+    record = write_synthetic(tmp_path / "results", images=48, models=("Alpha",), corruptions=("fog",), **options)
     load([record.output], tmp_path / "w.duckdb")
     export_evaluations(tmp_path / "w.duckdb", [*record.evaluations.values()], tmp_path / "b.duckdb")
     status = warehouse_status(tmp_path / "b.duckdb", full=True)

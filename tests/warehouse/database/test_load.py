@@ -12,8 +12,8 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic
-from warehouse_files import python_in_background, value, write_small_record
+from synthetic_results import Synthetic
+from warehouse_files import python_in_background, value, write_small_results
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
@@ -24,7 +24,7 @@ from failmodes.warehouse.shards.format import (
     ShardKey,
     content_hash,
     dimension_path,
-    list_record_files,
+    list_results_files,
     read_footer,
     read_verified,
     shard_path,
@@ -38,7 +38,7 @@ FOG = Decimal("3.000")
 @pytest.fixture(scope="module")
 def beta(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The record of another model on the same data; read only."""
-    return write_small_record(tmp_path_factory.mktemp("beta"), "Beta").output
+    return write_small_results(tmp_path_factory.mktemp("beta"), "Beta").output
 
 
 def hashes(path: Path) -> dict[str, str]:
@@ -145,7 +145,7 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(a
 def test_the_later_folder_and_the_later_content_count(record: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(record.output, other)
-    model = next((other / "record" / "models").iterdir())
+    model = next((other / "results" / "models").iterdir())
     row = {**read_verified(model).rows.to_pylist()[0], "model_label": "Renamed"}
     write_dimension(other, schema.MODELS, model.stem, [row])
     load([record.output, other], path)
@@ -204,7 +204,7 @@ def test_a_folder_without_record_is_refused(tmp_path: Path) -> None:
 def test_a_record_itself_points_to_the_folder_above(synthetic: Synthetic, tmp_path: Path) -> None:
     expected = f"it is one; name the folder above, {synthetic.output}"
     with pytest.raises(WarehouseError, match=re.escape(expected)):
-        load([synthetic.output / "record"], tmp_path / "warehouse.duckdb")
+        load([synthetic.output / "results"], tmp_path / "warehouse.duckdb")
 
 
 _LOAD = (
@@ -275,7 +275,7 @@ def test_loading_from_memory_gives_the_rows_of_the_local_record(local_record, me
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
 def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_record, tmp_path: Path, keep: float) -> None:
-    path = next(list_record_files(memory_record.output, schema.PREDICTIONS))
+    path = next(list_results_files(memory_record.output, schema.PREDICTIONS))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if 0 < keep < 1 else int(keep)])
     for read in (read_verified, read_footer):

@@ -7,10 +7,10 @@ import markdown_it
 import polars as pl
 import pytest
 
-from failmodes.warehouse.database.answers import print_rows, suffixes_of
+from failmodes.warehouse.database.results import print_rows, suffixes_of
 
-HOSTILE = r"a|b_c *d* `e` <b> [f](g) \ & % $ # { } ~ ^ _g_"
-FRAME = pl.DataFrame({"model_label": ["ResNet-18", HOSTILE], "accuracy": [0.5, None], "list": [[1, 2], []]})
+MALICIOUS = r"a|b_c *d* `e` <b> [f](g) \ & % $ # { } ~ ^ _g_"
+FRAME = pl.DataFrame({"model_label": ["ResNet-18", MALICIOUS], "accuracy": [0.5, None], "list": [[1, 2], []]})
 
 
 def printed(output_format: str, *frames: pl.DataFrame) -> str:
@@ -26,7 +26,7 @@ def test_markdown_reads_back_as_it_was() -> None:
     cells = [
         re.sub("</?code>", "", cell).replace("&amp;", "&") if cell.startswith("<code>") else cell for cell in cells
     ]
-    assert cells == ["ResNet-18", "0.5", "[1, 2]", HOSTILE, "", "[]"] * 2
+    assert cells == ["ResNet-18", "0.5", "[1, 2]", MALICIOUS, "", "[]"] * 2
     assert re.findall(r"<th.*?>(.*?)</th>", html) == ["model_label", "accuracy", "list"]
     assert 'style="text-align:right"' in html
 

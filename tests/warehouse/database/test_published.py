@@ -7,7 +7,7 @@ import duckdb
 import pytest
 import typer
 from published_files import CURVES, write_published_files
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 from typer.testing import CliRunner
 
 from failmodes.warehouse.database.connection import open_warehouse
@@ -66,7 +66,7 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, record: S
 @pytest.mark.parametrize(
     ("of", "told"),
     [([], "not stated"), (["--published-of", "Nothing"], "no data set here is Nothing"),
-     (["--published-of", "synthetic DIGITS"], "drawn beside networks on synthetic DIGITS")],
+     (["--published-of", "synthetic DIGITS"], "drawn beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
     app: typer.Typer, record: Synthetic, tmp_path: Path, of: list[str], told: str

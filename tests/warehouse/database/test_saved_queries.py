@@ -29,7 +29,7 @@ def test_a_query_declares_the_variables_that_it_reads(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "model" in query.parameters])
-def test_a_network_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
+def test_a_model_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
     labels = {"model_label", "model_label_a", "model_label_b"}
     rows = run_query(asked_warehouse, f"@{name}", {"model": "Beta"})
     mine = [column for column in rows.columns if column in labels]
@@ -55,7 +55,7 @@ def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehous
 
 def test_a_number_in_a_query_can_be_another(asked_warehouse: Path) -> None:
     counts = [
-        run_query(asked_warehouse, "@confident_mistakes_by_class", given)["failure_count"].sum()
+        run_query(asked_warehouse, "@confident_failures_by_class", given)["failure_count"].sum()
         for given in ({}, {"confidence": 0.9}, {"confidence": 0.97})
     ]
     assert counts[0] == counts[1] > counts[2]
@@ -65,7 +65,7 @@ def test_a_number_in_a_query_can_be_another(asked_warehouse: Path) -> None:
     ("given", "message"),
     [
         ({"corruption": "fgo"}, "no corruption 'fgo' here: did you mean 'fog'?"),
-        ({"model": ["Alpha", "Gamma"]}, "no network 'Gamma' here: there are Alpha, Beta"),
+        ({"model": ["Alpha", "Gamma"]}, "no model 'Gamma' here: there are Alpha, Beta"),
         ({"modle": "Alpha"}, "@worst_cells has no parameter 'modle': did you mean 'model'?"),
         ({"x": 1}, "@worst_cells has no parameter 'x': it has model, corruption, rows"),
         ({"rows": 0}, "rows is 0: expected a whole number from 1"),

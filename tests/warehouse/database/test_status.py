@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 from warehouse_files import steps_table
 
 from failmodes.warehouse import schema
@@ -35,7 +35,9 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
     assert all(result.passed for result in warehouse_status(warehouse_copy, full=True).checks)
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("update predictions set confidence = 1.5 where image_id = 3")
-        con.execute("update cell_transitions set broke_count = broke_count + 1 where corruption = 'fog'")
+        con.execute(
+            "update cell_transitions set became_incorrect_count = became_incorrect_count + 1 where corruption = 'fog'"
+        )
     assert all(result.passed for result in warehouse_status(warehouse_copy).checks)
     broken = {check.name: check for check in warehouse_status(warehouse_copy, full=True).checks if not check.passed}
     assert broken.keys() == {"probabilities_in_range", "measures_agree_with_rows"}

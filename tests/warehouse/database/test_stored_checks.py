@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from synthetic_record import write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.checks import run_checks

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database import load as loading
@@ -29,7 +29,7 @@ CORRUPTIONS, SEVERITIES, IMAGES = ("fog", "contrast"), (1, 3), 24
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    """Three networks over the same images; one has logits that are not finite, and empty maps."""
+    """Three models over the same images; one has logits that are not finite, and empty maps."""
     folder = tmp_path_factory.mktemp("made")
     found = write_synthetic(
         folder, images=IMAGES, models=("A", "B", "C"), corruptions=CORRUPTIONS, severities=SEVERITIES
@@ -114,7 +114,7 @@ def test_cells_of_other_images_are_measured_by_the_sql(made: Synthetic, tmp_path
 
 
 @pytest.mark.slow
-def test_networks_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -> None:
+def test_models_of_many_classes_are_measured_as_the_sql_says(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "out", images=60, models=("A",), corruptions=("fog",), severities=(1, 3), classes=30)
     load([tmp_path / "out"], tmp_path / "w.duckdb")
     assert_as_defined(tmp_path / "w.duckdb")
@@ -183,17 +183,17 @@ def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives
     """Some cells come first, then the rest, in one to three loads; one is replaced; one load is killed."""
     folder = tmp_path_factory.mktemp("any")
     whole, output, warehouse = Path(shutil.copytree(made.output, folder / "whole")), folder / "out", folder / "w.duckdb"
-    cells = sorted({path.relative_to(whole / "record" / "predictions") for path in
-                    (whole / "record" / "predictions").rglob("*.parquet")})  # fmt: skip
+    cells = sorted({path.relative_to(whole / "results" / "predictions") for path in
+                    (whole / "results" / "predictions").rglob("*.parquet")})  # fmt: skip
     order = data.draw(st.permutations(cells))
     ends = sorted(data.draw(st.lists(st.integers(1, len(cells) - 1), max_size=2, unique=True)))
     shutil.copytree(whole, output, ignore=shutil.ignore_patterns("predictions", "attention"))
     for start, end in zip([0, *ends], [*ends, len(cells)], strict=True):
         for cell in order[start:end]:
             for table in ("predictions", "attention"):
-                target = output / "record" / table / cell
+                target = output / "results" / table / cell
                 target.parent.mkdir(parents=True)
-                shutil.copyfile(whole / "record" / table / cell, target)
+                shutil.copyfile(whole / "results" / table / cell, target)
         if data.draw(st.booleans(), label="killed"):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(loading, "update_measures", killed)
@@ -220,15 +220,15 @@ def killed(*_: object) -> list[str]:
 
 
 @pytest.mark.slow
-def test_one_more_network_leaves_the_others_measures_as_they_are(made: Synthetic, tmp_path: Path) -> None:
+def test_one_more_model_leaves_the_others_measures_as_they_are(made: Synthetic, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(made.output, tmp_path / "out"))
     kept = tmp_path / "kept"
     for table in ("predictions", "attention"):
-        folder = whole / "record" / table / f"evaluation_id={made.evaluations['C']}"
+        folder = whole / "results" / table / f"evaluation_id={made.evaluations['C']}"
         shutil.move(folder, kept / table)
     load([whole], tmp_path / "w.duckdb")
     for table in ("predictions", "attention"):
-        shutil.move(kept / table, whole / "record" / table / f"evaluation_id={made.evaluations['C']}")
+        shutil.move(kept / table, whole / "results" / table / f"evaluation_id={made.evaluations['C']}")
     assert load([whole], tmp_path / "w.duckdb").measured_evaluations == 1
     load([whole], tmp_path / "rebuilt.duckdb")
     assert_identical(tmp_path / "w.duckdb", tmp_path / "rebuilt.duckdb")
@@ -249,17 +249,19 @@ def test_another_definition_is_computed_again_at_the_next_load_and_read_from_row
         load([made.output], warehouse)
     with duckdb.connect(str(warehouse)) as con:
         con.execute("update cell_measures set accuracy = -1")  # as the former definition had it
-        con.execute("update cell_transitions set broke_count = -1")  # nobody has a reason to compute this again
+        con.execute(
+            "update cell_transitions set became_incorrect_count = -1"
+        )  # nobody has a reason to compute this again
     with open_warehouse(warehouse) as con:
         assert con.execute("select min(accuracy) >= 0 from cell_measures").fetchone() == (True,)
         assert con.execute("select min(accuracy) >= 0 from accuracy_by_severity").fetchone() == (True,)
-        assert con.execute("select max(broke_count) from cell_transitions").fetchone() == (-1,)
+        assert con.execute("select max(became_incorrect_count) from cell_transitions").fetchone() == (-1,)
     with duckdb.connect(str(warehouse)) as con:
         con.execute("update warehouse_info set views_fingerprint = 'before'")
     assert load([made.output], warehouse).measured_evaluations == 3
     found = measures_of(warehouse)
     assert found["cell_measures"]["accuracy"].min() >= 0
-    assert found["cell_transitions"]["broke_count"].max() == -1
+    assert found["cell_transitions"]["became_incorrect_count"].max() == -1
     load([made.output], warehouse, rebuild=True)
     assert_as_defined(warehouse)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 from warehouse_files import value
 
 from failmodes.warehouse import schema

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import python_in_background, steps_table
 
 from failmodes.warehouse.database.connection import open_warehouse

@@ -15,7 +15,7 @@ from failmodes.warehouse.measures.tenths import measure_within_tenths, tenths_of
 
 
 def test_attention_by_answer_agrees_with_scipy_image_by_image(con: duckdb.DuckDBPyConnection) -> None:
-    rows = con.sql("from attention_by_answer").pl().rows(named=True)
+    rows = con.sql("from attention_by_prediction").pl().rows(named=True)
     assert (
         len(rows) == con.sql("select 1 from shards where table_name = 'attention' and corruption <> 'none'").pl().height
     )

@@ -1,4 +1,4 @@
-"""Rankings of images by sureness: against scikit-learn, all orders of ties, and torch-uncertainty's formulas."""
+"""Rankings of images by certainty: against scikit-learn, all orders of ties, and torch-uncertainty's formulas."""
 
 from itertools import pairwise, permutations
 
@@ -11,14 +11,14 @@ from views_failure_prediction import Images, delong_error
 
 from failmodes.warehouse.measures.ranking import (
     COVERAGE_PERCENT,
+    NO_CORRECT_PREDICTION,
     NO_FAILURE,
-    NO_RIGHT_ANSWER,
+    certainty_of,
     measure_ranking,
     rank,
     ranked,
     reranked,
     selective_risks,
-    sureness_of,
     ties_of,
 )
 
@@ -31,23 +31,23 @@ IMAGES = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(IMAGES)
 def test_keys_of_many_are_those_of_each_in_order(images: list[tuple[float, bool]]) -> None:
-    sureness, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
-    alone = [ranked(sureness[place : place + 1], failed[place : place + 1]) for place in range(len(images))]
-    found = ranked(sureness, failed)
+    certainty, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
+    alone = [ranked(certainty[place : place + 1], failed[place : place + 1]) for place in range(len(images))]
+    found = ranked(certainty, failed)
     assert found.tolist() == np.sort(np.concatenate(alone)).tolist()
     assert found.dtype == np.uint64
-    surest = np.where(np.isfinite(sureness), sureness, -np.inf)
-    assert sureness_of(found).tolist() == sorted(surest.tolist(), reverse=True)
-    ranking = rank(sureness, failed)
+    surest = np.where(np.isfinite(certainty), certainty, -np.inf)
+    assert certainty_of(found).tolist() == sorted(surest.tolist(), reverse=True)
+    ranking = rank(certainty, failed)
     assert ranking.keys.tolist() == found.tolist()
-    assert surest[ranking.order].tolist() == sureness_of(found).tolist()
+    assert surest[ranking.order].tolist() == certainty_of(found).tolist()
     assert failed[ranking.order].tolist() == (found % 2 == 1).tolist()
-    assert reranked(ranking.keys, ~failed[ranking.order]).tolist() == ranked(sureness, ~failed).tolist()
+    assert reranked(ranking.keys, ~failed[ranking.order]).tolist() == ranked(certainty, ~failed).tolist()
 
 
 def measured(images: list[tuple[float, bool]], *, with_error: bool = True) -> dict:
-    sureness, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
-    return measure_ranking(ties_of(ranked(sureness, failed)), with_error=with_error)
+    certainty, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
+    return measure_ranking(ties_of(ranked(certainty, failed)), with_error=with_error)
 
 
 def order_of(images: list[tuple[float, bool]]) -> tuple[list[float], list[bool]]:
@@ -56,7 +56,7 @@ def order_of(images: list[tuple[float, bool]]) -> tuple[list[float], list[bool]]
 
 
 def risks_by_coverage(images: list[tuple[float, bool]]) -> np.ndarray:
-    """Error rates at 1/n … n/n, the mean over all orders that rank by sureness."""
+    """Error rates at 1/n … n/n, the mean over all orders that rank by certainty."""
     unsure, failed = order_of(images)
     orders = [o for o in permutations(range(len(images))) if all(unsure[a] <= unsure[b] for a, b in pairwise(o))]
     return np.mean([np.cumsum([failed[i] for i in o]) / np.arange(1, len(o) + 1) for o in orders], axis=0)
@@ -71,7 +71,7 @@ def test_areas_are_the_mean_over_all_orders_of_ties(images: list[tuple[float, bo
     best = (np.cumsum(sorted(failed for _, failed in images)) / np.arange(1, count + 1)).mean()
     assert found["aurc"] == pytest.approx(risks.mean())
     assert found["excess_aurc"] == pytest.approx(risks.mean() - best, abs=1e-12)
-    # Traub et al. 2024: the mean over all images of the failures that are surer, a failure beside itself as a half
+    # Traub et al. 2024: the mean over all images of the failures that are higher_count, a failure beside itself as a half
     joint = risks * np.arange(1, count + 1) / count
     assert found["augrc"] == pytest.approx(joint.mean() - failures / count / count / 2)
     assert (found["n"], found["failures"]) == (count, failures)
@@ -84,7 +84,7 @@ def test_discrimination_agrees_with_scikit_learn(images: list[tuple[float, bool]
     if all(failed) or not any(failed):
         assert found["auroc"] is found["auroc_error"] is found["fpr95"] is None
         assert found["aupr"] == (1.0 if all(failed) else None)
-        assert found["reason"] == (NO_RIGHT_ANSWER if all(failed) else NO_FAILURE)
+        assert found["reason"] == (NO_CORRECT_PREDICTION if all(failed) else NO_FAILURE)
         assert found["aurc"] == pytest.approx(1.0 if all(failed) else 0.0)
         assert found["augrc"] == (0.5 if all(failed) else 0.0)
         assert found["excess_aurc"] == pytest.approx(0, abs=1e-12)
@@ -102,11 +102,11 @@ def test_discrimination_agrees_with_scikit_learn(images: list[tuple[float, bool]
 def test_areas_are_those_of_torch_uncertainty_but_for_its_end_points() -> None:
     """Version 0.13 takes trapezia over coverages 1/n … 1 and divides by 1 - 1/n; no two images tie here."""
     rng = np.random.default_rng(0)
-    sureness = rng.permutation(500).astype(np.float32)
+    certainty = rng.permutation(500).astype(np.float32)
     failed = rng.random(500) < 0.3
-    found = measured(list(zip(sureness, failed, strict=True)))
+    found = measured(list(zip(certainty, failed, strict=True)))
     coverage = np.arange(1, 501) / 500
-    risks = failed[np.argsort(-sureness)].cumsum() / np.arange(1, 501)
+    risks = failed[np.argsort(-certainty)].cumsum() / np.arange(1, 501)
     theirs = np.trapezoid(risks, coverage) / (1 - 1 / 500)
     assert (found["aurc"] * 500 - (risks[0] + risks[-1]) / 2) / 499 == pytest.approx(theirs)
     theirs = np.trapezoid(risks * coverage, coverage) / (1 - 1 / 500)
@@ -116,8 +116,8 @@ def test_areas_are_those_of_torch_uncertainty_but_for_its_end_points() -> None:
 @settings(max_examples=50, deadline=None)
 @given(IMAGES)
 def test_selective_risk_at_whole_images_is_the_mean_over_orders(images: list[tuple[float, bool]]) -> None:
-    sureness, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
-    found, risks = selective_risks(ties_of(ranked(sureness, failed))), risks_by_coverage(images)
+    certainty, failed = np.array([s for s, _ in images], np.float32), np.array([f for _, f in images])
+    found, risks = selective_risks(ties_of(ranked(certainty, failed))), risks_by_coverage(images)
     for percent, risk in zip(COVERAGE_PERCENT, found, strict=True):
         kept = percent * len(images) / 100
         if kept == int(kept):
@@ -127,13 +127,13 @@ def test_selective_risk_at_whole_images_is_the_mean_over_orders(images: list[tup
 
 def test_a_hundred_thousand_images_keep_their_precision() -> None:
     rng = np.random.default_rng(1)
-    sureness = rng.permutation(100_000).astype(np.float32) / 100_000
-    sureness[:20_000] = 1
-    failed = rng.random(100_000) > sureness
-    found = measure_ranking(ties_of(ranked(sureness, failed)))
-    order = np.argsort(-sureness, kind="stable")
+    certainty = rng.permutation(100_000).astype(np.float32) / 100_000
+    certainty[:20_000] = 1
+    failed = rng.random(100_000) > certainty
+    found = measure_ranking(ties_of(ranked(certainty, failed)))
+    order = np.argsort(-certainty, kind="stable")
     places = np.arange(1, 100_001)
     expected = failed[order].cumsum().astype(float)
     expected[:20_000] = places[:20_000] * failed[:20_000].mean()  # of those that tie, the mean
     assert found["aurc"] == pytest.approx((expected / places).mean(), rel=1e-9)
-    assert found["auroc"] == pytest.approx(roc_auc_score(failed, -sureness), rel=1e-12)
+    assert found["auroc"] == pytest.approx(roc_auc_score(failed, -certainty), rel=1e-12)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from synthetic_record import Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import FILES, SMALL_RECORD, failing
 
 from failmodes.warehouse import schema
@@ -17,7 +17,7 @@ from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
     dimension_path,
-    list_record_files,
+    list_results_files,
     published_cells,
     read_footer,
     read_verified,
@@ -30,7 +30,7 @@ from failmodes.warehouse.storage.files import StorePath, as_store_path, delete, 
 def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
     """Content hash, identity and row count of every recorded file by its path within the record, read in full."""
     tables = (*schema.FACTS, *schema.DIMENSIONS, schema.CLEAN_MAPS)
-    paths = [path for table in tables for path in list_record_files(output, table)]
+    paths = [path for table in tables for path in list_results_files(output, table)]
     stored = {"/".join(path.parts[len(output.parts) :]): read_verified(path) for path in paths}
     return {name: (s.content_hash, s.identity, s.rows.num_rows) for name, s in stored.items()}
 
@@ -46,7 +46,7 @@ def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, memory_u
 
 
 def test_footers_are_read_without_rows_however_long_they_are(memory_record: Synthetic, monkeypatch) -> None:
-    paths = list(list_record_files(memory_record.output, schema.PREDICTIONS))
+    paths = list(list_results_files(memory_record.output, schema.PREDICTIONS))
     short = [read_footer(path) for path in paths]
     monkeypatch.setattr("failmodes.warehouse.shards.format.FOOTER_BYTES", 64)  # no footer fits
     assert [read_footer(path) for path in paths] == short
@@ -70,7 +70,7 @@ def test_published_cells_are_those_whose_shards_exist(
 
 
 def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_again(memory_record: Synthetic) -> None:
-    path = next(list_record_files(memory_record.output, schema.MODELS))
+    path = next(list_results_files(memory_record.output, schema.MODELS))
     row = read_verified(path).rows.to_pylist()[0]
     before = path.stat().st_mtime
     write_dimension(memory_record.output, schema.MODELS, row["model_id"], [row])
@@ -87,7 +87,7 @@ def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_agai
 def test_silence_of_a_file_system_is_never_taken_for_damage(
     memory_record: Synthetic, tmp_path: Path, monkeypatch
 ) -> None:
-    path = next(list_record_files(memory_record.output, schema.PREDICTIONS))
+    path = next(list_results_files(memory_record.output, schema.PREDICTIONS))
     cat_file = MemoryFileSystem.cat_file
 
     def footers_only(self: MemoryFileSystem, name: str, start: int | None = None, **options: object) -> bytes:

@@ -6,14 +6,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
-from synthetic_record import Synthetic
+from synthetic_results import Synthetic
 from warehouse_files import FILES
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
-from failmodes.warehouse.shards.inventory import scan_record
+from failmodes.warehouse.shards.inventory import scan_results
 from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 
@@ -37,7 +37,7 @@ def test_a_scan_requests_each_file_once(memory_record: Synthetic, monkeypatch) -
                 asked = False
 
         monkeypatch.setattr(MemoryFileSystem, name, counted)
-    files, damaged = scan_record([memory_record.output])
+    files, damaged = scan_results([memory_record.output])
     assert (sum(file.table in schema.FACTS for file in files.values()), damaged) == (22, [])
     assert len(requests["cat_file"]) == len(set(requests["cat_file"])) == FILES
     assert len(requests["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
@@ -55,7 +55,7 @@ def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tm
     path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
     cells = [Cell(corruption, Decimal("3.000")) for corruption in ("fog", "contrast")]
     page, footer = (shard_path(record.output, schema.PREDICTIONS, ShardKey(evaluation_id, cell)) for cell in cells)
-    model = next((record.output / "record" / "models").iterdir())
+    model = next((record.output / "results" / "models").iterdir())
     for damaged in (page, footer, model):
         content = bytearray(damaged.read_bytes())
         content[len(content) // 3 if damaged is page else -6] ^= 0x55

@@ -16,7 +16,7 @@ FEW_PANELS = 9  # more of them stand closer on a page
 CLOSE_COLUMNS = 5
 MARGIN_PX = 76  # of a panel of shares: its vertical axis, half of "100 %" at its right, and the gap to the next
 BOLD_PX = 14  # running text of this size is as wide as bold text of 12
-COLOUR_FIELD = alt.Color("colour:N", scale=None, legend=None)  # each row of the data holds its own colour
+COLOR_FIELD = alt.Color("color:N", scale=None, legend=None)  # each row of the data holds its own color
 Item = TypeVar("Item")
 Channel = TypeVar("Channel", alt.X, alt.Y)
 
@@ -60,16 +60,16 @@ def last_severity(points: pl.DataFrame) -> float:
     return float(points.select(pl.col("severity").max()).item())
 
 
-def network_columns(size: ChartSize, networks: int, margin_px: float, left_px: float = 0) -> tuple[int, float]:
-    """Panels side by side where each network has one: two on a page; and the width of each in pixels.
+def model_columns(size: ChartSize, models: int, margin_px: float, left_px: float = 0) -> tuple[int, float]:
+    """Panels side by side where each model has one: two on a page; and the width of each in pixels.
 
     Args:
         size: page or paper.
-        networks: how many panels there are.
+        models: how many panels there are.
         margin_px: what each panel needs beside its plot.
         left_px: what all of them need together at their left.
     """
-    columns = 2 if networks > 1 and size.is_wide else 1
+    columns = 2 if models > 1 and size.is_wide else 1
     return columns, (size.width_px - left_px - margin_px * columns) / columns
 
 

@@ -1,4 +1,4 @@
-"""On a screen the pointer brings one network or corruption to the front: all else fades while it is over its points."""
+"""On a screen the pointer brings one model or corruption to the front: all else fades while it is over its points."""
 
 import altair as alt
 

@@ -14,7 +14,7 @@ from failmodes.analysis.formatting import format_number, label_with_extra
 ROW_PX, LEAST_ROW_PX = 26, 13
 LABEL_PADDING_PX, LONGEST_LABEL_PX = 8, 200
 DECIMAL_PX, WHOLE_PX = 26, 14  # widths of a cell that a number with and without a decimal needs
-DARK_FROM = 0.5  # share of the colour scale from which numbers are printed in the other text colour: its middle colour
+DARK_FROM = 0.5  # share of the color scale from which numbers are printed in the other text color: its middle color
 
 
 def with_names(cells: pl.DataFrame) -> pl.DataFrame:
@@ -50,7 +50,7 @@ def heat_map(
         value: the column that is drawn.
         order: names from the top.
         title: of the panel.
-        top: end of the colour scale.
+        top: end of the color scale.
         width: of all cells of a row, in pixels.
         tooltips: what is told of a cell.
         row_px: height of a row.
@@ -70,12 +70,12 @@ def heat_map(
               axis=alt.Axis(labels=is_left, domain=False, ticks=False, labelPadding=LABEL_PADDING_PX,
                             labelLimit=LONGEST_LABEL_PX, labelFontSize=FONT_PX))  # fmt: skip
     base = alt.Chart(data).encode(x=x, y=y)
-    colour = alt.Color(
+    color = alt.Color(
         f"{value}:Q", scale=alt.Scale(domain=[0, top], clamp=True, nice=False, interpolate="rgb"), legend=None
     )
     number, font_px = base.encode(text=alt.Text("text:N"), tooltip=list(tooltips)), 11 if cell_px >= DECIMAL_PX else 9.5
     return layered(
-        base.mark_rect().encode(color=colour, tooltip=list(tooltips)),
+        base.mark_rect().encode(color=color, tooltip=list(tooltips)),
         number.transform_filter("!datum.is_high").mark_text(fontSize=font_px, style="on-low"),
         number.transform_filter("datum.is_high").mark_text(fontSize=font_px, style="on-high"),
         width=width,

@@ -13,7 +13,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.axes import evenly_spaced, fixed_scale, pixel
 from failmodes.analysis.charts.style.combining import layered
-from failmodes.analysis.charts.style.theme import GREY, GROUP_COLOURS, RAMP, Layered, wrapped
+from failmodes.analysis.charts.style.theme import GRAY, GROUP_COLORS, RAMP, Layered, wrapped
 
 LETTER_SHARE = 0.56  # width of an average letter in font sizes
 FONT_PX, CHANCE_FONT_PX = 11, 10
@@ -60,21 +60,21 @@ def text_width(text: str, font_px: float) -> float:
 
 
 def spread_apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move values as little as it takes for neighbours to be `gap` apart, keeping their order and middle.
+    """Move values as little as it takes for neighbors to be `gap` apart, keeping their order and middle.
 
     Clusters that overlap are merged and spaced about their mean until none overlaps.
     """
-    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their centre
+    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their center
     for index in sorted(range(len(values)), key=lambda i: values[i]):
-        cluster, centre = [index], float(values[index])
-        while clusters and centre - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
+        cluster, center = [index], float(values[index])
+        while clusters and center - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
             cluster = clusters.pop()[0] + cluster
-            centre = sum(values[i] for i in cluster) / len(cluster)
-        clusters.append((cluster, centre))
+            center = sum(values[i] for i in cluster) / len(cluster)
+        clusters.append((cluster, center))
     spread = [0.0] * len(values)
-    for cluster, centre in clusters:
+    for cluster, center in clusters:
         for rank, index in enumerate(cluster):
-            spread[index] = centre + gap * (rank - (len(cluster) - 1) / 2)
+            spread[index] = center + gap * (rank - (len(cluster) - 1) / 2)
     return spread
 
 
@@ -118,16 +118,16 @@ def _crosses(line: Line, box: Box, plot_area: PlotArea) -> bool:
 
 
 class LegendEntry(NamedTuple):
-    """One name of the legend: its colour, or None for ink, and a dash pattern (a line), a point shape or both."""
+    """One name of the legend: its color, or None for ink, and a dash pattern (a line), a point shape or both."""
 
     label: str
-    colour: str | None = None
+    color: str | None = None
     dash: Sequence[float] | None = None
     shape: str | None = None
 
 
-def severity_colours(severities: Sequence[float]) -> dict[float, str]:
-    """A colour a severity, light to dark from clean on; of a dense grid only some, evenly spaced."""
+def severity_colors(severities: Sequence[float]) -> dict[float, str]:
+    """A color a severity, light to dark from clean on; of a dense grid only some, evenly spaced."""
     shown = evenly_spaced(sorted(severities), len(RAMP))
     return {s: RAMP[round(index / max(1, len(shown) - 1) * (len(RAMP) - 1))] for index, s in enumerate(shown)}
 
@@ -156,8 +156,8 @@ def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0)
 
 def _samples(entry: LegendEntry, base: alt.Chart, left: float) -> list[alt.Chart]:
     """The line, the point or both before a name of the legend, from `left` on."""
-    line_look: dict[str, Any] = {"color": entry.colour} if entry.colour else {"style": "ink-line"}
-    point_look: dict[str, Any] = {"color": entry.colour} if entry.colour else {"style": "ink"}
+    line_look: dict[str, Any] = {"color": entry.color} if entry.color else {"style": "ink-line"}
+    point_look: dict[str, Any] = {"color": entry.color} if entry.color else {"style": "ink"}
     layers = []
     if entry.dash or not entry.shape:
         line = base.mark_rule(strokeWidth=2.5, strokeDash=list(entry.dash or [1, 0]), **line_look)
@@ -178,9 +178,9 @@ def running_text(text: str, width_px: float) -> list[Layered]:
 
 
 class CorruptionStyles(NamedTuple):
-    """How corruptions are drawn: the colour of their group, and a dash each within it; and the legend of the groups."""
+    """How corruptions are drawn: the color of their group, and a dash each within it; and the legend of the groups."""
 
-    colours: dict[str, str]
+    colors: dict[str, str]
     dashes: dict[str, list[int]]
     entries: list[LegendEntry]
 
@@ -192,18 +192,18 @@ class CorruptionStyles(NamedTuple):
 
 
 def corruption_styles(con: duckdb.DuckDBPyConnection, corruptions: Sequence[str]) -> CorruptionStyles:
-    """Colour and dash of each corruption, which do not depend on what else a chart shows beside it of other groups."""
+    """Color and dash of each corruption, which do not depend on what else a chart shows beside it of other groups."""
     group_of = dict(con.execute("select corruption, corruption_group from corruptions").fetchall())
     groups = [group_of[corruption] for corruption in corruptions]
     ranks = [groups[:place].count(group) for place, group in enumerate(groups)]
     dashes = [CORRUPTION_DASHES[rank % len(CORRUPTION_DASHES)] for rank in ranks]
-    colours = [GROUP_COLOURS.get(group, GREY) for group in groups]
-    entries = [LegendEntry(group, GROUP_COLOURS.get(group, GREY)) for group in sorted(set(groups), key=_group_order)]
+    colors = [GROUP_COLORS.get(group, GRAY) for group in groups]
+    entries = [LegendEntry(group, GROUP_COLORS.get(group, GRAY)) for group in sorted(set(groups), key=_group_order)]
     return CorruptionStyles(
-        dict(zip(corruptions, colours, strict=True)), dict(zip(corruptions, dashes, strict=True)), entries
+        dict(zip(corruptions, colors, strict=True)), dict(zip(corruptions, dashes, strict=True)), entries
     )
 
 
 def _group_order(group: str) -> tuple[int, str]:
-    known = list(GROUP_COLOURS)
+    known = list(GROUP_COLORS)
     return (known.index(group) if group in known else len(known)), group

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.axes import COLOUR_FIELD
+from failmodes.analysis.charts.style.axes import COLOR_FIELD
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, Box, PlotArea, text_width
 from failmodes.analysis.charts.style.theme import Layered
@@ -19,7 +19,7 @@ NEARER_PX = 2  # by so much at least a name is nearer to its own point than to a
 POINT_PX = 5  # half the side of what a point covers
 LEADER_STEPS = 12  # places along a leader that are looked at
 LEADER_PX = 11  # a name farther than this from its point has a line to it
-LEADER_COST = 60  # square pixels that a label rather covers than to stand so far away
+LEADER_PENALTY = 60  # square pixels that a label rather covers than to stand so far away
 Align = Literal["left", "right", "center"]
 Point = tuple[float, float]  # (x, y) in pixels from the top left of the plot
 Points = NDArray[np.float64]
@@ -56,12 +56,12 @@ def place_labels(
     where neither is possible there is none. Points far from the middle of all are served first.
 
     Args:
-        points: the labelled points.
+        points: the labeled points.
         labels: texts, one a point.
         width: of the plot, pixels; labels stay inside.
         height: of the plot, pixels.
         obstacles: further boxes to stay clear of if possible, such as intervals and paths.
-        others: further points, each with the label that it belongs to, such as those of other networks.
+        others: further points, each with the label that it belongs to, such as those of other models.
     """
     owned = [*zip(labels, points, strict=True), *others]
     owners = np.array([name for name, _ in owned])
@@ -80,7 +80,7 @@ def place_labels(
         allowed &= is_clear & np.where(leads, passes, is_near)
         if allowed.any():
             length = distances(boxes, marks[[index]])[:, 0]
-            costs = covered(boxes, free).sum(axis=1) + (LEADER_COST + length) * leads + 0.5 * np.arange(len(boxes))
+            costs = covered(boxes, free).sum(axis=1) + (LEADER_PENALTY + length) * leads + 0.5 * np.arange(len(boxes))
             best = int(np.where(allowed, costs, np.inf).argmin())
             placed[index] = candidates[best]
             names = np.vstack([names, boxes[best]])
@@ -113,7 +113,7 @@ def covered(boxes: Points, taken: Points, pad: float = 0) -> Points:
 
 
 def _runs_into(point: Point, candidates: Sequence[LabelPosition], rivals: Points) -> NDArray[np.bool_]:
-    """Whether the line from a point to each label comes upon another labelled point, as though it led there."""
+    """Whether the line from a point to each label comes upon another labeled point, as though it led there."""
     ends = np.array([(candidate.x, candidate.y) for candidate in candidates])
     steps = np.linspace(0, 1, LEADER_STEPS)[:, None, None]
     along = np.array(point) * (1 - steps) + ends * steps  # (steps, candidates, 2)
@@ -192,7 +192,7 @@ def label_layers(
     """A layer of text for each alignment that occurs, and one of leaders.
 
     Args:
-        points: what is labelled: the fields of `x` and `y` in data units, `name`, and `colour`, or null for black.
+        points: what is labeled: the fields of `x` and `y` in data units, `name`, and `color`, or null for black.
         x: the plot's x channel.
         y: the plot's y channel.
         plot_area: the plot.
@@ -206,9 +206,9 @@ def label_layers(
         pixels, points["name"].to_list(), width=plot_area.width, height=plot_area.height, obstacles=obstacles,
         others=[(name, plot_area.pixel(*point)) for name, *point in rest],
     )  # fmt: skip
-    rows = points.select("name", "colour", *fields).rows()
+    rows = points.select("name", "color", *fields).rows()
     shown = [(*row, *plot_area.data(p.x, p.y), p.align, p.has_leader) for row, p in zip(rows, placed, strict=True) if p]
-    schema = ["name", "colour", "at_x", "at_y", *fields, "align", "leads"]
+    schema = ["name", "color", "at_x", "at_y", *fields, "align", "leads"]
     labels = pl.DataFrame(shown, schema=schema, orient="row") if shown else pl.DataFrame(schema=schema)
     texts = [_texts(part, x, y) for part in labels.sort("align", maintain_order=True).partition_by("align")]
     leaders = labels.filter(pl.col("leads").cast(pl.Boolean))
@@ -217,17 +217,17 @@ def label_layers(
 
 
 def _texts(labels: pl.DataFrame, x: alt.X, y: alt.Y) -> alt.Chart:
-    is_coloured = not labels["colour"].null_count()
-    mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_coloured else {"style": "ink"})
-    colour: dict[str, Any] = {"color": COLOUR_FIELD} if is_coloured else {}
+    is_colored = not labels["color"].null_count()
+    mark: dict[str, Any] = {"baseline": "middle", "fontSize": FONT_PX} | ({} if is_colored else {"style": "ink"})
+    color: dict[str, Any] = {"color": COLOR_FIELD} if is_colored else {}
     base = alt.Chart(labels.drop("align", "leads", "at_x", "at_y"))
-    made: alt.Chart = base.mark_text(align=labels["align"][0], **mark).encode(x, y, text=alt.Text("name:N"), **colour)
+    made: alt.Chart = base.mark_text(align=labels["align"][0], **mark).encode(x, y, text=alt.Text("name:N"), **color)
     return made
 
 
 def _leaders(labels: pl.DataFrame, x: alt.X, y: alt.Y) -> Layered:
     """A thin line from each point to the near end of its name."""
-    base = alt.Chart(labels.drop("align", "leads", "colour"))
+    base = alt.Chart(labels.drop("align", "leads", "color"))
     line = base.mark_rule(style="muted-line", strokeWidth=0.6)
     return layered(line.encode(x=x, y=y, x2=alt.X2("at_x:Q"), y2=alt.Y2("at_y:Q")))
 

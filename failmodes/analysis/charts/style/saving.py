@@ -16,7 +16,7 @@ from altair.utils.mimebundle import spec_to_mimebundle
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, FONT, THEMES, vega_config
+from failmodes.analysis.charts.style.theme import DARK_COLORS, FONT, THEMES, vega_config
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
 
@@ -219,9 +219,9 @@ def with_theme(chart: alt.VConcatChart, theme: str = "light", width_mm: float | 
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
     parts: dict[str, Any] = dict(chart._kwds)
     if theme == "dark":
-        specification = json.dumps(specification_of(chart))  # with its data: these colours are in it too
-        for light_colour, dark_colour in DARK_COLOURS.items():
-            specification = specification.replace(light_colour, dark_colour)
+        specification = json.dumps(specification_of(chart))  # with its data: these colors are in it too
+        for light_color, dark_color in DARK_COLORS.items():
+            specification = specification.replace(light_color, dark_color)
         parts = dict(alt.VConcatChart.from_dict(json.loads(specification), validate=False)._kwds)
     parts["config"] = alt.Config(**vega_config(THEMES[theme]))
     themed = FigureChart(**parts)
@@ -232,7 +232,7 @@ def with_theme(chart: alt.VConcatChart, theme: str = "light", width_mm: float | 
 def image_url(pixels: NDArray[np.uint8]) -> str:
     """An image (H, W, 3) uint8 as a PNG inside a URL, which an image mark shows."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")  # optimised it takes four times as long and is hardly smaller
+    Image.fromarray(pixels).save(buffer, "PNG")  # optimized it takes four times as long and is hardly smaller
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -240,5 +240,5 @@ def _compressed(png: bytes) -> bytes:
     """A PNG with the same pixels that states its resolution: the renderer's is up to six times as large."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(png)) as image:
-        image.convert("RGB").save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI))  # optimised: 7 times as long, 4 % smaller
+        image.convert("RGB").save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI))  # optimized: 7 times as long, 4 % smaller
     return buffer.getvalue()

@@ -1,19 +1,19 @@
 """How every chart looks: one theme in light and dark, two sizes, and the text around the plot.
 
-A colour means one thing, on every page:
+A color means one thing, on every page:
 
-- a network: blue, vermillion, green, pink (Okabe and Ito's, in this order) with a dash each; of more than four the two
-  with the highest and the lowest mean accuracy are blue and vermillion, the others grey;
+- a model: blue, vermillion, green, pink (Okabe and Ito's, in this order) with a dash each; of more than four the two
+  with the highest and the lowest mean accuracy are blue and vermillion, the others gray;
 - a group of corruptions: gold noise, teal blur, wine weather, slate digital; within a group a dash a corruption;
 - how much (a severity, a drop, a share): violet, the darker the more; in the dark theme the lighter the more;
 - all else has no hue: shapes are told by symbols and words, scores by symbols and dashes, verdicts by light and dark
-  grey, right and wrong by a tick and a cross, measures by their axis.
+  gray, right and wrong by a tick and a cross, measures by their axis.
 
-Lines and points have a contrast of 3 with the page, text 4.5 (WCAG AA): where a colour has less, text is drawn in its
-text shade. Colours of one meaning differ for the colour-blind too, and in grey by dash, symbol or lightness.
+Lines and points have a contrast of 3 with the page, text 4.5 (WCAG AA): where a color has less, text is drawn in its
+text shade. Colors of one meaning differ for the color-blind too, and in gray by dash, symbol or lightness.
 
-Colours that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
-or a colour that DARK_COLOURS replaces, so the same chart can be drawn in either, which the report does as the reader's
+Colors that depend on light or dark are never written into a chart: marks name a style of the theme ("ink", "muted"),
+or a color that DARK_COLORS replaces, so the same chart can be drawn in either, which the report does as the reader's
 system asks.
 """
 
@@ -27,15 +27,15 @@ from failmodes.analysis.charts.style.combining import stacked
 
 FONT = "Helvetica Neue, Helvetica, Arial, Liberation Sans, DejaVu Sans, sans-serif"
 
-# Okabe and Ito's palette, safe for colour blindness
+# Okabe and Ito's palette, safe for color blindness
 BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-GREY = "#8C8C8C"  # networks behind those in colour; what is not shown to hold
-DARK_GREY, MID_GREY = "#2b2f36", "#6b7280"  # what has no hue
+GRAY = "#8C8C8C"  # models behind those in color; what is not shown to hold
+DARK_GRAY, MID_GRAY = "#2b2f36", "#6b7280"  # what has no hue
 
-MODEL_COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
+MODEL_COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
-GROUP_COLOURS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
+GROUP_COLORS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
 RAMP = ("#9f86d6", "#8a6bc9", "#7350b4", "#5b3a99", "#43267a", "#2b1459")  # severities, clean to last
 SHAPE_SYMBOLS = {
     "late_collapse": "triangle-right",
@@ -44,9 +44,9 @@ SHAPE_SYMBOLS = {
     "non_monotone": "diamond",
     "rise": "triangle-up",
     "flat": "stroke",
-    "undecided": "circle",
+    "inconclusive": "circle",
 }
-TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GREY: MID_GREY}
+TEXT_SHADES = {VERMILLION: "#b84f00", GREEN: "#007a58", PURPLE: "#a8487f", GRAY: MID_GRAY}
 TEXT_LETTER_SHARE = 0.46  # width of an average letter of running text in font sizes
 Layered = alt.LayerChart | alt.FacetChart  # what alt.layer returns
 
@@ -83,10 +83,10 @@ class ChartText(NamedTuple):
     source: str
 
 
-# On a dark page these colours are drawn in another shade of the same hue; none of the latter is one of the former.
-DARK_COLOURS = {
+# On a dark page these colors are drawn in another shade of the same hue; none of the latter is one of the former.
+DARK_COLORS = {
     BLUE: "#4ba6e3", VERMILLION: "#f07f3c", GREEN: "#1fd3a0", PURPLE: "#e8a9cc",
-    GREY: "#a2a5ab", DARK_GREY: "#e3e5ea", MID_GREY: "#9ca3b0",
+    GRAY: "#a2a5ab", DARK_GRAY: "#e3e5ea", MID_GRAY: "#9ca3b0",
     "#b84f00": "#f07f3c", "#007a58": "#1fd3a0", "#a8487f": "#e8a9cc",
     "#8a6d00": "#e6cf6a", "#0d8080": "#2fa7b0", "#7d1128": "#e0566f", "#33415c": "#c4d4d4",
     "#9f86d6": "#7a63b0", "#8a6bc9": "#937cc6", "#7350b4": "#ab96d8", "#5b3a99": "#c3b1e8", "#43267a": "#dacdf4",
@@ -94,8 +94,8 @@ DARK_COLOURS = {
 }  # fmt: skip
 
 
-class ThemeColours(NamedTuple):
-    """The colours that light and dark do not share."""
+class ThemeColors(NamedTuple):
+    """The colors that light and dark do not share."""
 
     background: str
     ink: str
@@ -107,52 +107,52 @@ class ThemeColours(NamedTuple):
     on_high: str
 
 
-# Black and white are both read on the middle colour, and on no other: there the text of a cell changes.
+# Black and white are both read on the middle color, and on no other: there the text of a cell changes.
 _CELLS = ("#f7f4fb", "#8562c8", "#2b1459")
 _DARK_CELLS = ("#22252c", "#8562c8", "#e4d9fb")
-LIGHT = ThemeColours("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff")
-DARK = ThemeColours("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _DARK_CELLS, "#ffffff", "#000000")
+LIGHT = ThemeColors("#ffffff", "#1b1b1f", "#5c6068", "#e8e8ea", "#dcdce0", _CELLS, "#000000", "#ffffff")
+DARK = ThemeColors("#16181d", "#ececef", "#a6abb5", "#2c3038", "#3a3f49", _DARK_CELLS, "#ffffff", "#000000")
 THEMES = {"light": LIGHT, "dark": DARK}
 
 
-def vega_config(colours: ThemeColours) -> Any:
+def vega_config(colors: ThemeColors) -> Any:
     """The Vega-Lite configuration of a theme."""
     axis = {
-        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), colours.muted),
-        "gridColor": colours.grid, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
+        **dict.fromkeys(("labelColor", "titleColor", "domainColor", "tickColor"), colors.muted),
+        "gridColor": colors.grid, "labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal",
         "titlePadding": 6, "tickSize": 4, "domainWidth": 0.75, "tickWidth": 0.75, "gridWidth": 0.75,
     }  # fmt: skip
     title = {
-        "anchor": "start", "color": colours.ink, "subtitleColor": colours.muted, "fontWeight": "bold", "fontSize": 12,
+        "anchor": "start", "color": colors.ink, "subtitleColor": colors.muted, "fontWeight": "bold", "fontSize": 12,
         "subtitleFontSize": 11, "subtitlePadding": 3, "offset": 8,
     }  # fmt: skip
-    fills = {"ink": colours.ink, "muted": colours.muted, "band": colours.band, "on-low": colours.on_low,
-             "on-high": colours.on_high}  # fmt: skip
-    strokes = {"ink-line": colours.ink, "muted-line": colours.muted}
+    fills = {"ink": colors.ink, "muted": colors.muted, "band": colors.band, "on-low": colors.on_low,
+             "on-high": colors.on_high}  # fmt: skip
+    strokes = {"ink-line": colors.ink, "muted-line": colors.muted}
     return {
-        "background": colours.background,
+        "background": colors.background,
         "font": FONT,
         "padding": 8,
         "view": {"stroke": None},
         "axis": axis,
         "title": title,
-        "legend": {"labelColor": colours.ink, "titleColor": colours.muted, "labelFontSize": 11, "titleFontSize": 11,
+        "legend": {"labelColor": colors.ink, "titleColor": colors.muted, "labelFontSize": 11, "titleFontSize": 11,
                    "titleFontWeight": "normal", "labelLimit": 320},
-        "header": {"labelColor": colours.ink, "titleColor": colours.muted},
-        "text": {"fontSize": 11, "color": colours.ink},
-        "range": {"heatmap": list(colours.cells), "category": list(MODEL_COLOURS)},
+        "header": {"labelColor": colors.ink, "titleColor": colors.muted},
+        "text": {"fontSize": 11, "color": colors.ink},
+        "range": {"heatmap": list(colors.cells), "category": list(MODEL_COLORS)},
         "style": {
-            **{name: {"color": colour, "fill": colour} for name, colour in fills.items()},
-            **{name: {"color": colour, "stroke": colour} for name, colour in strokes.items()},
-            "hollow": {"fill": colours.background},
-            "source": {"fill": colours.muted, "fontSize": 10, "fontWeight": "normal"},
+            **{name: {"color": color, "fill": color} for name, color in fills.items()},
+            **{name: {"color": color, "stroke": color} for name, color in strokes.items()},
+            "hollow": {"fill": colors.background},
+            "source": {"fill": colors.muted, "fontSize": 10, "fontWeight": "normal"},
         },
     }  # fmt: skip
 
 
-def text_shade(colour: str) -> str:
-    """The colour of text about what is drawn in `colour`."""
-    return TEXT_SHADES.get(colour, colour)
+def text_shade(color: str) -> str:
+    """The color of text about what is drawn in `color`."""
+    return TEXT_SHADES.get(color, color)
 
 
 def add_text(parts: Sequence[Any], text: ChartText, size: ChartSize) -> alt.VConcatChart:

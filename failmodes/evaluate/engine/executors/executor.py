@@ -14,14 +14,14 @@ from failmodes.evaluate.engine.worker import RunCallbacks, Worker
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
 
-MAX_WORKERS = 8  # processes that corrupt ahead of one network, where the study does not say
+MAX_WORKERS = 8  # processes that corrupt ahead of one model, where the study does not say
 
 
 class Executor(Protocol):
     """Runs the tasks of a study, clean cells before all others."""
 
     def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-        """Run all tasks; networks that raise are set aside, any other error is raised."""
+        """Run all tasks; models that raise are set aside, any other error is raised."""
         ...
 
 
@@ -49,7 +49,7 @@ def make_worker(
     Args:
         study: the study.
         groups: its evaluations on `device`.
-        device: where networks run.
+        device: where models run.
         progress: called as images and shards are done.
         process_count: how many processes share this machine's cores.
     """
@@ -71,9 +71,9 @@ def make_worker(
 
 
 def make_model_runs(study: Study, groups: list[list[Evaluation]]) -> list[ModelRun]:
-    """The networks of a study, each with its batch size: the study's, or the one that is tried out and remembered.
+    """The models of a study, each with its batch size: the study's, or the one that is tried out and remembered.
 
-    A network that several evaluations share has one batch size.
+    A model that several evaluations share has one batch size.
     """
     fixed = study.evaluation.batch_size
     images = len(study.corruptions.names) * len(study.corruptions.severities)

@@ -1,7 +1,7 @@
 """A Ray cluster (the extra `ray`): an actor a GPU, or as many as the study says; the work unit is a cell.
 
 RAY_ADDRESS names a cluster; without it one is started on this machine. Every host needs failmodes, the study's images
-and checkpoints at the same paths, and an output or `record` that all of them reach.
+and checkpoints at the same paths, and an output or `results` that all of them reach.
 """
 
 import math

@@ -21,8 +21,8 @@ class WorkerMessage(NamedTuple):
 
     Attributes:
         worker: its index.
-        kind: images (so many went through a network), shard (one was published), remarks (what the
-            clean images of a network tell), done (its tasks are), error (it
+        kind: images (so many went through a model), shard (one was published), remarks (what the
+            clean images of a model tell), done (its tasks are), error (it
             failed), died (it is replaced).
         content: an int, a ShardKey, lines, a RunResult, an exception, or why it died.
     """
@@ -54,13 +54,13 @@ class TaskChunk:
 
 @dataclass
 class TaskQueue:
-    """The tasks that are left, the results so far, and the networks that take no further part.
+    """The tasks that are left, the results so far, and the models that take no further part.
 
     Attributes:
         waiting: tasks that no worker has, in order.
         workers: how many share the work.
         one_by_one: whether a chunk is always one task.
-        set_aside: evaluations whose network raised.
+        set_aside: evaluations whose model raised.
         result: of all chunks that are done.
         returned: chunks whose worker died.
     """
@@ -73,7 +73,7 @@ class TaskQueue:
     returned: list[TaskChunk] = field(default_factory=list)
 
     def next_chunk(self) -> TaskChunk | None:
-        """The next chunk without the networks that are set aside; None where nothing is left."""
+        """The next chunk without the models that are set aside; None where nothing is left."""
         while self.returned or self.waiting:
             chunk = self.returned.pop() if self.returned else self._cut()
             chunk.tasks = [task for t in chunk.tasks if (task := t.without(self.set_aside)).evaluation_ids]
@@ -117,7 +117,7 @@ def run_tasks(
 ) -> RunResult:
     """Run tasks on the workers of a pool.
 
-    The clean cells come first, network by network: what drift is measured against must be on record before another
+    The clean cells come first, model by model: what drift is measured against must be on record before another
     process can measure it.
 
     Args:

@@ -101,12 +101,12 @@ ZOOM_BLUR: RecipeLevels = {
 
 
 def zoom_blur(images: Images, parameters: Parameters) -> Images:
-    """Mean of the image and of its zooms about the centre.
+    """Mean of the image and of its zooms about the center.
 
     Parameters: up to which factor from 1, exclusive, and by which step.
 
     Zooms are summed one by one in float32, as published: a sum in another order or precision differs by 1 in up to a
-    third of the values of an image of one colour, since truncation follows.
+    third of the values of an image of one color, since truncation follows.
     """
     height, width = images.shape[1:3]
     zooms = _zooms(height, width, *parameters)
@@ -129,7 +129,7 @@ def _zooms(height: int, width: int, end: float, step: float) -> tuple[sparse.csr
 
 
 def clipped_zoom(values: FloatArray, factor: float) -> FloatArray:
-    """Each of (N, H, W) zoomed by a factor of at least 1 about its centre, linearly; a copy."""
+    """Each of (N, H, W) zoomed by a factor of at least 1 about its center, linearly; a copy."""
     for axis in (1, 2):
         left, right, share = zoom_taps(values.shape[axis], factor)
         along = share.astype(np.float32).reshape((-1, 1) if axis == 1 else (1, -1))
@@ -138,9 +138,9 @@ def clipped_zoom(values: FloatArray, factor: float) -> FloatArray:
 
 
 def zoom_taps(side: int, factor: float) -> tuple[NDArray[np.int_], NDArray[np.int_], FloatArray]:
-    """What each of `side` values is interpolated from: two neighbours and the share of the second.
+    """What each of `side` values is interpolated from: two neighbors and the share of the second.
 
-    As the published code does it with SciPy's `zoom`: crop the centre, zoom it, trim the surplus.
+    As the published code does it with SciPy's `zoom`: crop the center, zoom it, trim the surplus.
     """
     cropped = int(np.ceil(side / factor))
     first = (side - cropped) // 2

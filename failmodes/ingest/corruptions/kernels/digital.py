@@ -90,9 +90,9 @@ def _grid(height: int, width: int) -> tuple[Float32Array, Float32Array]:
 
 def _inverse_affine(height: int, width: int, moved: NDArray[np.float64]) -> Float32Array:
     """From each image's result back to its source, (N, 2, 3); `moved` (N, 3, 2) are the corners' displacements."""
-    centre = np.array([height // 2, width // 2], np.float64)
+    center = np.array([height // 2, width // 2], np.float64)
     reach = min(height, width) // 3
-    start = centre + np.array([(reach, reach), (reach, -reach), (-reach, -reach)])
+    start = center + np.array([(reach, reach), (reach, -reach), (-reach, -reach)])
     ends = np.concatenate([start + moved, np.ones((*moved.shape[:2], 1))], axis=2)
     inverse = np.linalg.solve(ends, np.broadcast_to(start, moved.shape))
     return np.asarray(np.swapaxes(inverse, 1, 2), np.float32)
@@ -184,7 +184,7 @@ PIXELATE: RecipeLevels = {
 def pixelate(images: Images, parameters: Parameters) -> Images:
     """Shrink by averaging over boxes, and enlarge again by the same filter (where one box covers each pixel).
 
-    The parameter is the side of the small image as a share of the side of the image. Pillow keeps colours in four
+    The parameter is the side of the small image as a share of the side of the image. Pillow keeps colors in four
     bytes: passed as such, they are neither unpacked nor packed on the way.
     """
     import cv2

@@ -19,7 +19,7 @@ def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
     """Gaussian smoothing of each image of (N, H, W) or (N, H, W, C), edges replicated.
 
     SciPy's, as in scikit-image's `gaussian`: in another order of sums, up to a third of the values of an image of one
-    colour would be truncated to a neighbour.
+    color would be truncated to a neighbor.
     """
     from scipy.ndimage import correlate1d  # here: the names of corruptions alone need no SciPy
 

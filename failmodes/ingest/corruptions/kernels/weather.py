@@ -57,7 +57,7 @@ def plasma_side(size: tuple[int, int]) -> int:
 def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
     """Diamond-square plasma scaled to 0-1, as the published generator makes it.
 
-    Each element but [0, 0] is filled once, from four neighbours (a torus) and its own random value, which counts with
+    Each element but [0, 0] is filled once, from four neighbors (a torus) and its own random value, which counts with
     the square of the level's wibble.
 
     Args:
@@ -82,15 +82,15 @@ def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
 def _fill_level(heights: Float32Array, field: Float32Array, step: int, wibble: float) -> None:
     even, odd = slice(0, None, step), slice(step // 2, None, step)
 
-    def fill(rows: slice, columns: slice, neighbours: FloatArray) -> None:
-        heights[:, rows, columns] = neighbours / 4 + wibble * (wibble * field[:, rows, columns])
+    def fill(rows: slice, columns: slice, neighbors: FloatArray) -> None:
+        heights[:, rows, columns] = neighbors / 4 + wibble * (wibble * field[:, rows, columns])
 
     corners = heights[:, even, even]
     pairs = corners + np.roll(corners, -1, axis=1)
     fill(odd, odd, pairs + np.roll(pairs, -1, axis=2))
-    centres = heights[:, odd, odd]
-    fill(even, odd, centres + np.roll(centres, 1, axis=1) + corners + np.roll(corners, -1, axis=2))
-    fill(odd, even, centres + np.roll(centres, 1, axis=2) + corners + np.roll(corners, -1, axis=1))
+    centers = heights[:, odd, odd]
+    fill(even, odd, centers + np.roll(centers, 1, axis=1) + corners + np.roll(corners, -1, axis=2))
+    fill(odd, even, centers + np.roll(centers, 1, axis=2) + corners + np.roll(corners, -1, axis=1))
 
 
 SPATTER: RecipeLevels = {
@@ -167,7 +167,7 @@ SNOW: RecipeLevels = {
 
 
 def snow(images: Images, parameters: Parameters, *, layer: Float32Array, unit_angles: Float32Array) -> Images:
-    """Lay flakes, and the same rotated by 180 degrees, over the image, whitened towards its own grey.
+    """Lay flakes, and the same rotated by 180 degrees, over the image, whitened towards its own gray.
 
     Args:
         images: (N, H, W, 3) uint8.

@@ -32,7 +32,7 @@ def test_channels_of_every_kind_are_written_as_altair_writes_them() -> None:
         base.mark_rule().encode(detail=alt.Detail(["name:N", "at:O"]), y2=alt.datum(2)),
         base.mark_point(filled=True).encode(
             y=alt.Y("name", type="nominal", sort=("b", "a")), tooltip=[alt.Tooltip("at:Q", format="~g"), "day:T"],
-            color=alt.when(alt.datum.value > 0).then("name:N").otherwise(alt.value("grey")),
+            color=alt.when(alt.datum.value > 0).then("name:N").otherwise(alt.value("gray")),
             opacity=alt.OpacityValue(0.1, condition={"param": "focus", "value": 1, "empty": True}),
             size=alt.condition(param, alt.Size("value:Q", legend=None), alt.SizeValue(3)),
         ),

@@ -33,7 +33,7 @@ def figures() -> Iterator[object]:
 
 def drawn(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, size: ChartSize):
     if name == "differences":
-        selection = select_one(con)  # of two networks
+        selection = select_one(con)  # of two models
     if name in CHARTS:
         return CHARTS[name](con, selection, size=size)
     request = CorruptionRequest("cifar-c", 0, (), ("fog", "contrast"), ())
@@ -132,8 +132,8 @@ def test_a_figure_of_a_notebook_keeps_its_width(shaped_warehouse: Path, tmp_path
     warehouse = Warehouse(shaped_warehouse)
     warehouse.chart("drops", width="100mm", theme="dark").save(tmp_path / "drops.pdf")
     assert pdf_mm(tmp_path / "drops.pdf")[0] == pytest.approx(100, abs=0.1)
-    warehouse.chart("drops", width="100mm").properties(background="#eeeeee").save(tmp_path / "grey.pdf")
-    assert pdf_mm(tmp_path / "grey.pdf")[0] == pytest.approx(100, abs=0.1)
+    warehouse.chart("drops", width="100mm").properties(background="#eeeeee").save(tmp_path / "gray.pdf")
+    assert pdf_mm(tmp_path / "gray.pdf")[0] == pytest.approx(100, abs=0.1)
     warehouse.chart("drops", layout="paper").save(str(tmp_path / "drops.svg"))
     assert svg_mm(tmp_path / "drops.svg")[0] == pytest.approx(85, abs=0.1)
     warehouse.chart("drops", width="100mm").save(tmp_path / "drops.json")

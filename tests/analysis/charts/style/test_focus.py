@@ -1,4 +1,4 @@
-"""The pointer brings one network or corruption to the front; drawn on paper, nothing is faded."""
+"""The pointer brings one model or corruption to the front; drawn on paper, nothing is faded."""
 
 import json
 import re

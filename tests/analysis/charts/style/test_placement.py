@@ -97,7 +97,7 @@ def rows_of(spec: dict, layer: dict) -> list[dict]:
 
 
 @pytest.mark.parametrize("size", list(CHART_SIZES))
-@pytest.mark.parametrize(("name", "fields"), [("shapes", ("drop", "bow")), ("attention", ("accuracy", "shift"))])
+@pytest.mark.parametrize(("name", "fields"), [("shapes", ("drop", "curvature")), ("attention", ("accuracy", "shift"))])
 def test_names_on_charts(
     con: duckdb.DuckDBPyConnection, many_con: duckdb.DuckDBPyConnection, name: str, fields: tuple[str, str], size: str
 ) -> None:
@@ -138,15 +138,15 @@ def assert_names_are_near(spec: dict, panel: dict, fields: tuple[str, str]) -> i
 
 
 def test_the_test_of_charts_sees_a_name_at_another_point() -> None:
-    rows = [{"name": "a", "drop": 1, "bow": 0}, {"name": "b", "drop": 9, "bow": 0}]
+    rows = [{"name": "a", "drop": 1, "curvature": 0}, {"name": "b", "drop": 9, "curvature": 0}]
     encoding = {
         "x": {"field": "drop", "scale": {"domain": [0, 10]}},
-        "y": {"field": "bow", "scale": {"domain": [-1, 1]}},
+        "y": {"field": "curvature", "scale": {"domain": [-1, 1]}},
     }
-    spec = {"datasets": {"points": rows, "names": [{"name": "a", "drop": 8, "bow": 0.2}]}}
+    spec = {"datasets": {"points": rows, "names": [{"name": "a", "drop": 8, "curvature": 0.2}]}}
     panel = {"width": 200, "height": 100, "layer": [
         {"mark": {"type": "point"}, "data": {"name": "points"}, "encoding": encoding},
         {"mark": {"type": "text", "align": "left"}, "data": {"name": "names"}, "encoding": {"text": {"field": "name"}}},
     ]}  # fmt: skip
     with pytest.raises(AssertionError):
-        assert_names_are_near(spec, panel, ("drop", "bow"))
+        assert_names_are_near(spec, panel, ("drop", "curvature"))

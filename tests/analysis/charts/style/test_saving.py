@@ -11,11 +11,11 @@ import pytest
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.saving import save_chart
-from failmodes.analysis.charts.style.theme import DARK_COLOURS, GROUP_COLOURS, PAGE, ChartText, add_text
+from failmodes.analysis.charts.style.theme import DARK_COLORS, GROUP_COLORS, PAGE, ChartText, add_text
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.errors import StudyError
 
-NOISE = GROUP_COLOURS["noise"]
+NOISE = GROUP_COLORS["noise"]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_html_is_offline(con: duckdb.DuckDBPyConnection, selection: Selection, t
 
 
 @pytest.mark.slow
-def test_dark_theme_changes_ground_and_colours(
+def test_dark_theme_changes_ground_and_colors(
     con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path
 ) -> None:
     chart = CHARTS["onset"](con, selection)
@@ -47,7 +47,7 @@ def test_dark_theme_changes_ground_and_colours(
     assert json.loads(dark)["config"]["background"] == "#16181d"
     assert NOISE in json.dumps(json.loads(light)["datasets"])
     assert NOISE not in json.dumps(json.loads(dark)["datasets"])
-    assert DARK_COLOURS[NOISE] in json.dumps(json.loads(dark)["datasets"])
+    assert DARK_COLORS[NOISE] in json.dumps(json.loads(dark)["datasets"])
 
 
 def test_unknown_suffix_and_theme_are_refused(

@@ -1,20 +1,20 @@
-"""The widths of page and paper; a colour means one thing, and colours of one meaning can be told apart."""
+"""The widths of page and paper; a color means one thing, and colors of one meaning can be told apart."""
 
 from itertools import product
 
 import numpy as np
 import pytest
-from colour_vision import contrast, least_difference, over, rgb, usual_difference
+from color_vision import contrast, least_difference, over, rgb, usual_difference
 
 from failmodes.analysis.charts.style.heat_map import DARK_FROM
 from failmodes.analysis.charts.style.theme import (
     CHART_SIZES,
-    DARK_COLOURS,
-    DARK_GREY,
-    GREY,
-    GROUP_COLOURS,
-    MID_GREY,
-    MODEL_COLOURS,
+    DARK_COLORS,
+    DARK_GRAY,
+    GRAY,
+    GROUP_COLORS,
+    MID_GRAY,
+    MODEL_COLORS,
     PAGE,
     RAMP,
     TEXT_SHADES,
@@ -22,13 +22,13 @@ from failmodes.analysis.charts.style.theme import (
     text_shade,
 )
 
-MEANINGS = {"network": MODEL_COLOURS, "group": tuple(GROUP_COLOURS.values()), "amount": RAMP}
-NO_HUE = (GREY, MID_GREY, DARK_GREY)
+MEANINGS = {"model": MODEL_COLORS, "group": tuple(GROUP_COLORS.values()), "amount": RAMP}
+NO_HUE = (GRAY, MID_GRAY, DARK_GRAY)
 TOLD_APART = 9  # CIE 1976; about four times what is just seen side by side
 
 
-def in_theme(colour: str, theme: str) -> str:
-    return DARK_COLOURS[colour] if theme == "dark" else colour
+def in_theme(color: str, theme: str) -> str:
+    return DARK_COLORS[color] if theme == "dark" else color
 
 
 def test_page_is_wider_than_paper() -> None:
@@ -47,34 +47,34 @@ def test_no_hue_means_two_things(theme: str) -> None:
 
 @pytest.mark.parametrize("theme", list(THEMES))
 @pytest.mark.parametrize("meaning", list(MEANINGS))
-def test_colours_of_one_meaning_differ_for_the_colour_blind(meaning: str, theme: str) -> None:
-    assert least_difference(in_theme(colour, theme) for colour in MEANINGS[meaning]) >= TOLD_APART
+def test_colors_of_one_meaning_differ_for_the_color_blind(meaning: str, theme: str) -> None:
+    assert least_difference(in_theme(color, theme) for color in MEANINGS[meaning]) >= TOLD_APART
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_marks_and_text_are_seen_on_the_page(theme: str) -> None:
     page = rgb(THEMES[theme].background)
-    for colour in (*(c for colours in MEANINGS.values() for c in colours), *NO_HUE):
-        assert contrast(rgb(in_theme(colour, theme)), page) >= 3, colour
-    texts = [*MODEL_COLOURS, *GROUP_COLOURS.values(), *TEXT_SHADES, *NO_HUE]
-    for colour in texts:
-        assert contrast(rgb(in_theme(text_shade(colour), theme)), page) >= 4.5, colour
+    for color in (*(c for colors in MEANINGS.values() for c in colors), *NO_HUE):
+        assert contrast(rgb(in_theme(color, theme)), page) >= 3, color
+    texts = [*MODEL_COLORS, *GROUP_COLORS.values(), *TEXT_SHADES, *NO_HUE]
+    for color in texts:
+        assert contrast(rgb(in_theme(text_shade(color), theme)), page) >= 4.5, color
     assert contrast(rgb(THEMES[theme].muted), page) >= 4.5
 
 
-def test_a_colour_of_the_dark_page_is_not_replaced_again() -> None:
-    assert not set(DARK_COLOURS) & set(DARK_COLOURS.values())
+def test_a_color_of_the_dark_page_is_not_replaced_again() -> None:
+    assert not set(DARK_COLORS) & set(DARK_COLORS.values())
 
 
-def cell(colours: tuple[str, ...], share: float) -> np.ndarray:
-    """The colour of a cell: between those of a scale, channel by channel."""
-    place = min(int(share * (len(colours) - 1)), len(colours) - 2)
-    return over(colours[place + 1], share * (len(colours) - 1) - place, colours[place])
+def cell(colors: tuple[str, ...], share: float) -> np.ndarray:
+    """The color of a cell: between those of a scale, channel by channel."""
+    place = min(int(share * (len(colors) - 1)), len(colors) - 2)
+    return over(colors[place + 1], share * (len(colors) - 1) - place, colors[place])
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_numbers_are_read_on_every_cell(theme: str) -> None:
-    colours = THEMES[theme]
+    colors = THEMES[theme]
     for share in np.linspace(0, 1, 401):
-        text = colours.on_high if share > DARK_FROM else colours.on_low
-        assert contrast(rgb(text), cell(colours.cells, float(share))) >= 4.5, share
+        text = colors.on_high if share > DARK_FROM else colors.on_low
+        assert contrast(rgb(text), cell(colors.cells, float(share))) >= 4.5, share

@@ -21,20 +21,20 @@ def ray_worker() -> int:
 
 @pytest.mark.slow
 def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
-    two_networks_output, tmp_path, monkeypatch
+    two_models_output, tmp_path, monkeypatch
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    path = study_of(two_networks_output, tmp_path, 'executor = "ray"\nprocesses = 2')
+    path = study_of(two_models_output, tmp_path, 'executor = "ray"\nprocesses = 2')
     killer = Killer(ray_worker)
     report = run_study(path, RunCallbacks(shard=killer))
     assert killer.killed
     assert report.failures == []
-    assert hashes(tmp_path / "out") == two_networks_output[1]
+    assert hashes(tmp_path / "out") == two_models_output[1]
 
 
-def test_without_ray_the_error_says_how_to_get_it(two_networks_output, tmp_path, monkeypatch) -> None:
-    study = read_study(study_of(two_networks_output, tmp_path, 'executor = "ray"'))
+def test_without_ray_the_error_says_how_to_get_it(two_models_output, tmp_path, monkeypatch) -> None:
+    study = read_study(study_of(two_models_output, tmp_path, 'executor = "ray"'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "failmodes\[ray\]"'):
         choose_executor(study, [], __import__("torch").device("cpu"))

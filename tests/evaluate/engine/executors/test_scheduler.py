@@ -1,4 +1,4 @@
-"""The engine: networks that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
 
 from decimal import Decimal
 
@@ -50,7 +50,7 @@ def test_what_a_dead_worker_had_published_is_not_given_again() -> None:
     assert queue.result.written == 3
 
 
-def test_a_network_that_raised_anywhere_gets_no_more_tasks() -> None:
+def test_a_model_that_raised_anywhere_gets_no_more_tasks() -> None:
     queue = TaskQueue(tasks(4), workers=1, one_by_one=True)
     queue.next_chunk()
     queue.finish(RunResult(failures=[Failure("a", "A", "fog 0: no")]))

@@ -15,7 +15,7 @@ from corruption_references import (
     both_at,
     clipped_zoom,
     made_images,
-    one_colour_images,
+    one_color_images,
     stored,
     streaked,
 )
@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from skimage import filters
 
-from failmodes.ingest.corruptions.catalogue import CORRUPTIONS, RECIPES, SEVERITIES
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, RECIPES, SEVERITIES
 from failmodes.ingest.corruptions.kernels.blur import gaussian_blur, glass_blur, motion_blur, motion_kernel, zoom_blur
 
 
@@ -99,14 +99,14 @@ def test_blur_at_full_size(name: str, severity: int, reference: Reference) -> No
     assert_close(*both_at(name, FULL_SIZE, severity, reference))
 
 
-# Truncation follows, so that a sum in another order shows as another colour
+# Truncation follows, so that a sum in another order shows as another color
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize(("name", "reference"), [("gaussian_blur", reference_gaussian), ("zoom_blur", reference_zoom)])
-def test_images_of_one_colour_become_what_they_became_in_the_published_sets(
+def test_images_of_one_color_become_what_they_became_in_the_published_sets(
     name: str, reference: Reference, recipe: str
 ) -> None:
     apply = {"gaussian_blur": gaussian_blur, "zoom_blur": zoom_blur}[name]
-    images = one_colour_images(32, 8)
+    images = one_color_images(32, 8)
     as_channels = np.concatenate(list(images), axis=-1)
     for parameters in CORRUPTIONS[name].levels[recipe][1:]:
         expected = reference(as_channels, *parameters)
@@ -115,8 +115,8 @@ def test_images_of_one_colour_become_what_they_became_in_the_published_sets(
 
 
 @pytest.mark.parametrize("parameters", CORRUPTIONS["motion_blur"].levels["cifar-c"][1:])
-def test_motion_blur_keeps_images_of_one_colour(parameters: tuple[float, float]) -> None:
-    images = one_colour_images(8, 8)
+def test_motion_blur_keeps_images_of_one_color(parameters: tuple[float, float]) -> None:
+    images = one_color_images(8, 8)
     unit_angles = np.random.default_rng(2).random(len(images), np.float32)
     np.testing.assert_array_equal(motion_blur(images, parameters, unit_angles=unit_angles), images)
 

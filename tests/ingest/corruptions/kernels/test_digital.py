@@ -25,9 +25,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.corruptions.kernels.digital import contrast, elastic_transform, pixelate
-from failmodes.ingest.corruptions.sampling import SamplingMode
+from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.sources import GeneratedSource
 
 
@@ -52,8 +52,8 @@ def reference_jpeg(image: Pixels, quality: float) -> Pixels:
 
 def affine_matrix(size: tuple[int, int], moved: Floats) -> Floats:
     """OpenCV's (2, 3) matrix that moves three corners of the central square by `moved` (3, 2) pixels."""
-    centre, reach = np.array(size, np.float32) // 2, min(size) // 3
-    corners = centre + np.array([(reach, reach), (reach, -reach), (-reach, -reach)], np.float32)
+    center, reach = np.array(size, np.float32) // 2, min(size) // 3
+    corners = center + np.array([(reach, reach), (reach, -reach), (-reach, -reach)], np.float32)
     return np.asarray(cv2.getAffineTransform(corners, corners + moved.astype(np.float32)))
 
 
@@ -100,10 +100,10 @@ def test_digital_at_full_size(name: str) -> None:
 @pytest.mark.parametrize("setting", SETTINGS, ids=str)
 def test_contrast_equals_its_reference(setting: Setting, severity: int) -> None:
     found, expected = both_at("contrast", setting, severity, reference_contrast)
-    # NumPy's mean of equal values is off in its last bit, which is why published images of one colour may darken by 1
-    of_one_colour = (made_images(*setting.size) == made_images(*setting.size)[:, :1, :1]).all(axis=(1, 2, 3))
-    np.testing.assert_array_equal(found[~of_one_colour], expected[~of_one_colour])
-    assert np.abs(found[of_one_colour].astype(int) - expected[of_one_colour]).max() <= 1
+    # NumPy's mean of equal values is off in its last bit, which is why published images of one color may darken by 1
+    of_one_color = (made_images(*setting.size) == made_images(*setting.size)[:, :1, :1]).all(axis=(1, 2, 3))
+    np.testing.assert_array_equal(found[~of_one_color], expected[~of_one_color])
+    assert np.abs(found[of_one_color].astype(int) - expected[of_one_color]).max() <= 1
 
 
 @settings(max_examples=20, deadline=None)
@@ -195,13 +195,13 @@ def test_elastic_transform_moves_down_and_across_as_drawn() -> None:
 
 
 @pytest.mark.parametrize("severity", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("draws", ["paired", "independent"])
-def test_masks_move_as_elastic_transform_moves_their_images(severity: int, draws: SamplingMode) -> None:
+@pytest.mark.parametrize("noise", ["shared", "independent"])
+def test_masks_move_as_elastic_transform_moves_their_images(severity: int, noise: NoiseMode) -> None:
     """An image that shows its own object: after the corruption it is bright where the moved mask says."""
     masks = np.zeros((6, 32, 32), np.bool_)
     masks[:, 8:22, 5:17] = True
     images = np.repeat(np.where(masks, 255, 0).astype(np.uint8)[..., None], 3, axis=3)
-    source, ids = GeneratedSource(seed=7, draws=draws), np.array([3, 9, 4, 0, 77, 1])
+    source, ids = GeneratedSource(seed=7, noise=noise), np.array([3, 9, 4, 0, 77, 1])
     moved = source.moved_masks(masks, "elastic_transform", severity, ids, threads=2)
     bright = source.corrupted(images, "elastic_transform", severity, ids)[..., 0] > 127
     assert (moved == bright).mean() > 0.999

@@ -9,7 +9,7 @@ import pytest
 from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, made_images, samples_for
 from PIL import Image
 
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.corruptions.kernels import frost as frost_module
 from failmodes.ingest.corruptions.kernels.frost import (
     FOLDER_VARIABLE,
@@ -58,11 +58,11 @@ def test_frost_equals_the_weighed_sum(
 def test_frost_draws_all_five_photographs_and_crops_inside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each photograph is of one grey, with a lighter last row and column that no crop reaches, as published
+    # Each photograph is of one gray, with a lighter last row and column that no crop reaches, as published
     for number, name in enumerate(FROST_FILES):
-        grey = np.full((40, 50, 3), 40 * number, np.uint8)
-        grey[-1], grey[:, -1] = 255, 255
-        cv2.imwrite(str(tmp_path / name), grey, [cv2.IMWRITE_JPEG_QUALITY, 100])
+        gray = np.full((40, 50, 3), 40 * number, np.uint8)
+        gray[-1], gray[:, -1] = 255, 255
+        cv2.imwrite(str(tmp_path / name), gray, [cv2.IMWRITE_JPEG_QUALITY, 100])
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     images = np.zeros((500, 32, 32, 3), np.uint8)
     frosty = frost(images, (1, 1, 1), **samples_for("frost", images)).astype(int)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.corruptions.kernels.noise import (
     NORMAL_ABOVE_PHOTONS,
     gaussian_noise,
@@ -117,20 +117,20 @@ def test_shot_noise_of_many_photons_is_the_quantile_within_one(photons: float) -
 @pytest.mark.parametrize("share", [0.01, 0.07, 0.27, 0.5])
 def test_impulses_are_as_frequent_as_in_scikit_image(share: float) -> None:
     # 0 and 255 are equally likely, and a value is replaced with probability `share`
-    grey = np.full((20, 32, 32, 3), 128, np.uint8)
-    uint32s = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
-    noisy = impulse_noise(grey, (share,), uint32s=uint32s)
+    gray = np.full((20, 32, 32, 3), 128, np.uint8)
+    uint32s = np.random.default_rng(6).integers(0, 2**32, gray.shape, np.uint32)
+    noisy = impulse_noise(gray, (share,), uint32s=uint32s)
     assert set(np.unique(noisy)) == {0, 128, 255}
     replaced = int((noisy != 128).sum())
-    assert stats.binomtest(replaced, grey.size, share).pvalue > 0.001
+    assert stats.binomtest(replaced, gray.size, share).pvalue > 0.001
     assert stats.binomtest(int((noisy == 255).sum()), replaced, 0.5).pvalue > 0.001
 
 
 def test_impulses_are_nested_from_none_to_all() -> None:
-    grey = np.full((4, 16, 16, 3), 128, np.uint8)
-    uint32s = np.random.default_rng(6).integers(0, 2**32, grey.shape, np.uint32)
-    levels = [impulse_noise(grey, (share,), uint32s=uint32s) for share in (0.0, 0.05, 0.3, 1.0)]
-    assert (levels[0] == grey).all()
+    gray = np.full((4, 16, 16, 3), 128, np.uint8)
+    uint32s = np.random.default_rng(6).integers(0, 2**32, gray.shape, np.uint32)
+    levels = [impulse_noise(gray, (share,), uint32s=uint32s) for share in (0.0, 0.05, 0.3, 1.0)]
+    assert (levels[0] == gray).all()
     assert not (levels[-1] == 128).any()
     for mild, harsh in zip(levels, levels[1:], strict=False):
         replaced = mild != 128

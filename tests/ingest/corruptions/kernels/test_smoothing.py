@@ -14,17 +14,17 @@ SIGMAS = [0.7, 2.0, 6.0]
 
 
 def of_many_kinds() -> Pixels:
-    """Noise, a photograph's softness, white and grey grounds, one colour, gradients along either axis, stripes."""
+    """Noise, a photograph's softness, white and gray grounds, one color, gradients along either axis, stripes."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     soft = cv2.GaussianBlur(noise, (0, 0), 5)
-    on_white, on_grey, stripes = np.full_like(noise, 255), np.full_like(noise, 37), np.zeros_like(noise)
+    on_white, on_gray, stripes = np.full_like(noise, 255), np.full_like(noise, 37), np.zeros_like(noise)
     on_white[30:40, 20:70] = noise[:10, :50]
-    on_grey[:20] = soft[:20]
+    on_gray[:20] = soft[:20]
     stripes[::2] = 255
     down = np.broadcast_to(np.arange(SIDE, dtype=np.uint8)[:, None, None] * 3, noise.shape)
-    one_colour = np.broadcast_to(np.array([255, 1, 254], np.uint8), noise.shape)
-    return np.stack([noise, soft, on_white, on_grey, one_colour, down, down.transpose(1, 0, 2), stripes])
+    one_color = np.broadcast_to(np.array([255, 1, 254], np.uint8), noise.shape)
+    return np.stack([noise, soft, on_white, on_gray, one_color, down, down.transpose(1, 0, 2), stripes])
 
 
 def reference(images: Pixels, sigma: float) -> Pixels:

@@ -20,7 +20,7 @@ from corruption_references import (
 )
 from skimage import filters
 
-from failmodes.ingest.corruptions.catalogue import SEVERITIES
+from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.corruptions.kernels.weather import fog, plasma_fractal, plasma_side, spatter
 
 TURQUOISE, BROWN = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
@@ -42,8 +42,8 @@ def reference_plasma(field: Floats, decay: float) -> Floats:
     heights = np.zeros((side, side))
     step, wibble = side, 100.0
 
-    def fill(y: int, x: int, *neighbours: tuple[int, int]) -> None:
-        total = sum(heights[a % side, b % side] for a, b in neighbours)
+    def fill(y: int, x: int, *neighbors: tuple[int, int]) -> None:
+        total = sum(heights[a % side, b % side] for a, b in neighbors)
         heights[y, x] = total / 4 + wibble**2 * field[y, x]
 
     while step >= 2:

@@ -1,0 +1,133 @@
+"""Models by the names that users give them, in one warehouse or in several files."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from failmodes.analysis.model_names import named_model
+from failmodes.analysis.selection import Selection, selection_of
+from failmodes.analysis.statistics.image_pairing import ModelRows
+from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.locations import find_warehouse
+
+SUFFIX, SEPARATOR = ".duckdb", "::"
+NEEDED = (
+    "predictions",
+    "cell_predictions",
+    "evaluation_labels",
+    "shards",
+    "corruptions",
+    "classes",
+    "images",
+    "datasets",
+)
+
+
+class OpenedModel(NamedTuple):
+    """A model of an open warehouse.
+
+    Attributes:
+        con: the warehouse.
+        path: its file.
+        model: its training runs.
+        selection: its evaluations alone, with the corruptions that they have.
+    """
+
+    con: duckdb.DuckDBPyConnection
+    path: Path
+    model: TrainedModel
+    selection: Selection
+
+    @property
+    def label(self) -> str:
+        """Its name on charts."""
+        return self.model.label
+
+    def rows(self) -> ModelRows:
+        """The rows of its runs.
+
+        Raises:
+            WarehouseError: a cell is incomplete, or the clean cell is missing.
+        """
+        facts = self.selection.shared
+        runs = tuple(read_run(self.con, run.evaluation_id) for run in self.model.runs)
+        return ModelRows(runs, facts["dataset_id"], facts["source_id"])
+
+
+@contextmanager
+def open_models(
+    names: Sequence[str], where: str | Path | None = None, folder: Path | None = None
+) -> Iterator[list[OpenedModel]]:
+    """Open the warehouses that some models are in, and find them there.
+
+    Args:
+        names: of each what `named_model` takes; or FILE.duckdb where that holds one model alone, or
+            FILE.duckdb::LABEL.
+        where: the warehouse of names without a file; see `find_warehouse`.
+        folder: what relative files in names are relative to; the current folder if not given.
+
+    Raises:
+        StudyError: a warehouse has no such model, or several.
+        WarehouseError: a warehouse cannot be read.
+    """
+    places = [_place(name, where, folder or Path()) for name in names]
+    opened: dict[Path, duckdb.DuckDBPyConnection] = {}
+    with ExitStack() as stack:
+        for path, _ in places:
+            if path not in opened:
+                opened[path] = stack.enter_context(open_warehouse(path, {*NEEDED, *RELATED}))
+                refuse_broken_relations(opened[path])
+        yield [find_model(opened[path], path, name) for path, name in places]
+
+
+def find_model(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> OpenedModel:
+    """The model of an open warehouse that a name means (see `named_model`); the only one where there is no name.
+
+    Raises:
+        StudyError: there is no such model, or several.
+    """
+    known = _models(con, path)
+    if not known:
+        raise StudyError(f"{path} holds no evaluation: name another warehouse")
+    if name is None:
+        if len(known) > 1:
+            raise StudyError(
+                f"{path} holds {len(known)} models: name one, as in {path.name}{SEPARATOR}{known[0].label}"
+            )
+        return known[0]
+    found = named_model([one.model for one in known], name, f"in {path}", "it holds")
+    (one,) = (one for one in known if found.runs[0] in one.model.runs)
+    if found == one.model:
+        return one
+    return one._replace(model=found, selection=one.selection.only(found.runs[0]))
+
+
+def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
+    """The file that a name is in, and the name in it; None for the only one."""
+    file, separator, label = name.partition(SEPARATOR)
+    if file.endswith(SUFFIX):
+        return folder / file, label if separator else None
+    return find_warehouse(where), name
+
+
+def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
+    """All models of a warehouse, those that are not evaluated to the end too."""
+    rows = con.sql(
+        "from evaluation_labels semi join (from shards where table_name = 'predictions') using (evaluation_id) "
+        "order by model_label, evaluation_id"
+    ).pl()
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows.rows(named=True):
+        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+    found = []
+    for group in groups.values():
+        for model in trained_models(selection_of(con, group).evaluations):
+            found.append(OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs])))
+    return found

@@ -1,0 +1,144 @@
+"""What a model answers: cells where one answer takes most images (mode collapse), and classes below the others."""
+
+from typing import Literal, NamedTuple
+
+import duckdb
+import polars as pl
+
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import newcombe_of_groups, wilson_interval
+from failmodes.warehouse.schema import CLEAN
+
+CLASS_GAP = 0.2  # a class is far below the others from so much less accuracy on, with its whole interval
+
+
+class Collapse(NamedTuple):
+    """The cell of a corruption that is nearest to one answer for all images.
+
+    Attributes:
+        corruption: its name, or 'none' for the clean images.
+        severity: of the cell.
+        class_name: the commonest answer.
+        predicted_count: images that are taken for it.
+        image_count: all images.
+        share: of the images that are taken for a class of the data set, with its Wilson interval, of 95 % for all cells
+            of the evaluation together.
+        label_share: the class's share of the labels, 0-1.
+        mean_confidence: over all images, 0-1; None where no logits are finite.
+        accuracy: 0-1.
+    """
+
+    corruption: str
+    severity: float
+    class_name: str
+    predicted_count: int
+    image_count: int
+    share: Estimate
+    label_share: float
+    mean_confidence: float | None
+    accuracy: float
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+        """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
+        middle = (1 + self.label_share) / 2
+        if self.share.low > middle:
+            return "supported"
+        return "contradicted" if self.share.high < middle else "inconclusive"
+
+
+class ClassGap(NamedTuple):
+    """Of a corruption: the class and severity where its accuracy lies farthest below that of the other classes.
+
+    `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
+    corrupted cells of the evaluation together, which are `comparisons`.
+    """
+
+    corruption: str
+    severity: float
+    class_name: str
+    image_count: int
+    accuracy: float
+    gap: Estimate
+    comparisons: int = 1
+
+    @property
+    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+        """Whether the gap is larger than CLASS_GAP, interval included."""
+        if self.gap.low > CLASS_GAP:
+            return "supported"
+        return "contradicted" if self.gap.high < CLASS_GAP else "inconclusive"
+
+
+@read_once
+def collapse_by_corruption(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Collapse]:
+    """The most collapsed cell of each corruption, and the clean cell; of cells that are as bad the most severe."""
+    cells = read_for_selection(con, "predictions_by_severity", selection.only(evaluation))
+    cells = cells.drop_nulls("top_prediction").with_columns(
+        corruption=pl.when(pl.col("severity") > 0).then("corruption").otherwise(pl.lit(CLEAN))
+    )
+    cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
+    if not len(cells):
+        return []
+    shares, counts = cells["top_prediction_share"].to_numpy(), cells["predicted_count"].to_numpy()
+    low, high = wilson_interval(shares, counts, comparisons=len(cells))
+    cells = cells.with_columns(low=pl.Series(low), high=pl.Series(high))
+    worst = cells.sort("top_prediction_share", "severity", descending=True, maintain_order=True)
+    return [
+        Collapse(
+            corruption=row["corruption"],
+            severity=row["severity"],
+            class_name=row["top_prediction_name"],
+            predicted_count=round(row["top_prediction_share"] * row["predicted_count"]),
+            image_count=row["image_count"],
+            share=Estimate(row["top_prediction_share"], row["low"], row["high"]),
+            label_share=row["top_prediction_label_share"],
+            mean_confidence=row["mean_confidence"],
+            accuracy=row["accuracy"],
+        )
+        for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True)
+    ]
+
+
+def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
+    """The most collapsed cell of one evaluation; None where no cell is collapsed beyond chance."""
+    found = collapse_by_corruption(con, selection, evaluation)
+    return next((collapse for collapse in found if collapse.verdict == "supported"), None)
+
+
+@read_once
+def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[ClassGap]:
+    """The class farthest below the others under each corruption, the largest gap first; nothing of a single class."""
+    cell = ("corruption", "severity")
+    rows = read_for_selection(con, "accuracy_by_class", selection.only(evaluation)).filter(
+        pl.col("severity") > 0, pl.col("image_count") > 0
+    )
+    rows = rows.with_columns(
+        others=pl.col("image_count").sum().over(cell) - pl.col("image_count"),
+        correct=pl.col("correct_count").sum().over(cell) - pl.col("correct_count"),
+    ).filter(pl.col("others") > 0)
+    if rows.is_empty():
+        return []
+    counts = (rows["others"].to_numpy(), rows["image_count"].to_numpy())
+    shares = (rows["right"].to_numpy() / counts[0], rows["correct_count"].to_numpy() / counts[1])
+    low, high = newcombe_of_groups(shares, counts, comparisons=len(rows))
+    gaps = rows.with_columns(gap=pl.Series(shares[0] - shares[1]), low=pl.Series(low), high=pl.Series(high))
+    widest = gaps.sort("gap", descending=True, maintain_order=True).unique(
+        "corruption", keep="first", maintain_order=True
+    )
+    return [
+        ClassGap(
+            row["corruption"],
+            row["severity"],
+            row["class_name"] or str(row["class_index"]),
+            row["image_count"],
+            row["accuracy"],
+            Estimate(row["gap"], row["low"], row["high"]),
+            len(rows),
+        )
+        for row in widest.rows(named=True)
+    ]

@@ -1,0 +1,103 @@
+"""Models of a selection: evaluations of one label and several training seeds are one model."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from failmodes.analysis.formatting import format_count
+from failmodes.analysis.selection import EvaluationInfo
+
+# What runs of one model share, beside what a selection shares and the recipe; as in sql/marts/accuracy_by_model.sql
+_SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """One model: an evaluation for each training seed, one at least.
+
+    Attributes:
+        label: its name on charts; with several runs that of the models, without their seeds.
+        runs: its evaluations, by training seed.
+    """
+
+    label: str
+    runs: tuple[EvaluationInfo, ...]
+
+    @property
+    def has_several_seeds(self) -> bool:
+        """Whether something can be said of other training seeds, and so of the architecture."""
+        return len(self.runs) > 1
+
+    @property
+    def label_with_seeds(self) -> str:
+        """Its label, and of several how many seeds: Fir (3 seeds)."""
+        return f"{self.label} ({format_count(len(self.runs), 'seed')})" if self.has_several_seeds else self.label
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Training seeds of the runs; empty where the only one is not stated."""
+        return tuple(run.facts["training_seed"] for run in self.runs if run.facts["training_seed"] is not None)
+
+
+def trained_models(evaluations: Iterable[EvaluationInfo]) -> list[TrainedModel]:
+    """The models of some evaluations of the same images and corrupted pixels, in the order of their first run.
+
+    Runs are one model where label (without the seed), architecture, recipe and precision are the same and each states
+    another training seed. Checkpoints that state no seed, or the same, stay apart: nothing says that they are training
+    runs of one recipe. No two labels are the same.
+    """
+    given = list(evaluations)
+    groups: dict[tuple[object, ...], list[EvaluationInfo]] = {}
+    for evaluation in given:
+        shared = (_recipe(evaluation), *(evaluation.facts[name] for name in _SHARED_FACTS))
+        groups.setdefault(shared, []).append(evaluation)
+    found = []
+    for runs in groups.values():
+        seeds = [run.facts["training_seed"] for run in runs]
+        if len(runs) > 1 and None not in seeds and len(set(seeds)) == len(seeds):
+            ordered = tuple(sorted(runs, key=lambda run: int(run.facts["training_seed"])))
+            found.append(TrainedModel(runs[0].facts["model_name"], ordered))
+        else:
+            found += [TrainedModel(run.label, (run,)) for run in runs]
+    found.sort(key=lambda model: min(map(given.index, model.runs)))
+    return _distinctly_labeled(found)
+
+
+def model_of_runs(evaluations: Iterable[EvaluationInfo]) -> dict[EvaluationInfo, TrainedModel]:
+    """The model of each evaluation, in the order of the evaluations."""
+    given = list(evaluations)
+    found = {run: model for model in trained_models(given) for run in model.runs}
+    return {evaluation: found[evaluation] for evaluation in given}
+
+
+def noun_of_runs(evaluations: Iterable[EvaluationInfo]) -> str:
+    """What one of the evaluations is called where they are counted: a model, or a training run of one of several."""
+    several = any(model.has_several_seeds for model in trained_models(evaluations))
+    return "training run" if several else "model"
+
+
+def pairs_of_models(evaluations: Iterable[EvaluationInfo]) -> list[tuple[EvaluationInfo, EvaluationInfo]]:
+    """Pairs of evaluations that are worth comparing: not two training runs of one model."""
+    model = model_of_runs(evaluations)
+    return [(a, b) for a, b in combinations(model, 2) if model[a] != model[b]]
+
+
+def _distinctly_labeled(models: list[TrainedModel]) -> list[TrainedModel]:
+    """The models; of labels that several share, each with precision, architecture or an identity in brackets."""
+    for column in ("precision", "architecture", "evaluation_id"):
+        counts = Counter(model.label for model in models)
+        models = [
+            replace(model, label=f"{model.label} ({model.runs[0].facts[column]})")
+            if counts[model.label] > 1 and model.has_several_seeds
+            else model
+            for model in models
+        ]
+    return models
+
+
+def _recipe(evaluation: EvaluationInfo) -> str | None:
+    """The training recipe as the checkpoint states it, without the seed that one in plain text ends with."""
+    recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
+    return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)

@@ -1,0 +1,299 @@
+"""The layout of ImageNet-C, `<corruption>/<severity>/<class>/<image>`: read on demand, written folder by folder.
+
+Images are numbered in the order of class folder and file name; every corruption and severity holds the same ones.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity
+from failmodes.ingest.corrupted_datasets.layouts import (
+    FETCH_AGAIN,
+    GROUP_FOLDERS,
+    JPEG,
+    JPEG_QUALITY,
+    image_names,
+    parse_severity,
+    severity_folder,
+    without_suffix,
+)
+from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
+from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
+from failmodes.ingest.corruptions.catalog import Severity, find_corruption_name
+from failmodes.ingest.data_files import sorted_names
+from failmodes.ingest.datasets.decoding import decode_opaque
+from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
+from failmodes.warehouse.errors import DataError, StorageError
+from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
+from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
+from failmodes.warehouse.storage.regular_files import check_regular
+
+Cells = dict[str, dict[Decimal, Path]]
+MEND = f": {FETCH_AGAIN}"
+WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNetCDataset(CorruptedDataset):
+    """An opened tree with the folder of each corruption and severity, and the files (n) that all of them hold."""
+
+    cells: Cells
+    files: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the names and bytes of all files of every corruption in the folder.
+
+        Every byte is read once (ImageNet-C: some 95 GB), so each corruption's hash is remembered in the cache folder.
+        """
+        hashes = {name: self._hash(name, cells) for name, cells in sorted(self.cells.items())}
+        return identity_of({"trees": hashes})
+
+    def labels_in(self, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+        """Labels (n,): each class folder's index in `class_names`, by its name, or by the WordNet id it begins with."""
+        indices = {name: label for label, name in enumerate(class_names)}
+        folders = [file.partition("/")[0] for file in self.files]
+        folders = [name if name in indices else class_name_of(name) for name in folders]
+        strange = sorted(set(folders) - indices.keys())
+        if strange:
+            raise DataError(
+                f"{self.folder} has a class {strange[0]!r} that the data set lacks ({len(strange):,} such classes; it"
+                f" has {', '.join(class_names[:3])}, …): class folders must be called as the data set's classes"
+            )
+        return np.array([indices[name] for name in folders], dtype=np.int64)
+
+    def _read(self, name: str, severity: Decimal, positions: NDArray[np.integer]) -> NDArray[np.uint8]:
+        folder = self.cells[name][severity]
+        images = np.empty((len(positions), *self.image_shape), np.uint8)
+        with ThreadPoolExecutor(WORKERS) as pool:
+            paths = [folder / self.files[position] for position in positions]
+            for row, pixels in enumerate(pool.map(partial(_decode, shape=self.image_shape), paths)):
+                images[row] = pixels
+        return images
+
+    def _hash(self, name: str, cells: dict[Decimal, Path]) -> str:
+        listings = [(severity_folder(s), cells[s], list_image_files(cells[s])) for s in sorted(cells)]
+        stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
+
+        def fingerprint() -> str:
+            return identity_of({folder: fingerprint_of_files(cell, files) for folder, cell, files in listings})
+
+        return self._cached_fingerprint(stamp, name, fingerprint)
+
+
+def open_imagenet_c(
+    folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
+) -> ImageNetCDataset:
+    """Open a tree and check that whatever is needed of it is there; images are decoded when they are requested.
+
+    Raises:
+        DataError: it lacks a needed corruption or image, or its first image is damaged.
+        StudyError: it lacks a needed severity.
+    """
+    cells = {name: _severities(path) for name, path in corruption_folders(folder).items()}
+    missing = [name for name in needed if name not in cells]
+    if missing:
+        raise DataError(f"{folder} has no folder {missing[0]}: it holds {', '.join(cells)}; {FETCH_AGAIN}")
+    held = {name: tuple(sorted(folders)) for name, folders in cells.items()}
+    requested = [
+        cells[name][held_severity(folder, name, held[name], severity)]
+        for name in needed or cells
+        for severity in severities or held[name]
+    ]
+    files = _same_files(requested)
+    first = decode_opaque(requested[0] / files[0], str(requested[0] / files[0]))
+    return ImageNetCDataset(
+        folder=folder,
+        severities=held,
+        image_count=len(files),
+        image_shape=(first.height, first.width, 3),
+        origin=recorded_origin(folder),
+        cache=cache,
+        image_names=tuple(map(without_suffix, files)),
+        cells=cells,
+        files=files,
+    )
+
+
+def corruption_folders(folder: Path) -> dict[str, Path]:
+    """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
+
+    Raises:
+        DataError: one is there twice.
+    """
+    found: dict[str, Path] = {}
+    groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
+    for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
+        name = find_corruption_name(path.name)
+        if name in found:
+            raise DataError(f"{name} stands in two places, {found[name]} and {path}: remove one")
+        if name:
+            found[name] = path
+    return found
+
+
+def _severities(folder: Path) -> dict[Decimal, Path]:
+    found: dict[Decimal, Path] = {}
+    for name in sorted_names(folder, folders=True, mend=MEND):
+        severity = parse_severity(name)
+        if severity in found:
+            raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
+        if severity is not None:
+            found[severity] = folder / name
+    if not found:
+        raise DataError(f"{folder} has no folders of severities, such as {folder}/1: {FETCH_AGAIN}")
+    return found
+
+
+def _same_files(cells: list[Path]) -> tuple[str, ...]:
+    """The files that all cells hold; one that a cell lacks is an error."""
+    first = list_image_files(cells[0])
+    for cell in cells[1:]:
+        files = list_image_files(cell)
+        if files == first:
+            continue
+        for lacking, having in ((cell, cells[0]), (cells[0], cell)):
+            missing = sorted(set(list_image_files(having)) - set(list_image_files(lacking)))
+            if missing:
+                raise DataError(
+                    f"{lacking} lacks {missing[0]}, which {having} has ({len(missing):,} missing): {FETCH_AGAIN}"
+                )
+    if not first:
+        raise DataError(f"{cells[0]} holds no images: expected <class>/<image>.JPEG, {FETCH_AGAIN}")
+    return tuple(first)
+
+
+def _decode(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    pixels = np.asarray(decode_opaque(path, str(path)))
+    if pixels.shape != shape:
+        raise DataError(
+            f"{path} is {pixels.shape[1]}×{pixels.shape[0]} pixels where the set's first image is"
+            f" {shape[1]}×{shape[0]}: expected one size"
+        )
+    return pixels
+
+
+def list_image_files(cell: Path) -> list[str]:
+    """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
+    return [
+        f"{folder}/{entry}"
+        for folder in sorted_names(cell, folders=True, mend=MEND)
+        for entry in sorted_names(cell / folder, folders=False, mend=MEND)
+        if Path(entry).suffix.lower() in IMAGE_SUFFIXES
+    ]
+
+
+def fingerprint_of_files(folder: Path, files: Sequence[str]) -> str:
+    """Hash of files' names and bytes, in their order.
+
+    Args:
+        folder: where they lie.
+        files: their paths within it.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for file, digest in zip(files, pool.map(_digest, [folder / file for file in files]), strict=True):
+            hasher.update(len(os.fsencode(file)).to_bytes(4, "little") + os.fsencode(file) + digest)
+    return hasher.hexdigest()
+
+
+def file_stats(cell: Path, files: list[str]) -> list[list[object]]:
+    """Name, size and time of change of every file."""
+    with _reading(cell):
+        statuses = [(cell / file).stat() for file in files]
+    return [[file, status.st_size, status.st_mtime_ns] for file, status in zip(files, statuses, strict=True)]
+
+
+def _digest(path: Path) -> bytes:
+    with _reading(path):
+        check_regular(path)
+        file = path.open("rb")
+    with file, _reading(path):
+        return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).digest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error
+
+
+@dataclass(frozen=True)
+class TreeWriter(SetWriter):
+    """Writes `<corruption>/<severity>`; the folder appears when all its images are there."""
+
+    encoding: str
+    part_per_severity = True
+
+    @cached_property
+    def files(self) -> list[str]:
+        """`class/image.JPEG` of every image."""
+        suffix = "JPEG" if self.encoding == JPEG else self.encoding
+        names = image_names(self.inputs.dataset)
+        return [f"{names[image_id]}.{suffix}" for image_id in self.inputs.image_ids]
+
+    def path(self, part: SetPart) -> Path:
+        """The severity's folder."""
+        return Path(part.corruption, severity_folder(part.severities[0]))
+
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the folder holds as many images as it should."""
+        return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
+
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Save block by block; one is done when it is on the disk, and noted then."""
+        partial, target = self.partial(part), self.target(part)
+        noted = self.read_note(part).get("images") if partial.exists() else 0
+        start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
+        advance(start)
+        for block in self.inputs.blocks(part.corruption, part.severities[0], start):
+            self._save(partial, self.files[start : start + len(block)], block)
+            start += len(block)
+            self.write_note(part, {"images": start})
+            advance(len(block))
+        files = list_image_files(partial)
+        if len(files) != len(self.files):  # a power cut, or somebody removed some
+            self.tidy(part)
+            raise StorageError(f"images in {partial} were lost: run the same command again")
+        done = {target.name: fingerprint_of_files(partial, files)}
+        self.write_note(part, {"images": start, **done})
+        make_folder(target.parent)
+        with storage_errors(target):
+            os.replace(partial, target)
+            fsync(target.parent)
+            fsync(self.folder)
+        return done
+
+    def _save(self, partial: Path, files: Sequence[str], images: NDArray[np.uint8]) -> None:
+        folders = {(partial / file).parent for file in files}
+        with storage_errors(partial):
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            with ThreadPoolExecutor(WORKERS) as pool:
+                for _ in pool.map(self._save_image, [partial / file for file in files], images):
+                    pass  # raises what a file raised
+            for folder in (*folders, partial):
+                fsync(folder)
+
+    def _save_image(self, path: Path, pixels: NDArray[np.uint8]) -> None:
+        options = {"quality": JPEG_QUALITY, "optimize": True} if self.encoding == JPEG else {}
+        with path.open("wb") as file:
+            Image.fromarray(pixels).save(file, self.encoding, **options)
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,0 +1,138 @@
+"""`manifest.json` of a written set: what it was made from, and which corruptions and severities are done."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.corrupted_datasets.layouts import CIFAR_C, MANIFEST_FILE, parse_severity
+from failmodes.ingest.corruptions.custom import NAME
+from failmodes.ingest.data_files import read_json
+from failmodes.warehouse.errors import DataError, StudyError, printable
+from failmodes.warehouse.storage.files import atomic_write_bytes
+
+MADE_BY = "failmodes corrupt"
+Manifest = dict[str, Any]
+OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
+MOST_ORIGIN_LETTERS = 200  # of the description of a set's origin
+
+
+class SetProvenance(NamedTuple):
+    """What a written set was made from: the dataset_id of its clean images, and a description of the recipe."""
+
+    dataset_id: str
+    description: str
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a set; None where the folder has none.
+
+    Raises:
+        StudyError: it has one that is not ours, or a damaged one.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.exists():
+        return None
+    manifest = _parsed(path)
+    if manifest is None:
+        raise StudyError(f"{path} was not written by `{MADE_BY}`, or is damaged: choose another folder with --to")
+    return manifest
+
+
+def publish_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest whole or not at all."""
+    atomic_write_bytes(folder / MANIFEST_FILE, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def check_same_set(folder: Path, there: Manifest, new: Manifest) -> None:
+    """Refuse to mix sets.
+
+    Versions that only one of the two has are fine: own corruptions and photographs of frost are there when used.
+
+    Raises:
+        StudyError: the set that is there was made with other options; the message has the first difference.
+    """
+    before, now = _compared(there), _compared(new)
+    for name in now:
+        if before.get(name, now[name]) != now[name]:
+            raise StudyError(f"{folder} holds a set of {name} {before[name]}, not {now[name]}: {OTHER_SET_HINT}")
+
+
+def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
+    """Rising image_ids as ranges, "0-99 120" for example; None if they are all of 0 … total-1."""
+    if len(image_ids) == total:
+        return None
+    breaks = np.flatnonzero(np.diff(image_ids) != 1) + 1
+    runs = [(int(run[0]), int(run[-1])) for run in np.split(image_ids, breaks)]
+    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
+    """Which images of the full data set a set of arrays holds, (count,), where its own manifest says so."""
+    manifest = _parsed(folder / MANIFEST_FILE)
+    ranges = manifest and manifest["layout"] == CIFAR_C and manifest.get("image_ids")
+    if not isinstance(ranges, str):
+        return None
+    bounds = _bounds(ranges)
+    if bounds is None:
+        raise DataError(f"{folder / MANIFEST_FILE} is damaged: its image_ids are no ranges such as 0-99")
+    if sum(last - first + 1 for first, last in bounds) != count:
+        raise DataError(f"{folder / MANIFEST_FILE} names other images than its arrays hold ({count:,}): make it again")
+    return np.concatenate([np.arange(first, last + 1, dtype=np.int64) for first, last in bounds])
+
+
+def recorded_origin(folder: Path) -> SetProvenance | None:
+    """What a set was made from, where its own manifest says it."""
+    manifest = _parsed(folder / MANIFEST_FILE)
+    if manifest is None:
+        return None
+    independent = ", independent noise" if manifest["noise"] == "independent" else ""
+    description = f"by {MADE_BY}, {manifest['recipe']} recipe, seed {manifest['seed']}{independent}"
+    return SetProvenance(str(manifest["dataset"]["dataset_id"]), printable(description, MOST_ORIGIN_LETTERS))
+
+
+def _parsed(path: Path) -> Manifest | None:
+    """The manifest, if it is one of ours and whole."""
+    try:
+        manifest = read_json(path)
+        _compared(manifest)
+        whole = manifest["made_by"] == MADE_BY and all(
+            _is_corruption(name, levels) for name, levels in manifest["corruptions"].items()
+        )
+    except (FileNotFoundError, DataError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def _is_corruption(name: str, levels: Any) -> bool:
+    """Whether a manifest's entry is one: its name becomes a file's, its levels folders'."""
+    is_named = NAME.fullmatch(name) is not None
+    return is_named and isinstance(levels, dict) and all(parse_severity(level) is not None for level in levels)
+
+
+def _bounds(ranges: str) -> list[tuple[int, int]] | None:
+    """First and last image_id of each range; None where they are none, or do not rise."""
+    try:
+        bounds = [(int(run.split("-")[0]), int(run.split("-")[-1])) for run in ranges.split()]
+    except ValueError:
+        return None
+    ends = [-1, *(last for _, last in bounds)]
+    return bounds if all(end < first <= last for end, (first, last) in zip(ends, bounds, strict=False)) else None
+
+
+def _compared(manifest: Manifest) -> dict[str, str]:
+    """What must not differ within one set, by the name that an error gives it."""
+    dataset = manifest["dataset"]
+    return {
+        "layout": manifest["layout"],
+        "format": manifest["format"],
+        "recipe": manifest["recipe"],
+        "seed": str(manifest["seed"]),
+        "noise": manifest["noise"],
+        "images kept gray": "true" if manifest.get("gray") else "false",
+        "data set": f"{dataset['label']}, {dataset['split']}, dataset_id {dataset['dataset_id']}",
+        "images": f"{manifest['images']} ({manifest['subset']})",
+        **{f"{name} version": str(version) for name, version in sorted(manifest["versions"].items())},
+    }

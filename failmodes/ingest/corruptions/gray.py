@@ -1,0 +1,44 @@
+"""Gray images stay gray: what a corruption draws a channel is drawn once, and what it colors is seen in gray."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.sampling import Samples
+from failmodes.warehouse.errors import DataError
+
+# ITU-R BT.601's luma in 65,536ths, as Pillow's mode L has it: their sum is 65,536, so that gray stays as it is
+LUMA_WEIGHTS = np.array([19_595, 38_470, 7_471], np.uint32)
+HALF, SHIFT = np.uint32(1 << 15), np.uint32(16)
+
+
+def is_gray(image: NDArray[np.uint8]) -> bool:
+    """Whether the three channels of an image (…, 3) are equal."""
+    return bool((image[..., :1] == image[..., 1:]).all())
+
+
+def check_gray(images: Images, first: int = 0) -> None:
+    """Check that images (N, H, W, 3), numbered from `first`, are gray.
+
+    Raises:
+        DataError: the channels of one differ.
+    """
+    for row, image in enumerate(images, first):
+        if not is_gray(image):
+            raise DataError(f"image {row} is not gray, its channels differ: make it gray, or leave out `gray`")
+
+
+def same_in_channels(samples: Samples, shape: tuple[int, ...]) -> Samples:
+    """Samples whose values for each channel of images of `shape` (N, H, W, 3) are those of the first channel."""
+    return {
+        name: np.repeat(values[..., :1], 3, axis=-1) if values.shape == shape else values
+        for name, values in samples.items()
+    }
+
+
+def in_gray(images: Images) -> Images:
+    """The luma of images (N, H, W, 3) in all three channels; gray ones stay as they are."""
+    if is_gray(images):
+        return images
+    luma = (images @ LUMA_WEIGHTS + HALF) >> SHIFT
+    return np.repeat(luma.astype(np.uint8)[..., None], 3, axis=-1)

@@ -1,0 +1,115 @@
+-- One row per evaluation, corruption and severity from clean on: how the answers spread over the classes, beside the
+-- labels; one answer to nearly all images is mode collapse. The worst class, too.
+-- Source: cell_confusion, cell_measures, curve_points, classes.
+with answers as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        predicted as class_index,
+        sum(image_count)::bigint as image_count,
+        sum(image_count) / sum(sum(image_count)) over of_cell as predicted_share
+    from cell_confusion
+    where predicted is not null
+    group by evaluation_id, corruption, severity, predicted
+    window of_cell as (partition by evaluation_id, corruption, severity)
+),
+
+labels as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        label as class_index,
+        coalesce(sum(image_count) filter (where predicted = label), 0) / sum(image_count) as accuracy,
+        sum(image_count) / sum(sum(image_count)) over of_cell as label_share
+    from cell_confusion
+    group by evaluation_id, corruption, severity, label
+    window of_cell as (partition by evaluation_id, corruption, severity)
+),
+
+of_predictions as ( -- of answers that are as common the first class
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        sum(image_count)::bigint as predicted_count,
+        count(*) as predicted_class_count,
+        arg_max(class_index, (predicted_share, -class_index)) as top_prediction,
+        max(predicted_share) as top_prediction_share,
+        -sum(predicted_share * ln(predicted_share)) as prediction_entropy_nats
+    from answers
+    group by evaluation_id, corruption, severity
+),
+
+of_labels as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        count(*) as class_count,
+        avg(accuracy) as balanced_accuracy,
+        arg_min(class_index, (accuracy, class_index)) as worst_class,
+        min(accuracy) as worst_class_accuracy,
+        -sum(label_share * ln(label_share)) as label_entropy_nats
+    from labels
+    group by evaluation_id, corruption, severity
+)
+
+select
+    curve_points.evaluation_id,
+    curve_points.model_label,
+    curve_points.dataset_label,
+    curve_points.corruption,
+    curve_points.corruption_label,
+    curve_points.corruption_group,
+    curve_points.corruption_order,
+    curve_points.headline,
+    curve_points.severity,
+    cell_measures.image_count,
+    of_labels.class_count, -- classes that occur as label
+    of_predictions.top_prediction, -- class index of the commonest answer; null where no image was taken for a class
+    commonest.class_name as top_prediction_name, -- name of that class
+    of_predictions.top_prediction_share, -- its share of the answers, 0-1
+    of_predictions.prediction_entropy_nats, -- entropy of the answers over classes, nats; 0: one answer to all
+    of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
+    cell_measures.mean_confidence,
+    cell_measures.accuracy,
+    of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
+    of_labels.worst_class, -- class index of the worst class; of classes that are as bad the first
+    worst.class_name as worst_class_name, -- name of that class
+    of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
+    -- expected
+    coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images that were taken for a class of the data set
+    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as answer
+    case
+        when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
+    end as top_prediction_label_share -- share of the labels that are of the commonest answer's class, 0-1: what it
+    -- should be given
+from curve_points
+inner join cell_measures
+    on
+        curve_points.evaluation_id = cell_measures.evaluation_id
+        and curve_points.cell_corruption = cell_measures.corruption
+        and curve_points.severity = cell_measures.severity
+inner join of_labels
+    on
+        curve_points.evaluation_id = of_labels.evaluation_id
+        and curve_points.cell_corruption = of_labels.corruption
+        and curve_points.severity = of_labels.severity
+left join of_predictions
+    on
+        curve_points.evaluation_id = of_predictions.evaluation_id
+        and curve_points.cell_corruption = of_predictions.corruption
+        and curve_points.severity = of_predictions.severity
+left join labels as same
+    on
+        of_predictions.evaluation_id = same.evaluation_id
+        and of_predictions.corruption = same.corruption
+        and of_predictions.severity = same.severity
+        and of_predictions.top_prediction = same.class_index
+inner join evaluations on curve_points.evaluation_id = evaluations.evaluation_id
+left join classes as commonest
+    on evaluations.dataset_id = commonest.dataset_id and of_predictions.top_prediction = commonest.class_index
+left join classes as worst
+    on evaluations.dataset_id = worst.dataset_id and of_labels.worst_class = worst.class_index

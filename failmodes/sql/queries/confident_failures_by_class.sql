@@ -1,0 +1,22 @@
+-- Of which classes is it sure and wrong? Wrong predictions at confidence >= 0.9, by true and predicted class.
+-- Parameter model: only these models, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter confidence: the least, 0.9 to 1; 0.9 without it.
+-- Parameter rows: how many; 50 without it.
+select
+    model_label,
+    label_name,
+    predicted_name,
+    count(*) as failure_count,
+    count(distinct image_id) as image_count,
+    avg(confidence) as mean_confidence,
+    mode(corruption_label) as commonest_corruption,
+    arg_max(image_id, (confidence, -image_id)) as most_confident_image_id
+from confident_failures
+where
+    confidence >= coalesce(getvariable('confidence'), 0.9)
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
+group by model_label, label_name, predicted_name
+order by failure_count desc, model_label asc, label_name asc, predicted_name asc
+limit coalesce(getvariable('rows'), 50)

@@ -1,0 +1,19 @@
+-- What is it most sure of and wrong about? The 50 wrong predictions of highest confidence.
+-- Parameter model: only these models, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 50 without it.
+select
+    model_label,
+    corruption_label,
+    severity,
+    image_id,
+    label_name,
+    predicted_name,
+    confidence,
+    label_probability
+from confident_failures
+where
+    coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
+order by confidence desc, model_label asc, image_id asc
+limit coalesce(getvariable('rows'), 50)

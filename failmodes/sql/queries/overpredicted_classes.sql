@@ -1,0 +1,29 @@
+-- Which classes swallow others? Classes that are the answer more often than the label, at the last severity.
+-- Parameter model: only these models, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 40 without it.
+with swallowed as (
+    select
+        *,
+        predicted_share - label_share as excess_share,
+        max(severity) over (partition by evaluation_id, corruption) as last_severity
+    from accuracy_by_class
+    where
+        coalesce(list_contains(getvariable('model'), model_label), true)
+        and coalesce(list_contains(getvariable('corruption'), corruption), true)
+)
+
+select
+    model_label,
+    corruption_label,
+    severity,
+    class_name,
+    label_share,
+    predicted_share,
+    excess_share,
+    accuracy,
+    class_precision
+from swallowed
+where severity = last_severity and excess_share > 0
+order by excess_share desc, model_label asc, corruption_label asc, class_index asc
+limit coalesce(getvariable('rows'), 40)

@@ -1,0 +1,22 @@
+-- Where does a model give one answer to most images? Cells by the share of their commonest answer.
+-- Parameter model: only these models, by label.
+-- Parameter corruption: only these corruptions, by name.
+-- Parameter rows: how many; 40 without it.
+select
+    model_label,
+    corruption_label,
+    severity,
+    top_prediction_name,
+    top_prediction_share,
+    top_prediction_label_share,
+    mean_confidence,
+    accuracy,
+    predicted_class_count,
+    class_count
+from predictions_by_severity
+where
+    top_prediction is not null
+    and coalesce(list_contains(getvariable('model'), model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), corruption), true)
+order by top_prediction_share desc, model_label asc, corruption_label asc, severity asc
+limit coalesce(getvariable('rows'), 40)

@@ -1,0 +1,104 @@
+"""What a reader sees of every chart: text and marks have enough contrast with the page, in both themes."""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+from color_vision import contrast, over, rgb
+
+from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
+from failmodes.analysis.charts.style.saving import drawing, with_theme
+from failmodes.analysis.charts.style.theme import THEMES
+from failmodes.analysis.sample_images import CorruptionRequest
+from failmodes.analysis.selection import Selection, select_one
+
+MARKS = ("mark-line", "mark-symbol", "mark-rule")
+HEAT_MAPS = ("drops", "predictions")
+Element = tuple[ET.Element, str]  # and the class of the group around it
+
+
+def elements(svg: str) -> Iterator[Element]:
+    def walk(element: ET.Element, kind: str) -> Iterator[Element]:
+        kind = element.get("class", kind) if element.tag.endswith("}g") else kind
+        yield element, kind
+        for child in element:
+            yield from walk(child, kind)
+
+    yield from walk(ET.fromstring(svg), "")
+
+
+def opacity(element: ET.Element, of: str) -> float:
+    return float(element.get("opacity", 1)) * float(element.get(f"{of}-opacity", 1))
+
+
+def drawn(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> str:
+    return drawing(with_theme(CHARTS[name](con, select_one(con)), theme)).svg
+
+
+def texts_of(svg: str) -> list[Element]:
+    return [(e, kind) for e, kind in elements(svg) if e.tag.endswith("}text") and "".join(e.itertext()).strip()]
+
+
+def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
+    colors = THEMES[theme]
+    texts = texts_of(svg)
+    assert len(texts) > 10
+    for element, kind in texts:
+        fill = element.get("fill", "")
+        if has_cells and "role-mark" in kind and fill in (colors.on_low, colors.on_high):
+            continue  # numbers on cells: the theme's test looks at these
+        ratio = contrast(over(fill, opacity(element, "fill"), colors.background), rgb(colors.background))
+        assert ratio >= 4.5, ("".join(element.itertext()), fill, ratio)
+
+
+def looks() -> Iterator[object]:
+    """Every chart in both themes; fast tests look at the other one only where its colors are chosen."""
+    for name in CHARTS:
+        yield name, "light"
+        yield pytest.param(name, "dark", marks=() if name in HEAT_MAPS else pytest.mark.slow)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "theme"), list(looks()))
+def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:
+    svg, page = drawn(con, name, theme), THEMES[theme].background
+    assert_texts_are_read(svg, theme, has_cells=name in HEAT_MAPS)
+    if name == "exemplars":
+        return  # its lines lie on pictures, in white on black
+    for element, kind in elements(svg):
+        if not (kind.startswith(MARKS) and "role-mark" in kind and element.tag.endswith(("}path", "}line"))):
+            continue
+        inks = [(of, element.get(of, "none")) for of in ("stroke", "fill")]
+        seen = [over(c, opacity(element, of), page) for of, c in inks if c not in ("none", "transparent")]
+        assert max(contrast(color, rgb(page)) for color in seen) >= 3, (kind, inks)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_texts_of_many_models(many_con: duckdb.DuckDBPyConnection, theme: str) -> None:
+    for name in ("curves", "shapes", "onset"):
+        assert_texts_are_read(drawn(many_con, name, theme), theme, has_cells=False)
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_texts_of_charts_of_images(theme: str) -> None:
+    for make in IMAGE_CHARTS.values():
+        request = CorruptionRequest("cifar-c", 0, (5,), ("fog", "contrast"), ())
+        assert_texts_are_read(drawing(with_theme(make(request), theme)).svg, theme, has_cells=False)
+
+
+@pytest.mark.parametrize("theme", list(THEMES))
+def test_cells_are_colored_channel_by_channel(con: duckdb.DuckDBPyConnection, selection: Selection, theme: str) -> None:
+    """As the theme's test of the numbers on them supposes; and their numbers are in the two colors for it."""
+    svg, colors = drawn(con, "predictions", theme), THEMES[theme]
+    cells = [(e.get("aria-label", ""), rgb(e.get("fill", ""))) for e, kind in elements(svg)
+             if kind.startswith("mark-rect role-mark") and e.tag.endswith("}path")]  # fmt: skip
+    assert len(cells) > 20
+    for label, found in cells:
+        share = float(label.split("top_prediction_share: ")[1].split(";")[0])
+        low, middle, high = colors.cells
+        expected = over(middle, 2 * share, low) if share <= 0.5 else over(high, 2 * share - 1, middle)
+        assert found == pytest.approx(expected, abs=1.5 / 255), label
+    fills = {e.get("fill") for e, kind in texts_of(svg) if kind.startswith("mark-text role-mark")}
+    assert fills <= {colors.on_low, colors.on_high}

@@ -1,0 +1,50 @@
+"""Findings on pairs of models: each pair judged once, told of the better one, and who leads."""
+
+from itertools import combinations
+
+import duckdb
+import pytest
+from checkpoint_comparisons import decided_pairs, of_kind
+from synthetic_results import Synthetic
+
+from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.report.pair_tables import pair_tables
+from failmodes.analysis.selection import Selection, select_one
+
+
+def test_a_pair_that_is_close_is_inconclusive(all_findings: list[Finding], synthetic: Synthetic) -> None:
+    (found,) = of_kind(all_findings, "better_model")
+    means = [
+        sum(float(right[1:].mean()) for (label, _), right in synthetic.correct.items() if label == name) / 5
+        for name in ("Alpha", "Beta")
+    ]
+    assert (found.verdict, found.model_label) == ("inconclusive", "Alpha")
+    assert found.value == pytest.approx(means[0] - means[1])
+    assert found.other_evaluation_id == synthetic.evaluations["Beta"]
+    for part in ("Alpha", "Beta", "inconclusive", f"{100 * found.value:.1f}\u00a0points ["):
+        assert part in found.sentence
+
+
+def test_pairs_are_told_of_the_better_one(many_findings: list[Finding], many_record: Synthetic) -> None:
+    found = of_kind(many_findings, "better_model")
+    labels = {evaluation_id: label for label, evaluation_id in many_record.evaluations.items()}
+    assert {frozenset((f.evaluation_id, f.other_evaluation_id)) for f in found} == {
+        frozenset(pair) for pair in combinations(many_record.evaluations.values(), 2)
+    }
+    decided = [(f.model_label, labels[f.other_evaluation_id]) for f in found if f.verdict == "supported"]
+    assert sorted(decided) == sorted(decided_pairs(many_record))
+    for finding in found:
+        other = labels[finding.other_evaluation_id]
+        if finding.verdict == "supported":
+            assert finding.sentence.startswith(f"{finding.model_label} is right more often than {other} ")
+            assert 0 < finding.value < finding.high
+        assert f"{100 * finding.value:.1f}\u00a0points [" in finding.sentence.replace("\u2212", "-")
+
+
+def test_up_to_four_models_have_a_table_a_pair(many_con: duckdb.DuckDBPyConnection) -> None:
+    four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Fir"])
+    assert len(pair_tables(many_con, four)) == 6
+
+
+def test_of_more_models_the_table_is_one(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+    assert len(pair_tables(many_con, many_selection)) == 1

@@ -1,0 +1,45 @@
+"""Mode collapse and classes far below the others: said with cell, class, count and interval, and of nothing else."""
+
+import duckdb
+from checkpoint_comparisons import of_kind
+
+from failmodes.analysis.findings.predictions import class_findings, collapse_sentence, prediction_findings
+from failmodes.analysis.selection import Selection, select_one
+
+
+def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(collapsing)
+    found = prediction_findings(collapsing, selection)
+    assert len(found) == 2 * 3, "both models, clean and under two corruptions"
+    (collapse,) = of_kind(found, "prediction_collapse", verdict="supported")
+    assert (collapse.model_label, collapse.corruption, collapse.severity) == ("Alpha", "contrast", 5.0)
+    assert (collapse.value, collapse.n) == (159 / 160, 160)
+    for part in ("contrast at severity 5", "Alpha", "159 of 160\u00a0images", "\u201cone\u201d", "99.4\u00a0%"):
+        assert part in collapse.sentence
+    title = collapse_sentence(collapsing, selection)
+    assert "Under contrast at severity 5 Alpha answers \u201cone\u201d to 159 of 160\u00a0images" in title
+
+
+def test_what_does_not_collapse_tells_the_commonest_answer(collapsing: duckdb.DuckDBPyConnection) -> None:
+    found = prediction_findings(collapsing, select_one(collapsing))
+    (clean,) = of_kind(found, "prediction_collapse", model_label="Beta", corruption="none")
+    assert (clean.verdict, clean.severity) == ("contradicted", 0)
+    assert clean.sentence.startswith("When clean Beta ")
+    assert "160\u00a0images" in clean.sentence
+
+
+def test_nothing_is_claimed_where_nothing_collapses(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    found = prediction_findings(con, selection)
+    assert {finding.verdict for finding in found} == {"contradicted"}
+    assert collapse_sentence(con, selection).startswith("No model is seen to give one answer to nearly all")
+
+
+def test_a_class_far_below_the_others_is_named(collapsing: duckdb.DuckDBPyConnection) -> None:
+    found = class_findings(collapsing, select_one(collapsing))
+    (gap,) = of_kind(found, "class_failure", model_label="Beta", verdict="supported")
+    assert (gap.corruption, gap.value, gap.n) == ("fog", 1.0, 40)
+    for part in ("fog at severity 5", "Beta", "0.0\u00a0%", "\u201cthree\u201d", "100.0\u00a0points", "40\u00a0images"):
+        assert part in gap.sentence
+    (other,) = of_kind(found, "class_failure", model_label="Beta", corruption="contrast")
+    assert other.verdict == "inconclusive"
+    assert f"{100 * (other.value or 0):.1f}\u00a0points" in other.sentence

@@ -1,0 +1,289 @@
+"""What scores tell of the next failure, against scikit-learn, a bootstrap over images, and cases by hand."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from synthetic_results import write_synthetic
+
+from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.discrete_time_hazard import (
+    PSEUDO_ROWS,
+    SLOPE_RIDGE,
+    HazardRows,
+    fit_hazard,
+    standardized,
+)
+from failmodes.analysis.statistics.early_warning import (
+    COMPARED,
+    FEWEST,
+    FOLDS,
+    SCORES,
+    WIDENED,
+    PredictorGain,
+    early_warning,
+    is_found,
+    predictor_gains,
+)
+from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import WarehouseError
+
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
+LARGE = 1e3  # an indicator of this size has a coefficient as much smaller, which the ridge then leaves alone
+
+
+def rows_at_risk(images: int, strength: float, seed: int = 0, curves: int = 2, severities: int = 6) -> Rows:
+    """Images that leave once they fail; scores tell of what makes them fail by `strength`. Drift is 0 when clean."""
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=images)
+    parts = []
+    for curve in range(curves):
+        alive = np.arange(images)
+        for step in range(severities - 1):
+            failed = rng.random(len(alive)) < 1 / (1 + np.exp(2.5 - 0.4 * step - 1.5 * hidden[alive]))
+            parts.append((np.full(len(alive), curve * (severities - 1) + step), alive, failed))
+            alive = alive[~failed]
+    cell, image, event = (np.concatenate(column) for column in zip(*parts, strict=True))
+    scores = {name: 5 + 0.1 * (strength * hidden[image] + rng.normal(size=len(image))) for name in SCORES}
+    scores["drift"][cell % (severities - 1) == 0] = 0
+    return cell, image, event, scores
+
+
+def of_scikit_learn(rows: Rows, names: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
+    """Log-loss of each row out of fold, by the definition, with pseudo-rows as weighted rows; `ids` of all images."""
+    cell, image, event, scores = rows
+    fold = (np.random.default_rng(0).permutation(len(ids)) % FOLDS)[np.searchsorted(ids, image)]
+    cells = np.unique(cell)
+    indicators = LARGE * (cell[:, None] == cells)
+    columns = []
+    for name in names:
+        frame = pl.DataFrame({"cell": cell, "x": scores[name]})
+        centered = pl.col("x") - pl.col("x").mean().over("cell")
+        x = frame.select(centered / pl.col("x").std(ddof=0).over("cell")).to_series().fill_nan(0)
+        columns.append(x.to_numpy())
+    design = np.column_stack([indicators, *columns])
+    pseudo = np.column_stack([LARGE * np.eye(len(cells)), np.zeros((len(cells), len(names)))])
+    losses = np.empty(len(cell))
+    for number in range(FOLDS):
+        held = fold == number
+        share = (event[~held].sum() + 0.5) / ((~held).sum() + 1)
+        weights = np.r_[np.ones((~held).sum()), np.repeat(PSEUDO_ROWS * np.array([share, 1 - share]), len(cells))]
+        model = LogisticRegression(
+            C=1 / SLOPE_RIDGE, fit_intercept=False, solver="newton-cholesky", tol=1e-10, max_iter=1000
+        )
+        outcome = np.r_[event[~held], np.ones(len(cells), bool), np.zeros(len(cells), bool)]
+        model.fit(np.vstack([design[~held], pseudo, pseudo]), outcome, sample_weight=weights)
+        p = model.predict_proba(design[held])[:, 1]
+        losses[held] = -np.log(np.where(event[held], p, 1 - p))
+    return losses
+
+
+def kept(rows: Rows, which: np.ndarray) -> Rows:
+    cell, image, event, scores = rows
+    return cell[which], image[which], event[which], {name: score[which] for name, score in scores.items()}
+
+
+def assert_same(one: dict[str, PredictorGain], other: dict[str, PredictorGain], **tolerance: float) -> None:
+    for name in COMPARED:
+        assert one[name][3:] == other[name][3:]
+        for a, b in ((one[name].gain, other[name].gain), (one[name].share, other[name].share)):
+            assert (a is None) == (b is None)
+            assert a is None or a == pytest.approx(b, **tolerance)
+
+
+def test_gains_agree_with_scikit_learn() -> None:
+    rows = rows_at_risk(150, strength=1.0)
+    rows[3]["drift"][::7] = np.nan
+    rows[3]["confidence"][::11] = np.nan
+    found = predictor_gains(*rows)
+    finite = ~np.isnan(rows[3]["confidence"])
+    with_drift = kept(rows, finite & ~np.isnan(rows[3]["drift"]))
+    for name, models in COMPARED.items():
+        of_name = with_drift if "drift" in name else kept(rows, finite)
+        reference, model = (of_scikit_learn(of_name, names, np.unique(rows[1])) for names in models)
+        gain, share = found[name].gain, found[name].share
+        assert gain is not None
+        assert share is not None
+        assert gain.value == pytest.approx((reference - model).mean(), abs=1e-8)
+        assert share.value == pytest.approx(1 - model.sum() / reference.sum(), abs=1e-8)
+        assert found[name][3:] == (len(np.unique(of_name[1])), len(of_name[0]), of_name[2].sum(), None)
+
+
+def test_intervals_agree_with_a_bootstrap_of_images() -> None:
+    rows = rows_at_risk(400, strength=1.0)
+    found = predictor_gains(*rows)["margin"]
+    losses = [of_scikit_learn(rows, names, np.arange(400)) for names in ((), ("margin",))]
+    weights = np.random.default_rng(1).multinomial(400, np.full(400, 1 / 400), 4000)
+    base, model, counts = ((weights * np.bincount(rows[1], part)).sum(1) for part in (*losses, np.ones(len(rows[1]))))
+    for estimate, resampled in ((found.gain, (base - model) / counts), (found.share, 1 - model / base)):
+        assert estimate is not None
+        assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 * WIDENED * resampled.std(), rel=0.06)
+
+
+def test_p_values_are_one_sided_and_corrected() -> None:
+    found = predictor_gains(*rows_at_risk(250, strength=0.5))
+    z = [one.gain.value / (one.gain.high - one.gain.low) * 2 * 1.959964 for one in found.values() if one.gain]
+    assert len(z) == len(COMPARED)
+    assert [one.adjusted_p for one in found.values()] == pytest.approx(holm(stats.norm.sf(z).tolist()), rel=1e-4)
+
+
+def test_a_score_that_decides_is_found_and_one_that_repeats_it_adds_nothing() -> None:
+    cell, image, event, scores = rows_at_risk(300, strength=0.0)
+    noise = np.random.default_rng(2).normal(size=len(cell))
+    decides = event + 0.1 * np.abs(noise)  # 0 to .5 where the image stays right, above 1 where it fails
+    found = predictor_gains(cell, image, event, {**scores, "margin": -decides, "drift": decides})
+    assert found["margin"].share is not None
+    assert found["margin"].share.value > 0.9
+    assert is_found(found["margin"])
+    assert is_found(found["drift"])
+    assert not any(is_found(found[name]) for name in ("confidence", "entropy", "drift_beyond_margin"))
+
+
+def test_beyond_margin_is_what_drift_adds_to_it() -> None:
+    """Two halves of what makes images fail: each is found, and so is the second beside the first."""
+    rng = np.random.default_rng(3)
+    halves = rng.normal(size=(2, 4000))
+    event = rng.random(4000) < 1 / (1 + np.exp(1 - halves.sum(0)))
+    scores = {"margin": halves[0], "confidence": halves[0], "entropy": halves[0], "drift": halves[1]}
+    found = predictor_gains(np.zeros(4000), np.arange(4000), event, scores)
+    assert found["drift_beyond_margin"].gain is not None
+    assert found["drift"].gain is not None
+    assert found["drift_beyond_margin"].gain.value > found["drift"].gain.value > 0
+    assert is_found(found["drift_beyond_margin"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [50, 200])
+def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
+    draws = 60
+    claims = [
+        any(map(is_found, predictor_gains(*rows_at_risk(images, strength=0.0, seed=seed)).values()))
+        for seed in range(draws)
+    ]
+    assert sum(claims) <= stats.binom.ppf(0.99, draws, 0.05)
+
+
+@pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "pass")])
+def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None) -> None:
+    """Of 200 images; each is in two cells, and an image that fails in both counts once."""
+    cell, image = np.repeat([0, 1], 200), np.tile(np.arange(200), 2)
+    scores = {name: np.random.default_rng(4).normal(size=400) for name in SCORES}
+    for one in predictor_gains(cell, image, image < failing, scores).values():
+        assert (one.images, one.rows, one.events) == (200, 400, 2 * failing)
+        assert (one.gain is None) == (one.share is None) == (one.adjusted_p is None) == (reason is not None)
+        assert reason is None or reason in str(one.reason)
+
+
+def test_nothing_at_risk_says_nothing() -> None:
+    empty = np.empty(0)
+    found = predictor_gains(empty.astype(int), empty.astype(int), empty.astype(bool), dict.fromkeys(SCORES, empty))
+    assert {one.reason for one in found.values()} == {"no image that is right so far has the score"}
+
+
+def test_separation_and_cells_without_events_stay_finite() -> None:
+    rng = np.random.default_rng(5)
+    cell, image = np.repeat(np.arange(8), 60), np.tile(np.arange(60), 8)
+    event = (cell < 3) & (image % 4 == 0)
+    scores = {"margin": event * 1e6, "confidence": event - 1e-9, "entropy": rng.standard_cauchy(480) ** 3}
+    scores["drift"] = scores["margin"]
+    for one in predictor_gains(cell, image, event, scores).values():
+        assert one.gain is not None
+        assert np.isfinite([*one.gain, *(one.share or ())]).all()
+    counts = np.bincount(cell).reshape(1, -1)
+    rows = HazardRows(event.astype(float), counts, {"x": standardized(scores["margin"], counts)})
+    fitted = fit_hazard(rows, ("x",))
+    assert np.isfinite([*fitted.alpha, *fitted.beta]).all()
+
+
+def test_rows_without_a_number_leave_their_comparison() -> None:
+    rows = rows_at_risk(150, strength=1.0)
+    for name, place in (("margin", 3), ("entropy", 5)):
+        rows[3][name][place::29] = (np.nan, np.inf)[place == 5]
+    finite = np.isfinite(rows[3]["margin"]) & np.isfinite(rows[3]["entropy"])
+    rows[3]["drift"][2::13] = np.nan
+    found = predictor_gains(*rows)
+    assert found["margin"].rows == found["confidence"].rows == finite.sum()
+    assert found["drift"].rows == found["drift_beyond_margin"].rows == (finite & ~np.isnan(rows[3]["drift"])).sum()
+    assert_same(found, predictor_gains(*kept(rows, finite)))
+
+
+def test_neither_order_nor_numbers_of_images_matter() -> None:
+    rows = rows_at_risk(120, strength=0.7)
+    found = predictor_gains(*rows)
+    cell, image, event, scores = kept(rows, np.random.default_rng(6).permutation(len(rows[0])))
+    assert_same(found, predictor_gains(cell, 5 * image + 1000, event, scores), rel=1e-7)
+    scaled = {name: 3 - 20 * score for name, score in scores.items()}  # x is standardized
+    assert_same(found, predictor_gains(cell, image, event, scaled), rel=1e-7)
+
+
+def test_a_score_that_is_the_same_in_every_cell_says_nothing() -> None:
+    cell, image, event, scores = rows_at_risk(100, strength=1.0)
+    found = predictor_gains(cell, image, event, {**scores, "drift": 0.1 * cell})
+    assert [found[name].reason for name in ("drift", "drift_beyond_margin")] == [
+        "the score is the same for all images of each cell"
+    ] * 2
+    assert found["margin"].gain is not None
+
+
+def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tuple[str, ...]) -> Rows:
+    """Rows at risk, image by image and severity by severity."""
+    read = con.sql(
+        "select o.corruption, o.severity::double as severity, o.image_id, correct, margin, confidence, entropy_nats, "
+        "centroid_shift from outcomes as o left join (from attention where target = 'clean') as a using "
+        "(evaluation_id, corruption, severity, image_id) where evaluation_id = ?",
+        params=[evaluation_id],
+    ).pl()
+    facts: dict[tuple[str, float], dict[int, Any]] = {}
+    for corruption, severity, image, *row in read.rows():
+        facts.setdefault((corruption, severity), {})[image] = row
+    rows: list[tuple[Any, ...]] = []
+    for number, corruption in enumerate(corruptions):
+        curve = [facts["none", 0.0], *(facts[key] for key in sorted(facts) if key[0] == corruption)]
+        for image in curve[0]:
+            for step, (now, then) in enumerate(zip(curve, curve[1:], strict=False)):
+                if not now[image][0]:
+                    break
+                rows.append((100 * number + step, image, not then[image][0], *now[image][1:]))
+    cell, image, event, *scores = (np.array(column) for column in zip(*rows, strict=True))
+    return cell, image, event, dict(zip(SCORES, scores, strict=True))
+
+
+def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    for evaluation in selection.evaluations:
+        found = early_warning(con, selection, evaluation)
+        assert found.draws == "paired"
+        assert_same(
+            found.predictors, predictor_gains(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6
+        )
+
+
+@pytest.mark.slow
+def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) -> None:
+    write_synthetic(tmp_path / "unpaired", images=40, models=("A",), corruptions=("fog",), paired=False)
+    load([tmp_path / "unpaired"], tmp_path / "unpaired.duckdb")
+    with open_warehouse(tmp_path / "unpaired.duckdb") as con:
+        chosen = select_one(con)
+        found = early_warning(con, chosen, chosen.evaluations[0])
+        assert {one.reason for one in found.predictors.values()} == {
+            "corrupted images do not pair with clean ones: labels differ"
+        }
+        with pytest.raises(WarehouseError, match="no gain of a score to show: .*labels differ"):
+            CHARTS["early-warning"](con, chosen)
+    write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
+    load([tmp_path / "out"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        chosen = select_one(con)
+        con.register("attention", con.sql("from attention limit 0").to_arrow_table())
+        chosen.evaluations[0].facts["attention_note"] = "no maps were asked for"
+        found = early_warning(con, chosen, chosen.evaluations[0])
+        assert [found.predictors[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
+        subtitle = CHARTS["early-warning"](con, chosen).to_dict()["usermeta"]["subtitle"]
+        assert "No figure of attention drift and drift beyond margin in A: no maps were asked for." in subtitle

@@ -1,0 +1,79 @@
+"""The order in which corruptions and classes break, against costs and ranks worked out image by image."""
+
+import numpy as np
+import pytest
+
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
+from failmodes.analysis.statistics.corruption_drop import rank_drops
+from failmodes.analysis.statistics.failure_order import (
+    AT_LAST,
+    FEWEST_OF_CLASS,
+    MEASURES,
+    ON_AVERAGE,
+    columns_of_drops,
+    rank_classes,
+    rank_corruptions,
+)
+from failmodes.warehouse.schema import CLEAN
+
+SHARES = {"fog": (0.8, 0.7, 0.2), "contrast": (0.8, 0.5, 0.5), "frost": (0.85, 0.8, 0.5)}
+SEVERITIES = (1.0, 2.0, 3.0)
+
+
+def matrix(images: int = 400, *, paired: bool = True) -> CorrectnessMatrix:
+    """Exact shares: the easiest images are right, the same at every severity."""
+    order = np.arange(images) / images
+    cells = [(CLEAN, 0.0)] + [(name, severity) for name in SHARES for severity in SEVERITIES]
+    limits = [0.9] + [share for shares in SHARES.values() for share in shares]
+    return CorrectnessMatrix("one", paired, cells, order[:, None] < np.array(limits))
+
+
+def test_costs_and_ranks_by_hand() -> None:
+    last, average = (rank_corruptions(matrix(), list(SHARES), measure, 0.95) for measure in (AT_LAST, ON_AVERAGE))
+    assert {name: one.drop.value for name, one in last.items()} == pytest.approx(
+        {"fog": 0.7, "contrast": 0.4, "frost": 0.4}
+    )
+    assert {name: (one.rank, one.rank_low, one.rank_high) for name, one in last.items()} == {
+        "fog": (1, 1, 1), "contrast": (2, 2, 3), "frost": (2, 2, 3),
+    }  # fmt: skip
+    assert average["fog"].drop.value == pytest.approx(0.9 - (0.8 + 0.7 + 0.2) / 3)
+    assert [average[name].rank for name in SHARES] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_costs_are_those_that_charts_and_findings_have(paired: bool) -> None:
+    made = matrix(paired=paired)
+    told = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
+    for measure in MEASURES:
+        for name, one in rank_corruptions(made, list(SHARES), measure, 0.95).items():
+            assert one.drop == pytest.approx(told[name].at_last if measure == AT_LAST else told[name].on_average)
+
+
+def test_unpaired_images_tell_less() -> None:
+    paired, apart = (rank_corruptions(matrix(60, paired=p), list(SHARES), AT_LAST, 0.95) for p in (True, False))
+    assert apart["fog"].smallest_shown > paired["fog"].smallest_shown
+
+
+def test_averages_are_over_whole_severities() -> None:
+    made = matrix()
+    cells = [(name, severity / 2) for name, severity in made.cells]
+    assert columns_of_drops(made._replace(cells=cells), ["fog"], ON_AVERAGE) == {"fog": [2]}
+    assert columns_of_drops(made._replace(cells=cells), ["fog"], AT_LAST) == {"fog": [3]}
+
+
+def test_none_are_ranked_without_corruptions() -> None:
+    assert rank_corruptions(matrix(), [], AT_LAST, 0.95) == {}
+
+
+def test_classes_by_hand() -> None:
+    labels = np.repeat([0, 1, 2, 7], [100, 100, 100, FEWEST_OF_CLASS - 1])
+    losses = np.select([labels == 0, labels == 1], [0.0, 1.0], 0.97)
+    found = rank_classes(losses, labels, 0.95)
+    assert list(found) == [0, 1, 2], "a class of too few images has no rank"
+    assert [one.drop.value for one in found.values()] == pytest.approx([0, 1, 0.97])
+    assert [(one.rank, one.rank_low, one.rank_high) for one in found.values()] == [(3, 3, 3), (1, 1, 2), (2, 1, 2)]
+    assert all(one.drop.low < one.drop.value or one.drop.value == 1 for one in found.values())
+
+
+def test_no_class_has_enough_images() -> None:
+    assert rank_classes(np.zeros(4), [0, 1, 2, 3], 0.95) == {}

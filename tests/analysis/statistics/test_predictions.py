@@ -1,0 +1,98 @@
+"""What a model answers: cells where one answer takes most images, and classes below the others, by hand."""
+
+import duckdb
+import polars as pl
+import pytest
+from scipy.stats import binomtest
+
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
+from failmodes.analysis.statistics.predictions import (
+    ClassGap,
+    Collapse,
+    class_gaps,
+    collapse_by_corruption,
+    find_collapse,
+)
+
+
+def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(collapsing)
+    alpha, beta = selection.evaluations
+    found = find_collapse(collapsing, selection, alpha)
+    assert found is not None
+    assert (found.corruption, found.severity, found.predicted_count, found.image_count) == ("contrast", 5.0, 159, 160)
+    assert (found.class_name, found.label_share) == ("one", 0.25)
+    cells = 2 * 5 + 1
+    interval = binomtest(159, 160).proportion_ci(1 - 0.05 / cells, method="wilson")
+    assert found.share == pytest.approx((159 / 160, interval.low, interval.high))
+    assert find_collapse(collapsing, selection, beta) is None
+
+
+def test_of_each_corruption_the_worst_cell_is_told_and_the_clean_one(collapsing: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(collapsing)
+    for evaluation in selection.evaluations:
+        found = collapse_by_corruption(collapsing, selection, evaluation)
+        assert sorted(one.corruption for one in found) == ["contrast", "fog", "none"]
+        shares = [one.share.value for one in found]
+        assert shares == sorted(shares, reverse=True)
+        for one in found:
+            of_cell = pl.col("severity") == 0 if one.corruption == "none" else pl.col("corruption") == one.corruption
+            cells = collapsing.sql(
+                "select corruption, severity::double as severity, predicted from outcomes where evaluation_id = ?",
+                params=[evaluation.evaluation_id],
+            ).pl().filter(of_cell)  # fmt: skip
+            counts = cells.group_by("severity", "predicted").len()
+            assert one.predicted_count == counts.filter(pl.col("severity") > 0 if one.severity else True)["len"].max()
+
+
+def test_a_verdict_of_collapse_compares_with_the_middle_between_labels_and_all() -> None:
+    def verdict(low: float, high: float, labels: float) -> str:
+        share = Estimate((low + high) / 2, low, high)
+        return Collapse("fog", 5.0, "one", 90, 100, share, labels, None, 0.1).verdict
+
+    assert verdict(0.63, 0.9, 0.25) == "supported"
+    assert verdict(0.62, 0.9, 0.25) == "inconclusive"
+    assert verdict(0.2, 0.62, 0.25) == "contradicted"
+    assert verdict(0.63, 0.9, 0.5) == "inconclusive", "half of the labels are of this class"
+
+
+def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(collapsing)
+    _, beta = selection.evaluations
+    first, *others = class_gaps(collapsing, selection, beta)
+    assert (first.corruption, first.severity, first.class_name) == ("fog", 5.0, "three")
+    assert (first.image_count, first.accuracy, first.verdict) == (40, 0, "supported")
+    ((cells,),) = collapsing.execute(
+        "select count(distinct (corruption, severity)) from outcomes where evaluation_id = ? and severity > 0",
+        [beta.evaluation_id],
+    ).fetchall()
+    low, high = newcombe_of_groups((1.0, 0.0), (120, 40), comparisons=cells * 4)
+    assert first.gap == pytest.approx((1.0, float(low), float(high)))
+    assert [one.corruption for one in others] == ["contrast"]
+    rows = collapsing.sql(
+        "select label, severity, correct from outcomes where evaluation_id = ? and corruption = 'contrast'",
+        params=[beta.evaluation_id],
+    ).pl()  # fmt: skip
+    gaps = {
+        float(severity): max(
+            cell.filter(pl.col("label") != c)["correct"].mean() - cell.filter(label=c)["correct"].mean()
+            for c in range(4)
+        )
+        for (severity,), cell in rows.partition_by("severity", as_dict=True).items()
+    }
+    assert others[0].gap.value == pytest.approx(max(gaps.values()))
+    assert gaps[others[0].severity] == pytest.approx(max(gaps.values()))
+
+
+def test_a_gap_is_large_or_small_with_its_whole_interval() -> None:
+    ends = {(0.21, 0.5): "supported", (0.19, 0.5): "inconclusive", (-0.1, 0.19): "contradicted"}
+    for (low, high), verdict in ends.items():
+        assert ClassGap("fog", 5.0, "one", 40, 0.5, Estimate((low + high) / 2, low, high)).verdict == verdict
+
+
+def test_every_corruption_is_judged_of_the_record(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    for evaluation in selection.evaluations:
+        assert {one.corruption for one in class_gaps(con, selection, evaluation)} == set(selection.corruptions)
+        assert find_collapse(con, selection, evaluation) is None

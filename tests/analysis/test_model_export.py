@@ -1,0 +1,84 @@
+"""A model that is exported by its name: all its training runs, and it is compared as the source would be."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_results import Synthetic, write_synthetic
+from typer.testing import CliRunner
+from warehouse_files import value
+
+import failmodes
+from failmodes.analysis.model_export import export_model
+from failmodes.analysis.statistics.measured_pair import MeasuredPair
+from failmodes.analysis.statistics.measures import MEASURES, SCORES
+from failmodes.analysis.statistics.opened_models import open_models
+from failmodes.cli import app
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError
+
+
+@pytest.mark.slow
+def test_every_measure_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path, tmp_path: Path) -> None:
+    target = tmp_path / "baseline.duckdb"
+    export_model(sound_warehouse, "Alpha", target)
+    names = ["Alpha", "Beta", str(target)]
+    with open_models(names, sound_warehouse) as (alpha, beta, baseline):
+        here = MeasuredPair(beta.rows(), alpha.rows())
+        there = MeasuredPair(beta.rows(), baseline.rows())
+        assert there.pairing == here.pairing
+        assert there.pairing.is_paired
+        for name, measure in MEASURES.items():
+            for score in SCORES if measure.takes_score else [None]:
+                one = here.difference(name, here.cells, score)
+                assert one == there.difference(name, there.cells, score), name
+                assert hasattr(one, "value"), name
+
+
+@pytest.mark.slow
+def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> None:
+    record = write_synthetic(
+        tmp_path / "results", images=40, models=("Net, seed 0", "Net, seed 1", "Other"), corruptions=("fog",)
+    )
+    load([record.output], tmp_path / "w.duckdb")
+    with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
+        con.execute("update models set training_seed = 1 where model_label = 'Net, seed 1'")
+    done = export_model(tmp_path / "w.duckdb", "Net", tmp_path / "b.duckdb")
+    assert (done.label, done.run_count, done.report.row_count) == ("Net", 2, 2 * 6 * 40)
+    with open_models([str(tmp_path / "b.duckdb")]) as (baseline,):
+        assert baseline.model.seeds == (0, 1)
+    one = export_model(tmp_path / "w.duckdb", "Net, seed 1", tmp_path / "one.duckdb")
+    assert (one.label, one.run_count) == ("Net, seed 1", 1)
+
+
+def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["export", "--evaluation", "Alpha", "b.duckdb", str(sound_warehouse)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("b.duckdb: Alpha, 10,400 predictions in 26 cells, ")
+    assert 'baseline = "b.duckdb"' in done.stdout
+    assert value(Path("b.duckdb"), "select count(*) from predictions") == 10_400
+
+
+def test_the_command_asks_for_a_model(sound_warehouse: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["export", str(tmp_path / "b.duckdb"), str(sound_warehouse)])
+    assert isinstance(done.exception, StudyError)
+    assert "--evaluation" in str(done.exception)
+
+
+def test_a_url_is_no_file_to_write(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="s3://bucket/b.duckdb is a URL: write a local file"):
+        export_model(sound_warehouse, "Alpha", "s3://bucket/b.duckdb")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_open_warehouse_exports_by_name_or_identity(
+    sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
+) -> None:
+    w = failmodes.open(sound_warehouse)
+    path = w.export(tmp_path / "b.duckdb", evaluation=synthetic.evaluations["Beta"][:8])
+    assert failmodes.open(path).table("models")["model_label"].to_list() == ["Beta"]
+    with pytest.raises(StudyError, match="no model 'Alpa' in .*: did you mean 'Alpha'"):
+        w.export(tmp_path / "other.duckdb", evaluation="Alpa")
+    assert not (tmp_path / "other.duckdb").exists()

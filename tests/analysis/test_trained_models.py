@@ -1,0 +1,67 @@
+"""Which evaluations are training runs of one model."""
+
+from collections.abc import Sequence
+
+import duckdb
+
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.trained_models import noun_of_runs, pairs_of_models, trained_models
+
+SAME = {"architecture": "resnet18", "variant": None, "training_recipe": None, "precision": "float32",
+        "class_protocol": None}  # fmt: skip
+
+
+def run(label: str, seed: int | None, model_name: str = "Fir", **facts: object) -> EvaluationInfo:
+    own = {"training_seed": seed, "model_name": model_name, "evaluation_id": f"id of {label}"}
+    return EvaluationInfo(f"id of {label}", label, SAME | own | facts)
+
+
+def grouped(runs: Sequence[EvaluationInfo]) -> list[tuple[str, list[str]]]:
+    return [(model.label, [r.label for r in model.runs]) for model in trained_models(runs)]
+
+
+def test_runs_of_several_seeds_are_one_model_in_order_of_their_seeds() -> None:
+    runs = [run("Fir, seed 10", 10), run("Fir, seed 2", 2), run("Oak", None, "Oak")]
+    assert grouped(runs) == [("Fir", ["Fir, seed 2", "Fir, seed 10"]), ("Oak", ["Oak"])]
+    assert [model.label_with_seeds for model in trained_models(runs)] == ["Fir (2\u00a0seeds)", "Oak"]
+    assert pairs_of_models(runs) == [(runs[0], runs[2]), (runs[1], runs[2])]
+    assert (noun_of_runs(runs), noun_of_runs(runs[1:])) == ("training run", "model")
+
+
+def test_without_seeds_or_with_the_same_seed_runs_stay_apart() -> None:
+    for seeds in ((None, None), (1, 1), (1, None)):
+        runs = [run(f"Fir ({place})", seed) for place, seed in enumerate(seeds)]
+        assert grouped(runs) == [(r.label, [r.label]) for r in runs]
+
+
+def test_another_architecture_recipe_or_precision_is_another_model() -> None:
+    for facts in (
+        {"architecture": "vit"},
+        {"training_recipe": "AugMix"},
+        {"precision": "float16"},
+        {"variant": "wide"},
+    ):
+        assert len(grouped([run("Fir, seed 0", 0), run("Fir, seed 1", 1, **facts)])) == 2
+
+
+def test_a_recipe_in_plain_text_may_end_with_its_seed() -> None:
+    runs = [run(f"Fir, seed {seed}", seed, training_recipe=f"SGD, batch 128, seed {seed}") for seed in (0, 1)]
+    assert grouped(runs) == [("Fir", ["Fir, seed 0", "Fir, seed 1"])]
+    longer = run("Fir, seed 1", 1, training_recipe="SGD, batch 128, seed 11")
+    assert len(grouped([runs[0], longer])) == 2, "what it ends with is not this run's seed"
+
+
+def test_models_of_one_label_are_told_apart() -> None:
+    both = [run(f"Fir, seed {seed} ({p})", seed, precision=p) for p in ("float32", "float16") for seed in (0, 1)]
+    assert [label for label, _ in grouped(both)] == ["Fir (float32)", "Fir (float16)"]
+    recipes = [run(f"Fir {seed} {r}", seed, training_recipe=r) for r in "ab" for seed in (0, 1)]
+    assert len({label for label, _ in grouped(recipes)}) == 2
+
+
+def test_a_warehouse_says_which_runs_belong_together(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+    models = trained_models(seeded.evaluations)
+    assert [(model.label, model.seeds) for model in models] == [
+        ("Fir", (0, 1, 2)), ("Loner", ()), ("Oak", (0, 1, 2)),
+    ]  # fmt: skip
+    told = seeded_con.sql("select distinct model_name, seed_count, evaluation_id from accuracy_by_model order by 1")
+    assert told.fetchall() == [(n.label, len(n.runs), n.runs[0].evaluation_id) for n in models]

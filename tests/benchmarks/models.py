@@ -1,0 +1,231 @@
+"""Whole evaluations against the bare model, attention against the grad-cam package, models against the machine."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from machine_limits import layer_rates, product_rates
+from measure import Result, in_turns, seconds
+from pytorch_grad_cam import GradCAM
+from subjects import SUBJECTS, Bench, Subject, make_bench, model_of
+from torch.utils.flop_counter import FlopCounterMode
+
+from failmodes.evaluate.allocator import keep_freed_memory
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
+from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
+from failmodes.evaluate.engine.autobatch import (
+    candidate_sizes,
+    evaluation_step,
+    fastest_batch_size,
+    usual_batch_size,
+)
+from failmodes.evaluate.engine.batches import BatchSlice
+from failmodes.evaluate.engine.image_statistics import map_statistics
+from failmodes.evaluate.engine.precisions import compare_precisions
+from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.ingest.corruptions.apply import corrupt
+
+SHARE_ROUNDS = 7
+BATCHES = {"cpu": (8, 16, 32, 64, 128), "cuda": (128, 256, 512, 1024)}
+TRIAL_IMAGES = 128  # to find the best of the bare forward passes, before it is timed on all images
+ROUNDS = 3
+CORRUPTIONS = {
+    32: ("contrast", "gaussian_noise", "motion_blur"),
+    224: ("contrast", "jpeg_compression", "gaussian_noise", "fog"),
+}
+CORRUPTED = ("resnet18", "densenet121", "efficientnet_b0", "resnet50")  # models timed with corruption on the fly
+ATTENTION_IMAGES = {"resnet18": 128, "densenet121": 64, "efficientnet_b0": 64, "vit_s_16": 64, "vit_b_16": 32}
+
+
+def measure_models() -> Iterator[Result]:
+    """All lines of this file, model by model; both sides keep freed memory, as a run does."""
+    keep_freed_memory()
+    device = choose_device("auto")
+    for subject in SUBJECTS:
+        prepared = model_of(subject, device)
+        with tempfile.TemporaryDirectory() as name:
+            bare, layout = _best_bare(subject, prepared, Path(name))
+            size = _batch_size(subject, prepared, Path(name))
+            yield _whole(subject, prepared, Path(name), size, bare, layout)
+            yield _parts(subject, prepared, Path(name), size, bare)
+            if runs_bfloat16(device):
+                yield _lower_precision(subject, prepared, Path(name), size)
+            for corruption in CORRUPTIONS[subject.side_px] if subject.name in CORRUPTED else ():
+                yield _corrupting(subject, prepared, Path(name), size, bare, corruption)
+        yield _share_of_limit(subject, prepared)
+        if subject.name in ATTENTION_IMAGES:
+            yield _attention(subject, prepared)
+            if runs_bfloat16(device):
+                yield _attention(subject, model_of(subject, device, "bfloat16"))
+
+
+def _whole(
+    subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None], layout: str
+) -> Result:
+    bench = make_bench(subject, [prepared], folder, batch_size=size)
+    _make_clean(bench)
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
+    against = f"best bare forward ({layout}; ours in batches of {size}), float32, {describe_device(prepared.device)}"
+    return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _parts(subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None]) -> Result:
+    """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
+    bench = make_bench(subject, [prepared], folder, batch_size=size)
+    _make_clean(bench)
+    cell, step = bench.cell(), evaluation_step(bench.evaluations[0])
+    starts = range(0, subject.images, size)
+
+    def attended() -> None:
+        for start in starts:
+            step(bench.images[start : start + size])
+
+    def measured() -> None:
+        slices = (BatchSlice(0, cell.cell, start, min(start + size, subject.images)) for start in starts)
+        for _ in bench.worker.stream.batches(slices):
+            pass
+
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([cell]), lambda: (attended(), measured()), rounds=ROUNDS)
+    bare_ms, attended_ms, measured_ms = (seconds(part) / subject.images * 1e3 for part in (bare, attended, measured))
+    against = (
+        f"its parts alone: the forward pass with two maps {attended_ms:.2f} ms an image (bare {bare_ms:.2f}), RMSE and "
+        f"SSIM {measured_ms:.2f}; {describe_device(prepared.device)}"
+    )
+    return Result(f"evaluate/{subject.name}/parts", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _lower_precision(subject: Subject, prepared: PreparedModel, folder: Path, size: int) -> Result:
+    """What `precision = "bfloat16"` gains, the whole of an evaluation, and how many predictions it changes."""
+    lower = model_of(subject, prepared.device, "bfloat16")
+    benches = [make_bench(subject, [one], folder, batch_size=size) for one in (lower, prepared)]
+    runs = []
+    for bench in benches:
+        _make_clean(bench)
+        runs.append(partial(bench.worker.run, [bench.cell()]))
+    ours_s, _, ratio = in_turns(*runs, rounds=ROUNDS)
+    changed = compare_precisions(benches[0].evaluations[0], size).changed
+    against = f"the same in float32; {changed:.1%} of {subject.images} predictions change (random weights and images)"
+    return Result(f"evaluate/{subject.name}/bfloat16", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _corrupting(
+    subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None], corruption: str
+) -> Result:
+    """Corruption on the fly, against the slower of the model alone and the corruption alone (on all cores)."""
+    bench = make_bench(subject, [prepared], folder, generated=True, batch_size=size)
+    _make_clean(bench)
+    images = np.asarray(bench.images)
+    recipe = "cifar-c" if subject.side_px == 32 else "imagenet-c"
+
+    def alone() -> None:
+        corrupt(images, corruption, 3, recipe=recipe, threads=torch.get_num_threads())
+
+    slower, what = (bare, "model") if seconds(bare) > seconds(alone) else (alone, "corruption")
+    ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell(corruption)]), slower, rounds=ROUNDS)
+    against = f"the slower of the two alone ({what}), {describe_device(prepared.device)}"
+    return Result(f"evaluate/{subject.name}/{corruption}", subject.images / ours_s, "images/s", ratio, against)
+
+
+def _batch_size(subject: Subject, prepared: PreparedModel, folder: Path) -> int:
+    """The batch size that a long run would try out."""
+    (evaluation,) = make_bench(subject, [prepared], folder).evaluations
+    sides = (subject.side_px, subject.side_px)
+    return fastest_batch_size(
+        evaluation_step(evaluation), candidate_sizes(prepared.device.type, sides), sides, prepared
+    )
+
+
+def _make_clean(bench: Bench) -> None:
+    bench.worker.run([bench.clean()])
+
+
+def _best_bare(subject: Subject, prepared: PreparedModel, folder: Path) -> tuple[Callable[[], None], str]:
+    """The fastest bare forward pass, among batch sizes and memory layouts; inputs are ready floats."""
+    images = make_bench(subject, [prepared], folder).images
+    floats = torch.from_numpy(np.array(images)).to(prepared.device).permute(0, 3, 1, 2).float() / 255
+    candidates, times = {}, {}
+    for layout in (torch.channels_last, torch.contiguous_format):
+        module = subject.build().to(prepared.device).to(memory_format=layout).eval()
+        inputs = floats.contiguous(memory_format=layout)
+        for size in BATCHES[prepared.device.type]:
+            name = f"batch {size}, {str(layout).removeprefix('torch.')}"
+            candidates[name] = _bare(module, inputs, size)
+            trial = _bare(module, inputs[:TRIAL_IMAGES], size)
+            trial()
+            times[name] = min(seconds(trial) for _ in range(2))
+    fastest = min(times, key=times.__getitem__)
+    return candidates[fastest], fastest
+
+
+def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int) -> Callable[[], None]:
+    def forward() -> None:
+        with torch.inference_mode():
+            for start in range(0, len(inputs), size):
+                module(inputs[start : start + size]).cpu()
+
+    return forward
+
+
+def _attention(subject: Subject, prepared: PreparedModel) -> Result:
+    """Logits and the statistics of the map of the predicted class of each image, one target an image on both sides."""
+    count, side = ATTENTION_IMAGES[subject.name], subject.side_px
+    batch_size = usual_batch_size(prepared.device.type, (side, side))
+    images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    inputs = prepared.inputs(images)
+    bench = make_bench(subject, [prepared], Path(tempfile.mkdtemp()), count=8)
+    way = bench.evaluations[0].cam_method
+    layer = prepared.module.get_submodule(way.layer)
+    transform = None if way.reshape_transform == CHANNELS_FIRST else way.reshape_transform
+
+    def ours() -> None:
+        for start in range(0, count, batch_size):
+            attended = way(inputs[start : start + batch_size], lambda logits: logits.argmax(1)[:, None])
+            map_statistics(attended.maps)
+
+    def package() -> None:  # always in float32: it turns activations into NumPy arrays, which know no bfloat16
+        prepared.module.requires_grad_(True)
+        with GradCAM(model=prepared.module, target_layers=[layer], reshape_transform=transform) as cam:
+            for start in range(0, count, batch_size):
+                maps = cam(inputs[start : start + batch_size], None)
+                map_statistics(torch.from_numpy(maps)[:, None])
+        prepared.module.requires_grad_(False)
+
+    ours_s, _, ratio = in_turns(ours, package, rounds=ROUNDS)
+    ours_in = "" if prepared.precision == "float32" else f", ours in {prepared.precision}"
+    setting = f"one target, batch {batch_size}, {describe_device(prepared.device)}"
+    against = f"grad-cam package, float32{ours_in}; {setting}"
+    suffix = "" if prepared.precision == "float32" else f"/{prepared.precision}"
+    return Result(f"attention/{subject.name}/grad-cam{suffix}", count / ours_s, "images/s", ratio, against)
+
+
+def _share_of_limit(subject: Subject, prepared: PreparedModel) -> Result:
+    """The achieved share of the machine's float32 rate; a multiply-add counts as two operations.
+
+    The limit is the best rate of anything at hand: matrix products, and the model's own layers, each alone.
+    """
+    side = subject.side_px
+    size = usual_batch_size(prepared.device.type, (side, side))
+    images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
+    with FlopCounterMode(display=False) as counter:
+        prepared.predict(images)
+    operations = counter.get_total_flops()
+    ours_s = median(seconds(lambda: prepared.predict(images).cpu()) for _ in range(SHARE_ROUNDS))
+    products = product_rates(prepared.device)
+    rates = products | layer_rates(prepared.module, prepared.inputs(images))
+    best = max(rates, key=rates.__getitem__)
+    others = ", ".join(f"{name} {rate / 1e9:,.0f}" for name, rate in products.items())
+    against = (
+        f"the best of its layers alone and of matrix products, {rates[best] / 1e9:,.0f} GFLOP/s: {best};"
+        f" products: {others}; float32, {describe_device(prepared.device)}"
+    )
+    return Result(
+        f"model/{subject.name}/limit",
+        operations / ours_s / 1e9,
+        "GFLOP/s",
+        operations / ours_s / rates[best],
+        against,
+    )

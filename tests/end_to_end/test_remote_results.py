@@ -1,0 +1,66 @@
+"""A record at a URL is the record of a local folder: same files, same hashes, same rows, and no half file."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from failmodes.cli import app
+from failmodes.evaluate.study.reading import read_study
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import FailmodesError, StudyError
+from failmodes.warehouse.storage.locations import find_results, find_warehouse
+
+STUDY = """
+name = "x"
+output = "out"
+{record}
+[dataset]
+kind = "digits"
+[[models]]
+label = "A"
+architecture = "resnet18"
+training = {{ epochs = 1 }}
+"""
+
+
+def study_file(folder: Path, record: str | None) -> Path:
+    path = folder / "study.toml"
+    path.write_text(STUDY.format(record="" if record is None else f'results = "{record}"'))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [(None, "{folder}/out"), ("shared", "{folder}/shared"), ("memory://b/x", "memory://b/x"), ("/a/b", "/a/b")],
+    ids=["not given", "relative", "URL", "absolute"],
+)
+def test_a_study_says_where_its_record_lies_and_the_rest_stays_local(tmp_path, results, expected: str) -> None:
+    path = study_file(tmp_path, results)
+    study = read_study(path)
+    assert str(study.results_folder) == str(find_results(path)) == expected.format(folder=tmp_path)
+    assert study.output == tmp_path / "out"
+    assert study.cache == tmp_path / "out" / "cache"
+    assert find_warehouse(path) == tmp_path / "out" / "warehouse.duckdb"
+
+
+def test_a_study_whose_record_cannot_be_reached_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="Protocol not known"):
+        read_study(study_file(tmp_path, "nonsense://bucket"))
+    with pytest.raises(StudyError, match="results"):
+        read_study(study_file(tmp_path, ""))
+
+
+@pytest.mark.slow
+def test_load_takes_a_url_or_a_study_that_names_one(memory_record, memory_url: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    study, named = study_file(tmp_path, memory_url), tmp_path / "w.duckdb"
+    for arguments in ([memory_url, "--into", str(named)], [str(study)]):
+        done = CliRunner().invoke(app, ["load", *arguments], catch_exceptions=False)
+        assert "22 new" in done.stderr
+    for warehouse_file in (named, tmp_path / "out" / "warehouse.duckdb"):
+        with open_warehouse(warehouse_file) as con:
+            assert con.sql("select count(*) from predictions").pl().item() == 11 * 40
+    refused = CliRunner().invoke(app, ["load", memory_url])
+    assert isinstance(refused.exception, FailmodesError)
+    assert "name it with --into FILE.duckdb" in str(refused.exception)

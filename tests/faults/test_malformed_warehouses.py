@@ -1,0 +1,200 @@
+"""A warehouse that a stranger changed: nothing tells what another file holds; what is refused is told in one line."""
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from fault_trials import attempt, half_written
+from malformed_warehouses import ANSWERED, CANARY, HELD_BY_TABLES, REFUSED, RUN_BY_WRITERS, malformed_copy, newer_copy
+from synthetic_results import write_synthetic
+
+import failmodes
+from failmodes.warehouse.database.status import warehouse_status
+from failmodes.warehouse.errors import FailmodesError, WarehouseError
+
+ASKED = ("from evaluation_labels", "@worst_cells", "select count(*) from predictions", "show tables")
+COMMANDS = (
+    ("status",),
+    ("query", "from evaluation_labels"),
+    ("query", "select count(*), max(model_label) from models", "--format", "json"),
+    ("shapes",),
+    ("chart", "curves", "-o", "curves.svg"),
+    ("images", "--filter", "true", "-o", "images.html"),
+    ("report",),
+    ("export", "--evaluation", "Alpha", "exported.duckdb"),
+    ("load", "results", "--into", "warehouse.duckdb"),
+)
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+QUICK = {
+    "models is a view", "warehouse_info is a view", "a generated column", "a struct for a text", "a null version",
+    "their accuracy_by_severity", "their macros", "their schemas", "names with controls", "nulls where none may be",
+}  # fmt: skip
+
+
+def cases(mutations: dict[str, str]) -> list[object]:
+    return [
+        pytest.param(sql, id=name, marks=() if name in QUICK else pytest.mark.slow) for name, sql in mutations.items()
+    ]
+
+
+def said_by_the_api(path: Path, *, drawn: bool = False) -> str:
+    """All that the public functions say of a warehouse; an error must be one of ours."""
+    texts: list[str] = []
+
+    def say(call: Callable[[], object]) -> None:
+        try:
+            texts.append(str(call()))
+        except FailmodesError as error:
+            texts.append(str(error))
+
+    say(lambda: failmodes.open(path))
+    try:
+        warehouse = failmodes.open(path)
+    except FailmodesError:
+        return "\n".join(texts)
+    say(lambda: repr(warehouse) + warehouse._repr_html_())
+    say(lambda: warehouse.tables().rows())
+    say(lambda: warehouse.schema().rows())
+    for name in ("models", "evaluation_labels", "accuracy_by_severity", "robustness_by_model"):
+        say(lambda name=name: warehouse.table(name).rows())
+    for sql in ASKED:
+        say(lambda sql=sql: warehouse.sql(sql).rows())
+    say(lambda: warehouse_status(path))
+    say(lambda: warehouse.export(path.with_name("exported.duckdb"), evaluation="Alpha").read_bytes())
+    if drawn:
+        say(lambda: list(warehouse.findings()))
+        say(lambda: warehouse.chart("curves").to_json())
+        say(lambda: warehouse.images("true")._repr_html_())
+        say(lambda: warehouse.images(image=0, corruption="fog")._repr_html_())
+        say(lambda: warehouse.report(path.with_name("report.html")).read_text())
+    return "\n".join(texts)
+
+
+@pytest.mark.parametrize("sql", cases(REFUSED))
+def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tmp_path: Path, sql: str) -> None:
+    path = malformed_copy(sound_warehouse, tmp_path, sql)
+    assert CANARY not in said_by_the_api(path)
+    with pytest.raises(WarehouseError) as caught, failmodes.open(path) as warehouse:
+        warehouse.report(tmp_path / "report.html")
+    assert len(str(caught.value)) < 2300
+    assert "--rebuild" in str(caught.value) or "is no warehouse" in str(caught.value) or "never" in str(caught.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+@pytest.mark.parametrize("sql", cases(ANSWERED))
+def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, sql: str) -> None:
+    path = malformed_copy(sound_warehouse, tmp_path, sql)
+    assert CANARY not in said_by_the_api(path)
+    with failmodes.open(path) as warehouse:
+        assert warehouse.sql("from models").height == warehouse.sql("from evaluations").height > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in (REFUSED | ANSWERED).items()])
+def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthetic, tmp_path: Path, sql: str) -> None:
+    """Through the installed script: nothing of the canary, no control, one line where it fails."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    malformed_copy(sound_warehouse, folder, sql)
+    (folder / "results").symlink_to(synthetic.output / "results")
+    for command in COMMANDS:
+        trial = attempt(*command, folder=folder)
+        said = trial.stdout + trial.stderr
+        assert CANARY not in said
+        assert not CONTROLS.search(said), said
+        assert "Traceback" not in said
+        assert "unexpected" not in said
+        assert trial.code in (0, 1, 2), trial
+        assert trial.code == 0 or trial.stderr.splitlines()[-1].startswith("failmodes: "), trial
+        assert not half_written(folder)
+    for made in folder.glob("*.*"):
+        if made.suffix in (".html", ".svg"):
+            assert CANARY not in made.read_text()
+
+
+@pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_damaged_file_is_told_as_such(sound_warehouse: Path, tmp_path: Path, count: int) -> None:
+    """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
+    content = sound_warehouse.read_bytes()
+    draws = random.Random(0)
+    told = 0
+    for _ in range(count):
+        path = tmp_path / "warehouse.duckdb"
+        damaged = bytearray(content)
+        damaged[draws.randrange(len(content))] ^= 1 << draws.randrange(8)
+        path.write_bytes(damaged)
+        said = said_by_the_api(path)
+        assert "another program" not in said
+        told += "damaged" in said or "cannot be opened" in said
+    assert told > 0
+
+
+def test_a_damaged_warehouse_is_made_anew(synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
+    from failmodes.warehouse.database.load import load
+
+    content = bytearray(sound_warehouse.read_bytes())
+    content[len(content) // 4 : 3 * len(content) // 4] = bytes(len(content) // 2)
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(content)
+    with pytest.raises(WarehouseError, match=r"is damaged.*--rebuild"), failmodes.open(path) as warehouse:
+        warehouse.sql(  # one of the two lies there
+            "select (select sum(hash(predictions)) from predictions) as p, "
+            "(select sum(hash(attention)) from attention) as a"
+        )
+    load([synthetic.output], path, rebuild=True)
+    with failmodes.open(path) as warehouse:
+        assert warehouse.sql("select count(*) as n from predictions")["n"].item() == 20_800
+
+
+def catalog_of(path: Path) -> dict[str, int]:
+    """How much a file holds beside tables and views."""
+    own = "where database_name = current_database()"
+    counts = {}
+    with duckdb.connect(str(path), read_only=True) as con:
+        for kind in ("constraints", "indexes", "sequences"):
+            counts[kind] = con.execute(f"select count(*) from duckdb_{kind}() {own}").fetchall()[0][0]
+        for kind in ("functions", "types"):
+            counts[kind] = con.execute(f"select count(*) from duckdb_{kind}() {own} and not internal").fetchall()[0][0]
+        counts["labels"] = con.execute("select count(distinct model_label) from models").fetchall()[0][0]
+    return counts
+
+
+CLEAN_CATALOG = {"constraints": 0, "indexes": 0, "sequences": 0, "functions": 0, "types": 0, "labels": 3}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(pytest.param(sql, id=name, marks=pytest.mark.corpus) for name, sql in HELD_BY_TABLES.items()),
+        *(pytest.param(sql, id=name) for name, sql in RUN_BY_WRITERS.items()),
+    ],
+)
+def test_nothing_of_a_strangers_file_runs_as_it_is_written_anew(
+    sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
+) -> None:
+    """A chart leaves the file as it is and says why; a load takes over checked rows and says what it left out."""
+    from failmodes.warehouse.database.load import load
+
+    if sql in RUN_BY_WRITERS.values():
+        if duckdb.__version__ < "2":
+            pytest.skip("this DuckDB has no triggers")
+        path = newer_copy(sound_warehouse, tmp_path / "warehouse.duckdb", sql)
+    else:
+        path = malformed_copy(sound_warehouse, tmp_path, sql)
+    before = path.read_bytes()
+    with failmodes.open(path) as warehouse:
+        assert CANARY not in warehouse.chart("curves").to_json()
+        warehouse.report(tmp_path / "report.html")
+    assert path.read_bytes() == before
+    assert "cannot be stored" in capsys.readouterr().err
+    more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
+    load([more], path)
+    assert "which failmodes did not make" in capsys.readouterr().err
+    assert catalog_of(path) == CLEAN_CATALOG
+    assert not half_written(tmp_path)
+    with failmodes.open(path) as warehouse:
+        assert set(warehouse.table("models")["model_label"]) == {"Alpha", "Beta", "Gamma"}
+        assert warehouse.sql("select count(*) as n from outcomes")["n"].item() == 20_800 + 26 * 20

@@ -1,0 +1,193 @@
+"""Small models of many endings with random weights, and the grad-cam package's raw maps of them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import timm
+import torch
+from pytorch_grad_cam.base_cam import BaseCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+from torchvision import models
+from torchvision.models.convnext import CNBlockConfig
+
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, CHANNELS_LAST, ReshapeTransform
+from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model
+from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.study.study_schema import Normalization
+
+CPU = torch.device("cpu")
+NEUTRAL = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+CLASSES = 7
+
+
+class Case(NamedTuple):
+    """A model, the images it meets, and what must be found: layer, its reshape transform, head of a closed form."""
+
+    build: Callable[[], nn.Module]
+    image: tuple[int, int]
+    layer: str
+    head: str | None = None
+    reshape_transform: ReshapeTransform = CHANNELS_FIRST
+
+
+class Odd(nn.Module):
+    """A user's model: squeezed in an odd way, dropout twice, one shared ReLU, a head that is not last in the list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(12, CLASSES, bias=False)
+        self.first, self.second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.act, self.drop = nn.ReLU(inplace=True), nn.Dropout(0.5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.drop(self.act(self.second(self.act(self.first(x)))))
+        return self.out(self.drop(x.flatten(2).transpose(1, 2).mean(1)))
+
+
+class Unpooled(nn.Module):
+    """A user's model whose head reads the flattened map, so that it has no closed form; writes in place behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6)
+        self.head = nn.Linear(6 * 8 * 8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.norm(self.conv(x)).mul_(2).relu_().flatten(1))
+
+
+def _timm_vit(**options) -> nn.Module:
+    size = {"img_size": 32, "patch_size": 4, "embed_dim": 32, "depth": 2, "num_heads": 2, "num_classes": CLASSES}
+    return timm.create_model("vit_tiny_patch16_224", **(size | options))
+
+
+def _torchvision_vit() -> nn.Module:
+    prepared = models.VisionTransformer(32, 4, 2, 2, 32, 64, num_classes=CLASSES)
+    nn.init.normal_(prepared.heads.head.weight)  # torchvision starts from zeros, where no gradient is
+    return prepared
+
+
+def _torchvision_convnext() -> nn.Module:
+    return models.ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], num_classes=CLASSES)
+
+
+def _torchvision_swin() -> nn.Module:
+    return models.SwinTransformer([2, 2], 16, [1, 1], [1, 2], [4, 4], num_classes=CLASSES)
+
+
+def _timm_swin() -> nn.Module:
+    return timm.create_model(
+        "swin_tiny_patch4_window7_224", img_size=32, patch_size=2, window_size=4, embed_dim=16, depths=(1, 1),
+        num_heads=(1, 2), num_classes=CLASSES,
+    )  # fmt: skip
+
+
+def _tokens(rows: int, columns: int) -> ReshapeTransform:
+    return ReshapeTransform("tokens", 1, (rows, columns))
+
+
+CASES = {
+    "resnet18": Case(lambda: ARCHITECTURES["resnet18"](CLASSES, 16), (32, 32), "layer4", "fc"),
+    "densenet121": Case(lambda: ARCHITECTURES["densenet121"](CLASSES, 16), (32, 32), "features", "classifier"),
+    "torchvision efficientnet_b0": Case(
+        lambda: models.efficientnet_b0(num_classes=CLASSES), (64, 64), "features", "classifier.1"
+    ),
+    "torchvision swin": Case(_torchvision_swin, (32, 32), "norm", "head", CHANNELS_LAST),
+    "timm resnet": Case(
+        lambda: timm.create_model("test_resnet", num_classes=CLASSES), (64, 64), "layer4", "fc"
+    ),
+    "timm efficientnet": Case(
+        lambda: timm.create_model("test_efficientnet", num_classes=CLASSES), (64, 64), "bn2", "classifier"
+    ),
+    "timm swin": Case(_timm_swin, (32, 32), "norm", "head.fc", CHANNELS_LAST),
+    "timm vit, patches averaged": Case(
+        lambda: _timm_vit(global_pool="avg", fc_norm=False), (32, 32), "norm", "head", _tokens(8, 8)
+    ),
+    "user's odd ending": Case(Odd, (16, 16), "act", "out"),
+    "user's odd ending, oblong": Case(Odd, (16, 24), "act", "out"),
+    "torchvision mobilenet_v3_small": Case(
+        lambda: models.mobilenet_v3_small(num_classes=CLASSES), (64, 64), "features"
+    ),
+    "torchvision convnext": Case(_torchvision_convnext, (32, 32), "features"),
+    "timm convnext": Case(lambda: timm.create_model("test_convnext", num_classes=CLASSES), (64, 64), "stages"),
+    "timm vit": Case(_timm_vit, (32, 32), "blocks.1.norm1", None, _tokens(8, 8)),
+    "timm vit, oblong": Case(
+        lambda: _timm_vit(img_size=(32, 48)), (32, 48), "blocks.1.norm1", None, _tokens(8, 12)
+    ),
+    "torchvision vit": Case(
+        _torchvision_vit, (32, 32), "encoder.layers.encoder_layer_1.ln_1", None, _tokens(8, 8)
+    ),
+    "user's head over a flattened map": Case(Unpooled, (16, 16), "norm"),
+}  # fmt: skip
+
+CLOSED = [name for name, case in CASES.items() if case.head is not None]
+
+
+def model_of(name: str, precision: str = "float32", outputs: list[int] | None = None) -> PreparedModel:
+    """The model of a case, with weights drawn from one seed."""
+    torch.manual_seed(0)
+    return prepare_model(CASES[name].build(), name, NEUTRAL, CPU, precision, label=name, outputs=outputs)
+
+
+def images_of(name: str, count: int = 4) -> np.ndarray:
+    """Images (count, H, W, 3) uint8 as the case meets them; others than the trial's."""
+    return np.random.default_rng(7).integers(0, 256, (count, *CASES[name].image, 3), dtype=np.uint8)
+
+
+def two_targets(logits: torch.Tensor) -> torch.Tensor:
+    """Targets (N, 2): the largest logit, and for every other image the second largest."""
+    ranked = logits.argsort(1, descending=True)
+    second = torch.where(torch.arange(len(logits)) % 2 == 0, ranked[:, 0], ranked[:, 1])
+    return torch.stack([ranked[:, 0], second], 1)
+
+
+def package_maps(
+    cam_class: type[BaseCAM],
+    module: nn.Module,
+    layer: str,
+    reshape_transform: ReshapeTransform,
+    inputs: torch.Tensor,
+    classes: torch.Tensor,
+) -> np.ndarray:
+    """Rectified raw maps (N, h, w) of the package, which runs the model forward and backward itself."""
+
+    class Raw(cam_class):
+        def compute_cam_per_layer(self, input_tensor, targets, eigen_smooth):
+            kept = self.activations_and_grads
+            features = kept.activations[0].numpy()
+            gradients = kept.gradients[0].numpy() if kept.gradients else None
+            return self.get_cam_image(input_tensor, self.target_layers[0], targets, features, gradients, eigen_smooth)
+
+        def aggregate_multi_layers(self, cam_per_target_layer):
+            return np.maximum(cam_per_target_layer, 0)
+
+    module.requires_grad_(True)
+    place = module.get_submodule(layer)
+    transform = None if reshape_transform == CHANNELS_FIRST else reshape_transform
+    try:
+        with Raw(model=module, target_layers=[place], reshape_transform=transform) as cam:
+            return cam(inputs.clone(), [ClassifierOutputTarget(int(c)) for c in classes])
+    finally:
+        module.requires_grad_(False)
+
+
+def difference(ours: torch.Tensor, expected: np.ndarray) -> float:
+    """The largest difference, relative to the largest value expected."""
+    assert expected.max() > 0
+    return float(np.abs(ours.numpy() - expected).max() / expected.max())
+
+
+class Branches(nn.Module):
+    """Two branches that are added up, then an ending that has no closed form."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 2)
+        self.left, self.correct = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.stem(x).relu()
+        return self.head((self.left(x) + self.correct(x)).relu().mean((2, 3)))

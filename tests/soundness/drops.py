@@ -1,0 +1,134 @@
+"""Which corruption costs most, where several cost the same; and intervals of what one costs on average."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from curves import Bools, Floats, draw_answers, draw_cells, straight
+
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
+from failmodes.analysis.statistics.corruption_drop import rank_drops
+from failmodes.analysis.statistics.paired_difference import (
+    count_pairs,
+    mean_difference_interval,
+    newcombe_interval,
+)
+from failmodes.warehouse.schema import CLEAN
+
+KIND = "largest_drop"
+SEVERITIES = 6
+Curves = tuple[tuple[float, ...], ...]
+
+
+def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = True) -> CorrectnessMatrix:
+    """Answers (N, C * S) as an evaluation of C corruptions that share the first's clean cell."""
+    cells, columns = [(CLEAN, 0.0)], [0]
+    for column in range(correct.shape[1]):
+        corruption, severity = divmod(column, severities)
+        if severity:
+            cells.append((f"{corruption:02}", float(severity)))
+            columns.append(column)
+    return CorrectnessMatrix("simulated", paired, cells, correct[:, columns])
+
+
+def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether a corruption is said to cost most at the last severity, and on average."""
+    names, found = [f"{number:02}" for number in range(len(curves))], []
+    shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
+    for batch in draw_cells(rng, curves, images, draws, shared, correlation):
+        for correct in batch:
+            ranking = rank_drops(matrix_of(correct, paired=paired), names, names, 0.95)
+            found.append((ranking.is_clear, ranking.is_clear_on_average))
+    return np.array(found, dtype=np.float64)
+
+
+def lead_jobs() -> list[Job]:
+    found = []
+    first, lower = straight(0.9, 0.4, SEVERITIES), straight(0.9, 0.1, SEVERITIES)
+    cases = [(2, 0, n, True) for n in (50, 500, 2_000)] + [(2, 4, n, True) for n in (50, 500)]
+    cases += [(6, 0, n, True) for n in (50, 500)] + [(19, 0, 200, True), (2, 0, 500, False)]
+    for tied, others, images, paired in cases:
+        curves = (first,) * tied + (lower,) * others
+        truth = f"{tied} cost the same" + (f", {others} far less" if others else "")
+        note = "" if paired else "images do not pair"
+        claims = tuple(
+            Claim(
+                KIND, FALSE, truth, images, SEVERITIES, NEVER_FALSE, ", ".join(part for part in (where, note) if part)
+            )
+            for where in ("at the last severity", "on average, of a chart's title")
+        )
+        found.append(Job(claims, partial(measure_leads, curves, images, paired), images * 6 * len(curves)))
+    curves = (first, straight(0.9, 0.3, SEVERITIES))
+    claims = tuple(
+        Claim(KIND, POWER, "10 points apart at the last severity", 500, SEVERITIES, NO_LIMIT, where)
+        for where in ("at the last severity", "on average, of a chart's title")
+    )
+    return [*found, Job(claims, partial(measure_leads, curves, 500, True), 6_000)]
+
+
+def measure_average(
+    clean: float, drop: float, images: int, paired: bool, rng: np.random.Generator, draws: int
+) -> Floats:
+    """Whether the interval of the average cost holds the true one."""
+    curve = straight(clean, drop, SEVERITIES)
+    weights, truth = cost_weights(), curve[0] - np.mean(curve[1:])
+    found = []
+    for batch in draw_answers(rng, curve, images, draws, 0.9 if paired else 0.0):
+        estimates = [mean_difference_interval(correct, weights, paired=paired) for correct in batch]
+        found += [[low <= truth <= high] for _, low, high in estimates]
+    return np.array(found, dtype=np.float64)
+
+
+def cost_weights() -> list[float]:
+    return [1.0] + [-1 / (SEVERITIES - 1)] * (SEVERITIES - 1)
+
+
+def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether the interval of the difference of two corruptions' average costs holds the true one."""
+    curves = [straight(0.9, drop, SEVERITIES) for drop in drops]
+    truth, share = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:])), 1 / (SEVERITIES - 1)
+    weights = np.array([0.0, *[-share] * (SEVERITIES - 1), 0.0, *[share] * (SEVERITIES - 1)])
+    found = []
+    for batch in draw_cells(rng, curves, images, draws):
+        estimates = [mean_difference_interval(correct, weights) for correct in batch]
+        found += [[low <= truth <= high] for _, low, high in estimates]
+    return np.array(found, dtype=np.float64)
+
+
+def average_jobs() -> list[Job]:
+    found = []
+    kind, few = "interval of an average cost", "two made-up images weigh where few images differ"
+    for images in (30, 50, 100, 500, 2_000):
+        for clean, drop in ((0.9, 0.4), (0.99, 0.05)):
+            limit, note = (COVERS, "") if images >= 500 and clean < 0.99 else (COVERS_AT_LEAST, few)
+            truth = f"straight from {100 * clean:g} %, a drop of {100 * drop:g} points"
+            claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, limit, note),)
+            found.append(Job(claims, partial(measure_average, clean, drop, images, True), images * 6))
+    for images in (50, 500):
+        truth, note = "straight from 90 %, a drop of 40 points", "images do not pair"
+        claims = (Claim(kind, COVERAGE, truth, images, SEVERITIES, COVERS_AT_LEAST, note),)
+        found.append(Job(claims, partial(measure_average, 0.9, 0.4, images, False), images * 6))
+        claims = (Claim("interval of a lead on average", COVERAGE, "drops of 40 and 30 points", images, SEVERITIES,
+                        COVERS_AT_LEAST, few),)  # fmt: skip
+        found.append(Job(claims, partial(measure_average_lead, (0.4, 0.3), images), images * 12))
+    return found
+
+
+def measure_unpaired(images: int, rng: np.random.Generator, draws: int) -> Floats:
+    """Whether Newcombe's interval of a drop between different images holds the true one."""
+    found = []
+    for batch in draw_answers(rng, (0.9, 0.8), images, draws, 0.0):
+        correct = np.moveaxis(batch, 0, 1)
+        low, high = newcombe_interval(count_pairs(correct[:, :, 0], correct[:, :, 1], paired=False))
+        found.append((low <= 0.1) & (high >= 0.1))
+    return np.concatenate(found)[:, None].astype(np.float64)
+
+
+def jobs() -> list[Job]:
+    unpaired = [
+        Job((Claim("interval of a drop", COVERAGE, "from 90 to 80 %, images do not pair", images, 2, COVERS),),
+            partial(measure_unpaired, images), images * 2)
+        for images in (50, 500)
+    ]  # fmt: skip
+    return lead_jobs() + average_jobs() + unpaired
