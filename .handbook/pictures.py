@@ -50,7 +50,12 @@ def draw_verdicts() -> alt.LayerChart:
 def draw_shapes() -> alt.FacetChart:
     """Three curves of one drop, with the line between their ends and their curvature."""
     rows = [
-        {"shape": f"{name}, curvature {_bow(curve):+.2f}", "severity": s, "accuracy": value, "chord": 0.95 - 0.12 * s}
+        {
+            "shape": f"{name}, curvature {_curvature(curve):+.2f}",
+            "severity": s,
+            "accuracy": value,
+            "chord": 0.95 - 0.12 * s,
+        }
         for name, curve in CURVES.items()
         for s, value in enumerate(curve)
     ]
@@ -105,7 +110,7 @@ def _make_small(path: Path) -> None:
     small.quantize(COLORS).save(path, optimize=True)
 
 
-def _bow(curve: tuple[float, ...]) -> float:
+def _curvature(curve: tuple[float, ...]) -> float:
     """Mean of (accuracy - chord) / total drop over the inner severities."""
     drop = curve[0] - curve[-1]
     inner = range(1, len(curve) - 1)

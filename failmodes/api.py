@@ -11,7 +11,7 @@ from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.locations import STUDY_FILE, WAREHOUSE_FILE, find_warehouse, user_path
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.terminal import note
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -304,7 +304,7 @@ def _finished(
         IncompleteRunError: a model raised.
     """
     for line in report.describe() if show else ():
-        remark(line)
+        note(line)
     warehouse = _loaded(record, output, claims)
     report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
     return warehouse
@@ -317,7 +317,7 @@ def _goes_on(show: bool) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if show:
-            remark("interrupted: what is finished is kept, and the same call goes on from there")
+            note("interrupted: what is finished is kept, and the same call goes on from there")
         raise
 
 

@@ -45,7 +45,7 @@ from failmodes.warehouse.query_command import SqlCommand, query
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.schema_command import schema
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, print_json, remark, say, suggest, without_suggestions
+from failmodes.warehouse.terminal import named, note, print_json, say, suggest, without_suggestions
 
 if TYPE_CHECKING:
     from failmodes.evaluate.study_progress import StudyProgress
@@ -160,7 +160,7 @@ def _study_progress(study_file: Path) -> "StudyProgress | None":
     try:
         return study_progress(study_file)
     except MissingExtraError as error:
-        remark(f"failmodes: {error}")  # what the warehouse holds is shown all the same
+        note(f"failmodes: {error}")  # what the warehouse holds is shown all the same
         return None
 
 
@@ -217,8 +217,8 @@ def images(
         sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
         with result_file(output, "images.svg") as file:
             sheet.save(file, layout=layout, width=width, theme=theme, force=force)
-    for line in sheet.remarks:
-        remark(line)
+    for line in sheet.notes:
+        note(line)
     if output != STDOUT:
         say(printable(str(output)))
         suggest(f"failmodes report{named(where)}")

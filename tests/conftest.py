@@ -170,7 +170,7 @@ def query_here(query_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def local_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def local_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """A small record in a local folder; read only."""
     return write_synthetic(tmp_path_factory.mktemp("here"), **SMALL_RECORD)
 
@@ -186,7 +186,7 @@ def memory_url(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def memory_record(memory_url: str) -> Synthetic:
+def memory_results(memory_url: str) -> Synthetic:
     """The same record, written to memory."""
     return write_synthetic(as_store_path(memory_url), **SMALL_RECORD)
 

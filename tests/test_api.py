@@ -242,7 +242,7 @@ def test_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
     w = run(net(), digits, tmp_path, corruptions=["fog", darker])
     sheet = w.images("corruption = 'fog' and severity = 5 order by image_id limit 30")
     np.testing.assert_array_equal(np.stack(sheet.pixels), failmodes.corrupt(digits[0], "fog", 5))
-    assert sheet.remarks == []
+    assert sheet.notes == []
     assert sheet._repr_html_().count("<figure") == 30
     assert len(w.images(image=3, corruption="darker")) == 1 + len(SEVERITIES)
     path = failmodes.open(tmp_path).images(image=[3, 4], corruption="fog").save(tmp_path / "two.svg", layout="paper")

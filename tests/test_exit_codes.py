@@ -23,7 +23,7 @@ severities = [1]
 """
 DIGITS = 'kind = "digits"\nimages = 20'
 MODEL = '[[models]]\nlabel = "A"\n{keys}\nnormalization = {{ mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }}\n'
-MODELS = """
+CODE = """
 import torch
 
 class Three(torch.nn.Module):
@@ -144,7 +144,7 @@ DATA = {
     "damaged warehouse": case("status damaged.duckdb", 1, "cannot be opened as a DuckDB database"),
     "another database": case("status other.duckdb", 1, "no warehouse of failmodes"),
     "folder without results": case("load images --into new.duckdb", 1, "holds no record"),
-    "damaged shard": case("load record --into new.duckdb", 1, "damaged file(s), so nothing was loaded"),
+    "damaged shard": case("load results --into new.duckdb", 1, "damaged file(s), so nothing was loaded"),
     "damaged image": case("ingest damaged-image.toml", 1, "cannot be decoded"),
     "damaged table of published models": case("load fine.toml --published damaged.csv", 1, "damaged.csv"),
     "check that fails": case("status unsound.duckdb --full", 1, "BROKEN"),
@@ -179,8 +179,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
         con.execute("delete from predictions where image_id = 1 and corruption = 'fog'")
     with duckdb.connect(here / "other.duckdb") as con:
         con.execute("create table t as select 1 as x")
-    record = write_synthetic(here / "results", images=20, models=("A",), corruptions=("fog",)).output
-    shard = next((record / "results" / "predictions").rglob("*.parquet"))
+    results = write_synthetic(here / "results", images=20, models=("A",), corruptions=("fog",)).output
+    shard = next((results / "results" / "predictions").rglob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-100])
     for name in ("a", "b"):
         (here / "images" / name).mkdir(parents=True)
@@ -189,7 +189,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     (here / "folder.csv").mkdir()
     for name in ("damaged.duckdb", "damaged.pt", "damaged.csv"):
         (here / name).write_text("x" * 5000)
-    (here / "nets.py").write_text(MODELS)
+    (here / "nets.py").write_text(CODE)
     plain = {"top": "", "dataset": DIGITS, "corruption": "fog"}
     for name, changes in STUDIES.items():
         (here / name).write_text(STUDY.format(**plain | changes))

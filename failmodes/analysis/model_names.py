@@ -44,7 +44,7 @@ def named_model(
     if len(found) == 1:
         return found[0]
     if found:
-        raise UnknownModelError(f"{shown(name)} names several models, {_told_apart(found)}")
+        raise UnknownModelError(f"{shown(name)} names several models, {_distinguished(found)}")
     labels = list(dict.fromkeys(one.label for one in (*models, *runs)))
     architectures = {str(one.runs[0].facts["architecture"]) for one in models if one.runs[0].facts["architecture"]}
     hint = did_you_mean(name, [*labels, *sorted(architectures)], f"{known} {', '.join(map(repr, labels))}")
@@ -62,7 +62,7 @@ def _runs_called(models: Sequence[TrainedModel], name: str) -> list[TrainedModel
     ]
 
 
-def _told_apart(found: Sequence[TrainedModel]) -> str:
+def _distinguished(found: Sequence[TrainedModel]) -> str:
     """Models with what to name one by: labels, or identities where labels do not tell them apart."""
     if len({one.label for one in found}) == len(found):
         return f"{join_names(one.label for one in found)}: name one by its label"

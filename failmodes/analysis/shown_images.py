@@ -120,9 +120,9 @@ class ImageSheet:
         return [picture.made.clean for picture in self._pictures.all]
 
     @property
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What must not be missed, a line each: pictures cut off, left out, or other than those evaluated."""
-        return list(self._pictures.remarks)
+        return list(self._pictures.notes)
 
     def chart(
         self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"
@@ -204,4 +204,4 @@ class ImageSheet:
         return self.to_html()
 
     def _lines(self) -> list[str]:
-        return [self._pictures.headline, self._pictures.source, *self._pictures.remarks]
+        return [self._pictures.headline, self._pictures.source, *self._pictures.notes]

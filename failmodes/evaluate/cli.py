@@ -10,7 +10,7 @@ import typer
 
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.terminal import interruptible, named, print_json, remark, suggest
+from failmodes.warehouse.terminal import interruptible, named, note, print_json, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
@@ -40,7 +40,7 @@ def init(
     with result_file(output, DEFAULT_STUDY.name) as path:
         write_output(path, templates()[template].read_bytes(), (".toml",), force=force)
     if output != STDOUT:
-        remark(f"wrote {output}: read it, then `failmodes run{named(output)}`")
+        note(f"wrote {output}: read it, then `failmodes run{named(output)}`")
 
 
 def ingest(
@@ -63,12 +63,12 @@ def ingest(
     dataset = open_dataset(study.dataset, study.cache)
     record_dataset(study.results_folder, dataset)
     record_corruptions(study.results_folder)
-    remark(dataset.describe())
+    note(dataset.describe())
     for _, source, subset in open_evaluation_data(study, dataset):
         record_source(study.results_folder, source)
         pairing = source.pairing
         fit = "paired with the clean images" if pairing.paired else f"not paired: {pairing.note}"
-        remark(f"{source.row()['source_label']}: {fit}; {subset.description}")
+        note(f"{source.row()['source_label']}: {fit}; {subset.description}")
     if images is not None:
         with result_file(images, "images.csv") as path:
             write_image_list(dataset, subset.clean_ids, path, force=force)
@@ -89,9 +89,9 @@ def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     with interruptible("whole epochs are kept"), training_bar() as show_epoch:
         trained = train_missing(study, dataset, show_epoch)
     if not trained:
-        remark("nothing to train: every model of the study has its checkpoint")
+        note("nothing to train: every model of the study has its checkpoint")
     for path in trained:
-        remark(f"trained {path}")
+        note(f"trained {path}")
     suggest(f"failmodes evaluate{_named(study_file)}")
 
 
@@ -142,7 +142,7 @@ def evaluate_models(
         raise StudyError("a record in memory is gone when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     if describe_images:
-        remark(dataset.describe())
+        note(dataset.describe())
     with interruptible("finished shards are kept"), evaluation_bar() as progress:
         report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
     if as_json:
@@ -157,7 +157,7 @@ def print_run(report: "RunReport") -> None:
         IncompleteRunError: a model raised.
     """
     for line in report.describe():
-        remark(line)
+        note(line)
     report.raise_if_incomplete("mend it and run the same command")
 
 
@@ -213,9 +213,9 @@ def import_(
             on_progress=on_progress,
         )  # fmt: skip
     for line in report_lines(report, label):
-        remark(line)
+        note(line)
     study_argument = _named(study_file)
-    remark(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")
+    note(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")
 
 
 def report_lines(report: "ImportReport", label: str) -> list[str]:

@@ -16,7 +16,7 @@ from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics
 from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.shards.format import ShardKey
-from failmodes.warehouse.terminal import in_notebook, remark
+from failmodes.warehouse.terminal import in_notebook, note
 
 
 @contextmanager
@@ -56,13 +56,13 @@ def _lines() -> RunCallbacks:
 
     def begin(shards: int, images: int) -> None:
         counts["all"] = shards
-        remark(f"evaluate: {shards} shards missing, {images:,} images to run")
+        note(f"evaluate: {shards} shards missing, {images:,} images to run")
 
     def shard(key: ShardKey) -> None:
         counts["shards"] += 1
-        remark(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}")
+        note(f"evaluate: {counts['shards']}/{counts['all']} {key.cell}")
 
-    return RunCallbacks(begin=begin, shard=shard, models=_print_lines, remarks=_print_lines)
+    return RunCallbacks(begin=begin, shard=shard, models=_print_lines, notes=_print_lines)
 
 
 def _notebook_line() -> RunCallbacks:
@@ -95,7 +95,7 @@ def _notebook_line() -> RunCallbacks:
 
 def _print_lines(lines: list[str]) -> None:
     for line in lines:
-        remark(line)
+        note(line)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import typer
 
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import interruptible, named, print_json, remark, stdout_console, suggest
+from failmodes.warehouse.terminal import interruptible, named, note, print_json, stdout_console, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
@@ -116,7 +116,7 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
             drawn = "not drawn, for it is not stated which data set they are of: load them again with --published-of"
         elif not any(is_of(one.dataset, *row) for row in datasets):
             drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
-        remark(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
+        note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
         told.append({
             "name": one.name,
             "models": len(one.models),
@@ -144,7 +144,7 @@ def _load_results(
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
     if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
         state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
-    remark(f"{target}: shards {', '.join(counts)}; {state}")
+    note(f"{target}: shards {', '.join(counts)}; {state}")
     return report
 
 

@@ -26,7 +26,7 @@ from failmodes.warehouse.result_output import (
     line_width,
 )
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, remark, say, suggest
+from failmodes.warehouse.terminal import named, note, say, suggest
 
 TABLE_ROWS = 50  # that a table shows by default
 OF_SAVED = "For saved queries"  # panel of the help
@@ -115,7 +115,7 @@ def query(
         first = FirstBatches(batches, limit)
         give_batches(first, output_format, output, force=force)
     if first.has_more:
-        remark(f"first {limit:,} rows, and there are more: without --limit all are given")
+        note(f"first {limit:,} rows, and there are more: without --limit all are given")
 
 
 def _show_table(
@@ -129,7 +129,7 @@ def _show_table(
     say(format_table(first, line_width(), vertical=vertical), end="")
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
-        remark(f"first {most:,} of {count}: --limit N shows N, --format csv or --output FILE gives all")
+        note(f"first {most:,} of {count}: --limit N shows N, --format csv or --output FILE gives all")
 
 
 def _parameters(

@@ -14,7 +14,7 @@ import typer
 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import remark, say
+from failmodes.warehouse.terminal import note, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -161,7 +161,7 @@ def give_batches(
     with stages_shown("query"), result_file(output, "rows.parquet") as file:
         count = write_rows(batches, file, output_format, force=force)
     if output != STDOUT:
-        remark(f"{count:,} rows in {output}")
+        note(f"{count:,} rows in {output}")
     return count
 
 

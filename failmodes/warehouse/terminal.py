@@ -71,7 +71,7 @@ def say(text: str, *, end: str = "\n") -> None:
     sys.stdout.write(without_commands(text) + end)
 
 
-def remark(text: str) -> None:
+def note(text: str) -> None:
     """Say something beside a command's answer: one line on stderr."""
     with suppress(OSError):  # nobody listens
         stderr_console().print(printable(text))

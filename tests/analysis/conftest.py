@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checkpoint_comparisons import CORRUPTIONS, FALLS
 from PIL import Image
-from rewritten_shards import answer_with, cell_of, distort_by
+from rewritten_shards import cell_of, distort_by, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 
@@ -53,7 +53,7 @@ def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[F
 
 
 @pytest.fixture(scope="session")
-def many_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def many_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     return write_synthetic(
         tmp_path_factory.mktemp("many"), images=80, models=tuple(FALLS), falls=FALLS, corruptions=CORRUPTIONS,
         severities=(2, 5),
@@ -61,9 +61,9 @@ def many_record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 
 
 @pytest.fixture(scope="session")
-def many_con(many_record: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = many_record.output / "warehouse.duckdb"
-    load([many_record.output], path)
+def many_con(many_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    path = many_results.output / "warehouse.duckdb"
+    load([many_results.output], path)
     ensure_shapes(path, ShapeSettings(resamples=100))
     with open_warehouse(path) as connection:
         yield connection
@@ -85,8 +85,8 @@ def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duck
     right on all under fog at severity 5 but those of class 3."""
     made = write_synthetic(tmp_path_factory.mktemp("collapsing"), images=160, corruptions=("fog", "contrast"))
     for severity, others in ((5, 1), (4, 24), (3, 75)):
-        answer_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
-    answer_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
+        reply_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
+    reply_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
     load([made.output], made.output / "w.duckdb")
     with open_warehouse(made.output / "w.duckdb") as con:
         yield con

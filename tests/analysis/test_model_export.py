@@ -37,10 +37,10 @@ def test_every_measure_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path
 
 @pytest.mark.slow
 def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> None:
-    record = write_synthetic(
+    results = write_synthetic(
         tmp_path / "results", images=40, models=("Net, seed 0", "Net, seed 1", "Other"), corruptions=("fog",)
     )
-    load([record.output], tmp_path / "w.duckdb")
+    load([results.output], tmp_path / "w.duckdb")
     with duckdb.connect(str(tmp_path / "w.duckdb")) as con:
         con.execute("update models set training_seed = 1 where model_label = 'Net, seed 1'")
     done = export_model(tmp_path / "w.duckdb", "Net", tmp_path / "b.duckdb")

@@ -55,7 +55,7 @@ def test_an_error_says_what_to_type_instead(name: str, told: str) -> None:
     assert str(error.value) == told
 
 
-def test_models_of_one_label_on_other_images_are_told_apart_by_identity() -> None:
+def test_models_of_one_label_on_other_images_are_distinguished_by_identity() -> None:
     with pytest.raises(UnknownModelError) as error:
         named_model([*MODELS, OTHER_OAK], "Oak")
     assert str(error.value) == (

@@ -35,7 +35,7 @@ def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, 
             select_one(con)
 
 
-def test_chance_is_among_all_that_may_be_the_answer() -> None:
+def test_chance_is_among_all_that_may_be_the_prediction() -> None:
     facts = [
         {"class_protocol": protocol, "class_count": 4, "output_count": 1000} for protocol in ("subset", "all", None)
     ]

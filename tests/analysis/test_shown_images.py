@@ -117,7 +117,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_told(tmp_path: Path) -> None:
+def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_reported(tmp_path: Path) -> None:
     levels = tuple(Decimal(quarter) / 4 for quarter in range(1, 21))
     dense = pictured(tmp_path, GeneratedSource(), ("fog",), levels=levels, models=("Alpha",))
     sheet = Warehouse(dense.warehouse).images(image=1, corruption="fog")

@@ -51,7 +51,7 @@ def test_a_recipe_in_plain_text_may_end_with_its_seed() -> None:
     assert len(grouped([runs[0], longer])) == 2, "what it ends with is not this run's seed"
 
 
-def test_models_of_one_label_are_told_apart() -> None:
+def test_models_of_one_label_are_distinguished() -> None:
     both = [run(f"Fir, seed {seed} ({p})", seed, precision=p) for p in ("float32", "float16") for seed in (0, 1)]
     assert [label for label, _ in grouped(both)] == ["Fir (float32)", "Fir (float16)"]
     recipes = [run(f"Fir {seed} {r}", seed, training_recipe=r) for r in "ab" for seed in (0, 1)]

@@ -105,7 +105,7 @@ def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
     assert wait_for_pictures(page, before) != before
 
 
-def test_a_condition_makes_a_slice_and_its_mistake_is_told_in_place(page: "Page") -> None:
+def test_a_condition_makes_a_slice_and_its_mistake_is_named_in_place(page: "Page") -> None:
     condition, before = page.get_by_label("Condition in SQL"), headline(page)
     condition.fill("confidence >")
     condition.press("Enter")
@@ -116,7 +116,7 @@ def test_a_condition_makes_a_slice_and_its_mistake_is_told_in_place(page: "Page"
     assert page.locator(".fm-problem").count() == 0
 
 
-def test_the_desk_answers_and_two_models_are_compared(page: "Page") -> None:
+def test_the_query_panel_answers_and_two_models_are_compared(page: "Page") -> None:
     statement = page.get_by_label("Statement")
     statement.fill("drop table predictions")
     page.get_by_role("button", name="Run").click()
@@ -171,7 +171,7 @@ def test_the_table_of_images_is_saved(page: "Page") -> None:
         page.get_by_role("button", name="Download CSV").click()
     table = pl.read_csv(download.value.path())
     assert table.height == 200
-    assert {"image", "true class", "answer", "confidence"} <= set(table.columns)
+    assert {"image", "true class", "prediction", "confidence"} <= set(table.columns)
 
 
 def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:

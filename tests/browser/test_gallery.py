@@ -60,7 +60,7 @@ class Gallery:
         self.viewer.wait_for()
 
     def prediction(self) -> str:
-        return self.viewer.locator(".answer").inner_text().strip()
+        return self.viewer.locator(".prediction").inner_text().strip()
 
     def picture(self) -> bytes:
         """What the picture looks like."""
@@ -110,7 +110,7 @@ def test_filters_go_together(gallery: Gallery) -> None:
     assert sum(parts) == of_model
 
 
-def test_a_picture_tells_each_severity_as_it_is_on_record(gallery: Gallery, report: Path) -> None:
+def test_a_picture_tells_each_severity_as_it_is_stored(gallery: Gallery, report: Path) -> None:
     gallery.select("model").select_option(label="Beta")
     gallery.select("corruption").select_option(label="Fog")
     gallery.select("reason").select_option(index=1)
@@ -124,10 +124,8 @@ def test_a_picture_tells_each_severity_as_it_is_on_record(gallery: Gallery, repo
     gallery.open_first()
     for severity in range(LAST + 1):
         gallery.move_to(severity)
-        on_record = [(name, confidence) for level, name, confidence in rows if level == severity]
-        assert any(_tells(gallery.prediction(), name, confidence) for name, confidence in on_record), (
-            gallery.prediction()
-        )
+        stored = [(name, confidence) for level, name, confidence in rows if level == severity]
+        assert any(_tells(gallery.prediction(), name, confidence) for name, confidence in stored), gallery.prediction()
 
 
 def _tells(prediction: str, name: str, confidence: float) -> bool:
@@ -135,10 +133,10 @@ def _tells(prediction: str, name: str, confidence: float) -> bool:
     return name in prediction and any(number in prediction for number in numbers)
 
 
-def test_the_slider_changes_picture_and_answer(gallery: Gallery) -> None:
+def test_the_slider_changes_picture_and_prediction(gallery: Gallery) -> None:
     gallery.open_first()
     assert (gallery.slider().get_attribute("min"), gallery.slider().get_attribute("max")) == ("0", str(LAST))
-    assert gallery.viewer.locator(".answer").get_attribute("aria-live") == "polite"
+    assert gallery.viewer.locator(".prediction").get_attribute("aria-live") == "polite"
     seen = {}
     for severity in (0, LAST):
         gallery.move_to(severity)

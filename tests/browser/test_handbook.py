@@ -69,7 +69,7 @@ def test_it_is_searched_without_a_server(handbook: Path, open_page: Any) -> None
     assert found.problems == []
 
 
-def test_every_picture_is_there_and_told(handbook: Path, open_page: Any) -> None:
+def test_every_picture_is_there_and_reported(handbook: Path, open_page: Any) -> None:
     for name in KINDS:
         page = open_page(handbook / name).page
         broken = "[...document.images].filter((each) => !each.alt || !each.naturalWidth).map((each) => each.src)"

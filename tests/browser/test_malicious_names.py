@@ -47,7 +47,7 @@ def test_the_open_picture_tells_names_as_text(malformed_report: Path, open_page:
     for number in range(cards.count()):
         cards.nth(number).click()
         viewer = visit.page.locator("dialog.viewer[open]")
-        assert viewer.locator(".answer, .name").locator("*").count() == 0
+        assert viewer.locator(".prediction, .name").locator("*").count() == 0
         assert viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
         visit.page.keyboard.press("Escape")
     assert visit.problems == []

@@ -68,7 +68,7 @@ def _assert_sorted(cells: list[dict[str, Any]], *, falling: bool) -> None:
         assert texts == sorted(texts, reverse=falling)
 
 
-def test_numbers_are_told_from_texts(page: "Page") -> None:
+def test_numbers_are_distinguished_from_texts(page: "Page") -> None:
     """Somewhere the order of numbers is not that of their texts: 9 comes before 10."""
     unfold(page)
     cells = page.locator(f"{TABLES} td[data-value]:not([data-value=''])").evaluate_all(

@@ -23,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study and the record that it has made, not yet loaded."""
     here = tmp_path_factory.mktemp("claims")
     write_synthetic(here / "out" / "results", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
-    (here / "study.toml").write_text(STUDY.replace("[dataset]", 'results = "out/record"\n[dataset]'))
+    (here / "study.toml").write_text(STUDY.replace("[dataset]", 'results = "out/results"\n[dataset]'))
     return here
 
 

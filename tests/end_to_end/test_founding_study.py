@@ -67,7 +67,7 @@ def test_shapes_follow_from_accuracies(study: str) -> None:
             assert row["curvature"] == pytest.approx(above_chord[1:-1].mean() / drop, abs=2e-3)
 
 
-def test_costs_in_claims_follow_from_accuracies() -> None:
+def test_drops_in_claims_follow_from_accuracies() -> None:
     accuracies = of_models(aggregate("accuracy"), "accuracy")
     judged = aggregate("claims")
 
@@ -88,7 +88,7 @@ def test_costs_in_claims_follow_from_accuracies() -> None:
         assert value == pytest.approx(curve[0] - curve[-1], abs=2e-4)
 
 
-def test_pairs_and_accuracies_are_of_the_same_answers() -> None:
+def test_pairs_and_accuracies_are_of_the_same_predictions() -> None:
     right = {
         (model, corruption, severity): count
         for model, corruption, severity, count in aggregate("accuracy")

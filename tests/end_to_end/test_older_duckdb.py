@@ -123,7 +123,7 @@ def test_harlequin_opens_it(older_python: str, warehouse: Path) -> None:
     assert "[[60]]" in ask(older_python, HARLEQUIN, warehouse)
 
 
-def test_polars_scans_the_record(synthetic: Synthetic) -> None:
+def test_polars_scans_the_results(synthetic: Synthetic) -> None:
     rows = pl.scan_parquet(synthetic.output / "results" / "predictions" / "**" / "*.parquet", hive_partitioning=True)
     assert rows.filter(pl.col("corruption") == "fog").select(pl.len()).collect().item() == 2 * 5 * 400
 

@@ -14,7 +14,7 @@ from failmodes.warehouse.storage.locations import find_results, find_warehouse
 STUDY = """
 name = "x"
 output = "out"
-{record}
+{results}
 [dataset]
 kind = "digits"
 [[models]]
@@ -24,9 +24,9 @@ training = {{ epochs = 1 }}
 """
 
 
-def study_file(folder: Path, record: str | None) -> Path:
+def study_file(folder: Path, results: str | None) -> Path:
     path = folder / "study.toml"
-    path.write_text(STUDY.format(record="" if record is None else f'results = "{record}"'))
+    path.write_text(STUDY.format(results="" if results is None else f'results = "{results}"'))
     return path
 
 
@@ -35,7 +35,7 @@ def study_file(folder: Path, record: str | None) -> Path:
     [(None, "{folder}/out"), ("shared", "{folder}/shared"), ("memory://b/x", "memory://b/x"), ("/a/b", "/a/b")],
     ids=["not given", "relative", "URL", "absolute"],
 )
-def test_a_study_says_where_its_record_lies_and_the_rest_stays_local(tmp_path, results, expected: str) -> None:
+def test_a_study_says_where_its_results_lies_and_the_rest_stays_local(tmp_path, results, expected: str) -> None:
     path = study_file(tmp_path, results)
     study = read_study(path)
     assert str(study.results_folder) == str(find_results(path)) == expected.format(folder=tmp_path)
@@ -44,7 +44,7 @@ def test_a_study_says_where_its_record_lies_and_the_rest_stays_local(tmp_path, r
     assert find_warehouse(path) == tmp_path / "out" / "warehouse.duckdb"
 
 
-def test_a_study_whose_record_cannot_be_reached_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_a_study_whose_results_cannot_be_reached_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="Protocol not known"):
         read_study(study_file(tmp_path, "nonsense://bucket"))
     with pytest.raises(StudyError, match="results"):
@@ -52,7 +52,7 @@ def test_a_study_whose_record_cannot_be_reached_is_refused_before_anything_runs(
 
 
 @pytest.mark.slow
-def test_load_takes_a_url_or_a_study_that_names_one(memory_record, memory_url: str, tmp_path: Path) -> None:
+def test_load_takes_a_url_or_a_study_that_names_one(memory_results, memory_url: str, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     study, named = study_file(tmp_path, memory_url), tmp_path / "w.duckdb"
     for arguments in ([memory_url, "--into", str(named)], [str(study)]):

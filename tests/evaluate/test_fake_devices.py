@@ -75,7 +75,7 @@ def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, cuda: bool, mp
         assert choose_device(asked) == torch.device(taken)
 
 
-def test_a_gpu_goes_on_record_by_its_name(gpus) -> None:
+def test_a_gpu_goes_stored_by_its_name(gpus) -> None:
     assert describe_device(torch.device("cuda", 1)) == "Fake GPU 1"
     assert describe_device(torch.device("mps")) == "mps"
     assert describe_device(torch.device("cpu")).startswith("cpu (")
@@ -112,7 +112,7 @@ def test_float32_is_exact_on_a_gpu_and_nothing_else_is_touched(monkeypatch) -> N
         (ValueError("eight is bad"), False),
     ],
 )
-def test_a_want_of_memory_is_told_from_other_errors(error: Exception, means: bool) -> None:
+def test_a_want_of_memory_is_distinguished_from_other_errors(error: Exception, means: bool) -> None:
     assert is_out_of_memory(error) == means
 
 

@@ -73,7 +73,7 @@ def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path, da
         warehouse_status(warehouse_copy)
 
 
-def test_cells_that_measures_and_shards_name_differently_are_told_in_one_line(warehouse_copy: Path) -> None:
+def test_cells_that_measures_and_shards_name_differently_are_reported_in_one_line(warehouse_copy: Path) -> None:
     changed(warehouse_copy, "update predictions set severity = 9.999 where severity = 5")
     with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="predictions, expected"):
         warehouse.report(warehouse_copy.with_name("report.html"))
@@ -87,7 +87,9 @@ def test_numbers_of_images_take_no_memory_at_a_load(warehouse_copy: Path, tmp_pa
 
 
 @pytest.mark.parametrize("sql", BROKEN.values(), ids=BROKEN)
-def test_tables_that_do_not_fit_together_are_told_in_one_line(warehouse_copy: Path, tmp_path: Path, sql: str) -> None:
+def test_tables_that_do_not_fit_together_are_reported_in_one_line(
+    warehouse_copy: Path, tmp_path: Path, sql: str
+) -> None:
     with failmodes.open(changed(warehouse_copy, sql)) as warehouse:
         calls: tuple[Callable[[], object], ...] = (
             lambda: warehouse.report(tmp_path / "report.html"),
@@ -187,7 +189,7 @@ def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("table", [EXEMPLARS, THUMBNAILS], ids=["exemplars", "thumbnails"])
-def test_a_record_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, table) -> None:
+def test_results_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, table) -> None:
     made = write_synthetic(tmp_path / "out", images=20)
     if table is EXEMPLARS:
         path = next(iter(list_results_files(made.output, EXEMPLARS)))
@@ -203,7 +205,7 @@ def test_a_record_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, ta
     assert not (tmp_path / "w.duckdb").exists()
 
 
-def test_a_record_with_a_long_label_is_not_loaded(tmp_path: Path) -> None:
+def test_results_with_a_long_label_is_not_loaded(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
     path = next(iter(list_results_files(made.output, MODELS)))
     row = read_verified(path).rows.to_pylist()[0] | {"model_label": "x" * 1001}

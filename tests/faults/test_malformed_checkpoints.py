@@ -141,7 +141,7 @@ def test_evaluate_does_not_wait_for_what_is_no_file(target: str, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_turned_bits_are_told_or_give_a_model(state: State, tmp_path: Path) -> None:
+def test_turned_bits_are_reported_or_give_a_model(state: State, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for suffix, write in (
         (".pt", lambda path: torch.save(state, path)),

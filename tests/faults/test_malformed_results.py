@@ -87,7 +87,7 @@ def test_a_dimension_that_is_wrong_is_named(name: str, output: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_bit_that_turned_is_told_or_changes_nothing(output: Path) -> None:
+def test_a_bit_that_turned_is_reported_or_changes_nothing(output: Path) -> None:
     path = shard_of(output)
     intact, expected = path.read_bytes(), (read_verified(path), read_footer(path))
     rng = np.random.default_rng(0)

@@ -91,7 +91,7 @@ def read_toml_text(text: str, folder: Path) -> dict:
     ],
     ids=["byte order mark", "lines of Windows", "a whole number with an exponent", "joiners"],
 )
-def test_what_is_unusual_and_right_is_taken(here: Path, content: bytes) -> None:
+def test_what_is_unusual_and_correct_is_taken(here: Path, content: bytes) -> None:
     (here / "study.toml").write_bytes(content)
     trial = attempt("ingest", "study.toml", folder=here)
     assert (trial.code, "20 images" in trial.stderr or "first 20" in trial.stderr) == (0, True), trial

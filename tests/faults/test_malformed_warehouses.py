@@ -116,7 +116,7 @@ def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthet
 
 
 @pytest.mark.parametrize("count", [3, pytest.param(60, marks=pytest.mark.slow)])
-def test_a_damaged_file_is_told_as_such(sound_warehouse: Path, tmp_path: Path, count: int) -> None:
+def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Path, count: int) -> None:
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
     content = sound_warehouse.read_bytes()
     draws = random.Random(0)

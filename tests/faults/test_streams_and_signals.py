@@ -52,7 +52,7 @@ def analyst(shaped: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     """A small record to load; read only."""
     return write_small_results(tmp_path_factory.mktemp("results"), "Alpha")
 
@@ -90,9 +90,9 @@ CLOSED = {after: after for after in ("<&- >&- 2>&-", ">&-", "2>&-", "<&-")}
 
 
 @quick(CLOSED, "<&- >&- 2>&-")
-def test_what_has_no_answer_needs_no_stdout(record: Synthetic, tmp_path: Path, name: str) -> None:
+def test_what_has_no_answer_needs_no_stdout(results: Synthetic, tmp_path: Path, name: str) -> None:
     """Closed numbers go to no file: what is printed would go into the warehouse."""
-    answered("load", record.output, "--into", "w.duckdb", folder=tmp_path, through=shell(after=name))
+    answered("load", results.output, "--into", "w.duckdb", folder=tmp_path, through=shell(after=name))
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as con:
         assert con.execute("select count(*) from predictions").fetchone() == (11 * 40,)
 
@@ -180,9 +180,9 @@ def test_a_stopped_question_is_one_line(analyst: Path, name: str, sign: signal.S
 
 @linux_only
 @pytest.mark.parametrize("sign", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_stopped_load_leaves_what_was_there(record: Synthetic, handed: Path, tmp_path: Path, sign: int) -> None:
+def test_a_stopped_load_leaves_what_was_there(results: Synthetic, handed: Path, tmp_path: Path, sign: int) -> None:
     shutil.copy(handed / "warehouse.duckdb", tmp_path)
-    load = ("load", record.output, "--into", "warehouse.duckdb")
+    load = ("load", results.output, "--into", "warehouse.duckdb")
     before = listing(tmp_path)
     for after_s in (0.0, 0.2, 0.35):
         trial = attempt(

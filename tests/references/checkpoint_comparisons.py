@@ -32,21 +32,21 @@ CORRUPTIONS = ("contrast", "motion_blur")
 Pair = tuple[str, str]
 
 
-def decided_cells(many_record: Synthetic) -> list[Pair]:
+def decided_cells(many_results: Synthetic) -> list[Pair]:
     """Pairs with a cell that is decided, as (more, less often right): see `_decided`."""
     rows = []
     for a, b in combinations(FALLS, 2):
-        for x, y in _cells(many_record, a, b):
+        for x, y in _cells(many_results, a, b):
             only_a, only_b = int((x & ~y).sum()), int((y & ~x).sum())
             rows.append((_exact_p(only_a, only_b), (a, b) if only_a > only_b else (b, a)))
     return list(dict.fromkeys(_decided(rows)))
 
 
-def decided_pairs(many_record: Synthetic) -> list[Pair]:
+def decided_pairs(many_results: Synthetic) -> list[Pair]:
     """Pairs decided on average over cells, as (more, less often right): a normal test over images, and Holm."""
     rows = []
     for a, b in combinations(FALLS, 2):
-        corrupted = list(_cells(many_record, a, b))[1:]
+        corrupted = list(_cells(many_results, a, b))[1:]
         p = bonett_price_p(np.mean([x.astype(float) - y for x, y in corrupted], axis=0))
         more = sum(int(x.sum()) - int(y.sum()) for x, y in corrupted) > 0
         rows.append((p, (a, b) if more else (b, a)))
@@ -59,10 +59,10 @@ def bonett_price_p(each: np.ndarray) -> float:
     return float(2 * stats.norm.sf(abs(added.mean()) / stats.sem(added, ddof=0)))
 
 
-def _cells(many_record: Synthetic, a: str, b: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _cells(many_results: Synthetic, a: str, b: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Correctness of both in the clean cell, then in every corrupted one."""
     for corruption, row in [(CORRUPTIONS[0], 0), *((c, r) for c in CORRUPTIONS for r in (1, 2))]:
-        yield many_record.correct[a, corruption][row], many_record.correct[b, corruption][row]
+        yield many_results.correct[a, corruption][row], many_results.correct[b, corruption][row]
 
 
 def _exact_p(only_a: int, only_b: int) -> float:

@@ -14,22 +14,22 @@ from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_v
 FINITE_OR_NOT = ("image_id", "label", "finite", "rmse", "ssim")  # columns that no logits go into
 
 
-def cell_of(record: Synthetic, model: str, corruption: str = "none", severity: float = 0) -> ShardKey:
+def cell_of(results: Synthetic, model: str, corruption: str = "none", severity: float = 0) -> ShardKey:
     """The key of a cell; of the clean one by default."""
     if not severity:
-        return ShardKey(record.evaluations[model], CLEAN_CELL)
-    return ShardKey(record.evaluations[model], Cell(corruption, Decimal(f"{severity:.3f}")))
+        return ShardKey(results.evaluations[model], CLEAN_CELL)
+    return ShardKey(results.evaluations[model], Cell(corruption, Decimal(f"{severity:.3f}")))
 
 
-def every_cell(record: Synthetic, model: str, severities: Iterable[float]) -> list[ShardKey]:
+def every_cell(results: Synthetic, model: str, severities: Iterable[float]) -> list[ShardKey]:
     """The keys of all cells of a model, the clean one first."""
-    corruptions = [corruption for label, corruption in record.correct if label == model]
-    return [cell_of(record, model), *(cell_of(record, model, c, s) for c in corruptions for s in severities)]
+    corruptions = [corruption for label, corruption in results.correct if label == model]
+    return [cell_of(results, model), *(cell_of(results, model, c, s) for c in corruptions for s in severities)]
 
 
-def make_non_finite(record: Synthetic, key: ShardKey, images: Collection[int] | None = None) -> None:
+def make_non_finite(results: Synthetic, key: ShardKey, images: Collection[int] | None = None) -> None:
     """Let the logits of some images of a cell, or of all, be no finite numbers."""
-    frame = _read(record.output, key)
+    frame = _read(results.output, key)
     spoiled = np.ones(len(frame), bool) if images is None else np.isin(np.arange(len(frame)), list(images))
     nothing = [pl.when(pl.Series(spoiled)).then(None).otherwise(pl.col(name)).alias(name)
                for name in frame.columns if name not in (*FINITE_OR_NOT, "logits")]  # fmt: skip
@@ -37,19 +37,19 @@ def make_non_finite(record: Synthetic, key: ShardKey, images: Collection[int] | 
     changed = frame.with_columns(
         *nothing, pl.Series("finite", ~spoiled), pl.Series("logits", logits, dtype=frame["logits"].dtype)
     )
-    _write(record.output, key, changed)
+    _write(results.output, key, changed)
 
 
-def answer_with(record: Synthetic, key: ShardKey, predictions: Iterable[int]) -> None:
+def reply_with(results: Synthetic, key: ShardKey, predictions: Iterable[int]) -> None:
     """Let the images of a cell be taken for these classes; their logits stay what they were."""
     has_prediction = pl.Series("predicted", list(predictions), dtype=pl.Int16)
-    _write(record.output, key, _read(record.output, key).with_columns(has_prediction))
+    _write(results.output, key, _read(results.output, key).with_columns(has_prediction))
 
 
-def distort_by(record: Synthetic, key: ShardKey, rmse: float) -> None:
+def distort_by(results: Synthetic, key: ShardKey, rmse: float) -> None:
     """Let the images of a cell lie so far from their clean ones, 0-1; their structural similarity stays what it was."""
     distance = pl.lit(rmse, dtype=pl.Float32).alias("rmse")
-    _write(record.output, key, _read(record.output, key).with_columns(distance))
+    _write(results.output, key, _read(results.output, key).with_columns(distance))
 
 
 def _read(folder: Path, key: ShardKey) -> pl.DataFrame:

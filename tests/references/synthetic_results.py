@@ -111,7 +111,7 @@ def write_synthetic(
             write_coarse_exemplars(output, evaluation_id, rng, corruptions, grid, classes)
             continue
         for corruption, rows_of in predictions.items():
-            given = _answers([clean, *rows_of], labels)
+            given = _predictions([clean, *rows_of], labels)
             write_exemplars(output, evaluation_id, corruption, grid, given, exemplars_per_reason)
     return Synthetic(output, evaluations, correct)
 
@@ -203,7 +203,7 @@ def _write_cell(
     return rows
 
 
-def _answers(cells: Sequence[pa.Table], labels: np.ndarray) -> Answers:
+def _predictions(cells: Sequence[pa.Table], labels: np.ndarray) -> Answers:
     predicted, confidence = (
         np.stack([cell[name].to_numpy() for cell in cells]) for name in ("predicted", "confidence")
     )

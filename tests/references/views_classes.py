@@ -14,7 +14,7 @@ def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
     for evaluation_id, corruption, keys in cells.curves():
         dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
         for cell_key in keys:
-            label, prediction = _labels_and_answers(cells, cell_key)
+            label, prediction = _labels_and_predictions(cells, cell_key)
             for index in sorted({*label, *prediction} - {-1}):
                 row = rows[evaluation_id, corruption, cell_key[2], index]
                 of_class, correct = label == index, (label == index) & (prediction == index)
@@ -40,26 +40,26 @@ def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
     assert seen == len(rows)
 
 
-def compare_answers_by_severity(con: duckdb.DuckDBPyConnection) -> None:
+def compare_predictions_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     cells, rows = read_cells(con), rows_of(con, "predictions_by_severity", ["evaluation_id", "corruption", "severity"])
     names, seen = class_names(con), 0
     for evaluation_id, corruption, keys in cells.curves():
         dataset_id = cells.evaluations[evaluation_id]["dataset_id"]
         for cell_key in keys:
-            label, prediction = _labels_and_answers(cells, cell_key)
+            label, prediction = _labels_and_predictions(cells, cell_key)
             known = prediction[prediction >= 0]
             recalls = recall_score(label, prediction, labels=np.unique(label), average=None, zero_division=0)
             worst = int(np.unique(label)[np.argmin(recalls)])
-            commonest = int(np.bincount(known).argmax()) if len(known) else None
+            most_common = int(np.bincount(known).argmax()) if len(known) else None
             expected = {
                 "image_count": len(label),
                 "predicted_count": len(known),
                 "predicted_class_count": len(np.unique(known)),
                 "class_count": len(np.unique(label)),
-                "top_prediction": commonest,
-                "top_prediction_name": None if commonest is None else names[dataset_id, commonest],
-                "top_prediction_share": None if commonest is None else (known == commonest).mean(),
-                "top_prediction_label_share": None if commonest is None else (label == commonest).mean(),
+                "top_prediction": most_common,
+                "top_prediction_name": None if most_common is None else names[dataset_id, most_common],
+                "top_prediction_share": None if most_common is None else (known == most_common).mean(),
+                "top_prediction_label_share": None if most_common is None else (label == most_common).mean(),
                 "prediction_entropy_nats": entropy(np.bincount(known)) if len(known) else None,
                 "label_entropy_nats": entropy(np.bincount(label)),
                 "accuracy": (label == prediction).mean(),
@@ -74,7 +74,7 @@ def compare_answers_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     assert seen == len(rows)
 
 
-def _labels_and_answers(cells: Cells, key: Key) -> tuple[np.ndarray, np.ndarray]:
+def _labels_and_predictions(cells: Cells, key: Key) -> tuple[np.ndarray, np.ndarray]:
     """(N,) labels and predictions of a cell; -1 for none of the classes."""
     cell = cells.predictions[key]
     return cell["label"].to_numpy(), cell["predicted"].fill_null(-1).to_numpy()

@@ -71,16 +71,16 @@ def _images(cells: Cells, key: Key, score: str) -> Images:
         of_image = dict(zip(cell["image_id"], failed, strict=True))
         failed = np.array([of_image[image_id] for image_id in maps["image_id"]], bool)
         certainty = -_numbers(maps[column])
-        unsure = np.full(len(certainty), not np.isnan(certainty).all())
+        uncertain = np.full(len(certainty), not np.isnan(certainty).all())
     else:
-        unsure = ~cell["finite"].to_numpy()
+        uncertain = ~cell["finite"].to_numpy()
         if score == "logit_gap":
             ordered = [sorted(logits)[-2:] if logits else [np.nan] * 2 for logits in cell["logits"].to_list()]
             certainty = np.diff(np.array(ordered, np.float32)).ravel()
         else:
             names = {"entropy": "entropy_nats", "energy": "log_sum_exp"}
             certainty = _numbers(cell[names.get(score, score)]) * (-1 if score == "entropy" else 1)
-    kept = ~np.isnan(certainty) | unsure
+    kept = ~np.isnan(certainty) | uncertain
     return Images(np.where(np.isfinite(certainty), certainty, -np.inf)[kept], failed[kept])
 
 

@@ -92,7 +92,7 @@ def true_share(truth: AttentionTruth) -> float:
     return compare(draw_distances(truth, TRUTH_IMAGES, np.random.default_rng(1))).share.value
 
 
-def share_answers(truth: AttentionTruth, images: int, rng: np.random.Generator, draws: int) -> NDArray[np.bool_]:
+def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator, draws: int) -> NDArray[np.bool_]:
     """Whether the interval of the share holds the truth, lies above it, and lies below it, (draws, 3).
 
     Where the truth is chance, the latter two are the false claims 'nearer' and 'farther'.
@@ -104,7 +104,7 @@ def share_answers(truth: AttentionTruth, images: int, rng: np.random.Generator, 
     return np.array(predictions)
 
 
-def lead_answers(
+def lead_outcomes(
     truth: AttentionTruth, images: int, corruptions: int, rng: np.random.Generator, draws: int
 ) -> NDArray[np.bool_]:
     """Whether one of several corruptions that move attention equally far is said to move it most, (draws, 1)."""
@@ -140,11 +140,11 @@ def main() -> None:
     for name, truth in TRUTHS.items():
         print(f"{name}: true share {true_share(truth):.4f}")
         for images in IMAGES:
-            covered, above, below = share_answers(truth, images, rng, draws).mean(axis=0)
+            covered, above, below = share_outcomes(truth, images, rng, draws).mean(axis=0)
             print(f"  {images:>5} images: covered {covered:.3f}, above {above:.3f}, below {below:.3f}")
     for images in IMAGES[:2]:
         for count in (2, 5):
-            (claimed,) = lead_answers(AttentionTruth(1), images, count, rng, draws).mean(axis=0)
+            (claimed,) = lead_outcomes(AttentionTruth(1), images, count, rng, draws).mean(axis=0)
             print(f"{images:>5} images: one of {count} equals is said to move attention most {claimed:.3f}")
 
 

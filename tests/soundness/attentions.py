@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from attention_maps import TRUTHS, compare, draw_distances, lead_answers, share_answers
+from attention_maps import TRUTHS, compare, draw_distances, lead_outcomes, share_outcomes
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Ge
 
 
 def _covered(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    return share_answers(TRUTHS[truth], images, rng, draws)[:, :1].astype(np.float64)
+    return share_outcomes(TRUTHS[truth], images, rng, draws)[:, :1].astype(np.float64)
 
 
 def _nearer(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
@@ -36,7 +36,7 @@ def _nearer(truth: str, images: int, rng: np.random.Generator, draws: int) -> Fl
 
 
 def _moves_most(images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
-    return lead_answers(TRUTHS["half left"], images, corruptions, rng, draws).astype(np.float64)
+    return lead_outcomes(TRUTHS["half left"], images, corruptions, rng, draws).astype(np.float64)
 
 
 def own_map_jobs() -> list[Job]:

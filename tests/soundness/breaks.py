@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job, Limit
-from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_answers, straight, through
+from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, straight, through
 
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
 from failmodes.analysis.statistics.change_points import find_change_point
@@ -20,7 +20,7 @@ def measure(
 ) -> Floats:
     """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
     grid, found = GRIDS[len(curve)], []
-    for batch in draw_answers(rng, curve, images, draws, CORRELATION if paired else 0.0):
+    for batch in draw_outcomes(rng, curve, images, draws, CORRELATION if paired else 0.0):
         for correct in batch:
             seed = int(rng.integers(2**31))
             resampled = (

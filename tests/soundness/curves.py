@@ -19,7 +19,7 @@ Curve = tuple[float, ...]
 Bools = NDArray[np.bool_]
 
 
-def draw_answers(
+def draw_outcomes(
     rng: np.random.Generator, accuracy: Sequence[float], images: int, draws: int, correlation: float = CORRELATION
 ) -> Iterator[Bools]:
     """Whether each image is right at each severity, (D, N, S) at a time until there are `draws`."""

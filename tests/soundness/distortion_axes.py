@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import GRIDS, Curve, Floats, bent, draw_answers
+from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 
 from failmodes.analysis.findings.distortion_shapes import KIND, axes_verdict
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
@@ -24,7 +24,7 @@ def measure(curve: Curve, axis: Axis, images: int, rng: np.random.Generator, dra
     """Whether it is said that the shapes differ, and whether that they are the same."""
     grid, found = GRIDS[len(curve)], []
     settings = ShapeSettings(resamples=RESAMPLES)
-    for batch in draw_answers(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, draws):
         for correct in batch:
             resampled = resampled_accuracy(correct, RESAMPLES, int(rng.integers(2**31)))
             described = describe_curve(correct, resampled, grid, settings)
@@ -53,7 +53,7 @@ def _row(over: ShapeOverAxis) -> dict[str, object]:
     }
 
 
-def with_bow(target: float, axis: Sequence[float]) -> Curve:
+def with_curvature(target: float, axis: Sequence[float]) -> Curve:
     """A curve of a drop of 40 points that has exactly this curvature over the axis."""
     own = np.array([float(curvature(np.array(bent(0.9, 0.4, trial, 6)), axis)) for trial in (0.0, 1.0)])
     return bent(0.9, 0.4, float((target - own[0]) / (own[1] - own[0])), 6)
@@ -62,9 +62,9 @@ def with_bow(target: float, axis: Sequence[float]) -> Curve:
 def jobs() -> list[Job]:
     found = []
     cases = [
-        ("the curvature is .15 over both", with_bow(0.15, EVEN), EVEN),
-        ("near-linear over both, .15 over distortion", with_bow(0.1499, FAST), FAST),
-        ("late over both, .15 over distortion", with_bow(0.1501, SLOW), SLOW),
+        ("the curvature is .15 over both", with_curvature(0.15, EVEN), EVEN),
+        ("near-linear over both, .15 over distortion", with_curvature(0.1499, FAST), FAST),
+        ("late over both, .15 over distortion", with_curvature(0.1501, SLOW), SLOW),
         ("late over both, .15 over severity", bent(0.9, 0.4, 0.1501, 6), FAST),
     ]
     for truth, curve, axis in cases:

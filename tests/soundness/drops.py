@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Bools, Floats, draw_answers, draw_cells, straight
+from curves import Bools, Floats, draw_cells, draw_outcomes, straight
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.corruption_drop import rank_drops
@@ -74,7 +74,7 @@ def measure_average(
     curve = straight(clean, drop, SEVERITIES)
     weights, truth = cost_weights(), curve[0] - np.mean(curve[1:])
     found = []
-    for batch in draw_answers(rng, curve, images, draws, 0.9 if paired else 0.0):
+    for batch in draw_outcomes(rng, curve, images, draws, 0.9 if paired else 0.0):
         estimates = [mean_difference_interval(correct, weights, paired=paired) for correct in batch]
         found += [[low <= truth <= high] for _, low, high in estimates]
     return np.array(found, dtype=np.float64)
@@ -118,7 +118,7 @@ def average_jobs() -> list[Job]:
 def measure_unpaired(images: int, rng: np.random.Generator, draws: int) -> Floats:
     """Whether Newcombe's interval of a drop between different images holds the true one."""
     found = []
-    for batch in draw_answers(rng, (0.9, 0.8), images, draws, 0.0):
+    for batch in draw_outcomes(rng, (0.9, 0.8), images, draws, 0.0):
         correct = np.moveaxis(batch, 0, 1)
         low, high = newcombe_interval(count_pairs(correct[:, :, 0], correct[:, :, 1], paired=False))
         found.append((low <= 0.1) & (high >= 0.1))

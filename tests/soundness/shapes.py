@@ -18,7 +18,7 @@ from claims import (
     Job,
     Limit,
 )
-from curves import CORRELATION, GRIDS, Floats, bent, draw_answers, straight, through
+from curves import CORRELATION, GRIDS, Floats, bent, draw_outcomes, straight, through
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
@@ -90,7 +90,7 @@ def describe_draws(
     """Describe draws as the tool does. Draws are columns beside each other, resampled by the tool's own function."""
     grid, truth, seed = GRIDS[len(curve)], np.asarray(curve), int(rng.integers(2**31))
     settings = ShapeSettings(resamples=RESAMPLES, seed=seed)
-    for batch in draw_answers(rng, curve, images, draws, correlation):
+    for batch in draw_outcomes(rng, curve, images, draws, correlation):
         if with_resamples:
             columns = np.moveaxis(batch, 0, 1).reshape(images, -1)
             resampled = resampled_accuracy(columns, RESAMPLES, seed).reshape(RESAMPLES, len(batch), len(curve))
@@ -100,11 +100,11 @@ def describe_draws(
             yield Drawn(describe_curve(correct, resampled[:, number], grid, settings, curves=curves), truth, correct)
 
 
-def bow_jobs() -> list[Job]:
+def curvature_jobs() -> list[Job]:
     """Classes by the curvature, at the threshold: both neighbors are false there, each in turn."""
     late, early, linear = (partial(said, shape) for shape in ("late_collapse", "early_drop", "near_linear"))
     covered = {
-        curvature: Question("interval of the curvature", COVERAGE, COVERS, partial(_bow_covered, curvature))
+        curvature: Question("interval of the curvature", COVERAGE, COVERS, partial(_curvature_covered, curvature))
         for curvature in (0.15,)
     }
     found = []
@@ -130,7 +130,7 @@ def bow_jobs() -> list[Job]:
     return found
 
 
-def _bow_covered(curvature: float, drawn: Drawn) -> float:
+def _curvature_covered(curvature: float, drawn: Drawn) -> float:
     return covers(drawn.shape.curvature, curvature)
 
 
@@ -265,5 +265,5 @@ def _steps_covered(drawn: Drawn) -> bool:
 
 
 def jobs() -> list[Job]:
-    parts = (bow_jobs, non_monotone_jobs, flat_jobs, one_step_jobs, rise_jobs, interval_jobs, smallest_jobs)
+    parts = (curvature_jobs, non_monotone_jobs, flat_jobs, one_step_jobs, rise_jobs, interval_jobs, smallest_jobs)
     return [one for part in parts for one in part()]

@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Floats, bent, draw_answers, draw_cells, straight
+from curves import Floats, bent, draw_cells, draw_outcomes, straight
 from drops import SEVERITIES, matrix_of
 from shapes import describe_draws
 
@@ -40,7 +40,7 @@ def _decided(estimate: Estimate | None, limit: float) -> bool:
     return verdict_on(estimate, "more than", limit) != "inconclusive"
 
 
-def measure_two_costs(
+def measure_two_drops(
     curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, draws: int
 ) -> Floats:
     """Whether one of two corruptions that cost the same is said to cost more, or not to."""
@@ -52,11 +52,11 @@ def measure_two_costs(
     return np.array(found, dtype=np.float64)
 
 
-def measure_cost(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_drop(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
     """Whether a cost that is the limit itself is said to be within it, or beyond it."""
     truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
     found = []
-    for batch in draw_answers(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, draws):
         for correct in batch:
             drops = [drop_of(matrix_of(correct), "00", at, LEVEL) for at in PLACES]
             found.append([_decided(drop, truth) for drop, truth in zip(drops, truths, strict=True)])
@@ -67,7 +67,7 @@ def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Gener
     """Whether an accuracy that is the limit itself is said to be above it, or below it."""
     truths = (curve[-1], float(np.mean(curve[1:])))
     found = []
-    for batch in draw_answers(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, draws):
         for correct in batch:
             known = [accuracy_of(matrix_of(correct), ("00",), at, LEVEL) for at in PLACES]
             found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
@@ -115,8 +115,8 @@ def jobs() -> list[Job]:
     for images in (50, 500, 2_000):
         for truth, curve in CURVES.items():
             measures: dict[str, tuple[str, Callable[..., Floats], tuple[str, ...]]] = {
-                "a claim of two costs": ("both", partial(measure_two_costs, curve, images, True), _notes()),
-                "a claim of a limit of costs": ("", partial(measure_cost, curve, images), _notes()),
+                "a claim of two costs": ("both", partial(measure_two_drops, curve, images, True), _notes()),
+                "a claim of a limit of costs": ("", partial(measure_drop, curve, images), _notes()),
                 "a claim of a limit of accuracy": ("", partial(measure_accuracy, curve, images), _notes()),
                 "a claim that a checkpoint is better": (
                     "both", partial(measure_models, curve, images), (*_notes(), "on clean images"),
@@ -130,7 +130,7 @@ def jobs() -> list[Job]:
         Claim("a claim of two costs", FALSE, "both straight from 90 to 50 %", 500, SEVERITIES, NEVER_FALSE,
               f"{note}, images do not pair") for note in _notes()
     )  # fmt: skip
-    found.append(Job(claims, partial(measure_two_costs, FALLING, 500, False), 6_000))
+    found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False), 6_000))
     return found + shape_jobs() + place_jobs()
 
 

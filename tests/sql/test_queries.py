@@ -26,7 +26,7 @@ def test_worst_cells_are_the_worst(query_here: Path) -> None:
     assert worst.to_list() == every["accuracy_drop"].sort(descending=True).head(20).to_list()
 
 
-def test_images_every_model_fails_are_right_clean_and_wrong_later_for_all(
+def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
     query_here: Path, synthetic: Synthetic
 ) -> None:
     rows = run_query(query_here / "warehouse.duckdb", "@images_every_model_fails")

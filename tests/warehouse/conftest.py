@@ -19,7 +19,7 @@ def alpha(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 
 
 @pytest.fixture
-def record(alpha: Synthetic, tmp_path: Path) -> Synthetic:
+def results(alpha: Synthetic, tmp_path: Path) -> Synthetic:
     """A copy of `alpha` that a test may change."""
     return alpha._replace(output=Path(shutil.copytree(alpha.output, tmp_path / "output")))
 

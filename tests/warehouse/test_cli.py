@@ -15,12 +15,12 @@ from failmodes.warehouse.database.saved_queries import saved_queries, saved_quer
 from failmodes.warehouse.errors import StudyError
 
 
-def test_command_prints_data_to_stdout_and_remarks_to_stderr(app: typer.Typer, query_here: Path) -> None:
+def test_command_prints_data_to_stdout_and_notes_to_stderr(app: typer.Typer, query_here: Path) -> None:
     sql = "select image_id, label from images order by image_id"
-    table, remark = run_query_command(app, sql)
+    table, note = run_query_command(app, sql)
     assert "image_id" in table
     assert table.count("\n") == 50 + 4
-    assert "first 50 of 400 rows" in remark
+    assert "first 50 of 400 rows" in note
     content, silence = run_query_command(app, sql, "--format", "csv")
     assert content.splitlines()[:2] == ["image_id,label", "0,0"]
     assert (len(content.splitlines()), silence) == (401, "")

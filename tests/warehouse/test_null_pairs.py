@@ -22,7 +22,7 @@ def test_partners_are_derangements_within_their_bounds(labels: list[int]) -> Non
     assert [labels.count(c) == 1 for c in labels] == list(~has)
 
 
-def test_pairs_are_those_of_earlier_records() -> None:
+def test_pairs_are_those_of_earlier_results() -> None:
     pairs = sample_null_pairs(np.array([0, 1, 0, 1, 0, 2]))
     assert pairs.any_image.tolist() == [1, 3, 5, 2, 0, 4]
     assert pairs.same_class.tolist() == [2, 3, 4, 1, 0, -1]

@@ -51,7 +51,7 @@ def test_a_file_is_of_the_format_that_it_names(handed: Path, tmp_path: Path, suf
     assert len(path.read_text().splitlines()) >= 81
 
 
-def test_a_limit_of_a_file_is_told(handed: Path, tmp_path: Path) -> None:
+def test_a_limit_of_a_file_is_reported(handed: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     done = failmodes("query", IMAGES, "--limit", "7", "-o", path, folder=handed)
     assert pl.read_parquet(path)["image_id"].to_list() == list(range(7))

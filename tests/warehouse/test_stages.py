@@ -53,7 +53,7 @@ def test_what_is_short_shows_nothing(terminal: Terminal, monkeypatch: pytest.Mon
     assert terminal.getvalue() == ""
 
 
-def test_a_file_is_told_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_reported_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "WAIT_S", 0.01)
     with stages.stages_shown("load"):
         work("reading")
@@ -78,7 +78,7 @@ def test_an_error_takes_the_bar_away(terminal: Terminal) -> None:
     assert terminal.getvalue() == shown
 
 
-def test_in_python_nobody_is_told() -> None:
+def test_in_python_nobody_is_reported() -> None:
     assert list(stages.counted("reading", iter("abc"))) == ["a", "b", "c"]
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from failmodes.warehouse.terminal import print_json, remark, say, stdout_console, suggest
+from failmodes.warehouse.terminal import note, print_json, say, stdout_console, suggest
 
 LINE = "Contrast costs both models most: 88.0 points [84.4, 90.6] for DenseNet-121 and 87.6 points for ResNet-18"
 
@@ -29,7 +29,7 @@ def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> No
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.stderr", err)
     stdout_console().print(LINE)
-    remark(LINE)
+    note(LINE)
     for stream in (out, err):
         lines = stream.getvalue().splitlines()
         assert " ".join(line.strip() for line in lines) == LINE
@@ -48,7 +48,7 @@ def test_no_line_is_a_command_to_a_ci_runner(monkeypatch: pytest.MonkeyPatch, te
     say(text)
     say(f"x\n{text}")
     print_json({text: text})
-    remark(text)
+    note(text)
     suggest(text)
     for line in (out.getvalue() + err.getvalue()).splitlines():
         assert not re.sub(r"\x1b\[[0-9;]*m", "", line).strip().startswith("::")

@@ -64,12 +64,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 
 def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
-    """Of one cell each class with each of its answers: label_name, answer, image_count, share_of_label."""
+    """Of one cell each class with each of its predictions: label_name, prediction, image_count, share_of_label."""
     prediction = f"coalesce(predicted_name, '{NO_NUMBER}')"
     found: pl.DataFrame = con.sql(
-        f"select label, label_name, {prediction} as answer, coalesce(predicted, 32767) as place, image_count, "
+        f"select label, label_name, {prediction} as prediction, coalesce(predicted, 32767) as place, image_count, "
         "share_of_label from confusion_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3 "
-        "order by label, place, answer",
+        "order by label, place, prediction",
         params=[cell["evaluation_id"], cell["corruption"], Decimal(str(cell["severity"]))],
     ).pl()
     return found

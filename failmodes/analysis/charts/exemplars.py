@@ -74,7 +74,7 @@ def _image_row(row: list[DrawnImage], names: dict[str, str]) -> ImageRow:
     return ImageRow(names[first.corruption], lines, [drawn.shown for drawn in row])
 
 
-def misread_sentence(label: str, incorrect: int, shown: int, confident: int) -> str:
+def incorrect_sentence(label: str, incorrect: int, shown: int, confident: int) -> str:
     """How many of the images shown are misread at the last severity, and how many of these confidently."""
     if shown == 1:
         sure = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if incorrect else ""
@@ -87,7 +87,7 @@ def _chart_text(rows: list[list[DrawnImage]], selection: Selection, evaluation: 
     lasts = [row[-1].image for row in rows]
     incorrect = [image for image in lasts if not image.is_correct]
     confident = sum(1 for image in incorrect if (image.confidence or 0) > 0.5)
-    finding = misread_sentence(evaluation.label, len(incorrect), len(lasts), confident)
+    finding = incorrect_sentence(evaluation.label, len(incorrect), len(lasts), confident)
     attention = " No attention on record."
     if any(drawn.image.attention is not None for row in rows for drawn in row):
         attention = (

@@ -18,7 +18,7 @@ TOOLTIPS = (
     alt.Tooltip("top_prediction_name:N", title="commonest answer"),
     alt.Tooltip("top_prediction_share:Q", format=".1%", title="of the answers"),
     alt.Tooltip("top_prediction_label_share:Q", format=".1%", title="of the labels"),
-    alt.Tooltip("predicted_class_count:Q", title="classes that occur as answer"),
+    alt.Tooltip("predicted_class_count:Q", title="classes that occur as prediction"),
     alt.Tooltip("mean_confidence:Q", format=".1%", title="mean confidence"),
     alt.Tooltip("accuracy:Q", format=".1%"),
 )  # fmt: skip

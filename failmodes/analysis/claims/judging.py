@@ -105,13 +105,13 @@ def _judged(
         except UnknownModelError as error:
             by_selection.append([context.without(None, str(error))._replace(form=UNKNOWN)])
     if len(selections) > 1:
-        by_selection = _told_apart(selections, by_selection)
+        by_selection = _distinguished(selections, by_selection)
     having = [rows for rows in by_selection if any(row.n is not None for row in rows)]
     named = [rows for rows in by_selection if any(row.form != UNKNOWN for row in rows)]
     return [row for rows in having or named or by_selection[:1] for row in rows]
 
 
-def _told_apart(selections: Sequence[Selection], by_selection: list[list[JudgedClaim]]) -> list[list[JudgedClaim]]:
+def _distinguished(selections: Sequence[Selection], by_selection: list[list[JudgedClaim]]) -> list[list[JudgedClaim]]:
     """The rows; models that are called alike in several selections with images and corrupted pixels in brackets."""
     labels = [{row.model_label for row in rows} for rows in by_selection]
     counts = Counter(label for of_selection in labels for label in of_selection if label is not None)

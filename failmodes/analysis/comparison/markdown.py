@@ -67,12 +67,12 @@ def _images(comparison: Comparison, sides: Sides) -> list[str]:
     if lost is None or gained is None:
         return []
     tables = {
-        "wrong": image_table(lost, comparison, sides, is_incorrect=True, most=MOST_IMAGES),
-        "right": image_table(gained, comparison, sides, is_incorrect=False, most=MOST_IMAGES),
+        "incorrect": image_table(lost, comparison, sides, is_incorrect=True, most=MOST_IMAGES),
+        "correct": image_table(gained, comparison, sides, is_incorrect=False, most=MOST_IMAGES),
     }
     rows = tuple((TableCell(now), *row) for now, table in tables.items() for row in table.rows)
     told = f"Newly wrong: {changed_sentence(lost)}; newly right: {changed_sentence(gained)}."
-    joined = TextTable("", "", ("Newly", *tables["wrong"].columns), rows)
+    joined = TextTable("", "", ("Newly", *tables["incorrect"].columns), rows)
     return [*_table(joined), "", told] if rows else [told]
 
 

@@ -99,13 +99,13 @@ def _cell_figures(chosen: Any, kept: Any, selection: Any, set_pair: Any, view: A
     def _click(pairs: Any) -> None:
         set_pair(parts.pair_of(pairs))
 
-    _summary, _mistake = cell_figures.figures_sentence(figures), cell_figures.commonest_confusion(figures)
+    _summary, _error = cell_figures.figures_sentence(figures), cell_figures.most_common_confusion(figures)
     cell_charts = widgets.charts(
-        widgets.chart(panels.confusion_chart(figures.confusions, chosen, _mistake, view), _click),
+        widgets.chart(panels.confusion_chart(figures.confusions, chosen, _error, view), _click),
         widgets.chart(panels.confidence_chart(figures.bins, panels.CONFIDENCE_TITLE, _summary, view)),
         *([] if figures.risks.is_empty() else [widgets.chart(panels.risk_chart(figures.risks, chosen, view))]),
     )
-    _text = parts.paragraph(f"{_summary} {_mistake} {panels.risk_sentence(figures.risks)}")
+    _text = parts.paragraph(f"{_summary} {_error} {panels.risk_sentence(figures.risks)}")
     cell_files = widgets.downloads(
         partial(downloads.cell_figure, figures, chosen, selection.source_line), "charts of this cell"
     )
@@ -171,7 +171,7 @@ def _comparison(comparison_form: Any, explored: Any) -> Any:
 
 
 @app.cell
-def _desk_choice() -> Any:
+def _query_choice() -> Any:
     saved = mo.ui.dropdown(query_panel.saved_names(), label="Saved query")
     relation = mo.ui.dropdown(
         query_panel.relation_options(), value=query_panel.FIRST_RELATION, label="Table or view", allow_select_none=False
@@ -187,7 +187,7 @@ def _statement(saved: Any) -> Any:
 
 
 @app.cell
-def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
+def _query_panel(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
     _columns, _problem = parts.attempt(lambda: query_panel.columns_of(explored.path, relation.value))
     _schema = widgets.told(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
     _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
@@ -196,7 +196,7 @@ def _desk(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
 
 
 @app.cell
-def _answer(explored: Any, statement: Any) -> Any:
+def _result(explored: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
     _rows, _problem = parts.attempt(lambda: query_panel.query_rows(explored.path, statement.value))
     widgets.told(_problem) if _problem else widgets.result_table(_rows)

@@ -85,11 +85,11 @@ def figures_sentence(of: CellFigures) -> str:
     return f"{correct}. Mean confidence is {format_percent(confidence)}, {side}."
 
 
-def commonest_confusion(of: CellFigures) -> str:
+def most_common_confusion(of: CellFigures) -> str:
     """The most frequent wrong answer, in a sentence."""
     incorrect = of.confusions.filter(pl.col("label_name") != pl.col("prediction"))
     if incorrect.is_empty():
         return "No image is read wrong."
     row = incorrect.sort("image_count", descending=True, maintain_order=True).row(0, named=True)
     share = format_percent(row["share_of_label"], 0)
-    return f"Most frequent mistake: {row['label_name']} taken for {row['answer']} ({share} of the class)."
+    return f"Most frequent mistake: {row['label_name']} taken for {row['prediction']} ({share} of the class)."

@@ -21,7 +21,7 @@ Pair = tuple[str | None, str | None]  # a true class and an answer; None is any
 NO_PREDICTION = "no answer"  # what rows of pictures call a model's answer where its logits are not finite
 NO_PAIR: Pair = (None, None)
 HEADINGS = {
-    "image_id": "image", "label_name": "true class", "predicted_name": "prediction", "correct": "right",
+    "image_id": "image", "label_name": "true class", "predicted_name": "prediction", "correct": "correct",
     "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
     "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
     "file": "file",

@@ -18,7 +18,7 @@ from failmodes.analysis.charts.style.theme import (
     ChartText,
     add_text,
 )
-from failmodes.analysis.explorer.cell_figures import CellFigures, commonest_confusion, figures_sentence
+from failmodes.analysis.explorer.cell_figures import CellFigures, figures_sentence, most_common_confusion
 from failmodes.analysis.explorer.model_cell import Curves, ModelCell
 from failmodes.analysis.explorer.view import View
 from failmodes.analysis.formatting import format_percent, join_names
@@ -29,7 +29,7 @@ AXIS_PX, GAP_PX, PANEL_HEIGHT_PX = 46, 16, 120
 COLUMNS = {"wide": 5, "large": 4, "medium": 3, "narrow": 2}
 PANEL_PX = {"wide": 290.0, "large": 225.0, "medium": 262.0, "narrow": 262.0}  # of a chart of one cell, without its axis
 PLOT_HEIGHT_PX = 190
-RIGHT, WRONG = "right", "wrong"
+CORRECT, INCORRECT = "correct", "incorrect"
 MATRIX_TITLE, MATRIX_UNIT = "What each class is taken for", "per cent of the images of the class"
 CONFIDENCE_TITLE, RISK_TITLE = "Confidence of right and wrong answers", "Error rate of the surest images"
 
@@ -123,7 +123,7 @@ def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> A
 
 
 def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) -> alt.Chart:
-    long = bins.unpivot([WRONG, RIGHT], index=["low", "high"], variable_name="prediction", value_name="images")
+    long = bins.unpivot([INCORRECT, CORRECT], index=["low", "high"], variable_name="prediction", value_name="images")
     colors = [view.shade(DARK_GRAY), view.shade(GRAY)]
     chart: alt.Chart = (
         alt.Chart(long, width=width, height=PLOT_HEIGHT_PX, title=axes.panel_title(title, width))
@@ -133,7 +133,7 @@ def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) 
                     axis=axes.percent_axis(grid=False)),
             x2="high:Q",
             y=alt.Y("images:Q", title="images", axis=alt.Axis(domain=False, tickCount=5, format="~s")),
-            color=alt.Color("answer:N", title="prediction", scale=alt.Scale(domain=[WRONG, RIGHT], range=colors),
+            color=alt.Color("answer:N", title="prediction", scale=alt.Scale(domain=[INCORRECT, CORRECT], range=colors),
                             legend=alt.Legend(orient="top", titleOrient="left", offset=0)),
             order=alt.Order("answer:N", sort="descending"),
             tooltip=[alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%",
@@ -185,7 +185,7 @@ def cell_figure(of: CellFigures, cell: ModelCell, source: str, *, size: ChartSiz
     if not of.risks.is_empty():
         plots.append(_risk_panel(of.risks, width, view))
     panels = in_grid(matrix, stacked(*plots, spacing=GAP_PX), columns=columns, spacing=GAP_PX)
-    told = f"{commonest_confusion(of)} {risk_sentence(of.risks)}"
+    told = f"{most_common_confusion(of)} {risk_sentence(of.risks)}"
     return add_text([panels], ChartText(f"{cell.name}. {figures_sentence(of)}", told, source), size)
 
 

@@ -30,7 +30,7 @@ with cell as (
 select {columns}, typeof(({condition}
 )) as condition_type, coalesce(({condition}
 )::boolean, false)
-    and ($true_class is null or label_name = $true_class) and ($answer is null or predicted_name = $answer)
+    and ($true_class is null or label_name = $true_class) and ($prediction is null or predicted_name = $prediction)
     and ($lowest = 0 and $highest = 1 or coalesce(confidence between $lowest and $highest, false)) as in_slice
 from cell
 order by in_slice desc, correct, confidence desc nulls last, image_id

@@ -55,7 +55,7 @@ def axes_verdict(over_severity: Row, over_distortion: Row) -> Verdict:
 
 def _finding(evaluation: EvaluationInfo, over_severity: Row, over: Row, where: str, images: int) -> Finding:
     verdict = axes_verdict(over_severity, over)
-    sentence = f"{told_of(evaluation.label, over_severity, over, where)} {of_images(images)}."
+    sentence = f"{describe_shapes(evaluation.label, over_severity, over, where)} {of_images(images)}."
     query = f"from shapes_over_distortion where evaluation_id = {sql_literal(evaluation.evaluation_id)} "
     query += f"and corruption = {sql_literal(over['corruption'])}"
     return judged(
@@ -64,7 +64,7 @@ def _finding(evaluation: EvaluationInfo, over_severity: Row, over: Row, where: s
     )  # fmt: skip
 
 
-def told_of(label: str, over_severity: Row, over: Row, where: str) -> str:
+def describe_shapes(label: str, over_severity: Row, over: Row, where: str) -> str:
     """What is said of one curve and one measure of distortion, with the curvature over it."""
     axis, verdict = AXIS_NAMES[over["axis"]], axes_verdict(over_severity, over)
     curvature = format_number(over["curvature"], 2, signed=True)
@@ -86,7 +86,7 @@ def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Select
     differing = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict == "supported"]
     if differing:
         severity, over = differing[0]
-        told = told_of(over["label"], severity, over, names[over["corruption"]])
+        told = describe_shapes(over["label"], severity, over, names[over["corruption"]])
         return f"{told}; the axes disagree for {_curves(differing)} of {format_count(_curves(pairs), 'curve')}"
     if not pairs:
         return "No curve falls over distortion that was measured and rises with severity"

@@ -97,11 +97,11 @@ def _decided(kind: str, group: Sequence[Finding]) -> Iterable[Headline]:
     for verdict in TOLD_VERDICTS.get(kind, ("supported",)):
         found = [finding for finding in group if finding.verdict == verdict]
         if found and (found[0].claim == kind or found[0].claim not in KINDS):  # a flat shape is told as `flat`
-            first = _told_first(kind, verdict, found)
+            first = _strongest(kind, verdict, found)
             yield Headline(kind, verdict, first.sentence, len(found) - 1, first.query)
 
 
-def _told_first(kind: str, verdict: Verdict, found: Sequence[Finding]) -> Finding:
+def _strongest(kind: str, verdict: Verdict, found: Sequence[Finding]) -> Finding:
     """The one of several alike that is told: the most telling."""
     if kind in IN_ORDER:
         return found[0]

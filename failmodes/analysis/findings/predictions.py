@@ -54,10 +54,10 @@ def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> s
     if not collapsed:
         return "No model is seen to give one answer to nearly all images of a cell"
     worst = max(collapsed, key=lambda evaluation: collapsed[evaluation].share.value)
-    return _answers(worst.label, collapsed[worst], names)
+    return _predictions(worst.label, collapsed[worst], names)
 
 
-def _answers(label: str, found: Collapse, names: Names) -> str:
+def _predictions(label: str, found: Collapse, names: Names) -> str:
     return f"{_where(found, names)} {label} {given_predictions(found)}"
 
 
@@ -74,7 +74,7 @@ def _where(found: Collapse, names: Names) -> str:
 
 
 def _collapse(evaluation: EvaluationInfo, found: Collapse, names: Names) -> Finding:
-    said = f"{_answers(evaluation.label, found, names)}: {format_percent_interval(found.share)} of its answers."
+    said = f"{_predictions(evaluation.label, found, names)}: {format_percent_interval(found.share)} of its answers."
     if found.verdict != "supported":
         said = (
             f"{_where(found, names)} {evaluation.label} answers \u201c{found.class_name}\u201d most often: "

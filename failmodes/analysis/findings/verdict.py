@@ -46,10 +46,10 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if not all(ranking.is_clear for ranking in rankings.values()):
         return "; ".join(largest_drop_of_one(e.label, ranking, names) for e, ranking in rankings.items())
     told = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
-    costliest = {e: names[ranking.drops[0].corruption] for e, ranking in rankings.items()}
-    if len(set(costliest.values())) > 1:
-        return "; ".join(f"{costliest[e]} costs {e.label} most: it {fall}" for e, fall in told.items())
-    name = next(iter(costliest.values()))
+    largest = {e: names[ranking.drops[0].corruption] for e, ranking in rankings.items()}
+    if len(set(largest.values())) > 1:
+        return "; ".join(f"{largest[e]} costs {e.label} most: it {fall}" for e, fall in told.items())
+    name = next(iter(largest.values()))
     if len(told) == 1:
         ((evaluation, fall),) = told.items()
         return f"{name} costs {evaluation.label} most: it {fall}"

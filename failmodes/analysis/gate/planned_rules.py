@@ -108,10 +108,10 @@ def _requirement(rule: GateRule, measure: Measure, place: str) -> Requirement:
     is_higher_better = measure.better == "higher"
     if rule.is_relative:
         return Requirement(-rule.limit if is_higher_better else rule.limit, is_higher_better)
-    right_key = "at_least" if is_higher_better else "at_most"
-    if rule.limit_key != right_key:
+    expected_key = "at_least" if is_higher_better else "at_most"
+    if rule.limit_key != expected_key:
         raise StudyError(
-            f"{place}: {rule.measure} is better the {measure.better}, so its limit is {right_key} "
+            f"{place}: {rule.measure} is better the {measure.better}, so its limit is {expected_key} "
             f"(given: {rule.limit_key})"
         )
     return Requirement(rule.limit, is_higher_better)

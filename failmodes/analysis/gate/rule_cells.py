@@ -47,13 +47,13 @@ def find_rule_cells(
     Raises:
         StudyError: a corruption that neither the catalog nor a model knows.
     """
-    on_record = sorted({*candidate, *(baseline or ())})
-    corruptions = _corruptions(rule, {corruption for corruption, _ in on_record}, place)
+    stored = sorted({*candidate, *(baseline or ())})
+    corruptions = _corruptions(rule, {corruption for corruption, _ in stored}, place)
     models = {"candidate": candidate} | ({"baseline": baseline} if rule.is_relative and baseline is not None else {})
     present: list[CellKey] = []
     missing: list[MissingCell] = []
     for corruption in corruptions:
-        for severity in _severities(rule, corruption, on_record):
+        for severity in _severities(rule, corruption, stored):
             lacking = [name for name, cells in models.items() if (corruption, severity) not in cells]
             if lacking:
                 missing.append(MissingCell(corruption, severity, "both" if len(lacking) > 1 else lacking[0]))
@@ -62,23 +62,23 @@ def find_rule_cells(
     return RuleCells(tuple(present), tuple(missing))
 
 
-def _corruptions(rule: GateRule, on_record: set[str], place: str) -> list[str]:
+def _corruptions(rule: GateRule, stored: set[str], place: str) -> list[str]:
     """Names of the rule's corruptions, each once; all on record but clean where it leaves them out."""
     if rule.corruptions is None:
-        published = [name for name in (*CORRUPTIONS, *registered()) if name in on_record]
-        return published + sorted(on_record - {*published, CLEAN})
+        published = [name for name in (*CORRUPTIONS, *registered()) if name in stored]
+        return published + sorted(stored - {*published, CLEAN})
     found: list[str] = []
     for name in rule.corruptions:
-        if name in NAMES_OF_MANY and name not in on_record:
+        if name in NAMES_OF_MANY and name not in stored:
             found += [known.name for known in CORRUPTIONS.values() if known.headline or name == "all"]
         else:
-            found.append(_known_name(name, on_record, place))
+            found.append(_known_name(name, stored, place))
     return list(dict.fromkeys(found))
 
 
-def _known_name(given: str, on_record: Iterable[str], place: str) -> str:
-    name = given if given in on_record else ALIASES.get(given, given)
-    known = list(dict.fromkeys([CLEAN, *NAMES_OF_MANY, *CORRUPTIONS, *registered(), *sorted(on_record)]))
+def _known_name(given: str, stored: Iterable[str], place: str) -> str:
+    name = given if given in stored else ALIASES.get(given, given)
+    known = list(dict.fromkeys([CLEAN, *NAMES_OF_MANY, *CORRUPTIONS, *registered(), *sorted(stored)]))
     if name not in known:
         spelt = given.lower().replace("-", "_").replace(" ", "_")
         hint = did_you_mean(spelt, known, f"known are {', '.join(known)}")
@@ -86,10 +86,10 @@ def _known_name(given: str, on_record: Iterable[str], place: str) -> str:
     return name
 
 
-def _severities(rule: GateRule, corruption: str, on_record: Iterable[CellKey]) -> list[float] | list[None]:
+def _severities(rule: GateRule, corruption: str, stored: Iterable[CellKey]) -> list[float] | list[None]:
     """Severities of one corruption; [None] where the rule takes all and none is on record."""
     if corruption == CLEAN:
         return [0.0]
     if rule.severities is not None:
         return sorted(float(severity) for severity in rule.severities)
-    return [severity for name, severity in on_record if name == corruption] or [None]
+    return [severity for name, severity in stored if name == corruption] or [None]

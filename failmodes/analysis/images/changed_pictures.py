@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.images.clean_images import Pixels, StudyAtHand
+from failmodes.analysis.images.clean_images import LazyStudy, Pixels
 from failmodes.analysis.images.regeneration import make_pictures
 from failmodes.analysis.images.rows import cell_rows
 from failmodes.analysis.images.stored_pictures import decode_stored
@@ -31,7 +31,7 @@ def changed_pictures(
     """
     reason = ""
     try:
-        made = make_pictures(con, cell_rows(con, evaluation_ids[0], cells), StudyAtHand(None))
+        made = make_pictures(con, cell_rows(con, evaluation_ids[0], cells), LazyStudy(None))
     except FailmodesError as error:  # a published set, code of a study, no OpenCV: only exemplars are at hand
         made, reason = [], str(error)
     found = {picture.row.image_id: picture.pixels for picture in made if picture is not None}

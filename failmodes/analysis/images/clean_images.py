@@ -31,7 +31,7 @@ class StudyImages(Protocol):
 OpenStudy = Callable[[], StudyImages | None]  # None: no study is at hand
 
 
-class StudyAtHand:
+class LazyStudy:
     """A study that may be at hand, opened when something is first missing without it."""
 
     def __init__(self, open_study: OpenStudy | None) -> None:
@@ -48,7 +48,7 @@ class StudyAtHand:
 
 
 def clean_images(
-    con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequence[int], study: StudyAtHand
+    con: duckdb.DuckDBPyConnection, dataset_id: str, image_ids: Sequence[int], study: LazyStudy
 ) -> dict[int, Pixels]:
     """Clean images by image_id; those that neither the warehouse nor a study has are left out.
 

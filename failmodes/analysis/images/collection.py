@@ -8,8 +8,8 @@ import duckdb
 
 from failmodes.analysis.formatting import format_count, format_severity, join_names, lower_label
 from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, StudyAtHand
-from failmodes.analysis.images.regeneration import MadePicture, describe_differences, make_pictures
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy
+from failmodes.analysis.images.regeneration import RegeneratedPicture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
@@ -27,7 +27,7 @@ _KEEP = "evaluate again with thumbnails, which are kept unless the study says `t
 class Picture(NamedTuple):
     """One picture with its attention: `made` has pixels and row, map and center are None where not on record."""
 
-    made: MadePicture
+    made: RegeneratedPicture
     attention: AttentionMap | None
     center: Point | None
 
@@ -46,7 +46,7 @@ class Pictures(NamedTuple):
         headline: what is shown.
         details: what is drawn of each picture, and what differs from the evaluation.
         source: data set, subset, corruptions and seed.
-        remarks: what a reader must not miss, a line each: pictures left out, cut off, or made otherwise than evaluated.
+        notes: what a reader must not miss, a line each: pictures left out, cut off, or made otherwise than evaluated.
     """
 
     rows: list[list[Picture]]
@@ -54,7 +54,7 @@ class Pictures(NamedTuple):
     headline: str
     details: str
     source: str
-    remarks: list[str]
+    notes: list[str]
 
     @property
     def all(self) -> list[Picture]:
@@ -86,7 +86,7 @@ def find_pictures(
     cut = [f"{_matching(found.matching)}, {found.cut}"] if found.cut else []
     headline = f"{_matching(found.matching)}: {condition}"
     with open_warehouse(path, _RELATIONS) as con:
-        return pictures_of_rows(con, found.rows, headline, remarks=cut, open_study=open_study)
+        return pictures_of_rows(con, found.rows, headline, notes=cut, open_study=open_study)
 
 
 def pictures_of_rows(
@@ -94,7 +94,7 @@ def pictures_of_rows(
     rows: Sequence[PictureRow],
     headline: str,
     *,
-    remarks: Sequence[str] = (),
+    notes: Sequence[str] = (),
     open_study: OpenStudy | None = None,
 ) -> Pictures:
     """The pictures of rows that were read already, made again.
@@ -103,7 +103,7 @@ def pictures_of_rows(
         con: the warehouse.
         rows: which ones, in the order shown, at least one.
         headline: what is shown.
-        remarks: what a reader must not miss of how the rows were chosen, a line each.
+        notes: what a reader must not miss of how the rows were chosen, a line each.
         open_study: opens the study that is at hand.
 
     Raises:
@@ -111,8 +111,8 @@ def pictures_of_rows(
         WarehouseError: no clean image is to be had.
         DataError: images are damaged or missing.
     """
-    pictures, lacking = _pictures(con, rows, StudyAtHand(open_study))
-    told = [*remarks, *lacking]
+    pictures, lacking = _pictures(con, rows, LazyStudy(open_study))
+    told = [*notes, *lacking]
     return Pictures(
         [pictures],
         is_curves=False,
@@ -124,7 +124,7 @@ def pictures_of_rows(
             *told,
         ),
         source=_source_line(con, pictures),
-        remarks=told,
+        notes=told,
     )
 
 
@@ -158,7 +158,7 @@ def find_curves(
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
         labels = selection.labels
         named = [[row._replace(model_label=labels[row.evaluation_id]) for row in curve] for curve in curves]
-        pictures, remarks = _pictures(con, [row for curve in named for row in curve], StudyAtHand(open_study))
+        pictures, notes = _pictures(con, [row for curve in named for row in curve], LazyStudy(open_study))
         by_row = {picture.row: picture for picture in pictures}
         rows = [kept for curve in named if (kept := [by_row[row] for row in curve if row in by_row])]
         return Pictures(
@@ -169,15 +169,15 @@ def find_curves(
                 "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
                 "(tick) or wrong (cross), and confidence",
                 _attention_sentence(con, pictures, "; the line is its way from clean"),
-                *remarks,
+                *notes,
             ),
             source=selection.source_line,
-            remarks=remarks,
+            notes=notes,
         )
 
 
 def _pictures(
-    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: StudyAtHand
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: LazyStudy
 ) -> tuple[list[Picture], list[str]]:
     """The pictures that can be made, and remarks on those that cannot, or are others.
 
@@ -193,8 +193,8 @@ def _pictures(
     known = [one for one in made if one is not None]
     attention = stored_attention(con, [one.row for one in known])
     pictures = [Picture(one, stored.map, stored.center) for one, stored in zip(known, attention, strict=True)]
-    remarks = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
-    return pictures, [*remarks, *filter(None, [describe_differences(con, known)])]
+    notes = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
+    return pictures, [*notes, *filter(None, [describe_differences(con, known)])]
 
 
 def _headline(text: str) -> str:
@@ -231,11 +231,11 @@ def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
     subject = f"{noun} {join_names(map(str, images))} under {join_names(corruptions)}"
     if len(images) > 1 or len(corruptions) > 1:
         return subject
-    falls = [_first_mistake(row) for row in rows]
+    falls = [_first_error(row) for row in rows]
     return f"{subject} (true class: {first.label_name}): {'; '.join(falls)}"
 
 
-def _first_mistake(curve: Sequence[Picture]) -> str:
+def _first_error(curve: Sequence[Picture]) -> str:
     incorrect = [picture.row for picture in curve if not picture.row.correct]
     label = curve[0].row.model_label
     if not incorrect:

@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 
 from failmodes.analysis.formatting import join_names
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, Pixels, StudyAtHand, clean_images
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, Pixels, clean_images
 from failmodes.analysis.images.rows import PictureRow
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.kernels.base import Images
@@ -21,7 +21,7 @@ from failmodes.warehouse.schema import CLEAN
 ROUNDING = 2  # in steps of float32
 
 
-class MadePicture(NamedTuple):
+class RegeneratedPicture(NamedTuple):
     """One picture.
 
     Attributes:
@@ -47,8 +47,8 @@ class _Cell(NamedTuple):
 
 
 def make_pictures(
-    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: StudyAtHand
-) -> list[MadePicture | None]:
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: LazyStudy
+) -> list[RegeneratedPicture | None]:
     """Make the pictures of rows again, and compare each with the distance from clean that is on record.
 
     Args:
@@ -84,7 +84,7 @@ def make_pictures(
     return [_picture(row, made.get((_cell_of(row), row.image_id)), clean) for row in rows]
 
 
-def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[MadePicture]) -> str:
+def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[RegeneratedPicture]) -> str:
     """One line on pictures that are not those evaluated, with what changed since; "" where none differs."""
     differing = [picture.row for picture in pictures if picture.differs]
     if not differing:
@@ -122,7 +122,7 @@ def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[
 
 
 def _made(
-    cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], study: StudyAtHand
+    cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], study: LazyStudy
 ) -> dict[int, Pixels]:
     """Pixels of a cell's images by image_id, without those whose clean image is missing."""
     if cell.corruption == CLEAN:
@@ -138,7 +138,7 @@ def _made(
     return dict(zip(known, corrupted, strict=True))
 
 
-def _published(cell: _Cell, image_ids: list[int], study: StudyAtHand) -> Images:
+def _published(cell: _Cell, image_ids: list[int], study: LazyStudy) -> Images:
     opened = study.images
     pixels = None
     if opened is not None:
@@ -148,7 +148,7 @@ def _published(cell: _Cell, image_ids: list[int], study: StudyAtHand) -> Images:
     return pixels
 
 
-def _check_known(corruption: str, study: StudyAtHand) -> None:
+def _check_known(corruption: str, study: LazyStudy) -> None:
     """A name from a warehouse is never imported: what the catalog lacks must come with a study."""
     if corruption in CORRUPTIONS or corruption in registered():
         return
@@ -159,7 +159,7 @@ def _check_known(corruption: str, study: StudyAtHand) -> None:
         )
 
 
-def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> MadePicture | None:
+def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> RegeneratedPicture | None:
     if pixels is None:
         return None
     before = clean.get(row.dataset_id, {}).get(row.image_id) if _pairs(row) else None
@@ -168,7 +168,7 @@ def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, 
         stored = np.float32(row.rmse)
         distance = rmse(before[None], pixels[None])[0]
         differs = not abs(distance - stored) <= ROUNDING * np.spacing(max(stored, distance))
-    return MadePicture(row, pixels, before, differs)
+    return RegeneratedPicture(row, pixels, before, differs)
 
 
 def _pairs(row: PictureRow) -> bool:

@@ -34,7 +34,7 @@ from (
         case when evaluation_labels.paired then clean.correct end as clean_correct,
         coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
         coalesce(
-            answer.class_name, if(outcomes.confidence is null, 'no answer', 'another class')
+            predicted_class.class_name, if(outcomes.confidence is null, 'no answer', 'another class')
         ) as predicted_name
     from outcomes
     inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
@@ -44,8 +44,8 @@ from (
     left join corruptions on outcomes.corruption = corruptions.corruption
     left join classes as true_class
         on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
-    left join classes as answer
-        on evaluation_labels.dataset_id = answer.dataset_id and outcomes.predicted = answer.class_index
+    left join classes as predicted_class
+        on evaluation_labels.dataset_id = predicted_class.dataset_id and outcomes.predicted = predicted_class.class_index
     left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
 ) as pictures
 where

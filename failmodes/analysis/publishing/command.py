@@ -10,7 +10,7 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.result_output import STDOUT, ForceOption, result_file
 from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, remark, say, suggest
+from failmodes.warehouse.terminal import named, note, say, suggest
 
 
 def publish(
@@ -57,8 +57,8 @@ def publish(
         written = publish_results(
             warehouse, output_format, target, models=model or (), evaluations=evaluation or (), force=force
         )
-    for line in written.remarks:
-        remark(line)
+    for line in written.notes:
+        note(line)
     if not is_printed:
         for path in written.paths:
             say(printable(str(path)))

@@ -105,14 +105,12 @@ def write_croissant(
             described["recordSet"].append(_record_set(table, columns, warehouse, has_results=has_results))
     document = json_without_commands(json.dumps(described, indent=2, ensure_ascii=False))
     write_output(path, f"{document.replace('<', chr(92) + 'u003c')}\n".encode(), (".json",), force=force)
-    remarks = [MISSING]
+    notes = [MISSING]
     if not has_results:
-        remarks.append(
-            f"no folder {RESULTS_FOLDER} beside the warehouse: columns are described in the DuckDB file alone"
-        )
+        notes.append(f"no folder {RESULTS_FOLDER} beside the warehouse: columns are described in the DuckDB file alone")
     if path.parent.absolute() != warehouse.parent.absolute():
-        remarks.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
-    return Written((path,), tuple(remarks))
+        notes.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
+    return Written((path,), tuple(notes))
 
 
 def _columns(table: Table, output: Path, *, has_results: bool) -> list[Column]:

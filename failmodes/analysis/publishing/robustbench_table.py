@@ -30,12 +30,12 @@ def write_robustbench(
         _model(evaluation.label, evaluation.facts["architecture"], whole.filter(evaluation_id=evaluation.evaluation_id))
         for evaluation in selection.evaluations
     ]
-    remarks = [f"not the images of a leaderboard: {selection.source_line.removeprefix('Data: ')}"]
+    notes = [f"not the images of a leaderboard: {selection.source_line.removeprefix('Data: ')}"]
     if left_out := points.filter(pl.col("severity") % 1 != 0).select("corruption", "severity").unique().height:
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")
-        remarks.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
-    return Written(write_published(path, models, force=force), tuple(remarks))
+        notes.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
+    return Written(write_published(path, models, force=force), tuple(notes))
 
 
 def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedModel:

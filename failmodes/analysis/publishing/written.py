@@ -8,4 +8,4 @@ class Written(NamedTuple):
     """The files, and a line on each thing that they lack or that is to be added by hand."""
 
     paths: tuple[Path, ...]
-    remarks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

@@ -28,7 +28,7 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Remark on the data", _text(data["note"], "none")),
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
         ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
-                             f"seed {_text(source['seed'])}; draws {_text(source['draws'])})"),
+                             f"seed {_text(source['seed'])}; noise {_text(source['noise'])})"),
         ("Made with", _json_text(source["versions"])),
         ("Pairing", "each corrupted image with its clean image" if shared["paired"] else _text(shared["pairing_note"])),
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "

@@ -108,7 +108,7 @@
     const canvas = dialog.querySelector("canvas");
     const slider = dialog.querySelector("[name=severity]");
     const attention = dialog.querySelector("[name=attention]");
-    const answer = dialog.querySelector(".answer");
+    const prediction = dialog.querySelector(".prediction");
     let told, strip;
 
     // The attention of one step, 0 to 255 row by row; none where there is no map
@@ -145,11 +145,11 @@
       }
       const empty = values.length && !values.some(Boolean) ? "; its attention is empty" : "";
       const severity = step ? `severity ${level}` : level;
-      const verdict = isCorrect ? "right" : "wrong";
+      const verdict = isCorrect ? "correct" : "incorrect";
       slider.setAttribute("aria-valuetext", severity);
-      answer.className = `answer ${verdict}`;
-      answer.textContent = `${severity}: ${predicted} ${confidence} (${verdict})${empty}`;
-      canvas.setAttribute("aria-label", answer.textContent);
+      prediction.className = `prediction ${verdict}`;
+      prediction.textContent = `${severity}: ${predicted} ${confidence} (${verdict})${empty}`;
+      canvas.setAttribute("aria-label", prediction.textContent);
     }
 
     slider.addEventListener("input", paint);

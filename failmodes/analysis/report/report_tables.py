@@ -61,7 +61,7 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTab
                 _shapes(con, one, evaluation.label, names),
                 _steps(con, one, evaluation.label, names),
                 *curve_tables(con, one, names),
-                _answers(con, one, evaluation.label, names),
+                _predictions(con, one, evaluation.label, names),
                 _calibration(con, one, evaluation.label, names),
                 *_attention(con, one, evaluation.label, names),
             )
@@ -153,7 +153,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     )
 
 
-def _answers(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _predictions(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
     return _by_severity(
         read_for_selection(con, "predictions_by_severity", selection),
         f"Answers of {label}",

@@ -11,7 +11,7 @@ from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import NO_CLASS, CellKey, RunRows
 
 MOST_SHOWN = 12
-Right = NDArray[np.bool_]
+CorrectOf = NDArray[np.bool_]
 
 
 def changed_images(
@@ -35,14 +35,14 @@ def changed_images(
         np.arange(run.image_count) if rows is None else rows
         for run, rows in ((one, pair.images.rows_a), (other, pair.images.rows_b))
     )
-    correct_a, correct_b = _right(one, cells)[rows_a], _right(other, cells)[rows_b]
+    correct_a, correct_b = _correct_of(one, cells)[rows_a], _correct_of(other, cells)[rows_b]
     names = dict(
         a.con.execute(
             "select class_index, class_name from classes where dataset_id = ?", [a.selection.shared["dataset_id"]]
         ).fetchall()
     )
 
-    def described(changed: Right) -> ChangedImages:
+    def described(changed: CorrectOf) -> ChangedImages:
         counts = changed.sum(axis=1)
         shown = np.lexsort((one.image_ids[rows_a], -counts))[:MOST_SHOWN]
         corrupted = [place for place, cell in enumerate(cells) if cell[1]]
@@ -53,7 +53,7 @@ def changed_images(
             tuple(image(int(place), changed) for place in shown if counts[place]),
         )
 
-    def image(place: int, changed: Right) -> ChangedImage:
+    def image(place: int, changed: CorrectOf) -> ChangedImage:
         found = [cells[column] for column in np.flatnonzero(changed[place]).tolist()]
         most = {name: sum(cell[0] == name for cell in found) for name, _ in found}
         mildest = min(found, key=lambda cell: (cell[1], -most[cell[0]], cell[0]))
@@ -71,6 +71,6 @@ def changed_images(
     return described(correct_a & ~correct_b), described(correct_b & ~correct_a)
 
 
-def _right(run: RunRows, cells: Sequence[CellKey]) -> Right:
-    found: Right = run.correctness.correct[:, [run.places[cell] for cell in cells]]
+def _correct_of(run: RunRows, cells: Sequence[CellKey]) -> CorrectOf:
+    found: CorrectOf = run.correctness.correct[:, [run.places[cell] for cell in cells]]
     return found

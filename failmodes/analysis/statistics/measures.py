@@ -75,7 +75,7 @@ def _correct(rows: CellRows) -> Float64Array:
     return rows["correct"].astype(np.float64)
 
 
-def _wrong(rows: CellRows) -> Float64Array:
+def _incorrect(rows: CellRows) -> Float64Array:
     return 1 - _correct(rows)
 
 
@@ -240,7 +240,7 @@ def _totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], c
 
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure("accuracy", "higher", "share", "accuracy_by_severity.accuracy", contributions=_correct),
-    "error": Measure("error", "lower", "share", "accuracy_by_severity.error", contributions=_wrong),
+    "error": Measure("error", "lower", "share", "accuracy_by_severity.error", contributions=_incorrect),
     "balanced_accuracy": Measure(
         "balanced accuracy", "higher", "share", "predictions_by_severity.balanced_accuracy", ("label",), _balanced
     ),

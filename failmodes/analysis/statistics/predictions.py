@@ -124,7 +124,7 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     if rows.is_empty():
         return []
     counts = (rows["others"].to_numpy(), rows["image_count"].to_numpy())
-    shares = (rows["right"].to_numpy() / counts[0], rows["correct_count"].to_numpy() / counts[1])
+    shares = (rows["correct"].to_numpy() / counts[0], rows["correct_count"].to_numpy() / counts[1])
     low, high = newcombe_of_groups(shares, counts, comparisons=len(rows))
     gaps = rows.with_columns(gap=pl.Series(shares[0] - shares[1]), low=pl.Series(low), high=pl.Series(high))
     widest = gaps.sort("gap", descending=True, maintain_order=True).unique(

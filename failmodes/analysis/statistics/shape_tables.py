@@ -42,7 +42,7 @@ from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.stages import counted
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.terminal import note
 
 METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
@@ -107,7 +107,7 @@ def store_derived(warehouse: Path, tables: dict[str, pa.Table]) -> None:
             raise StorageError(f"{warehouse} is write-protected")
         replace_derived_tables(warehouse, tables)
     except (StorageError, WarehouseError) as error:
-        remark(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
+        note(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
 
 
 def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None) -> dict[str, pa.Table]:

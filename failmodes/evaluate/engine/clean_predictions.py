@@ -39,7 +39,7 @@ class CleanPredictions:
         self.among_classes.append(predictions.cpu().numpy())
         self.among_all.append(correct if others is None else correct & (largest > others).cpu().numpy())
 
-    def remarks(self) -> list[str]:
+    def notes(self) -> list[str]:
         """What a reader should know, a line each."""
         labels, predictions = np.concatenate(self.labels), np.concatenate(self.among_classes)
         found = [

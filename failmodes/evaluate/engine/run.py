@@ -48,7 +48,7 @@ class RunReport(RunResult):
             "written": self.written,
             "existing": self.existing,
             "rewritten": [str(path) for path in self.rewritten],
-            "remarks": self.remarks,
+            "notes": self.notes,
             "not_finite": self.not_finite,
             "changed_predictions": self.changed_predictions,
             "failures": [failure._asdict() for failure in self.failures],

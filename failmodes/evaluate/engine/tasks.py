@@ -62,7 +62,7 @@ class RunResult:
     failures: list[Failure] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
     changed_predictions: dict[str, float] = field(default_factory=dict)
-    remarks: dict[str, list[str]] = field(default_factory=dict)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, other: "RunResult") -> None:
         """Add another result; of a model that raised in several processes the first failure is kept."""
@@ -70,7 +70,7 @@ class RunResult:
         self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
         self.changed_predictions |= other.changed_predictions
-        self.remarks |= other.remarks
+        self.notes |= other.notes
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 

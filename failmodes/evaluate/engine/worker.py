@@ -40,7 +40,7 @@ class RunCallbacks(NamedTuple):
     images: Callable[[int], None] = lambda _count: None
     shard: Callable[[ShardKey], None] = lambda _key: None
     models: Callable[[list[str]], None] = lambda _lines: None
-    remarks: Callable[[list[str]], None] = lambda _lines: None
+    notes: Callable[[list[str]], None] = lambda _lines: None
 
 
 class Worker:
@@ -136,15 +136,15 @@ class Worker:
             result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
         if not cell.cell.is_clean:
             return
-        remarks = cell.clean_predictions.remarks() if cell.clean_predictions is not None else []
+        notes = cell.clean_predictions.notes() if cell.clean_predictions is not None else []
         if cell.evaluation.prepared.precision != "float32":
             changed = compare_precisions(cell.evaluation, cell.run.batch_size).changed
             result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
         elif offer := self._offer(cell):
-            remarks.append(offer)
-        if remarks:
-            result.remarks[label] = remarks
-            self.progress.remarks(remarks)
+            notes.append(offer)
+        if notes:
+            result.notes[label] = notes
+            self.progress.notes(notes)
 
     def _offer(self, cell: CellEvaluation) -> str | None:
         """What a lower precision would gain; asked once a model, whose seeds of corruption are evaluations too."""

@@ -23,7 +23,7 @@ from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import interruptible, remark
+from failmodes.warehouse.terminal import interruptible, note
 
 WORK_FOLDER = ".failmodes"
 LOCK_FILE = "lock"
@@ -50,13 +50,13 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
         source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], gray=dataset.gray)
         inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
         plan = plan_set(inputs, options, folder, work)
-        remark(f"corrupt: {_describe(inputs, options)}")
+        note(f"corrupt: {_describe(inputs, options)}")
         for name, reason in options.left_out.items():
-            remark(f"corrupt: {name} is left out: {reason}")
+            note(f"corrupt: {name} is left out: {reason}")
         with _progress(plan) as (advance, finish):
             write_set(plan, advance, finish)
     written, existing = (sum(len(part.severities) for part in parts) for parts in (plan.missing, plan.existing))
-    remark(f"corrupt: {written} corruptions × severities made, {existing} were there")
+    note(f"corrupt: {written} corruptions × severities made, {existing} were there")
     return folder
 
 

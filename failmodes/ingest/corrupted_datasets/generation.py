@@ -127,8 +127,8 @@ def _writer(inputs: SetInputs, options: SetOptions, folder: Path, work: Path) ->
 
 
 def _is_done(manifest: Manifest, writer: SetWriter, part: SetPart) -> bool:
-    on_record = manifest["corruptions"].get(part.corruption, {})
-    if any(severity_folder(severity) not in on_record for severity in part.severities):
+    stored = manifest["corruptions"].get(part.corruption, {})
+    if any(severity_folder(severity) not in stored for severity in part.severities):
         return False
     target = writer.target(part)
     if target.exists() and not writer.is_whole(part):

@@ -192,8 +192,8 @@ def _pixel_mismatch(dataset: Dataset, published: CorruptedDataset, pairs: ImageP
     if not known.any():
         return "every image compared is of one color: pixels cannot show whether they match"
     median, nearest = float(np.median(own[known])), float((own > other)[known].mean())
-    on_record = published.origin is not None and published.origin.dataset_id == dataset.dataset_id
-    if on_record and nearest >= LEAST_SHARE_NEAREST_STORED:
+    stored = published.origin is not None and published.origin.dataset_id == dataset.dataset_id
+    if stored and nearest >= LEAST_SHARE_NEAREST_STORED:
         return None
     if median >= LEAST_CORRELATION and nearest >= LEAST_SHARE_NEAREST:
         return None

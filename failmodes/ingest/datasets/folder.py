@@ -80,7 +80,7 @@ def open_folder(
         images=images,
         labels=listing.labels,
         class_names=listing.class_names,
-        note=preparation_note(image_size, shorter, [*kept, *described, *listing.remarks(beside)]),
+        note=preparation_note(image_size, shorter, [*kept, *described, *listing.notes(beside)]),
         files=tuple(file.relative_to(root).as_posix() for file in listing.files),
         masks=found,
         empty_masks=None if found is None else empty[EMPTY_MASK],
@@ -88,12 +88,12 @@ def open_folder(
     )
 
 
-def preparation_note(image_size: int | None, resize: int | None, remarks: list[str]) -> str | None:
+def preparation_note(image_size: int | None, resize: int | None, notes: list[str]) -> str | None:
     """A data set's note of how its images were resized, and what else was done; None where nothing was."""
     if image_size:
         to = "" if resize == image_size else f" to {image_size}"
-        remarks = [f"shorter side resized to {resize} pixels, center cropped{to}", *remarks]
-    return "; ".join(remarks) or None
+        notes = [f"shorter side resized to {resize} pixels, center cropped{to}", *notes]
+    return "; ".join(notes) or None
 
 
 def _split_root(path: Path, split: str, declared_split: str) -> Path:

@@ -69,20 +69,20 @@ class FolderListing(NamedTuple):
     labels: NDArray[np.int64]
     left_out: list[LeftOut]
 
-    def remarks(self, beside: Sequence[LeftOut] = ()) -> list[str]:
+    def notes(self, beside: Sequence[LeftOut] = ()) -> list[str]:
         """What a reader must know: what is left out, here and `beside`, and which class names are not the folders'."""
         left_out = _joined([*beside, *self.left_out])
-        remarks = [f"left out: {describe_left_out(left_out)}"] if left_out else []
+        notes = [f"left out: {describe_left_out(left_out)}"] if left_out else []
         named = [folder for folder, name in zip(self.folder_names, self.class_names, strict=True) if folder != name]
         if named:
             of = "ids that 1 folder begins" if len(named) == 1 else f"ids that {len(named):,} folders begin"
-            remarks.append(f"classes named by the WordNet {of} with ({_some(named)})")
+            notes.append(f"classes named by the WordNet {of} with ({_some(named)})")
         present = set(self.labels.tolist())
         empty = [printable(name) for index, name in enumerate(self.class_names) if index not in present]
         if empty:
             more = f" and {len(empty) - NAMED_CLASSES:,} more" if len(empty) > NAMED_CLASSES else ""
-            remarks.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
-        return remarks
+            notes.append(f"no images of {', '.join(empty[:NAMED_CLASSES])}{more}")
+        return notes
 
 
 def list_images(root: Path) -> FolderListing:

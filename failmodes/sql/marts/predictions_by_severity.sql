@@ -1,7 +1,7 @@
 -- One row per evaluation, corruption and severity from clean on: how the answers spread over the classes, beside the
 -- labels; one answer to nearly all images is mode collapse. The worst class, too.
 -- Source: cell_confusion, cell_measures, curve_points, classes.
-with answers as (
+with predictions as (
     select
         evaluation_id,
         corruption,
@@ -38,7 +38,7 @@ of_predictions as ( -- of answers that are as common the first class
         arg_max(class_index, (predicted_share, -class_index)) as top_prediction,
         max(predicted_share) as top_prediction_share,
         -sum(predicted_share * ln(predicted_share)) as prediction_entropy_nats
-    from answers
+    from predictions
     group by evaluation_id, corruption, severity
 ),
 
@@ -81,7 +81,7 @@ select
     of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
     -- expected
     coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images that were taken for a class of the data set
-    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as answer
+    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as prediction
     case
         when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
     end as top_prediction_label_share -- share of the labels that are of the commonest answer's class, 0-1: what it

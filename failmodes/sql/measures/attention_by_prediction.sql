@@ -1,12 +1,12 @@
 -- One row per corrupted cell of paired evaluations: drift of attention where the answer stays, and where it changes.
 -- Source: attention, outcomes, evaluations.
-with answers as (
+with predictions as (
     select
         evaluation_id,
         corruption,
         severity,
         image_id,
-        coalesce(predicted_output, predicted, -1) as answer
+        coalesce(predicted_output, predicted, -1) as prediction
     from outcomes
 ),
 
@@ -17,16 +17,16 @@ drifts as (
         attention.severity,
         attention.centroid_shift,
         attention.null_class_centroid_shift,
-        answers.answer <> clean.answer as is_changed
+        predictions.prediction <> clean.prediction as is_changed
     from attention
     inner join evaluations on attention.evaluation_id = evaluations.evaluation_id and evaluations.paired
-    inner join answers
+    inner join predictions
         on
-            attention.evaluation_id = answers.evaluation_id
-            and attention.corruption = answers.corruption
-            and attention.severity = answers.severity
-            and attention.image_id = answers.image_id
-    inner join answers as clean
+            attention.evaluation_id = predictions.evaluation_id
+            and attention.corruption = predictions.corruption
+            and attention.severity = predictions.severity
+            and attention.image_id = predictions.image_id
+    inner join predictions as clean
         on
             attention.evaluation_id = clean.evaluation_id
             and clean.corruption = 'none'

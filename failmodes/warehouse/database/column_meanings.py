@@ -64,9 +64,9 @@ def _own_meanings(view: str) -> dict[str, str]:
     for line in outputs.splitlines():
         if line.strip().startswith("--"):
             found |= {name: f"{found[name]} {line.strip().removeprefix('--').strip()}"} if name else {}
-        elif remark := _REMARK.search(line):
-            name = remark[1]
-            found[name] = remark[2]
+        elif note := _REMARK.search(line):
+            name = note[1]
+            found[name] = note[2]
         else:
             name = ""
     return found

@@ -63,9 +63,9 @@ def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[st
 def _read_predictions(
     con: duckdb.DuckDBPyConnection, members: list[str]
 ) -> Iterator[tuple[CellKey, dict[str, CellPredictions] | None]]:
-    """What evaluations answered, by cell; None where their images differ or repeat.
+    """Predictions of evaluations, by cell; None where their images differ or repeat.
 
-    It is one question, for DuckDB decodes the answers of many cells for each that it gives.
+    It is one question, for DuckDB decodes the predictions of many cells for each that it gives.
     """
     predictions_by_cell = con.sql(
         "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, predictions "
@@ -75,8 +75,8 @@ def _read_predictions(
     rows = (row for batch in arrow_reader(predictions_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))
     for cell, of_cell in groupby(rows, lambda row: (row[0].as_py(), row[1].as_py())):
         predictions, alike = dict[str, CellPredictions](), True
-        for _, _, evaluation_id, is_whole, ids_hash, pattern, predictions in of_cell:
-            predicted = np.asarray(predictions.values.fill_null(OTHER), dtype=np.int16)
+        for _, _, evaluation_id, is_whole, ids_hash, pattern, given in of_cell:
+            predicted = np.asarray(given.values.fill_null(OTHER), dtype=np.int16)
             correct = decode_pattern(pattern.as_py())
             predictions[evaluation_id.as_py()] = CellPredictions(ids_hash.as_py(), correct, predicted)
             alike = alike and is_whole.as_py()

@@ -21,7 +21,7 @@ from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import remark
+from failmodes.warehouse.terminal import note
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
@@ -115,7 +115,7 @@ def staged_database(
         finally:
             temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
     if former and former.left_out:
-        remark(f"{warehouse} is without {former.described()} now, which failmodes did not make")
+        note(f"{warehouse} is without {former.described()} now, which failmodes did not make")
 
 
 @contextmanager

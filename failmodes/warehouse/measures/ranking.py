@@ -92,9 +92,9 @@ def reranked(keys: Keys, failed: NDArray[np.bool_]) -> Keys:
 
 def _keys_of(certainty: Values, failed: NDArray[np.bool_]) -> tuple[NDArray[np.uint32] | Keys, np.uint64]:
     """(N,) keys less the least of them, and that one: they sort twice as fast where 32 bits hold them."""
-    unsure = np.float32(0) - certainty  # no negative zero
-    unsure[~np.isfinite(unsure)] = np.inf
-    bits = unsure.view(np.uint32)
+    uncertain = np.float32(0) - certainty  # no negative zero
+    uncertain[~np.isfinite(uncertain)] = np.inf
+    bits = uncertain.view(np.uint32)
     bits ^= _flipped(bits)
     least = bits.min(initial=np.uint32(0xFFFF_FFFF))
     bits -= least

@@ -37,9 +37,9 @@ def rankings_of_outcomes(
     return {score: _ranked(values, ~correct, ~finite) for score, values in certainty.items()}
 
 
-def _ranked(certainty: Values, failed: NDArray[np.bool_], unsure: NDArray[np.bool_]) -> Keys:
+def _ranked(certainty: Values, failed: NDArray[np.bool_], uncertain: NDArray[np.bool_]) -> Keys:
     """Rank those that have a score, and those that `unsure` says have none since they are not sure of anything."""
-    kept = places_of(~np.isnan(certainty) | unsure)
+    kept = places_of(~np.isnan(certainty) | uncertain)
     return ranked(certainty[kept], failed[kept])
 
 

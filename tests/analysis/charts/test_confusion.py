@@ -45,5 +45,5 @@ def test_of_many_classes_those_of_the_commonest_confusions_are_shown_and_it_says
     (rows,) = spec["datasets"].values()
     data = pl.DataFrame(rows)
     assert data["label_name"].n_unique() <= MOST_CLASSES
-    assert data["answer"].n_unique() <= MOST_CLASSES
+    assert data["prediction"].n_unique() <= MOST_CLASSES
     assert "of more than 12 classes those of the commonest confusions" in spec["usermeta"]["subtitle"]

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 from checkpoint_comparisons import CORRUPTIONS, FALLS
-from rewritten_shards import answer_with, cell_of
+from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
@@ -19,7 +19,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_title_of_the_curves_names_the_costliest_corruption(
+def test_title_of_the_curves_names_the_largest_drop_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
     finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]
@@ -50,9 +50,9 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
 
 
 def test_curves_color_the_most_and_the_least_accurate(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
-    means = {label: np.mean([many_record.correct[label, c][1:].mean() for c in CORRUPTIONS]) for label in FALLS}
+    means = {label: np.mean([many_results.correct[label, c][1:].mean() for c in CORRUPTIONS]) for label in FALLS}
     most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     chart = CHARTS["curves"](many_con, many_selection)
     spec = chart.to_dict()
@@ -76,9 +76,9 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
             for severity in (1, 5):
                 wrong = 300 if (label, corruption, severity) == ("Beta", "pixelate", 5) else 0
                 predictions = [(image % 4 + (image < wrong)) % 4 for image in range(600)]
-                answer_with(made, cell_of(made, label, corruption, severity), predictions)
+                reply_with(made, cell_of(made, label, corruption, severity), predictions)
     for label in ("Alpha", "Beta"):
-        answer_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
+        reply_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
     load([made.output], made.output / "w.duckdb")
     ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=100))
     with open_warehouse(made.output / "w.duckdb") as con:

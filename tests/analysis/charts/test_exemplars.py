@@ -2,7 +2,7 @@
 
 import pytest
 
-from failmodes.analysis.charts.exemplars import misread_sentence
+from failmodes.analysis.charts.exemplars import incorrect_sentence
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ from failmodes.analysis.charts.exemplars import misread_sentence
     ],
 )
 def test_one_image_is_spoken_of_as_one(counts: tuple[int, int, int], said: str) -> None:
-    assert misread_sentence("Net", *counts).replace("\N{NO-BREAK SPACE}", " ") == said
+    assert incorrect_sentence("Net", *counts).replace("\N{NO-BREAK SPACE}", " ") == said

@@ -11,18 +11,18 @@ from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.selection import Selection, select_one
 
 
-def survivors(record: Synthetic, label: str, corruption: str) -> tuple[int, int]:
+def survivors(results: Synthetic, label: str, corruption: str) -> tuple[int, int]:
     """Images that are right at every severity, of those that are right when clean."""
-    right = record.correct[label, corruption]
+    right = results.correct[label, corruption]
     return int(np.all(right, axis=0).sum()), int(right[0].sum())
 
 
 def test_models_are_counted_whose_loss_is_beyond_noise(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
     few = 0
     for label in FALLS:
-        left, clean = min((survivors(many_record, label, c) for c in CORRUPTIONS), key=lambda one: one[0] / one[1])
+        left, clean = min((survivors(many_results, label, c) for c in CORRUPTIONS), key=lambda one: one[0] / one[1])
         level = 1 - 0.05 / len(CORRUPTIONS)  # the worst is one of several
         few += binomtest(left, clean).proportion_ci(level, method="wilson").high < 0.5
     assert 0 < few < len(FALLS)
@@ -32,11 +32,11 @@ def test_models_are_counted_whose_loss_is_beyond_noise(
 
 
 @pytest.mark.parametrize("label", ["Aspen", "Birch"])
-def test_few_models_are_told_with_their_interval(
-    many_con: duckdb.DuckDBPyConnection, many_record: Synthetic, label: str
+def test_few_models_are_reported_with_their_interval(
+    many_con: duckdb.DuckDBPyConnection, many_results: Synthetic, label: str
 ) -> None:
-    worst = min(CORRUPTIONS, key=lambda c: survivors(many_record, label, c)[0])
-    left, clean = survivors(many_record, label, worst)
+    worst = min(CORRUPTIONS, key=lambda c: survivors(many_results, label, c)[0])
+    left, clean = survivors(many_results, label, worst)
     ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="wilson")
     told = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
     share = f"{100 * left / clean:.1f}\u00a0% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"

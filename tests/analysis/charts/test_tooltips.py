@@ -30,7 +30,7 @@ def tooltips(unit: dict) -> list[dict]:
     return told if isinstance(told, list) else [told]
 
 
-def assert_told_in_words(spec: dict) -> int:
+def assert_in_words(spec: dict) -> int:
     count = 0
     for unit, data in layers(spec):
         rows = spec["datasets"][data["name"]] if "name" in data else []
@@ -51,13 +51,13 @@ def assert_told_in_words(spec: dict) -> int:
 def test_tooltips_of_a_chart(con: duckdb.DuckDBPyConnection, many_con: duckdb.DuckDBPyConnection, name: str) -> None:
     for of in (con, many_con):
         models = list(FALLS)[:2] if name == "differences" and of is many_con else ()
-        assert assert_told_in_words(specification_of(CHARTS[name](of, select_one(of, models=models)))) > 0
+        assert assert_in_words(specification_of(CHARTS[name](of, select_one(of, models=models)))) > 0
 
 
 @pytest.mark.parametrize("name", list(IMAGE_CHARTS))
 def test_tooltips_of_a_chart_of_images(name: str) -> None:
     request = CorruptionRequest("cifar-c", 0, (5,), ("gaussian_noise", "motion_blur"), ())
-    assert assert_told_in_words(specification_of(IMAGE_CHARTS[name](request))) > 0
+    assert assert_in_words(specification_of(IMAGE_CHARTS[name](request))) > 0
 
 
 @pytest.mark.parametrize("name", ["drops", "predictions"])
@@ -70,7 +70,7 @@ def test_a_heat_map_tells_the_same_over_its_numbers(con: duckdb.DuckDBPyConnecti
     assert all(told == by_mark["rect"][0] != [] for told in [*by_mark["rect"], *by_mark["text"]])
 
 
-def test_a_drop_is_told_in_points(con: duckdb.DuckDBPyConnection) -> None:
+def test_a_drop_is_named_in_points(con: duckdb.DuckDBPyConnection) -> None:
     spec = specification_of(CHARTS["drops"](con, select_one(con)))
     rows = [row for rows in spec["datasets"].values() for row in rows if row.get("drop_points") is not None]
     assert len(rows) > 20

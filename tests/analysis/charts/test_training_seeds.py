@@ -84,7 +84,7 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
         (["late_collapse", "flat"], 80, "shapes differ"),
     ],
 )
-def test_shapes_of_runs_are_told_as_far_as_they_agree(shapes: list[str], room: float, told: str) -> None:
+def test_shapes_of_runs_are_reported_as_far_as_they_agree(shapes: list[str], room: float, told: str) -> None:
     rows = [
         {
             "shape": shape,

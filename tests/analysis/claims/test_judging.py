@@ -127,7 +127,7 @@ def test_shapes_are_those_of_the_findings(
         assert (found.verdict, found.value, found.query) == (finding.verdict, finding.value, finding.query)
 
 
-def test_costs_and_attention_never_deny_a_finding(con: duckdb.DuckDBPyConnection, all_findings: list[Finding]) -> None:
+def test_drops_and_attention_never_deny_a_finding(con: duckdb.DuckDBPyConnection, all_findings: list[Finding]) -> None:
     said = {
         "largest_drop": "{} costs most at the last severity",
         "attention_drift": "attention keeps its place under {}",
@@ -245,7 +245,7 @@ def test_where_the_interval_lies_decides() -> None:
 
 
 @pytest.mark.slow
-def test_models_of_the_same_name_are_told_apart_by_their_images(tmp_path: Path) -> None:
+def test_models_of_the_same_name_are_distinguished_by_their_images(tmp_path: Path) -> None:
     small = {"corruptions": ("fog",), "severities": (2, 5), "models": ("Alpha",)}
     made = [write_synthetic(tmp_path / f"{seed}", images=40 + seed, seed=seed, **small) for seed in (0, 1)]
     load([one.output for one in made], tmp_path / "w.duckdb")

@@ -23,15 +23,15 @@ QUICK = ShapeSettings(resamples=60)
 
 
 @pytest.fixture(scope="module")
-def record(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     return write_synthetic(tmp_path_factory.mktemp("claims"), images=60, corruptions=("fog", "contrast"),
                            severities=(2, 5))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def judged_once(record: Synthetic) -> Path:
-    path = record.output / "w.duckdb"
-    load([record.output], path, claims=STATED)
+def judged_once(results: Synthetic) -> Path:
+    path = results.output / "w.duckdb"
+    load([results.output], path, claims=STATED)
     ensure_shapes(path, QUICK)
     warehouse_claims(path)
     return path
@@ -62,10 +62,10 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_other_claims_are_judged_anew(own: Path, record: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_claims_are_judged_anew(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
-    assert load([record.output], own, claims=STATED).swapped is False
-    assert load([record.output], own, claims=STATED[:1]).swapped is True
+    assert load([results.output], own, claims=STATED).swapped is False
+    assert load([results.output], own, claims=STATED[:1]).swapped is True
     assert len(warehouse_claims(own)) == 2
     assert len(warehouse_claims(own, stated=["fog is flat", "fog is flat"])) == 2
     assert asked == [STATED[:1], ["fog is flat"]]
@@ -85,8 +85,8 @@ def test_other_settings_and_other_rules_are_judged_anew(own: Path, monkeypatch: 
     assert len(asked) == 2
 
 
-def test_a_load_without_a_study_keeps_them(own: Path, record: Synthetic) -> None:
-    load([record.output], own)
+def test_a_load_without_a_study_keeps_them(own: Path, results: Synthetic) -> None:
+    load([results.output], own)
     with open_warehouse(own) as con:
         assert stored_claims(con) == STATED
 
@@ -119,8 +119,8 @@ def test_a_file_that_cannot_be_written_is_judged_all_the_same(
 
 
 @pytest.mark.slow
-def test_a_stored_claim_that_is_not_understood_is_told(own: Path, record: Synthetic) -> None:
-    load([record.output], own, claims=["fog flies", "fog is flat for Nobody"])
+def test_a_stored_claim_that_is_not_understood_is_reported(own: Path, results: Synthetic) -> None:
+    load([results.output], own, claims=["fog flies", "fog is flat for Nobody"])
     found = warehouse_claims(own)
     assert [row.verdict for row in found] == ["inconclusive", "inconclusive"]
     assert "is not understood" in str(found[0].reason)

@@ -10,9 +10,9 @@ import pytest
 
 from failmodes.analysis.explorer.cell_figures import (
     BINS,
-    commonest_confusion,
     figures_sentence,
     full_bins,
+    most_common_confusion,
     read_figures,
 )
 from failmodes.analysis.explorer.model_cell import ModelCell
@@ -41,11 +41,11 @@ def test_figures_are_those_of_the_rows(
     assert found.figures["mean_confidence"] == pytest.approx(confidence.mean())
     names = ("zero", "one", "two", "three")
     counted = Counter((names[a], names[b]) for a, b in zip(rows["label"], rows["predicted"], strict=True))
-    shown = {(row["label_name"], row["answer"]): row["image_count"] for row in found.confusions.rows(named=True)}
+    shown = {(row["label_name"], row["prediction"]): row["image_count"] for row in found.confusions.rows(named=True)}
     assert shown == dict(counted)
     edges = np.linspace(0, 1, BINS + 1)
-    np.testing.assert_array_equal(found.bins["right"], np.histogram(confidence[right], edges)[0])
-    np.testing.assert_array_equal(found.bins["wrong"], np.histogram(confidence[~right], edges)[0])
+    np.testing.assert_array_equal(found.bins["correct"], np.histogram(confidence[right], edges)[0])
+    np.testing.assert_array_equal(found.bins["incorrect"], np.histogram(confidence[~right], edges)[0])
     assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - right.mean())
     surest = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
     assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - right[surest].mean())
@@ -54,7 +54,7 @@ def test_figures_are_those_of_the_rows(
 def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
     bins = full_bins(pl.DataFrame({"bin_index": [14, 3], "image_count": [5, 2], "correct_count": [4, 0]}))
     assert bins.height == BINS
-    assert bins.filter(pl.col("right") + pl.col("wrong") > 0).rows() == [
+    assert bins.filter(pl.col("correct") + pl.col("incorrect") > 0).rows() == [
         (3 / 15, 4 / 15, 0, 2), (14 / 15, 1.0, 4, 1),
     ]  # fmt: skip
 
@@ -70,6 +70,6 @@ def test_sentences_say_accuracy_interval_confidence_and_mistake(
     assert "points below clean" not in figures_sentence(read_figures(con, fog_cell._replace(severity=0.0)))
     nameless = found._replace(figures=found.figures | {"mean_confidence": None})
     assert figures_sentence(nameless).endswith("No confidence is a finite number.")
-    assert commonest_confusion(found).startswith("Most frequent mistake: ")
-    right = found.confusions.filter(pl.col("label_name") == pl.col("answer"))
-    assert commonest_confusion(found._replace(confusions=right)) == "No image is read wrong."
+    assert most_common_confusion(found).startswith("Most frequent mistake: ")
+    right = found.confusions.filter(pl.col("label_name") == pl.col("prediction"))
+    assert most_common_confusion(found._replace(confusions=right)) == "No image is read wrong."

@@ -81,7 +81,7 @@ def test_pictures_are_made_of_chosen_rows_else_of_the_first(
 ) -> None:
     images = read_images(explored, fog_cell, SliceRequest(true_class="one"))
     table = page_parts.readable_images(images.slice)
-    assert table.columns[:4] == ["image", "true class", "prediction", "right"]
+    assert table.columns[:4] == ["image", "true class", "prediction", "correct"]
     assert "file" not in table.columns  # none has one
     assert page_parts.chosen_rows(images.slice, table.clear(), 6).equals(images.slice.head(6))
     assert page_parts.chosen_rows(images.slice, table[3:5], 6).equals(images.slice[3:5])
@@ -122,7 +122,7 @@ def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection
 
 
 @pytest.mark.slow
-def test_the_desk_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
+def test_the_query_panel_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     assert query_panel.FIRST_RELATION in query_panel.relation_options()
     assert "worst_cells" in query_panel.saved_names()
     for name in (None, *query_panel.saved_names()):

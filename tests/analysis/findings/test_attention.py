@@ -101,10 +101,10 @@ def test_what_another_image_loses_too_is_no_loss(
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         (found,) = of_kind(attention_findings(con, select_one(con)), "attention_off_object")
-        told_of = con.sql(
+        describe_shapes = con.sql(
             "select reason, pointing_accuracy, even_mask_share from attention_on_object where severity = 5"
         )
-        reasons = told_of.fetchall()
+        reasons = describe_shapes.fetchall()
     assert found.verdict == verdict
     assert told in found.sentence.replace("\u00a0", " ")
     for reason, accuracy, even in reasons:

@@ -25,14 +25,14 @@ def test_a_pair_that_is_close_is_inconclusive(all_findings: list[Finding], synth
         assert part in found.sentence
 
 
-def test_pairs_are_told_of_the_better_one(many_findings: list[Finding], many_record: Synthetic) -> None:
+def test_pairs_are_reported_of_the_better_one(many_findings: list[Finding], many_results: Synthetic) -> None:
     found = of_kind(many_findings, "better_model")
-    labels = {evaluation_id: label for label, evaluation_id in many_record.evaluations.items()}
+    labels = {evaluation_id: label for label, evaluation_id in many_results.evaluations.items()}
     assert {frozenset((f.evaluation_id, f.other_evaluation_id)) for f in found} == {
-        frozenset(pair) for pair in combinations(many_record.evaluations.values(), 2)
+        frozenset(pair) for pair in combinations(many_results.evaluations.values(), 2)
     }
     decided = [(f.model_label, labels[f.other_evaluation_id]) for f in found if f.verdict == "supported"]
-    assert sorted(decided) == sorted(decided_pairs(many_record))
+    assert sorted(decided) == sorted(decided_pairs(many_results))
     for finding in found:
         other = labels[finding.other_evaluation_id]
         if finding.verdict == "supported":

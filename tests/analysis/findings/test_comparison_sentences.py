@@ -61,7 +61,7 @@ def test_training_is_spoken_of_over_seeds_alone() -> None:
     assert "(these checkpoints only: 2 training runs of Alpha and 1 training run of Beta)" in told(one_sided)
 
 
-def test_how_images_pair_is_told_where_it_is_not_the_rule() -> None:
+def test_how_images_pair_is_reported_where_it_is_not_the_rule() -> None:
     assert "compared" not in told(compared())
     different = told(of_different_images())
     assert "on different images (500 images of Alpha, 400 images of Beta)" in different
@@ -96,7 +96,7 @@ def test_a_crossover_says_who_is_ahead_where() -> None:
 
 
 @pytest.mark.parametrize(("margin", "text"), [(0.01, "1 point"), (0.005, "0.5 points"), (0.02, "2 points")])
-def test_the_margin_is_told_in_points(margin: float, text: str) -> None:
+def test_the_margin_is_named_in_points(margin: float, text: str) -> None:
     assert margin_text(replace(compared(), margin=margin)).replace("\u00a0", " ") == text
 
 

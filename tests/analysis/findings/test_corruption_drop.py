@@ -25,7 +25,7 @@ from failmodes.warehouse.database.load import load
 NAMES = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
 
 
-def test_the_costliest_is_named_with_its_drop(all_findings: list[Finding], synthetic: Synthetic) -> None:
+def test_the_largest_drop_is_named_with_its_drop(all_findings: list[Finding], synthetic: Synthetic) -> None:
     first, *others = of_kind(all_findings, "largest_drop", model_label="Alpha")
     right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
     drop = (right[0] - right[-1]) / 400
@@ -47,7 +47,7 @@ def test_the_verdict_is_by_the_lead_over_each_other(con: duckdb.DuckDBPyConnecti
         assert [f.verdict == "contradicted" for f in others] == [lead.above_zero for lead in ranking.leads]
 
 
-def test_costs_that_cannot_be_told_apart_are_inconclusive(con: duckdb.DuckDBPyConnection) -> None:
+def test_drops_that_cannot_be_distinguished_are_inconclusive(con: duckdb.DuckDBPyConnection) -> None:
     close = select_one(con, models=["Alpha"], corruptions=["fog", "contrast"])
     found = drop_findings(con, close)
     assert {finding.verdict for finding in found} == {"inconclusive"}
@@ -55,7 +55,7 @@ def test_costs_that_cannot_be_told_apart_are_inconclusive(con: duckdb.DuckDBPyCo
         assert part in found[0].sentence
 
 
-def test_of_those_not_told_apart_the_nearest_is_named() -> None:
+def test_of_those_not_distinguished_the_nearest_is_named() -> None:
     drops = {"fog": 0.5, "snow": 0.48, "frost": 0.47}
     drops = [CorruptionDrop(c, 5.0, Estimate(d, d - 0.05, d + 0.05), Estimate(d, d, d)) for c, d in drops.items()]
     leads = (Estimate(0.02, 0.001, 0.04), Estimate(0.03, -0.01, 0.07))
@@ -71,7 +71,7 @@ def test_what_is_withheld_says_why() -> None:
     )
 
 
-def test_noise_makes_no_corruption_costliest(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_noise_makes_no_corruption_largest_drop(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
     clear = [r.drops[0].corruption for r in drop_rankings(many_con, many_selection).values() if r.is_clear]
     assert clear == []
     assert largest_drop_sentence(many_con, many_selection).startswith("In none of 6 models")
@@ -85,7 +85,7 @@ def test_noise_makes_no_corruption_costliest(many_con: duckdb.DuckDBPyConnection
 
 
 @pytest.mark.parametrize("models", [["Birch"], ["Aspen", "Birch"]], ids=["one", "two"])
-def test_few_models_say_so_where_nothing_costs(many_con: duckdb.DuckDBPyConnection, models: list[str]) -> None:
+def test_few_models_say_so_where_nothing_drops(many_con: duckdb.DuckDBPyConnection, models: list[str]) -> None:
     few = select_one(many_con, models=models)
     assert largest_drop_sentence(many_con, few).endswith(
         "No corruption costs Birch accuracy at severity 5 beyond sampling noise"
@@ -108,16 +108,16 @@ def test_few_models_say_so_where_nothing_costs(many_con: duckdb.DuckDBPyConnecti
     ids=["nothing costs", "two", "one corruption costs all"],
 )
 def test_titles_where_all_models_agree(tmp_path: Path, models: str, fall: float, start: str) -> None:
-    record = write_synthetic(tmp_path, images=40, models=tuple(models), falls=dict.fromkeys(models, fall),
+    results = write_synthetic(tmp_path, images=40, models=tuple(models), falls=dict.fromkeys(models, fall),
                              corruptions=("fog",), severities=(5,))  # fmt: skip
     path = tmp_path / "warehouse.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
         told = largest_drop_sentence(con, select_one(con))
     assert told.startswith(start)
     if fall:
-        counts = [record.correct[label, "fog"].sum(axis=1) for label in models]
+        counts = [results.correct[label, "fog"].sum(axis=1) for label in models]
         drops = [100 * (rows[0] - rows[1]) / 40 for rows in counts]
         parts = told.removeprefix(start).split(" and " if len(models) == 2 else " to ")
         shown = drops if len(models) == 2 else [min(drops), max(drops)]

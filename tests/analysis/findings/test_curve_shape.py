@@ -7,7 +7,7 @@ import duckdb
 import numpy as np
 import pytest
 from checkpoint_comparisons import of_kind
-from rewritten_shards import answer_with, cell_of
+from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.findings.curve_shape import STABLE, is_stable, shape_findings, shape_of
@@ -22,7 +22,7 @@ SHAPES = {"fog": "late_collapse", "motion_blur": "early_drop", "contrast": "near
           "gaussian_noise": "non_monotone", "brightness": "inconclusive"}  # fmt: skip
 
 
-def test_shapes_are_named_with_their_bow(all_findings: list[Finding]) -> None:
+def test_shapes_are_named_with_their_curvature(all_findings: list[Finding]) -> None:
     found = {f.corruption: f for f in of_kind(all_findings, "shape", model_label="Alpha")}
     assert {corruption: finding.claim for corruption, finding in found.items()} == SHAPES
     assert {c for c, finding in found.items() if finding.verdict == "supported"} == SHAPES.keys() - {"brightness"}
@@ -57,8 +57,8 @@ def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> Non
     )
 
 
-def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_record: Synthetic) -> None:
-    right = many_record.correct["Cedar", "motion_blur"].mean(axis=1)
+def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_results: Synthetic) -> None:
+    right = many_results.correct["Cedar", "motion_blur"].mean(axis=1)
     assert right[2] < 0.25
     (finding,) = of_kind(many_findings, "shape", model_label="Cedar", corruption="motion_blur")
     assert "to chance from severity" in finding.sentence
@@ -141,7 +141,7 @@ def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> N
     clean = np.arange(200) % 4
     for severity, wrong in ((0, 20), (2, 100), (5, 20)):
         predictions = np.where(np.arange(200) < wrong, (clean + 1) % 4, clean)
-        answer_with(made, cell_of(made, "A", "fog", severity), predictions.tolist())
+        reply_with(made, cell_of(made, "A", "fog", severity), predictions.tolist())
     load([tmp_path], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
     with open_warehouse(tmp_path / "w.duckdb") as con:
@@ -150,7 +150,7 @@ def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> N
     assert flat.verdict == "contradicted"
 
 
-def test_the_same_drop_is_the_same_number_wherever_it_is_told(all_findings: list[Finding]) -> None:
+def test_the_same_drop_is_the_same_number_wherever_it_is_reported(all_findings: list[Finding]) -> None:
     for drop in of_kind(all_findings, "largest_drop"):
         (shape,) = of_kind(all_findings, "shape", evaluation_id=drop.evaluation_id, corruption=drop.corruption)
         if shape.unit == "accuracy":

@@ -38,7 +38,7 @@ def test_both_classes_must_be_sure(first: dict, second: dict, verdict: str) -> N
     assert axes_verdict(first, second) == verdict
 
 
-def test_a_shape_that_is_another_is_told_with_its_bow(found: list[Finding]) -> None:
+def test_a_shape_that_is_another_is_reported_with_its_curvature(found: list[Finding]) -> None:
     (fog,) = of_kind(found, KIND, corruption="fog", claim="rmse")
     assert (fog.verdict, fog.unit) == ("supported", "curvature")
     assert fog.value is not None

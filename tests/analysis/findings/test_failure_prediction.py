@@ -19,7 +19,7 @@ RATE, KEPT = Estimate(0.5, 0.45, 0.55), Estimate(0.4, 0.35, 0.45)
 WORSE, BETTER, NEITHER = Estimate(0.3, 0.2, 0.4), Estimate(0.8, 0.7, 0.9), Estimate(0.5, 0.4, 0.6)
 
 
-def test_of_each_corruption_the_lowest_cell_is_told(
+def test_of_each_corruption_the_lowest_cell_is_reported(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
 ) -> None:
     for evaluation in selection.evaluations:

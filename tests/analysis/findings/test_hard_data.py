@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pytest
 from checkpoint_comparisons import of_kind, words_of
-from rewritten_shards import answer_with, cell_of, every_cell, make_non_finite
+from rewritten_shards import cell_of, every_cell, make_non_finite, reply_with
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -35,7 +35,7 @@ def has_prediction(predictions: Callable[[np.ndarray, int], np.ndarray]) -> Call
     def change(made: Synthetic) -> None:
         labels = np.arange(made.correct["A", "fog"].shape[1]) % 4
         for number, key in enumerate(every_cell(made, "A", SEVERITIES)):
-            answer_with(made, key, predictions(labels, number).tolist())
+            reply_with(made, key, predictions(labels, number).tolist())
 
     return change
 

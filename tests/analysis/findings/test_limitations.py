@@ -49,7 +49,7 @@ def test_resamples_are_those_of_the_stored_shapes(con: duckdb.DuckDBPyConnection
 
 
 @pytest.mark.parametrize("protocol", ["all", "subset"])
-def test_what_answers_were_chosen_among_is_said(
+def test_what_predictions_were_chosen_among_is_said(
     con: duckdb.DuckDBPyConnection, selection: Selection, protocol: str
 ) -> None:
     found = by_topic(con, with_facts(selection, {"class_protocol": protocol}, {}))["Classes"]

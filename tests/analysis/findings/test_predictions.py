@@ -20,7 +20,7 @@ def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnec
     assert "Under contrast at severity 5 Alpha answers \u201cone\u201d to 159 of 160\u00a0images" in title
 
 
-def test_what_does_not_collapse_tells_the_commonest_answer(collapsing: duckdb.DuckDBPyConnection) -> None:
+def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.DuckDBPyConnection) -> None:
     found = prediction_findings(collapsing, select_one(collapsing))
     (clean,) = of_kind(found, "prediction_collapse", model_label="Beta", corruption="none")
     assert (clean.verdict, clean.severity) == ("contradicted", 0)

@@ -43,9 +43,9 @@ def close(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyC
         yield con
 
 
-def corrupted(record: Synthetic, run: str) -> np.ndarray:
+def corrupted(results: Synthetic, run: str) -> np.ndarray:
     """Of each image the mean over corrupted cells of whether it is right."""
-    return np.mean([record.correct[run, corruption][1:].mean(axis=0) for corruption in ("fog", "contrast")], axis=0)
+    return np.mean([results.correct[run, corruption][1:].mean(axis=0) for corruption in ("fog", "contrast")], axis=0)
 
 
 def test_a_model_is_better_over_seeds_and_images(

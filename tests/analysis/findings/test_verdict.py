@@ -17,7 +17,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_of_two_models_each_is_told_with_its_cost_and_manner(
+def test_of_two_models_each_is_reported_with_its_drop_and_manner(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
 ) -> None:
     breaks, better = verdict_sentences(con, selection)
@@ -26,8 +26,8 @@ def test_of_two_models_each_is_told_with_its_cost_and_manner(
         assert f"{100 * (finding.value or 0):.1f}\u00a0points" in breaks
         shapes = of_kind(all_findings, "shape", model_label=finding.model_label, corruption=finding.corruption)
         manner = {"late_collapse": "late", "early_drop": "early", "near_linear": "near-linearly"}.get(shapes[0].claim)
-        is_told = f"{finding.model_label} falls {manner}, from " in breaks
-        assert is_told == (manner is not None and shapes[0].verdict == "supported")
+        is_reported = f"{finding.model_label} falls {manner}, from " in breaks
+        assert is_reported == (manner is not None and shapes[0].verdict == "supported")
     (pair,) = of_kind(all_findings, "better_model")
     assert ("inconclusive" in better) == (pair.verdict == "inconclusive")
     assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
@@ -55,7 +55,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
 
 
-def test_alike_models_and_costs_are_left_inconclusive(many_con: duckdb.DuckDBPyConnection) -> None:
+def test_alike_models_and_drops_are_left_inconclusive(many_con: duckdb.DuckDBPyConnection) -> None:
     breaks, better = verdict_sentences(many_con, select_one(many_con, models=["Birch", "Fir"]))
     assert better.startswith("Which checkpoint is better under corruption is inconclusive: ")
     assert "not told apart" in breaks or "No corruption costs" in breaks or "costs both models most" in breaks

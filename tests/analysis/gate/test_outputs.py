@@ -41,13 +41,11 @@ def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -
     told = f"{100 * value.value:.2f} points, shown to be {100 * value.passing_bound:.2f} points or more"
     assert told.replace("-", "\u2212") in rules[0]
     assert rules[0].endswith("(limit: at most 20 points worse)")
-    assert "broken in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
+    assert "fail in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
     assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]
     assert "clean as good: accuracy, clean: " in rules[2]
     assert "AUGRC by margin, mean of fog and snow: snow is not on record of the candidate" in rules[3]
-    assert (
-        total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 cannot be judged: the gate stops (exit code 1)"
-    )
+    assert total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 cannot be judged: the gate stops (exit code 1)"
     assert all(line.startswith("next: ") for line in (compare, missing, inconclusive))
 
 
@@ -95,9 +93,7 @@ def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + len(RULES)
     assert all(line.count("|") == 5 for line in rows)
-    assert rows[3].startswith(
-        "| **broken** | accuracy, each of all corruptions | at most 2 points worse | broken in 3 of"
-    )
+    assert rows[3].startswith("| **fail** | accuracy, each of all corruptions | at most 2 points worse | fail in 3 of")
     assert len(result.to_markdown()) < 3000
 
 

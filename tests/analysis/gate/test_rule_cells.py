@@ -19,7 +19,7 @@ def cells_of(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any)
     return find_rule_cells(GateRule(measure="accuracy", **limit, **keys), candidate, baseline, "rules")
 
 
-def test_what_a_rule_leaves_out_is_all_that_is_on_record_but_clean() -> None:
+def test_what_a_rule_leaves_out_is_all_that_is_stored_but_clean() -> None:
     assert cells_of() == ((*FOG, *MINE), ())
     assert cells_of(severities=[2]).present == (FOG[1], MINE[1])
     assert cells_of(corruptions=["none"]).present == (CLEAN,)

@@ -37,7 +37,7 @@ def test_without_clean_pictures_there_are_none(tmp_path: Path) -> None:
         assert changed_pictures(con, evaluations(con), {0: ("fog", 1.0)}).pixels == {}
 
 
-def test_an_exemplar_on_record_will_do(con: duckdb.DuckDBPyConnection) -> None:
+def test_an_exemplar_stored_will_do(con: duckdb.DuckDBPyConnection) -> None:
     image_id, png = con.execute(
         "select image_id, any_value(png) from exemplars where corruption = 'fog' and severity = 3 group by all limit 1"
     ).fetchone() or (0, b"")

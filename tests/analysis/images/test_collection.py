@@ -30,7 +30,7 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     ]  # fmt: skip
     assert sheet.headline.replace(NO_BREAK, " ").startswith("12 pictures match: corruption = 'fog' and severity = 2.5")
     assert sheet.source == "Data: Patterns; subset: all 6 images; corruptions: cifar-c recipe, seed 0."
-    assert sheet.remarks == []
+    assert sheet.notes == []
 
 
 def test_a_filter_may_name_classes_models_and_files(made: Pictured) -> None:
@@ -43,7 +43,7 @@ def test_a_filter_may_name_classes_models_and_files(made: Pictured) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "shown", "remark"),
+    ("condition", "shown", "note"),
     [
         ("true", 24, "60 pictures match, the first 24 are shown: end the filter with `limit N` for more"),
         ("true limit 50", 50, None),
@@ -53,17 +53,17 @@ def test_a_filter_may_name_classes_models_and_files(made: Pictured) -> None:
         ("true qualify row_number() over (order by image_id) <= 4", 4, None),
     ],
 )
-def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: int, remark: str | None) -> None:
+def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: int, note: str | None) -> None:
     sheet = find_pictures(made.warehouse, condition)
     assert len(sheet.all) == shown
-    assert [line.replace(NO_BREAK, " ") for line in sheet.remarks] == ([] if remark is None else [remark])
+    assert [line.replace(NO_BREAK, " ") for line in sheet.notes] == ([] if note is None else [note])
 
 
 def test_no_more_than_a_sheet_takes(made: Pictured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MOST_PICTURES", 10)
     sheet = find_pictures(made.warehouse, "true limit 30")
     assert len(sheet.all) == 10
-    assert sheet.remarks[0].endswith("the first 10 are shown, the most that a sheet takes")
+    assert sheet.notes[0].endswith("the first 10 are shown, the most that a sheet takes")
     with pytest.raises(StudyError, match="12 pictures, and a sheet shows 10"):
         find_curves(made.warehouse, [0, 1], corruptions=["fog"])
 

@@ -59,27 +59,27 @@ def test_every_corruption_is_made_again_byte_for_byte(tmp_path: Path, kind: str)
                 np.testing.assert_array_equal(picture.made.pixels, made.corrupted[name, level][picture.row.image_id])
                 np.testing.assert_array_equal(picture.made.clean, made.dataset.images[picture.row.image_id])
                 assert picture.made.differs is False
-            assert sheet.remarks == []
+            assert sheet.notes == []
 
 
 def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
     change(one.warehouse, "update predictions set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha'")
-    assert sheet.remarks == [
+    assert sheet.notes == [
         "1 of 6 pictures differs from those evaluated: no version has changed, so images or warehouse have"
     ]
-    assert sheet.remarks[0] in sheet.details
+    assert sheet.notes[0] in sheet.details
     assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
 
 
 def test_versions_are_named_where_pictures_differ_and_only_there(one: Pictured) -> None:
     change(one.warehouse, """update sources set versions = json_merge_patch(versions, '{"opencv": "4.0"}')""")
     condition = "corruption = 'fog' and severity = 1"
-    assert find_pictures(one.warehouse, condition).remarks == []
+    assert find_pictures(one.warehouse, condition).notes == []
     change(one.warehouse, "update predictions set rmse = 0.5 where corruption = 'fog'")
-    (remark,) = find_pictures(one.warehouse, condition).remarks
-    assert remark.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
-    assert "numpy" not in remark
+    (note,) = find_pictures(one.warehouse, condition).notes
+    assert note.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
+    assert "numpy" not in note
 
 
 def test_another_clean_picture_is_found_out(one: Pictured) -> None:
@@ -90,7 +90,7 @@ def test_another_clean_picture_is_found_out(one: Pictured) -> None:
     assert [picture.made.differs for picture in sheet.all] == [True]
 
 
-def test_distances_that_are_not_on_record_prove_nothing(one: Pictured) -> None:
+def test_distances_that_are_not_stored_prove_nothing(one: Pictured) -> None:
     change(one.warehouse, "update predictions set rmse = null")
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
     assert {picture.made.differs for picture in sheet.all} == {None}
@@ -175,7 +175,7 @@ def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_
     sheet = find_curves(made.warehouse, [3], corruptions=["fog"], open_study=lambda: study)
     assert study.asked == [3]
     assert [len(row) for row in sheet.rows] == [3, 3]
-    assert sheet.remarks == []
+    assert sheet.notes == []
 
 
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:
@@ -184,6 +184,4 @@ def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: P
         one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha' order by image_id"
     )
     assert [picture.row.image_id for picture in sheet.all] == [0, 1]
-    assert sheet.remarks == [
-        "4\xa0pictures left out: the warehouse has no clean picture of 4\xa0images, such as image 2"
-    ]
+    assert sheet.notes == ["4\xa0pictures left out: the warehouse has no clean picture of 4\xa0images, such as image 2"]

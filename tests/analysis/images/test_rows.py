@@ -19,7 +19,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_condition_may_ask_for_what_is_right_when_clean(warehouse: Path) -> None:
+def test_a_condition_may_ask_for_what_is_correct_when_clean(warehouse: Path) -> None:
     """As two sets of predictions give it, put side by side by hand."""
     with duckdb.connect(str(warehouse), read_only=True) as con:
         rows = con.execute("select evaluation_id, image_id, corruption, severity, predicted = label from predictions")
@@ -35,5 +35,5 @@ def test_a_condition_may_ask_for_what_is_right_when_clean(warehouse: Path) -> No
     assert 0 < len(found.rows) < len(wrong.rows)
 
 
-def test_a_clean_row_is_right_when_clean_where_it_is_right(warehouse: Path) -> None:
+def test_a_clean_row_is_correct_when_clean_where_it_is_correct(warehouse: Path) -> None:
     assert matching_rows(warehouse, "corruption = 'none' and correct <> clean_correct").rows == []

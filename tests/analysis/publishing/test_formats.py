@@ -40,7 +40,7 @@ def accuracy(made: Synthetic, label: str, corruption: str, position: int) -> flo
 def test_a_table_of_robustbench_is_read_again(malicious: Synthetic, tmp_path: Path) -> None:
     done = publish_results(malicious.output / "warehouse.duckdb", "robustbench", tmp_path / "ours_unaggregated.csv")
     assert [path.name for path in done.paths] == ["ours_unaggregated.csv", "ours_clean.csv"]
-    assert any("left out" in line and "2\u00a0cells of contrast and fog" in line for line in done.remarks)
+    assert any("left out" in line and "2\u00a0cells of contrast and fog" in line for line in done.notes)
     found = read_published(done.paths[0])
     names = {label: label.replace("\n", " ") for label in MALICIOUS}
     assert {model.name for model in found.models} == set(names.values())
@@ -83,7 +83,7 @@ def test_a_croissant_describes_what_is_there(malicious: Synthetic, tmp_path: Pat
     folder = Path(shutil.copytree(malicious.output, tmp_path / "out"))
     done = publish_results(folder / "warehouse.duckdb", "croissant")
     assert done.paths == (folder / "croissant.json",)
-    assert any("license, creator and url" in line for line in done.remarks)
+    assert any("license, creator and url" in line for line in done.notes)
     text = done.paths[0].read_text()
     assert "<" not in text
     document = json.loads(text)
@@ -120,8 +120,8 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic,
         for records in document["recordSet"]:
             stored = {name for name, *_ in con.execute(f"describe {records['name']}").fetchall()}
             assert {field["source"]["extract"]["column"] for field in records["field"]} <= stored
-    assert any("no folder results" in line for line in done.remarks)
-    assert any("publish it beside handed.duckdb" in line for line in done.remarks)
+    assert any("no folder results" in line for line in done.notes)
+    assert any("publish it beside handed.duckdb" in line for line in done.notes)
 
 
 @pytest.mark.slow

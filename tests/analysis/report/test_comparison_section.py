@@ -31,9 +31,9 @@ def warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def many_warehouse(many_record: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def many_warehouse(many_results: Synthetic, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("many-pairs") / "warehouse.duckdb"
-    load([many_record.output], path)
+    load([many_results.output], path)
     return path
 
 
@@ -45,7 +45,7 @@ def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: 
     (pair,) = only_pair(con, Path("w.duckdb"), both)
     found = report_comparison(con, both, pair)
     assert found.title == "Beta compared with Alpha"
-    assert found.answer.startswith(found.chart.finding)
+    assert found.headline.startswith(found.chart.finding)
     assert [table.caption for table in found.tables][:3] == [
         "Accuracy by corruption", "Other measures", "Difference in every cell",
     ]  # fmt: skip

@@ -46,7 +46,7 @@ def test_both_axes_stand_side_by_side(bent_axis: duckdb.DuckDBPyConnection) -> N
     assert small["Contrast"] == "mean RMSE falls from severity 3 to 4"
 
 
-def test_lack_of_fit_is_told_in_words(found: dict[str, TextTable]) -> None:
+def test_lack_of_fit_is_named_in_words(found: dict[str, TextTable]) -> None:
     table = found["How the curves of Alpha were fitted"]
     rows = {row[0].text: row for row in table.rows}
     assert rows["Fog"][1].text == "supported"

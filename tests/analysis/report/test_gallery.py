@@ -53,7 +53,7 @@ def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnecti
         np.testing.assert_allclose(maps.reshape(len(maps), -1) / 255, stored / stored.max(), atol=0.003)
 
 
-def test_what_costs_most_comes_first(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+def test_what_drops_most_comes_first(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
     labels = dict.fromkeys(one.corruption for one in gallery(con, both).series)
     means = con.sql("select corruption, avg(mean_error) from corruption_error_by_model group by all order by 2 desc")
     assert list(labels) == [corruption for corruption, _ in means.fetchall()]
@@ -89,7 +89,7 @@ def test_large_pictures_are_made_smaller() -> None:
     assert module.small_picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
 
 
-def test_told_can_stand_between_quotes() -> None:
+def test_reported_can_stand_between_quotes() -> None:
     frame = Frame("1", "'><script>alert(1)</script>&amp;", is_correct=False, confidence="9 %")
     one = PictureSeries("e", "n", "c", "C", "r", 1, "t", (frame,), "", 1, 1, "", (0, 0))
     assert not set(one.told) & set("<>'&")

@@ -66,8 +66,8 @@ def test_it_has_every_part(page: str) -> None:
 
 @pytest.mark.slow
 def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path: Path) -> None:
-    record = write_synthetic(tmp_path, images=60, models=("Alpha", "Beta"), corruptions=("fog", "contrast", "snow"))
-    lacking = cell_of(record, "Beta", "snow", 1).evaluation_id
+    results = write_synthetic(tmp_path, images=60, models=("Alpha", "Beta"), corruptions=("fog", "contrast", "snow"))
+    lacking = cell_of(results, "Beta", "snow", 1).evaluation_id
     for path in tmp_path.rglob("*"):
         if path.is_dir() and path.name == "corruption=snow" and lacking in str(path):
             shutil.rmtree(path)

@@ -13,7 +13,7 @@ from failmodes.analysis.selection import Selection
 
 
 def test_all_pairs_are_one_matrix_in_order_of_standing(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
     (matrix,) = pair_tables(many_con, many_selection)
     names = [row[0].text.split(". ")[1] for row in matrix.rows]
@@ -21,9 +21,9 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
     assert names[-1] == "Cedar"
     won = {(a, b): cell.text.isdigit() for a, row in zip(names, matrix.rows, strict=True)
            for b, cell in zip(names, row[3:], strict=True)}  # fmt: skip
-    assert {pair for pair, is_won in won.items() if is_won} == set(decided_cells(many_record))
+    assert {pair for pair, is_won in won.items() if is_won} == set(decided_cells(many_results))
     assert all(row[3 + place].text == "\u2013" for place, row in enumerate(matrix.rows))
-    pairs = decided_pairs(many_record)
+    pairs = decided_pairs(many_results)
     for name, row in zip(names, matrix.rows, strict=True):
         ahead, behind = (sum(name == pair[side] for pair in pairs) for side in (0, 1))
         assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]

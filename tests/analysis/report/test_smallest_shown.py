@@ -31,7 +31,9 @@ def notes(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str
     return {table.caption: table.note for table in tables(con, selection)}
 
 
-def test_answers_tell_the_gap_of_a_class_and_why_no_share(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+def test_predictions_tell_the_gap_of_a_class_and_why_no_share(
+    con: duckdb.DuckDBPyConnection, selection: Selection
+) -> None:
     (alpha, *_) = selection.evaluations
     note = notes(con, selection)["Answers of Alpha"]
     gaps = class_gaps(con, selection, alpha)

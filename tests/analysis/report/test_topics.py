@@ -5,7 +5,7 @@ from failmodes.analysis.findings.finding import KINDS
 from failmodes.analysis.report.topics import FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, TOPICS
 
 
-def test_every_kind_of_finding_is_told_once() -> None:
+def test_every_kind_of_finding_is_reported_once() -> None:
     assert sorted(kind for topic in TOPICS for kind in topic.kinds) == sorted(KINDS)
 
 

@@ -94,7 +94,7 @@ def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
         resampled_accuracy(bad)
 
 
-def test_correctness_is_the_records_whether_answers_are_stored_or_not(
+def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
     synthetic: Synthetic, sound_warehouse: Path, tmp_path: Path
 ) -> None:
     older = Path(shutil.copy(sound_warehouse, tmp_path / "older.duckdb"))
@@ -110,7 +110,7 @@ def test_correctness_is_the_records_whether_answers_are_stored_or_not(
 
 
 @pytest.mark.parametrize("letters", ["'1'", "repeat('ä', row_count)"], ids=["too few", "no digits"])
-def test_answers_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:
+def test_predictions_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:
     with duckdb.connect(str(warehouse_copy)) as writer:
         writer.execute(
             f"update cell_predictions set correct_images = {letters} where corruption = 'fog' and severity = 3"

@@ -58,7 +58,7 @@ def test_no_interval_is_without_width(right: int) -> None:
     assert high - low > 0.5
 
 
-def test_a_model_that_is_hardly_ever_wrong_is_not_called_underconfident_for_it() -> None:
+def test_a_model_that_is_hardly_ever_incorrect_is_not_called_underconfident_for_it() -> None:
     """Each answer is right with its own confidence of .995: of 100 images often all are right."""
     rng, told = np.random.default_rng(0), 0
     for _ in range(400):

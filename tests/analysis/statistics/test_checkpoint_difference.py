@@ -57,7 +57,7 @@ def test_only_cells_that_both_have_are_compared() -> None:
 
 
 @pytest.mark.parametrize("images", [1, 2, 50])
-def test_equal_answers_differ_by_nothing(images: int) -> None:
+def test_equal_predictions_differ_by_nothing(images: int) -> None:
     same = matrix(predictions(1, 0.7, images))
     found = paired_difference(same, same, ("fog",))
     assert found is not None
@@ -67,21 +67,21 @@ def test_equal_answers_differ_by_nothing(images: int) -> None:
     assert 0 < high <= 1, "that no image differs does not prove that none would"
 
 
-def test_pairs_of_the_record_are_decided_as_by_hand(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+def test_pairs_of_the_results_are_decided_as_by_hand(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
     pairs = compare_checkpoints(many_con, many_selection)
     assert [(p.a.label, p.b.label) for p in pairs] == list(combinations(sorted(many_selection.labels.values()), 2))
     raw = []
     for pair in pairs:
-        a, b = (np.vstack([many_record.correct[x.label, c][1:] for c in many_selection.averaged])
+        a, b = (np.vstack([many_results.correct[x.label, c][1:] for c in many_selection.averaged])
                 for x in (pair.a, pair.b))  # fmt: skip
         each = (a.astype(float) - b).mean(axis=0)
         assert pair.difference.value == pytest.approx(each.mean())
         raw.append(bonett_price_p(each))
     assert [pair.adjusted_p for pair in pairs] == pytest.approx(holm(raw))
     won = {(p.winner.label, (p.b if p.winner == p.a else p.a).label) for p in pairs if p.winner}
-    assert won == set(decided_pairs(many_record))
+    assert won == set(decided_pairs(many_results))
     assert won
 
 

@@ -60,7 +60,7 @@ def bonett_price(values: np.ndarray) -> tuple[float, float]:
     return all_values.mean() - half, all_values.mean() + half
 
 
-def test_a_cost_at_one_severity_is_newcombes() -> None:
+def test_a_drop_at_one_severity_is_newcombes() -> None:
     right = matrix().correct
     found = drop_of(matrix(), "fog", 5.0, 0.95)
     assert found == pytest.approx((right[:, 0].mean() - right[:, 3].mean(), *newcombe(right[:, 0], right[:, 3])))
@@ -84,13 +84,13 @@ def test_a_mean_accuracy_is_that_of_everywhere() -> None:
     assert found == mean_accuracy(matrix(), [[1, 3], [4, 5]], 0.95)
 
 
-def test_an_average_cost_is_over_whole_severities() -> None:
+def test_an_average_drop_is_over_whole_severities() -> None:
     right = matrix().correct.astype(float)
     values = right[:, 0] - right[:, [1, 3]].mean(axis=1)
     assert drop_of(matrix(), "fog", "average", 0.95) == pytest.approx((values.mean(), *bonett_price(values)))
 
 
-def test_a_difference_of_costs_is_of_severities_that_both_have() -> None:
+def test_a_difference_of_drops_is_of_severities_that_both_have() -> None:
     right = matrix().correct
     values = right[:, [4, 5]].mean(axis=1) - right[:, [1, 3]].mean(axis=1)
     found = drop_difference(matrix(), "fog", "contrast", "average", 0.95)

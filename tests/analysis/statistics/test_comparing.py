@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from rewritten_shards import answer_with, cell_of
+from rewritten_shards import cell_of, reply_with
 from scipy import stats
 from synthetic_results import Synthetic, write_synthetic
 
@@ -31,7 +31,7 @@ def crossing(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     for model, counts in (("Alpha", (160, 150, 140, 130, 120)), ("Beta", (190, 170, 140, 90, 40))):
         for severity, count in zip(SEVERITIES, counts, strict=True):
             predictions = np.where(np.arange(IMAGES) < count, labels, (labels + 1) % 4)
-            answer_with(made, cell_of(made, model, "contrast", severity), predictions.tolist())
+            reply_with(made, cell_of(made, model, "contrast", severity), predictions.tolist())
             made.correct[model, "contrast"][severity] = np.arange(IMAGES) < count
     load([made.output], folder / "warehouse.duckdb")
     return made
@@ -101,7 +101,7 @@ def test_curves_cross_between_severities_where_each_is_shown_ahead(compared: Com
     )
 
 
-def test_onset_is_the_mean_first_wrong_severity(crossing: Synthetic, compared: Comparison) -> None:
+def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compared: Comparison) -> None:
     means = []
     for model in ("Alpha", "Beta"):
         onsets = []

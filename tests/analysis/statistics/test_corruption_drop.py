@@ -36,7 +36,7 @@ def ranked(matrix: CorrectnessMatrix, names: tuple[str, ...] = NAMES, among: tup
     return rank_drops(matrix, names, among, 0.95)
 
 
-def test_ranking_of_the_record_is_by_the_last_severity(shaped_warehouse: Path, synthetic: Synthetic) -> None:
+def test_ranking_of_the_results_is_by_the_last_severity(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     with open_warehouse(shaped_warehouse) as con:
         selection = select_one(con)
         ranking = drop_rankings(con, selection)[selection.evaluations[0]]
@@ -81,7 +81,7 @@ def test_it_is_clear_only_where_the_first_leads_over_every_other() -> None:
     assert not ranked(made((0.88, 0.9, 0.9), images=60)).is_clear, "what costs nothing beyond noise costs not most"
 
 
-def test_one_corruption_is_clear_where_it_costs_anything() -> None:
+def test_one_corruption_is_clear_where_it_drops_anything() -> None:
     assert ranked(made((0.3, 0.5, 0.6)), ("fog",), ("fog",)).is_clear
     assert not ranked(made((0.9, 0.5, 0.6)), ("fog",), ("fog",)).is_clear
 
@@ -122,6 +122,6 @@ def test_the_order_of_asking_changes_nothing(names: list[str], seed: int) -> Non
     assert list(ranking.drops) == sorted(ranking.drops, key=lambda drop: -drop.at_last.value)
 
 
-def test_equal_costs_are_hardly_ever_called_most() -> None:
+def test_equal_drops_are_hardly_ever_called_most() -> None:
     told = [ranked(made((0.6, 0.6, 0.6), images=200, seed=seed)).is_clear for seed in range(100)]
     assert sum(told) <= 5

@@ -147,7 +147,7 @@ def test_a_drop_within_noise_is_inconclusive_and_says_what_could_be_shown() -> N
     assert (found.shape, found.curvature) == ("inconclusive", None)
 
 
-def test_stability_falls_where_the_bow_is_at_its_threshold() -> None:
+def test_stability_falls_where_the_curvature_is_at_its_threshold() -> None:
     correct, grid = nested((0.9, 0.85, 0.65, 0.4), 400), np.arange(4)  # curvature .15 within sampling noise
     threshold = float(curvature(correct.mean(axis=0), grid)) - 1e-9
     shape = described(correct, settings=ShapeSettings(curvature_threshold=threshold))

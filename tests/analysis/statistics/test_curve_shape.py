@@ -107,14 +107,14 @@ def test_a_drop_is_significant_by_its_lower_and_a_rise_by_its_upper_margin() -> 
     assert class_of((0.8, 0.85, 0.9), [0, 1, 2], to_above) == "inconclusive"
 
 
-def test_bow_by_hand_on_an_uneven_grid() -> None:
+def test_curvature_by_hand_on_an_uneven_grid() -> None:
     # chord from 1.0 to 0.0 over severity 0-4: 0.75 at 1, 0.5 at 2; heights .15 and .25, which stand for 1 and 1.5
     # severities: (.15 + .375) / 2.5; drop 1
     assert curvature([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx(0.21)
     assert chord([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx([1, 0.75, 0.5, 0])
 
 
-def test_bow_of_a_straight_line_is_zero_on_any_grid() -> None:
+def test_curvature_of_a_straight_line_is_zero_on_any_grid() -> None:
     grid = np.array([0, 0.25, 1, 2.5, 5])
     assert curvature(0.9 - 0.1 * grid, grid) == pytest.approx(0, abs=1e-12)
 
@@ -149,7 +149,7 @@ def test_a_dense_grid_on_the_same_lines_gives_the_same_class_and_collapse(case: 
 
 @settings(max_examples=50, deadline=None)
 @given(arrays(np.float64, 6, elements=st.floats(0, 1, allow_subnormal=False)))
-def test_on_even_grids_the_bow_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
+def test_on_even_grids_the_curvature_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
     if abs(total_drop(curve)) < 1e-9:  # of no number of images; a quotient may overflow
         return
     for step in (1, 0.25):
@@ -167,7 +167,7 @@ def test_a_cluster_of_points_does_not_outvote_the_rest() -> None:
     assert abs(float(curvature(curve(clustered), clustered)) - target) < 0.02 < abs(plain - target)
 
 
-def test_no_drop_has_no_bow() -> None:
+def test_no_drop_has_no_curvature() -> None:
     assert np.isnan(curvature([0.5, 0.4, 0.5], [0, 1, 2]))
 
 
@@ -176,7 +176,7 @@ curves = arrays(np.float64, 6, elements=st.floats(0, 1, width=32))
 
 @settings(max_examples=50, deadline=None)
 @given(curves, st.floats(0.1, 0.9), st.floats(-0.05, 0.05))
-def test_bow_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: float) -> None:
+def test_curvature_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: float) -> None:
     if abs(total_drop(curve)) < 0.01:
         return
     assert curvature(curve * scale + offset, GRID) == pytest.approx(float(curvature(curve, GRID)), abs=1e-6)
@@ -184,7 +184,7 @@ def test_bow_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: f
 
 @settings(max_examples=50, deadline=None)
 @given(curves)
-def test_mirrored_curve_has_the_opposite_bow(curve: np.ndarray) -> None:
+def test_mirrored_curve_has_the_opposite_curvature(curve: np.ndarray) -> None:
     if abs(total_drop(curve)) < 0.01:
         return
     mirrored = (curve[0] + curve[-1]) - curve[::-1]  # turned about the middle of its chord
@@ -223,7 +223,7 @@ PUBLISHED_BOW = {
 
 @pytest.mark.data
 @pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_BOW.items(), ids=list(PUBLISHED_BOW))
-def test_bow_of_the_published_standard_model(real_data: Path, corruption: str, expected: float) -> None:
+def test_curvature_of_the_published_standard_model(real_data: Path, corruption: str, expected: float) -> None:
     rows = list(csv.reader((real_data / "robustbench" / "cifar10_corruptions_unaggregated.csv").open()))
     standard = next(row for row in rows if row[0] == "Standard")
     levels = {int(s): float(v) for c, s, v in zip(rows[0], rows[1], standard, strict=True) if c == corruption}

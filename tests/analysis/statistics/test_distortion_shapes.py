@@ -29,7 +29,7 @@ def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAx
     return shapes_over_axes(right.mean(axis=0), draws, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
 
 
-def brute_force_bow(accuracy: np.ndarray, axis: np.ndarray) -> float:
+def brute_force_curvature(accuracy: np.ndarray, axis: np.ndarray) -> float:
     """Point by point: the height above the straight line, weighed by half of the span to the neighbors."""
     first, last, above, weights = accuracy[0], accuracy[-1], 0.0, 0.0
     for place in range(1, len(axis) - 1):
@@ -41,15 +41,15 @@ def brute_force_bow(accuracy: np.ndarray, axis: np.ndarray) -> float:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.01, 1), min_size=5, max_size=5), st.lists(st.integers(30, 120), min_size=5, max_size=5))
-def test_the_bow_is_that_of_brute_force(steps: list[float], losses: list[int]) -> None:
+def test_the_curvature_is_that_of_brute_force(steps: list[float], losses: list[int]) -> None:
     axis = np.array([0.0, *np.cumsum(steps)])
     accuracy = tuple(float(value) for value in 0.95 - np.cumsum([0, *losses]) / 1000)
     found = over(accuracy, axis)
     if found[RMSE_AXIS].curvature is not None:
-        assert found[RMSE_AXIS].curvature.value == pytest.approx(brute_force_bow(np.array(accuracy), axis))
+        assert found[RMSE_AXIS].curvature.value == pytest.approx(brute_force_curvature(np.array(accuracy), axis))
         assert found[RMSE_AXIS].curvature_change is not None
         assert found[RMSE_AXIS].curvature_change.value == pytest.approx(
-            brute_force_bow(np.array(accuracy), axis) - brute_force_bow(np.array(accuracy), GRID)
+            brute_force_curvature(np.array(accuracy), axis) - brute_force_curvature(np.array(accuracy), GRID)
         )
 
 
@@ -67,7 +67,7 @@ def test_severities_of_the_same_images_are_one_point() -> None:
     found = over(accuracy, axis)[RMSE_AXIS]
     assert found.curvature is not None
     assert found.curvature.value == pytest.approx(
-        brute_force_bow(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]])
+        brute_force_curvature(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]])
     )
 
 
@@ -80,7 +80,7 @@ def test_an_axis_that_rises_evenly_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("accuracy", [(0.9,) * 6, (0.9, 0.6, 0.3, 0.6, 0.3, 0.3), (0.5, 0.6, 0.7, 0.7, 0.7, 0.8)])
-def test_what_does_not_fall_has_no_bow_over_any_axis(accuracy: tuple[float, ...]) -> None:
+def test_what_does_not_fall_has_no_curvature_over_any_axis(accuracy: tuple[float, ...]) -> None:
     found = over(accuracy, np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2]))
     assert found[RMSE_AXIS] == found[SEVERITY_AXIS]
     assert found[RMSE_AXIS].curvature is None

@@ -259,7 +259,7 @@ def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tu
 def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation in selection.evaluations:
         found = early_warning(con, selection, evaluation)
-        assert found.draws == "paired"
+        assert found.noise == "shared"
         assert_same(
             found.predictors, predictor_gains(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6
         )

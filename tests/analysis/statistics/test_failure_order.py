@@ -28,7 +28,7 @@ def matrix(images: int = 400, *, paired: bool = True) -> CorrectnessMatrix:
     return CorrectnessMatrix("one", paired, cells, order[:, None] < np.array(limits))
 
 
-def test_costs_and_ranks_by_hand() -> None:
+def test_drops_and_ranks_by_hand() -> None:
     last, average = (rank_corruptions(matrix(), list(SHARES), measure, 0.95) for measure in (AT_LAST, ON_AVERAGE))
     assert {name: one.drop.value for name, one in last.items()} == pytest.approx(
         {"fog": 0.7, "contrast": 0.4, "frost": 0.4}
@@ -41,7 +41,7 @@ def test_costs_and_ranks_by_hand() -> None:
 
 
 @pytest.mark.parametrize("paired", [True, False])
-def test_costs_are_those_that_charts_and_findings_have(paired: bool) -> None:
+def test_drops_are_those_that_charts_and_findings_have(paired: bool) -> None:
     made = matrix(paired=paired)
     told = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
     for measure in MEASURES:

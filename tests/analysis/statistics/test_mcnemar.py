@@ -81,7 +81,7 @@ def test_cells_are_won_by_the_side_with_more() -> None:
 
 
 def test_all_cells_of_all_pairs_are_one_family(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_record: Synthetic
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
     pairs = compare_pairs(many_con, many_selection)
     cells = [cell for one in pairs for cell in one.cells]
@@ -90,7 +90,7 @@ def test_all_cells_of_all_pairs_are_one_family(
     assert [cell.adjusted_p for cell in cells] == pytest.approx(holm(raw.tolist()))
     won = {(one.a.label, one.b.label) for one in pairs if one.won_by("a")}
     won |= {(one.b.label, one.a.label) for one in pairs if one.won_by("b")}
-    assert won == set(decided_cells(many_record))
+    assert won == set(decided_cells(many_results))
     two = select_one(many_con, models=["Aspen", "Birch"])
     (alone,) = compare_pairs(many_con, two)
     joint = next(one for one in pairs if (one.a.label, one.b.label) == ("Aspen", "Birch"))

@@ -154,7 +154,7 @@ def test_few_common_images_are_not_enough_to_pair() -> None:
     assert pairing.note == "one saw 200 images, the other 200; both saw 50"
 
 
-def test_another_seed_of_corruptions_is_the_same_images_and_is_told() -> None:
+def test_another_seed_of_corruptions_is_the_same_images_and_is_reported() -> None:
     pairing = pair_images(given_model(run_of(1, 0.7)), given_model(run_of(2, 0.6), source_id="seed 1")).pairing
     assert pairing.kind == "same"
     assert "another source of corruptions" in pairing.note

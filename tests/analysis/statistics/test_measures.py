@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from given_runs import given_run, random_columns
-from rewritten_shards import answer_with, cell_of, make_non_finite
+from rewritten_shards import cell_of, make_non_finite, reply_with
 from sklearn.metrics import roc_auc_score
 from synthetic_results import write_synthetic
 
@@ -26,7 +26,7 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBP
     made = write_synthetic(folder, images=60, models=("Alpha",), corruptions=("fog", "contrast"))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 2), images=[3, 4, 17])
     make_non_finite(made, cell_of(made, "Alpha", "fog", 3))
-    answer_with(made, cell_of(made, "Alpha", "fog", 4), [(index + 1) % 4 for index in range(60)])
+    reply_with(made, cell_of(made, "Alpha", "fog", 4), [(index + 1) % 4 for index in range(60)])
     load([made.output], folder / "w.duckdb")
     with open_warehouse(folder / "w.duckdb") as con:
         yield con

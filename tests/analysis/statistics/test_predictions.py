@@ -30,7 +30,7 @@ def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection)
     assert find_collapse(collapsing, selection, beta) is None
 
 
-def test_of_each_corruption_the_worst_cell_is_told_and_the_clean_one(collapsing: duckdb.DuckDBPyConnection) -> None:
+def test_of_each_corruption_the_worst_cell_is_reported_and_the_clean_one(collapsing: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(collapsing)
     for evaluation in selection.evaluations:
         found = collapse_by_corruption(collapsing, selection, evaluation)
@@ -92,7 +92,7 @@ def test_a_gap_is_large_or_small_with_its_whole_interval() -> None:
         assert ClassGap("fog", 5.0, "one", 40, 0.5, Estimate((low + high) / 2, low, high)).verdict == verdict
 
 
-def test_every_corruption_is_judged_of_the_record(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+def test_every_corruption_is_judged_of_the_results(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation in selection.evaluations:
         assert {one.corruption for one in class_gaps(con, selection, evaluation)} == set(selection.corruptions)
         assert find_collapse(con, selection, evaluation) is None

@@ -98,7 +98,7 @@ def test_sets_of_other_data_sets_are_no_part(shaped_warehouse: Path, tmp_path: P
 
 
 @pytest.mark.data
-def test_bows_of_all_23_published_models(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
+def test_curvatures_of_all_23_published_models(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
     folder = real_data / "robustbench"
     table = folder / "cifar10_corruptions_unaggregated.csv"
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))

@@ -34,7 +34,7 @@ def test_a_calibration_error_exceeds_the_truth_by_no_more(gap: float) -> None:
         assert bounds[:, 1].mean() == pytest.approx(excess, rel=0.15)
 
 
-def test_a_bin_whose_images_are_all_right_has_an_error_too() -> None:
+def test_a_bin_whose_images_are_all_correct_has_an_error_too() -> None:
     rows = CellRows(confidence=np.full(50, 0.97, np.float32), correct=np.ones(50, bool))
     assert bias_of_ece(rows).high > 0.005
 
@@ -56,7 +56,7 @@ def test_the_worst_class_falls_short_by_no_more() -> None:
     assert np.mean(bounds) > -0.005  # the worst is clear
 
 
-def test_the_commonest_answer_exceeds_by_no_more() -> None:
+def test_the_top_prediction_exceeds_by_no_more() -> None:
     rng = np.random.default_rng(0)
     excess, bounds = [], []
     for _ in range(DRAWS):

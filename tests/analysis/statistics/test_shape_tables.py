@@ -142,7 +142,7 @@ def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | N
     assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
 
 
-def test_chance_is_among_all_that_the_model_may_answer() -> None:
+def test_chance_is_among_all_that_the_model_may_prediction() -> None:
     with duckdb.connect() as con:
         con.execute("create table models as select 'm' as model_id, 10 as class_count, 1000 as output_count")
         con.execute(

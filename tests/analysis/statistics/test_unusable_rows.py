@@ -42,7 +42,7 @@ def shapes(spoiled: Synthetic) -> dict[tuple[str, str], dict]:
     return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
 
 
-def test_one_row_counts_as_wrong_and_changes_nothing_else(spoiled: Synthetic, shapes: dict) -> None:
+def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Synthetic, shapes: dict) -> None:
     correct = spoiled.correct["Alpha", "fog"].T.copy()
     correct[int(correct[:, -1].argmax()), -1] = False
     row = shapes["Alpha", "fog"]
@@ -78,7 +78,7 @@ def test_thresholds_that_were_tried_do_not_tell_what_is_withheld(spoiled: Synthe
     assert len(told) == 3
 
 
-def test_costs_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
+def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
     with open_warehouse(spoiled.output / "w.duckdb") as con:
         selection = select_one(con)
         alpha, beta, gamma = drop_rankings(con, selection).values()
@@ -108,7 +108,7 @@ def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: in
     )
 
 
-def test_views_and_matrix_agree_on_what_is_right(spoiled: Synthetic) -> None:
+def test_views_and_matrix_agree_on_what_is_correct(spoiled: Synthetic) -> None:
     """A row without finite numbers is a wrong answer wherever accuracy is told."""
     with open_warehouse(spoiled.output / "w.duckdb") as con:
         rows: pl.DataFrame = con.sql(

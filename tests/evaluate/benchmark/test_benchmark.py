@@ -105,7 +105,11 @@ def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> 
         ({"models": {}}, ModelError, "there is no model to benchmark: the dict of models is empty"),
         ({"label_names": "abc"}, StudyError, "label_names is 'abc': expected a list of names"),
         ({"label_names": ["a", "b", "a"]}, StudyError, "labels would have the name 'a' twice: give label_names="),
-        ({"models": ModelOptions(class_names=["a", "b", "a"])}, StudyError, "the name 'a' twice: give label_names="),
+        (
+            {"model_options": ModelOptions(class_names=["a", "b", "a"])},
+            StudyError,
+            "the name 'a' twice: give label_names=",
+        ),
         ({"label_names": ["a", "b"]}, DataError, "label 2 of image 2 is out of range: expected 0 to 1"),
         ({"labels": LABELS + 1}, DataError, "label 3 of image 2 is out of range: expected 0 to 2"),
         ({"images": Path("/not/there"), "labels": None}, StudyError, "/not/there does not exist"),
@@ -141,8 +145,8 @@ def test_a_study_of_ones_own_stops_it_before_all_else(request_of, tmp_path: Path
     [
         ({}, ("0", "1", "2")),
         ({"label_names": NAMES}, NAMES),
-        ({"models": ModelOptions(class_names=list(NAMES))}, NAMES),
-        ({"label_names": NAMES[::-1], "models": ModelOptions(class_names=list(NAMES))}, NAMES[::-1]),
+        ({"model_options": ModelOptions(class_names=list(NAMES))}, NAMES),
+        ({"label_names": NAMES[::-1], "model_options": ModelOptions(class_names=list(NAMES))}, NAMES[::-1]),
     ],
     ids=["numbers", "labels", "outputs", "both"],
 )  # fmt: skip
@@ -237,13 +241,13 @@ def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
 def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(request_of, tmp_path: Path) -> None:
     own = CustomCorruption("soot", lambda images, parameters: images)
     claims = ["soot costs less than fog", "fog costs most"]
-    study, _ = request_of(claims=claims, corruptions=["fog", own], models=ModelOptions(version="1"))
+    study, _ = request_of(claims=claims, corruptions=["fog", own], model_options=ModelOptions(version="1"))
     assert study.claims == claims
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == claims[1:]
     assert "# - claim: soot costs less than fog" in (tmp_path / "out" / "study.toml").read_text()
 
 
-def test_of_two_threads_that_benchmark_into_one_folder_one_is_told_of_the_other(tmp_path: Path) -> None:
+def test_of_two_threads_that_benchmark_into_one_folder_one_is_reported_of_the_other(tmp_path: Path) -> None:
     both_begin, model = Barrier(2), Net().eval()
 
     def ask(_: int) -> str:

@@ -177,7 +177,7 @@ def test_models_alone_may_be_none(tmp_path: Path) -> None:
     ids=["name", "label of the images", "label of a model"],
 )
 def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) -> None:
-    models = [model(tmp_path) | model for model in more.get("models", [{}])]
+    models = [model(tmp_path) | given for given in more.get("models", [{}])]
     others = {key: value for key, value in more.items() if key != "models"}
     with pytest.raises(StudyError, match=r"must be printable, and holds \\n"):
         study(tmp_path, *models, **others)

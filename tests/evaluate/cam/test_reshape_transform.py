@@ -29,7 +29,9 @@ from failmodes.evaluate.cam.reshape_transform import (
         ((2, 64), (224, 224), None),
     ],
 )
-def test_reshape_transforms_are_told_from_shapes(shape: tuple, image: tuple, expected: ReshapeTransform | None) -> None:
+def test_reshape_transforms_are_distinguished_from_shapes(
+    shape: tuple, image: tuple, expected: ReshapeTransform | None
+) -> None:
     assert infer_reshape_transform(torch.zeros(shape), image, None) == expected
 
 

@@ -24,7 +24,7 @@ def logit_files(output: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_they_stand_in_the_record_as_float16_and_all_else_is_as_without(study_with, tmp_path: Path) -> None:
+def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_with, tmp_path: Path) -> None:
     _, study = run_and_read(study_with(""))
     assert not logit_files(study.output)
     report, study = run_and_read(study_with(ALL))
@@ -63,7 +63,7 @@ def test_a_lost_file_of_logits_is_made_again(study_with) -> None:
 
 
 @pytest.mark.slow
-def test_up_to_ten_classes_all_are_on_record_already(tmp_path: Path) -> None:
+def test_up_to_ten_classes_all_are_stored_already(tmp_path: Path) -> None:
     report, study = run_and_read(write_tiny_study(tmp_path, images=20))
     assert report.written
     report, _ = run_and_read(write_tiny_study(tmp_path, images=20, extra=ALL))

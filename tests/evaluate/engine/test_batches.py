@@ -69,7 +69,7 @@ def test_batches_made_in_workers_come_in_order_and_are_the_same(data_and_spec) -
         (PermissionError(13, "Permission denied"), False),
     ],
 )
-def test_a_worker_killed_at_whatever_instant_is_told_in_one_line(
+def test_a_worker_killed_at_whatever_instant_is_named_in_one_line(
     data_and_spec, monkeypatch, raised: Exception, is_killed: bool
 ) -> None:
     data, worker_spec = data_and_spec

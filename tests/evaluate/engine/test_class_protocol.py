@@ -33,7 +33,7 @@ def clean_outputs(path: Path) -> tuple[Model, np.ndarray]:
         return model, prepared.module(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
-def test_an_answer_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
+def test_an_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
     assert (model.protocol, model.row()["class_protocol"]) == ("all", "all")
@@ -69,18 +69,18 @@ def test_where_the_study_maps_classes_itself_they_are_a_subset(study_with, tmp_p
     (model,) = load_study_models(study, open_dataset(study.dataset, study.cache))
     assert model.protocol == "subset"
     assert "10 classes on 10 of 12 outputs, the others left out" in "; ".join(model.assumptions().values())
-    assert any('`classes = "subset"` counts here, and "all" is the other' in line for line in report.remarks["Twelve"])
+    assert any('`classes = "subset"` counts here, and "all" is the other' in line for line in report.notes["Twelve"])
 
 
 @pytest.mark.slow
-def test_both_accuracies_are_told_after_the_clean_images_whichever_counts(study_with, tmp_path: Path) -> None:
+def test_both_accuracies_are_reported_after_the_clean_images_whichever_counts(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with('classes = "all"'))
     labels = stored_rows(tmp_path / "out").filter(corruption="none")["label"].to_numpy()
     shutil.rmtree(tmp_path / "out")
     told = set()
     for classes in ("all", "subset"):
         report, _ = run_and_read(study_with(f'classes = "{classes}"'))
-        told.add(report.remarks["Twelve"][0].split(";")[0])
+        told.add(report.notes["Twelve"][0].split(";")[0])
     among = (outputs[:, model.outputs].argmax(1) == labels).mean()
     of_all = (outputs.argmax(1) == np.array(model.outputs)[labels]).mean()
     assert told == {
@@ -106,13 +106,13 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
-def answers_of(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
+def predictions_of(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
     """Remarks on a model of `count` outputs that gives these answers."""
     names = tuple("abcdefghij"[:count])
     model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
     clean = CleanPredictions(model, count)
     clean.add(labels, torch.nn.functional.one_hot(torch.from_numpy(predictions), count).float(), None)
-    return clean.remarks()
+    return clean.notes()
 
 
 def _spec():
@@ -126,7 +126,7 @@ def test_outputs_in_another_order_are_named_and_not_applied() -> None:
     labels = rng.integers(0, 2, 200)
     right = rng.random(200) < 0.755
     swapped = np.where(right, 1 - labels, labels)
-    lines = answers_of(labels, swapped, 2)
+    lines = predictions_of(labels, swapped, 2)
     assert "at or below chance (50.0%; n = 200)" in lines[0]
     assert "in another order (a = 1, b = 0) clean accuracy would be 7" in lines[1]
     assert "instead of 2" in lines[1]
@@ -139,11 +139,11 @@ def test_noise_is_not_taken_for_another_order(count: int) -> None:
     for _ in range(200):
         labels = rng.integers(0, count, 100)
         predictions = np.where(rng.random(100) < 0.6, labels, rng.integers(0, count, 100))
-        alarms += bool(answers_of(labels, predictions, count))
+        alarms += bool(predictions_of(labels, predictions, count))
     assert alarms == 0
 
 
-def test_a_model_that_answers_one_class_is_at_chance() -> None:
+def test_a_model_that_predictions_one_class_is_at_chance() -> None:
     labels = np.arange(100) % 4
-    (line,) = answers_of(labels, np.zeros(100, np.int64), 4)
+    (line,) = predictions_of(labels, np.zeros(100, np.int64), 4)
     assert line.startswith("Net: clean accuracy is 25.0%, at or below chance (25.0%; n = 100): check the order")

@@ -50,7 +50,7 @@ def test_a_model_that_looks_at_one_corner_is_found_out(warehouse) -> None:
         assert (cell["pointing_over_null"], cell["reason"]) == (0, None)
 
 
-def test_a_model_that_follows_the_object_is_told_from_chance(warehouse) -> None:
+def test_a_model_that_follows_the_object_is_distinguished_from_chance(warehouse) -> None:
     place = torch.zeros(1, 1, 4, 4)
     place[..., :2, :2] = 1
     enlarged = functional.interpolate(place, (SIDE, SIDE), mode="bilinear")[0, 0]

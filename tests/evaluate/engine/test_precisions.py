@@ -100,6 +100,6 @@ def test_a_run_says_it_once_of_each_model(tmp_path, found, monkeypatch: pytest.M
     found(FAST)
     monkeypatch.setattr(precisions, "OFFER_SHARE", 10**6)
     report = run_study(write_tiny_study(tmp_path, models=2))
-    assert {label: len([line for line in lines if "bfloat16" in line]) for label, lines in report.remarks.items()} == {
+    assert {label: len([line for line in lines if "bfloat16" in line]) for label, lines in report.notes.items()} == {
         "Net 0": 1, "Net 1": 1,
     }  # fmt: skip

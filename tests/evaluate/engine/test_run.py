@@ -155,7 +155,7 @@ def test_private_images_leave_no_picture_and_change_no_other_row(tiny_run, tmp_p
     assert not [file for file in study.output.rglob("*.parquet") if b"IHDR" in file.read_bytes()]
 
 
-def test_clean_images_are_on_record_once_a_subset(tiny_run) -> None:
+def test_clean_images_are_stored_once_a_subset(tiny_run) -> None:
     path, study, _ = tiny_run
     (file,) = list_results_files(study.output, THUMBNAILS)
     rows = read_verified(file).rows
@@ -250,5 +250,5 @@ def test_an_unwritable_output_is_one_clear_line(tiny_run_copy) -> None:
     path, output, _ = tiny_run_copy
     shutil.rmtree(output / "results")
     (output / "results").write_text("a file stands here")
-    with pytest.raises(StorageError, match="cannot write .*record"):
+    with pytest.raises(StorageError, match="cannot write .*results"):
         run_and_read(path)

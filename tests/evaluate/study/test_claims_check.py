@@ -40,7 +40,7 @@ def test_a_corruption_of_the_studys_own_code_is_let_through(tmp_path: Path) -> N
         check_claims([study(tmp_path, "mud is flat", '[corruptions]\nnames = ["fog"]\n')])
 
 
-def test_a_corruption_on_record_is_known(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_corruption_stored_is_known(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = pa.table({"corruption": ["mud"], "corruption_label": ["Wet mud"]})
     monkeypatch.setattr(claims_check, "read_verified_rows", lambda files, errors: [rows] if files else [])
     path = study(tmp_path, "wet mud is flat").rename(tmp_path / "other.toml")

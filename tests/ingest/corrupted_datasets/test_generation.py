@@ -109,7 +109,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("instant", ["publish_manifest", "tidy"])
-def test_a_kill_between_a_set_and_its_record_loses_nothing(
+def test_a_kill_between_a_set_and_its_results_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: str, instant: str
 ) -> None:
     chosen = set_options(corruptions=["contrast"], **LAYOUTS[layout])

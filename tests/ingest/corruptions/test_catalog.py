@@ -69,7 +69,7 @@ def test_what_each_corruption_draws_is_distributed_as_it_says(name: str) -> None
         assert len(np.unique(values)) > 0.9 * values.size, "no value is drawn twice but by chance"
 
 
-def test_the_table_of_corruptions_has_the_columns_of_the_record_and_why_one_is_not_interpolable() -> None:
+def test_the_table_of_corruptions_has_the_columns_of_the_results_and_why_one_is_not_interpolable() -> None:
     table = corruptions()
     assert table["corruption"].to_list()[:19] == PUBLISHED
     assert table.columns == [*CORRUPTIONS_TABLE.arrow().names, "switch"]

@@ -71,7 +71,7 @@ def test_luma_is_that_of_pillow(seed: int) -> None:
     np.testing.assert_array_equal(in_gray(tinged)[0], every[0])
 
 
-def test_an_image_that_is_not_gray_is_told() -> None:
+def test_an_image_that_is_not_gray_is_reported() -> None:
     tinged = GRAY.copy()
     tinged[1, 3, 4, 2] ^= 1
     with pytest.raises(DataError, match="image 1 is not gray, its channels differ: make it gray, or leave out `gray`"):

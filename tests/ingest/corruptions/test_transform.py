@@ -186,7 +186,7 @@ AT_CONSTRUCTION: dict[str, tuple[str, dict[str, Any]]] = {
     "severity": ("out of range", {"severity": 6}),
     "between switches": ("not defined at severity 3.5", {"name": "spatter", "severity": 3.5}),
     "recipe": ("did you mean 'imagenet-c'", {"recipe": "imagenet"}),
-    "noise": ("unknown noise", {"noise": "shared"}),
+    "noise": ("unknown noise", {"noise": "common"}),
     "seed": ("expected a whole number", {"seed": "1"}),
 }
 

@@ -48,21 +48,21 @@ def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
     put(root, "README.md", ".DS_Store", ".git/config")
     (root / "dog" / "empty").mkdir()
     assert listed(root) == ["cat/1.jpg", "dog/2.JPG"]
-    assert list_images(root).remarks() == [
+    assert list_images(root).notes() == [
         "left out: 3 files in folders within classes (cat/other/, cat/sub/), 3 images at the root (a.jpg, b.PNG, …),"
         " 2 files of other formats (README.md, cat/x.heic), 2 hidden files (.DS_Store, cat/._1.jpg),"
         " 2 hidden folders (.git/, cat/.ipynb_checkpoints/)"
     ]
 
 
-def test_a_remark_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = put(tmp_path, "cat/1.png", *(f"cat/{'x' * 200}{number}.txt" for number in range(300)))
     put(root, *(f"cat/sub{folder}/{number}.png" for folder in range(3) for number in range(9)))
     monkeypatch.setattr(folder_listing, "MOST_COUNTED", 5)
-    (remark,) = list_images(root).remarks()
-    assert "300 files of other formats" in remark
-    assert "15 or more files in folders within classes (cat/sub0/, cat/sub1/, …)" in remark
-    assert len(remark) < 400
+    (note,) = list_images(root).notes()
+    assert "300 files of other formats" in note
+    assert "15 or more files in folders within classes (cat/sub0/, cat/sub1/, …)" in note
+    assert len(note) < 400
 
 
 NAMES = st.sampled_from(["1.png", "2.JPG", "3.webp", "4.heic", ".5.png", "sub/6.png", "sub/7.txt", "8"])
@@ -109,7 +109,7 @@ def test_a_class_of_which_all_is_left_out_is_an_error(tmp_path: Path, names: tup
     assert "\n" not in str(caught.value)
 
 
-def test_splits_that_are_taken_for_classes_are_told(tmp_path: Path) -> None:
+def test_splits_that_are_taken_for_classes_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "set", "train/cat/1.png", "val/cat/1.png")
     with pytest.raises(DataError, match=r"give .*set/train as the path if the folders in it are the classes"):
         open_dataset(DatasetSpec(kind="folder", path=tmp_path / "set"), tmp_path / "cache")
@@ -132,7 +132,7 @@ def test_an_empty_class_stays_a_class(tmp_path: Path) -> None:
     (root / "eel" / "nothing").mkdir(parents=True)
     listing = list_images(root)
     assert listing.class_names == ("cat", "dog", "eel")
-    assert listing.remarks() == ["no images of dog, eel"]
+    assert listing.notes() == ["no images of dog, eel"]
 
 
 def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) 
     assert listing.class_names == ("n01440764", "n02099601", "n02123045", "tench")
     assert listed(root)[:3] == ["n01440764_tench/0.png", "n01440764_tench/1.png", "n02099601-golden_retriever/1.png"]
     assert listing.labels.tolist() == [0, 0, 1, 2, 3]
-    assert listing.remarks() == [
+    assert listing.notes() == [
         "classes named by the WordNet ids that 2 folders begin with (n01440764_tench, n02099601-golden_retriever)"
     ]
     for name in (
@@ -170,7 +170,7 @@ def test_two_folders_of_one_class_are_an_error(tmp_path: Path) -> None:
         list_images(put(tmp_path, "n01440764_tench/1.png", "n01440764/1.png"))
 
 
-def test_a_folder_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, onerror) -> list[object]:
         onerror(PermissionError(13, "Permission denied", str(path)))
         return []

@@ -116,7 +116,7 @@ def test_masks_are_of_the_split_that_is_evaluated(root: Path) -> None:
     assert opened(root, split="train").masks is None
 
 
-def test_empty_masks_are_told_the_second_time_too(root: Path) -> None:
+def test_empty_masks_are_reported_the_second_time_too(root: Path) -> None:
     save(root / "masks/dog/0.png", np.zeros((20, 30), np.uint8))
     for _ in range(2):  # decoded, then from the cache
         dataset = opened(root)

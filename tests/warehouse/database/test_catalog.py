@@ -50,7 +50,7 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
         (
             'x"; drop table shapes; --',
             {},
-            "there are attention, attention_beyond_confidence, attention_by_prediction, attention_by_outcome,",
+            "there are attention, attention_beyond_confidence, attention_by_outcome, attention_by_prediction,",
         ),
         ("duckdb_settings()", {}, "no table or view"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),

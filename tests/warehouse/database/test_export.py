@@ -77,26 +77,26 @@ def test_it_tells_nothing_of_image_files_and_why_attention_is_missing(
     "options", [{"paired": False}, {"classes": 12}, {"severities": (0.5, 2.25)}], ids=["unpaired", "classes", "levels"]
 )
 def test_other_kinds_of_evaluations_hold_every_check_too(tmp_path: Path, options: dict[str, Any]) -> None:
-    record = write_synthetic(tmp_path / "results", images=48, models=("Alpha",), corruptions=("fog",), **options)
-    load([record.output], tmp_path / "w.duckdb")
-    export_evaluations(tmp_path / "w.duckdb", [*record.evaluations.values()], tmp_path / "b.duckdb")
+    results = write_synthetic(tmp_path / "results", images=48, models=("Alpha",), corruptions=("fog",), **options)
+    load([results.output], tmp_path / "w.duckdb")
+    export_evaluations(tmp_path / "w.duckdb", [*results.evaluations.values()], tmp_path / "b.duckdb")
     status = warehouse_status(tmp_path / "b.duckdb", full=True)
     assert [check.name for check in status.checks if not check.passed] == []
 
 
 @pytest.mark.slow
 def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) -> None:
-    record = write_synthetic(tmp_path / "a", images=40, models=("Alpha",), corruptions=("fog", "contrast"))
+    results = write_synthetic(tmp_path / "a", images=40, models=("Alpha",), corruptions=("fog", "contrast"))
     more = write_synthetic(tmp_path / "b", images=80, models=("Beta",), corruptions=("snow",))
-    load([record.output, more.output], tmp_path / "w.duckdb")
-    export_evaluations(tmp_path / "w.duckdb", [*record.evaluations.values()], tmp_path / "b.duckdb")
+    load([results.output, more.output], tmp_path / "w.duckdb")
+    export_evaluations(tmp_path / "w.duckdb", [*results.evaluations.values()], tmp_path / "b.duckdb")
     assert value(tmp_path / "b.duckdb", "select count(*) from images") == 40
     corruptions = rows_of(tmp_path / "b.duckdb", "select corruption from corruptions order by corruption_order")
     assert corruptions["corruption"].to_list() == ["none", "fog", "contrast"]
 
 
 @pytest.mark.slow
-def test_a_load_of_the_whole_record_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
+def test_a_load_of_the_whole_results_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
     whole, baseline = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
     load([alpha.output], whole)
     export_evaluations(whole, [*alpha.evaluations.values()], baseline)
@@ -109,7 +109,7 @@ def test_a_load_of_the_whole_record_replaces_what_was_kept(alpha: Synthetic, tmp
 
 
 @pytest.mark.slow
-def test_another_record_is_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
+def test_another_results_is_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
     load([write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output], baseline)
     status = warehouse_status(baseline, full=True)
     assert status.evaluations["model_label"].to_list() == ["Alpha", "Gamma"]

@@ -74,29 +74,29 @@ def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, sound_war
 
 
 @pytest.mark.slow
-def test_loading_twice_changes_nothing(record: Synthetic, tmp_path: Path) -> None:
+def test_loading_twice_changes_nothing(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    first = load([record.output], path)
+    first = load([results.output], path)
     before = path.stat()
-    second = load([record.output], path)
+    second = load([results.output], path)
     assert (first.new_shards, first.row_count, first.swapped) == (22, 11 * 40 + 11 * 80, True)
     assert (second.new_shards, second.kept_shards, second.row_count, second.swapped) == (0, 22, 0, False)
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, tmp_path: Path) -> None:
-    path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
+def test_only_new_shards_are_added_and_changed_ones_replaced(results: Synthetic, tmp_path: Path) -> None:
+    path, evaluation_id = tmp_path / "w.duckdb", results.evaluations["Alpha"]
     late, changed = ShardKey(evaluation_id, Cell("fog", Decimal("5.000"))), ShardKey(evaluation_id, Cell("fog", FOG))
     for table in schema.FACTS:
-        shard_path(record.output, table, late).rename(tmp_path / table.name)
-    assert load([record.output], path).new_shards == 20
+        shard_path(results.output, table, late).rename(tmp_path / table.name)
+    assert load([results.output], path).new_shards == 20
     for table in schema.FACTS:
-        (tmp_path / table.name).rename(shard_path(record.output, table, late))
-    rows = read_verified(shard_path(record.output, schema.PREDICTIONS, changed)).rows
+        (tmp_path / table.name).rename(shard_path(results.output, table, late))
+    rows = read_verified(shard_path(results.output, schema.PREDICTIONS, changed)).rows
     confidence = rows.column_names.index("confidence")
     rows = rows.set_column(confidence, rows.schema.field("confidence"), pa.array([0.125] * 40, pa.float32()))
-    write_shard(record.output, schema.PREDICTIONS, changed, rows)
-    report = load([record.output], path)
+    write_shard(results.output, schema.PREDICTIONS, changed, rows)
+    report = load([results.output], path)
     assert (report.new_shards, report.replaced_shards, report.kept_shards) == (2, 1, 19)
     assert value(path, "select count(*) from predictions") == 11 * 40
     where = "corruption = 'fog' and severity = 3"
@@ -105,23 +105,23 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(record: Synthetic, 
 
 
 @pytest.mark.slow
-def test_attention_without_its_predictions_is_not_loaded(record: Synthetic, tmp_path: Path) -> None:
-    cell = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
-    shard_path(record.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
-    assert load([record.output], tmp_path / "w.duckdb").new_shards == 20
+def test_attention_without_its_predictions_is_not_loaded(results: Synthetic, tmp_path: Path) -> None:
+    cell = ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))
+    shard_path(results.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
+    assert load([results.output], tmp_path / "w.duckdb").new_shards == 20
 
 
 @pytest.mark.slow
-def test_vanished_shards_stay_until_a_rebuild(record: Synthetic, tmp_path: Path) -> None:
+def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     for table in schema.FACTS:
         shutil.rmtree(
-            shard_path(record.output, table, ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))).parents[1]
+            shard_path(results.output, table, ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))).parents[1]
         )
-    assert load([record.output], path).swapped is False
+    assert load([results.output], path).swapped is False
     assert value(path, "select count(*) from predictions where corruption = 'fog'") == 5 * 40
-    assert load([record.output], path, rebuild=True).dropped_shards == 10
+    assert load([results.output], path, rebuild=True).dropped_shards == 10
     assert value(path, "select count(*) from predictions where corruption = 'fog'") == 0
 
 
@@ -142,46 +142,46 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(a
 
 
 @pytest.mark.slow
-def test_the_later_folder_and_the_later_content_count(record: Synthetic, tmp_path: Path) -> None:
+def test_the_later_folder_and_the_later_content_count(results: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
-    shutil.copytree(record.output, other)
+    shutil.copytree(results.output, other)
     model = next((other / "results" / "models").iterdir())
     row = {**read_verified(model).rows.to_pylist()[0], "model_label": "Renamed"}
     write_dimension(other, schema.MODELS, model.stem, [row])
-    load([record.output, other], path)
+    load([results.output, other], path)
     assert value(path, "select model_label from models") == "Renamed"
-    assert load([record.output, other], path).swapped is False
-    load([record.output], path)
+    assert load([results.output, other], path).swapped is False
+    load([results.output], path)
     assert value(path, "select model_label from models") == "Alpha"
 
 
 @pytest.mark.slow
-def test_a_new_choice_of_exemplars_replaces_the_former(record: Synthetic, tmp_path: Path) -> None:
-    path, key = tmp_path / "w.duckdb", f"{record.evaluations['Alpha']}-fog"
-    load([record.output], path)
+def test_a_new_choice_of_exemplars_replaces_the_former(results: Synthetic, tmp_path: Path) -> None:
+    path, key = tmp_path / "w.duckdb", f"{results.evaluations['Alpha']}-fog"
+    load([results.output], path)
     assert value(path, "select count(*) from exemplars where corruption = 'fog'") == 24
-    rows = read_verified(dimension_path(record.output, schema.EXEMPLARS, key)).rows
-    write_dimension(record.output, schema.EXEMPLARS, key, rows.slice(0, 6))
-    load([record.output], path)
+    rows = read_verified(dimension_path(results.output, schema.EXEMPLARS, key)).rows
+    write_dimension(results.output, schema.EXEMPLARS, key, rows.slice(0, 6))
+    load([results.output], path)
     assert value(path, "select count(*) from exemplars where corruption = 'fog'") == 6
     assert value(path, "select count(*) from exemplars") == 6 + 24
 
 
 @pytest.mark.slow
-def test_damage_leaves_the_old_warehouse_as_it_was(record: Synthetic, tmp_path: Path) -> None:
+def test_damage_leaves_the_old_warehouse_as_it_was(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    late = ShardKey(record.evaluations["Alpha"], Cell("fog", FOG))
-    shard = shard_path(record.output, schema.PREDICTIONS, late)
+    late = ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))
+    shard = shard_path(results.output, schema.PREDICTIONS, late)
     content = shard.read_bytes()
     shard.unlink()
-    load([record.output], path)
+    load([results.output], path)
     before = path.read_bytes()
     shard.write_bytes(content[: len(content) // 2])
     with pytest.raises(DamagedShardError, match="1 damaged"):
-        load([record.output], path)
+        load([results.output], path)
     assert path.read_bytes() == before
     shard.write_bytes(content)
-    assert load([record.output], path).new_shards == 2
+    assert load([results.output], path).new_shards == 2
 
 
 @pytest.mark.slow
@@ -195,13 +195,13 @@ def test_an_open_reader_keeps_its_file_and_the_next_sees_the_load(alpha: Synthet
         assert reader.sql("select count(*) from evaluations").pl().item() == 1
 
 
-def test_a_folder_without_record_is_refused(tmp_path: Path) -> None:
+def test_a_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="holds no record"):
         load([tmp_path], tmp_path / "w.duckdb")
     assert not (tmp_path / "w.duckdb").exists()
 
 
-def test_a_record_itself_points_to_the_folder_above(synthetic: Synthetic, tmp_path: Path) -> None:
+def test_the_results_folder_itself_points_to_the_folder_above(synthetic: Synthetic, tmp_path: Path) -> None:
     expected = f"it is one; name the folder above, {synthetic.output}"
     with pytest.raises(WarehouseError, match=re.escape(expected)):
         load([synthetic.output / "results"], tmp_path / "warehouse.duckdb")
@@ -258,29 +258,29 @@ def test_killed_load_leaves_a_whole_database(alpha: Synthetic, beta: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_loading_from_memory_gives_the_rows_of_the_local_record(local_record, memory_record, tmp_path: Path) -> None:
+def test_loading_from_memory_gives_the_rows_of_the_local_results(local_results, memory_results, tmp_path: Path) -> None:
     local, remote, both = (tmp_path / f"{name}.duckdb" for name in ("local", "remote", "both"))
-    load([local_record.output], local)
-    report = load([memory_record.output], remote)
+    load([local_results.output], local)
+    report = load([memory_results.output], remote)
     assert (report.new_shards, report.row_count) == (22, 11 * 40 + 11 * 80)
     assert hashes(remote) == hashes(local)
-    assert load([memory_record.output], remote).swapped is False
-    load([local_record.output, memory_record.output], both)
+    assert load([memory_results.output], remote).swapped is False
+    load([local_results.output, memory_results.output], both)
     assert hashes(both) == hashes(local)
     with open_warehouse(remote) as con:
         path = con.sql("select path from shards where table_name = 'predictions' order by path limit 1").pl().item()
-    assert (local_record.output / path).is_file()
+    assert (local_results.output / path).is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
-def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_record, tmp_path: Path, keep: float) -> None:
-    path = next(list_results_files(memory_record.output, schema.PREDICTIONS))
+def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_results, tmp_path: Path, keep: float) -> None:
+    path = next(list_results_files(memory_results.output, schema.PREDICTIONS))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if 0 < keep < 1 else int(keep)])
     for read in (read_verified, read_footer):
         with pytest.raises(DamagedShardError, match="is damaged"):
             read(path)
     with pytest.raises(DamagedShardError, match=f"1 damaged.*{path}"):
-        load([memory_record.output], tmp_path / "w.duckdb")
+        load([memory_results.output], tmp_path / "w.duckdb")
     assert list(tmp_path.glob("*.duckdb")) == []

@@ -44,22 +44,22 @@ def test_a_set_is_replaced_whole_and_others_stay(warehouse_copy: Path, tmp_path:
 
 
 @pytest.mark.slow
-def test_loads_keep_them_and_rebuilding_does_not(record: Synthetic, tmp_path: Path) -> None:
-    path = record.output / "warehouse.duckdb"
-    load([record.output], path)
+def test_loads_keep_them_and_rebuilding_does_not(results: Synthetic, tmp_path: Path) -> None:
+    path = results.output / "warehouse.duckdb"
+    load([results.output], path)
     store_published(path, [read_published(write_published_files(tmp_path))])
-    load([record.output], path)
+    load([results.output], path)
     assert rows(path, COUNTS)
-    load([record.output], path, rebuild=True)
+    load([results.output], path, rebuild=True)
     assert not rows(path, COUNTS)
 
 
-def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, record: Synthetic, tmp_path: Path) -> None:
+def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, results: Synthetic, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged.csv"
     damaged.write_text(",fog\n,1\nA,81\n")
-    result = CliRunner().invoke(app, ["load", str(record.output), "--published", str(damaged)])
+    result = CliRunner().invoke(app, ["load", str(results.output), "--published", str(damaged)])
     assert isinstance(result.exception, DataError)
-    assert not (record.output / "warehouse.duckdb").exists()
+    assert not (results.output / "warehouse.duckdb").exists()
 
 
 @pytest.mark.slow
@@ -69,12 +69,12 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, record: S
      (["--published-of", "synthetic DIGITS"], "drawn beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
-    app: typer.Typer, record: Synthetic, tmp_path: Path, of: list[str], told: str
+    app: typer.Typer, results: Synthetic, tmp_path: Path, of: list[str], told: str
 ) -> None:
     table = str(write_published_files(tmp_path))
-    result = CliRunner().invoke(app, ["load", str(record.output), "--published", table, *of])
+    result = CliRunner().invoke(app, ["load", str(results.output), "--published", table, *of])
     assert (result.exit_code, told in " ".join(result.stderr.split())) == (0, True), result.stderr
-    handed = Path(shutil.copy(record.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
+    handed = Path(shutil.copy(results.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
     store_published(handed, [read_published(Path(table))._replace(name="other")])
     result = CliRunner().invoke(app, ["load", str(handed), "--published", table, *of])  # no record lies beside it
     assert result.exit_code == 0

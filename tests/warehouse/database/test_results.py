@@ -69,10 +69,10 @@ def test_json_escapes_what_a_terminal_acts_on(app: typer.Typer, query_here: Path
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
 def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"rows.{suffix}"
-    output, remark = run_query_command(
+    output, note = run_query_command(
         app, "select image_id, label from images order by all", str(query_folder), "--output", str(path)
     )
-    assert (output, "400 rows" in remark) == ("", True)
+    assert (output, "400 rows" in note) == ("", True)
     rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
     assert rows["image_id"].to_list() == list(range(400))
     assert list(tmp_path.iterdir()) == [path]

@@ -22,35 +22,35 @@ from failmodes.warehouse.errors import WarehouseError
 
 
 @pytest.mark.slow
-def test_another_schema_version_asks_for_a_rebuild(record: Synthetic, tmp_path: Path) -> None:
+def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     with duckdb.connect(str(path)) as con:
         con.execute("update warehouse_info set schema_version = '7.3'")
         con.execute("alter table shards drop column content_hash")
-    for attempt in (lambda: load([record.output], path), lambda: value(path, "select 1")):
+    for attempt in (lambda: load([results.output], path), lambda: value(path, "select 1")):
         with pytest.raises(WarehouseError, match=r"schema version 7\.3, this failmodes reads 1\.x.*--rebuild"):
             attempt()
-    assert load([record.output], path, rebuild=True).new_shards == 22
+    assert load([results.output], path, rebuild=True).new_shards == 22
     assert value(path, "select schema_version from warehouse_info") == schema.SCHEMA_VERSION
 
 
-def test_a_record_of_another_schema_version_is_refused(record: Synthetic, tmp_path: Path, monkeypatch) -> None:
+def test_results_of_another_schema_version_is_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("failmodes.warehouse.schema_version.SCHEMA_VERSION", "2.0")
     own = re.escape(schema.SCHEMA_VERSION)
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 2\.x"):
-        load([record.output], tmp_path / "w.duckdb")
+        load([results.output], tmp_path / "w.duckdb")
 
 
 @pytest.mark.slow
-def test_a_column_that_an_older_minor_version_lacks_becomes_null(record: Synthetic, tmp_path: Path) -> None:
+def test_a_column_that_an_older_minor_version_lacks_becomes_null(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     with duckdb.connect(str(path)) as con:
         con.execute("drop view confident_failures; drop view outcomes")
         con.execute("alter table predictions drop column ssim")
         con.execute("update warehouse_info set views_fingerprint = 'older'")
-    assert load([record.output], path).swapped
+    assert load([results.output], path).swapped
     assert value(path, "select count(*) from outcomes where ssim is null") == 11 * 40
 
 
@@ -67,15 +67,15 @@ def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -
 
 
 @pytest.mark.slow
-def test_changed_views_are_installed_without_new_shards(record: Synthetic, tmp_path: Path) -> None:
+def test_changed_views_are_installed_without_new_shards(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     with duckdb.connect(str(path)) as con:
         con.execute("create or replace view hardest_images as select 1 as nothing")
         con.execute("update warehouse_info set views_fingerprint = 'older'")
-    assert load([record.output], path).swapped
+    assert load([results.output], path).swapped
     assert value(path, "select count(*) from hardest_images") == 40
-    assert load([record.output], path).swapped is False
+    assert load([results.output], path).swapped is False
 
 
 def test_views_come_after_those_they_read() -> None:

@@ -69,29 +69,29 @@ def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy:
 
 
 @pytest.mark.slow
-def test_a_second_load_at_the_same_time_is_refused(record: Synthetic, tmp_path: Path) -> None:
+def test_a_second_load_at_the_same_time_is_refused(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     with writer_lock(path), pytest.raises(WarehouseError, match=f"being loaded by process {os.getpid()}"):
-        load([record.output], path)
-    assert load([record.output], path).swapped
+        load([results.output], path)
+    assert load([results.output], path).swapped
 
 
 @pytest.mark.slow
-def test_a_database_that_others_write_to_is_refused(record: Synthetic, tmp_path: Path) -> None:
+def test_a_database_that_others_write_to_is_refused(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    load([record.output], path)
+    load([results.output], path)
     program = f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print('open', flush=True); sys.stdin.read()"
     with python_in_background(program) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         with pytest.raises(WarehouseError, match="open for writing in another program"):
-            load([record.output], path)
+            load([results.output], path)
         with pytest.raises(WarehouseError, match="open for writing in another program"), open_warehouse(path):
             pass
         writer.kill()
     path.with_name("w.duckdb.wal").write_bytes(b"left behind")
     with pytest.raises(WarehouseError, match="left changes"):
-        load([record.output], path)
+        load([results.output], path)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,11 @@ def test_a_database_that_others_write_to_is_refused(record: Synthetic, tmp_path:
     ids=["garbage", "another database", "folder"],
 )
 @pytest.mark.parametrize("rebuild", [False, True])
-def test_what_is_no_warehouse_is_never_overwritten(record, tmp_path, make, message: str, rebuild: bool) -> None:
+def test_what_is_no_warehouse_is_never_overwritten(results, tmp_path, make, message: str, rebuild: bool) -> None:
     path = tmp_path / "w.duckdb"
     make(path)
     with pytest.raises((StudyError, WarehouseError), match=message):
-        load([record.output], path, rebuild=rebuild)
+        load([results.output], path, rebuild=rebuild)
 
 
 def test_of_a_link_the_file_that_it_leads_to_is_replaced(warehouse_copy: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
     assert (row["ece_noise_floor"] == 0) == (confidence.max() == 1)
 
 
-def test_sure_and_right_has_no_error() -> None:
+def test_sure_and_correct_has_no_error() -> None:
     row = calibration_of(np.ones(40), np.ones(40, np.bool_))
     assert [row[name] for name in ("equal_mass_ece", "smooth_ece", "ece_noise_floor")] == [0, 0, 0]
     assert measure_calibration(np.empty(0), np.empty(0, np.bool_), np.empty(0, np.uint64)) == []

@@ -57,8 +57,8 @@ def order_of(images: list[tuple[float, bool]]) -> tuple[list[float], list[bool]]
 
 def risks_by_coverage(images: list[tuple[float, bool]]) -> np.ndarray:
     """Error rates at 1/n … n/n, the mean over all orders that rank by certainty."""
-    unsure, failed = order_of(images)
-    orders = [o for o in permutations(range(len(images))) if all(unsure[a] <= unsure[b] for a, b in pairwise(o))]
+    uncertain, failed = order_of(images)
+    orders = [o for o in permutations(range(len(images))) if all(uncertain[a] <= uncertain[b] for a, b in pairwise(o))]
     return np.mean([np.cumsum([failed[i] for i in o]) / np.arange(1, len(o) + 1) for o in orders], axis=0)
 
 
@@ -80,7 +80,7 @@ def test_areas_are_the_mean_over_all_orders_of_ties(images: list[tuple[float, bo
 @settings(max_examples=150, deadline=None)
 @given(IMAGES)
 def test_discrimination_agrees_with_scikit_learn(images: list[tuple[float, bool]]) -> None:
-    found, (unsure, failed) = measured(images), order_of(images)
+    found, (uncertain, failed) = measured(images), order_of(images)
     if all(failed) or not any(failed):
         assert found["auroc"] is found["auroc_error"] is found["fpr95"] is None
         assert found["aupr"] == (1.0 if all(failed) else None)
@@ -89,12 +89,12 @@ def test_discrimination_agrees_with_scikit_learn(images: list[tuple[float, bool]
         assert found["augrc"] == (0.5 if all(failed) else 0.0)
         assert found["excess_aurc"] == pytest.approx(0, abs=1e-12)
         return
-    false_rates, found_rates, _ = roc_curve(failed, unsure, drop_intermediate=False)
+    false_rates, found_rates, _ = roc_curve(failed, uncertain, drop_intermediate=False)
     assert found["reason"] is None
-    assert found["auroc"] == pytest.approx(roc_auc_score(failed, unsure))
-    assert found["aupr"] == pytest.approx(average_precision_score(failed, unsure))
+    assert found["auroc"] == pytest.approx(roc_auc_score(failed, uncertain))
+    assert found["aupr"] == pytest.approx(average_precision_score(failed, uncertain))
     assert found["fpr95"] == pytest.approx(false_rates[np.argmax(found_rates >= 0.95)])
-    expected = delong_error(Images(-np.array(unsure), np.array(failed)))
+    expected = delong_error(Images(-np.array(uncertain), np.array(failed)))
     assert found["auroc_error"] == (None if expected is None else pytest.approx(expected))
     assert measured(images, with_error=False)["auroc_error"] is None
 

@@ -84,7 +84,7 @@ def test_one_half_alone_has_no_temperature_of_its_own() -> None:
     assert measure_temperature(cell, {}) == []
 
 
-def test_right_answers_alone_stay_on_the_grid() -> None:
+def test_correct_predictions_alone_stay_on_the_grid() -> None:
     cell = drawn(50)
     sure = of_logits(cell.values.T, cell.values.argmax(0))
     assert set(fit_temperatures(sure).values()) == {0}

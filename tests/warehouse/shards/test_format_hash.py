@@ -49,7 +49,7 @@ def every_type(rows: int) -> pa.Table:
 
 
 @pytest.mark.parametrize("hashed_rows", [1, 3, 64, 16384])
-def test_hashes_are_those_of_records_written_before(monkeypatch, hashed_rows: int) -> None:
+def test_hashes_are_those_of_results_written_before(monkeypatch, hashed_rows: int) -> None:
     monkeypatch.setattr("failmodes.warehouse.shards.format.HASHED_ROWS", hashed_rows)
     rows = every_type(100)
     pieces = pa.concat_tables([rows.slice(0, 0), rows.slice(0, 40), rows.slice(40, 1), rows.slice(41)])

@@ -36,7 +36,7 @@ def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
 
 
 @pytest.mark.parametrize("options", [{}, {"paired": False, "seed": 3}], ids=["paired", "unpaired"])
-def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, memory_url: str, options: dict) -> None:
+def test_a_remote_results_holds_what_the_local_one_holds(tmp_path: Path, memory_url: str, options: dict) -> None:
     local = write_synthetic(tmp_path, **SMALL_RECORD, **options).output
     remote = write_synthetic(as_store_path(memory_url), **SMALL_RECORD, **options).output
     expected = contents(local)
@@ -45,8 +45,8 @@ def test_a_remote_record_holds_what_the_local_one_holds(tmp_path: Path, memory_u
     assert len(MemoryFileSystem().find(remote.path)) == FILES  # no temporary is left
 
 
-def test_footers_are_read_without_rows_however_long_they_are(memory_record: Synthetic, monkeypatch) -> None:
-    paths = list(list_results_files(memory_record.output, schema.PREDICTIONS))
+def test_footers_are_read_without_rows_however_long_they_are(memory_results: Synthetic, monkeypatch) -> None:
+    paths = list(list_results_files(memory_results.output, schema.PREDICTIONS))
     short = [read_footer(path) for path in paths]
     monkeypatch.setattr("failmodes.warehouse.shards.format.FOOTER_BYTES", 64)  # no footer fits
     assert [read_footer(path) for path in paths] == short
@@ -54,40 +54,40 @@ def test_footers_are_read_without_rows_however_long_they_are(memory_record: Synt
 
 
 def test_published_cells_are_those_whose_shards_exist(
-    local_record: Synthetic, memory_record: Synthetic, tmp_path: Path
+    local_results: Synthetic, memory_results: Synthetic, tmp_path: Path
 ) -> None:
-    evaluation_id = memory_record.evaluations["Alpha"]
+    evaluation_id = memory_results.evaluations["Alpha"]
     fog = Cell("fog", Decimal("2.000"))
-    delete(shard_path(memory_record.output, schema.ATTENTION, ShardKey(evaluation_id, fog)))
-    for output, missing in ((local_record.output, set()), (memory_record.output, {fog})):
+    delete(shard_path(memory_results.output, schema.ATTENTION, ShardKey(evaluation_id, fog)))
+    for output, missing in ((local_results.output, set()), (memory_results.output, {fog})):
         everything = published_cells(output, evaluation_id, attention=False)
         assert len(everything) == 11
         assert CLEAN_CELL in everything
         assert published_cells(output, evaluation_id, attention=True) == everything - missing
         paths = {cell: shard_path(output, schema.ATTENTION, ShardKey(evaluation_id, cell)) for cell in everything}
         assert {cell for cell, path in paths.items() if not exists(path)} == missing
-    assert published_cells(memory_record.output, "nobody", attention=True) == set()
+    assert published_cells(memory_results.output, "nobody", attention=True) == set()
 
 
-def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_again(memory_record: Synthetic) -> None:
-    path = next(list_results_files(memory_record.output, schema.MODELS))
+def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_again(memory_results: Synthetic) -> None:
+    path = next(list_results_files(memory_results.output, schema.MODELS))
     row = read_verified(path).rows.to_pylist()[0]
     before = path.stat().st_mtime
-    write_dimension(memory_record.output, schema.MODELS, row["model_id"], [row])
+    write_dimension(memory_results.output, schema.MODELS, row["model_id"], [row])
     assert path.stat().st_mtime == before  # exactly these rows were there
-    write_dimension(memory_record.output, schema.MODELS, row["model_id"], [{**row, "model_label": "Renamed"}])
+    write_dimension(memory_results.output, schema.MODELS, row["model_id"], [{**row, "model_label": "Renamed"}])
     assert read_verified(path).rows["model_label"].to_pylist() == ["Renamed"]
     delete(path)
     delete(path)  # gone already: no error
     with pytest.raises(DamagedShardError, match="is missing"):
         read_verified(path)
-    assert dimension_path(memory_record.output, schema.MODELS, row["model_id"]) == path
+    assert dimension_path(memory_results.output, schema.MODELS, row["model_id"]) == path
 
 
 def test_silence_of_a_file_system_is_never_taken_for_damage(
-    memory_record: Synthetic, tmp_path: Path, monkeypatch
+    memory_results: Synthetic, tmp_path: Path, monkeypatch
 ) -> None:
-    path = next(list_results_files(memory_record.output, schema.PREDICTIONS))
+    path = next(list_results_files(memory_results.output, schema.PREDICTIONS))
     cat_file = MemoryFileSystem.cat_file
 
     def footers_only(self: MemoryFileSystem, name: str, start: int | None = None, **options: object) -> bytes:
@@ -96,13 +96,13 @@ def test_silence_of_a_file_system_is_never_taken_for_damage(
         return cat_file(self, name, start=start, **options)
 
     monkeypatch.setattr(MemoryFileSystem, "cat_file", footers_only)
-    for attempt in (lambda: read_verified(path), lambda: load([memory_record.output], tmp_path / "w.duckdb")):
+    for attempt in (lambda: read_verified(path), lambda: load([memory_results.output], tmp_path / "w.duckdb")):
         with pytest.raises(StorageError, match="^cannot read memory://.*: reset by peer$"):
             attempt()
     assert list(tmp_path.glob("*.duckdb")) == []
     monkeypatch.setattr(MemoryFileSystem, "find", failing)
     with pytest.raises(StorageError, match="^cannot read memory://.*: access denied"):
-        published_cells(memory_record.output, "x", attention=False)
+        published_cells(memory_results.output, "x", attention=False)
 
 
 def test_rows_of_any_chunking_are_stored_alike(tmp_path: Path, memory_url: str) -> None:

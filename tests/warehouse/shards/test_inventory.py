@@ -17,7 +17,7 @@ from failmodes.warehouse.shards.inventory import scan_results
 from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 
-def test_a_scan_requests_each_file_once(memory_record: Synthetic, monkeypatch) -> None:
+def test_a_scan_requests_each_file_once(memory_results: Synthetic, monkeypatch) -> None:
     requests: dict[str, list[str]] = {name: [] for name in ("cat_file", "find", "info", "ls")}
     asked = (
         False  # a request may be made of others: before fsspec 2026 `find` of this file system lists folder by folder
@@ -37,31 +37,31 @@ def test_a_scan_requests_each_file_once(memory_record: Synthetic, monkeypatch) -
                 asked = False
 
         monkeypatch.setattr(MemoryFileSystem, name, counted)
-    files, damaged = scan_results([memory_record.output])
+    files, damaged = scan_results([memory_results.output])
     assert (sum(file.table in schema.FACTS for file in files.values()), damaged) == (22, [])
     assert len(requests["cat_file"]) == len(set(requests["cat_file"])) == FILES
     assert len(requests["find"]) == len(schema.FACTS) + len(schema.DIMENSIONS)
     assert len(requests["info"]) + len(requests["ls"]) <= 2  # whether there is a record at all
 
 
-def test_an_empty_remote_folder_holds_no_record(memory_url: str, tmp_path: Path) -> None:
+def test_an_empty_remote_folder_holds_no_results(memory_url: str, tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match=f"{memory_url} holds no record"):
         load([as_store_path(memory_url)], tmp_path / "w.duckdb")
     assert list_published(as_store_path(memory_url), ".parquet") == []
     assert remove_stale_temporaries(as_store_path(memory_url)) == 0
 
 
-def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tmp_path: Path) -> None:
-    path, evaluation_id = tmp_path / "w.duckdb", record.evaluations["Alpha"]
+def test_every_damaged_file_is_named_and_nothing_is_loaded(results: Synthetic, tmp_path: Path) -> None:
+    path, evaluation_id = tmp_path / "w.duckdb", results.evaluations["Alpha"]
     cells = [Cell(corruption, Decimal("3.000")) for corruption in ("fog", "contrast")]
-    page, footer = (shard_path(record.output, schema.PREDICTIONS, ShardKey(evaluation_id, cell)) for cell in cells)
-    model = next((record.output / "results" / "models").iterdir())
+    page, footer = (shard_path(results.output, schema.PREDICTIONS, ShardKey(evaluation_id, cell)) for cell in cells)
+    model = next((results.output / "results" / "models").iterdir())
     for damaged in (page, footer, model):
         content = bytearray(damaged.read_bytes())
         content[len(content) // 3 if damaged is page else -6] ^= 0x55
         damaged.write_bytes(bytes(content))
     with pytest.raises(DamagedShardError, match="--redo-damaged") as caught:
-        load([record.output], path)
+        load([results.output], path)
     for damaged in (page, footer, model):
         assert str(damaged) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -69,11 +69,11 @@ def test_every_damaged_file_is_named_and_nothing_is_loaded(record: Synthetic, tm
     assert not list(tmp_path.glob(".tmp-*"))
 
 
-def test_null_in_a_column_that_may_not_be_null_is_damage(record: Synthetic, tmp_path: Path) -> None:
-    cell = ShardKey(record.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
-    rows = read_verified(shard_path(record.output, schema.PREDICTIONS, cell)).rows
+def test_null_in_a_column_that_may_not_be_null_is_damage(results: Synthetic, tmp_path: Path) -> None:
+    cell = ShardKey(results.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
+    rows = read_verified(shard_path(results.output, schema.PREDICTIONS, cell)).rows
     rows = rows.set_column(rows.column_names.index("label"), "label", pa.nulls(40, pa.int16()))
     loose = schema.PREDICTIONS._replace(columns=tuple(c._replace(nullable=True) for c in schema.PREDICTIONS.columns))
-    write_shard(record.output, loose, cell, rows)
+    write_shard(results.output, loose, cell, rows)
     with pytest.raises(DamagedShardError, match=r"predictions\.label may not be null"):
-        load([record.output], tmp_path / "w.duckdb")
+        load([results.output], tmp_path / "w.duckdb")

@@ -119,7 +119,7 @@ def _serve(connection: Connection, worker_spec: WorkerSpec, number: int, count: 
         progress = RunCallbacks(
             images=lambda count: say("images", count),
             shard=lambda key: say("shard", key),
-            remarks=lambda lines: say("remarks", lines),
+            notes=lambda lines: say("notes", lines),
         )
         worker = make_worker(study, plan_evaluations(study, dataset, device), device, progress, process_count=count)
         while (message := connection.recv()) is not None:

@@ -126,7 +126,7 @@ class RayWorker:
         progress = RunCallbacks(
             images=lambda count: self.messages.append(("images", count)),
             shard=lambda key: self.messages.append(("shard", key)),
-            remarks=lambda lines: self.messages.append(("remarks", lines)),
+            notes=lambda lines: self.messages.append(("notes", lines)),
         )
         return make_worker(study, plan_evaluations(study, dataset, device), device, progress)
 

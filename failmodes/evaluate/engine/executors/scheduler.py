@@ -28,7 +28,7 @@ class WorkerMessage(NamedTuple):
     """
 
     worker: int
-    kind: Literal["images", "shard", "remarks", "done", "error", "died"]
+    kind: Literal["images", "shard", "notes", "done", "error", "died"]
     content: Any
 
 
@@ -155,8 +155,8 @@ def _take_in(message: WorkerMessage, queue: TaskQueue, busy: dict[int, TaskChunk
     elif kind == "shard":
         progress.shard(content)
         busy[worker].published.add(content)
-    elif kind == "remarks":
-        progress.remarks(content)
+    elif kind == "notes":
+        progress.notes(content)
     elif kind == "done":
         queue.finish(content)
         del busy[worker]

@@ -57,13 +57,13 @@ def smoothed_pixels(images: Images, sigma: float) -> Images:
         cv2.sepFilter2D(image, cv2.CV_32F, single, single, dst=result, borderType=cv2.BORDER_REPLICATE)
     bound = relative_error_bound(len(weights))
     pixels = (blurred * np.float32(1 + bound)).astype(np.uint8)
-    unsure = pixels != (blurred * np.float32(1 - bound)).astype(np.uint8)
+    uncertain = pixels != (blurred * np.float32(1 - bound)).astype(np.uint8)
     most = UNSURE_SHARE * per_image / len(weights)
-    for image, result, at in zip(images, pixels, unsure, strict=True):
+    for image, result, at in zip(images, pixels, uncertain, strict=True):
         if np.count_nonzero(at) > most:
             _settle_many(image, sigma, result, at, most)
-    if unsure.any():
-        places = np.flatnonzero(unsure)
+    if uncertain.any():
+        places = np.flatnonzero(uncertain)
         pixels.ravel()[places] = _smoothed_at(images, weights, places) * 255
     return pixels
 
@@ -78,7 +78,7 @@ def relative_error_bound(taps: int) -> float:
     return (taps + 10) * FLOAT32_STEP
 
 
-def _settle_many(image: Images, sigma: float, result: Images, unsure: NDArray[np.bool_], most: float) -> None:
+def _settle_many(image: Images, sigma: float, result: Images, uncertain: NDArray[np.bool_], most: float) -> None:
     """Make sure of the pixels of one image (H, W, 3) where many are unsure; both of the last two are overwritten.
 
     Even areas, as of a white ground, look their pixels up; where more than `most` others are left, as of a gradient
@@ -88,13 +88,13 @@ def _settle_many(image: Images, sigma: float, result: Images, unsure: NDArray[np
 
     window = np.ones((len(gaussian_weights(sigma, GAUSSIAN_REACH)),) * 2, np.uint8)
     least, largest = (smallest(image, window, borderType=cv2.BORDER_REPLICATE) for smallest in (cv2.erode, cv2.dilate))
-    even = unsure & (least == largest)
+    even = uncertain & (least == largest)
     values = np.arange(256, dtype=np.uint8).reshape(256, 1, 1)  # smoothed among values that are the same
     result[even] = (gaussian_filter(to_unit(values), sigma) * 255).astype(np.uint8).ravel()[image[even]]
-    unsure[even] = False
-    if np.count_nonzero(unsure) > most:
+    uncertain[even] = False
+    if np.count_nonzero(uncertain) > most:
         result[:] = gaussian_filter(to_unit(image[None]), sigma)[0] * 255
-        unsure[:] = False
+        uncertain[:] = False
 
 
 def _smoothed_at(images: Images, weights: NDArray[np.float64], places: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -111,7 +111,7 @@ def test_frost_names_a_photograph_that_cannot_be_decoded(
         frost(images, (1, 0.2, 0.2), **samples_for("frost", images))
 
 
-def test_other_photographs_than_the_published_are_told_apart(
+def test_other_photographs_than_the_published_are_distinguished(
     frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in FROST_FILES:
