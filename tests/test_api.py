@@ -57,7 +57,7 @@ def run(model, digits, folder: Path, **options) -> failmodes.Warehouse:
 
 
 def shards(folder: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in (folder / "results" / "predictions").rglob("*.parquet")}
+    return {path: path.stat().st_mtime_ns for path in (folder / "results" / "prediction_facts").rglob("*.parquet")}
 
 
 def test_the_public_names_are_these_and_no_others() -> None:
@@ -326,8 +326,8 @@ def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.Mon
     }
     w = failmodes.run(study, progress=False)
     assert w.path == tmp_path / "out" / "warehouse.duckdb"
-    assert isinstance(w.sql("select count(*) as n from predictions"), pl.DataFrame)
-    assert w.sql("select count(*) as n from predictions").item() == 40
+    assert isinstance(w.sql("select count(*) as n from prediction_facts"), pl.DataFrame)
+    assert w.sql("select count(*) as n from prediction_facts").item() == 40
 
 
 def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ def test_probabilities_are_refused_until_they_are_said_to_be(digits, tmp_path: P
     said = run(ending, digits, tmp_path / "said", output_kind="probabilities")
     plain = run(ending[0], digits, tmp_path / "plain")
     columns = "predicted, label_rank, confidence, entropy_nats, loss_nats"
-    question = f"select {columns} from predictions order by corruption, severity, image_id"
+    question = f"select {columns} from prediction_facts order by corruption, severity, image_id"
     assert_frame_equal(said.sql(question), plain.sql(question), abs_tol=1e-5)
 
 

@@ -16,7 +16,7 @@ def test_the_smallest_subject_is_evaluated(tmp_path: Path, monkeypatch: pytest.M
     )
     bench.worker.run([bench.clean()])
     bench.worker.run([bench.cell()])
-    assert len(list((tmp_path / "results" / "predictions").rglob("*.parquet"))) == 2
+    assert len(list((tmp_path / "results" / "prediction_facts").rglob("*.parquet"))) == 2
 
 
 def test_the_limit_of_the_machine_is_the_best_of_products_and_of_a_models_own_layers(

@@ -20,7 +20,7 @@ def test_help_says_what_a_command_does(tmp_path, command: str) -> None:
 def test_a_question_loads_no_library_that_it_does_not_need(handed) -> None:
     code = (
         "import sys, failmodes.__main__\n"
-        "sys.argv = ['failmodes', 'query', 'select count(*) from predictions']\n"
+        "sys.argv = ['failmodes', 'query', 'select count(*) from prediction_facts']\n"
         "try: failmodes.__main__.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'torchvision', 'pytorch_grad_cam', 'sklearn', 'altair', 'matplotlib'}\n"

@@ -176,11 +176,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     copy(handed / "warehouse.duckdb", here / "w.duckdb")
     copy(handed / "warehouse.duckdb", here / "unsound.duckdb")
     with duckdb.connect(here / "unsound.duckdb") as con:
-        con.execute("delete from predictions where image_id = 1 and corruption = 'fog'")
+        con.execute("delete from prediction_facts where image_id = 1 and corruption = 'fog'")
     with duckdb.connect(here / "other.duckdb") as con:
         con.execute("create table t as select 1 as x")
     results = write_synthetic(here / "results", images=20, models=("A",), corruptions=("fog",)).output
-    shard = next((results / "results" / "predictions").rglob("*.parquet"))
+    shard = next((results / "results" / "prediction_facts").rglob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:-100])
     for name in ("a", "b"):
         (here / "images" / name).mkdir(parents=True)

@@ -45,7 +45,7 @@ def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) 
 def test_status_answers_as_json(handed: Path) -> None:
     found = json.loads(failmodes("status", "--json", folder=handed).stdout)
     assert (found.pop("study"), tuple(found)) == (None, STATUS_KEYS)
-    assert found["row_counts"]["predictions"] == 2 * 26 * 80
+    assert found["row_counts"]["prediction_facts"] == 2 * 26 * 80
     assert all(check["passed"] and check["breaking_rows"] == 0 for check in found["checks"])
     assert [row["model_label"] for row in found["evaluations"]] == ["Alpha", "Beta"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["updated_at"])

@@ -135,7 +135,7 @@ def select(
     if not rows:
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
-    cells = con.execute("select distinct corruption from shards where table_name = 'predictions'").fetchall()
+    cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
     _refuse_unknown("model", models, {row[name] for row in rows for name in LABELS})
     _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, prefix=True)
     _refuse_unknown("corruption", corruptions, {corruption for (corruption,) in cells} - {CLEAN})
@@ -195,7 +195,7 @@ def rows_at_last(relation: str) -> str:
 
     `relation` is 'attention' or 'outcomes', never text from outside.
     """
-    table = "attention" if relation == "attention" else "predictions"
+    table = "attention" if relation == "attention" else "prediction_facts"
     return (
         f"from {relation} semi join (select corruption, max(severity) as severity from shards "
         f"where table_name = '{table}' and evaluation_id = $1 and corruption = any($2) group by corruption) "
@@ -226,7 +226,7 @@ def _partial(con: duckdb.DuckDBPyConnection) -> set[str]:
         """
         with cells as (
             select evaluation_id, dataset_id, source_id, subset_id, corruption, severity
-            from shards inner join evaluations using (evaluation_id) where table_name = 'predictions'
+            from shards inner join evaluations using (evaluation_id) where table_name = 'prediction_facts'
         ),
         expected as (
             select distinct mine.evaluation_id, theirs.corruption, theirs.severity
@@ -256,7 +256,7 @@ def selection_of(
     headline = dict(
         con.execute(
             "select corruption, headline from corruptions semi join "
-            "(from shards where table_name = 'predictions' and evaluation_id = any($1)) using (corruption) "
+            "(from shards where table_name = 'prediction_facts' and evaluation_id = any($1)) using (corruption) "
             "where corruption <> $2 and (corruption = any($3) or len($3) = 0) order by corruption_order, corruption",
             [ids, CLEAN, list(corruptions)],
         ).fetchall()

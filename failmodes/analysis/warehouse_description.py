@@ -6,7 +6,7 @@ from failmodes.analysis.formatting import format_severity
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import query_errors
 
-_DESCRIBED = ("evaluation_labels", "shards", "corruptions", "predictions", "attention")
+_DESCRIBED = ("evaluation_labels", "shards", "corruptions", "prediction_facts", "attention")
 MOST_LISTED = 6  # names of models or corruptions
 
 
@@ -23,13 +23,13 @@ def describe_warehouse(path: Path) -> list[tuple[str, str]]:
         ).fetchall()
         cells = con.execute(
             "select distinct corruption, severity from shards inner join corruptions using (corruption) "
-            "where table_name = 'predictions' and severity > 0 order by corruption_order, corruption, severity"
+            "where table_name = 'prediction_facts' and severity > 0 order by corruption_order, corruption, severity"
         ).fetchall()
         images = con.execute(
             "select distinct image_count, dataset_label from evaluation_labels order by all desc"
         ).fetchall()
         (counts,) = con.execute(
-            "select (select count(*) from predictions), (select count(*) from attention)"
+            "select (select count(*) from prediction_facts), (select count(*) from attention)"
         ).fetchall()
     corruptions = dict.fromkeys(corruption for corruption, _ in cells)
     severities = sorted({severity for _, severity in cells})

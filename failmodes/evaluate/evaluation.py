@@ -89,7 +89,7 @@ def make_evaluation(
     model_id, method = model.model_id(), cam_method
     keeps_logits = all_logits and count_logits(model, data) > FULL_LOGITS_CLASSES
     facts = {
-        "schema": SCHEMA_VERSION.split(".")[0],
+        "schema": SCHEMA_VERSION,
         "model": model_id,
         "dataset": data.dataset.dataset_id,
         "subset": data.subset.subset_id,

@@ -186,7 +186,7 @@ def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
 def print_status(path: Path, status: "WarehouseStatus") -> None:
     """Print what a warehouse holds and whether every invariant holds."""
     console = stdout_console()
-    facts = f"{status.row_counts['predictions']:,} predictions, {status.row_counts['attention']:,} attention rows"
+    facts = f"{status.row_counts['prediction_facts']:,} predictions, {status.row_counts['attention']:,} attention rows"
     if pictures := status.row_counts["thumbnails"]:
         facts += f", {pictures:,} clean images to show"
     if published := status.row_counts["published_accuracy"]:

@@ -1,8 +1,7 @@
 """The contract: every table of the warehouse, column by column, with types, units and meaning.
 
-One vocabulary from here on: Parquet, SQL, Polars and charts use these names. Evolution: a new column is nullable and
-read by name (raise the minor version in `schema_version`); a change of meaning raises the major version and asks for a
-rebuild.
+One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and files
+of another version are refused with the command that makes them anew.
 """
 
 from failmodes.warehouse.column_types import SEVERITY as SEVERITY
@@ -54,8 +53,8 @@ _CELL = (
 
 _IMAGE = Column("image_id", int32, "index of the image in the full data set, from 0")
 
-PREDICTIONS = Table.of(
-    "predictions",
+PREDICTION_FACTS = Table.of(
+    "prediction_facts",
     "one row per evaluation, corruption, severity and image",
     (*PARTITIONS, "image_id"),
     *_CELL,
@@ -303,7 +302,7 @@ LOGITS = Table.of(
     Column("logits", list_of(half), "all logits by class, then those of other outputs; beyond 65,504 infinite"),
 )
 
-FACTS = (PREDICTIONS, ATTENTION)
+FACTS = (PREDICTION_FACTS, ATTENTION)
 SHARDED = (*FACTS, LOGITS)  # tables of which the record has a file a cell
 
 DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS, THUMBNAILS)

@@ -57,7 +57,7 @@ def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, m
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("b.duckdb: Alpha, 10,400 predictions in 26 cells, ")
     assert 'baseline = "b.duckdb"' in done.stdout
-    assert value(Path("b.duckdb"), "select count(*) from predictions") == 10_400
+    assert value(Path("b.duckdb"), "select count(*) from prediction_facts") == 10_400
 
 
 def test_the_command_asks_for_a_model(sound_warehouse: Path, tmp_path: Path) -> None:

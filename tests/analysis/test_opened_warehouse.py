@@ -21,7 +21,7 @@ from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError, WarehouseError
 
-MALICIOUS = "<b>Alpha</b>'; drop table predictions; --"
+MALICIOUS = "<b>Alpha</b>'; drop table prediction_facts; --"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def fresh(tmp_path: Path) -> Path:
 
 def test_sql_takes_parameters_of_any_name(w: Warehouse) -> None:
     assert w.sql("select $query + $self as total", query=1, self=2).item() == 3
-    assert w.sql("select count(*) from predictions where corruption = $name", name=MALICIOUS).item() == 0
+    assert w.sql("select count(*) from prediction_facts where corruption = $name", name=MALICIOUS).item() == 0
     assert w.sql("@worst_cells").height > 0
     with pytest.raises(QueryError, match=r"no value for \$floor"):
         w.sql("select $floor")
@@ -51,7 +51,7 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
     rows = w.table("accuracy_by_severity", corruption=["fog", "contrast"], severity=5.0, model_label="Alpha")
     assert rows["corruption"].sort().to_list() == ["contrast", "fog"]
     assert w.table("models", model_label=MALICIOUS).is_empty()
-    assert w.table("predictions").height == w.tables().filter(name="predictions")["row_count"].item()
+    assert w.table("predictions").height == w.tables().filter(name="prediction_facts")["row_count"].item()
     assert w.schema("models").filter(column="family")["meaning"].item() == "family of the architecture, such as resnet"
     with pytest.raises(QueryError, match="did you mean 'models'"):
         w.table("model")
@@ -139,7 +139,7 @@ def test_text_from_outside_is_escaped(tmp_path: Path) -> None:
     for page in (w._repr_html_(), w.findings()._repr_html_()):
         assert "<b>Alpha</b>" not in page
         assert "&lt;b&gt;Alpha&lt;/b&gt;" in page
-    assert w.table("predictions").height == w.sql("select count(*) from predictions").item()
+    assert w.table("predictions").height == w.sql("select count(*) from prediction_facts").item()
     assert w.table("models", model_label=MALICIOUS).height == 1
 
 

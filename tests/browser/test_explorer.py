@@ -118,10 +118,10 @@ def test_a_condition_makes_a_slice_and_its_mistake_is_named_in_place(page: "Page
 
 def test_the_query_panel_answers_and_two_models_are_compared(page: "Page") -> None:
     statement = page.get_by_label("Statement")
-    statement.fill("drop table predictions")
+    statement.fill("drop table prediction_facts")
     page.get_by_role("button", name="Run").click()
     page.locator(".fm-problem", has_text="refused").wait_for()
-    statement.fill("select count(*) as images_in_all from predictions")
+    statement.fill("select count(*) as images_in_all from prediction_facts")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("images_in_all").nth(0).wait_for()
     page.get_by_role("button", name="Compare").click()

@@ -4,7 +4,7 @@ from installed_script import failmodes
 
 
 def test_an_analyst_asks_in_sql(handed) -> None:
-    done = failmodes("query", "select count(*) as n from predictions", "--format", "csv", folder=handed)
+    done = failmodes("query", "select count(*) as n from prediction_facts", "--format", "csv", folder=handed)
     assert done.stdout.split() == ["n", str(2 * 26 * 80)]
     refused = failmodes("query", "copy predictions to 'stolen.parquet'", folder=handed, expect=2)
     assert len(refused.stderr.strip().splitlines()) == 1

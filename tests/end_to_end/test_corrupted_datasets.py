@@ -18,7 +18,7 @@ from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corrupted_datasets.options import parse_options
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
@@ -56,7 +56,7 @@ def test_a_study_of_a_tree_has_the_rows_of_its_images_and_no_drift_where_they_do
 
 def predictions_of(output: Path) -> dict[str, str]:
     """Content hashes by corruption and severity."""
-    files = list_results_files(output, PREDICTIONS)
+    files = list_results_files(output, PREDICTION_FACTS)
     return {str(path).split("corruption=")[1]: read_verified(path).content_hash for path in files}
 
 
@@ -72,8 +72,10 @@ def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy) -
     point_at_published(path, write_published(path.parent / "C", np.asarray(dataset.images), dataset.labels))
     shutil.rmtree(output / "results")
     assert run_and_read(path)[0].written == CELLS
-    facts = {k.split("corruption=")[1]: v for k, v in expected.items() if k.startswith("results/predictions")}
-    found = {k.split("corruption=")[1]: v for k, v in hashes(output).items() if k.startswith("results/predictions")}
+    facts = {k.split("corruption=")[1]: v for k, v in expected.items() if k.startswith("results/prediction_facts")}
+    found = {
+        k.split("corruption=")[1]: v for k, v in hashes(output).items() if k.startswith("results/prediction_facts")
+    }
     assert found == facts
 
 
@@ -97,7 +99,7 @@ def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the
     assert rows["centroid_shift"].null_count() == len(rows)
     assert rows.filter(pl.col("target") == "clean")["mass"].null_count() == len(rows) / 2
     assert rows.filter(pl.col("target") == "predicted")["mass"].null_count() == 0
-    predictions = pl.from_arrow(read_verified(next(iter(list_results_files(output, PREDICTIONS)))).rows)
+    predictions = pl.from_arrow(read_verified(next(iter(list_results_files(output, PREDICTION_FACTS)))).rows)
     assert predictions["rmse"].null_count() == len(predictions)
     np.testing.assert_array_equal(predictions["label"], dataset.labels[order][predictions["image_id"]])
     assert not list(list_results_files(output, EXEMPLARS))

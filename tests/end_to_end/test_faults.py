@@ -72,7 +72,7 @@ def test_a_model_that_raises_ends_in_an_error_and_the_others_in_a_report(finishe
 def started(process: subprocess.Popen, output: Path) -> None:
     """Wait until the first shard is there."""
     deadline = time.monotonic() + 120
-    while not list(output.rglob("results/predictions/**/rows.parquet")):
+    while not list(output.rglob("results/prediction_facts/**/rows.parquet")):
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -39,7 +39,7 @@ def test_a_warehouse_alone_shows_any_image(study: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_pictures_that_differ_and_images_that_are_missing_are_said(study: Path) -> None:
     with duckdb.connect(str(study / "out" / "warehouse.duckdb")) as con:
-        con.execute("update predictions set rmse = rmse + 0.01 where image_id < 2 and corruption <> 'none'")
+        con.execute("update prediction_facts set rmse = rmse + 0.01 where image_id < 2 and corruption <> 'none'")
         con.execute("delete from thumbnails")
     condition = "corruption = 'contrast' and severity = 5 and image_id < 4"
     done = failmodes("images", "study.toml", "--filter", condition, folder=study)

@@ -136,7 +136,7 @@ def test_interrupt_keeps_finished_shards_and_says_how_to_go_on(undisturbed, tmp_
     folder = fresh_copy(undisturbed, tmp_path)
     process = subprocess.Popen([SCRIPT, "evaluate"], cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list((folder / "out").rglob("results/predictions/**/rows.parquet")) and time.monotonic() < deadline:
+    while not list((folder / "out").rglob("results/prediction_facts/**/rows.parquet")) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=60)[1]
@@ -176,7 +176,7 @@ def test_kill_9_during_load_leaves_the_warehouse_whole(undisturbed, tmp_path, ki
     assert failmodes("load", "--rebuild", folder=folder).returncode == 0
     assert _row_hash(warehouse) == expected
     with duckdb.connect(str(warehouse), read_only=True) as con:
-        assert con.execute("select count(*) from predictions").fetchone() == (CELLS * 60,)
+        assert con.execute("select count(*) from prediction_facts").fetchone() == (CELLS * 60,)
 
 
 def _row_hash(warehouse: Path) -> list[tuple]:

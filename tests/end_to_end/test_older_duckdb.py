@@ -124,7 +124,9 @@ def test_harlequin_opens_it(older_python: str, warehouse: Path) -> None:
 
 
 def test_polars_scans_the_results(synthetic: Synthetic) -> None:
-    rows = pl.scan_parquet(synthetic.output / "results" / "predictions" / "**" / "*.parquet", hive_partitioning=True)
+    rows = pl.scan_parquet(
+        synthetic.output / "results" / "prediction_facts" / "**" / "*.parquet", hive_partitioning=True
+    )
     assert rows.filter(pl.col("corruption") == "fog").select(pl.len()).collect().item() == 2 * 5 * 400
 
 
@@ -146,4 +148,4 @@ def test_a_file_of_newer_storage_is_brought_to_the_older_one(synthetic: Syntheti
     assert former != 65
     with open_warehouse(newer) as con:
         assert con.sql("from warehouse.main.mine").fetchall() == [(7,)]
-        assert con.execute("select count(*) from predictions").fetchone() == (2 * 26 * 400,)
+        assert con.execute("select count(*) from prediction_facts").fetchone() == (2 * 26 * 400,)

@@ -60,7 +60,7 @@ def test_load_takes_a_url_or_a_study_that_names_one(memory_results, memory_url: 
         assert "22 new" in done.stderr
     for warehouse_file in (named, tmp_path / "out" / "warehouse.duckdb"):
         with open_warehouse(warehouse_file) as con:
-            assert con.sql("select count(*) from predictions").pl().item() == 11 * 40
+            assert con.sql("select count(*) from prediction_facts").pl().item() == 11 * 40
     refused = CliRunner().invoke(app, ["load", memory_url])
     assert isinstance(refused.exception, FailmodesError)
     assert "name it with --into FILE.duckdb" in str(refused.exception)

@@ -23,7 +23,7 @@ def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothi
     assert "checks hold" in failmodes("status", folder=tmp_path).stdout
     rows = failmodes("query", "@worst_cells", "--format", "json", folder=tmp_path).stdout
     assert json.loads(rows)
-    damaged = next((tmp_path / "out" / "results" / "predictions").rglob("*.parquet"))
+    damaged = next((tmp_path / "out" / "results" / "prediction_facts").rglob("*.parquet"))
     content = bytearray(damaged.read_bytes())
     content[len(content) // 3] ^= 0xFF
     damaged.write_bytes(bytes(content))

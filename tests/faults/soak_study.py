@@ -13,7 +13,7 @@ from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
 from failmodes.evaluate.training.loop import STATE_SUFFIX
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import read_verified
 from failmodes.warehouse.storage.files import list_published
 
@@ -123,7 +123,7 @@ def stage_of(output: Path) -> str:
 
 def count_shards(output: Path) -> int:
     """Cells of predictions that are published."""
-    return sum(1 for _ in output.glob("results/predictions/*/*/*/rows.parquet"))
+    return sum(1 for _ in output.glob("results/prediction_facts/*/*/*/rows.parquet"))
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -160,7 +160,7 @@ def _differences(ours: Path, theirs: Path, makes: tuple[str, ...]) -> Iterator[t
         yield from _differing_tables(ours / "warehouse.duckdb", theirs / "warehouse.duckdb", "derived" in makes)
 
 
-_NEEDED = tuple(table.name for table in (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS, MODELS, EVALUATIONS))
+_NEEDED = tuple(table.name for table in (PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS, MODELS, EVALUATIONS))
 
 
 def _differing_shards(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
@@ -175,7 +175,7 @@ def _differing_shards(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]
             continue
         if mine is None or other is None or mine.content_hash != other.content_hash:
             yield "differ", max(x.rows.num_rows for x in (mine, other) if x is not None), path
-        if mine is not None and path.startswith(f"results/{PREDICTIONS.name}/"):
+        if mine is not None and path.startswith(f"results/{PREDICTION_FACTS.name}/"):
             twice = mine.rows.num_rows - len(mine.rows["image_id"].unique())
             if twice:
                 yield "twice", twice, path
@@ -213,7 +213,7 @@ def _differing_tables(ours: Path, theirs: Path, derived: bool) -> Iterator[tuple
                 if number:
                     yield "differ", number, f"only in {one}: {name}"
         (twice,) = con.execute(
-            f"select count(*) - count(distinct ({', '.join(PREDICTIONS.key)})) from ours.predictions"
+            f"select count(*) - count(distinct ({', '.join(PREDICTION_FACTS.key)})) from ours.predictions"
         ).fetchone() or (0,)
         if twice:
             yield "twice", twice, "predictions"
@@ -272,7 +272,7 @@ COMMANDS = {
     "corrupt": Command(("corrupt", "digits", "--to", "set", "--corruption", "contrast", "--images", "60"), _nothing),
     "status": Command(("status",), _finished),
     "query": Command(("query", "@worst_cells"), _finished),
-    "query to a file": Command(("query", "from predictions", "--output", "rows.parquet"), _finished),
+    "query to a file": Command(("query", "from prediction_facts", "--output", "rows.parquet"), _finished),
     "shapes": Command(("shapes", "--resamples", "200"), _finished),
     "chart": Command(("chart", "curves", "--output", "curves.svg"), _finished),
     "report": Command(("report",), _finished),

@@ -74,7 +74,7 @@ def test_a_date_that_python_has_no_place_for_is_refused(warehouse_copy: Path, da
 
 
 def test_cells_that_measures_and_shards_name_differently_are_reported_in_one_line(warehouse_copy: Path) -> None:
-    changed(warehouse_copy, "update predictions set severity = 9.999 where severity = 5")
+    changed(warehouse_copy, "update prediction_facts set severity = 9.999 where severity = 5")
     with failmodes.open(warehouse_copy) as warehouse, pytest.raises(WarehouseError, match="predictions, expected"):
         warehouse.report(warehouse_copy.with_name("report.html"))
 
@@ -101,7 +101,7 @@ def test_tables_that_do_not_fit_together_are_reported_in_one_line(
         for call in calls:
             with pytest.raises(WarehouseError, match="rows that break it"):
                 call()
-        assert warehouse.sql("select count(*) as n from predictions")["n"].item() == 20_800
+        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 20_800
 
 
 def test_the_installed_command_says_so_too(warehouse_copy: Path) -> None:

@@ -187,7 +187,10 @@ def test_sql_that_is_not_utf_8_is_one_line(handed: Path) -> None:
     "limit_mb", [300, *(pytest.param(mb, marks=pytest.mark.slow) for mb in (200, 400, 600, 800, 1200, 1600, 2400))]
 )
 def test_want_of_memory_is_never_taken_for_damage(handed: Path, limit_mb: int) -> None:
-    for arguments in (("query", "select count(*) from predictions"), ("query", "@worst_cells", "--format", "json")):
+    for arguments in (
+        ("query", "select count(*) from prediction_facts"),
+        ("query", "@worst_cells", "--format", "json"),
+    ):
         trial = attempt(*arguments, folder=handed, through=shell(f"ulimit -v {limit_mb * 1024}; "))
         if trial.code:
             check_refusal(trial, "memory")

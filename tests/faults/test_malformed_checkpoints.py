@@ -112,7 +112,7 @@ def test_evaluate_refuses_a_checkpoint_in_one_line(name: str, state: State, tmp_
     code = 2 if name in OTHER_CLASSES else 1
     refused("evaluate", folder=study_with(path), says=says, code=code, most_s=WITH_TORCH_S)
     assert not (folder / "ran").exists()
-    assert not list(folder.rglob("results/predictions/**/*.parquet"))
+    assert not list(folder.rglob("results/prediction_facts/**/*.parquet"))
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from malformed_results import FILES, FOOTERS, MODEL_FILES, PLACES, ROWS
 from warehouse_files import write_small_results
 
 from failmodes.warehouse.errors import DamagedShardError, FailmodesError, StorageError
-from failmodes.warehouse.schema import CLASSES, PREDICTIONS
+from failmodes.warehouse.schema import CLASSES, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     list_results_files,
@@ -35,7 +35,7 @@ def output(sound: Path, tmp_path: Path) -> Path:
 
 
 def shard_of(output: Path) -> Path:
-    return next(list_results_files(output, PREDICTIONS))
+    return next(list_results_files(output, PREDICTION_FACTS))
 
 
 ALL = {**FOOTERS, **ROWS, **FILES, **PLACES}
@@ -117,7 +117,7 @@ def test_what_the_system_refuses_is_no_damage(output: Path, monkeypatch) -> None
 
 
 def test_only_shards_where_they_belong_are_published_cells(output: Path) -> None:
-    shard = next(path for path in list_results_files(output, PREDICTIONS) if "corruption=none" in str(path))
+    shard = next(path for path in list_results_files(output, PREDICTION_FACTS) if "corruption=none" in str(path))
     evaluation_id = shard.parents[2].name.removeprefix("evaluation_id=")
     before = published_cells(output, evaluation_id, attention=False)
     for parts in (("corruption=fog", "severity=x"), ("corruption=fog", "severity=1e3"), ("severity=9.000",), ()):

@@ -15,7 +15,7 @@ import failmodes
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import FailmodesError, WarehouseError
 
-ASKED = ("from evaluation_labels", "@worst_cells", "select count(*) from predictions", "show tables")
+ASKED = ("from evaluation_labels", "@worst_cells", "select count(*) from prediction_facts", "show tables")
 COMMANDS = (
     ("status",),
     ("query", "from evaluation_labels"),
@@ -141,12 +141,12 @@ def test_a_damaged_warehouse_is_made_anew(synthetic, sound_warehouse: Path, tmp_
     path.write_bytes(content)
     with pytest.raises(WarehouseError, match=r"is damaged.*--rebuild"), failmodes.open(path) as warehouse:
         warehouse.sql(  # one of the two lies there
-            "select (select sum(hash(predictions)) from predictions) as p, "
+            "select (select sum(hash(predictions)) from prediction_facts) as p, "
             "(select sum(hash(attention)) from attention) as a"
         )
     load([synthetic.output], path, rebuild=True)
     with failmodes.open(path) as warehouse:
-        assert warehouse.sql("select count(*) as n from predictions")["n"].item() == 20_800
+        assert warehouse.sql("select count(*) as n from prediction_facts")["n"].item() == 20_800
 
 
 def catalog_of(path: Path) -> dict[str, int]:

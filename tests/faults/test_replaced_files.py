@@ -60,7 +60,7 @@ def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
 def victim(
     request: pytest.FixtureRequest, sound_warehouse: Path, synthetic: Synthetic
 ) -> tuple[str, Callable[[Path], object]]:
-    shard = next(synthetic.output.glob("results/predictions/**/*.parquet"))
+    shard = next(synthetic.output.glob("results/prediction_facts/**/*.parquet"))
     made = {
         "warehouse": copy_of(sound_warehouse),
         "shard": copy_of(shard),

@@ -18,10 +18,10 @@ from failmodes.analysis.statistics.shape_tables import ensure_shapes
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")
 
 READING = {
-    "query": ("query", "select * from predictions"),
+    "query": ("query", "select * from prediction_facts"),
     "query of one row": ("query", "select 1"),
-    "csv": ("query", "select * from predictions", "--format", "csv"),
-    "json": ("query", "select * from predictions", "--format", "json"),
+    "csv": ("query", "select * from prediction_facts", "--format", "csv"),
+    "json": ("query", "select * from prediction_facts", "--format", "json"),
     "list": ("query", "--list"),
     "status": ("status",),
     "shapes": ("shapes",),
@@ -94,7 +94,7 @@ def test_what_has_no_answer_needs_no_stdout(results: Synthetic, tmp_path: Path, 
     """Closed numbers go to no file: what is printed would go into the warehouse."""
     answered("load", results.output, "--into", "w.duckdb", folder=tmp_path, through=shell(after=name))
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as con:
-        assert con.execute("select count(*) from predictions").fetchone() == (11 * 40,)
+        assert con.execute("select count(*) from prediction_facts").fetchone() == (11 * 40,)
 
 
 UNHEARD = {after: after for after in (">&- 2>&-", "2>&-", "2> /dev/full")}

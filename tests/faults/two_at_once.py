@@ -50,7 +50,7 @@ def _try_queries(base: Base, folder: Path) -> Found:
     """Queries in a loop while the warehouse is loaded again and again: each sees a whole one."""
     COMMANDS["report"].prepare(base, folder)
     ask = partial(
-        attempt, "query", "select count(*), sum(confidence) from predictions", "--format", "csv", folder=folder
+        attempt, "query", "select count(*), sum(confidence) from prediction_facts", "--format", "csv", folder=folder
     )
     expected = ask().stdout
 

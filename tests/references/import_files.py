@@ -15,7 +15,7 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 SMALL_STUDY = """
@@ -42,7 +42,7 @@ def import_into(study_file: Path, predictions: Path, label: str = "Elsewhere", *
 def stored_rows(output: Path, evaluation_id: str | None = None) -> pl.DataFrame:
     """Prediction rows with their cell, in order."""
     frames = []
-    for path in list_results_files(output, PREDICTIONS):
+    for path in list_results_files(output, PREDICTION_FACTS):
         stored = read_verified(path)
         if evaluation_id in (None, stored.identity["evaluation_id"]):
             cell = {name: pl.lit(stored.identity[name]) for name in ("corruption", "severity")}

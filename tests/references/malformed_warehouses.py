@@ -35,9 +35,9 @@ REFUSED = {
     "create table models (model_id varchar, model_label varchar generated always as ('x' || model_id))",
     "a default": "alter table models alter model_label set default ('x' || 'y')",
     "a missing table": "drop table shards",
-    "a missing column": "alter table predictions drop label",
-    "another type": "alter table predictions alter confidence type varchar",
-    "another type of list": "alter table predictions alter logits type varchar using 'x'",
+    "a missing column": "alter table prediction_facts drop label",
+    "another type": "alter table prediction_facts alter confidence type varchar",
+    "another type of list": "alter table prediction_facts alter logits type varchar using 'x'",
     "a struct for a text": "alter table models alter model_label type struct(a varchar) using {{'a': model_label}}",
     "a null version": "update warehouse_info set schema_version = null",
     "another version": "update warehouse_info set schema_version = '99.0'",
@@ -64,9 +64,9 @@ ANSWERED = {
     "a view without end": "create view endless as select * from range(1000000000) a, range(1000000000) b",
     "enums for texts": "create type models as enum (select distinct model_label from models); "
     "alter table models alter model_label type models",
-    "wider numbers": "alter table predictions alter label type bigint; alter table images alter label type integer",
+    "wider numbers": "alter table prediction_facts alter label type bigint; alter table images alter label type integer",
     "a column more": "alter table models add column note varchar; update models set note = {canary_text}",
-    "emptied facts": "delete from predictions; delete from attention",
+    "emptied facts": "delete from prediction_facts; delete from attention",
     "names with controls": "update models set model_label = chr(27) || '[2J' || chr(27) || ']0;x' || chr(7) || "
     "chr(10) || chr(0) || chr(8238) || 'net'",
 }

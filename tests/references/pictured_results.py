@@ -109,9 +109,9 @@ def _cell(
         "logits": logits.tolist(), "label_rank": 1 + (labels != predicted),
     }  # fmt: skip
     without = (*schema.PARTITIONS, schema.PREDICTED_OUTPUT, schema.SCALED_LOG_SUM_EXP)
-    fields = schema.PREDICTIONS.arrow(without=without)
+    fields = schema.PREDICTION_FACTS.arrow(without=without)
     arrays = [pa.array(columns[f.name], f.type) if f.name in columns else pa.nulls(count, f.type) for f in fields]
-    write_shard(output, schema.PREDICTIONS, key, pa.table(arrays, schema=fields))
+    write_shard(output, schema.PREDICTION_FACTS, key, pa.table(arrays, schema=fields))
     attention = schema.ATTENTION.arrow(without=schema.PARTITIONS)
     spots = {
         "image_id": ids, "target": ["clean"] * count, "target_class": labels, "empty": labels == 1,

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from synthetic_results import Synthetic
 
-from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
 FINITE_OR_NOT = ("image_id", "label", "finite", "rmse", "ssim")  # columns that no logits go into
@@ -53,11 +53,11 @@ def distort_by(results: Synthetic, key: ShardKey, rmse: float) -> None:
 
 
 def _read(folder: Path, key: ShardKey) -> pl.DataFrame:
-    frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTIONS, key)).rows)
+    frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows)
     assert isinstance(frame, pl.DataFrame)
     return frame
 
 
 def _write(folder: Path, key: ShardKey, frame: pl.DataFrame) -> None:
-    kept = read_verified(shard_path(folder, PREDICTIONS, key)).rows.schema
-    write_shard(folder, PREDICTIONS, key, frame.to_arrow().cast(kept))
+    kept = read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows.schema
+    write_shard(folder, PREDICTION_FACTS, key, frame.to_arrow().cast(kept))

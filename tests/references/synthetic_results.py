@@ -199,7 +199,7 @@ def _write_cell(
     }  # fmt: skip
     write_shard(output, schema.ATTENTION, cell, _attention_rows(len(labels), labels, rng, level, paired), facts)
     rows = _prediction_rows(labels, correct, rng, level, paired, classes)
-    write_shard(output, schema.PREDICTIONS, cell, rows, facts)
+    write_shard(output, schema.PREDICTION_FACTS, cell, rows, facts)
     return rows
 
 
@@ -222,7 +222,7 @@ def _prediction_rows(
         "rmse": np.full(count, 0.02 * level) if paired else [None] * count,
         "ssim": np.full(count, 1 - 0.1 * level) if paired else [None] * count,
     }  # fmt: skip
-    return _table(columns, schema.PREDICTIONS)
+    return _table(columns, schema.PREDICTION_FACTS)
 
 
 def _columns_of_few_classes(

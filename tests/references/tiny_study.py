@@ -11,7 +11,7 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 CELLS = 1 + 2 * 2
@@ -48,14 +48,14 @@ training = {{ epochs = 2, images = 128, batch_size = 32, flip = false }}
 
 def hashes(output: Path) -> dict[str, str]:
     """Content hash of every stored fact, map and exemplar, by path within the output folder."""
-    tables = (PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS)
+    tables = (PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS)
     paths = [path for table in tables for path in list_results_files(output, table)]
     return {str(path.relative_to(output)): read_verified(path).content_hash for path in paths}
 
 
 def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
     """All rows of a fact table in the record."""
-    table = {"predictions": PREDICTIONS, "attention": ATTENTION}[table_name]
+    table = {"predictions": PREDICTION_FACTS, "attention": ATTENTION}[table_name]
     return pa.concat_tables([read_verified(path).rows for path in list_results_files(output, table)])
 
 

@@ -39,7 +39,7 @@ class Cells(NamedTuple):
 
 def read_cells(con: duckdb.DuckDBPyConnection) -> Cells:
     evaluations = con.sql("from evaluations").pl()
-    predictions = con.sql("select * exclude (logit_classes) from predictions").pl().sort("image_id")
+    predictions = con.sql("select * exclude (logit_classes) from prediction_facts").pl().sort("image_id")
     attention = con.sql("from attention").pl().sort("image_id")
     cell = ["evaluation_id", "corruption", "severity"]
     return Cells(

@@ -13,10 +13,31 @@ from view_cells import Cells, Key, class_names, correctness, mean, near, read_ce
 
 def compare_outcomes(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.sql("from outcomes").pl().sort("evaluation_id", "corruption", "severity", "image_id")
-    raw = con.sql("from predictions").pl().sort("evaluation_id", "corruption", "severity", "image_id")
+    raw = con.sql("from prediction_facts").pl().sort("evaluation_id", "corruption", "severity", "image_id")
     assert rows.columns == [*raw.columns, "correct"]
     assert rows.drop("correct").equals(raw)
     assert rows["correct"].to_list() == list(correctness(raw))
+
+
+def compare_predictions(con: duckdb.DuckDBPyConnection) -> None:
+    keys = ["evaluation_id", "corruption", "severity", "image_id"]
+    rows, raw = con.sql("from predictions").pl().sort(keys), con.sql("from prediction_facts").pl().sort(keys)
+    assert rows.select(raw.columns).equals(raw)
+    assert rows["correct"].to_list() == list(correctness(raw))
+    labels = rows_of(con, "evaluation_labels", ["evaluation_id"])
+    classes = {
+        (row["dataset_id"], row["class_index"]): row["class_name"]
+        for row in con.sql("from classes").pl().rows(named=True)
+    }
+    for row in rows.rows(named=True):
+        evaluation = labels[(row["evaluation_id"],)]
+        dataset = evaluation["dataset_id"]
+        assert row["model_label"] == evaluation["model_label"]
+        assert row["label_name"] == classes.get((dataset, row["label"]))
+        other = "another class" if row["finite"] else None
+        assert row["predicted_name"] == (
+            other if row["predicted"] is None else classes.get((dataset, row["predicted"]))
+        )
 
 
 def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:

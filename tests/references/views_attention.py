@@ -1,4 +1,4 @@
-"""The view of attention drift, computed without SQL."""
+"""The views of attention, computed without SQL."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ _QUANTILES = {
 }  # fmt: skip
 
 
-def compare_attention_drift(con: duckdb.DuckDBPyConnection) -> None:
+def compare_attention_by_target(con: duckdb.DuckDBPyConnection) -> None:
     cells = read_cells(con)
-    rows = rows_of(con, "attention_drift", ["evaluation_id", "corruption", "severity", "target"])
+    rows = rows_of(con, "attention_by_target", ["evaluation_id", "corruption", "severity", "target"])
     areas = {(d, i): a for d, i, a in con.sql("select dataset_id, image_id, mask_area from images").pl().iter_rows()}
     seen = 0
     for evaluation_id, corruption, keys in cells.curves():
@@ -48,9 +48,9 @@ def _areas(cell: pl.DataFrame, dataset_id: str, areas: dict[tuple[str, int], flo
     return cell["mask_area"].cast(pl.Float64).fill_null(clean)
 
 
-def compare_attention_on_object(con: duckdb.DuckDBPyConnection) -> None:
+def compare_object_attention_by_target(con: duckdb.DuckDBPyConnection) -> None:
     cells = read_cells(con)
-    rows = rows_of(con, "attention_on_object", ["evaluation_id", "corruption", "severity", "target"])
+    rows = rows_of(con, "object_attention_by_target", ["evaluation_id", "corruption", "severity", "target"])
     areas = {(d, i): a for d, i, a in con.sql("select dataset_id, image_id, mask_area from images").pl().iter_rows()}
     seen = 0
     for evaluation_id, corruption, keys in cells.curves():
@@ -103,3 +103,28 @@ def _compare_attention(row: dict[str, Any], cell: pl.DataFrame, area: pl.Series)
         values = lit[column].drop_nulls().to_numpy()
         expected[name] = float(np.quantile(values, level)) if len(values) else None
     assert {name: row[name] for name in expected} == near(expected)
+
+
+def _compare_one_target(con: duckdb.DuckDBPyConnection, view: str, both: str, target: str) -> None:
+    """A view of one target has the rows of that target, without the column."""
+    rows, every = con.table(view).pl(), con.table(both).pl().filter(target=target).drop("target")
+    keys = ["evaluation_id", "corruption", "severity"]
+    assert rows.sort(keys).equals(every.select(rows.columns).sort(keys))
+    assert set(rows.columns) == set(every.columns)
+    assert not rows.select(keys).is_duplicated().any()
+
+
+def compare_attention_drift(con: duckdb.DuckDBPyConnection) -> None:
+    _compare_one_target(con, "attention_drift", "attention_by_target", "clean")
+
+
+def compare_attention_drift_of_prediction(con: duckdb.DuckDBPyConnection) -> None:
+    _compare_one_target(con, "attention_drift_of_prediction", "attention_by_target", "predicted")
+
+
+def compare_attention_on_object(con: duckdb.DuckDBPyConnection) -> None:
+    _compare_one_target(con, "attention_on_object", "object_attention_by_target", "clean")
+
+
+def compare_attention_on_object_of_prediction(con: duckdb.DuckDBPyConnection) -> None:
+    _compare_one_target(con, "attention_on_object_of_prediction", "object_attention_by_target", "predicted")

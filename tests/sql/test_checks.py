@@ -18,18 +18,21 @@ ONE = """
 # What breaks an invariant: the check that must find it, how many rows it names, and the damage in SQL.
 DAMAGE = {
     "known_values": (1, "update models set class_protocol = 'odd' where model_label = 'Beta'"),
-    "predictions_one_row_per_key": (1, f"insert into predictions select * from predictions where {ONE}"),
+    "prediction_facts_one_row_per_key": (1, f"insert into prediction_facts select * from prediction_facts where {ONE}"),
     "attention_one_row_per_key": (2, f"insert into attention select * from attention where {ONE}"),
     "dimensions_one_row_per_key": (1, "insert into corruptions select * from corruptions where corruption = 'fog'"),
-    "probabilities_in_range": (1, f"update predictions set confidence = 1.5 where {ONE}"),
-    "labels_in_range": (1, f"update predictions set predicted = 4 where {ONE}"),
-    "labels_agree_with_images": (1, f"update predictions set label = (label + 1) % 4 where {ONE}"),
-    "ranks_agree_with_predictions": (1, f"update predictions set label_rank = if(label_rank = 1, 2, 1) where {ONE}"),
-    "finite_rows_predict": (1, f"update predictions set finite = false where {ONE}"),
+    "probabilities_in_range": (1, f"update prediction_facts set confidence = 1.5 where {ONE}"),
+    "labels_in_range": (1, f"update prediction_facts set predicted = 4 where {ONE}"),
+    "labels_agree_with_images": (1, f"update prediction_facts set label = (label + 1) % 4 where {ONE}"),
+    "ranks_agree_with_predictions": (
+        1,
+        f"update prediction_facts set label_rank = if(label_rank = 1, 2, 1) where {ONE}",
+    ),
+    "finite_rows_predict": (1, f"update prediction_facts set finite = false where {ONE}"),
     "attention_is_a_number": (2, f"update attention set cosine = 'nan' where {ONE}"),
-    "shards_are_complete": (1, f"delete from predictions where {ONE}"),
+    "shards_are_complete": (1, f"delete from prediction_facts where {ONE}"),
     "attention_beside_predictions": (10, "delete from shards where table_name = 'attention' and corruption = 'fog'"),
-    "images_resolve": (1, f"update predictions set image_id = 9999 where {ONE}"),
+    "images_resolve": (1, f"update prediction_facts set image_id = 9999 where {ONE}"),
     "keys_resolve": (1, "delete from models where model_label = 'Beta'"),
     "clean_cell_present": (2, "update shards set severity = 0.5 where corruption = 'none'"),
     "pairing_decides_drift": (1, f"update attention set w1_x = null where {ONE} and target = 'clean'"),
@@ -37,14 +40,14 @@ DAMAGE = {
 
 MORE_DAMAGE = {
     "probabilities_in_range": [
-        f"update predictions set {change} where {ONE}"
+        f"update prediction_facts set {change} where {ONE}"
         for change in ("confidence = 'nan'", "label_probability = -0.1", "margin = 2", "sum_p2 = -1",
                        "entropy_nats = -0.01", "loss_nats = -0.01", "label_probability = 1")
     ],
-    "finite_rows_predict": [f"update predictions set predicted = null where {ONE}"],
+    "finite_rows_predict": [f"update prediction_facts set predicted = null where {ONE}"],
     "shards_are_complete": [
         "update evaluations set image_count = 399",
-        "delete from shards where corruption = 'fog' and table_name = 'predictions'",
+        "delete from shards where corruption = 'fog' and table_name = 'prediction_facts'",
         "delete from attention where corruption = 'fog' and target = 'clean'",
         "update shards set row_count = 1 where corruption = 'fog'",
     ],
@@ -59,7 +62,7 @@ MORE_DAMAGE = {
     "images_resolve": ["delete from images"],
     "clean_cell_present": ["delete from shards where corruption = 'none'",
                            "update shards set severity = 0 where corruption = 'fog' and severity = 1"],
-    "pairing_decides_drift": [f"update predictions set rmse = null where {ONE}",
+    "pairing_decides_drift": [f"update prediction_facts set rmse = null where {ONE}",
                               "update evaluations set paired = false, pairing_note = 'no'"],
 }  # fmt: skip
 

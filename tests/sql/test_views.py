@@ -60,13 +60,13 @@ def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) 
     for table in schema.FACTS:
         rows = read_verified(shard_path(output, table, source)).rows.to_pylist()
         for row in rows:
-            if row["image_id"] < broken and table is schema.PREDICTIONS:
+            if row["image_id"] < broken and table is schema.PREDICTION_FACTS:
                 keep = ("image_id", "label", "rmse", "ssim")
                 row.update({name: None for name in row if name not in keep}, finite=False)
             elif row["image_id"] < broken:
                 keep = ("image_id", "target", "target_class", "mask_area")
                 row.update({name: None for name in row if name not in keep}, mass=0.0, empty=True)
-            elif broken and row["image_id"] < broken + 3 and table is schema.PREDICTIONS:
+            elif broken and row["image_id"] < broken + 3 and table is schema.PREDICTION_FACTS:
                 row["confidence"] = 1.0  # belongs in the last bin
         columns = table.arrow(without=schema.PARTITIONS)
         write_shard(output, table, target, pa.Table.from_pylist(rows, schema=columns))

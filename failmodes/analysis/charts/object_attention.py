@@ -30,7 +30,6 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.attention import shares_over_null
-from failmodes.analysis.statistics.attention_at_last import CLEAN_TARGET
 from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -59,7 +58,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     Raises:
         WarehouseError: no evaluation of the selection has attention and object masks; it says why.
     """
-    rows = read_for_selection(con, "attention_on_object", selection).filter(target=CLEAN_TARGET)
+    rows = read_for_selection(con, "attention_on_object", selection)
     points = _with_intervals(rows.filter(pl.col("object_count").is_not_null()))
     if points.filter(pl.col("severity") > 0).is_empty():
         reasons = rows.filter(pl.col("severity") > 0)["reason"].unique().drop_nulls().sort()

@@ -9,7 +9,7 @@ from failmodes.analysis.findings.finding import Verdict, rows_of
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.attention import missing_drift_reason
-from failmodes.analysis.statistics.attention_at_last import CLEAN_TARGET, AttentionAtLast, attention_at_last
+from failmodes.analysis.statistics.attention_at_last import AttentionAtLast, attention_at_last
 from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.ingest.claim_forms import AttentionClaim
@@ -110,8 +110,7 @@ def keeps_place(test: OwnMapTest) -> Verdict:
 
 
 def _object_query(evaluation: EvaluationInfo, corruption: str) -> str:
-    rows = rows_of("attention_on_object", evaluation, None if corruption == CLEAN else corruption)
-    return f"{rows} and target = '{CLEAN_TARGET}'"
+    return rows_of("attention_on_object", evaluation, None if corruption == CLEAN else corruption)
 
 
 def _no_object(context: ClaimContext, evaluation: EvaluationInfo, corruption: str) -> str:
@@ -120,7 +119,6 @@ def _no_object(context: ClaimContext, evaluation: EvaluationInfo, corruption: st
     clean = " and severity = 0" if corruption == CLEAN else ""
     found = fetch_first(
         context.con,
-        f"select reason {rows}{clean} and target = '{CLEAN_TARGET}' and reason is not null "
-        "order by severity desc limit 1",
+        f"select reason {rows}{clean} and reason is not null order by severity desc limit 1",
     )
     return str(found[0]) if found else "there are no object masks"

@@ -27,7 +27,7 @@ from failmodes.warehouse.schema import (
     IMAGES,
     MODELS,
     PARTITIONS,
-    PREDICTIONS,
+    PREDICTION_FACTS,
     SOURCES,
     Column,
     Table,
@@ -36,7 +36,7 @@ from failmodes.warehouse.shards.footer import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
-DESCRIBED = (PREDICTIONS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
+DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)
 PARQUET, DUCKDB = "application/x-parquet", "application/vnd.duckdb"
 MISSING = "license, creator and url, which Croissant asks for, are yours to add: failmodes does not know them"
 

@@ -85,7 +85,7 @@ def _run(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValu
     row = fetch_first(
         con,
         "select list(distinct device), median(images_per_s), list(distinct batch_size), max(identity_error), "
-        "any_value(versions), count(*) from shards where evaluation_id = ? and table_name = 'predictions'",
+        "any_value(versions), count(*) from shards where evaluation_id = ? and table_name = 'prediction_facts'",
         [evaluation.evaluation_id],
     )
     assert row is not None, "an aggregate without groups has one row"

@@ -265,7 +265,7 @@ def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell
 
 
 def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[TextTable]:
-    cells = read_for_selection(con, "attention_drift", selection).filter(target="clean")
+    cells = read_for_selection(con, "attention_drift", selection)
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))
     found = {

@@ -7,7 +7,7 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.attention_at_last import CLEAN_TARGET, attention_at_last
+from failmodes.analysis.statistics.attention_at_last import attention_at_last
 from failmodes.analysis.statistics.attention_lead import Lead
 from failmodes.analysis.statistics.attention_null import OwnMapTest
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -35,7 +35,6 @@ def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ce
         WarehouseError: there is none; the message says why.
     """
     cells = read_for_selection(con, "attention_drift", selection).filter(
-        pl.col("target") == CLEAN_TARGET,
         pl.col("median_centroid_shift").is_not_null(),
         pl.col("null_median_centroid_shift").is_not_null(),  # it takes two images to have one
     )

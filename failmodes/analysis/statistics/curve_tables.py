@@ -253,7 +253,7 @@ def _class_rank_rows(
 def _read_labels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> NDArray[np.int64]:
     """Class of each image, in the order of image_id."""
     rows = con.execute(
-        "select label from predictions where evaluation_id = ? and corruption = ? order by image_id",
+        "select label from prediction_facts where evaluation_id = ? and corruption = ? order by image_id",
         [evaluation_id, CLEAN],
     ).fetchnumpy()
     return np.asarray(rows["label"], dtype=np.int64)

@@ -19,7 +19,7 @@ from failmodes.warehouse.storage.locations import find_warehouse
 
 SUFFIX, SEPARATOR = ".duckdb", "::"
 NEEDED = (
-    "predictions",
+    "prediction_facts",
     "cell_predictions",
     "evaluation_labels",
     "shards",
@@ -120,7 +120,7 @@ def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str
 def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
     """All models of a warehouse, those that are not evaluated to the end too."""
     rows = con.sql(
-        "from evaluation_labels semi join (from shards where table_name = 'predictions') using (evaluation_id) "
+        "from evaluation_labels semi join (from shards where table_name = 'prediction_facts') using (evaluation_id) "
         "order by model_label, evaluation_id"
     ).pl()
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}

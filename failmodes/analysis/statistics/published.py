@@ -146,7 +146,7 @@ def _comparison(
     con: duckdb.DuckDBPyConnection, selection: Selection, curves: pl.DataFrame
 ) -> PublishedComparison | None:
     own = con.execute(
-        "select corruption, severity::double from shards where table_name = 'predictions' and evaluation_id = ? "
+        "select corruption, severity::double from shards where table_name = 'prediction_facts' and evaluation_id = ? "
         "order by all",
         [selection.ids[0]],
     ).fetchall()

@@ -102,7 +102,7 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> StoredRun:
         ).fetchall()
     }
     ids = con.execute(
-        "select image_id from predictions where evaluation_id = ? and corruption = 'none' order by image_id",
+        "select image_id from prediction_facts where evaluation_id = ? and corruption = 'none' order by image_id",
         [evaluation_id],
     ).fetchnumpy()["image_id"]
     return StoredRun(correctness, np.asarray(ids, np.int64), hashes, con=con)
@@ -116,7 +116,7 @@ def _read_columns(
     found = con.execute(
         "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
         "from cell_predictions where evaluation_id = $1) "
-        f"select place, image_id, {', '.join(names)} from predictions inner join cells using (corruption, severity) "
+        f"select place, image_id, {', '.join(names)} from prediction_facts inner join cells using (corruption, severity) "
         "where evaluation_id = $1",
         [correctness.evaluation_id],
     ).fetchnumpy()

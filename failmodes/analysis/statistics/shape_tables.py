@@ -168,7 +168,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
     """The derived tables of every evaluation, by name. A curve of fewer than three points has no shape and no row."""
     rows: dict[str, list[Row]] = {table.name: [] for table in (SHAPES, STEPS, SHAPE_SWEEP)} | no_rows()
     evaluations = con.execute(
-        "select evaluation_id from evaluations semi join (from shards where table_name = 'predictions') "
+        "select evaluation_id from evaluations semi join (from shards where table_name = 'prediction_facts') "
         "using (evaluation_id) order by evaluation_id"
     ).fetchall()
     for (evaluation_id,) in counted("shapes", evaluations):

@@ -36,7 +36,7 @@ from failmodes.warehouse.schema import (
     FULL_LOGITS_CLASSES,
     LOGITS,
     PREDICTED_OUTPUT,
-    PREDICTIONS,
+    PREDICTION_FACTS,
     SCALED_LOG_SUM_EXP,
     TARGETS,
 )
@@ -95,7 +95,7 @@ class CellEvaluation:
         self.class_count = len(run.evaluation.data.dataset.class_names)
         without = [PREDICTED_OUTPUT] * (self.outputs is None)
         without += [SCALED_LOG_SUM_EXP] * (run.evaluation.logit_count <= FULL_LOGITS_CLASSES)
-        self.predictions, self.attention = RowBuffer(PREDICTIONS, scratch, without), RowBuffer(ATTENTION, scratch)
+        self.predictions, self.attention = RowBuffer(PREDICTION_FACTS, scratch, without), RowBuffer(ATTENTION, scratch)
         self.logits = RowBuffer(LOGITS, scratch) if run.evaluation.keeps_logits else None
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
@@ -196,7 +196,7 @@ class CellEvaluation:
             write_shard(output, ATTENTION, self.key, rows, metadata)
         if self.logits is not None:
             write_shard(output, LOGITS, self.key, self.logits.table(), metadata)
-        write_shard(output, PREDICTIONS, self.key, self.predictions.table(), metadata)
+        write_shard(output, PREDICTION_FACTS, self.key, self.predictions.table(), metadata)
 
     @contextmanager
     def _watching_others(self) -> Iterator[None]:

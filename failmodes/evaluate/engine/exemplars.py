@@ -20,7 +20,7 @@ from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.ingest.datasets.thumbnails import encode_png
 from failmodes.warehouse.errors import DamagedShardError
-from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTIONS
+from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -117,7 +117,9 @@ class _Stored(NamedTuple):
 def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
     cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
     keys = [ShardKey(evaluation.evaluation_id, cell) for cell in cells]
-    rows = [_predictions(shard_path(output, PREDICTIONS, key), len(evaluation.data.subset.clean_ids)) for key in keys]
+    rows = [
+        _predictions(shard_path(output, PREDICTION_FACTS, key), len(evaluation.data.subset.clean_ids)) for key in keys
+    ]
     return _Stored(
         np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
         np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
@@ -127,7 +129,7 @@ def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severiti
 
 
 def _predictions(path: StorePath, count: int) -> pa.Table:
-    rows = read_rows(path, PREDICTIONS)
+    rows = read_rows(path, PREDICTION_FACTS)
     if rows.num_rows != count:
         raise DamagedShardError(f"{path} is damaged: it holds {rows.num_rows:,} images, the evaluation {count:,}")
     return rows

@@ -34,7 +34,7 @@ from failmodes.warehouse.schema import (
     IMPORTED_FAMILY,
     MODELS,
     PREDICTED_OUTPUT,
-    PREDICTIONS,
+    PREDICTION_FACTS,
     SCALED_LOG_SUM_EXP,
     Table,
 )
@@ -230,7 +230,7 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     """
     _, logits = _cell_logits(predictions, study.cells.index(cell))
     has_all = logits.shape[1] <= FULL_LOGITS_CLASSES
-    rows = RowBuffer(PREDICTIONS, study.output, without=[PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * has_all])
+    rows = RowBuffer(PREDICTION_FACTS, study.output, without=[PREDICTED_OUTPUT, *[SCALED_LOG_SUM_EXP] * has_all])
     shape = evaluation.data.dataset.images.shape[1:]
     step = images_per_batch(shape, 1)
     for start in range(0, len(logits), step):
@@ -242,7 +242,9 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.add(columns)
     metadata = {"device": DEVICE, "imported_from": predictions.path.name, "versions": library_versions()}
-    write_shard(study.results_folder, PREDICTIONS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata)
+    write_shard(
+        study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell), rows.table(), metadata
+    )
 
 
 def _former_label(output: StorePath, model: ImportedModel) -> str | None:

@@ -4,7 +4,7 @@ with cells as (
         evaluation_id,
         corruption,
         severity,
-        count(*) filter (where table_name = 'predictions') as prediction_shards,
+        count(*) filter (where table_name = 'prediction_facts') as prediction_shards,
         count(*) filter (where table_name = 'attention') as attention_shards
     from shards
     group by evaluation_id, corruption, severity

@@ -4,7 +4,7 @@ select
     count(*) filter (where corruption = 'none') as clean_cells,
     count(*) filter (where (corruption = 'none') <> (severity = 0)) as misplaced_cells
 from shards
-where table_name = 'predictions'
+where table_name = 'prediction_facts'
 group by evaluation_id
 having
     count(*) filter (where corruption = 'none') <> 1

@@ -7,5 +7,5 @@ select
     finite,
     predicted,
     confidence
-from predictions
+from prediction_facts
 where finite <> (coalesce(predicted, predicted_output) is not null) or finite <> coalesce(isfinite(confidence), false)

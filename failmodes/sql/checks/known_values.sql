@@ -51,7 +51,7 @@ select distinct
     'shards.table_name' as column_name,
     table_name as value_text
 from shards
-where table_name not in ('predictions', 'attention')
+where table_name not in ('prediction_facts', 'attention')
 union all
 select
     'classes.class_index' as column_name,

@@ -1,15 +1,15 @@
 -- Labels and predictions are classes of the data set: rows outside.
 select
-    predictions.evaluation_id,
-    predictions.corruption,
-    predictions.severity,
-    predictions.image_id,
-    predictions.label,
-    predictions.predicted,
+    prediction_facts.evaluation_id,
+    prediction_facts.corruption,
+    prediction_facts.severity,
+    prediction_facts.image_id,
+    prediction_facts.label,
+    prediction_facts.predicted,
     datasets.class_count
-from predictions
-inner join evaluations on predictions.evaluation_id = evaluations.evaluation_id
+from prediction_facts
+inner join evaluations on prediction_facts.evaluation_id = evaluations.evaluation_id
 inner join datasets on evaluations.dataset_id = datasets.dataset_id
 where
-    predictions.label not between 0 and datasets.class_count - 1
-    or predictions.predicted not between 0 and datasets.class_count - 1
+    prediction_facts.label not between 0 and datasets.class_count - 1
+    or prediction_facts.predicted not between 0 and datasets.class_count - 1

@@ -1,14 +1,14 @@
 -- Drift and distortion are known exactly where corrupted images pair with clean ones: cells that break it.
 with broken as (
     select
-        'predictions' as table_name,
-        predictions.evaluation_id,
-        predictions.corruption,
-        predictions.severity,
+        'prediction_facts' as table_name,
+        prediction_facts.evaluation_id,
+        prediction_facts.corruption,
+        prediction_facts.severity,
         evaluations.paired
-    from predictions
-    inner join evaluations on predictions.evaluation_id = evaluations.evaluation_id
-    where predictions.corruption <> 'none' and (predictions.rmse is not null) <> evaluations.paired
+    from prediction_facts
+    inner join evaluations on prediction_facts.evaluation_id = evaluations.evaluation_id
+    where prediction_facts.corruption <> 'none' and (prediction_facts.rmse is not null) <> evaluations.paired
     union all
     select
         'attention' as table_name,

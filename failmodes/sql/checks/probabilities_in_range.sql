@@ -10,7 +10,7 @@ select
     sum_p2,
     entropy_nats,
     loss_nats
-from predictions
+from prediction_facts
 where
     confidence not between 0 and 1.00001
     or label_probability not between 0 and 1.00001

@@ -8,5 +8,5 @@ select
     predicted,
     label_rank,
     margin
-from predictions
+from prediction_facts
 where (label_rank = 1) <> coalesce(label = predicted, false) and margin > 0

@@ -9,12 +9,12 @@ with counts as (
     from shards
     union all by name
     select
-        'predictions' as table_name,
+        'prediction_facts' as table_name,
         evaluation_id,
         corruption,
         severity,
         count(*) as stored_count
-    from predictions
+    from prediction_facts
     group by evaluation_id, corruption, severity
     union all by name
     select

@@ -40,24 +40,24 @@ runs as ( -- one model where each run states another seed
 )
 
 select
-    runs.first_evaluation_id as evaluation_id, -- evaluation of the run of the lowest seed
+    cells.corruption,
+    cells.severity,
+    avg(cells.accuracy) as mean_accuracy, -- mean accuracy of the runs, 0-1
+    min(cells.accuracy) as lowest_accuracy, -- lowest accuracy of a run, 0-1
+    max(cells.accuracy) as highest_accuracy, -- highest accuracy of a run, 0-1
+    stddev_samp(cells.accuracy) as accuracy_deviation, -- standard deviation between runs, 0-1; null of a single one
+    count(*) as seed_count, -- training runs
     runs.model_name,
-    runs.dataset_label,
     runs.source_label,
     runs.subset,
     runs.precision,
     runs.architecture,
-    cells.corruption,
+    min(cells.image_count)::bigint as image_count, -- images of each run
     cells.corruption_label,
     cells.corruption_order,
     cells.headline,
-    cells.severity,
-    count(*) as seed_count, -- training runs
-    min(cells.image_count)::bigint as image_count, -- images of each run
-    avg(cells.accuracy) as mean_accuracy, -- mean accuracy of the runs, 0-1
-    min(cells.accuracy) as lowest_accuracy, -- lowest accuracy of a run, 0-1
-    max(cells.accuracy) as highest_accuracy, -- highest accuracy of a run, 0-1
-    stddev_samp(cells.accuracy) as accuracy_deviation -- standard deviation between runs, 0-1; null of a single one
+    runs.dataset_label,
+    runs.first_evaluation_id as evaluation_id -- evaluation of the run of the lowest seed
 from runs
 inner join accuracy_by_severity as cells on runs.evaluation_id = cells.evaluation_id
 group by

@@ -36,20 +36,14 @@ intervals as (
 )
 
 select
-    evaluation_id,
-    model_label,
-    dataset_label,
     corruption,
-    corruption_label,
-    corruption_group,
-    corruption_order,
-    headline,
     severity,
-    image_count,
-    correct_count,
     accuracy,
     accuracy_low, -- lower end of the Wilson 95 % interval of accuracy, 0-1
     accuracy_high, -- upper end of that interval, 0-1
+    image_count,
+    model_label,
+    correct_count,
     clean_accuracy, -- accuracy of the clean images, 0-1
     accuracy_drop, -- clean accuracy less accuracy, -1 to 1
     error, -- share of images that are wrong, 0-1
@@ -58,5 +52,11 @@ select
     mean_loss_nats,
     non_finite_count,
     mean_rmse,
-    mean_ssim
+    mean_ssim,
+    corruption_label,
+    corruption_group,
+    corruption_order,
+    headline,
+    dataset_label,
+    evaluation_id
 from intervals

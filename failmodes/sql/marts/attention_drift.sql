@@ -1,44 +1,35 @@
--- One row per evaluation, corruption, severity from clean on, and target: attention drift beside its null.
--- Source: cell_attention, cell_measures, curve_points.
+-- One row per evaluation, corruption and severity from clean on (severity 0): drift of the map of the class that is
+-- predicted on the clean image, beside its null. `attention_drift_of_prediction` has the class predicted here.
+-- Source: attention_by_target.
 select
-    curve_points.evaluation_id,
-    curve_points.model_label,
-    curve_points.dataset_label,
-    curve_points.corruption,
-    curve_points.corruption_label,
-    curve_points.corruption_group,
-    curve_points.corruption_order,
-    curve_points.severity,
-    cell_attention.target,
-    cell_attention.image_count,
-    cell_attention.empty_count,
-    cell_attention.mean_mass,
-    cell_attention.mean_spread,
-    cell_attention.mean_attention_entropy_nats,
-    cell_attention.mean_mask_share,
-    cell_attention.mean_mask_area,
-    cell_attention.median_centroid_shift,
-    cell_attention.mean_centroid_shift,
-    cell_attention.null_median_centroid_shift,
-    cell_attention.null_q025_centroid_shift,
-    cell_attention.null_q975_centroid_shift,
-    cell_attention.null_class_mean_centroid_shift,
-    cell_attention.mean_cosine,
-    cell_attention.null_mean_cosine,
-    cell_attention.null_class_mean_cosine,
-    cell_attention.mean_w1_x,
-    cell_attention.mean_w1_y,
-    cell_attention.null_mean_w1_x,
-    cell_attention.null_mean_w1_y,
-    cell_measures.accuracy
-from curve_points
-inner join cell_attention
-    on
-        curve_points.evaluation_id = cell_attention.evaluation_id
-        and curve_points.cell_corruption = cell_attention.corruption
-        and curve_points.severity = cell_attention.severity
-left join cell_measures
-    on
-        curve_points.evaluation_id = cell_measures.evaluation_id
-        and curve_points.cell_corruption = cell_measures.corruption
-        and curve_points.severity = cell_measures.severity
+    corruption,
+    severity,
+    mean_centroid_shift,
+    null_class_mean_centroid_shift,
+    mean_cosine,
+    accuracy,
+    image_count,
+    model_label,
+    empty_count,
+    mean_mass,
+    mean_spread,
+    mean_attention_entropy_nats,
+    mean_mask_share,
+    mean_mask_area,
+    median_centroid_shift,
+    null_median_centroid_shift,
+    null_q025_centroid_shift,
+    null_q975_centroid_shift,
+    null_mean_cosine,
+    null_class_mean_cosine,
+    mean_w1_x,
+    mean_w1_y,
+    null_mean_w1_x,
+    null_mean_w1_y,
+    corruption_label,
+    corruption_group,
+    corruption_order,
+    dataset_label,
+    evaluation_id
+from attention_by_target
+where target = 'clean'

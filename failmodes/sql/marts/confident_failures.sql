@@ -1,25 +1,25 @@
 -- One row per evaluation, corruption, severity and image that is wrong at confidence >= 0.9; clean as 'none'.
 -- Source: outcomes, evaluation_labels, classes.
 select
-    outcomes.evaluation_id,
-    evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
     outcomes.corruption,
     outcomes.severity,
     outcomes.image_id,
-    outcomes.label,
     labels.class_name as label_name, -- name of the true class
-    outcomes.predicted,
+    coalesce(predictions.class_name, 'another class') as predicted_name, -- name of the class predicted; 'another class'
+    -- where it is none of the data set's
     outcomes.confidence,
+    evaluation_labels.model_label,
+    outcomes.label,
+    outcomes.predicted,
     outcomes.label_probability,
     outcomes.margin,
     outcomes.entropy_nats,
     outcomes.loss_nats,
     outcomes.rmse,
     outcomes.ssim,
-    coalesce(predictions.class_name, 'another class') as predicted_name, -- name of the class predicted; 'another class'
-    -- where it is none of the data set's
-    coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label
+    coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label,
+    evaluation_labels.dataset_label,
+    outcomes.evaluation_id
 from outcomes
 inner join evaluation_labels on outcomes.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on outcomes.corruption = corruptions.corruption

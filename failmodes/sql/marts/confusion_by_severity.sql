@@ -14,20 +14,20 @@ with shares as (
 )
 
 select
-    curve_points.evaluation_id,
-    curve_points.model_label,
-    curve_points.dataset_label,
     curve_points.corruption,
-    curve_points.corruption_label,
     curve_points.severity,
+    labels.class_name as label_name, -- name of the true class
+    coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name, -- name of the
+    -- class predicted; 'another class' where it is none of the data set's
+    shares.image_count, -- images of the label with this prediction
+    shares.share_of_label, -- their share of the images of the label, 0-1
+    curve_points.model_label,
     shares.label,
     shares.predicted, -- class index predicted; null where the model gave no finite number, or another class than the
     -- data set's
-    labels.class_name as label_name, -- name of the true class
-    shares.image_count, -- images of the label with this prediction
-    shares.share_of_label, -- their share of the images of the label, 0-1
-    coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name -- name of the
-    -- class predicted; 'another class' where it is none of the data set's
+    curve_points.corruption_label,
+    curve_points.dataset_label,
+    curve_points.evaluation_id
 from curve_points
 inner join shares
     on

@@ -11,18 +11,18 @@ with levels as (
 )
 
 select
-    evaluation_id,
-    model_label,
-    dataset_label,
     corruption,
+    avg(error) as mean_error, -- mean share of images that are wrong over the severities, 0-1
+    avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error less the clean error, -1 to 1
+    max(error) as worst_error, -- largest share of images that are wrong at a severity, 0-1
+    count(*) as severity_count, -- severities averaged over
+    model_label,
     corruption_label,
     corruption_group,
     corruption_order,
     headline,
-    avg(error) as mean_error, -- mean share of images that are wrong over the severities, 0-1
-    avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error less the clean error, -1 to 1
-    max(error) as worst_error, -- largest share of images that are wrong at a severity, 0-1
-    count(*) as severity_count -- severities averaged over
+    dataset_label,
+    evaluation_id
 from levels
 where is_whole or not has_whole
 group by all

@@ -32,11 +32,7 @@ with pooled as (
 )
 
 select
-    pooled.evaluation_id,
-    evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
     pooled.corruption, -- corruption name; null where all are pooled
-    corruptions.corruption_label,
     pooled.severity, -- severity; null where all above clean are pooled
     pooled.score, -- attention_spread, attention_drift or empty_map
     pooled.auroc_within, -- area under the ROC curve over pairs within a cell and a tenth by confidence, 0-1; 0.5:
@@ -44,10 +40,14 @@ select
     pooled.auroc_within_error, -- its standard error over images; null where pooled
     pooled.image_count, -- images that have a map
     pooled.failure_count, -- of them wrong
+    evaluation_labels.model_label,
     pooled.pair_count, -- pairs of a failure and a right answer that are compared
     case
         when pooled.auroc_within is null then 'no tenth by confidence holds two failures and two right answers'
-    end as reason -- why auroc_within is null
+    end as reason, -- why auroc_within is null
+    corruptions.corruption_label,
+    evaluation_labels.dataset_label,
+    pooled.evaluation_id
 from pooled
 left join evaluation_labels on pooled.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on pooled.corruption = corruptions.corruption

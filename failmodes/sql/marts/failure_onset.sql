@@ -13,17 +13,17 @@ with onsets as (
 )
 
 select
-    evaluation_id,
-    model_label,
-    dataset_label,
     corruption,
-    corruption_label,
     image_id,
-    label,
-    clean_correct, -- whether it is right when clean
     onset_severity, -- first wrong severity, 0 if wrong when clean; null if never wrong on the grid (right-censored)
     last_correct_severity, -- severity before the onset, lower end of the interval that holds it; null if wrong when clean
+    clean_correct, -- whether it is right when clean
     correctness_pattern, -- 1 right, 0 wrong, by severity from clean
     incorrect_count, -- severities at which it is wrong
-    recovered -- whether it is right again at some severity after the onset
+    recovered, -- whether it is right again at some severity after the onset
+    model_label,
+    label,
+    corruption_label,
+    dataset_label,
+    evaluation_id
 from onsets

@@ -12,16 +12,16 @@ with failures as ( -- few rows meet many names
 )
 
 select
-    evaluation_labels.dataset_id,
-    evaluation_labels.dataset_label,
     failures.image_id,
-    failures.label,
     classes.class_name as label_name, -- name of the true class
+    sum(failures.incorrect_count) / sum(failures.cell_count) as failure_share, -- share of the cells in which it is wrong,
+    -- 0-1
     sum(failures.incorrect_count)::bigint as incorrect_count, -- corrupted cells in which it is wrong
     sum(failures.cell_count)::bigint as cell_count, -- corrupted cells in which it was evaluated
     count(*) as evaluation_count, -- evaluations of these cells
-    sum(failures.incorrect_count) / sum(failures.cell_count) as failure_share -- share of the cells in which it is wrong,
-    -- 0-1
+    failures.label,
+    evaluation_labels.dataset_label,
+    evaluation_labels.dataset_id
 from failures
 inner join evaluation_labels on failures.evaluation_id = evaluation_labels.evaluation_id
 left join classes on evaluation_labels.dataset_id = classes.dataset_id and failures.label = classes.class_index

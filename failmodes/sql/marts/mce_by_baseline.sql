@@ -90,24 +90,24 @@ ratios as (
 )
 
 select
-    ratios.evaluation_id,
     evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
-    ratios.baseline_id, -- evaluation of the baseline; null: published, no evaluation of this warehouse
     ratios.baseline_label, -- name of the baseline on charts
-    ratios.cell_count, -- of the 75 cells, those that both have
     case
         when ratios.cell_count = 75 and ratios.faultless_count = 0 then ratios.mean_ratio
     end as mce, -- mean corruption error as a ratio to the baseline's; 1: as many errors
     case
         when ratios.cell_count = 75 and ratios.unharmed_count = 0 then ratios.relative_ratio
     end as relative_mce, -- the same of errors above the clean error
+    ratios.cell_count, -- of the 75 cells, those that both have
     case
         when ratios.cell_count < 75 then format('both have {} of the 75 cells', ratios.cell_count)
         when ratios.faultless_count > 0
             then format('the baseline makes no error under {} corruptions', ratios.faultless_count)
         when ratios.unharmed_count > 0
             then format('the baseline makes no more errors under {} corruptions', ratios.unharmed_count)
-    end as reason -- why one is null
+    end as reason, -- why one is null
+    evaluation_labels.dataset_label,
+    ratios.evaluation_id,
+    ratios.baseline_id -- evaluation of the baseline; null: published, no evaluation of this warehouse
 from ratios
 inner join evaluation_labels on ratios.evaluation_id = evaluation_labels.evaluation_id

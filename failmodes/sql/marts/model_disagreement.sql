@@ -53,24 +53,24 @@ shares as (
 )
 
 select
-    pairs.evaluation_id_a,
-    pairs.evaluation_id_b,
+    curve_points.corruption,
+    curve_points.severity,
+    shares.accuracy_a, -- share of images that the first gets right, 0-1
+    shares.accuracy_b, -- share of images that the second gets right, 0-1
+    shares.agree_share, -- share of images for which both predict the same class, 0-1
+    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency, -- kappa of being right
+    -- (Geirhos 2020), -1 to 1; 0: as often both right or both wrong as by chance
+    shares.image_count,
     pairs.model_label_a, -- name of the first model on charts
     pairs.model_label_b, -- name of the second model on charts
-    pairs.dataset_label,
-    curve_points.corruption,
-    curve_points.corruption_label,
-    curve_points.severity,
-    shares.image_count,
     shares.both_correct_count,
     shares.only_a_correct_count,
     shares.only_b_correct_count,
     shares.both_incorrect_count,
-    shares.accuracy_a, -- share of images that the first gets right, 0-1
-    shares.accuracy_b, -- share of images that the second gets right, 0-1
-    shares.agree_share, -- share of images for which both predict the same class, 0-1
-    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency -- kappa of being right
-    -- (Geirhos 2020), -1 to 1; 0: as often both right or both wrong as by chance
+    curve_points.corruption_label,
+    pairs.dataset_label,
+    pairs.evaluation_id_a,
+    pairs.evaluation_id_b
 from pairs
 inner join curve_points on pairs.evaluation_id_a = curve_points.evaluation_id
 inner join shares

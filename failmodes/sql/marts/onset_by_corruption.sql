@@ -53,18 +53,18 @@ intervals as (
 )
 
 select
-    evaluation_id,
-    model_label,
-    dataset_label,
     corruption,
-    corruption_label,
     severity,
-    at_risk_count, -- images right at every severity below this one
-    failed_count, -- images wrong here for the first time
     surviving_share, -- share of images right when clean that are never wrong up to and at this severity, 0-1
     -- (Kaplan-Meier); null if none is right when clean
-    recovered_share, -- of those that fail here, share that is right again further on, 0-1; null if none fails
     center - half_width as surviving_share_low, -- lower end of its Wilson 95 % interval, 0-1: no image is lost before
     -- the last severity
-    center + half_width as surviving_share_high -- upper end of that interval, 0-1
+    center + half_width as surviving_share_high, -- upper end of that interval, 0-1
+    at_risk_count, -- images right at every severity below this one
+    failed_count, -- images wrong here for the first time
+    recovered_share, -- of those that fail here, share that is right again further on, 0-1; null if none fails
+    model_label,
+    corruption_label,
+    dataset_label,
+    evaluation_id
 from intervals

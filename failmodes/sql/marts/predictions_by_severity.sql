@@ -1,7 +1,7 @@
 -- One row per evaluation, corruption and severity from clean on: how the answers spread over the classes, beside the
 -- labels; one answer to nearly all images is mode collapse. The worst class, too.
 -- Source: cell_confusion, cell_measures, curve_points, classes.
-with predictions as (
+with predicted as (
     select
         evaluation_id,
         corruption,
@@ -38,7 +38,7 @@ of_predictions as ( -- of answers that are as common the first class
         arg_max(class_index, (predicted_share, -class_index)) as top_prediction,
         max(predicted_share) as top_prediction_share,
         -sum(predicted_share * ln(predicted_share)) as prediction_entropy_nats
-    from predictions
+    from predicted
     group by evaluation_id, corruption, severity
 ),
 
@@ -57,35 +57,35 @@ of_labels as (
 )
 
 select
-    curve_points.evaluation_id,
-    curve_points.model_label,
-    curve_points.dataset_label,
     curve_points.corruption,
+    curve_points.severity,
+    commonest.class_name as top_prediction_name, -- name of that class
+    of_predictions.top_prediction_share, -- its share of the answers, 0-1
+    case
+        when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
+    end as top_prediction_label_share, -- share of the labels that are of the commonest answer's class, 0-1: what it
+    -- should be given
+    cell_measures.accuracy,
+    of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
+    worst.class_name as worst_class_name, -- name of that class
+    of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
+    -- expected
+    cell_measures.image_count,
+    curve_points.model_label,
+    of_labels.class_count, -- classes that occur as label
+    of_predictions.top_prediction, -- class index of the commonest answer; null where no image was taken for a class
+    of_predictions.prediction_entropy_nats, -- entropy of the answers over classes, nats; 0: one answer to all
+    of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
+    cell_measures.mean_confidence,
+    of_labels.worst_class, -- class index of the worst class; of classes that are as bad the first
+    coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images that were taken for a class of the data set
+    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as prediction
     curve_points.corruption_label,
     curve_points.corruption_group,
     curve_points.corruption_order,
     curve_points.headline,
-    curve_points.severity,
-    cell_measures.image_count,
-    of_labels.class_count, -- classes that occur as label
-    of_predictions.top_prediction, -- class index of the commonest answer; null where no image was taken for a class
-    commonest.class_name as top_prediction_name, -- name of that class
-    of_predictions.top_prediction_share, -- its share of the answers, 0-1
-    of_predictions.prediction_entropy_nats, -- entropy of the answers over classes, nats; 0: one answer to all
-    of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
-    cell_measures.mean_confidence,
-    cell_measures.accuracy,
-    of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
-    of_labels.worst_class, -- class index of the worst class; of classes that are as bad the first
-    worst.class_name as worst_class_name, -- name of that class
-    of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
-    -- expected
-    coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images that were taken for a class of the data set
-    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as prediction
-    case
-        when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
-    end as top_prediction_label_share -- share of the labels that are of the commonest answer's class, 0-1: what it
-    -- should be given
+    curve_points.dataset_label,
+    curve_points.evaluation_id
 from curve_points
 inner join cell_measures
     on

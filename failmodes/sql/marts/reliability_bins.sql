@@ -15,18 +15,18 @@ with bins as (
 )
 
 select
-    curve_points.evaluation_id,
-    curve_points.model_label,
-    curve_points.dataset_label,
     curve_points.corruption,
-    curve_points.corruption_label,
     curve_points.severity,
-    bins.bin_index, -- position of the bin, from 0
     bins.bin_low, -- lowest confidence of the bin, 0-1, within it
     bins.bin_high, -- highest confidence of the bin, 0-1, within it only where it is 1
-    bins.image_count, -- images with finite logits in the bin
     bins.mean_confidence, -- their mean confidence, 0-1
-    bins.accuracy -- share of them that are right, 0-1
+    bins.accuracy, -- share of them that are right, 0-1
+    bins.image_count, -- images with finite logits in the bin
+    curve_points.model_label,
+    bins.bin_index, -- position of the bin, from 0
+    curve_points.corruption_label,
+    curve_points.dataset_label,
+    curve_points.evaluation_id
 from curve_points
 inner join bins
     on

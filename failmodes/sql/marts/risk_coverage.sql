@@ -2,15 +2,15 @@
 -- That is what abstaining on the others leaves. Corruption and severity are null as in failure_prediction.
 -- Source: selective_risks, evaluation_labels, corruptions.
 select
-    selective_risks.evaluation_id,
-    evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
     selective_risks.corruption,
-    corruptions.corruption_label,
     selective_risks.severity,
     selective_risks.score,
+    selective_risks.coverage_percent / 100 as coverage, -- share of images that are kept, the surest, 0-1
     selective_risks.selective_risk, -- share of the kept images that are wrong, 0-1
-    selective_risks.coverage_percent / 100 as coverage -- share of images that are kept, the surest, 0-1
+    evaluation_labels.model_label,
+    corruptions.corruption_label,
+    evaluation_labels.dataset_label,
+    selective_risks.evaluation_id
 from selective_risks
 left join evaluation_labels on selective_risks.evaluation_id = evaluation_labels.evaluation_id
 left join corruptions on selective_risks.corruption = corruptions.corruption

@@ -14,16 +14,16 @@ with errors as (
 )
 
 select
-    evaluation_labels.evaluation_id,
     evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
     clean.accuracy as clean_accuracy, -- accuracy of the clean images, 0-1
     errors.mean_corrupted_accuracy, -- mean accuracy over the headline corruptions and their severities, 0-1
     errors.mean_corruption_error, -- mean error over the same, 0-1, not normalized by a baseline
     errors.mean_extra_corruption_error, -- mean error over corruptions outside the headline 15, 0-1
     errors.severity_count, -- severities averaged over, of the corruption that has most
     coalesce(errors.corruption_count, 0) as corruption_count, -- headline corruptions averaged over
-    coalesce(errors.extra_corruption_count, 0) as extra_corruption_count -- corruptions outside the headline 15
+    coalesce(errors.extra_corruption_count, 0) as extra_corruption_count, -- corruptions outside the headline 15
+    evaluation_labels.dataset_label,
+    evaluation_labels.evaluation_id
 from evaluation_labels
 left join cell_measures as clean
     on evaluation_labels.evaluation_id = clean.evaluation_id and clean.corruption = 'none'

@@ -1,6 +1,6 @@
 -- One row per corrupted cell of paired evaluations: drift of attention where the answer stays, and where it changes.
 -- Source: attention, outcomes, evaluations.
-with predictions as (
+with predicted as (
     select
         evaluation_id,
         corruption,
@@ -17,16 +17,16 @@ drifts as (
         attention.severity,
         attention.centroid_shift,
         attention.null_class_centroid_shift,
-        predictions.prediction <> clean.prediction as is_changed
+        predicted.prediction <> clean.prediction as is_changed
     from attention
     inner join evaluations on attention.evaluation_id = evaluations.evaluation_id and evaluations.paired
-    inner join predictions
+    inner join predicted
         on
-            attention.evaluation_id = predictions.evaluation_id
-            and attention.corruption = predictions.corruption
-            and attention.severity = predictions.severity
-            and attention.image_id = predictions.image_id
-    inner join predictions as clean
+            attention.evaluation_id = predicted.evaluation_id
+            and attention.corruption = predicted.corruption
+            and attention.severity = predicted.severity
+            and attention.image_id = predicted.image_id
+    inner join predicted as clean
         on
             attention.evaluation_id = clean.evaluation_id
             and clean.corruption = 'none'

@@ -56,7 +56,7 @@ cells as (
         corruption,
         severity
     from shards
-    where table_name = 'predictions'
+    where table_name = 'prediction_facts'
 ),
 
 pools as (

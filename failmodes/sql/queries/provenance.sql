@@ -17,7 +17,7 @@ select
 from shards
 inner join evaluation_labels on shards.evaluation_id = evaluation_labels.evaluation_id
 where
-    shards.table_name = 'predictions'
+    shards.table_name = 'prediction_facts'
     and coalesce(list_contains(getvariable('model'), evaluation_labels.model_label), true)
 group by all
 order by evaluation_labels.model_label, evaluation_labels.dataset_label, shards.device

@@ -6,7 +6,7 @@ with cells as (
         corruption,
         severity
     from shards
-    where table_name = 'predictions'
+    where table_name = 'prediction_facts'
 ),
 
 curves as (

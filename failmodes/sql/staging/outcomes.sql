@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption, severity and image: predictions and whether they are correct.
--- Source: predictions.
+-- Source: prediction_facts.
 select
     evaluation_id,
     corruption,
@@ -25,4 +25,4 @@ select
     predicted_output, -- among all outputs, where these take part
     scaled_log_sum_exp, -- at temperatures of 1/2 to 4 by eighths of a doubling, where `logits` are the largest alone
     coalesce(predicted = label, false) as correct -- a model without a prediction is wrong
-from predictions
+from prediction_facts

@@ -125,10 +125,10 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path, replaced: Collec
     create_tables(con)
     stored = base_tables(con)
     try:
-        version = read_version(con, warehouse)
+        read_version(con, warehouse)
         for name, table in TABLES.items():
             if name not in replaced:
-                con.execute(f"insert into {name} {checked_select(con, table, stored, warehouse, version)}")
+                con.execute(f"insert into {name} {checked_select(con, table, stored, warehouse)}")
         for name in sorted(stored):
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")

@@ -21,7 +21,7 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "
 
 # Types of columns that say of what a row is: names, classes, images, severities; counts and measures are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
-_UNSORTED = ("predictions", "attention")
+_UNSORTED = ("prediction_facts", "predictions", "outcomes", "attention")
 
 
 def list_relations(path: Path) -> "pl.DataFrame":

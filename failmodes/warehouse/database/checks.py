@@ -14,7 +14,7 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTION_FACTS, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,7 +46,7 @@ def uniqueness_check(table: Table) -> str:
 def check_definitions() -> dict[str, str]:
     """SQL of every check by name: the files of `sql/checks`, and one row per key, made from the keys of the tables."""
     checks = read_sql(CHECKS)
-    for table, subject in ((PREDICTIONS, "Predictions hold"), (ATTENTION, "Attention holds")):
+    for table, subject in ((PREDICTION_FACTS, "Predictions hold"), (ATTENTION, "Attention holds")):
         cell = ", ".join(name for name in table.key if name != "image_id")
         checks[uniqueness_check(table)] = (
             f"-- {subject} {table.grain}: cells where images repeat.\n"

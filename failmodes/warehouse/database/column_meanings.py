@@ -39,7 +39,7 @@ _STAGING = {
     },
 }
 
-_REMARK = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
+_NOTE = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
 
 
 @cache
@@ -64,7 +64,7 @@ def _own_meanings(view: str) -> dict[str, str]:
     for line in outputs.splitlines():
         if line.strip().startswith("--"):
             found |= {name: f"{found[name]} {line.strip().removeprefix('--').strip()}"} if name else {}
-        elif note := _REMARK.search(line):
+        elif note := _NOTE.search(line):
             name = note[1]
             found[name] = note[2]
         else:

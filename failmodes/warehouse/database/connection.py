@@ -67,7 +67,7 @@ def open_warehouse(
     with attach_read_only(path, one_thread=one_thread) as con, reading_errors(path):
         version = read_version(con, path)
         check_version(version, path, REBUILD_HINT)
-        show_relations(con, path, version, names)
+        show_relations(con, path, names)
         yield con
 
 

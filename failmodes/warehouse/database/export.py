@@ -29,7 +29,7 @@ from failmodes.warehouse.schema import (
     IMAGES,
     MODELS,
     PARTITIONS,
-    PREDICTIONS,
+    PREDICTION_FACTS,
     SOURCES,
 )
 from failmodes.warehouse.shards.format import content_hash
@@ -64,17 +64,17 @@ _DIMENSION_ROWS = {
     CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
     "order by corruption_order, corruption",
     IMAGES: f"select dataset_id, image_id, label from images where dataset_id in {_OWN.format('dataset_id')} "
-    "and image_id in (select image_id from predictions where evaluation_id = any($1)) order by all",
+    "and image_id in (select image_id from prediction_facts where evaluation_id = any($1)) order by all",
 }
 
 _SHARDS = """
 select distinct on (evaluation_id, severity, corruption) * from shards
-where evaluation_id = any($1) and table_name = 'predictions'
+where evaluation_id = any($1) and table_name = 'prediction_facts'
 order by evaluation_id, severity, corruption
 """
 
 _CELL_ROWS = f"""
-select {", ".join((*PARTITIONS, *KEPT_COLUMNS))} from predictions
+select {", ".join((*PARTITIONS, *KEPT_COLUMNS))} from prediction_facts
 where evaluation_id = $1 and corruption = $2 and severity = $3 order by image_id
 """
 
@@ -122,7 +122,7 @@ def export_evaluations(
         StorageError: the file cannot be written.
     """
     check_target(warehouse, target, force=force)
-    names = [table.name for table in (*_DIMENSION_ROWS, SHARDS, PREDICTIONS)]
+    names = [table.name for table in (*_DIMENSION_ROWS, SHARDS, PREDICTION_FACTS)]
     with (
         open_warehouse(warehouse, names) as con,
         writer_lock(target),
@@ -147,8 +147,8 @@ def _copy_predictions(
     shards = cast_to_table(con.sql(_SHARDS, params=[list(evaluation_ids)]).to_arrow_table(), SHARDS, warehouse)
     hashes, row_count = [], 0
     for cell in zip(*(shards[name].to_pylist() for name in PARTITIONS), strict=True):
-        rows = cast_to_table(con.sql(_CELL_ROWS, params=list(cell)).to_arrow_table(), PREDICTIONS, warehouse)
-        insert_rows(new, PREDICTIONS, rows)
+        rows = cast_to_table(con.sql(_CELL_ROWS, params=list(cell)).to_arrow_table(), PREDICTION_FACTS, warehouse)
+        insert_rows(new, PREDICTION_FACTS, rows)
         hashes.append(content_hash(rows.select(KEPT_COLUMNS)))
         row_count += rows.num_rows
     place = shards.schema.get_field_index("content_hash")

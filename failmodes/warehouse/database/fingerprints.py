@@ -22,7 +22,7 @@ def shards_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
     """Hash of the keys and content hashes of all loaded shards of predictions."""
     rows = con.execute(
         "select evaluation_id, corruption, severity::varchar, content_hash from shards "
-        "where table_name = 'predictions' order by all"
+        "where table_name = 'prediction_facts' order by all"
     ).fetchall()
     return identity_of(rows)
 

@@ -42,7 +42,7 @@ from failmodes.warehouse.schema import (
     EXEMPLARS,
     FACTS,
     PARTITIONS,
-    PREDICTIONS,
+    PREDICTION_FACTS,
     THUMBNAILS,
     Table,
 )
@@ -163,7 +163,7 @@ def _place(key: FileKey) -> tuple[str, ...]:
 
 
 def _count_shards(keys: Iterable[FileKey]) -> int:
-    return sum(key[0] in (PREDICTIONS.name, ATTENTION.name) for key in keys)
+    return sum(key[0] in (PREDICTION_FACTS.name, ATTENTION.name) for key in keys)
 
 
 def _fill(

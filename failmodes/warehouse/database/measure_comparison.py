@@ -43,7 +43,7 @@ def compare_measures(con: duckdb.DuckDBPyConnection) -> CheckResult:
 
 def _compared_scores(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
     """Evaluations with a score each."""
-    ((row_count,),) = con.execute("select count(*) from predictions").fetchall()
+    ((row_count,),) = con.execute("select count(*) from prediction_facts").fetchall()
     evaluations = con.execute("select distinct evaluation_id from shards order by all").fetchall()
     return [
         (evaluation_id, score)

@@ -23,7 +23,6 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import FACTS, Column, Table, moment
-from failmodes.warehouse.schema_version import is_older_version
 
 REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 TABLES = {table.name: table for table in ALL_TABLES}
@@ -84,15 +83,12 @@ def relation_names() -> list[str]:
     return [*sorted(TABLES), *sorted(view_definitions())]
 
 
-def show_relations(
-    con: duckdb.DuckDBPyConnection, path: Path, schema_version: str, names: Iterable[str] | None = None
-) -> None:
+def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[str] | None = None) -> None:
     """Make tables and views of the attached file `warehouse` known to the connection under their own names.
 
     Args:
         con: a locked connection, to which the file is attached as `warehouse`.
         path: the file, for errors.
-        schema_version: that of the file; one of an older minor version may lack tables that came later.
         names: those that are needed, in any spelling, with what they are made from; all if not given.
 
     Raises:
@@ -108,7 +104,7 @@ def show_relations(
         shown.add(name)
         sql = view_definitions().get(name)
         if table := TABLES.get(name):
-            sql = checked_select(con, table, stored, path, schema_version)
+            sql = checked_select(con, table, stored, path)
         if name in measure_definitions():
             show(COMPUTED.name)
             show(SHARDS.name)
@@ -176,9 +172,9 @@ def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dic
         if expression is not None:
             raise _changed(path, f"{table.name}.{name} is computed by an expression")
     for column in table.columns:
-        if column.name not in types and not column.nullable:
+        if column.name not in types:
             raise _changed(path, f"{table.name} lacks the column {column.name}")
-        if column.name in types and not _fits(column, types[column.name]):
+        if not _fits(column, types[column.name]):
             raise _changed(path, f"{table.name}.{column.name} is {types[column.name]}, expected {column.type}")
     return types
 
@@ -189,35 +185,28 @@ def select_nothing(table: Table) -> str:
     return f"select {empty} where false"
 
 
-def checked_select(
-    con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path, schema_version: str
-) -> str:
-    """The statement that reads a table of the file; of an older file's, with nulls for columns that came later.
+def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path) -> str:
+    """The statement that reads a table of the file.
 
     Raises:
         WarehouseError: the table is missing, no base table, or has a column of another type than the contract's.
     """
     if table.name not in stored:
-        if not is_older_version(schema_version):
-            raise _changed(path, f"it has no table {table.name}")
-        return select_nothing(table)
-    types = check_table(con, table, path)
+        raise _changed(path, f"it has no table {table.name}")
+    check_table(con, table, path)
     if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
-        _check_values(con, table, types, path)
-    columns = ", ".join(
-        column.name if column.name in types else f"null::{duckdb_type(column.type)} as {column.name}"
-        for column in table.columns
-    )
+        _check_values(con, table, path)
+    columns = ", ".join(column.name for column in table.columns)
     return f"select {columns} from warehouse.main.{table.name}"
 
 
-def _check_values(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str], path: Path) -> None:
+def _check_values(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
     """Refuse nulls where none may be, dates that Python has no place for, and texts too long to be shown."""
     needed = [column.name for column in table.columns if not column.nullable]
-    texts = [column for column in table.columns if column.most_letters and column.name in present]
+    texts = [column for column in table.columns if column.most_letters]
     counts = [f"count(*) - count({name})" for name in needed]
     lengths = [f"coalesce(max({_letters_of(column)}), 0)" for column in texts]
-    moments = [column for column in table.columns if column.type == moment and column.name in present]
+    moments = [column for column in table.columns if column.type == moment]
     dates = [f"count_if({column.name}::timestamp not between '1970-01-01' and '2199-12-31')" for column in moments]
     row = con.execute(f"select {', '.join(counts + lengths + dates)} from warehouse.main.{table.name}").fetchone() or ()
     for name, nulls in zip(needed, row, strict=False):

@@ -38,7 +38,7 @@ _EVALUATIONS = """
 select
     labels.evaluation_id, labels.model_label, labels.dataset_label, labels.subset, labels.precision,
     labels.source_label, labels.paired,
-    count(*) filter (where shards.table_name = 'predictions') as cell_count,
+    count(*) filter (where shards.table_name = 'prediction_facts') as cell_count,
     count(*) filter (where shards.table_name = 'attention') as attention_cell_count,
     labels.image_count,
     max(shards.created_at) at time zone 'UTC' as latest_at

@@ -28,7 +28,7 @@ from failmodes.warehouse.measures.cells import measure_outcomes
 from failmodes.warehouse.measures.columns import Values
 from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
-from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, FACTS, PREDICTION_FACTS, Table
 from failmodes.warehouse.shards.inventory import FileKey, ResultsFile
 from failmodes.warehouse.stages import counted
 
@@ -90,10 +90,10 @@ class Measuring:
         evaluation = self.evaluations.get(file.key[1])
         if evaluation is None or not rows.num_rows:
             return
-        if file.table is PREDICTIONS:
+        if file.table is PREDICTION_FACTS:
             self._results[file.key] = measure_outcomes(rows)
         else:
-            if outcomes := self._finished.get((PREDICTIONS.name, evaluation.evaluation_id)):
+            if outcomes := self._finished.get((PREDICTION_FACTS.name, evaluation.evaluation_id)):
                 outcomes.result()
             self._results[file.key] = evaluation.measure_maps(_cell_of(file), rows)
 
@@ -106,7 +106,7 @@ class Measuring:
             if last is not evaluation:
                 self._finish(last, file.table)
             if evaluation is not None and result is not None:
-                if file.table is PREDICTIONS:
+                if file.table is PREDICTION_FACTS:
                     evaluation.add_outcomes(_cell_of(file), result)
                 else:
                     evaluation.add_maps(_cell_of(file), result)
@@ -153,7 +153,7 @@ def update_measures(con: duckdb.DuckDBPyConnection, measured: Mapping[str, Measu
 
 def read_shard_hashes(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, list[Any]]]:
     """Corruption, severity and content hash of all shards, by evaluation and table, in order."""
-    shards: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {PREDICTIONS.name: [], ATTENTION.name: []})
+    shards: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {PREDICTION_FACTS.name: [], ATTENTION.name: []})
     for evaluation_id, table_name, *shard in con.execute(
         "select evaluation_id, table_name, corruption, severity::varchar, content_hash from shards order by all"
     ).fetchall():
@@ -173,7 +173,7 @@ def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
     found = {}
     for evaluation_id, kinds in read_shard_hashes(con).items():
         paired, dataset_id, source_id, subset_id, images_hash = facts.get(evaluation_id) or [False, "", "", "", None]
-        predictions = identity_of([kinds[PREDICTIONS.name], paired, dataset_id, source_id, subset_id])
+        predictions = identity_of([kinds[PREDICTION_FACTS.name], paired, dataset_id, source_id, subset_id])
         attention = identity_of([predictions, kinds[ATTENTION.name], images_hash])
         found[evaluation_id] = Inputs(predictions, attention, paired, dataset_id)
     return found
@@ -216,7 +216,7 @@ def mask_areas_of(con: duckdb.DuckDBPyConnection, dataset_id: str) -> Values | N
 def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, inputs: Inputs) -> MeasuredEvaluation:
     """The measures of an evaluation whose rows are in the database."""
     found = MeasuredEvaluation(evaluation_id, mask_areas_of(con, inputs.dataset_id))
-    cells: dict[str, list[CellKey]] = {PREDICTIONS.name: [], ATTENTION.name: []}
+    cells: dict[str, list[CellKey]] = {PREDICTION_FACTS.name: [], ATTENTION.name: []}
     for table_name, corruption, severity in con.execute(
         "select table_name, corruption, severity from shards where evaluation_id = ? order by severity, corruption",
         [evaluation_id],
@@ -230,8 +230,8 @@ def _measured_from_database(con: duckdb.DuckDBPyConnection, evaluation_id: str, 
             params=[evaluation_id, *cell],
         ).to_arrow_table()
 
-    for cell in cells[PREDICTIONS.name]:
-        if (rows := rows_of(PREDICTIONS, cell)).num_rows:
+    for cell in cells[PREDICTION_FACTS.name]:
+        if (rows := rows_of(PREDICTION_FACTS, cell)).num_rows:
             found.add_outcomes(cell, measure_outcomes(rows))
     found.finish_curves()
     for cell in cells[ATTENTION.name]:

@@ -6,7 +6,7 @@ and are replaced whenever the SQL has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -32,13 +32,13 @@ from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create every table that is missing and every nullable column that an older minor version lacks; comment all.
+    """Create every table that is missing; comment all.
 
     Tables have no primary key: it would slow down loads.
     """
     own = "not internal and schema_name = 'main' and database_name = current_database()"
     for (name,) in con.execute(f"select view_name from duckdb_views() where {own}").fetchall():
-        con.execute(f"drop view {sql_identifier(name)}")  # measures were views once; all are installed again
+        con.execute(f"drop view {sql_identifier(name)}")  # all are installed again
     tables = dict(con.execute(f"select table_name, comment from duckdb_tables() where {own}").fetchall())
     columns: dict[str, dict[str, str | None]] = defaultdict(dict)
     for name, column, comment in con.execute(
@@ -46,22 +46,13 @@ def create_tables(con: duckdb.DuckDBPyConnection) -> None:
     ).fetchall():
         columns[name][column] = comment
     for table in ALL_TABLES:
-        _create_table(con, table, columns[table.name])
+        if table.name not in columns:
+            con.execute(create_statement(table))
         if tables.get(table.name) != table.grain:
             con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
         for column in table.columns:
             if columns[table.name].get(column.name) != column.meaning:
                 con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
-
-
-def _create_table(con: duckdb.DuckDBPyConnection, table: Table, present: Collection[str]) -> None:
-    """Create a table, or those of its columns that are not `present`."""
-    if not present:
-        con.execute(create_statement(table))
-        return
-    for column in table.columns:
-        if column.name not in present:
-            con.execute(f"alter table {table.name} add column {column.name} {duckdb_type(column.type)}")
 
 
 def create_statement(table: Table) -> str:

@@ -16,7 +16,7 @@ from failmodes.warehouse.measures.failure_scores import FailureScores
 from failmodes.warehouse.measures.maps import ImageOutcomes
 from failmodes.warehouse.measures.scores import OF_ATTENTION, OF_LOGITS
 from failmodes.warehouse.measures.temperature import CellLogits, fit_temperatures, measure_temperature
-from failmodes.warehouse.schema import ATTENTION, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, PREDICTION_FACTS, Table
 
 
 class MeasuredEvaluation:
@@ -60,7 +60,7 @@ class MeasuredEvaluation:
         self._add_columns(tables.CELL_PREDICTIONS, cell, outcomes.predictions(ids_hash))
         self._scores.add(cell, outcomes.rankings)
         if outcomes.has_repeats:
-            self.repeating.add(PREDICTIONS.name)
+            self.repeating.add(PREDICTION_FACTS.name)
             self.by_sql.update(table.name for table in (*tables.OF_BOTH, tables.CELL_TEMPERATURE))
 
     def _scaled(self, cell: CellKey, logits: CellLogits | None) -> list[Row]:
@@ -95,7 +95,7 @@ class MeasuredEvaluation:
     def measure_maps(self, cell: CellKey, rows: pa.Table) -> MapMeasures:
         """Measure the attention of one cell; in any thread."""
         outcomes = self._outcomes.get(cell)  # None of a cell whose predictions are damaged: its load will fail
-        if PREDICTIONS.name in self.repeating:
+        if PREDICTION_FACTS.name in self.repeating:
             outcomes = None
         return measure_maps(rows, outcomes, self.mask_areas, is_clean=cell == CLEAN_KEY)
 
@@ -118,7 +118,7 @@ class MeasuredEvaluation:
 
     def finish(self, table: Table) -> None:
         """Finish what is measured of one of the tables of facts."""
-        if table is PREDICTIONS:
+        if table is PREDICTION_FACTS:
             self.finish_curves()
         else:
             self.finish_maps()

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import PARTITIONS, SHARDED
-from failmodes.warehouse.schema_version import is_readable_version
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.storage.files import StorePath, reason_of
 
 FOOTER_KEY = b"failmodes"
@@ -74,7 +74,7 @@ def seal(footer: dict[str, Any]) -> dict[bytes, bytes]:
 def unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
     """The footer of the file at `path`: table, schema_version, identity, content_hash, facts.
 
-    One of another major version is given as it is: it may mean something else.
+    One of another version is given as it is: it may mean something else.
 
     Raises:
         DamagedShardError: the file belongs elsewhere.
@@ -89,7 +89,7 @@ def unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
     if len(text) > MOST_FOOTER_LETTERS:
         raise ValueError(f"its footer has {len(text):,} letters")
     footer: dict[str, Any] = json.loads(text)
-    if is_readable_version(_text(footer["schema_version"])):
+    if _text(footer["schema_version"]) == SCHEMA_VERSION:
         _check(footer, path)
     return footer
 

@@ -1,6 +1,6 @@
 """The record: a folder of Parquet files, each published whole, with its identity and content hash inside.
 
-    <output>/results/predictions/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
+    <output>/results/prediction_facts/evaluation_id=…/corruption=fog/severity=2.000/rows.parquet     (a fact shard)
     <output>/results/models/<model_id>.parquet                                                 (a dimension)
 
 The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is computed again
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTIONS, Table
+from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, Table
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
 from failmodes.warehouse.shards.footer import RESULTS_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
@@ -132,7 +132,7 @@ def published_cells(output: StorePath, evaluation_id: str, *, attention: bool, l
     """
     folder = f"evaluation_id={evaluation_id}"
     cells = []
-    for table in [PREDICTIONS, *[ATTENTION] * attention, *[LOGITS] * logits]:
+    for table in [PREDICTION_FACTS, *[ATTENTION] * attention, *[LOGITS] * logits]:
         files = list_published(output / RESULTS_FOLDER / table.name / folder, SHARD_FILE)
         found = (_CELL_FILE.search("/".join(path.parts)) for path in files)
         cells.append({Cell(match["corruption"], Decimal(match["severity"])) for match in found if match})
@@ -215,10 +215,8 @@ def _read_tail(path: "UPath") -> bytes:
 
 
 def _holds(stored: StoredTable, rows: pa.Table) -> bool:
-    """Whether a file holds just these rows; columns that it lacks, being older, count as null."""
-    later = [name for name in rows.column_names if name not in stored.rows.column_names]
-    is_older = all(rows[name].null_count == rows.num_rows for name in later)
-    return is_older and stored.content_hash == content_hash(rows.drop_columns(later))
+    """Whether a file holds just these rows."""
+    return stored.content_hash == content_hash(rows)
 
 
 def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:

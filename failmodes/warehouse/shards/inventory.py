@@ -15,7 +15,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTIONS, SHARDED, Table
+from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
 from failmodes.warehouse.schema_version import check_version
 from failmodes.warehouse.shards.footer import RESULTS_FOLDER, damage_of
 from failmodes.warehouse.shards.format import list_results_files, read_footer, read_verified
@@ -57,7 +57,7 @@ def has_results(output: StorePath) -> bool:
 def stored_columns(output: Path, table: Table) -> set[str]:
     """Columns that the files of a table have in a local record; of a table with a file a cell one file an evaluation.
 
-    Files of one table may differ: a column that only some need, or that came later, is left out of the others.
+    Files of one table may differ: a column that only some need is left out of the others.
 
     Returns:
         Names that all these files have, the keys in their paths among them; none where there is no file.
@@ -95,7 +95,7 @@ def scan_results(outputs: Sequence[StorePath]) -> tuple[dict[FileKey, ResultsFil
         damaged.extend(file for file in read if isinstance(file, DamagedShardError))
         found = {file.key: file for file in read if isinstance(file, ResultsFile)}
         for key, file in found.items():
-            if file.table is not ATTENTION or (PREDICTIONS.name, *key[1:]) in found:
+            if file.table is not ATTENTION or (PREDICTION_FACTS.name, *key[1:]) in found:
                 files[key] = file
     return files, damaged
 

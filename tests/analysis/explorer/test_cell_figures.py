@@ -23,7 +23,7 @@ NO_BREAK = "\N{NO-BREAK SPACE}"
 def rows_of(path: Path, cell: ModelCell) -> pl.DataFrame:
     with duckdb.connect(str(path), read_only=True) as con:
         return con.sql(
-            "select label, predicted, confidence from predictions where evaluation_id = ? and corruption = ? "
+            "select label, predicted, confidence from prediction_facts where evaluation_id = ? and corruption = ? "
             "and severity = ?",
             params=[cell.evaluation_id, cell.stored_corruption, cell.severity],
         ).pl()

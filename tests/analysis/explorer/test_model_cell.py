@@ -31,7 +31,7 @@ def test_points_are_those_of_the_stored_cells(
         for row in points.rows(named=True):
             stored = "none" if row["severity"] == 0 else row["corruption"]
             right, count = con.execute(
-                "select count(*) filter (where predicted = label), count(*) from predictions "
+                "select count(*) filter (where predicted = label), count(*) from prediction_facts "
                 "where evaluation_id = ? and corruption = ? and severity = ?",
                 [row["evaluation_id"], stored, row["severity"]],
             ).fetchall()[0]

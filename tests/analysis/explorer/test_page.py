@@ -129,7 +129,7 @@ def test_the_query_panel_answers_and_refuses(con: duckdb.DuckDBPyConnection, exp
         assert isinstance(query_panel.query_rows(explored, query_panel.statement_of(name)), pl.DataFrame)
     assert query_panel.columns_of(explored, "predictions").columns == ["column", "type", "meaning"]
     with pytest.raises(QueryError, match="refused"):
-        query_panel.query_rows(explored, "drop table predictions")
+        query_panel.query_rows(explored, "drop table prediction_facts")
     alpha, beta = select(con)[0].ids
     assert "<table>" in query_panel.compared(explored, alpha, beta, 0.01)
     assert page_parts.attempt(lambda: query_panel.compared(explored, alpha, alpha, 0.01))[1]

@@ -71,14 +71,13 @@ def test_masks_say_where_attention_moves_to(
             assert "leave the object" in finding.sentence
 
 
-def _with_null(output: Path, key: ShardKey, null: float | None) -> None:
-    """Give a cell shares of another image's map, so much more than their own; None: as before schema 1.8."""
+def _with_null(output: Path, key: ShardKey, null: float) -> None:
+    """Give a cell shares of another image's map, so much more than their own."""
     rows = pl.from_arrow(read_verified(shard_path(output, ATTENTION, key)).rows)
     assert isinstance(rows, pl.DataFrame)
-    share = pl.lit(None, pl.Float32) if null is None else (pl.col("mask_share") + null).cast(pl.Float32)
+    share = (pl.col("mask_share") + null).cast(pl.Float32)
     flag = pl.lit(None, pl.Boolean)
-    area = pl.lit(None, pl.Float32) if null is None else pl.col("mask_area")
-    rows = rows.with_columns(null_mask_share=share, null_pointing_hit=flag, pointing_hit=flag, mask_area=area)
+    rows = rows.with_columns(null_mask_share=share, null_pointing_hit=flag, pointing_hit=flag)
     write_shard(output, ATTENTION, key, rows.to_arrow().cast(ATTENTION.arrow(without=PARTITIONS)))
 
 
@@ -88,11 +87,10 @@ def _with_null(output: Path, key: ShardKey, null: float | None) -> None:
     [
         ((-0.1, -0.1), "inconclusive", "less that of another image's map, changes by"),
         ((-0.1, -0.2), "contradicted", "more of the attention of Alpha lie on the object, beyond what another image's"),
-        ((None, None), "supported", "of the attention of Alpha leave the object (60 images)"),
     ],
 )
 def test_what_another_image_loses_too_is_no_loss(
-    tmp_path: Path, nulls: tuple[float | None, float | None], verdict: str, told: str
+    tmp_path: Path, nulls: tuple[float, float], verdict: str, told: str
 ) -> None:
     """The share on the object falls by 15 points; where the null falls as much, attention does not leave the object."""
     made = write_synthetic(tmp_path / "out", images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
@@ -101,16 +99,8 @@ def test_what_another_image_loses_too_is_no_loss(
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         (found,) = of_kind(attention_findings(con, select_one(con)), "attention_off_object")
-        describe_shapes = con.sql(
-            "select reason, pointing_accuracy, even_mask_share from attention_on_object where severity = 5"
-        )
-        reasons = describe_shapes.fetchall()
     assert found.verdict == verdict
     assert told in found.sentence.replace("\u00a0", " ")
-    for reason, accuracy, even in reasons:
-        assert "schema 1.8" in reason
-        assert accuracy is None
-        assert even == pytest.approx(0.3), "of the clean image where the cell does not say"
 
 
 def test_more_attention_on_the_object_contradicts_that_it_leaves(

@@ -71,7 +71,7 @@ def test_no_more_than_a_sheet_takes(made: Pictured, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
-        ("true; drop table predictions", "2 statements where one is expected"),
+        ("true; drop table prediction_facts", "2 statements where one is expected"),
         ("true union all select 1", "the filter joins another SELECT to its own"),
         ("false union select * from (select 1)", "the filter joins another SELECT to its own"),
         ("true) or (true", "syntax error"),

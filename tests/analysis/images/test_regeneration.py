@@ -63,7 +63,7 @@ def test_every_corruption_is_made_again_byte_for_byte(tmp_path: Path, kind: str)
 
 
 def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) -> None:
-    change(one.warehouse, "update predictions set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
+    change(one.warehouse, "update prediction_facts set rmse = rmse * 1.00001 where image_id = 2 and corruption = 'fog'")
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1 and model_label = 'Alpha'")
     assert sheet.notes == [
         "1 of 6 pictures differs from those evaluated: no version has changed, so images or warehouse have"
@@ -76,7 +76,7 @@ def test_versions_are_named_where_pictures_differ_and_only_there(one: Pictured) 
     change(one.warehouse, """update sources set versions = json_merge_patch(versions, '{"opencv": "4.0"}')""")
     condition = "corruption = 'fog' and severity = 1"
     assert find_pictures(one.warehouse, condition).notes == []
-    change(one.warehouse, "update predictions set rmse = 0.5 where corruption = 'fog'")
+    change(one.warehouse, "update prediction_facts set rmse = 0.5 where corruption = 'fog'")
     (note,) = find_pictures(one.warehouse, condition).notes
     assert note.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
     assert "numpy" not in note
@@ -91,7 +91,7 @@ def test_another_clean_picture_is_found_out(one: Pictured) -> None:
 
 
 def test_distances_that_are_not_stored_prove_nothing(one: Pictured) -> None:
-    change(one.warehouse, "update predictions set rmse = null")
+    change(one.warehouse, "update prediction_facts set rmse = null")
     sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
     assert {picture.made.differs for picture in sheet.all} == {None}
     np.testing.assert_array_equal(sheet.all[0].made.pixels, one.corrupted["fog", Decimal(1)][0])
@@ -119,7 +119,7 @@ def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str,
 def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "trap.py").write_text("raise SystemExit('imported')\n")
     monkeypatch.syspath_prepend(tmp_path)
-    change(one.warehouse, "update predictions set corruption = 'trap:attack' where corruption = 'fog'")
+    change(one.warehouse, "update prediction_facts set corruption = 'trap:attack' where corruption = 'fog'")
     with pytest.raises(StudyError, match="'trap:attack' is code of a study"):
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 

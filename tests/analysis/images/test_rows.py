@@ -22,7 +22,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_condition_may_ask_for_what_is_correct_when_clean(warehouse: Path) -> None:
     """As two sets of predictions give it, put side by side by hand."""
     with duckdb.connect(str(warehouse), read_only=True) as con:
-        rows = con.execute("select evaluation_id, image_id, corruption, severity, predicted = label from predictions")
+        rows = con.execute(
+            "select evaluation_id, image_id, corruption, severity, predicted = label from prediction_facts"
+        )
         predictions = {(e, i, c, float(s)): right for e, i, c, s, right in rows.fetchall()}
     expected = {
         (e, i)

@@ -98,7 +98,7 @@ def test_a_croissant_describes_what_is_there(malicious: Synthetic, tmp_path: Pat
     assert all(files.values())
     identifiers = [field["@id"] for records in document["recordSet"] for field in records["field"]]
     assert len(set(identifiers)) == len(identifiers)
-    assert {records["@id"] for records in document["recordSet"]} >= {"predictions", "attention", "models"}
+    assert {records["@id"] for records in document["recordSet"]} >= {"prediction_facts", "attention", "models"}
     for records in document["recordSet"]:
         assert {key["@id"] for key in records["key"]} <= {field["@id"] for field in records["field"]}
         for field in records["field"]:

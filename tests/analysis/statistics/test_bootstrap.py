@@ -140,8 +140,8 @@ def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None
 def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", models=("Alpha",), images=400)
     fog = ShardKey(made.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
-    rows = read_verified(shard_path(made.output, schema.PREDICTIONS, fog)).rows
-    write_shard(made.output, schema.PREDICTIONS, fog, rows.slice(7))
+    rows = read_verified(shard_path(made.output, schema.PREDICTION_FACTS, fog)).rows
+    write_shard(made.output, schema.PREDICTION_FACTS, fog, rows.slice(7))
     load([made.output], tmp_path / "w.duckdb")
     with (
         open_warehouse(tmp_path / "w.duckdb") as con,

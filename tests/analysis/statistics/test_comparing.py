@@ -241,7 +241,7 @@ def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: 
 def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
     cell = next(
-        tmp_path.glob(f"results/predictions/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
+        tmp_path.glob(f"results/prediction_facts/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
     )
     cell.unlink()
     load([made.output], tmp_path / "warehouse.duckdb")

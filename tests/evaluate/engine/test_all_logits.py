@@ -29,7 +29,7 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
     assert not logit_files(study.output)
     report, study = run_and_read(study_with(ALL))
     assert report.written == 3, "it is another evaluation"
-    both = pl.read_parquet(study.output / "results" / "predictions", hive_partitioning=True)
+    both = pl.read_parquet(study.output / "results" / "prediction_facts", hive_partitioning=True)
     plain, kept = both.sort("corruption", "severity", "image_id").partition_by("evaluation_id", include_key=False)
     assert kept.equals(plain)
     dataset = open_dataset(study.dataset, study.cache)

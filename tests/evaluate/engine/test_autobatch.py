@@ -10,7 +10,7 @@ from tiny_study import CELLS, patch_logits, run_study
 from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE, fastest_batch_size
 from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import Normalization
-from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 
@@ -99,7 +99,7 @@ def test_a_batch_size_once_tried_is_remembered(two_trained_models, monkeypatch) 
     shutil.rmtree(output / "results")
     run_study(path)
     assert len(tried) == 4
-    assert {read_verified(p).facts["batch_size"] for p in list_results_files(output, PREDICTIONS)} == {16}
+    assert {read_verified(p).facts["batch_size"] for p in list_results_files(output, PREDICTION_FACTS)} == {16}
 
 
 NEUTRAL = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -5,7 +5,7 @@ import polars as pl
 from tiny_study import hashes, run_and_read
 
 from failmodes.warehouse.null_pairs import sample_null_pairs
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTIONS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path
 
 
@@ -26,7 +26,9 @@ def test_null_pairs_follow_from_the_rows_of_a_results(tiny_run) -> None:
     evaluation_id = next(list_results_files(study.output, CLEAN_MAPS)).stem
     key = ShardKey(evaluation_id, CLEAN_CELL)
     attention = pl.from_arrow(read_verified(shard_path(study.output, ATTENTION, key)).rows).filter(target="clean")
-    labels = pl.from_arrow(read_verified(shard_path(study.output, PREDICTIONS, key)).rows).select("image_id", "label")
+    labels = pl.from_arrow(read_verified(shard_path(study.output, PREDICTION_FACTS, key)).rows).select(
+        "image_id", "label"
+    )
     rows = attention.join(labels, on="image_id").sort("image_id")
     centroids = rows.select("centroid_x", "centroid_y").to_numpy()
     pairs = sample_null_pairs(rows["label"].to_numpy())

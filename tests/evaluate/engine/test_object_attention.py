@@ -29,7 +29,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory):
 
 
 def cells_of(warehouse, label: str) -> pl.DataFrame:
-    return warehouse.table("attention_on_object", model_label=label).filter(target="clean").sort("severity")
+    return warehouse.table("attention_on_object", model_label=label).sort("severity")
 
 
 def test_a_model_that_looks_at_one_corner_is_found_out(warehouse) -> None:

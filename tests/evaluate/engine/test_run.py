@@ -13,7 +13,7 @@ from failmodes.ingest.datasets.decoding import decode
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import DamagedShardError, StorageError
-from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTIONS, THUMBNAILS
+from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EXEMPLARS, PREDICTION_FACTS, THUMBNAILS
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path
 
 
@@ -99,7 +99,7 @@ def test_whoever_does_the_work_the_rows_are_the_same(two_trained_models, extra: 
 
 def test_every_cell_is_whole_and_says_what_it_was_made_with(tiny_run) -> None:
     _, study, _ = tiny_run
-    files = list(list_results_files(study.output, PREDICTIONS))
+    files = list(list_results_files(study.output, PREDICTION_FACTS))
     assert len(files) == CELLS
     for path in files:
         stored = read_verified(path)
@@ -116,7 +116,9 @@ def test_rows_are_those_of_a_plain_forward_pass(tiny_run) -> None:
     dataset = open_dataset(study.dataset, study.cache)
     checkpoint = load_study_models(study, dataset)[0]
     path = next(
-        p for p in list_results_files(study.output, PREDICTIONS) if "gaussian_noise" in str(p) and "5.000" in str(p)
+        p
+        for p in list_results_files(study.output, PREDICTION_FACTS)
+        if "gaussian_noise" in str(p) and "5.000" in str(p)
     )
     rows = read_verified(path).rows
     ids = rows["image_id"].to_numpy()
@@ -169,7 +171,7 @@ def test_clean_images_are_stored_once_a_subset(tiny_run) -> None:
 def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     evaluation_id = next(list_results_files(output, CLEAN_MAPS)).stem
-    shard_path(output, PREDICTIONS, ShardKey(evaluation_id, CLEAN_CELL)).unlink()
+    shard_path(output, PREDICTION_FACTS, ShardKey(evaluation_id, CLEAN_CELL)).unlink()
     for file in list(list_results_files(output, ATTENTION))[::2]:
         file.unlink()
     next(list_results_files(output, EXEMPLARS)).unlink()
@@ -179,7 +181,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", [PREDICTIONS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
+@pytest.mark.parametrize("table", [PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
 def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table) -> None:
     path, output, expected = tiny_run_copy
     file = list(list_results_files(output, table))[-1]
@@ -201,7 +203,9 @@ def test_batches_and_order_do_not_change_what_is_predicted(tiny_run, tmp_path) -
     shutil.copytree(study.output / "checkpoints", tmp_path / "out" / "checkpoints")
     _, other = run_and_read(path)
     for ours, theirs in zip(
-        list_results_files(study.output, PREDICTIONS), list_results_files(other.output, PREDICTIONS), strict=True
+        list_results_files(study.output, PREDICTION_FACTS),
+        list_results_files(other.output, PREDICTION_FACTS),
+        strict=True,
     ):
         assert ours.relative_to(study.output) == theirs.relative_to(other.output)  # the same evaluation
         first, second = read_verified(ours).rows, read_verified(theirs).rows
@@ -224,7 +228,7 @@ def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, n
     write_tiny_study(path.parent, **OTHERS[name])
     report, _ = run_and_read(path)
     assert report.written == CELLS
-    assert len({p.parts[-4] for p in list_results_files(output, PREDICTIONS)}) == 2
+    assert len({p.parts[-4] for p in list_results_files(output, PREDICTION_FACTS)}) == 2
     found = hashes(output)
     assert expected.items() < found.items()
 

@@ -11,7 +11,7 @@ from failmodes.evaluate.engine.tasks import Task
 from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, list_results_files, read_verified
 
 
@@ -38,7 +38,9 @@ def test_a_lower_precision_says_how_many_predictions_it_changes(two_trained_mode
     report = run_study(path)
     assert set(report.changed_predictions) == {"Net 0", "Net 1"}
     assert all(0 <= share < 0.2 for share in report.changed_predictions.values())
-    facts = [read_verified(p).facts for p in list_results_files(output, PREDICTIONS) if "corruption=none" in str(p)]
+    facts = [
+        read_verified(p).facts for p in list_results_files(output, PREDICTION_FACTS) if "corruption=none" in str(p)
+    ]
     assert [f["changed_predictions"] for f in facts if "changed_predictions" in f]
     print_run(report)
     assert "the lower precision changes" in capsys.readouterr().err

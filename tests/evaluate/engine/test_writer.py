@@ -9,13 +9,13 @@ import torch
 from failmodes.evaluate.engine.image_statistics import compute_prediction_statistics
 from failmodes.evaluate.engine.writer import MAX_PENDING, BackgroundWriter, RowBuffer, prediction_columns
 from failmodes.warehouse.errors import StorageError
-from failmodes.warehouse.schema import PREDICTIONS
+from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import content_hash
 
 
 def test_broken_logits_are_recorded_and_not_averaged(tmp_path) -> None:
     logits = torch.tensor([[1.0, 2.0], [torch.nan, 1.0], [torch.inf, 1.0]])
-    rows = RowBuffer(PREDICTIONS, tmp_path)
+    rows = RowBuffer(PREDICTION_FACTS, tmp_path)
     rows.add(
         prediction_columns(np.array([4, 5, 6]), compute_prediction_statistics(logits, np.array([0, 1, 0])), None, None)
     )
@@ -34,7 +34,7 @@ def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch, tmp_path) -> None
     tables = []
     for limit in (1 << 30, 1 << 10):
         monkeypatch.setattr("failmodes.evaluate.engine.writer.IN_MEMORY_BYTES", limit)
-        rows = RowBuffer(PREDICTIONS, tmp_path)
+        rows = RowBuffer(PREDICTION_FACTS, tmp_path)
         for start in range(0, 300, 50):
             part = slice(start, start + 50)
             rows.add(

@@ -13,7 +13,7 @@ from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTIONS
+from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 FORMS = ["list of logits", "array of logits, severity a decimal", "logits as CSV", "list of probabilities",
@@ -73,7 +73,7 @@ def test_the_identity_is_the_content_whatever_the_format_or_order(fresh_study, e
 def files_of(output: Path) -> dict[Path, str]:
     return {
         p: read_verified(p).content_hash
-        for table in (PREDICTIONS, EXEMPLARS)
+        for table in (PREDICTION_FACTS, EXEMPLARS)
         for p in list_results_files(output, table)
     }
 

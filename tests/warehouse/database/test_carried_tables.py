@@ -80,7 +80,10 @@ def test_odd_names_are_only_names(warehouse_copy: Path, tmp_path: Path) -> None:
 
 
 def test_a_value_without_a_place_is_refused_in_one_line(warehouse_copy: Path, tmp_path: Path) -> None:
-    changed(warehouse_copy, "alter table predictions alter label type bigint; update predictions set label = 70000")
+    changed(
+        warehouse_copy,
+        "alter table prediction_facts alter label type bigint; update prediction_facts set label = 70000",
+    )
     before = warehouse_copy.read_bytes()
     more = write_synthetic(tmp_path / "more", images=20, models=("Gamma",)).output
     with pytest.raises(WarehouseError, match="not as failmodes wrote it"):

@@ -54,7 +54,7 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
         ),
         ("duckdb_settings()", {}, "no table or view"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),
-        ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns evaluation_id,"),
+        ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns corruption,"),
         ("accuracy_by_severity", {"severity": "mild"}, "severity is DECIMAL(4,3), and 'mild' is str"),
         ("accuracy_by_severity", {"corruption": 3}, "corruption is VARCHAR, and 3 is int"),
         ("accuracy_by_severity", {"corruption": ["fog", 3]}, "corruption is VARCHAR, and 3 is int"),
@@ -75,8 +75,8 @@ def test_a_bad_table_or_filter_is_one_clear_line(
 def test_tables_and_columns_say_what_they_hold(sound_warehouse: Path) -> None:
     tables = list_relations(sound_warehouse)
     assert tables.columns == ["name", "kind", "meaning", "row_count"]
-    assert tables.filter(name="predictions").row(0) == (
-        "predictions", "table", "one row per evaluation, corruption, severity and image", 20_800,
+    assert tables.filter(name="prediction_facts").row(0) == (
+        "prediction_facts", "table", "one row per evaluation, corruption, severity and image", 20_800,
     )  # fmt: skip
     assert tables.filter(name="accuracy_by_severity").row(0)[1:] == (
         "view",

@@ -16,7 +16,7 @@ from failmodes.warehouse.database.export import KEPT_COLUMNS, export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
-from failmodes.warehouse.schema import PARTITIONS, PREDICTIONS
+from failmodes.warehouse.schema import PARTITIONS, PREDICTION_FACTS
 
 
 def rows_of(path: Path, sql: str) -> pl.DataFrame:
@@ -36,7 +36,7 @@ def test_it_is_a_sound_warehouse_of_that_evaluation_alone(baseline: Path, synthe
     status = warehouse_status(baseline, full=True)
     assert [check.name for check in status.checks if not check.passed] == []
     assert status.evaluations["evaluation_id"].to_list() == [synthetic.evaluations["Alpha"]]
-    assert status.row_counts["predictions"] == 26 * 400
+    assert status.row_counts["prediction_facts"] == 26 * 400
     assert [status.row_counts[name] for name in ("attention", "exemplars", "thumbnails")] == [0, 0, 0]
 
 
@@ -47,7 +47,7 @@ def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse:
     kept, all_rows = rows_of(baseline, predictions), rows_of(sound_warehouse, predictions)
     columns = [*PARTITIONS, *KEPT_COLUMNS]
     assert_frame_equal(kept.select(columns), all_rows.select(columns))
-    assert {c.name for c in PREDICTIONS.columns if kept[c.name].null_count() < kept.height} <= set(columns)
+    assert {c.name for c in PREDICTION_FACTS.columns if kept[c.name].null_count() < kept.height} <= set(columns)
     for measure in ("cell_measures", "cell_predictions", "cell_calibration", "image_onsets", "selective_risks"):
         asked = own.format(measure) + " order by all"
         if measure == "selective_risks":
@@ -139,13 +139,16 @@ def test_another_suffix_and_a_file_that_is_there_are_refused(
 @pytest.mark.parametrize(
     ("sql", "told"),
     [
-        ("update predictions set confidence = 7", "Probabilities lie in 0-1"),
-        ("insert into predictions from predictions", "one row per"),
+        ("update prediction_facts set confidence = 7", "Probabilities lie in 0-1"),
+        ("insert into prediction_facts from prediction_facts", "one row per"),
         ("insert into models from models", "Every dimension holds one row per key"),
-        ("update predictions set label = null", "predictions.label may not be null"),
-        ("alter table predictions alter confidence type double; update predictions set loss_nats = -1", "not negative"),
+        ("update prediction_facts set label = null", "predictions.label may not be null"),
+        (
+            "alter table prediction_facts alter confidence type double; update prediction_facts set loss_nats = -1",
+            "not negative",
+        ),
         ("delete from shards where corruption = 'none'", "has its clean one"),
-        ("alter table predictions alter confidence type varchar", "expected float32"),
+        ("alter table prediction_facts alter confidence type varchar", "expected float32"),
     ],
 )
 def test_a_source_that_breaks_a_check_is_refused(

@@ -57,14 +57,14 @@ def test_every_row_is_loaded_as_it_was_written(synthetic: Synthetic, sound_wareh
             query = f"select * from {table.name} where evaluation_id = ? and corruption = 'fog' and severity = 3"
             rows = con.sql(query, params=[cell.evaluation_id]).pl()
             assert rows.select(written.columns).equals(written)
-        assert con.sql("select count(*) from predictions").pl().item() == 52 * 400
+        assert con.sql("select count(*) from prediction_facts").pl().item() == 52 * 400
         assert con.sql("select count(*) from attention").pl().item() == 52 * 800
 
 
 def test_shards_carry_the_facts_of_their_footers(synthetic: Synthetic, sound_warehouse: Path) -> None:
     with open_warehouse(sound_warehouse) as con:
         shards = con.sql("from shards").pl()
-    row = shards.filter(table_name="predictions", corruption="fog", severity=FOG).row(0, named=True)
+    row = shards.filter(table_name="prediction_facts", corruption="fog", severity=FOG).row(0, named=True)
     stored = read_verified(synthetic.output / row["path"])
     assert len(shards) == 104
     assert row["content_hash"] == stored.content_hash
@@ -92,22 +92,24 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(results: Synthetic,
     assert load([results.output], path).new_shards == 20
     for table in schema.FACTS:
         (tmp_path / table.name).rename(shard_path(results.output, table, late))
-    rows = read_verified(shard_path(results.output, schema.PREDICTIONS, changed)).rows
+    rows = read_verified(shard_path(results.output, schema.PREDICTION_FACTS, changed)).rows
     confidence = rows.column_names.index("confidence")
     rows = rows.set_column(confidence, rows.schema.field("confidence"), pa.array([0.125] * 40, pa.float32()))
-    write_shard(results.output, schema.PREDICTIONS, changed, rows)
+    write_shard(results.output, schema.PREDICTION_FACTS, changed, rows)
     report = load([results.output], path)
     assert (report.new_shards, report.replaced_shards, report.kept_shards) == (2, 1, 19)
-    assert value(path, "select count(*) from predictions") == 11 * 40
+    assert value(path, "select count(*) from prediction_facts") == 11 * 40
     where = "corruption = 'fog' and severity = 3"
-    assert value(path, f"select distinct confidence from predictions where {where}") == 0.125
+    assert value(path, f"select distinct confidence from prediction_facts where {where}") == 0.125
     assert value(path, f"select count(*) from shards where {where}") == 2
 
 
 @pytest.mark.slow
 def test_attention_without_its_predictions_is_not_loaded(results: Synthetic, tmp_path: Path) -> None:
     cell = ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))
-    shard_path(results.output, schema.PREDICTIONS, cell).unlink()  # killed between the two: the cell is not committed
+    shard_path(
+        results.output, schema.PREDICTION_FACTS, cell
+    ).unlink()  # killed between the two: the cell is not committed
     assert load([results.output], tmp_path / "w.duckdb").new_shards == 20
 
 
@@ -120,9 +122,9 @@ def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path
             shard_path(results.output, table, ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))).parents[1]
         )
     assert load([results.output], path).swapped is False
-    assert value(path, "select count(*) from predictions where corruption = 'fog'") == 5 * 40
+    assert value(path, "select count(*) from prediction_facts where corruption = 'fog'") == 5 * 40
     assert load([results.output], path, rebuild=True).dropped_shards == 10
-    assert value(path, "select count(*) from predictions where corruption = 'fog'") == 0
+    assert value(path, "select count(*) from prediction_facts where corruption = 'fog'") == 0
 
 
 @pytest.mark.slow
@@ -171,7 +173,7 @@ def test_a_new_choice_of_exemplars_replaces_the_former(results: Synthetic, tmp_p
 def test_damage_leaves_the_old_warehouse_as_it_was(results: Synthetic, tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     late = ShardKey(results.evaluations["Alpha"], Cell("fog", FOG))
-    shard = shard_path(results.output, schema.PREDICTIONS, late)
+    shard = shard_path(results.output, schema.PREDICTION_FACTS, late)
     content = shard.read_bytes()
     shard.unlink()
     load([results.output], path)
@@ -268,14 +270,16 @@ def test_loading_from_memory_gives_the_rows_of_the_local_results(local_results, 
     load([local_results.output, memory_results.output], both)
     assert hashes(both) == hashes(local)
     with open_warehouse(remote) as con:
-        path = con.sql("select path from shards where table_name = 'predictions' order by path limit 1").pl().item()
+        path = (
+            con.sql("select path from shards where table_name = 'prediction_facts' order by path limit 1").pl().item()
+        )
     assert (local_results.output / path).is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
 def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_results, tmp_path: Path, keep: float) -> None:
-    path = next(list_results_files(memory_results.output, schema.PREDICTIONS))
+    path = next(list_results_files(memory_results.output, schema.PREDICTION_FACTS))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * keep) if 0 < keep < 1 else int(keep)])
     for read in (read_verified, read_footer):

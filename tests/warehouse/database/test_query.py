@@ -14,10 +14,10 @@ from failmodes.warehouse.errors import LimitError, QueryError
 @pytest.mark.parametrize(
     "sql",
     [
-        "select count(*) as n from predictions",
+        "select count(*) as n from prediction_facts",
         "from accuracy_by_severity",
         "with x as (select 1 as a) select * from x;",
-        "describe predictions",
+        "describe prediction_facts",
         "summarize corruptions",
         "show tables",
         "explain select 1",
@@ -35,10 +35,10 @@ def test_query_answers(query_here: Path, sql: str) -> None:
     ("sql", "message"),
     [
         ("selec 1", "syntax error"),
-        ("select nothing from predictions", 'nothing" not found'),
+        ("select nothing from prediction_facts", 'nothing" not found'),
         ("select * from nowhere", "nowhere does not exist"),
         ("select 1; select 2", "2 statements"),
-        ("select 1; drop table predictions", "2 statements"),
+        ("select 1; drop table prediction_facts", "2 statements"),
         ("", "0 statements"),
         ("-- nothing", "0 statements"),
         ("select cast('a' as integer)", "Could not convert"),
@@ -65,7 +65,7 @@ def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
     assert ask("@worst_cells") != []
 
 
-@pytest.mark.parametrize("value", ["'; drop table predictions; --", "' or 1=1 --", '"; select 1', "$other", "\\"])
+@pytest.mark.parametrize("value", ["'; drop table prediction_facts; --", "' or 1=1 --", '"; select 1', "$other", "\\"])
 def test_a_malformed_value_is_only_a_value(sound_warehouse: Path, value: str) -> None:
     assert run_query(sound_warehouse, "select $value", {"value": value}).item() == value
     asked = "from accuracy_by_severity where corruption = $value"

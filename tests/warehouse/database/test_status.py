@@ -23,7 +23,7 @@ def test_status_says_what_is_there(warehouse_copy: Path) -> None:
     status = warehouse_status(warehouse_copy)
     assert status.schema_version == schema.SCHEMA_VERSION
     assert status.size_bytes == warehouse_copy.stat().st_size
-    assert (status.row_counts["predictions"], status.row_counts["steps"]) == (52 * 400, 1)
+    assert (status.row_counts["prediction_facts"], status.row_counts["steps"]) == (52 * 400, 1)
     rows = status.evaluations.select("model_label", "cell_count", "attention_cell_count", "image_count").rows()
     assert rows == [("Alpha", 26, 26, 400), ("Beta", 26, 26, 400)]
     assert all(result.passed for result in status.checks)
@@ -34,7 +34,7 @@ def test_status_says_what_is_there(warehouse_copy: Path) -> None:
 def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: Path) -> None:
     assert all(result.passed for result in warehouse_status(warehouse_copy, full=True).checks)
     with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("update predictions set confidence = 1.5 where image_id = 3")
+        con.execute("update prediction_facts set confidence = 1.5 where image_id = 3")
         con.execute(
             "update cell_transitions set became_incorrect_count = became_incorrect_count + 1 where corruption = 'fog'"
         )
@@ -50,9 +50,11 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
 def test_what_a_load_found_to_break_a_check_is_shown_with_its_rows(synthetic: Synthetic, tmp_path: Path) -> None:
     output = Path(shutil.copytree(synthetic.output, tmp_path / "out"))
     fog = ShardKey(synthetic.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
-    rows = read_verified(shard_path(output, schema.PREDICTIONS, fog)).rows
+    rows = read_verified(shard_path(output, schema.PREDICTION_FACTS, fog)).rows
     place = rows.column_names.index("confidence")
-    write_shard(output, schema.PREDICTIONS, fog, rows.set_column(place, "confidence", pa.array([1.5] * 400, "float32")))
+    write_shard(
+        output, schema.PREDICTION_FACTS, fog, rows.set_column(place, "confidence", pa.array([1.5] * 400, "float32"))
+    )
     load([output], tmp_path / "w.duckdb")
     (broken,) = [check for check in warehouse_status(tmp_path / "w.duckdb").checks if not check.passed]
     assert (broken.name, broken.row_count, broken.examples.height) == ("probabilities_in_range", 400, 5)

@@ -36,12 +36,14 @@ def test_rows_that_break_a_check_of_images_are_counted(
     evaluation_id = made.evaluations["A"]
     for cell in changed:
         shard = ShardKey(evaluation_id, cell)
-        rows = read_verified(shard_path(made.output, schema.PREDICTIONS, shard)).rows
+        rows = read_verified(shard_path(made.output, schema.PREDICTION_FACTS, shard)).rows
         values = rows[column].to_pylist()
         values[-1] = value if values[-1] != value else value - 1
         place = rows.schema.get_field_index(column)
         field = rows.schema.field(place)
-        write_shard(made.output, schema.PREDICTIONS, shard, rows.set_column(place, field, pa.array(values, field.type)))
+        write_shard(
+            made.output, schema.PREDICTION_FACTS, shard, rows.set_column(place, field, pa.array(values, field.type))
+        )
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         stored = con.execute("select name, breaking_rows from computed where breaking_rows is not null").fetchall()

@@ -43,9 +43,9 @@ def rewrite(output: Path, shard: ShardKey, *, broken: int = 0, shift: int = 0, k
     for table in schema.FACTS:
         rows = read_verified(shard_path(output, table, shard)).rows.to_pylist()
         for row in rows:
-            if row["image_id"] >= broken and table is schema.PREDICTIONS:
+            if row["image_id"] >= broken and table is schema.PREDICTION_FACTS:
                 row["predicted"] = None if row["predicted"] is None else (row["predicted"] + shift) % 4
-            elif row["image_id"] < broken and table is schema.PREDICTIONS:
+            elif row["image_id"] < broken and table is schema.PREDICTION_FACTS:
                 row.update({n: None for n in row if n not in ("image_id", "label", "rmse", "ssim")}, finite=False)
             elif row["image_id"] < broken:
                 row.update({n: None for n in row if n not in ("image_id", "target")}, mass=0.0, empty=True)
@@ -130,9 +130,9 @@ def test_a_confidence_that_is_none_is_loaded_and_found_by_its_check(
 ) -> None:
     output = Path(shutil.copytree(made.output, tmp_path / "out"))
     fog = ShardKey(made.evaluations["A"], Cell("fog", Decimal("1.000")))
-    rows = read_verified(shard_path(output, schema.PREDICTIONS, fog)).rows.to_pylist()
+    rows = read_verified(shard_path(output, schema.PREDICTION_FACTS, fog)).rows.to_pylist()
     rows[0]["confidence"] = beyond
-    write_shard(output, schema.PREDICTIONS, fog, read_table(rows, schema.PREDICTIONS))
+    write_shard(output, schema.PREDICTION_FACTS, fog, read_table(rows, schema.PREDICTION_FACTS))
     load([output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         failed = {check.name: check.row_count for check in read_checks(con) if not check.passed}
@@ -183,8 +183,8 @@ def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives
     """Some cells come first, then the rest, in one to three loads; one is replaced; one load is killed."""
     folder = tmp_path_factory.mktemp("any")
     whole, output, warehouse = Path(shutil.copytree(made.output, folder / "whole")), folder / "out", folder / "w.duckdb"
-    cells = sorted({path.relative_to(whole / "results" / "predictions") for path in
-                    (whole / "results" / "predictions").rglob("*.parquet")})  # fmt: skip
+    cells = sorted({path.relative_to(whole / "results" / "prediction_facts") for path in
+                    (whole / "results" / "prediction_facts").rglob("*.parquet")})  # fmt: skip
     order = data.draw(st.permutations(cells))
     ends = sorted(data.draw(st.lists(st.integers(1, len(cells) - 1), max_size=2, unique=True)))
     shutil.copytree(whole, output, ignore=shutil.ignore_patterns("predictions", "attention"))

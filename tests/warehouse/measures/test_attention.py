@@ -24,8 +24,8 @@ def test_attention_by_answer_agrees_with_scipy_image_by_image(con: duckdb.DuckDB
         cell = con.sql(
             "select shift.centroid_shift, shift.null_class_centroid_shift as other, "
             "here.predicted <> clean.predicted as changed from attention as shift "
-            "join predictions as here using (evaluation_id, corruption, severity, image_id) "
-            "join predictions as clean on clean.evaluation_id = shift.evaluation_id and clean.corruption = 'none' "
+            "join prediction_facts as here using (evaluation_id, corruption, severity, image_id) "
+            "join prediction_facts as clean on clean.evaluation_id = shift.evaluation_id and clean.corruption = 'none' "
             "and clean.image_id = shift.image_id where shift.target = 'clean' and shift.evaluation_id = ? "
             "and shift.corruption = ? and shift.severity = ? and shift.centroid_shift is not null",
             params=[row["evaluation_id"], row["corruption"], row["severity"]],

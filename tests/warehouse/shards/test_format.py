@@ -10,7 +10,7 @@ from failmodes.warehouse.shards.format import content_hash, list_results_files, 
 
 
 def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> None:
-    files = list(list_results_files(synthetic.output, schema.PREDICTIONS))
+    files = list(list_results_files(synthetic.output, schema.PREDICTION_FACTS))
     assert len(files) == 2 * (5 * 5 + 1)
     stored = read_verified(files[0])
     assert stored.rows.num_rows == 400
@@ -20,7 +20,7 @@ def test_every_written_file_reads_back_with_its_hash(synthetic: Synthetic) -> No
 
 def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    path = next(list_results_files(output, schema.PREDICTIONS))
+    path = next(list_results_files(output, schema.PREDICTION_FACTS))
     intact, expected = path.read_bytes(), read_verified(path)
     found = 0
     positions = range(5, len(intact), len(intact) // 60)
@@ -37,7 +37,7 @@ def test_flipped_bytes_never_change_rows_unseen(tmp_path) -> None:
 
 def test_changed_facts_in_the_footer_are_found(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    path = next(list_results_files(output, schema.PREDICTIONS))
+    path = next(list_results_files(output, schema.PREDICTION_FACTS))
     content = path.read_bytes()
     assert b'"device": "cpu"' in content
     path.write_bytes(content.replace(b'"device": "cpu"', b'"device": "gpu"'))
@@ -47,7 +47,7 @@ def test_changed_facts_in_the_footer_are_found(tmp_path) -> None:
 
 def test_truncated_file_and_misplaced_file_are_found(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
-    first, second, *_ = list_results_files(output, schema.PREDICTIONS)
+    first, second, *_ = list_results_files(output, schema.PREDICTION_FACTS)
     second.write_bytes(first.read_bytes())
     with pytest.raises(DamagedShardError, match="does not belong here"):
         read_verified(second)

@@ -46,7 +46,7 @@ def test_a_remote_results_holds_what_the_local_one_holds(tmp_path: Path, memory_
 
 
 def test_footers_are_read_without_rows_however_long_they_are(memory_results: Synthetic, monkeypatch) -> None:
-    paths = list(list_results_files(memory_results.output, schema.PREDICTIONS))
+    paths = list(list_results_files(memory_results.output, schema.PREDICTION_FACTS))
     short = [read_footer(path) for path in paths]
     monkeypatch.setattr("failmodes.warehouse.shards.format.FOOTER_BYTES", 64)  # no footer fits
     assert [read_footer(path) for path in paths] == short
@@ -87,7 +87,7 @@ def test_a_missing_remote_file_is_damage_and_a_changed_dimension_is_written_agai
 def test_silence_of_a_file_system_is_never_taken_for_damage(
     memory_results: Synthetic, tmp_path: Path, monkeypatch
 ) -> None:
-    path = next(list_results_files(memory_results.output, schema.PREDICTIONS))
+    path = next(list_results_files(memory_results.output, schema.PREDICTION_FACTS))
     cat_file = MemoryFileSystem.cat_file
 
     def footers_only(self: MemoryFileSystem, name: str, start: int | None = None, **options: object) -> bytes:

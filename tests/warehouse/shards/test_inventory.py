@@ -54,7 +54,9 @@ def test_an_empty_remote_folder_holds_no_results(memory_url: str, tmp_path: Path
 def test_every_damaged_file_is_named_and_nothing_is_loaded(results: Synthetic, tmp_path: Path) -> None:
     path, evaluation_id = tmp_path / "w.duckdb", results.evaluations["Alpha"]
     cells = [Cell(corruption, Decimal("3.000")) for corruption in ("fog", "contrast")]
-    page, footer = (shard_path(results.output, schema.PREDICTIONS, ShardKey(evaluation_id, cell)) for cell in cells)
+    page, footer = (
+        shard_path(results.output, schema.PREDICTION_FACTS, ShardKey(evaluation_id, cell)) for cell in cells
+    )
     model = next((results.output / "results" / "models").iterdir())
     for damaged in (page, footer, model):
         content = bytearray(damaged.read_bytes())
@@ -71,9 +73,11 @@ def test_every_damaged_file_is_named_and_nothing_is_loaded(results: Synthetic, t
 
 def test_null_in_a_column_that_may_not_be_null_is_damage(results: Synthetic, tmp_path: Path) -> None:
     cell = ShardKey(results.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
-    rows = read_verified(shard_path(results.output, schema.PREDICTIONS, cell)).rows
+    rows = read_verified(shard_path(results.output, schema.PREDICTION_FACTS, cell)).rows
     rows = rows.set_column(rows.column_names.index("label"), "label", pa.nulls(40, pa.int16()))
-    loose = schema.PREDICTIONS._replace(columns=tuple(c._replace(nullable=True) for c in schema.PREDICTIONS.columns))
+    loose = schema.PREDICTION_FACTS._replace(
+        columns=tuple(c._replace(nullable=True) for c in schema.PREDICTION_FACTS.columns)
+    )
     write_shard(results.output, loose, cell, rows)
-    with pytest.raises(DamagedShardError, match=r"predictions\.label may not be null"):
+    with pytest.raises(DamagedShardError, match=r"prediction_facts\.label may not be null"):
         load([results.output], tmp_path / "w.duckdb")
