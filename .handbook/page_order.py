@@ -56,6 +56,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "reference/commands.md",
             "reference/study-file.md",
             "reference/schema.md",
+            "reference/glossary.md",
             "reference/python.md",
             "reference/charts.md",
             "reference/saved-queries.md",

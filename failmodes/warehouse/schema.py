@@ -70,8 +70,8 @@ PREDICTION_FACTS = Table.of(
     Column("entropy_nats", real, "entropy of the softmax, nats", True),
     Column("loss_nats", real, "cross-entropy against the label, nats", True),
     Column("sum_p2", real, "sum of squared softmax probabilities, 0-1", True),
-    Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy)", True),
-    Column("max_logit", real, "largest logit", True),
+    Column("log_sum_exp", real, "log of the sum of exponentiated logits (negative free energy), any number", True),
+    Column("max_logit", real, "largest logit, any number", True),
     Column("finite", flag, "whether every logit is a finite number"),
     Column("logits", list_of(real), f"all logits by class (then those of other outputs) up to {FULL_LOGITS_CLASSES}, "
            f"else the {TOP_LOGITS} largest in falling order", True),

@@ -50,7 +50,14 @@ def schema(
     path = _warehouse(where)
     if name is not None:
         columns = [row[1:] for row in column_rows(path, name)]
-        give_rows(("column", "type", "meaning"), columns, output_format, output, vertical=vertical, force=force)
+        give_rows(
+            ("column", "type", "unit", "range", "meaning"),
+            columns,
+            output_format,
+            output,
+            vertical=vertical,
+            force=force,
+        )
         following = f'failmodes query "from {name} limit 10"{named(where)}'
     else:
         listed = relation_rows(path)

@@ -28,7 +28,7 @@ def test_a_warehouse_says_how_many_rows_there_are(handed: Path, tmp_path: Path) 
 def test_columns_have_type_and_meaning(handed: Path, tmp_path: Path, name: str) -> None:
     inside = json.loads(failmodes("schema", name, "--format", "json", folder=handed).stdout)
     assert inside == json.loads(failmodes("schema", name, "--format", "json", folder=tmp_path).stdout)
-    assert {"column", "type", "meaning"} == inside[0].keys()
+    assert {"column", "type", "unit", "range", "meaning"} == inside[0].keys()
     assert all(row["meaning"] for row in inside)
 
 

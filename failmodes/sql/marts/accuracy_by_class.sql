@@ -56,17 +56,18 @@ select
     curve_points.corruption,
     curve_points.severity,
     classes.class_name,
-    intervals.accuracy, -- share of the images of the class that are right, 0-1; null without any
-    intervals.accuracy_low, -- lower end of its Wilson 95 % interval, 0-1
-    intervals.accuracy_high, -- upper end of its interval, 0-1
-    intervals.image_count, -- images of the class
+    intervals.accuracy, -- share of the images of this class that are correct, 0-1; null without any
+    intervals.accuracy_low, -- lower end of the Wilson 95 % interval of accuracy, 0-1
+    intervals.accuracy_high, -- upper end of the Wilson 95 % interval of accuracy, 0-1
+    intervals.image_count, -- images of this class
     curve_points.model_label,
     intervals.class_index,
-    intervals.correct_count, -- of them right
-    intervals.predicted_count, -- images that the model takes for the class
-    intervals.class_precision, -- share of them that are of the class, 0-1; null where it is no answer
-    intervals.label_share, -- share of the cell's images that are of the class, 0-1
-    intervals.predicted_share, -- share of the cell's images that are taken for the class, 0-1
+    intervals.correct_count, -- images of this class that are correct
+    intervals.predicted_count, -- images predicted as this class
+    intervals.class_precision, -- share of the images predicted as this class that are of it, 0-1; null where it is
+    -- never predicted
+    intervals.label_share, -- share of the cell's images that are of this class, 0-1
+    intervals.predicted_share, -- share of the cell's images that are predicted as this class, 0-1
     curve_points.corruption_label,
     curve_points.dataset_label,
     curve_points.evaluation_id

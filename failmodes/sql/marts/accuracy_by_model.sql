@@ -42,22 +42,23 @@ runs as ( -- one model where each run states another seed
 select
     cells.corruption,
     cells.severity,
-    avg(cells.accuracy) as mean_accuracy, -- mean accuracy of the runs, 0-1
-    min(cells.accuracy) as lowest_accuracy, -- lowest accuracy of a run, 0-1
-    max(cells.accuracy) as highest_accuracy, -- highest accuracy of a run, 0-1
-    stddev_samp(cells.accuracy) as accuracy_deviation, -- standard deviation between runs, 0-1; null of a single one
-    count(*) as seed_count, -- training runs
+    avg(cells.accuracy) as mean_accuracy, -- mean accuracy of the training runs, 0-1
+    min(cells.accuracy) as lowest_accuracy, -- lowest accuracy of a training run, 0-1
+    max(cells.accuracy) as highest_accuracy, -- highest accuracy of a training run, 0-1
+    stddev_samp(cells.accuracy) as accuracy_deviation, -- standard deviation of accuracy between training runs, 0-1;
+    -- null of a single one
+    count(*) as seed_count, -- training runs, each of another seed
     runs.model_name,
     runs.source_label,
     runs.subset,
     runs.precision,
     runs.architecture,
-    min(cells.image_count)::bigint as image_count, -- images of each run
+    min(cells.image_count)::bigint as image_count, -- images of each training run
     cells.corruption_label,
     cells.corruption_order,
     cells.headline,
     runs.dataset_label,
-    runs.first_evaluation_id as evaluation_id -- evaluation of the run of the lowest seed
+    runs.first_evaluation_id as evaluation_id -- evaluation of the training run of the lowest seed
 from runs
 inner join accuracy_by_severity as cells on runs.evaluation_id = cells.evaluation_id
 group by

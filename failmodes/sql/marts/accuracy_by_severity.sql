@@ -40,13 +40,13 @@ select
     severity,
     accuracy,
     accuracy_low, -- lower end of the Wilson 95 % interval of accuracy, 0-1
-    accuracy_high, -- upper end of that interval, 0-1
+    accuracy_high, -- upper end of the Wilson 95 % interval of accuracy, 0-1
     image_count,
     model_label,
     correct_count,
     clean_accuracy, -- accuracy of the clean images, 0-1
-    accuracy_drop, -- clean accuracy less accuracy, -1 to 1
-    error, -- share of images that are wrong, 0-1
+    accuracy_drop, -- clean accuracy minus accuracy, -1 to 1
+    error, -- share of images that are incorrect, 0-1
     mean_confidence,
     mean_entropy_nats,
     mean_loss_nats,

@@ -22,21 +22,21 @@ with cells as (
 select
     curve_points.corruption,
     curve_points.severity,
-    cells.ece, -- expected calibration error of the largest softmax, in equal bins, 0-1
-    cell_calibration.ece_noise_floor, -- 95 % quantile of ece of a calibrated model of these confidences, 0-1
-    cells.mean_confidence, -- mean confidence, 0-1
-    cells.accuracy, -- share of these images that are right, 0-1
+    cells.ece, -- expected calibration error of the confidence, in bins of equal width, 0-1
+    cell_calibration.ece_noise_floor, -- 95 % quantile of the ece of a calibrated model with these confidences, 0-1
+    cells.mean_confidence, -- mean confidence of the images with finite logits, 0-1
+    cells.accuracy, -- share of the images with finite logits that are correct, 0-1
     cells.image_count, -- images with finite logits
     curve_points.model_label,
     cells.max_calibration_error, -- largest gap between confidence and accuracy of a bin, however few its images, 0-1
     cells.reliability, -- reliability of the Brier score of confidence for a right answer (Murphy 1973), in the same
     -- bins, 0-1: 0 is best
-    cells.bin_count, -- equal bins that the errors are measured in
+    cells.bin_count, -- bins of equal width that the errors are measured in
     cells.brier, -- Brier score over all classes, 0-2
     cells.nll_nats, -- mean cross-entropy against the label, nats
     cell_calibration.equal_mass_ece, -- expected calibration error in 15 bins of equally many images, 0-1
     cell_calibration.smooth_ece, -- SmoothECE, which needs no bins, 0-1
-    cells.mean_confidence - cells.accuracy as overconfidence, -- mean confidence less accuracy, -1 to 1
+    cells.mean_confidence - cells.accuracy as overconfidence, -- mean confidence minus accuracy, -1 to 1
     cells.mean_square_accuracy - cells.accuracy ** 2 as resolution, -- how far the accuracies of bins differ, as in the
     -- Brier score, 0-1: more is better
     cells.accuracy * (1 - cells.accuracy) as uncertainty, -- accuracy times error rate, 0-1; the Brier score of bins

@@ -5,8 +5,8 @@ select
     outcomes.severity,
     outcomes.image_id,
     labels.class_name as label_name, -- name of the true class
-    coalesce(predictions.class_name, 'another class') as predicted_name, -- name of the class predicted; 'another class'
-    -- where it is none of the data set's
+    coalesce(predictions.class_name, 'another class') as predicted_name, -- name of the predicted class; 'another class'
+    -- where the dataset does not have it
     outcomes.confidence,
     evaluation_labels.model_label,
     outcomes.label,

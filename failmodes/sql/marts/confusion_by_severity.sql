@@ -18,13 +18,13 @@ select
     curve_points.severity,
     labels.class_name as label_name, -- name of the true class
     coalesce(predictions.class_name, case when shares.finite then 'another class' end) as predicted_name, -- name of the
-    -- class predicted; 'another class' where it is none of the data set's
+    -- predicted class; 'another class' where the dataset does not have it, null where logits are not finite
     shares.image_count, -- images of the label with this prediction
-    shares.share_of_label, -- their share of the images of the label, 0-1
+    shares.share_of_label, -- share of the images of the label that have this prediction, 0-1
     curve_points.model_label,
     shares.label,
-    shares.predicted, -- class index predicted; null where the model gave no finite number, or another class than the
-    -- data set's
+    shares.predicted, -- predicted class index; null where logits are not finite, or where the dataset does not have the
+    -- class
     curve_points.corruption_label,
     curve_points.dataset_label,
     curve_points.evaluation_id

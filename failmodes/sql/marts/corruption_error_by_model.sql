@@ -12,9 +12,9 @@ with levels as (
 
 select
     corruption,
-    avg(error) as mean_error, -- mean share of images that are wrong over the severities, 0-1
-    avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error less the clean error, -1 to 1
-    max(error) as worst_error, -- largest share of images that are wrong at a severity, 0-1
+    avg(error) as mean_error, -- mean share of incorrect images over the severities, 0-1
+    avg(error) - (1 - min(clean_accuracy)) as relative_error, -- mean error minus the clean error, -1 to 1
+    max(error) as worst_error, -- largest share of incorrect images at a severity, 0-1
     count(*) as severity_count, -- severities averaged over
     model_label,
     corruption_label,

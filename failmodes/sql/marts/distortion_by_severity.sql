@@ -14,7 +14,7 @@ select
     cell_distortion.ssim_q95,
     cell_distortion.rmse_change, -- mean change of rmse from the severity before, image by image, -1 to 1; null at
     -- severity 0
-    cell_distortion.rmse_change_error, -- standard error of that mean
+    cell_distortion.rmse_change_error, -- standard error of rmse_change over images, 0-1
     curve_points.corruption_label,
     curve_points.corruption_group,
     curve_points.corruption_order,

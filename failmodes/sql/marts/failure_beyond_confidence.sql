@@ -37,11 +37,11 @@ select
     pooled.score, -- attention_spread, attention_drift or empty_map
     pooled.auroc_within, -- area under the ROC curve over pairs within a cell and a tenth by confidence, 0-1; 0.5:
     -- nothing beyond confidence
-    pooled.auroc_within_error, -- its standard error over images; null where pooled
+    pooled.auroc_within_error, -- standard error of auroc_within over images, 0-1; null where pooled
     pooled.image_count, -- images that have a map
-    pooled.failure_count, -- of them wrong
+    pooled.failure_count, -- images that have a map and are incorrect
     evaluation_labels.model_label,
-    pooled.pair_count, -- pairs of a failure and a right answer that are compared
+    pooled.pair_count, -- pairs of a failure and a correct prediction that are compared
     case
         when pooled.auroc_within is null then 'no tenth by confidence holds two failures and two right answers'
     end as reason, -- why auroc_within is null

@@ -15,12 +15,14 @@ with onsets as (
 select
     corruption,
     image_id,
-    onset_severity, -- first wrong severity, 0 if wrong when clean; null if never wrong on the grid (right-censored)
-    last_correct_severity, -- severity before the onset, lower end of the interval that holds it; null if wrong when clean
-    clean_correct, -- whether it is right when clean
-    correctness_pattern, -- 1 right, 0 wrong, by severity from clean
-    incorrect_count, -- severities at which it is wrong
-    recovered, -- whether it is right again at some severity after the onset
+    onset_severity, -- first severity at which it is incorrect, 0 to 5; 0 if incorrect when clean, null if never
+    -- incorrect on the grid (right-censored)
+    last_correct_severity, -- severity before the onset, 0 to 5: lower end of the interval that holds it; null if
+    -- incorrect when clean
+    clean_correct, -- whether it is correct when clean
+    correctness_pattern, -- a digit a severity, from clean on: 1 correct, 0 incorrect
+    incorrect_count, -- severities at which it is incorrect
+    recovered, -- whether it is correct again at some severity after the onset
     model_label,
     label,
     corruption_label,

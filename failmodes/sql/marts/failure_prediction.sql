@@ -10,8 +10,8 @@ select
     failure_scores.auroc_error,
     failure_scores.augrc,
     failure_scores.aurc,
-    failure_scores.n, -- images that have the score on record
-    failure_scores.failures, -- of them wrong
+    failure_scores.n, -- images that have the score
+    failure_scores.failures, -- images that have the score and are incorrect
     evaluation_labels.model_label,
     failure_scores.aupr,
     failure_scores.fpr95,

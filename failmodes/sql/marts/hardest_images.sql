@@ -14,9 +14,9 @@ with failures as ( -- few rows meet many names
 select
     failures.image_id,
     classes.class_name as label_name, -- name of the true class
-    sum(failures.incorrect_count) / sum(failures.cell_count) as failure_share, -- share of the cells in which it is wrong,
-    -- 0-1
-    sum(failures.incorrect_count)::bigint as incorrect_count, -- corrupted cells in which it is wrong
+    sum(failures.incorrect_count) / sum(failures.cell_count) as failure_share, -- share of the cells in which it is
+    -- incorrect, 0-1
+    sum(failures.incorrect_count)::bigint as incorrect_count, -- corrupted cells in which it is incorrect
     sum(failures.cell_count)::bigint as cell_count, -- corrupted cells in which it was evaluated
     count(*) as evaluation_count, -- evaluations of these cells
     failures.label,

@@ -94,10 +94,11 @@ select
     ratios.baseline_label, -- name of the baseline on charts
     case
         when ratios.cell_count = 75 and ratios.faultless_count = 0 then ratios.mean_ratio
-    end as mce, -- mean corruption error as a ratio to the baseline's; 1: as many errors
+    end as mce, -- mean corruption error as a ratio to the baseline's, 0 to infinity; 1: as many errors
     case
         when ratios.cell_count = 75 and ratios.unharmed_count = 0 then ratios.relative_ratio
-    end as relative_mce, -- the same of errors above the clean error
+    end as relative_mce, -- mean corruption error above the clean error as a ratio to the baseline's, any number; 1: as
+    -- many errors
     ratios.cell_count, -- of the 75 cells, those that both have
     case
         when ratios.cell_count < 75 then format('both have {} of the 75 cells', ratios.cell_count)

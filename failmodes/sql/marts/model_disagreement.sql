@@ -55,11 +55,11 @@ shares as (
 select
     curve_points.corruption,
     curve_points.severity,
-    shares.accuracy_a, -- share of images that the first gets right, 0-1
-    shares.accuracy_b, -- share of images that the second gets right, 0-1
+    shares.accuracy_a, -- share of images that the first model predicts correctly, 0-1
+    shares.accuracy_b, -- share of images that the second model predicts correctly, 0-1
     shares.agree_share, -- share of images for which both predict the same class, 0-1
-    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency, -- kappa of being right
-    -- (Geirhos 2020), -1 to 1; 0: as often both right or both wrong as by chance
+    (shares.observed - shares.expected) / nullif(1 - shares.expected, 0) as error_consistency, -- Cohen's kappa of being
+    -- correct (Geirhos 2020), -1 to 1; 0: as often both correct or both incorrect as by chance
     shares.image_count,
     pairs.model_label_a, -- name of the first model on charts
     pairs.model_label_b, -- name of the second model on charts

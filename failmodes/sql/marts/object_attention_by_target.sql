@@ -30,29 +30,29 @@ select
     cells.model_label,
     cells.target,
     cells.image_count, -- images with a class to explain
-    here.object_count, -- of them with a map and an object in their mask; what follows is of them
-    here.sd_mask_share, -- standard deviation of a map's share inside the object over images
-    here.null_count, -- images whose other image has a map; what is over the null is of them
-    here.mean_over_null, -- mean over images of a map's share less that of the other image's map, -1 to 1
+    here.object_count, -- images with a map and an object in their mask; the other columns are of these
+    here.sd_mask_share, -- standard deviation over images of a map's share inside the object, 0-1
+    here.null_count, -- images whose other image has a map; what is over the null is of these
+    here.mean_over_null, -- mean over images of a map's share minus that of the other image's map, -1 to 1
     here.pointing_count, -- images whose map points somewhere
-    here.null_pointing_count, -- of them images whose other image's map points somewhere
-    here.mean_mask_share - here.even_mask_share as mean_over_even, -- mean over images of a map's share less an even
+    here.null_pointing_count, -- images whose other image's map points somewhere
+    here.mean_mask_share - here.even_mask_share as mean_over_even, -- mean over images of a map's share minus an even
     -- map's, -1 to 1
-    here.sd_over_even / sqrt(here.object_count) as over_even_error, -- standard error of mean_over_even over images
-    here.sd_over_null / sqrt(here.null_count) as over_null_error, -- standard error of mean_over_null over images
+    here.sd_over_even / sqrt(here.object_count) as over_even_error, -- standard error of mean_over_even over images, 0-1
+    here.sd_over_null / sqrt(here.null_count) as over_null_error, -- standard error of mean_over_null over images, 0-1
     here.pointing_hit_count / nullif(here.pointing_count, 0) as pointing_accuracy, -- share of maps that point at the
     -- object, 0-1; even_mask_share is chance
     (here.both_hit_count + here.only_null_hit_count)
     / nullif(here.null_pointing_count, 0) as null_pointing_accuracy, -- share of other images' maps that point at this
     -- image's object, 0-1
     (here.only_own_hit_count - here.only_null_hit_count)
-    / nullif(here.null_pointing_count, 0) as pointing_over_null, -- share of own maps that point at the object less that
-    -- of other images' maps, -1 to 1
+    / nullif(here.null_pointing_count, 0) as pointing_over_null, -- share of own maps that point at the object minus
+    -- that of other images' maps, -1 to 1
     sqrt(
         here.only_own_hit_count + here.only_null_hit_count
         - (here.only_own_hit_count - here.only_null_hit_count) ** 2 / nullif(here.null_pointing_count, 0)
     ) / nullif(here.null_pointing_count, 0) as pointing_over_null_error, -- standard error of pointing_over_null over
-    -- images
+    -- images, 0-1
     1 - coalesce(here.object_count, 0) / nullif(cells.image_count, 0) as missing_share, -- share of images without a map
     -- or an object, 0-1
     case

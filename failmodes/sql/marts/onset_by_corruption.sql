@@ -55,14 +55,14 @@ intervals as (
 select
     corruption,
     severity,
-    surviving_share, -- share of images right when clean that are never wrong up to and at this severity, 0-1
-    -- (Kaplan-Meier); null if none is right when clean
-    center - half_width as surviving_share_low, -- lower end of its Wilson 95 % interval, 0-1: no image is lost before
-    -- the last severity
-    center + half_width as surviving_share_high, -- upper end of that interval, 0-1
-    at_risk_count, -- images right at every severity below this one
-    failed_count, -- images wrong here for the first time
-    recovered_share, -- of those that fail here, share that is right again further on, 0-1; null if none fails
+    surviving_share, -- share of images correct when clean that stay correct up to and at this severity, 0-1
+    -- (Kaplan-Meier); null if none is correct when clean
+    center - half_width as surviving_share_low, -- lower end of the Wilson 95 % interval of surviving_share, 0-1: no
+    -- image is lost before the last severity
+    center + half_width as surviving_share_high, -- upper end of the Wilson 95 % interval of surviving_share, 0-1
+    at_risk_count, -- images correct at every severity below this one
+    failed_count, -- images incorrect here for the first time
+    recovered_share, -- share of the images that fail here that are correct again further on, 0-1; null if none fails
     model_label,
     corruption_label,
     dataset_label,

@@ -59,27 +59,28 @@ of_labels as (
 select
     curve_points.corruption,
     curve_points.severity,
-    commonest.class_name as top_prediction_name, -- name of that class
-    of_predictions.top_prediction_share, -- its share of the answers, 0-1
+    commonest.class_name as top_prediction_name, -- name of the most frequent predicted class
+    of_predictions.top_prediction_share, -- share of the predictions that the most frequent class has, 0-1
     case
         when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
-    end as top_prediction_label_share, -- share of the labels that are of the commonest answer's class, 0-1: what it
-    -- should be given
+    end as top_prediction_label_share, -- share of the labels that the most frequent predicted class has, 0-1
     cell_measures.accuracy,
     of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
-    worst.class_name as worst_class_name, -- name of that class
-    of_labels.worst_class_accuracy, -- its accuracy, 0-1; the least of several, so by chance lower than each of them is
-    -- expected
+    worst.class_name as worst_class_name, -- name of the class of the lowest accuracy
+    of_labels.worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
+    -- each of them is expected
     cell_measures.image_count,
     curve_points.model_label,
     of_labels.class_count, -- classes that occur as label
-    of_predictions.top_prediction, -- class index of the commonest answer; null where no image was taken for a class
-    of_predictions.prediction_entropy_nats, -- entropy of the answers over classes, nats; 0: one answer to all
+    of_predictions.top_prediction, -- class index of the most frequent prediction; null where no class of the dataset
+    -- was predicted
+    of_predictions.prediction_entropy_nats, -- entropy of the predictions over classes, nats; 0: one class for all
     of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
     cell_measures.mean_confidence,
-    of_labels.worst_class, -- class index of the worst class; of classes that are as bad the first
-    coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images that were taken for a class of the data set
-    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that occur as prediction
+    of_labels.worst_class, -- class index of the class of the lowest accuracy; of equal ones the first
+    coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images for which a class of the dataset is
+    -- predicted
+    coalesce(of_predictions.predicted_class_count, 0) as predicted_class_count, -- classes that are predicted
     curve_points.corruption_label,
     curve_points.corruption_group,
     curve_points.corruption_order,

@@ -5,8 +5,8 @@ select
     selective_risks.corruption,
     selective_risks.severity,
     selective_risks.score,
-    selective_risks.coverage_percent / 100 as coverage, -- share of images that are kept, the surest, 0-1
-    selective_risks.selective_risk, -- share of the kept images that are wrong, 0-1
+    selective_risks.coverage_percent / 100 as coverage, -- share of images that are kept, the most confident ones, 0-1
+    selective_risks.selective_risk, -- share of the kept images that are incorrect, 0-1
     evaluation_labels.model_label,
     corruptions.corruption_label,
     evaluation_labels.dataset_label,

@@ -9,10 +9,10 @@ select
     cell_temperature.scaled_nll_nats,
     cell_temperature.image_count, -- images that have all logits, or their log-sum-exp at every temperature
     curve_points.model_label,
-    cell_temperature.even_temperature, -- temperature of images of even image_id, fitted on odd clean ones; 0.5 and 4
-    -- end the grid
-    cell_temperature.odd_temperature, -- temperature of images of odd image_id, fitted on even clean ones; 0.5 and 4 end
-    -- the grid
+    cell_temperature.even_temperature, -- temperature of images of even image_id, fitted on odd clean ones, 0.5 to 4
+    -- (the ends of the grid)
+    cell_temperature.odd_temperature, -- temperature of images of odd image_id, fitted on even clean ones, 0.5 to 4 (the
+    -- ends of the grid)
     cell_temperature.scaled_mean_confidence,
     case
         when cell_temperature.image_count is null

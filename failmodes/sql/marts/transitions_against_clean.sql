@@ -8,7 +8,8 @@ select
     cell_transitions.became_correct_count,
     cell_transitions.stayed_incorrect_count,
     cell_transitions.changed_count, -- images whose prediction differs from the clean one
-    cell_transitions.changed_count / cell_transitions.image_count as changed_share, -- their share of the images, 0-1
+    cell_transitions.changed_count / cell_transitions.image_count as changed_share, -- share of the images whose
+    -- prediction differs from the clean one, 0-1
     cell_transitions.image_count,
     curve_points.model_label,
     curve_points.corruption_label,

@@ -128,7 +128,7 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path, replaced: Collec
         read_version(con, warehouse)
         for name, table in TABLES.items():
             if name not in replaced:
-                con.execute(f"insert into {name} {checked_select(con, table, stored, warehouse)}")
+                con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
         for name in sorted(stored):
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import bindable, query_errors, to_polars
-from failmodes.warehouse.database.schema_listing import check_known, column_rows, column_types, relation_rows
+from failmodes.warehouse.database.schema_listing import (
+    check_known,
+    column_rows,
+    column_types,
+    relation_rows,
+    where_columns_are,
+)
 from failmodes.warehouse.errors import QueryError, did_you_mean
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
     """The columns of one table or view, or of all.
 
     Returns:
-        table, column, type (as DuckDB writes it), meaning (with range and unit).
+        table, column, type (as DuckDB writes it), unit and range (empty where it has none), meaning.
 
     Raises:
         QueryError: there is no table or view `name`.
@@ -51,7 +57,7 @@ def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
     """
     import polars as pl
 
-    schema = {name: pl.String for name in ("table", "column", "type", "meaning")}
+    schema = {name: pl.String for name in ("table", "column", "type", "unit", "range", "meaning")}
     return pl.DataFrame(column_rows(path, name), schema, orient="row")
 
 
@@ -77,7 +83,8 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         for position, (column, value) in enumerate(filters.items()):
             if column not in types:
                 every = f"{name} has the columns {', '.join(types)}"
-                raise QueryError(f"{name} has no column {column!r}: {did_you_mean(column, types, every)}")
+                hint = where_columns_are(column, besides=name) or did_you_mean(column, types, every)
+                raise QueryError(f"{name} has no column {column!r}: {hint}")
             wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
             known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
             quoted, parameter = sql_identifier(column), f"value_{position}"

@@ -28,7 +28,7 @@ CLAIMS = Table.of(
     Column("evaluation_id", text, "evaluation; null where none can be judged", True),
     Column("model_label", text, "the model's name on charts, or both names", True),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
-    Column("value", double, "the number that decides, 0-1 or -1 to 1 as its unit says", True),
+    Column("value", double, "the number that decides, -1 to 1: a share or a difference, as its unit says", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, their differences -1 to 1"),

@@ -1,4 +1,4 @@
-"""What every column of every table and view means, with its range and unit, for `failmodes schema` and DuckDB's shell.
+"""What every column of every table and view means, with its unit and range, for `failmodes schema` and DuckDB's shell.
 
 A column of a table means what the contract says. A column of a view means what the comment behind it says, in the
 last select of the view's file (`accuracy, -- share of images that are right, 0-1`; lines of comment beneath go on); a
@@ -7,6 +7,7 @@ column without a comment means what the column of that name means in the first o
 
 import re
 from functools import cache
+from typing import NamedTuple
 
 from failmodes.sql import MARTS, read_sql
 from failmodes.warehouse.database.relations import TABLES, view_definitions
@@ -29,15 +30,28 @@ _STAGING = {
         "corruption": "corruption, 'none' is clean; null: all but clean",
         "severity": "severity; null: all above clean",
         "score": "what images are ranked by",
-        "certainty": "value of the score, larger is higher_count; -infinity where it is no number",
+        "certainty": "value of the score, any number: larger is more certain; -infinity where it is missing",
         "tied": "images of this value",
-        "tied_failure_count": "of them wrong",
+        "tied_failure_count": "images of this value that are incorrect",
         "higher_count": "images of larger values",
-        "higher_failure_count": "of them wrong",
-        "n": "images that have the score on record",
-        "failures": "of them wrong",
+        "higher_failure_count": "images of larger values that are incorrect",
+        "n": "images that have the score",
+        "failures": "images that have the score and are incorrect",
     },
 }
+
+# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`, the unit in the words of _UNITS
+_END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
+_RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
+_UNITS = (
+    "nats", "pixels", "image widths", "image heights", "seconds", "images a second", "accuracy a severity", "logits",
+    "bytes",
+)  # fmt: skip
+_UNIT = re.compile(rf"\b({'|'.join(_UNITS)})\b")
+_SUFFIX_UNITS = {"_count": "count", "_nats": "nats", "_px": "pixels", "_s": "seconds"}
+_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT",
+            "UINTEGER", "UBIGINT")  # fmt: skip
+_ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
 
 _NOTE = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
 
@@ -51,6 +65,43 @@ def column_meanings(relation: str) -> dict[str, str]:
     for source in _sources(relation):
         meanings = column_meanings(source) | meanings
     return meanings | _own_meanings(relation)
+
+
+class Measured(NamedTuple):
+    """Unit and range of a column, empty where it has none: texts, flags, identities and lists."""
+
+    unit: str
+    range: str
+
+
+def measured(relation: str, column: str, kind: str) -> Measured:
+    """Unit and range of a column, as its meaning states them; of the ends of an interval, those of the value.
+
+    Args:
+        relation: a table or view.
+        column: one of its columns.
+        kind: the column's type in DuckDB.
+    """
+    if not kind.startswith(_NUMERIC) or kind.endswith("[]"):
+        return Measured("", "")
+    if kind == "DECIMAL(4,3)":
+        return Measured("", "0 to 5")  # a severity
+    meanings = column_meanings(relation)
+    value = _ENDS.sub("", column) or "value"
+    text = meanings[column]
+    if value != column and not _RANGE.search(text):
+        text = meanings.get(value, text)
+    by_name = next((unit for suffix, unit in _SUFFIX_UNITS.items() if column.endswith(suffix)), "")
+    unit = by_name or (found[1] if (found := _UNIT.search(text)) else "")
+    found = _RANGE.search(text)
+    if found:
+        return Measured(unit, f"{found[1]} to {found[2]}")
+    if "any number" in text:
+        return Measured(unit, "-infinity to infinity")
+    is_positive = (
+        unit in ("count", "nats", "pixels", "seconds") or column.endswith("_error") or column.startswith("sd_")
+    )
+    return Measured(unit, "0 to infinity" if is_positive else "")
 
 
 def _own_meanings(view: str) -> dict[str, str]:

@@ -68,8 +68,8 @@ SHAPES = Table.of(
     Column("largest_rise_high", double, "upper end of its interval", True),
     Column("largest_rise_at", SEVERITY, "severity of the largest rise", True),
     Column("chance_from", SEVERITY, "severity from which on accuracy is not above chance; null for none", True),
-    Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
-           "each stands for; positive falls late; null unless the curve falls", True),
+    Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the "
+           "span each stands for, any number: positive falls late; null unless the curve falls", True),
     Column("curvature_low", double, "lower end of its interval", True),
     Column("curvature_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
@@ -78,7 +78,7 @@ SHAPES = Table.of(
     Column("largest_step_high", double, "upper end of its interval", True),
     Column("abrupt_drop", text, "whether a step loses twice its even share of the drop: supported, contradicted "
            "or inconclusive; null where too many rows are not finite", True),
-    Column("largest_step_share", double, "its share of the total drop, a ratio", True),
+    Column("largest_step_share", double, "share of the total drop that the largest step loses, any number", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
     Column("share_flat", double, "share of resamples classed flat, 0-1"),
@@ -91,9 +91,9 @@ SHAPES = Table.of(
     Column("image_count", int32, "images resampled"),
     Column("resamples", int32, "bootstrap resamples"),
     Column("bootstrap_seed", int64, "seed of the resampling"),
-    Column("interval_level", double, "level of all intervals, such as 0.95"),
+    Column("interval_level", double, "level of all intervals, 0-1, such as 0.95"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 
@@ -103,7 +103,7 @@ SHAPE_SWEEP = Table.of(
     ("evaluation_id", "corruption", "flat_below", "curvature_threshold"),
     *_CURVE,
     Column("flat_below", double, "a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "curvature at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "curvature at which a curve counts as late or early, 0 to infinity"),
     Column("shape", text, "the shape under these thresholds"),
     _INPUT_FINGERPRINT,
 )
@@ -135,8 +135,8 @@ FINDINGS = Table.of(
     Column("model_label", text, "the model's name on charts"),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
     Column("corruption", text, "corruption name; null where it is about several", True),
-    Column("severity", double, "severity that the value is of; null where it is of several", True),
-    Column("value", double, "the number behind it", True),
+    Column("severity", double, "severity that the value is of, 0 to 5; null where it is of several", True),
+    Column("value", double, "the number behind it, any number", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, their differences -1 to 1"),
@@ -169,11 +169,10 @@ PUBLISHED_SHAPES = Table.of(
     Column("corruption", text, "corruption name"),
     Column("shape", text, "as in shapes, by the figures alone: nothing says how sure it is"),
     Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
-    Column("curvature", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is flat",
-           True),
+    Column("curvature", double, "as in shapes, any number; null where accuracy does not drop", True),
     Column("severity_count", int32, "severities above clean"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early"),
+    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
     _INPUT_FINGERPRINT,
 )  # fmt: skip
 

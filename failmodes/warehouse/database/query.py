@@ -13,6 +13,7 @@ import duckdb
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
+from failmodes.warehouse.database.schema_listing import where_columns_are
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
 from failmodes.warehouse.terminal import stop_behind
 
@@ -36,6 +37,10 @@ _READS = {_Kind.SELECT, _Kind.EXPLAIN, _Kind.PRAGMA, _Kind.CALL, _Kind.MULTI}  #
 _INDIRECT = re.compile(
     r"\b(show|describe|summarize|pragma|call|query|query_table|information_schema|(duckdb|pg|sqlite)_\w+)\b", re.I
 )
+
+
+# What DuckDB says of a column that is not there, with and without the name of a table before it
+_MISSING_COLUMN = re.compile(r'Referenced column "(\w+)" not found|does not have a column named "(\w+)"')
 
 
 class FirstRows(NamedTuple):
@@ -113,16 +118,19 @@ def first_rows(
 
 
 def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
-    """The rows of an answer.
+    """The rows of a query; severities, which are DECIMAL(4,3), become floats.
 
     Raises:
         QueryError: a column is of a type that Polars lacks.
     """
+    import polars as pl
+
     _check_types(relation)
     with unshowable_values():
         rows: pl.DataFrame = relation.pl()
         _check_dates(rows)
-    return rows
+    severities = [name for name, kind in rows.schema.items() if kind == pl.Decimal(4, 3)]
+    return rows.with_columns(pl.col(severities).cast(pl.Float64))
 
 
 @contextmanager
@@ -162,7 +170,7 @@ def query_errors(timeout_s: float | None = None) -> Iterator[None]:
     except duckdb.Error as error:
         if isinstance(error, _OF_THE_FILE) or type(error) is duckdb.Error:  # so DuckDB tells of wrong checksums
             raise  # not the statement's fault: `open_warehouse` says that the file is damaged
-        raise QueryError(_one_line(error)) from error
+        raise QueryError(_with_place(_one_line(error))) from error
     except RuntimeError as error:
         stop = stop_behind(error)
         raise (error if stop is None else stop) from None
@@ -306,6 +314,13 @@ def _check_parameters(given: Mapping[str, object], named: set[str]) -> None:
             f"no value for {', '.join(f'${name}' for name in missing)}: give each parameter of the query one, "
             f"as in sql(query, {missing[0]}=…)"
         )
+
+
+def _with_place(message: str) -> str:
+    """DuckDB's message; of a column that it does not find, with the tables and views that have it."""
+    missing = _MISSING_COLUMN.search(message)
+    place = where_columns_are(missing[1] or missing[2]) if missing else ""
+    return f"{message}; {place}" if place else message
 
 
 def _one_line(error: Exception) -> str:

@@ -107,10 +107,14 @@ def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
 
 
 def _flat(rows: "pl.DataFrame") -> "pl.DataFrame":
-    """Rows without lists, structures and bytes, which CSV lacks: they become JSON text, the bytes in it base64."""
+    """Rows without what CSV lacks: lists, structures and bytes become JSON text (bytes base64), decimals 3 or 2.5."""
     import polars as pl
 
-    nested = [name for name, kind in rows.schema.items() if kind.is_nested() or kind in (pl.Binary, pl.Object)]
+    nested = [
+        name
+        for name, kind in rows.schema.items()
+        if kind.is_nested() or kind.is_decimal() or kind in (pl.Binary, pl.Object)
+    ]
     columns = {name: [_as_text(value) for value in rows[name].to_list()] for name in nested}
     return rows.with_columns([pl.Series(name, values, pl.String) for name, values in columns.items()])
 

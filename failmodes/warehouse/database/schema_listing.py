@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
 from failmodes.sql import first_comment
-from failmodes.warehouse.database.column_meanings import column_meanings
+from failmodes.warehouse.database.column_meanings import column_meanings, measured
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.relations import TABLES, relation_names, select_nothing, view_definitions
 from failmodes.warehouse.errors import QueryError, did_you_mean, shown
@@ -18,6 +19,9 @@ select table_name, column_name, data_type from duckdb_columns()
 where database_name = 'memory' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
 order by table_name, column_index
 """
+
+
+MOST_NAMED = 4  # relations that a hint names
 
 
 class RelationRow(NamedTuple):
@@ -30,11 +34,13 @@ class RelationRow(NamedTuple):
 
 
 class ColumnRow(NamedTuple):
-    """A column: its table or view, its name, its type as DuckDB writes it, and its meaning with range and unit."""
+    """A column: its table or view, name, type as DuckDB writes it, unit and range (empty: none), and meaning."""
 
     table: str
     column: str
     type: str
+    unit: str
+    range: str
     meaning: str
 
 
@@ -65,12 +71,32 @@ def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
     names = None if name is None else [name]
     with open_contract(names) if path is None else open_warehouse(path, names) as con:
         found = column_types(con, name)
-    return [ColumnRow(table, column, kind, column_meanings(table)[column]) for table, column, kind in found]
+    return [
+        ColumnRow(table, column, kind, *measured(table, column, kind), column_meanings(table)[column])
+        for table, column, kind in found
+    ]
 
 
 def column_types(con: duckdb.DuckDBPyConnection, name: str | None) -> list[tuple[str, str, str]]:
     """Table, name and type of the columns of one of the connection's tables and views, or of all."""
     return con.execute(_COLUMNS, {"name": name}).fetchall()
+
+
+@cache
+def relations_with(column: str) -> tuple[str, ...]:
+    """Views, then tables, that have a column of this name."""
+    with open_contract() as con:
+        found = [name for name, own, _ in column_types(con, None) if own == column.lower()]
+    return tuple(sorted(found, key=lambda name: (name in TABLES, name)))
+
+
+def where_columns_are(column: str, besides: str = "") -> str:
+    """A hint such as `'accuracy' is a column of accuracy_by_class and accuracy_by_severity`; empty where none has it."""
+    names = [name for name in relations_with(column) if name != besides]
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{column!r} is a column of {', '.join(names[:MOST_NAMED])}{more}"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 from unicodedata import combining, east_asian_width
 
@@ -50,6 +51,8 @@ def cell_text(value: Any, *, is_whole: bool = False) -> str:
         case float() if math.isfinite(value):
             text = f"{value:.6f}".rstrip("0")
             return f"{text}0" if text.endswith(".") else text
+        case Decimal():
+            return f"{value.normalize():f}"  # severity 3, not 3.000
         case list() | tuple():
             kept = value if is_whole else value[:MOST_ITEMS]
             rest = ", …" if len(value) > len(kept) else ""

@@ -45,15 +45,15 @@ CELL_OBJECT_ATTENTION = Table.of(
     Column("target", text, "'predicted' or 'clean': the class that the map explains"),
     Column("object_count", int64, _OF_OBJECTS),
     Column("mean_mask_share", double, "mean share of their maps inside the object, 0-1"),
-    Column("sd_mask_share", double, "standard deviation of that share over images", True),
+    Column("sd_mask_share", double, "standard deviation of mean_mask_share over images", True),
     Column("even_mask_share", double, "the mean that even maps would have: of the share of the image that is object, "
            "0-1", True),
-    Column("sd_over_even", double, "standard deviation over images of a map's share less an even map's", True),
+    Column("sd_over_even", double, "standard deviation over images of a map's share minus an even map's", True),
     Column("null_count", int64, "of them images whose other image has a map"),
     Column("null_mean_mask_share", double, "mean share of the other image's map inside this image's object, 0-1", True),
     Column("mean_over_null", double, "mean over these images of a map's share less that of the other image's "
            "map, -1 to 1", True),
-    Column("sd_over_null", double, "standard deviation of that difference over images", True),
+    Column("sd_over_null", double, "standard deviation of mean_over_null over images", True),
     Column("pointing_count", int64, "images whose map points somewhere; 0 in rows of a schema before 1.8"),
     Column("pointing_hit_count", int64, "of them those whose map points at the object"),
     Column("null_pointing_count", int64, "of them images whose other image's map points somewhere"),
@@ -102,7 +102,7 @@ ATTENTION_BEYOND_CONFIDENCE = Table.of(
     Column("score", text, "attention_spread, attention_drift or empty_map"),
     Column("auroc_within", double, "area under the ROC curve over pairs of one tenth by confidence, 0-1; .5: nothing "
            "beyond confidence", True),
-    Column("auroc_within_error", double, "its standard error over images", True),
+    Column("auroc_within_error", double, "standard error of the AUROC over images", True),
     Column("image_count", int64, "images that have a map"),
     Column("failure_count", int64, "of them wrong"),
     Column("pair_count", int64, "pairs of a failure and a right answer that are compared"),

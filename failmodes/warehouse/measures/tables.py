@@ -115,8 +115,10 @@ CELL_DISTORTION = Table.of(
     Column("mean_ssim", double, "mean structural similarity, -1 to 1", True),
     Column("ssim_q05", real, "quantile of 5 % over images, -1 to 1", True),
     Column("ssim_q95", real, "quantile of 95 % over images, -1 to 1", True),
-    Column("rmse_change", double, "mean change from the severity before, image by image; null at severity 0", True),
-    Column("rmse_change_error", double, "standard error of that mean", True),
+    Column(
+        "rmse_change", double, "mean change from the severity before, image by image, -1 to 1; null at severity 0", True
+    ),
+    Column("rmse_change_error", double, "standard error of rmse_change over images", True),
 )
 
 IMAGE_ONSETS = Table.of(
@@ -176,7 +178,12 @@ FAILURE_SCORES = Table.of(
     tuple(column.name for column in _POOL),
     *_POOL,
     Column("auroc", double, "area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason", True),
-    Column("auroc_error", double, "its standard error over images; null where an image is there several times", True),
+    Column(
+        "auroc_error",
+        double,
+        "standard error of the AUROC over images; null where an image is there several times",
+        True,
+    ),
     Column("aupr", double, "average precision, failures positive, 0-1; the share of failures is chance", True),
     Column("fpr95", double, "share of right answers held for failures where 95 % of failures are found, 0-1", True),
     Column("aurc", double, "area under the risk-coverage curve, 0-1", True),
@@ -201,8 +208,18 @@ CELL_TEMPERATURE = Table.of(
     "one row per stored cell that has what it takes: calibration as it is, and with temperature fitted on clean images",
     _ONE_ROW_A_CELL,
     *_CELL,
-    Column("even_temperature", double, "temperature of images of even image_id, fitted on the odd clean ones", True),
-    Column("odd_temperature", double, "temperature of images of odd image_id, fitted on the even clean ones", True),
+    Column(
+        "even_temperature",
+        double,
+        "temperature of images of even image_id, fitted on the odd clean ones, 0.5 to 4",
+        True,
+    ),
+    Column(
+        "odd_temperature",
+        double,
+        "temperature of images of odd image_id, fitted on the even clean ones, 0.5 to 4",
+        True,
+    ),
     Column("image_count", int64, "images with all logits, or their log-sum-exp at each temperature, and one of these"),
     Column("nll_nats", double, "mean cross-entropy as it is, nats"),
     Column("scaled_nll_nats", double, "mean cross-entropy with temperature, nats"),

@@ -85,8 +85,8 @@ def test_tables_and_columns_say_what_they_hold(sound_warehouse: Path) -> None:
     )
     assert not tables["meaning"].has_nulls()
     columns = list_columns(sound_warehouse, "predictions")
-    assert columns.columns == ["table", "column", "type", "meaning"]
-    assert columns.filter(column="confidence").row(0)[2:] == ("FLOAT", "largest softmax probability, 0-1")
+    assert columns.columns == ["table", "column", "type", "unit", "range", "meaning"]
+    assert columns.filter(column="confidence").row(0)[2:] == ("FLOAT", "", "0 to 1", "largest softmax probability, 0-1")
     assert set(list_columns(sound_warehouse)["table"]) == set(tables["name"])
     with pytest.raises(QueryError, match="did you mean 'predictions'"):
         list_columns(sound_warehouse, "prediction")

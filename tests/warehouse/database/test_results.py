@@ -20,7 +20,7 @@ def test_a_table_writes_every_kind_of_value(app: typer.Typer, query_here: Path) 
               list(range(12)), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "x" * 1001, "\x1b[2J", "霧"]  # fmt: skip
     lines = format_table(FirstRows(["a", "a"], [(value, "|") for value in values], 1), 2000).splitlines()
     assert [line.split("│")[1].strip() for line in lines[3:-1]] == [
-        "null", "true", "0.3", "1.0", "12345.678901", "1.0000e-09", "nan", "2.500", "7", "[bold]a[/]", "b'x'",
+        "null", "true", "0.3", "1.0", "12345.678901", "1.0000e-09", "nan", "2.5", "7", "[bold]a[/]", "b'x'",
         "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …]", "2026-01-02 03:04:05+00:00", "x" * 1000 + "…", "\\x1b[2J", "霧",
     ]  # fmt: skip
     assert (lines[0][0], lines[2][0], lines[-1][0]) == ("┌", "╞", "└")
