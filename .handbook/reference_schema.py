@@ -12,9 +12,9 @@ from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 INTRODUCTION = f"""# Tables and views
 
-Version {SCHEMA_VERSION} of the schema. `predictions` and `attention` have a row for each image; what stands around
-them says of what these rows are; measures are computed once, as rows are loaded, and stored; views put them together
-under names that can be read. Most questions begin with a view.
+Version {SCHEMA_VERSION} of the schema. `predictions` (a view of `prediction_facts`) and `attention` have a row for each
+image; what stands around them says of what these rows are; measures are computed once, as rows are loaded, and
+stored; views put them together under names that can be read. Most questions begin with a view.
 
 In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python: `w.tables()`,
 `w.schema("predictions")`; in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a
@@ -32,11 +32,11 @@ def schema_page() -> str:
         create_tables(con)
         install_views(con)
         columns = con.execute(_COLUMNS).fetchall()
-    record = [each.name for each in (*FACTS, *DIMENSIONS)]
+    results = [each.name for each in (*FACTS, *DIMENSIONS)]
     parts = {
         "Views": {name: _grain(sql) for name, sql in sorted(view_definitions().items())},
-        "Tables of the record": {name: TABLES[name].grain for name in record},
-        "Tables of the database": {name: TABLES[name].grain for name in TABLES if name not in record},
+        "Tables of the results": {name: TABLES[name].grain for name in results},
+        "Tables of the database": {name: TABLES[name].grain for name in TABLES if name not in results},
     }
     lines = [INTRODUCTION]
     for title, grains in parts.items():

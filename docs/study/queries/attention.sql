@@ -5,5 +5,5 @@ select
     round(null_class_mean_centroid_shift, 8) as null_class_mean_centroid_shift,
     round(mean_cosine, 8) as mean_cosine, round(null_class_mean_cosine, 8) as null_class_mean_cosine
 from attention_drift
-where target = 'clean' and severity > 0
+where severity > 0
 order by model_label, corruption_order, severity
