@@ -223,7 +223,7 @@ def _share_of_limit(subject: Subject, prepared: PreparedModel) -> Result:
         f" products: {others}; float32, {describe_device(prepared.device)}"
     )
     return Result(
-        f"model/{subject.name}/limit",
+        f"network/{subject.name}/limit",
         operations / ours_s / 1e9,
         "GFLOP/s",
         operations / ours_s / rates[best],

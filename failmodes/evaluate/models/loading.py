@@ -1,5 +1,6 @@
 """Loading a model of a study, wherever its weights come from, and refusing one that does not fit."""
 
+import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -122,7 +123,12 @@ def _protocol(spec: ModelSpec, outputs: list[int] | None, count: int | None) -> 
 
 
 def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig) -> ModelConfig:
-    """What a checkpoint's metadata (JSON values) says where the study gives nothing."""
+    """What a checkpoint's metadata (JSON values) says where the study gives nothing.
+
+    Raises:
+        ModelError: a value is not what its key says, or a key is misspelt: without it the images would be prepared
+            otherwise than in training, and nothing would say so.
+    """
     values: dict[str, Any] = {}
     for key, given in zip(CONFIG_TYPES, study, strict=True):
         if given is None and key in metadata:
@@ -131,6 +137,11 @@ def _config_of_metadata(metadata: dict[str, str], file: str, study: ModelConfig)
             except (ValueError, RecursionError):
                 value = metadata[key]
             values[key] = _checked(key, value, file)
+        elif given is None and (near := difflib.get_close_matches(key, metadata, n=1, cutoff=0.9)):
+            raise ModelError(
+                f"{file}: unknown metadata key {shown(near[0])} (did you mean {key!r}?): rename it in the file, or say "
+                f"`{key}` in the study"
+            )
     return ModelConfig(**values)
 
 

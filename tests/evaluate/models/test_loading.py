@@ -93,6 +93,16 @@ def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(c
     assert load_model(spec.model_copy(update=said), CLASSES, path).outputs == [0, 1, 2]
 
 
+def test_a_misspelt_key_of_the_metadata_is_refused_unless_the_study_says_it(four_outputs) -> None:
+    path, module = four_outputs
+    save_checkpoint(
+        path, module, {"normalisation": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
+    )
+    with pytest.raises(ModelError, match=r"metadata key 'normalisation' \(did you mean 'normalization'\?\)"):
+        load_model(model_spec("resnet18", width=8, checkpoint=path), CLASSES, path)
+    assert load_model(model_spec("resnet18", width=8, checkpoint=path, normalization=NEUTRAL), CLASSES, path)
+
+
 def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: str) -> None:
     model = load_model(model_spec(f"{user_module}:Named"), CLASSES)
     assert (model.outputs, model.input_side_px) == ([1, 2, 0], 8)
