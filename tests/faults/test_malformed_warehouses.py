@@ -119,12 +119,12 @@ def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthet
 def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Path, count: int) -> None:
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
     content = sound_warehouse.read_bytes()
-    draws = random.Random(0)
+    samples = random.Random(0)
     told = 0
     for _ in range(count):
         path = tmp_path / "warehouse.duckdb"
         damaged = bytearray(content)
-        damaged[draws.randrange(len(content))] ^= 1 << draws.randrange(8)
+        damaged[samples.randrange(len(content))] ^= 1 << samples.randrange(8)
         path.write_bytes(damaged)
         said = said_by_the_api(path)
         assert "another program" not in said

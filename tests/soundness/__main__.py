@@ -20,14 +20,14 @@ from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from running import all_jobs, measure_all  # noqa: E402
 
-DRAWS, QUICK_DRAWS = 4_000, 400
+SAMPLES, QUICK_SAMPLES = 4_000, 400
 
 
 def main() -> None:
     """Measure every row, print the worst of each kind, write all where it is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.soundness", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_DRAWS} draws a row instead of {DRAWS:,}")
-    parser.add_argument("--seed", type=int, default=0, help="of all draws (default 0)")
+    parser.add_argument("--quick", action="store_true", help=f"{QUICK_SAMPLES} samples a row instead of {SAMPLES:,}")
+    parser.add_argument("--seed", type=int, default=0, help="of all samples (default 0)")
     parser.add_argument("--only", choices=kinds(), metavar="KIND", help="measure rows of this kind alone")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
     parser.add_argument("--markdown", type=Path, help="write all rows as a page to this file")
@@ -35,17 +35,17 @@ def main() -> None:
     arguments = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     jobs, started = all_jobs(arguments.only), time.monotonic()
-    draws = QUICK_DRAWS if arguments.quick else DRAWS
+    samples = QUICK_SAMPLES if arguments.quick else SAMPLES
     columns = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=sum(min(draws, job.draws or draws) for job in jobs))
+        task = progress.add_task("", total=sum(min(samples, job.samples or samples) for job in jobs))
 
         def finished(job: Job, count: int, rows: list[Row]) -> None:
             progress.update(task, advance=count, description=job.claims[0].kind)
             for line in broken_lines(rows):
                 progress.console.print(line, soft_wrap=True, markup=False)
 
-        rows = measure_all(jobs, draws, arguments.seed, arguments.processes, finished)
+        rows = measure_all(jobs, samples, arguments.seed, arguments.processes, finished)
     minutes = (time.monotonic() - started) / 60
     console.print(summary_table(rows))
     console.print(f"{len(rows)} rows in {minutes:.1f} minutes with seed {arguments.seed}")

@@ -19,7 +19,7 @@ from failmodes.warehouse.null_pairs import sample_null_pairs
 
 CLASSES = 10
 IMAGES = (50, 500, 2_000)
-DRAWS = 4_000
+SAMPLES = 4_000
 TRUTH_IMAGES = 2_000_000
 
 
@@ -92,24 +92,24 @@ def true_share(truth: AttentionTruth) -> float:
     return compare(draw_distances(truth, TRUTH_IMAGES, np.random.default_rng(1))).share.value
 
 
-def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator, draws: int) -> NDArray[np.bool_]:
-    """Whether the interval of the share holds the truth, lies above it, and lies below it, (draws, 3).
+def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator, samples: int) -> NDArray[np.bool_]:
+    """Whether the interval of the share holds the truth, lies above it, and lies below it, (samples, 3).
 
     Where the truth is chance, the latter two are the false claims 'nearer' and 'farther'.
     """
     expected, predictions = true_share(truth), []
-    for _ in range(draws):
+    for _ in range(samples):
         _, low, high = compare(draw_distances(truth, images, rng)).share.interval()
         predictions.append((low <= expected <= high, low > expected, high < expected))
     return np.array(predictions)
 
 
 def lead_outcomes(
-    truth: AttentionTruth, images: int, corruptions: int, rng: np.random.Generator, draws: int
+    truth: AttentionTruth, images: int, corruptions: int, rng: np.random.Generator, samples: int
 ) -> NDArray[np.bool_]:
-    """Whether one of several corruptions that move attention equally far is said to move it most, (draws, 1)."""
+    """Whether one of several corruptions that move attention equally far is said to move it most, (samples, 1)."""
     predictions = []
-    for _ in range(draws):
+    for _ in range(samples):
         ease = rng.uniform(0.5, 1.5, images)  # images move more or less under every corruption
         shifts = {str(c): ease * draw_distances(truth, images, rng).own for c in range(corruptions)}
         found = lead_over_others({c: float(np.median(shift)) for c, shift in shifts.items()}, shifts)
@@ -133,18 +133,20 @@ TRUTHS = {
 def main() -> None:
     """Print coverage and claims above and below the truth, for each truth and number of images."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--draws", type=int, default=DRAWS, help=f"evaluations drawn for each figure (default {DRAWS})")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    parser.add_argument(
+        "--samples", type=int, default=SAMPLES, help=f"evaluations drawn for each figure (default {SAMPLES})"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
     arguments = parser.parse_args()
-    rng, draws = np.random.default_rng(arguments.seed), arguments.draws
+    rng, samples = np.random.default_rng(arguments.seed), arguments.samples
     for name, truth in TRUTHS.items():
         print(f"{name}: true share {true_share(truth):.4f}")
         for images in IMAGES:
-            covered, above, below = share_outcomes(truth, images, rng, draws).mean(axis=0)
+            covered, above, below = share_outcomes(truth, images, rng, samples).mean(axis=0)
             print(f"  {images:>5} images: covered {covered:.3f}, above {above:.3f}, below {below:.3f}")
     for images in IMAGES[:2]:
         for count in (2, 5):
-            (claimed,) = lead_outcomes(AttentionTruth(1), images, count, rng, draws).mean(axis=0)
+            (claimed,) = lead_outcomes(AttentionTruth(1), images, count, rng, samples).mean(axis=0)
             print(f"{images:>5} images: one of {count} equals is said to move attention most {claimed:.3f}")
 
 

@@ -17,26 +17,26 @@ KIND = "attention_drift"
 FEW = "two made-up images weigh where images are few"
 
 
-def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether, of several corruptions, some is said to end nearer to its own clean centroid, or farther."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
         verdicts = {OwnMapTest("any", 0, 0.0, one, corruptions).verdict for one in compared}
         found.append(("nearer" in verdicts, "farther" in verdicts))
     return np.array(found, dtype=np.float64)
 
 
-def _covered(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    return share_outcomes(TRUTHS[truth], images, rng, draws)[:, :1].astype(np.float64)
+def _covered(truth: str, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    return share_outcomes(TRUTHS[truth], images, rng, samples)[:, :1].astype(np.float64)
 
 
-def _nearer(truth: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_own_map(truth, images, 1, rng, draws)[:, :1]
+def _nearer(truth: str, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_own_map(truth, images, 1, rng, samples)[:, :1]
 
 
-def _moves_most(images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
-    return lead_outcomes(TRUTHS["half left"], images, corruptions, rng, draws).astype(np.float64)
+def _moves_most(images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
+    return lead_outcomes(TRUTHS["half left"], images, corruptions, rng, samples).astype(np.float64)
 
 
 def own_map_jobs() -> list[Job]:
@@ -87,10 +87,10 @@ CHANGES: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 }
 
 
-def measure_background(change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_background(change: str, images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether attention is said to leave the object, or to come to it, under some corruption; and coverage of one."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         changes = [CHANGES[change](rng, images) for _ in range(corruptions)]
         told = [mean_share_change(values, comparisons=corruptions) for values in changes]
         _, low, high = mean_share_change(changes[0])
@@ -133,10 +133,10 @@ ON_A_CYCLE: dict[str, Callable[[np.random.Generator, int, NDArray[np.int64]], Fl
 }
 
 
-def measure_beyond_null(change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_beyond_null(change: str, images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
     """The same of the change beyond another image's map, whose images share maps along a cycle."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         following = sample_null_pairs(np.zeros(images, np.int64), seed=int(rng.integers(2**32))).any_image
         changes = [ON_A_CYCLE[change](rng, images, following) for _ in range(corruptions)]
         widened = [variance_inflation(values, following) for values in changes]
@@ -162,8 +162,10 @@ def beyond_null_jobs() -> list[Job]:
     return found
 
 
-def _of_claims(count: int, change: str, images: int, corruptions: int, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_background(change, images, corruptions, rng, draws)[:, :count]
+def _of_claims(
+    count: int, change: str, images: int, corruptions: int, rng: np.random.Generator, samples: int
+) -> Floats:
+    return measure_background(change, images, corruptions, rng, samples)[:, :count]
 
 
 def jobs() -> list[Job]:

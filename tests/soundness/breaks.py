@@ -16,11 +16,11 @@ LOCATED = Limit(0.935)
 
 
 def measure(
-    curve: Curve, images: int, paired: bool, true_break: float | None, rng: np.random.Generator, draws: int
+    curve: Curve, images: int, paired: bool, true_break: float | None, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
     grid, found = GRIDS[len(curve)], []
-    for batch in draw_outcomes(rng, curve, images, draws, CORRELATION if paired else 0.0):
+    for batch in draw_outcomes(rng, curve, images, samples, CORRELATION if paired else 0.0):
         for correct in batch:
             seed = int(rng.integers(2**31))
             resampled = (
@@ -85,16 +85,16 @@ def steep_jobs() -> list[Job]:
     return found
 
 
-def _first(count, measured, rng, draws):
-    return measured(rng, draws)[:, :count]
+def _first(count, measured, rng, samples):
+    return measured(rng, samples)[:, :count]
 
 
-def _column(place, measured, rng, draws):
-    return measured(rng, draws)[:, [place]]
+def _column(place, measured, rng, samples):
+    return measured(rng, samples)[:, [place]]
 
 
-def _columns(places, measured, rng, draws):
-    return measured(rng, draws)[:, list(places)]
+def _columns(places, measured, rng, samples):
+    return measured(rng, samples)[:, list(places)]
 
 
 def jobs() -> list[Job]:

@@ -8,7 +8,7 @@ from curves import Floats
 from scipy.special import betaincinv
 
 FALSE, COVERAGE, POWER, AT_SMALLEST = "false claim", "coverage", "power", "power at the smallest difference"
-SURE = 0.99  # of the interval that says how well the draws know a share
+SURE = 0.99  # of the interval that says how well the samples know a share
 
 
 class Limit(NamedTuple):
@@ -48,12 +48,12 @@ class Claim(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Claims that the same draws answer: `measure(rng, draws)` gives (draws, claims) of 0, 1 and NaN for no answer."""
+    """Claims that the same samples answer: `measure(rng, samples)` gives (samples, claims) of 0, 1 and NaN for no answer."""
 
     claims: tuple[Claim, ...]
     measure: Callable[[np.random.Generator, int], Floats]
     numbers: float  # latent numbers of a draw, so that long jobs begin first
-    draws: int | None = None  # where it is not as many as the run's
+    samples: int | None = None  # where it is not as many as the run's
 
 
 class Row(NamedTuple):
@@ -64,7 +64,7 @@ class Row(NamedTuple):
     truth: str
     images: int
     severities: int
-    draws: int
+    samples: int
     share: float
     low: float
     high: float

@@ -26,11 +26,11 @@ def verdict(estimate: Estimate) -> str:
 
 
 def measure_overconfidence(
-    mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, draws: int
+    mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether some cell is said to be over- or underconfident, and whether the first one's own interval holds 0."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         confidence = draw_confidence(rng, mean, concentration, (cells, images))
         correct = (rng.random((cells, images)) < confidence - gap).sum(axis=1)
         means = confidence.mean(axis=1)
@@ -58,16 +58,16 @@ def overconfidence_jobs() -> list[Job]:
     return [*found, Job(claims, partial(_first, measured), 10_000)]
 
 
-def _first(measured, rng: np.random.Generator, draws: int) -> Floats:
-    return measured(rng, draws)[:, :1]
+def _first(measured, rng: np.random.Generator, samples: int) -> Floats:
+    return measured(rng, samples)[:, :1]
 
 
 def measure_calibration_error(
-    mean: float, concentration: float, images: int, power: float, rng: np.random.Generator, draws: int
+    mean: float, concentration: float, images: int, power: float, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether the calibration error lies above its noise floor; right with a chance of confidence to some power."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         confidence = draw_confidence(rng, mean, concentration, (images,))
         correct = rng.random(images) < confidence**power
         bins = bins_of(confidence)
@@ -100,10 +100,10 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     return CellAuroc("any", 1.0, interval, len(failed))
 
 
-def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, draws: int) -> Floats:
+def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, samples: int) -> Floats:
     """Whether confidence is said, in some cell, to be worse than chance; better; and whether .5 is covered in one."""
     failed, found = np.arange(images) < failures, []
-    for _ in range(draws):
+    for _ in range(samples):
         confidence = rng.random((cells, images))
         if ties == "ten values":
             confidence = np.floor(10 * confidence) / 10
@@ -131,10 +131,10 @@ def auroc_jobs() -> list[Job]:
     return found
 
 
-def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, draws: int) -> Floats:
+def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, samples: int) -> Floats:
     """Whether the interval of an error rate over six corruptions holds it; `alike`: the same images fail under all."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         incorrect = rng.random((1 if alike else 6, images)) < chance
         rate = mean_of_shares(np.broadcast_to(incorrect, (6, images)).mean(axis=1), images)
         found.append([rate.low <= chance <= rate.high])

@@ -20,17 +20,17 @@ Bools = NDArray[np.bool_]
 
 
 def draw_outcomes(
-    rng: np.random.Generator, accuracy: Sequence[float], images: int, draws: int, correlation: float = CORRELATION
+    rng: np.random.Generator, accuracy: Sequence[float], images: int, samples: int, correlation: float = CORRELATION
 ) -> Iterator[Bools]:
-    """Whether each image is right at each severity, (D, N, S) at a time until there are `draws`."""
-    yield from draw_cells(rng, [accuracy], images, draws, correlation, correlation)
+    """Whether each image is right at each severity, (D, N, S) at a time until there are `samples`."""
+    yield from draw_cells(rng, [accuracy], images, samples, correlation, correlation)
 
 
 def draw_cells(
     rng: np.random.Generator,
     accuracy: Sequence[Sequence[float]],
     images: int,
-    draws: int,
+    samples: int,
     shared: float = SHARED,
     correlation: float = CORRELATION,
 ) -> Iterator[Bools]:
@@ -39,8 +39,8 @@ def draw_cells(
     curves, severities = limits.shape
     weights = [np.float32(weight) ** np.float32(0.5) for weight in (shared, correlation - shared, 1 - correlation)]
     batch = max(1, MOST_NUMBERS // (images * limits.size))
-    for start in range(0, draws, batch):
-        count = min(batch, draws - start)
+    for start in range(0, samples, batch):
+        count = min(batch, samples - start)
         latent = rng.standard_normal((count, images, curves, severities), np.float32)
         latent *= weights[2]
         latent += weights[0] * rng.standard_normal((count, images, 1, 1), np.float32)

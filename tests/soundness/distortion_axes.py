@@ -20,11 +20,11 @@ STEEP: Axis = (0.0, 0.005, 0.015, 0.03, 0.055, 0.1)
 FAST: Axis = (0.0, 0.03, 0.055, 0.075, 0.09, 0.1)
 
 
-def measure(curve: Curve, axis: Axis, images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure(curve: Curve, axis: Axis, images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether it is said that the shapes differ, and whether that they are the same."""
     grid, found = GRIDS[len(curve)], []
     settings = ShapeSettings(resamples=RESAMPLES)
-    for batch in draw_outcomes(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, samples):
         for correct in batch:
             resampled = resampled_accuracy(correct, RESAMPLES, int(rng.integers(2**31)))
             described = describe_curve(correct, resampled, grid, settings)
@@ -78,5 +78,5 @@ def jobs() -> list[Job]:
     return [*found, Job(claims, partial(_column, 0, partial(measure, curve, STEEP, 500)), 3_000)]
 
 
-def _column(place: int, measured, rng: np.random.Generator, draws: int) -> Floats:
-    return measured(rng, draws)[:, [place]]
+def _column(place: int, measured, rng: np.random.Generator, samples: int) -> Floats:
+    return measured(rng, samples)[:, [place]]

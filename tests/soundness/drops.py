@@ -32,11 +32,11 @@ def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = Tr
     return CorrectnessMatrix("simulated", paired, cells, correct[:, columns])
 
 
-def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Floats:
     """Whether a corruption is said to cost most at the last severity, and on average."""
     names, found = [f"{number:02}" for number in range(len(curves))], []
     shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
-    for batch in draw_cells(rng, curves, images, draws, shared, correlation):
+    for batch in draw_cells(rng, curves, images, samples, shared, correlation):
         for correct in batch:
             ranking = rank_drops(matrix_of(correct, paired=paired), names, names, 0.95)
             found.append((ranking.is_clear, ranking.is_clear_on_average))
@@ -68,13 +68,13 @@ def lead_jobs() -> list[Job]:
 
 
 def measure_average(
-    clean: float, drop: float, images: int, paired: bool, rng: np.random.Generator, draws: int
+    clean: float, drop: float, images: int, paired: bool, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether the interval of the average cost holds the true one."""
     curve = straight(clean, drop, SEVERITIES)
     weights, truth = cost_weights(), curve[0] - np.mean(curve[1:])
     found = []
-    for batch in draw_outcomes(rng, curve, images, draws, 0.9 if paired else 0.0):
+    for batch in draw_outcomes(rng, curve, images, samples, 0.9 if paired else 0.0):
         estimates = [mean_difference_interval(correct, weights, paired=paired) for correct in batch]
         found += [[low <= truth <= high] for _, low, high in estimates]
     return np.array(found, dtype=np.float64)
@@ -84,13 +84,13 @@ def cost_weights() -> list[float]:
     return [1.0] + [-1 / (SEVERITIES - 1)] * (SEVERITIES - 1)
 
 
-def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether the interval of the difference of two corruptions' average costs holds the true one."""
     curves = [straight(0.9, drop, SEVERITIES) for drop in drops]
     truth, share = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:])), 1 / (SEVERITIES - 1)
     weights = np.array([0.0, *[-share] * (SEVERITIES - 1), 0.0, *[share] * (SEVERITIES - 1)])
     found = []
-    for batch in draw_cells(rng, curves, images, draws):
+    for batch in draw_cells(rng, curves, images, samples):
         estimates = [mean_difference_interval(correct, weights) for correct in batch]
         found += [[low <= truth <= high] for _, low, high in estimates]
     return np.array(found, dtype=np.float64)
@@ -115,10 +115,10 @@ def average_jobs() -> list[Job]:
     return found
 
 
-def measure_unpaired(images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_unpaired(images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether Newcombe's interval of a drop between different images holds the true one."""
     found = []
-    for batch in draw_outcomes(rng, (0.9, 0.8), images, draws, 0.0):
+    for batch in draw_outcomes(rng, (0.9, 0.8), images, samples, 0.0):
         correct = np.moveaxis(batch, 0, 1)
         low, high = newcombe_interval(count_pairs(correct[:, :, 0], correct[:, :, 1], paired=False))
         found.append((low <= 0.1) & (high >= 0.1))

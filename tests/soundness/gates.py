@@ -31,7 +31,7 @@ ATOMS, SHARES = (
 CLASSES = 10
 MEASURES = ("accuracy", "ece", "augrc", "worst_class_accuracy")
 LEVEL = 0.95
-MOST_DRAWS = {50: 1_000, 500: 1_000, 2_000: 500}  # by images; but of accuracy, a draw takes as long as hundreds
+MOST_SAMPLES = {50: 1_000, 500: 1_000, 2_000: 500}  # by images; but of accuracy, a draw takes as long as hundreds
 SEED_SPREAD = 0.02  # standard deviation of the accuracy of training runs
 
 
@@ -144,14 +144,14 @@ def verdicts_of(plans: Sequence[Sequence[PlannedRule]], pair: MeasuredPair) -> l
 
 
 def measure_gates(
-    scenario: Scenario, gates: Sequence[Sequence[GateRule]], images: int, rng: np.random.Generator, draws: int
+    scenario: Scenario, gates: Sequence[Sequence[GateRule]], images: int, rng: np.random.Generator, samples: int
 ) -> Floats:
-    """(draws, gates * 2) whether each gate is said to hold, and to be broken."""
+    """(samples, gates * 2) whether each gate is said to hold, and to be broken."""
     cells = set(CELLS)
     baseline = None if scenario.baseline is None else cells
     plans = [plan_rules(GateSpec(baseline="B", rules=list(rules)), cells, baseline, "rules") for rules in gates]
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         models = draw_models(scenario, images, rng)
         verdicts = verdicts_of(plans, MeasuredPair(*models))
         found.append([verdict == wanted for verdict in verdicts for wanted in ("pass", "fail")])
@@ -164,8 +164,8 @@ def _job(truth: str, scenario: Scenario, over: str, images: int, measure: str) -
         Claim(kind, FALSE, f"{measure}, {over} of 6 cells, {truth}", images, 0, NEVER_FALSE) for kind in (PASSES, STOPS)
     )
     gates = [[rule_at_limit(scenario, measure, over)]]
-    draws = None if measure == "accuracy" else MOST_DRAWS[images]
-    return Job(claims, partial(measure_gates, scenario, gates, images), images * 60.0 * scenario.runs, draws)
+    samples = None if measure == "accuracy" else MOST_SAMPLES[images]
+    return Job(claims, partial(measure_gates, scenario, gates, images), images * 60.0 * scenario.runs, samples)
 
 
 WORSE = Truth((0.08, 0.1, 0.12, 0.14, 0.16, 0.18))  # 5 points on average
@@ -205,7 +205,7 @@ def whole_gate_job(images: int) -> Job:
               NEVER_FALSE, "any rule" if kind == STOPS else "all rules")
         for kind in (PASSES, STOPS)
     )  # fmt: skip
-    return Job(claims, partial(measure_gates, scenario, [rules], images), images * 240.0, MOST_DRAWS[images])
+    return Job(claims, partial(measure_gates, scenario, [rules], images), images * 240.0, MOST_SAMPLES[images])
 
 
 def jobs() -> list[Job]:

@@ -12,10 +12,10 @@ from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Colla
 
 
 def measure_collapse(
-    share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, draws: int
+    share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether, of cells whose commonest answer takes `share` of the images, some is said to collapse."""
-    counts = rng.binomial(images, share, (draws, cells))
+    counts = rng.binomial(images, share, (samples, cells))
     low, high = wilson_interval(counts / images, images, comparisons=cells)
     alone = wilson_interval(counts[:, 0] / images, images)
     worst = counts.argmax(axis=1)
@@ -49,14 +49,14 @@ def collapse_jobs() -> list[Job]:
 
 
 def _of_claims(
-    count: int, share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, draws: int
+    count: int, share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, samples: int
 ) -> Floats:
-    return measure_collapse(share, label_share, images, cells, rng, draws)[:, :count]
+    return measure_collapse(share, label_share, images, cells, rng, samples)[:, :count]
 
 
 def measure_gaps(
     others: float, gap: float, sizes: tuple[int, int], classes: int, corruptions: int,
-    rng: np.random.Generator, draws: int,
+    rng: np.random.Generator, samples: int,
 ) -> Floats:  # fmt: skip
     """Whether, where one class of each corruption lies `gap` below the others, some is said to lie too far below.
 
@@ -64,7 +64,7 @@ def measure_gaps(
     """
     counts = np.array([sizes[0], *[sizes[1]] * (classes - 1)])
     accuracy = np.array([others - gap, *[others] * (classes - 1)])
-    correct = rng.binomial(counts, accuracy, (draws, corruptions, classes))
+    correct = rng.binomial(counts, accuracy, (samples, corruptions, classes))
     other_counts = np.broadcast_to(counts.sum() - counts, correct.shape)
     shares = ((correct.sum(axis=2, keepdims=True) - correct) / other_counts, correct / counts)
     sizes_of = (other_counts, np.broadcast_to(counts, correct.shape))
@@ -72,7 +72,7 @@ def measure_gaps(
     alone = newcombe_of_groups(shares, sizes_of)
     differences = shares[0] - shares[1]
     found = []
-    for draw in range(draws):
+    for draw in range(samples):
         widest = differences[draw].argmax(axis=1)
         places = [(draw, corruption, one) for corruption, one in enumerate(widest)]
         told = [ClassGap("any", 1.0, "any", 1, 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places]
@@ -102,8 +102,8 @@ def gap_jobs() -> list[Job]:
     return [*found, Job(claims, partial(_power_of_gap), 1_000)]
 
 
-def _power_of_gap(rng: np.random.Generator, draws: int) -> Floats:
-    return measure_gaps(0.9, 0.5, (50, 50), 10, 5, rng, draws)[:, :1]
+def _power_of_gap(rng: np.random.Generator, samples: int) -> Floats:
+    return measure_gaps(0.9, 0.5, (50, 50), 10, 5, rng, samples)[:, :1]
 
 
 def jobs() -> list[Job]:

@@ -33,7 +33,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
         row.truth,
         f"{row.images:,}",
         grid,
-        f"{row.draws:,}",
+        f"{row.samples:,}",
         measured,
         row.limit,
         holds,
@@ -41,7 +41,7 @@ def cells_of(row: Row) -> tuple[str, ...]:
     )
 
 
-HEADER = ("kind", "measured", "truth", "images", "severities", "draws", "% [99 % interval]", "limit", "holds", "note")
+HEADER = ("kind", "measured", "truth", "images", "severities", "samples", "% [99 % interval]", "limit", "holds", "note")
 
 
 def summary_table(rows: Sequence[Row]) -> Table:
@@ -62,7 +62,7 @@ def broken_lines(rows: Sequence[Row]) -> list[str]:
 
 def markdown(rows: Sequence[Row], seed: int, minutes: float, processes: int) -> str:
     """The page: what it says, how it was made, and all rows."""
-    count = sum(row.draws for row in rows)
+    count = sum(row.samples for row in rows)
     false, covered = (sum(row.measured == measured for row in rows) for measured in (FALSE, COVERAGE))
     made = (
         f"Made by `make soundness` on {datetime.now(UTC):%Y-%m-%d} with seed {seed}, {count:,} answers in "

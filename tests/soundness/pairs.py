@@ -30,10 +30,10 @@ class Pair(NamedTuple):
         return float(np.mean([np.mean(x[1:]) - np.mean(y[1:]) for x, y in zip(self.a, self.b, strict=True)]))
 
 
-def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator, draws: int) -> Floats:
+def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Floats:
     """Whether one is said to be right more often, and whether the interval holds the true difference."""
     found, columns = [], len(pair.a) * SEVERITIES
-    for batch in draw_cells(rng, (*pair.a, *pair.b), images, draws, pair.shared, pair.correlation):
+    for batch in draw_cells(rng, (*pair.a, *pair.b), images, samples, pair.shared, pair.correlation):
         for correct in batch:
             a, b = (matrix_of(half, paired=paired) for half in (correct[:, :columns], correct[:, columns:]))
             difference = paired_difference(a, b, CORRUPTIONS)
@@ -68,14 +68,14 @@ def pair_jobs() -> list[Job]:
     return [*found, Job(claims, partial(_power, better), 18_000)]
 
 
-def _power(pair: Pair, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_pair(pair, 500, True, rng, draws)[:, :1]
+def _power(pair: Pair, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_pair(pair, 500, True, rng, samples)[:, :1]
 
 
-def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, draws: int) -> Floats:
+def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, samples: int) -> Floats:
     """Whether some cell of a pair is decided where in each as many images favor either model."""
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         only_a = rng.binomial(differing, 0.5)
         found.append([min(holm(exact_mcnemar(only_a, np.array(differing) - only_a).tolist())) < ALPHA])
     return np.array(found, dtype=np.float64)

@@ -11,19 +11,19 @@ from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, SCORES, i
 
 KIND = "early_warning"
 OWN = "of the expected gain of so many images; widened, as folds share training images"
-EXPECTED_DRAWS = 1_000
+EXPECTED_SAMPLES = 1_000
 CORRUPTIONS, STEPS = 5, 5
 HAZARD = np.array([0.05, 0.08, 0.12, 0.2, 0.3])
 
 
-def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generator, draws: int) -> Floats:
+def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generator, samples: int) -> Floats:
     """Whether some score is found, and whether drift is found beyond margin.
 
     Images differ in how easily they fail, which no score knows but where `knows` says so. Scores keep to their image
     over severities and corruptions.
     """
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         event, at_risk, scores = draw_rows(knows, images, fewer, rng)
         image, cell = np.nonzero(at_risk)
         read = {name: score[at_risk] for name, score in scores.items()}
@@ -62,26 +62,26 @@ def jobs() -> list[Job]:
         claims = (Claim(KIND, FALSE, "drift knows the next failure by margin alone", images, 6, NEVER_FALSE,
                         "drift beyond margin"),)  # fmt: skip
         found.append(Job(claims, partial(_beyond, "margin", images), images * 1_000))
-    for images, draws, note in ((50, None, OWN), (200, None, OWN), (500, 1_000, OWN)):
+    for images, samples, note in ((50, None, OWN), (200, None, OWN), (500, 1_000, OWN)):
         claims = (
             Claim("interval of a gain", COVERAGE, "drift knows the next failure", images, 6, COVERS_AT_LEAST, note),
         )
-        found.append(Job(claims, partial(measure_interval, images), images * 1_000, draws))
+        found.append(Job(claims, partial(measure_interval, images), images * 1_000, samples))
     claims = (Claim(KIND, POWER, "drift knows the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
     return [*found, Job(claims, partial(_beyond, "drift", 500), 500_000, 1_000)]
 
 
 @lru_cache
 def expected_share(images: int) -> float:
-    """Share of the log-loss that drift saves on average, by draws of its own."""
+    """Share of the log-loss that drift saves on average, by samples of its own."""
     rng = np.random.default_rng(images)
-    return float(np.mean([_gain_of_drift(images, rng).value for _ in range(EXPECTED_DRAWS)]))
+    return float(np.mean([_gain_of_drift(images, rng).value for _ in range(EXPECTED_SAMPLES)]))
 
 
-def measure_interval(images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_interval(images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether the interval of what drift saves holds what it saves on average."""
     truth, found = expected_share(images), []
-    for _ in range(draws):
+    for _ in range(samples):
         gain = _gain_of_drift(images, rng)
         found.append([gain.low <= truth <= gain.high])
     return np.array(found, dtype=np.float64)
@@ -95,9 +95,9 @@ def _gain_of_drift(images: int, rng: np.random.Generator) -> Estimate:
     return share
 
 
-def _any(knows: str, images: int, fewer: float, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_gains(knows, images, fewer, rng, draws)[:, :1]
+def _any(knows: str, images: int, fewer: float, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_gains(knows, images, fewer, rng, samples)[:, :1]
 
 
-def _beyond(knows: str, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_gains(knows, images, 1.0, rng, draws)[:, 1:]
+def _beyond(knows: str, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_gains(knows, images, 1.0, rng, samples)[:, 1:]

@@ -29,13 +29,13 @@ def holds(found: Sequence[RankedDrop], losses: Sequence[float]) -> bool:
 
 
 def measure_corruptions(
-    clean: float, drops: Sequence[float], images: int, paired: bool, rng: np.random.Generator, draws: int
+    clean: float, drops: Sequence[float], images: int, paired: bool, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether all intervals hold, at the last severity and on average; and whether the first is known to be it."""
     curves, names = [straight(clean, drop, SEVERITIES) for drop in drops], [f"{n:02}" for n in range(len(drops))]
     shared, correlation = (SHARED, CORRELATION) if paired else (0.0, 0.0)
     found = []
-    for batch in draw_cells(rng, curves, images, draws, shared, correlation):
+    for batch in draw_cells(rng, curves, images, samples, shared, correlation):
         for correct in batch:
             matrix = matrix_of(correct, paired=paired)
             at_last, on_average = (
@@ -69,15 +69,15 @@ def corruption_jobs() -> list[Job]:
 
 
 def measure_classes(
-    clean: float, drops: Sequence[float], of_class: int, rng: np.random.Generator, draws: int
+    clean: float, drops: Sequence[float], of_class: int, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether all intervals of the ranks of classes hold: each class has a curve of its own, and own images."""
     labels, found = np.repeat(np.arange(len(drops)), of_class), []
     parts = [
-        [batch for batch in draw_cells(rng, [straight(clean, drop, SEVERITIES)], of_class, draws)] for drop in drops
+        [batch for batch in draw_cells(rng, [straight(clean, drop, SEVERITIES)], of_class, samples)] for drop in drops
     ]
     predictions = [np.concatenate(part) for part in parts]
-    for draw in range(draws):
+    for draw in range(samples):
         correct = np.concatenate([part[draw] for part in predictions])
         losses = correct[:, 0] - correct[:, 1:].mean(axis=1)
         ranked = rank_classes(losses, labels, 0.95)

@@ -1,4 +1,4 @@
-"""All jobs, in parts that several processes measure, each part with draws of its own that depend on the seed alone."""
+"""All jobs, in parts that several processes measure, each part with samples of its own that depend on the seed alone."""
 
 import zlib
 from collections import Counter
@@ -29,8 +29,8 @@ MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs, training,
     gates, stated_claims,
 )  # fmt: skip
-PART = 500  # draws measured at a time
-Part = tuple[int, int, int]  # a job, a part of its draws, and how many
+PART = 500  # samples measured at a time
+Part = tuple[int, int, int]  # a job, a part of its samples, and how many
 _INHERITED: list[Job] = []  # by forked processes, since not all that a job asks can be sent to one
 
 
@@ -41,18 +41,18 @@ def all_jobs(only: str | None = None) -> list[Job]:
 
 
 def measure_all(
-    jobs: Sequence[Job], draws: int, seed: int, processes: int, finished: Callable[[Job, int, list[Row]], None]
+    jobs: Sequence[Job], samples: int, seed: int, processes: int, finished: Callable[[Job, int, list[Row]], None]
 ) -> list[Row]:
     """Measure all, the longest first.
 
     Args:
         jobs: what is measured.
-        draws: of each job, at most its own number.
-        seed: of all draws.
+        samples: of each job, at most its own number.
+        seed: of all samples.
         processes: at once.
-        finished: told of every part: its job, its draws, and the job's rows once all parts are there.
+        finished: told of every part: its job, its samples, and the job's rows once all parts are there.
     """
-    parts = sorted(_parts(jobs, draws), key=lambda part: -jobs[part[0]].numbers)
+    parts = sorted(_parts(jobs, samples), key=lambda part: -jobs[part[0]].numbers)
     left = Counter(number for number, *_ in parts)
     answers: dict[Part, Floats] = {}
     rows: list[Row] = []
@@ -74,9 +74,9 @@ def _rows_of(number: int, jobs: Sequence[Job], answers: Mapping[Part, Floats]) -
     return [judge(claim, found[:, column]) for column, claim in enumerate(jobs[number].claims)]
 
 
-def _parts(jobs: Sequence[Job], draws: int) -> Iterator[Part]:
+def _parts(jobs: Sequence[Job], samples: int) -> Iterator[Part]:
     for number, job in enumerate(jobs):
-        wanted = min(draws, job.draws or draws)
+        wanted = min(samples, job.samples or samples)
         for part, start in enumerate(range(0, wanted, PART)):
             yield number, part, min(PART, wanted - start)
 
@@ -87,7 +87,7 @@ def _measure_inherited(part: Part, seed: int) -> Floats:
 
 
 def measure_part(job: Job, part: int, count: int, seed: int) -> Floats:
-    """Answers of some draws of a job, (count, claims)."""
+    """Answers of some samples of a job, (count, claims)."""
     name = zlib.crc32(repr([claim[:5] for claim in job.claims]).encode())
     return job.measure(np.random.default_rng([seed, name, part]), count)
 

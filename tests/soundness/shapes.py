@@ -28,8 +28,8 @@ from failmodes.analysis.statistics.curve_shape import FALLING, CurveShape, Shape
 from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference
 
 RESAMPLES = 1000
-LARGE = 10_000  # images of which fewer draws are made
-DRAWS_OF_LARGE = 2_000
+LARGE = 10_000  # images of which fewer samples are made
+SAMPLES_OF_LARGE = 2_000
 Curve = tuple[float, ...]
 
 
@@ -68,29 +68,29 @@ def job(
     truth: str, curve: Curve, images: int, questions: Sequence[Question], *, correlation: float = CORRELATION,
     with_resamples: bool = True, curves: int = 1,
 ) -> Job:  # fmt: skip
-    """Questions that draws of one curve answer; resamples are drawn only where stability or curvature is asked for."""
+    """Questions that samples of one curve answer; resamples are drawn only where stability or curvature is asked for."""
     claims = tuple(Claim(q.kind, q.measured, truth, images, len(curve), q.limit, q.note) for q in questions)
     predictions = tuple(q.prediction for q in questions)
     measured = partial(measure, curve, images, predictions, correlation, with_resamples, curves)
-    return Job(claims, measured, images * len(curve), DRAWS_OF_LARGE if images >= LARGE else None)
+    return Job(claims, measured, images * len(curve), SAMPLES_OF_LARGE if images >= LARGE else None)
 
 
 def measure(
     curve: Curve, images: int, predictions: Sequence[Callable[[Drawn], float]], correlation: float,
-    with_resamples: bool, curves: int, rng: np.random.Generator, draws: int,
+    with_resamples: bool, curves: int, rng: np.random.Generator, samples: int,
 ) -> Floats:  # fmt: skip
-    described = describe_draws(rng, curve, images, draws, correlation, with_resamples=with_resamples, curves=curves)
+    described = describe_draws(rng, curve, images, samples, correlation, with_resamples=with_resamples, curves=curves)
     return np.array([[float(prediction(drawn)) for prediction in predictions] for drawn in described])
 
 
 def describe_draws(
-    rng: np.random.Generator, curve: Curve, images: int, draws: int, correlation: float = CORRELATION, *,
+    rng: np.random.Generator, curve: Curve, images: int, samples: int, correlation: float = CORRELATION, *,
     with_resamples: bool = True, curves: int = 1,
 ) -> Iterator[Drawn]:  # fmt: skip
-    """Describe draws as the tool does. Draws are columns beside each other, resampled by the tool's own function."""
+    """Describe samples as the tool does. Draws are columns beside each other, resampled by the tool's own function."""
     grid, truth, seed = GRIDS[len(curve)], np.asarray(curve), int(rng.integers(2**31))
     settings = ShapeSettings(resamples=RESAMPLES, seed=seed)
-    for batch in draw_outcomes(rng, curve, images, draws, correlation):
+    for batch in draw_outcomes(rng, curve, images, samples, correlation):
         if with_resamples:
             columns = np.moveaxis(batch, 0, 1).reshape(images, -1)
             resampled = resampled_accuracy(columns, RESAMPLES, seed).reshape(RESAMPLES, len(batch), len(curve))

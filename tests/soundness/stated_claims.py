@@ -41,43 +41,43 @@ def _decided(estimate: Estimate | None, limit: float) -> bool:
 
 
 def measure_two_drops(
-    curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, draws: int
+    curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether one of two corruptions that cost the same is said to cost more, or not to."""
     found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
-    for batch in draw_cells(rng, (curve, curve), images, draws, shared, correlation):
+    for batch in draw_cells(rng, (curve, curve), images, samples, shared, correlation):
         for correct in batch:
             matrix = matrix_of(correct, paired=paired)
             found.append([_decided(drop_difference(matrix, "00", "01", at, LEVEL), 0) for at in PLACES])
     return np.array(found, dtype=np.float64)
 
 
-def measure_drop(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_drop(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether a cost that is the limit itself is said to be within it, or beyond it."""
     truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
     found = []
-    for batch in draw_outcomes(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, samples):
         for correct in batch:
             drops = [drop_of(matrix_of(correct), "00", at, LEVEL) for at in PLACES]
             found.append([_decided(drop, truth) for drop, truth in zip(drops, truths, strict=True)])
     return np.array(found, dtype=np.float64)
 
 
-def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether an accuracy that is the limit itself is said to be above it, or below it."""
     truths = (curve[-1], float(np.mean(curve[1:])))
     found = []
-    for batch in draw_outcomes(rng, curve, images, draws):
+    for batch in draw_outcomes(rng, curve, images, samples):
         for correct in batch:
             known = [accuracy_of(matrix_of(correct), ("00",), at, LEVEL) for at in PLACES]
             found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
     return np.array(found, dtype=np.float64)
 
 
-def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether one of two checkpoints that are as often right is said to be better, or not to be."""
     found = []
-    for batch in draw_cells(rng, (curve, curve), images, draws):
+    for batch in draw_cells(rng, (curve, curve), images, samples):
         for correct in batch:
             a, b = (training_runs([matrix_of(half)]) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:]))
             places = [trained_model_difference(a, b, ("00",), at, LEVEL) for at in PLACES]
@@ -86,11 +86,11 @@ def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generat
     return np.array(found, dtype=np.float64)
 
 
-def measure_shapes(curvature: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_shapes(curvature: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether the class of a curve whose curvature is the threshold is said not to be its own."""
     bent_one = "late_collapse" if curvature > 0 else "early_drop"
     found = []
-    for drawn in describe_draws(rng, bent(0.9, 0.4, curvature, SEVERITIES), images, draws):
+    for drawn in describe_draws(rng, bent(0.9, 0.4, curvature, SEVERITIES), images, samples):
         shape = drawn.shape
         curvatures = shape.curvature or Estimate(0.0, 0.0, 0.0)
         row = {"reason": None, "shape": shape.shape, "curvature_low": curvatures.low, "curvature_high": curvatures.high}
@@ -99,11 +99,11 @@ def measure_shapes(curvature: float, images: int, rng: np.random.Generator, draw
     return np.array(found, dtype=np.float64)
 
 
-def measure_places(share: float, images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure_places(share: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether a place is said to be lost, and to be kept, where so many images are nearer to their own clean map."""
     following = sample_null_pairs(np.zeros(images, np.int64)).any_image
     found = []
-    for _ in range(draws):
+    for _ in range(samples):
         nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
         verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
         found.append((verdict == "contradicted", verdict == "supported"))
@@ -157,5 +157,5 @@ def place_jobs() -> list[Job]:
     return [*found, Job(claims, partial(_place, CHANCE, 0, 2_000), 2_000)]
 
 
-def _place(share: float, column: int, images: int, rng: np.random.Generator, draws: int) -> Floats:
-    return measure_places(share, images, rng, draws)[:, column : column + 1]
+def _place(share: float, column: int, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_places(share, images, rng, samples)[:, column : column + 1]

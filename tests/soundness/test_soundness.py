@@ -11,7 +11,7 @@ from failmodes.analysis.findings.finding import KINDS
 
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.md"
-DRAWS = 400
+SAMPLES = 400
 QUICK = {  # truths of a kind and how many images
     "shape": ("curvature .15, a drop of 40 points", 50),
     "abrupt_drop": ("straight, a drop of 5 points", 500),
@@ -58,7 +58,7 @@ def test_limits_hold(kind: str) -> None:
     truth, images = QUICK[kind]
     jobs = [job for job in all_jobs(kind) if (job.claims[0].truth, job.claims[0].images) == (truth, images)]
     assert jobs
-    answers = measure_part(jobs[0], 0, DRAWS, seed=0)
+    answers = measure_part(jobs[0], 0, SAMPLES, seed=0)
     rows = [judge(claim, answers[:, column]) for column, claim in enumerate(jobs[0].claims)]
     assert [row for row in rows if not row.ok] == []
 
@@ -72,7 +72,7 @@ def test_a_wrong_rule_is_found() -> None:
 
     wrong = shapes.false("abrupt_drop", _largest_step_is_two_fifths)
     job = shapes.job("straight", straight(0.9, 0.05, 6), 500, [wrong], with_resamples=False)
-    row = judge(job.claims[0], job.measure(np.random.default_rng(0), DRAWS)[:, 0])
+    row = judge(job.claims[0], job.measure(np.random.default_rng(0), SAMPLES)[:, 0])
     assert row.share > 0.3
     assert not row.ok
 

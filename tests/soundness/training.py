@@ -46,10 +46,10 @@ class Trained(NamedTuple):
         return training_runs([matrix_of(correct) for correct in runs])
 
 
-def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, draws: int) -> Floats:
+def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether one is said to be right more often, and whether the intervals hold the true difference and accuracy."""
     found, truth = [], a.corrupted - b.corrupted
-    for _ in range(draws):
+    for _ in range(samples):
         difficulty = np.sqrt(SHARED) * rng.standard_normal((images, 1), np.float32) + np.sqrt(
             OF_CELL
         ) * rng.standard_normal((images, len(CORRUPTIONS) * SEVERITIES), np.float32)
@@ -103,8 +103,8 @@ def _power(a: Trained, b: Trained) -> Job:
     return Job(claims, partial(_claim_alone, a, b), 2_000 * 18 * (a.seeds + b.seeds))
 
 
-def _claim_alone(a: Trained, b: Trained, rng: np.random.Generator, draws: int) -> Floats:
-    return measure(a, b, 2_000, rng, draws)[:, :1]
+def _claim_alone(a: Trained, b: Trained, rng: np.random.Generator, samples: int) -> Floats:
+    return measure(a, b, 2_000, rng, samples)[:, :1]
 
 
 def _seeds(a: Trained, b: Trained) -> str:

@@ -68,16 +68,16 @@ def find_change_point(
         level: of the intervals.
         paired: whether rows of `correct` are the same images at every severity.
     """
-    is_correct, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
     curve, contrasts, weight = is_correct.mean(axis=0), *_contrasts(grid)
-    values, of_draws = contrasts @ curve, np.einsum("fks,bs->fkb", contrasts, draws)
+    values, of_replicates = contrasts @ curve, np.einsum("fks,bs->fkb", contrasts, replicates)
     errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(is_correct, paired=paired), contrasts))
     best = int((values[CHANGE] ** 2 * weight).argmax())
-    places = (of_draws[CHANGE] ** 2 * weight[:, None]).argmax(axis=0)
+    places = (of_replicates[CHANGE] ** 2 * weight[:, None]).argmax(axis=0)
     low, high = np.quantile(places, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
     deviations = (
-        stretch(len(is_correct), len(grid) - 2, level) * np.abs(of_draws - values[..., None]) / errors[..., None]
+        stretch(len(is_correct), len(grid) - 2, level) * np.abs(of_replicates - values[..., None]) / errors[..., None]
     )
     half = np.quantile(deviations.max(axis=(0, 1)), level) * errors
     estimates = [

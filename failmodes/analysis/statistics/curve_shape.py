@@ -219,7 +219,7 @@ def describe_curve(
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
     """
-    is_correct, draws = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
+    is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
@@ -239,7 +239,7 @@ def describe_curve(
         np.stack([risen - stride_low, stride_high - risen]),
     )
     code = int(classify(curve, grid, margins, settings))
-    shares = np.bincount(classify(draws, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(draws)
+    shares = np.bincount(classify(replicates, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(replicates)
     largest, most, highest = largest_step(curve, grid), int(np.abs(lost).argmax()), int(lost.argmin())
     leaves = bool((np.maximum(all_low, -all_high) > settings.flat_below).any())
     shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct), level=level)
@@ -248,7 +248,7 @@ def describe_curve(
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
         drop=drop,
-        curvature=bootstrap_estimate(curvature(np.vstack([curve, draws]), grid), level)
+        curvature=bootstrap_estimate(curvature(np.vstack([curve, replicates]), grid), level)
         if SHAPE_CLASSES[code] in FALLING
         else None,
         largest=largest,

@@ -63,7 +63,7 @@ class EvaluationCurves(NamedTuple):
     """The curves of one evaluation, and what they are made from: draws are (B, C) accuracies of resampled images."""
 
     correctness: CorrectnessMatrix
-    draws: Float64Array
+    replicates: Float64Array
     chance: float | None
     curves: list[DescribedCurve]
 
@@ -122,7 +122,7 @@ def _axis_rows(
     usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
     accuracy = found.correctness.accuracy[curve.columns]
     shapes = shapes_over_axes(
-        accuracy, found.draws[:, curve.columns], curve.grid, usable, curve.shape.margins, settings
+        accuracy, found.replicates[:, curve.columns], curve.grid, usable, curve.shape.margins, settings
     )
     rows = []
     for name, axis in axes.items():
@@ -143,7 +143,11 @@ def _change_point_rows(found: EvaluationCurves, settings: ShapeSettings) -> list
         None
         if curve.is_withheld or len(found.correctness.correct) < FEWEST_IMAGES
         else find_change_point(
-            found.correctness.correct[:, curve.columns], found.draws[:, curve.columns], curve.grid, level, paired=paired
+            found.correctness.correct[:, curve.columns],
+            found.replicates[:, curve.columns],
+            curve.grid,
+            level,
+            paired=paired,
         )
         for curve in found.curves
     ]

@@ -173,7 +173,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
     ).fetchall()
     for (evaluation_id,) in counted("shapes", evaluations):
         correctness = read_correctness(con, evaluation_id)
-        draws = correctness.resampled(settings.resamples, settings.seed)
+        replicates = correctness.resampled(settings.resamples, settings.seed)
         chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
         described = []
         curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
@@ -181,7 +181,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
             grid, columns = np.array(list(column_of)), list(column_of.values())
             correct = correctness.correct[:, columns]
             shape = describe_curve(
-                correct, draws[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
+                correct, replicates[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
             )
             withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
             key = {"evaluation_id": evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
@@ -197,7 +197,7 @@ def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, finger
                 key | (row | {"shape": INCONCLUSIVE_SHAPE} if withheld else row) for row in swept
             )
             described.append(DescribedCurve(corruption, grid, columns, shape, own["reason"], bool(withheld)))
-        found = EvaluationCurves(correctness, draws, chance, described)
+        found = EvaluationCurves(correctness, replicates, chance, described)
         for name, more in curve_rows(con, found, settings).items():
             rows[name].extend(more)
     tables = {table.name: derived_rows(rows[table.name], table) for table in (SHAPES, STEPS, SHAPE_SWEEP)}

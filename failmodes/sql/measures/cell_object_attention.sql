@@ -10,7 +10,6 @@ with maps as (
         attention.null_pointing_hit,
         attention.mask_share::double as mask_share,
         attention.null_mask_share::double as null_mask_share,
-        -- before schema 1.8 masks stayed as they are when clean
         coalesce(attention.mask_area, images.mask_area)::double as mask_area
     from attention
     inner join evaluations on attention.evaluation_id = evaluations.evaluation_id

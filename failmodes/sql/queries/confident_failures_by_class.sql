@@ -10,7 +10,7 @@ select
     count(*) as failure_count,
     count(distinct image_id) as image_count,
     avg(confidence) as mean_confidence,
-    mode(corruption_label) as commonest_corruption,
+    mode(corruption_label) as most_common_corruption,
     arg_max(image_id, (confidence, -image_id)) as most_confident_image_id
 from confident_failures
 where

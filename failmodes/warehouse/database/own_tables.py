@@ -26,7 +26,7 @@ WAREHOUSE_INFO = Table.of(
     "warehouse_info",
     "one row: what this file is",
     (),
-    Column("schema_version", text, "version of the tables; another major version asks for a rebuild"),
+    Column("schema_version", text, "version of the tables; files of another version are refused"),
     Column("failmodes_version", text, "failmodes that wrote the file last"),
     Column("created_at", moment, "when the file was first made, UTC"),
     Column("updated_at", moment, "when its content last changed, UTC"),

@@ -54,7 +54,7 @@ CELL_OBJECT_ATTENTION = Table.of(
     Column("mean_over_null", double, "mean over these images of a map's share less that of the other image's "
            "map, -1 to 1", True),
     Column("sd_over_null", double, "standard deviation of mean_over_null over images", True),
-    Column("pointing_count", int64, "images whose map points somewhere; 0 in rows of a schema before 1.8"),
+    Column("pointing_count", int64, "images whose map points somewhere"),
     Column("pointing_hit_count", int64, "of them those whose map points at the object"),
     Column("null_pointing_count", int64, "of them images whose other image's map points somewhere"),
     Column("both_hit_count", int64, "of these: both maps point at this image's object"),

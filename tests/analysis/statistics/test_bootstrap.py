@@ -47,8 +47,8 @@ def test_intervals_agree_with_scipy() -> None:
 
 def test_paired_difference_agrees_with_scipy_paired() -> None:
     correct = correctness(300, (0.9, 0.6))
-    draws = resampled_accuracy(correct, 20_000)
-    low, high = percentile_interval(draws[:, 0] - draws[:, 1])
+    samples = resampled_accuracy(correct, 20_000)
+    low, high = percentile_interval(samples[:, 0] - samples[:, 1])
     peer = stats.bootstrap(
         (correct[:, 0].astype(float), correct[:, 1].astype(float)),
         lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
@@ -60,11 +60,11 @@ def test_paired_difference_agrees_with_scipy_paired() -> None:
 
 def test_every_column_sees_the_same_draw() -> None:
     correct = correctness(200, (0.7,))
-    draws = resampled_accuracy(np.hstack([correct, correct, ~correct]), 50, seed=3)
-    assert (draws[:, 0] == draws[:, 1]).all()
-    assert draws[:, 0] + draws[:, 2] == pytest.approx(1)
-    assert (draws[:, 0] == resampled_accuracy(correct, 50, seed=3)[:, 0]).all()
-    assert (draws[:, 0] != resampled_accuracy(correct, 50, seed=4)[:, 0]).any()
+    samples = resampled_accuracy(np.hstack([correct, correct, ~correct]), 50, seed=3)
+    assert (samples[:, 0] == samples[:, 1]).all()
+    assert samples[:, 0] + samples[:, 2] == pytest.approx(1)
+    assert (samples[:, 0] == resampled_accuracy(correct, 50, seed=3)[:, 0]).all()
+    assert (samples[:, 0] != resampled_accuracy(correct, 50, seed=4)[:, 0]).any()
 
 
 def test_values_are_whole_counts_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +84,8 @@ def test_standard_deviation_is_the_binomial_one() -> None:
 
 
 def test_alone_draws_each_cell_by_itself() -> None:
-    draws = resampled_alone([0.8, 0.8], [500, 500], 2000)
-    assert abs(np.corrcoef(draws.T)[0, 1]) < 0.1
+    samples = resampled_alone([0.8, 0.8], [500, 500], 2000)
+    assert abs(np.corrcoef(samples.T)[0, 1]) < 0.1
 
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(5)], ids=["no image", "a vector"])
@@ -132,8 +132,8 @@ def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None
     with open_warehouse(path) as con:
         matrix = read_correctness(con, written.evaluations["Alpha"])
         assert con.execute("select count(*) from shapes").fetchall() == [(len(CURVES),)]
-    draws = matrix.resampled(400, 0)
-    assert abs(np.corrcoef(draws[:, 0], draws[:, 1])[0, 1]) < 0.2
+    samples = matrix.resampled(400, 0)
+    assert abs(np.corrcoef(samples[:, 0], samples[:, 1])[0, 1]) < 0.2
 
 
 @pytest.mark.slow

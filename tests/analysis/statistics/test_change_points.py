@@ -102,8 +102,8 @@ def test_few_images_that_change_are_not_tested() -> None:
 
 def test_images_that_do_not_pair_are_resampled_alone() -> None:
     right = predictions(HOLDS)
-    draws = resampled_alone(right.mean(axis=0), len(right), 400)
-    point = find_change_point(right, draws, GRID, paired=False)
+    samples = resampled_alone(right.mean(axis=0), len(right), 400)
+    point = find_change_point(right, samples, GRID, paired=False)
     assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
 
 

@@ -163,12 +163,12 @@ def test_beyond_margin_is_what_drift_adds_to_it() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("images", [50, 200])
 def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
-    draws = 60
+    samples = 60
     claims = [
         any(map(is_found, predictor_gains(*rows_at_risk(images, strength=0.0, seed=seed)).values()))
-        for seed in range(draws)
+        for seed in range(samples)
     ]
-    assert sum(claims) <= stats.binom.ppf(0.99, draws, 0.05)
+    assert sum(claims) <= stats.binom.ppf(0.99, samples, 0.05)
 
 
 @pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "pass")])

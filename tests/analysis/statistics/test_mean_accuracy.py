@@ -55,14 +55,14 @@ def test_groups_count_alike_whatever_their_size() -> None:
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
 @pytest.mark.parametrize("share", [0.3, 0.95])
 def test_the_interval_holds_in_about_95_of_100_samples(share: float, paired: bool) -> None:
-    rng, held, draws = np.random.default_rng(0), 0, 1500
+    rng, held, samples = np.random.default_rng(0), 0, 1500
     limit = np.quantile(_population(), share)
-    for _ in range(draws):
+    for _ in range(samples):
         difficulty = rng.random((60, 1 if paired else 5))  # of one image the same in all cells
         right = (0.6 * difficulty + 0.4 * rng.random((60, 5))) < limit
         estimate = mean_accuracy(matrix(right, paired=paired), [[1, 2, 3, 4]], 0.95)
         held += estimate.low <= share <= estimate.high
-    assert 0.935 < held / draws < 0.985
+    assert 0.935 < held / samples < 0.985
 
 
 def _population() -> np.ndarray:

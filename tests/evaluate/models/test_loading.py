@@ -96,9 +96,9 @@ def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(c
 def test_a_misspelt_key_of_the_metadata_is_refused_unless_the_study_says_it(four_outputs) -> None:
     path, module = four_outputs
     save_checkpoint(
-        path, module, {"normalisation": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
+        path, module, {"normalizaton": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
     )
-    with pytest.raises(ModelError, match=r"metadata key 'normalisation' \(did you mean 'normalization'\?\)"):
+    with pytest.raises(ModelError, match=r"metadata key 'normalizaton' \(did you mean 'normalization'\?\)"):
         load_model(model_spec("resnet18", width=8, checkpoint=path), CLASSES, path)
     assert load_model(model_spec("resnet18", width=8, checkpoint=path, normalization=NEUTRAL), CLASSES, path)
 

@@ -42,7 +42,7 @@ def test_a_model_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
 @pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "corruption" in query.parameters])
 def test_a_corruption_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
     rows = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
-    for column in {"corruption", "corruption_label", "commonest_corruption"} & set(rows.columns):
+    for column in {"corruption", "corruption_label", "most_common_corruption"} & set(rows.columns):
         assert set(rows[column].str.to_lowercase()) <= {"fog"}, column
 
 

@@ -82,8 +82,8 @@ def test_sure_and_correct_has_no_error() -> None:
 def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(images)
     confidence = rng.beta(*shape, images)
-    draws = np.concatenate([ece_of(confidence, rng.random((100, images)) < confidence) for _ in range(20)])
-    assert ece_noise_floor(confidence) == pytest.approx(np.quantile(draws, 0.95), rel=0.06)
+    samples = np.concatenate([ece_of(confidence, rng.random((100, images)) < confidence) for _ in range(20)])
+    assert ece_noise_floor(confidence) == pytest.approx(np.quantile(samples, 0.95), rel=0.06)
 
 
 IMAGES = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=80)
