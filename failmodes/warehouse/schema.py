@@ -135,7 +135,7 @@ ATTENTION = Table.of(
         "share of another image's map, of the same cell and target, inside this image's object mask, 0-1",
         True,
     ),
-    Column("null_pointing_hit", flag, "whether that map's maximum lies inside this image's object mask", True),
+    Column("null_pointing_hit", flag, "whether the maximum of another image's map lies inside this image's object mask", True),
 )
 
 MODELS = Table.of(

@@ -83,8 +83,10 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         for position, (column, value) in enumerate(filters.items()):
             if column not in types:
                 every = f"{name} has the columns {', '.join(types)}"
-                hint = where_columns_are(column, besides=name) or did_you_mean(column, types, every)
-                raise QueryError(f"{name} has no column {column!r}: {hint}")
+                place = where_columns_are(column, besides=name)
+                hint = did_you_mean(column, types, place or every)
+                more = f" {place}" if place and hint != place else ""
+                raise QueryError(f"{name} has no column {column!r}: {hint}{more}")
             wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
             known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
             quoted, parameter = sql_identifier(column), f"value_{position}"

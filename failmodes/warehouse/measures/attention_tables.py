@@ -19,10 +19,10 @@ CELL_ATTENTION = Table.of(
     Column("mean_mask_share", double, f"share of the mass inside the object mask, 0-1: {_MEAN_OF_MAPS}", True),
     Column("mean_mask_area", double, "mean share of the image that the mask covers, 0-1", True),
     Column("median_centroid_shift", real, "median distance from the clean map's centroid, image widths", True),
-    Column("mean_centroid_shift", double, "mean of that distance, image widths", True),
+    Column("mean_centroid_shift", double, "mean distance from the clean map's centroid, image widths", True),
     Column("null_median_centroid_shift", real, "median distance from another image's clean map, image widths", True),
-    Column("null_q025_centroid_shift", real, "its quantile of 2.5 %, image widths", True),
-    Column("null_q975_centroid_shift", real, "its quantile of 97.5 %, image widths", True),
+    Column("null_q025_centroid_shift", real, "2.5 % quantile of the distance from the clean map of another image, image widths", True),
+    Column("null_q975_centroid_shift", real, "97.5 % quantile of the distance from the clean map of another image, image widths", True),
     Column("null_class_mean_centroid_shift", double, "mean distance from another clean map of the class, image widths",
            True),
     Column("mean_cosine", double, "mean cosine similarity to the clean map, 0-1", True),
@@ -30,8 +30,8 @@ CELL_ATTENTION = Table.of(
     Column("null_class_mean_cosine", double, "mean cosine similarity to another clean map of the class, 0-1", True),
     Column("mean_w1_x", double, "mean Wasserstein distance of the x marginals, image widths", True),
     Column("mean_w1_y", double, "mean Wasserstein distance of the y marginals, image heights", True),
-    Column("null_mean_w1_x", double, "the same from another image's clean map, image widths", True),
-    Column("null_mean_w1_y", double, "the same from another image's clean map, image heights", True),
+    Column("null_mean_w1_x", double, "mean distance of the x marginals from another image's clean map, image widths", True),
+    Column("null_mean_w1_y", double, "mean distance of the y marginals from another image's clean map, image heights", True),
 )  # fmt: skip
 
 _OF_OBJECTS = "images with a map and an object in their mask"
@@ -44,22 +44,22 @@ CELL_OBJECT_ATTENTION = Table.of(
     *_CELL,
     Column("target", text, "'predicted' or 'clean': the class that the map explains"),
     Column("object_count", int64, _OF_OBJECTS),
-    Column("mean_mask_share", double, "mean share of their maps inside the object, 0-1"),
+    Column("mean_mask_share", double, "mean share of a map inside the object, 0-1"),
     Column("sd_mask_share", double, "standard deviation of mean_mask_share over images", True),
     Column("even_mask_share", double, "the mean that even maps would have: of the share of the image that is object, "
            "0-1", True),
     Column("sd_over_even", double, "standard deviation over images of a map's share minus an even map's", True),
-    Column("null_count", int64, "of them images whose other image has a map"),
+    Column("null_count", int64, "images with a map and an object whose other image has a map"),
     Column("null_mean_mask_share", double, "mean share of the other image's map inside this image's object, 0-1", True),
-    Column("mean_over_null", double, "mean over these images of a map's share less that of the other image's "
+    Column("mean_over_null", double, "mean over images of a map's share minus that of the other image's "
            "map, -1 to 1", True),
     Column("sd_over_null", double, "standard deviation of mean_over_null over images", True),
     Column("pointing_count", int64, "images whose map points somewhere"),
-    Column("pointing_hit_count", int64, "of them those whose map points at the object"),
-    Column("null_pointing_count", int64, "of them images whose other image's map points somewhere"),
-    Column("both_hit_count", int64, "of these: both maps point at this image's object"),
-    Column("only_own_hit_count", int64, "of these: only its own map does"),
-    Column("only_null_hit_count", int64, "of these: only the other image's map does"),
+    Column("pointing_hit_count", int64, "images whose map points at the object"),
+    Column("null_pointing_count", int64, "images whose other image's map points somewhere"),
+    Column("both_hit_count", int64, "images of which both maps point at this image's object"),
+    Column("only_own_hit_count", int64, "images of which only their own map points at their object"),
+    Column("only_null_hit_count", int64, "images of which only the other image's map points at their object"),
 )  # fmt: skip
 
 ATTENTION_BY_OUTCOME = Table.of(
@@ -87,7 +87,7 @@ ATTENTION_BY_PREDICTION = Table.of(
     Column("changed_median_centroid_shift", real, "median shift of those whose answer changes, image widths", True),
     Column("null_class_median_centroid_shift", real, "median distance from another clean map of the class, image "
            "widths", True),
-    Column("stayed_null_count", int64, "images whose answer stays and that have another clean map of their class"),
+    Column("stayed_null_count", int64, "images whose prediction stays and that have another clean map of their class"),
     Column("stayed_nearer_share", double, "share of them that shift less than the distance to it, 0-1; ties count "
            "half", True),
     Column("change_auroc", double, "area under the ROC curve of the shift for a changed answer, 0-1, .5 is chance",
@@ -104,6 +104,6 @@ ATTENTION_BEYOND_CONFIDENCE = Table.of(
            "beyond confidence", True),
     Column("auroc_within_error", double, "standard error of the AUROC over images", True),
     Column("image_count", int64, "images that have a map"),
-    Column("failure_count", int64, "of them wrong"),
+    Column("failure_count", int64, "images that have a map and are incorrect"),
     Column("pair_count", int64, "pairs of a failure and a right answer that are compared"),
 )  # fmt: skip

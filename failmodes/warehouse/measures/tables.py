@@ -48,7 +48,7 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("bin_count", int32, "equal bins"),
     Column("bin_index", int32, "bin, from 0"),
     Column("image_count", int64, "images with finite logits"),
-    Column("correct_count", int64, "of them right"),
+    Column("correct_count", int64, "images in the bin that are correct"),
     Column("confidence_sum", double, "sum over images of confidence, each 0-1"),
     Column("brier_sum", double, "sum over images of the Brier score, each 0-2"),
     Column("loss_nats_sum", double, "sum of the cross-entropy, nats", True),
@@ -62,7 +62,7 @@ CELL_CALIBRATION = Table.of(
     Column("image_count", int64, "images whose confidence is known"),
     Column("equal_mass_ece", double, "expected calibration error in 15 bins of equally many images, ties in one, 0-1"),
     Column("smooth_ece", double, "SmoothECE: mean absolute gap, smoothed by a Gaussian as wide as itself, 0-1"),
-    Column("smooth_width", double, "width of that Gaussian, in confidence, 0-1; 1/256 at least"),
+    Column("smooth_width", double, "width of the Gaussian of smooth_ece, in confidence, 0-1; 1/256 at least"),
     Column("ece_noise_floor", double, "95 % quantile of the expected calibration error (15 equal bins) of a calibrated "
            "model of these confidences, 0-1"),
 )  # fmt: skip
@@ -190,7 +190,7 @@ FAILURE_SCORES = Table.of(
     Column("excess_aurc", double, "aurc less that of the same answers ranked without fault, 0-1", True),
     Column("augrc", double, "area under the generalized risk-coverage curve, 0-0.5", True),
     Column("n", int64, "images that have the score on record"),
-    Column("failures", int64, "of them wrong"),
+    Column("failures", int64, "images that have the score and are incorrect"),
     Column("reason", text, "why measures are null", True),
 )
 
@@ -200,7 +200,7 @@ SELECTIVE_RISKS = Table.of(
     (*(column.name for column in _POOL), "coverage_percent"),
     *_POOL,
     Column("coverage_percent", int16, "the surest images that are kept, percent"),
-    Column("selective_risk", double, "share of them that are wrong, 0-1"),
+    Column("selective_risk", double, "share of the kept images that are incorrect, 0-1"),
 )
 
 CELL_TEMPERATURE = Table.of(
