@@ -1,7 +1,7 @@
 """The contract: every table of the warehouse, column by column, with types, units and meaning.
 
-One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and files
-of another version are refused with the command that makes them anew.
+One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and
+files of another version are refused with the command that makes them anew.
 """
 
 from failmodes.warehouse.column_types import SEVERITY as SEVERITY

@@ -105,7 +105,7 @@ def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
     assert wait_for_pictures(page, before) != before
 
 
-def test_a_condition_makes_a_slice_and_its_mistake_is_named_in_place(page: "Page") -> None:
+def test_a_condition_makes_a_slice_and_its_failure_is_named_in_place(page: "Page") -> None:
     condition, before = page.get_by_label("Condition in SQL"), headline(page)
     condition.fill("confidence >")
     condition.press("Enter")

@@ -26,8 +26,8 @@ from curves import Floats
 from failmodes.analysis.findings.finding import KINDS
 
 MODULES = (
-    drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs, training,
-    gates, stated_claims,
+    drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
+    training, gates, stated_claims,
 )  # fmt: skip
 PART = 500  # draws measured at a time
 Part = tuple[int, int, int]  # a job, a part of its draws, and how many

@@ -234,7 +234,7 @@ def interval_jobs() -> list[Job]:
 
 
 def smallest_jobs() -> list[Job]:
-    """The smallest drop that so many images show, as an inconclusive shape has it: is it shown in four of five samples?"""
+    """The smallest drop that an inconclusive shape says so many images show: is it shown in four of five samples?"""
     found = []
     question = Question("smallest drop shown", AT_SMALLEST, NO_LIMIT, lambda drawn: drawn.shape.drop.above_zero)
     for images in (50, 200, 500, 2_000):

@@ -68,8 +68,8 @@ SHAPES = Table.of(
     Column("largest_rise_high", double, "upper end of its interval", True),
     Column("largest_rise_at", SEVERITY, "severity of the largest rise", True),
     Column("chance_from", SEVERITY, "severity from which on accuracy is not above chance; null for none", True),
-    Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the span "
-           "each stands for; positive falls late; null unless the curve falls", True),
+    Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the "
+           "span each stands for; positive falls late; null unless the curve falls", True),
     Column("curvature_low", double, "lower end of its interval", True),
     Column("curvature_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
@@ -169,8 +169,8 @@ PUBLISHED_SHAPES = Table.of(
     Column("corruption", text, "corruption name"),
     Column("shape", text, "as in shapes, by the figures alone: nothing says how sure it is"),
     Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
-    Column("curvature", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is flat",
-           True),
+    Column("curvature", double, "as in shapes; null where accuracy does not drop, and of little meaning where shape is "
+           "flat", True),
     Column("severity_count", int32, "severities above clean"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
     Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early"),

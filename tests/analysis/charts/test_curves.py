@@ -19,7 +19,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_title_of_the_curves_names_the_largest_drop_corruption(
+def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
     finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]

@@ -59,7 +59,7 @@ def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
     ]  # fmt: skip
 
 
-def test_sentences_say_accuracy_interval_confidence_and_mistake(
+def test_sentences_say_accuracy_interval_confidence_and_confusion(
     con: duckdb.DuckDBPyConnection, fog_cell: ModelCell
 ) -> None:
     found = read_figures(con, fog_cell)

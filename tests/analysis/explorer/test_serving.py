@@ -123,7 +123,7 @@ def test_a_taken_port_ends_the_command(explored: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_it_asks_for_the_token_and_ends_at_once_when_reported_to(explored: Path) -> None:
+def test_it_asks_for_the_token_and_ends_at_once_on_a_signal(explored: Path) -> None:
     pytest.importorskip("marimo")
     before = explored.read_bytes()
     with explorer(explored) as served, httpx.Client(follow_redirects=True, timeout=30) as client:

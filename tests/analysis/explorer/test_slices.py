@@ -50,7 +50,7 @@ def test_a_slice_holds_the_images_that_fit(explored: Path, fog_cell: ModelCell, 
     assert parts["images"].to_list() == [images.slice.height, 400 - images.slice.height, 400]
 
 
-def test_the_most_confident_mistakes_of_the_slice_come_first(explored: Path, fog_cell: ModelCell) -> None:
+def test_the_most_confident_failures_of_the_slice_come_first(explored: Path, fog_cell: ModelCell) -> None:
     rows = read_images(explored, fog_cell, SliceRequest(true_class="one")).rows
     wrong = rows.filter("in_slice", ~pl.col("correct"))
     assert rows.head(wrong.height).equals(wrong)

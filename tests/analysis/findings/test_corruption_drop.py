@@ -1,4 +1,4 @@
-"""Which corruption costs most: judged by its lead over every other, inconclusive where noise could explain it, tallied."""
+"""Which corruption costs most: judged by its lead over each other, inconclusive where noise could explain it."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from failmodes.warehouse.database.load import load
 NAMES = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
 
 
-def test_the_largest_drop_is_named_with_its_drop(all_findings: list[Finding], synthetic: Synthetic) -> None:
+def test_the_corruption_of_the_largest_drop_is_named(all_findings: list[Finding], synthetic: Synthetic) -> None:
     first, *others = of_kind(all_findings, "largest_drop", model_label="Alpha")
     right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
     drop = (right[0] - right[-1]) / 400
@@ -71,7 +71,9 @@ def test_what_is_withheld_says_why() -> None:
     )
 
 
-def test_noise_makes_no_corruption_largest_drop(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_noise_gives_no_corruption_the_largest_drop(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection
+) -> None:
     clear = [r.drops[0].corruption for r in drop_rankings(many_con, many_selection).values() if r.is_clear]
     assert clear == []
     assert largest_drop_sentence(many_con, many_selection).startswith("In none of 6 models")

@@ -22,7 +22,7 @@ def shown(shares: dict[str, float]) -> EarlyWarning:
         share = Estimate(value, value - 0.01, value + 0.01)
         gains[name] = PredictorGain(share, share, float(value <= 0), 200, 900, 90)
     none = PredictorGain(None, None, None, 200, 900, 90, "few")
-    return EarlyWarning("paired", {name: gains.get(name, none) for name in COMPARED})
+    return EarlyWarning("shared", {name: gains.get(name, none) for name in COMPARED})
 
 
 CASES = {

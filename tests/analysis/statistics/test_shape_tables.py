@@ -99,8 +99,8 @@ def _refused(*_: object) -> None:
 def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         disagree = con.execute(
-            "select count(*) from shapes join shape_sweep using (evaluation_id, corruption, flat_below, curvature_threshold) "
-            "where shapes.shape <> shape_sweep.shape"
+            "select count(*) from shapes join shape_sweep "
+            "using (evaluation_id, corruption, flat_below, curvature_threshold) where shapes.shape <> shape_sweep.shape"
         ).fetchall()
         swept = con.execute("select count(*) from shape_sweep").fetchall()
     assert disagree == [(0,)]
@@ -142,7 +142,7 @@ def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | N
     assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
 
 
-def test_chance_is_among_all_that_the_model_may_prediction() -> None:
+def test_chance_is_among_all_that_the_model_may_predict() -> None:
     with duckdb.connect() as con:
         con.execute("create table models as select 'm' as model_id, 10 as class_count, 1000 as output_count")
         con.execute(

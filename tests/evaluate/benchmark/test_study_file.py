@@ -49,7 +49,7 @@ VARIANTS = {
     "headline": {"names": ["headline"]},
     "all": {"names": ["all"]},
     "levels between": {"corruptions": {"severities": [Decimal("0.125"), 1, 2.5, 5]}},
-    "recipe, seeds, draws": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "noise": "independent"}},
+    "recipe, seeds, noise": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "noise": "independent"}},
     "evaluation": {"evaluation": {"attention": "layercam", "precision": "bfloat16", "batch_size": 8, "device": "cpu"}},
     "no attention": {"evaluation": {"attention": False}},
     "folder elsewhere": {"dataset": {"kind": "folder", "path": "/data/photographs", "image_size": 32, "resize": 40}},

@@ -21,7 +21,7 @@ def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) ->
     assert rows["mask_share"].is_between(0, 1).all()
 
 
-def test_null_pairs_follow_from_the_rows_of_a_results(tiny_run) -> None:
+def test_null_pairs_follow_from_the_rows_of_the_results(tiny_run) -> None:
     _, study, _ = tiny_run
     evaluation_id = next(list_results_files(study.output, CLEAN_MAPS)).stem
     key = ShardKey(evaluation_id, CLEAN_CELL)

@@ -15,7 +15,7 @@ from failmodes.warehouse.database.schema_listing import column_rows, open_contra
 UNIT = re.compile(
     r"0-1|-1 to 1|0-2|0-0\.5|0 \(|nats|image widths|image heights|logit|log of|seconds|a second|\bratio\b|temperature"
     r"|share of resamples|infinity|0\.95|error of|error over|error;|standard error|deviation|severity|unit of"
-    r"|number behind|end of its interval|setting|curvature at which|\bbow\b|in shapes|chord|ratio to|same of errors",
+    r"|number behind|end of its interval|setting|\bcurvature\b|in shapes|chord|ratio to|same of errors",
     re.IGNORECASE,
 )
 

@@ -96,7 +96,7 @@ def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_load_of_the_whole_results_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
+def test_a_load_of_all_results_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
     whole, baseline = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
     load([alpha.output], whole)
     export_evaluations(whole, [*alpha.evaluations.values()], baseline)
@@ -109,7 +109,7 @@ def test_a_load_of_the_whole_results_replaces_what_was_kept(alpha: Synthetic, tm
 
 
 @pytest.mark.slow
-def test_another_results_is_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
+def test_other_results_are_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
     load([write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output], baseline)
     status = warehouse_status(baseline, full=True)
     assert status.evaluations["model_label"].to_list() == ["Alpha", "Gamma"]

@@ -39,7 +39,7 @@ def test_names_break_after_an_underscore_alone() -> None:
     assert [line.strip("│ ") for line in head] == ["mean_", "confidence_"]
 
 
-def test_results_have_a_line_a_column() -> None:
+def test_records_have_a_line_a_column() -> None:
     lines = format_table(FIRST, 80, vertical=True).splitlines()
     assert len(lines) == 2 * (1 + len(NAMES))
     assert lines[1].split() == ["model_label", "ResNet-18"]
@@ -47,7 +47,7 @@ def test_results_have_a_line_a_column() -> None:
     assert format_table(FIRST, 40, vertical=False).startswith("┌")
 
 
-def test_a_long_value_of_a_results_goes_on_beneath_itself() -> None:
+def test_a_long_value_of_a_record_goes_on_beneath_itself() -> None:
     text = " ".join(["word"] * 30)
     lines = format_table(FirstRows(["name"], [(text,)], 1), 40, vertical=True).splitlines()
     assert all(line.startswith("      word") for line in lines[2:])

@@ -71,7 +71,7 @@ def test_areas_are_the_mean_over_all_orders_of_ties(images: list[tuple[float, bo
     best = (np.cumsum(sorted(failed for _, failed in images)) / np.arange(1, count + 1)).mean()
     assert found["aurc"] == pytest.approx(risks.mean())
     assert found["excess_aurc"] == pytest.approx(risks.mean() - best, abs=1e-12)
-    # Traub et al. 2024: the mean over all images of the failures that are higher_count, a failure beside itself as a half
+    # Traub et al. 2024: the mean over all images of the failures with a higher score, itself counted as a half
     joint = risks * np.arange(1, count + 1) / count
     assert found["augrc"] == pytest.approx(joint.mean() - failures / count / count / 2)
     assert (found["n"], found["failures"]) == (count, failures)
