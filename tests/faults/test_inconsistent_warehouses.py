@@ -136,7 +136,7 @@ def derived_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("sql", DERIVED.values(), ids=DERIVED)
-def test_derived_rows_that_nobody_could_have_made_are_made_anew(
+def test_derived_rows_that_nobody_could_have_made_are_recomputed(
     derived_warehouse: bytes, tmp_path: Path, sql: str
 ) -> None:
     path = tmp_path / "warehouse.duckdb"

@@ -129,7 +129,7 @@ def test_a_broken_call_is_resumed_by_the_next(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("case", ["no ranges", "no tag", "another file"])
-def test_what_cannot_be_resumed_is_begun_anew(server: Server, tmp_path: Path, case: str) -> None:
+def test_what_cannot_be_resumed_is_restarted(server: Server, tmp_path: Path, case: str) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(b"the beginning of another file")
     (tmp_path / "tiny.tar.part.tag").write_text('"zero"' if case == "another file" else '"one"')
     server.ranges = case != "no ranges"

@@ -50,7 +50,7 @@ REFUSED = {
 }
 
 # What does no harm, and is not refused: everything is answered from what is ours.
-ANSWERED = {
+ACCEPTED = {
     **{f"their {name}": view_as_theirs(name) for name in view_definitions()},
     "their macros": "; ".join(
         f"create macro {name} as {READ}"

@@ -12,7 +12,7 @@ IMAGES = "select image_id, label from images order by image_id"
 
 
 @pytest.mark.parametrize("columns", [60, 100, 200])
-def test_an_answer_fits_the_terminal(handed: Path, columns: int) -> None:
+def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
     assert max(map(len, shown[:-1])) <= columns
     assert shown[-1] == "next: failmodes schema"

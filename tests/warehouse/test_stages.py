@@ -84,13 +84,13 @@ def test_in_python_nothing_is_reported() -> None:
 
 @pytest.mark.slow
 def test_a_load_reports_its_stages(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    monkeypatch.setattr(stages, "_report", lambda *what: told.append(what))
+    calls: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(stages, "_report", lambda *what: calls.append(what))
     load([synthetic.output], tmp_path / "w.duckdb")
-    assert list(dict.fromkeys(stage for stage, _, _ in told)) == [
+    assert list(dict.fromkeys(stage for stage, _, _ in calls)) == [
         "reading predictions", "reading attention", "measuring", "checking",
     ]  # fmt: skip
-    assert told.count(("reading predictions", 52, 52)) == 1
+    assert calls.count(("reading predictions", 52, 52)) == 1
 
 
 def test_output_to_files_has_neither_bar_nor_advice(handed: Path) -> None:

@@ -67,7 +67,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"distortion against that over severity, on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images{_cut_phrase(points, plot_area)}. Dashed: "
         "both the same. Shaded: the same shape over both, early, near-linear (curvature within "
-        f"\u00b1{settings.curvature_threshold:g}) or late. Named: those of another shape, or, without any, the farthest from the dashed line.{behind}{unnamed_note(named)}",
+        f"\u00b1{settings.curvature_threshold:g}) or late. Named: those of another shape, or, without any, the "
+        f"farthest from the dashed line.{behind}{unnamed_note(named)}",
         selection.source_line,
     )
     verdicts = [verdict for verdict in SYMBOLS if verdict in points["verdict"].to_list()]

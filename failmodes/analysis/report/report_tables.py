@@ -95,8 +95,8 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
         of_runs = [by_id[run.evaluation_id] for run in model.runs]
         if model.has_several_seeds:
             totals.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs)))
-        rows = zip(model.runs, of_runs, strict=True)
-        totals += [(TableCell(run.label), *_summary_cells(row)) for run, row in rows]
+        with_rows = zip(model.runs, of_runs, strict=True)
+        totals += [(TableCell(run.label), *_summary_cells(row)) for run, row in with_rows]
     over_seeds = ""
     if any(model.has_several_seeds for model in models):
         over_seeds = " Of a model with several training seeds the mean, \u00b1 the standard deviation between seeds."

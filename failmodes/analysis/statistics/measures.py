@@ -167,7 +167,7 @@ def _auroc_of_known(certainty: Float64Array, failed: NDArray[np.bool_]) -> Float
 
 
 def _beside(certainty: Float64Array, failed: NDArray[np.bool_]) -> tuple[Float64Array, ...]:
-    """Of each image: how many score lower, how many the same (with itself), and how many failures above it and beside it."""
+    """Of each image: how many score lower, how many the same (with itself), and the failures above and beside it."""
     order = np.argsort(certainty, kind="stable")
     ordered = certainty[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))

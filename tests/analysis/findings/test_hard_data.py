@@ -135,7 +135,7 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_figure_is_a_number_and_every_query_answers(
+def test_every_figure_is_a_number_and_every_query_returns_rows(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str
 ) -> None:
     found = findings_of(con, selections[name])

@@ -43,12 +43,12 @@ def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnecti
         rows = rows_of(con, one)
         pictures = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in rows["png"]]
         np.testing.assert_array_equal(pixels_of(one.strip), np.concatenate(pictures, axis=1))
-        told = json.loads(one.viewer_data)
-        assert told["size"] == [one.width, one.height]
-        assert [frame[0] for frame in told["frames"]] == ["clean", "1", "2", "3", "4", "5"]
-        assert [frame[2] for frame in told["frames"]] == (rows["predicted"] == rows["label"]).to_list()
-        columns, height = told["map_size"]
-        maps = np.frombuffer(base64.b64decode(told["maps"]), np.uint8).reshape(-1, height, columns)
+        content = json.loads(one.viewer_data)
+        assert content["size"] == [one.width, one.height]
+        assert [frame[0] for frame in content["frames"]] == ["clean", "1", "2", "3", "4", "5"]
+        assert [frame[2] for frame in content["frames"]] == (rows["predicted"] == rows["label"]).to_list()
+        columns, height = content["map_size"]
+        maps = np.frombuffer(base64.b64decode(content["maps"]), np.uint8).reshape(-1, height, columns)
         stored = np.stack([np.frombuffer(flat, "<f2").astype(float) for flat in rows["map_f16"]])
         np.testing.assert_allclose(maps.reshape(len(maps), -1) / 255, stored / stored.max(), atol=0.003)
 

@@ -23,10 +23,10 @@ def predictions(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
 
 
 def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAxis]:
-    right = predictions(accuracy)
-    draws = resampled_accuracy(right, QUICK.resamples)
-    margins = describe_curve(right, draws, GRID, QUICK).margins
-    return shapes_over_axes(right.mean(axis=0), draws, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
+    correct = predictions(accuracy)
+    draws = resampled_accuracy(correct, QUICK.resamples)
+    margins = describe_curve(correct, draws, GRID, QUICK).margins
+    return shapes_over_axes(correct.mean(axis=0), draws, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
 
 
 def brute_force_curvature(accuracy: np.ndarray, axis: np.ndarray) -> float:

@@ -77,13 +77,13 @@ def test_both_accuracies_are_reported_after_the_clean_images_whichever_counts(st
     model, outputs = clean_outputs(study_with('classes = "all"'))
     labels = stored_rows(tmp_path / "out").filter(corruption="none")["label"].to_numpy()
     shutil.rmtree(tmp_path / "out")
-    told = set()
+    first_parts = set()
     for classes in ("all", "subset"):
         report, _ = run_and_read(study_with(f'classes = "{classes}"'))
-        told.add(report.notes["Twelve"][0].split(";")[0])
+        first_parts.add(report.notes["Twelve"][0].split(";")[0])
     among = (outputs[:, model.outputs].argmax(1) == labels).mean()
     of_all = (outputs.argmax(1) == np.array(model.outputs)[labels]).mean()
-    assert told == {
+    assert first_parts == {
         f"Twelve: clean accuracy {among:.1%} among the 10 classes of the data set, {of_all:.1%} among all 12 outputs"
     }
 
@@ -124,8 +124,8 @@ def _spec():
 def test_outputs_in_another_order_are_named_and_not_applied() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
-    right = rng.random(200) < 0.755
-    swapped = np.where(right, 1 - labels, labels)
+    correct = rng.random(200) < 0.755
+    swapped = np.where(correct, 1 - labels, labels)
     lines = notes_on(labels, swapped, 2)
     assert "at or below chance (50.0%; n = 200)" in lines[0]
     assert "in another order (a = 1, b = 0) clean accuracy would be 7" in lines[1]

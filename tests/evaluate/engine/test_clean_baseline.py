@@ -37,7 +37,7 @@ def test_null_pairs_follow_from_the_rows_of_the_results(tiny_run) -> None:
         np.testing.assert_allclose(np.where(pair < 0, np.nan, distances), rows[column].to_numpy(), atol=1e-5)
 
 
-def test_lost_clean_maps_are_made_again(tiny_run_copy) -> None:
+def test_lost_clean_maps_are_recomputed(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     next(list_results_files(output, CLEAN_MAPS)).unlink()
     assert run_and_read(path)[0].written == 1

@@ -14,7 +14,7 @@ from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError
 
 
-def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
+def test_a_changed_source_is_decoded_again(tmp_path: Path) -> None:
     folder = write_parquet(tmp_path / "hf", "cifar10")
     spec = DatasetSpec(kind="cifar10", path=folder)
     before = open_dataset(spec, tmp_path / "cache").dataset_id

@@ -36,11 +36,11 @@ def test_keys_of_many_are_those_of_each_in_order(images: list[tuple[float, bool]
     found = ranked(certainty, failed)
     assert found.tolist() == np.sort(np.concatenate(alone)).tolist()
     assert found.dtype == np.uint64
-    surest = np.where(np.isfinite(certainty), certainty, -np.inf)
-    assert certainty_of(found).tolist() == sorted(surest.tolist(), reverse=True)
+    finite_or_least = np.where(np.isfinite(certainty), certainty, -np.inf)
+    assert certainty_of(found).tolist() == sorted(finite_or_least.tolist(), reverse=True)
     ranking = rank(certainty, failed)
     assert ranking.keys.tolist() == found.tolist()
-    assert surest[ranking.order].tolist() == certainty_of(found).tolist()
+    assert finite_or_least[ranking.order].tolist() == certainty_of(found).tolist()
     assert failed[ranking.order].tolist() == (found % 2 == 1).tolist()
     assert reranked(ranking.keys, ~failed[ranking.order]).tolist() == ranked(certainty, ~failed).tolist()
 
