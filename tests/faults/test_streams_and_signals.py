@@ -203,7 +203,7 @@ NOT_UTF_8 = {
     "warehouse": (b"query", b"select 1", NO_TEXT + b".duckdb"),
     "study": (b"run", NO_TEXT + b".toml"),
     "folder": (b"status", NO_TEXT),
-    "record": (b"load", NO_TEXT, b"--into", b"new.duckdb"),
+    "results": (b"load", NO_TEXT, b"--into", b"new.duckdb"),
     "model": (b"chart", b"curves", b"--model", NO_TEXT),
     "evaluation": (b"chart", b"curves", b"--evaluation", NO_TEXT),
     "corruption": (b"chart", b"curves", b"--corruption", NO_TEXT),

@@ -97,8 +97,8 @@ def curve_chart(curves: Curves, marked: ModelCell, view: View) -> Any:
 def confusion_chart(confusions: pl.DataFrame, cell: ModelCell, description: str, view: View) -> Any:
     """Class (rows) against answer (columns), in per cent of the images of the class; a click takes a pair of them.
 
-    Its selection `confusion` names label_name and answer. Of more than twelve classes those of the commonest confusions
-    are shown.
+    Its selection `confusion` names label_name and prediction. Of more than twelve classes those of the commonest
+    confusions are shown.
     """
     confusions = _parsable(confusions, "label_name", "prediction")
     names = max((len(name) for name in confusions["label_name"]), default=0)
@@ -114,7 +114,7 @@ def confidence_chart(bins: pl.DataFrame, title: str, description: str, view: Vie
     """Images by confidence, those read right upon those read wrong.
 
     Args:
-        bins: low, high, right and wrong, as `full_bins` gives them.
+        bins: low, high, correct and incorrect, as `full_bins` gives them.
         title: of the panel.
         description: what a screen reader says.
         view: how the page is looked at.

@@ -42,7 +42,7 @@ class SliceRequest(NamedTuple):
 
     Attributes:
         true_class: name of the class that they are of.
-        answer: name of the class that was predicted.
+        prediction: name of the class that was predicted.
         lowest: confidence from which on, 0-1.
         highest: confidence up to which, 0-1.
         condition: any condition in SQL over the columns of `outcomes`, label_name, predicted_name, file and the other
