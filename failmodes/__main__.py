@@ -49,12 +49,12 @@ def _last_word(error: BaseException) -> tuple[int, str]:
     """The exit code of a command that `error` ended, and the line that says so."""
     ignore_stops()
     try:
-        told = explain(error)
+        explained = explain(error)
         try:
             finish_output()
         except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
-            told = unwritten if isinstance(error, OSError) else told
-        return failure_code(told.exit_code), f"failmodes: {printable(str(told))}"
+            explained = unwritten if isinstance(error, OSError) else explained
+        return failure_code(explained.exit_code), f"failmodes: {printable(str(explained))}"
     except Exception:  # it takes memory and files too
         return failure_code(), "failmodes: out of memory, or of open files"
 

@@ -297,7 +297,7 @@ def test_an_argument_that_is_wrong_is_one_line(digits, tmp_path: Path, options, 
     ],
     ids=["float array", "float tensor", "gray", "number"],
 )
-def test_images_of_another_kind_are_refused_with_the_mend(tmp_path: Path, images, line: str) -> None:
+def test_images_of_another_kind_are_refused_with_the_fix(tmp_path: Path, images, line: str) -> None:
     with pytest.raises(failmodes.DataError) as raised:
         failmodes.benchmark(net(), images, [0, 1], to=tmp_path, progress=False)
     assert line in str(raised.value)

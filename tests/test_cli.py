@@ -48,7 +48,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_errors_are_one_line_with_a_mend(tmp_path, name: str) -> None:
+def test_errors_are_one_line_with_a_fix(tmp_path, name: str) -> None:
     arguments, code, message = ERRORS[name]
     done = failmodes(*arguments, folder=tmp_path, expect=code)
     assert len(done.stderr.strip().splitlines()) == 1

@@ -22,7 +22,7 @@ def keys_in_help(command: str, folder: Path) -> str:
 
 
 @pytest.mark.slow
-def test_load_answers_as_json(tmp_path: Path) -> None:
+def test_load_prints_json(tmp_path: Path) -> None:
     output = write_synthetic(tmp_path / "results", images=30, models=("A",), corruptions=("fog",)).output
     done = failmodes("load", output, "--into", "w.duckdb", "--json", folder=tmp_path)
     first = json.loads(done.stdout)
@@ -42,7 +42,7 @@ def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) 
     assert [(one["models"], one["has_clean"], one["is_drawn"]) for one in done["published"]] == [(3, True, False)]
 
 
-def test_status_answers_as_json(handed: Path) -> None:
+def test_status_prints_json(handed: Path) -> None:
     found = json.loads(failmodes("status", "--json", folder=handed).stdout)
     assert (found.pop("study"), tuple(found)) == (None, STATUS_KEYS)
     assert found["row_counts"]["prediction_facts"] == 2 * 26 * 80
@@ -75,8 +75,8 @@ def test_every_exit_code_is_documented() -> None:
     codes = {0, 3, *known}  # done, and a gate that is inconclusive
     table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert {int(code) for code in table} == codes
-    told = failmodes("--help", folder=ROOT).stdout
-    assert {int(code) for code in re.findall(r"^ +(\d+)  +\S", told, re.MULTILINE)} == codes
+    text = failmodes("--help", folder=ROOT).stdout
+    assert {int(code) for code in re.findall(r"^ +(\d+)  +\S", text, re.MULTILINE)} == codes
 
 
 ENDINGS = {

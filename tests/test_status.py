@@ -17,9 +17,9 @@ from failmodes.warehouse.errors import WarehouseError
 
 def test_models_that_are_not_trained_are_run_not_loaded(tmp_path: Path) -> None:
     path = write_tiny_study(tmp_path)
-    with pytest.raises(WarehouseError, match=r"1 model not trained yet: `failmodes run .*study.toml` goes on") as told:
+    with pytest.raises(WarehouseError, match=r"1 model not trained yet: `failmodes run .*study.toml` goes on") as error:
         status(path)
-    assert "failmodes load" not in str(told.value)
+    assert "failmodes load" not in str(error.value)
 
 
 @pytest.mark.slow

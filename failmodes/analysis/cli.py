@@ -70,8 +70,8 @@ def shapes(
 
     limit_command(timeout)
     path = find_warehouse(where)
-    given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold, "resamples": resamples,
-                             "seed": seed, "interval_level": level}  # fmt: skip
+    given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold,
+                             "resamples": resamples, "seed": seed, "interval_level": level}  # fmt: skip
     with open_warehouse(path) as con:
         settings = stored_settings(con)
     with stages_shown("shapes"):
@@ -304,13 +304,15 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
                 row["label"], names[row["corruption"]], SHAPE_NAMES[shape_of(row)], format_percent(row["stability"], 0),
-                " ".join(figure(row, "total_drop")), curvature, f"{figure(row, 'largest_step').text} ({start} to {end})",
+                " ".join(figure(row, "total_drop")), curvature,
+                f"{figure(row, 'largest_step').text} ({start} to {end})",
             )  # fmt: skip
         console.print(table)
         if shown := shown_from_clean(con, selection).strip():
             console.print(shown, style="dim")
         console.print(
-            f"flat below {settings.flat_below:g}, curvature threshold {settings.curvature_threshold:g}, {settings.resamples:,} "
-            f"resamples with seed {settings.seed}, intervals {format_percent(settings.interval_level, 0)}",
+            f"flat below {settings.flat_below:g}, curvature threshold {settings.curvature_threshold:g}, "
+            f"{settings.resamples:,} resamples with seed {settings.seed}, intervals "
+            f"{format_percent(settings.interval_level, 0)}",
             style="dim",
         )

@@ -127,7 +127,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         """Pictures of any evaluated image, made again as they were evaluated; nothing needs the models.
 
         Clean images come from the warehouse, else from the study that was opened or lies beside it. Each picture is
-        compared with the distance from clean that is on record: `remarks` of the result says where they differ.
+        compared with the distance from clean that is on record: `notes` of the result says where they differ.
 
         Args:
             filter: a condition in SQL, with order and limit: pictures that fit it (24 without a limit, at most 200). It

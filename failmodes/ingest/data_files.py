@@ -34,13 +34,13 @@ class Entries(NamedTuple):
     hidden: list[str]
 
 
-def map_npy(path: Path, *, says: str = "is no array that can be read", mend: str = "") -> NDArray[Any]:
+def map_npy(path: Path, *, says: str = "is no array that can be read", fix: str = "") -> NDArray[Any]:
     """The array of a `.npy` file, mapped: nothing is read but its header, nothing is ever unpickled.
 
     Args:
         path: the file.
         says: what an error says of a file that is none.
-        mend: how to mend it.
+        fix: how to fix it.
 
     Raises:
         FileNotFoundError: nothing is there.
@@ -60,11 +60,11 @@ def map_npy(path: Path, *, says: str = "is no array that can be read", mend: str
     except FileNotFoundError:
         raise
     except StorageError as error:
-        raise DataError(f"{error}{mend}") from error
+        raise DataError(f"{error}{fix}") from error
     except (
         Exception
     ) as error:  # a malicious header raises ValueError, TokenError, KeyError, RecursionError, MemoryError …
-        raise DataError(f"{path} {says}: {first_line(error)}{mend}") from error
+        raise DataError(f"{path} {says}: {first_line(error)}{fix}") from error
     return array
 
 
@@ -119,21 +119,21 @@ def read_json(path: Path) -> Any:
     return content
 
 
-def sorted_names(folder: Path, *, folders: bool, mend: str = "") -> list[str]:
+def sorted_names(folder: Path, *, folders: bool, fix: str = "") -> list[str]:
     """Names of the folders in a folder, or else of all that is none, sorted; hidden ones are passed over.
 
     Raises:
-        DataError: it cannot be read; `mend` says how to mend it.
+        DataError: it cannot be read; `fix` says how to fix it.
     """
-    entries = list_entries(folder, mend)
+    entries = list_entries(folder, fix)
     return entries.folders if folders else entries.files
 
 
-def list_entries(folder: Path, mend: str = "") -> Entries:
+def list_entries(folder: Path, fix: str = "") -> Entries:
     """What a folder holds.
 
     Raises:
-        DataError: it cannot be read; `mend` says how to mend it.
+        DataError: it cannot be read; `fix` says how to fix it.
     """
     entries = Entries([], [], [])
     try:
@@ -145,7 +145,7 @@ def list_entries(folder: Path, mend: str = "") -> Entries:
                 else:
                     (entries.folders if is_folder else entries.files).append(entry.name)
     except OSError as error:
-        raise DataError(f"{folder} cannot be read ({reason_of(error)}){mend}") from error
+        raise DataError(f"{folder} cannot be read ({reason_of(error)}){fix}") from error
     for names in entries:
         names.sort()
     return entries

@@ -86,7 +86,7 @@ class GeneratedSource:
     Attributes:
         recipe: which published parameters.
         seed: seed of the samples.
-        noise: sampling, "paired" or "independent".
+        noise: "shared" along a curve or "independent".
         across_switches: whether severities between the levels of corruptions that do not interpolate are cross-faded.
         dependencies: hashes, by name, of what else shapes the pixels.
         gray: whether images are gray and stay so.

@@ -108,7 +108,7 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
         store_published(target, sets)
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
-    told = []
+    published_sets = []
     for one in sets:
         clean = "" if one.has_clean else ", without clean accuracies, and so without shapes"
         drawn = f"drawn beside models on {one.dataset}"
@@ -117,14 +117,14 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
         elif not any(is_of(one.dataset, *row) for row in datasets):
             drawn = f"not drawn, for no data set here is {one.dataset}: --published-of NAME says that one is"
         note(f"{target}: {len(one.models):,} published models ({one.name}){clean}; {drawn}")
-        told.append({
+        published_sets.append({
             "name": one.name,
             "models": len(one.models),
             "dataset": one.dataset,
             "has_clean": one.has_clean,
             "is_drawn": one.dataset is not None and any(is_of(one.dataset, *row) for row in datasets),
         })  # fmt: skip
-    return told
+    return published_sets
 
 
 def _load_results(

@@ -138,8 +138,8 @@ def _read_table(path: Path) -> list[PublishedModel]:
         if len(row.cells) != width:
             raise DataError(f"{where}: {len(row.cells)} cells, the first row has {width}: the row is damaged")
         _check_name(name, models, where)
-        told = f"{where} ({shown(name)})"
-        values = (_accuracy(text, told, cell) for text, cell in zip(row.cells[1:], cells, strict=True))
+        location = f"{where} ({shown(name)})"
+        values = (_accuracy(text, location, cell) for text, cell in zip(row.cells[1:], cells, strict=True))
         models[name] = PublishedModel(name, dict(zip(cells, values, strict=True)))
     return list(models.values())
 
@@ -183,8 +183,8 @@ def _read_clean(path: Path) -> dict[str, PublishedModel]:
         name = _unguarded(values[MODEL])
         _check_name(name, found, where)
         accuracy = _accuracy(values[CLEAN_ACCURACY], f"{where} ({shown(name)})", CLEAN_CELL, scale=100)
-        told = [_note(values.get(column, ""), where, column) for column in (ARCHITECTURE, PAPER)]
-        found[name] = PublishedModel(name, {CLEAN_CELL: accuracy}, *told)
+        notes = [_note(values.get(column, ""), where, column) for column in (ARCHITECTURE, PAPER)]
+        found[name] = PublishedModel(name, {CLEAN_CELL: accuracy}, *notes)
     return found
 
 

@@ -1,7 +1,7 @@
 """The contract: every table of the warehouse, column by column, with types, units and meaning.
 
-One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and files
-of another version are refused with the command that makes them anew.
+One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and
+files of another version are refused with the command that makes them anew.
 """
 
 from failmodes.warehouse.column_types import SEVERITY as SEVERITY
@@ -135,7 +135,12 @@ ATTENTION = Table.of(
         "share of another image's map, of the same cell and target, inside this image's object mask, 0-1",
         True,
     ),
-    Column("null_pointing_hit", flag, "whether the maximum of another image's map lies inside this image's object mask", True),
+    Column(
+        "null_pointing_hit",
+        flag,
+        "whether the maximum of another image's map lies inside this image's object mask",
+        True,
+    ),
 )
 
 MODELS = Table.of(

@@ -28,10 +28,10 @@ def counted(stage: str, items: Iterable[Item], total: int | None = None) -> Iter
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
-    _tell(stage, 0, total)
+    _report(stage, 0, total)
     for done, item in enumerate(items, 1):
         yield item
-        _tell(stage, done, total)
+        _report(stage, done, total)
 
 
 @contextmanager
@@ -65,7 +65,7 @@ class _StageBar:
         self._timer.daemon = True
         self._timer.start()
 
-    def tell(self, stage: str, done: int, total: int | None) -> None:
+    def report(self, stage: str, done: int, total: int | None) -> None:
         """Take note of a stage; in any thread."""
         with self._lock:
             is_new = stage != self._stage[0]
@@ -103,6 +103,6 @@ class _Shown:
     bar: _StageBar | None = None
 
 
-def _tell(stage: str, done: int, total: int | None) -> None:
+def _report(stage: str, done: int, total: int | None) -> None:
     if _Shown.bar is not None:
-        _Shown.bar.tell(stage, done, total)
+        _Shown.bar.report(stage, done, total)

@@ -90,7 +90,7 @@ def started_process() -> int:
 def hold_to_time(timeout_s: float | None) -> None:
     """Be stopped after some seconds, and killed soon after where that did not help; None: only if told to stop."""
     _Watched.holds_to_time, _Watched.timeout_s = True, timeout_s
-    _tell_watcher(_HOLDS_TO, float("inf") if timeout_s is None else timeout_s)
+    _send_to_watcher(_HOLDS_TO, float("inf") if timeout_s is None else timeout_s)
     if timeout_s is not None:
         signal.signal(signal.SIGALRM, _stop_once)
         signal.setitimer(signal.ITIMER_REAL, timeout_s)
@@ -99,7 +99,7 @@ def hold_to_time(timeout_s: float | None) -> None:
 def fail_with(code: int) -> None:
     """End this command with another exit code than 1 if it fails, even if only the process that watches can say so."""
     _Watched.failure_code = code
-    _tell_watcher(_FAILS_WITH, code)
+    _send_to_watcher(_FAILS_WITH, code)
 
 
 def failure_code(code: int = _FAILED) -> int:
@@ -121,7 +121,7 @@ def end_command(code: int, last_word: str = "") -> NoReturn:
         last_word: a line for stderr.
     """
     if is_watched():
-        _tell_watcher(_ENDS_WITH, code, last_word.encode(errors="backslashreplace"))
+        _send_to_watcher(_ENDS_WITH, code, last_word.encode(errors="backslashreplace"))
         if _Watched.holds_to_time:  # it only reads: what else Python does at its end takes a tenth of a short question
             sys.stderr.flush()  # stdout was flushed, or cannot be
             os._exit(code)
@@ -135,7 +135,7 @@ def time_is_up() -> LimitError:
     return LimitError(f"stopped after {_Watched.timeout_s or 0:g} s: ask for less, or allow more time with --timeout")
 
 
-def _tell_watcher(kind: bytes, number: float, text: bytes = b"") -> None:
+def _send_to_watcher(kind: bytes, number: float, text: bytes = b"") -> None:
     if _Watched.to_watcher is not None:
         os.write(_Watched.to_watcher, _MESSAGE.pack(kind, number, len(text)) + text)
 

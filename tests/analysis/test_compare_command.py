@@ -39,9 +39,9 @@ def test_every_format_says_the_same(warehouse: Path, tmp_path: Path) -> None:
     document = json.loads(run("Alpha", "Beta", warehouse, "--format", "json").stdout)
     markdown = run("Alpha", "Beta", warehouse, "--format", "markdown", "-o", tmp_path / "c.md")
     assert markdown.stdout == f"{tmp_path / 'c.md'}\n"
-    answer = document["sentences"][0]
-    assert " ".join(answer.split()) in " ".join(text.split())
-    assert f"**{answer}**" in (tmp_path / "c.md").read_text()
+    sentence = document["sentences"][0]
+    assert " ".join(sentence.split()) in " ".join(text.split())
+    assert f"**{sentence}**" in (tmp_path / "c.md").read_text()
     assert Warehouse(warehouse).compare("Alpha", "Beta").sentences == document["sentences"]
 
 

@@ -40,7 +40,7 @@ def test_a_name_means_one_model(name: str, label: str, identities: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "text"),
     [
         ("Fri", "no model 'Fri' in w.duckdb: did you mean 'Fir'?"),
         ("densnet121", "no model 'densnet121' in w.duckdb: did you mean 'densenet121'?"),
@@ -49,10 +49,10 @@ def test_a_name_means_one_model(name: str, label: str, identities: list[str]) ->
         ("aaaa", "'aaaa' names several models, Fir, seed 1 and Fir, seed 2: name one by its label"),
     ],
 )
-def test_an_error_says_what_to_type_instead(name: str, told: str) -> None:
+def test_an_error_says_what_to_type_instead(name: str, text: str) -> None:
     with pytest.raises(UnknownModelError) as error:
         named_model(MODELS, name, "in w.duckdb", "it holds")
-    assert str(error.value) == told
+    assert str(error.value) == text
 
 
 def test_models_of_one_label_on_other_images_are_distinguished_by_identity() -> None:

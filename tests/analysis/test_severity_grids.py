@@ -123,9 +123,9 @@ def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]
 def test_mean_error_is_over_whole_severities_whatever_lies_between(dense: Opened, whole: Opened) -> None:
     query = "select corruption, severity_count, mean_error from corruption_error_by_model order by corruption"
     for corruption, count, error in dense.con.sql(query).fetchall():
-        right = dense.made.correct["Alpha", corruption][[4, 8, 12, 16, 20]]
+        correct = dense.made.correct["Alpha", corruption][[4, 8, 12, 16, 20]]
         assert count == 5
-        assert error == pytest.approx(1 - right.mean())
+        assert error == pytest.approx(1 - correct.mean())
     assert {row[1] for row in whole.con.sql(query).fetchall()} == {5}
 
 
@@ -186,7 +186,7 @@ def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened)
     assert "(6 of 21 levels)" in spec["usermeta"]["subtitle"]
 
 
-def test_heat_map_leaves_numbers_out_where_cells_have_no_room(dense: Opened) -> None:
+def test_heat_map_leaves_numbers_out_where_cells_have_no_space(dense: Opened) -> None:
     texts = {}
     for medium, size in CHART_SIZES.items():
         spec = CHARTS["drops"](dense.con, dense.selection, size=size).to_dict()

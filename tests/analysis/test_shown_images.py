@@ -122,8 +122,8 @@ def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_reported(tmp_pat
     dense = pictured(tmp_path, GeneratedSource(), ("fog",), levels=levels, models=("Alpha",))
     sheet = Warehouse(dense.warehouse).images(image=1, corruption="fog")
     assert len(sheet) == 21
-    for layout, told in (("page", "Clean and 8 of 20 severities are shown."), ("paper", "Clean and 3 of 20")):
-        assert told in sheet.chart(layout=layout).to_dict()["usermeta"]["subtitle"]
+    for layout, text in (("page", "Clean and 8 of 20 severities are shown."), ("paper", "Clean and 3 of 20")):
+        assert text in sheet.chart(layout=layout).to_dict()["usermeta"]["subtitle"]
 
 
 @pytest.mark.parametrize("image", [-1, 2**31, 10**45, "3", 3.0, True, None, ["a"], [None]], ids=str)

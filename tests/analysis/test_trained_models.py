@@ -63,5 +63,5 @@ def test_a_warehouse_says_which_runs_belong_together(seeded_con: duckdb.DuckDBPy
     assert [(model.label, model.seeds) for model in models] == [
         ("Fir", (0, 1, 2)), ("Loner", ()), ("Oak", (0, 1, 2)),
     ]  # fmt: skip
-    told = seeded_con.sql("select distinct model_name, seed_count, evaluation_id from accuracy_by_model order by 1")
-    assert told.fetchall() == [(n.label, len(n.runs), n.runs[0].evaluation_id) for n in models]
+    rows = seeded_con.sql("select distinct model_name, seed_count, evaluation_id from accuracy_by_model order by 1")
+    assert rows.fetchall() == [(n.label, len(n.runs), n.runs[0].evaluation_id) for n in models]

@@ -19,7 +19,7 @@ def main() -> None:
     """Answer until stdin ends."""
     side, recipe, path = sys.argv[1:]
     images = np.load(path)
-    answers, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 - the peer prints remarks while it works
+    replies, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 - the peer prints remarks while it works
     cv2.setNumThreads(1)
     corrupt, refusal = (_ours if side == "ours" else _peer)(recipe)
     for line in sys.stdin:
@@ -28,10 +28,10 @@ def main() -> None:
         started = time.perf_counter()
         try:
             corrupt(batch, **request)
-            answer = {"seconds": time.perf_counter() - started, "peak_bytes": _peak_bytes()}
+            reply = {"seconds": time.perf_counter() - started, "peak_bytes": _peak_bytes()}
         except refusal as error:
-            answer = {"refused": str(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+            reply = {"refused": str(error)}
+        print(json.dumps(reply), file=replies, flush=True)
 
 
 def _ours(recipe):

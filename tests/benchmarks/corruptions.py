@@ -77,11 +77,11 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the process that was asked for {request} ended; its own message stands above")
-        answer = json.loads(line)
-        if "refused" in answer:
-            raise RefusedError(answer["refused"])
-        self.peak_bytes = answer["peak_bytes"]
-        return answer["seconds"] / count
+        reply = json.loads(line)
+        if "refused" in reply:
+            raise RefusedError(reply["refused"])
+        self.peak_bytes = reply["peak_bytes"]
+        return reply["seconds"] / count
 
 
 def measure_corruptions() -> Iterator[Result | Skipped]:

@@ -37,7 +37,7 @@ def peer_python() -> Path:
     """The interpreter of the peer's environment, which is made if it is not there or holds other versions.
 
     Raises:
-        PeerUnavailableError: it cannot be made: no model, or no wheels for this Python.
+        PeerUnavailableError: it cannot be made: no network, or no wheels for this Python.
     """
     done = FOLDER / "installed.json"
     wanted = json.dumps([PEER, *LIBRARIES, sys.version])

@@ -28,11 +28,11 @@ def measure_scaling() -> Iterator[Result]:
     by_cells = {count: _run(10_000, 1, count) for count in CELLS}
     for what, found in (("images", by_images), ("models", by_models), ("cells", by_cells)):
         least, most = min(found), max(found)
-        costs = ", ".join(f"{count:,}: {run['us_per_image']:.1f}" for count, run in found.items())
+        times = ", ".join(f"{count:,}: {run['us_per_image']:.1f}" for count, run in found.items())
         flat = found[least]["us_per_image"] / found[most]["us_per_image"]
         yield Result(
             f"scaling/{what}/cost", found[most]["us_per_image"], "us an image", flat,
-            f"the cost of {least:,} against {most:,} {what} ({costs} us an image)",
+            f"the cost of {least:,} against {most:,} {what} ({times} us an image)",
         )  # fmt: skip
         peaks = ", ".join(f"{count:,}: {run['peak_mb']:.0f}" for count, run in found.items())
         yield Result(

@@ -210,8 +210,8 @@ def _questions(counted: Collection[str]) -> list[tuple[str, str]]:
 
 
 def _result(name: str, spent: Spent, peer_s: float, against: str) -> Result:
-    told = f"{against}; {spent.wall_s:.1f} s of wall, {spent.peak_mb:,.0f} MB"
-    return Result(name, spent.cpu_s, "s of CPU", peer_s / spent.cpu_s, told)
+    text = f"{against}; {spent.wall_s:.1f} s of wall, {spent.peak_mb:,.0f} MB"
+    return Result(name, spent.cpu_s, "s of CPU", peer_s / spent.cpu_s, text)
 
 
 def _run(command: list[str | Path], folder: Path | None = None, given: str = "") -> Spent:

@@ -83,12 +83,12 @@ def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
 
 
 def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
-    wrong = charts(page).nth(1).locator(".mark-rect path")
-    labels = wrong.evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
+    confusions = charts(page).nth(1).locator(".mark-rect path")
+    labels = confusions.evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
     facts = [dict(part.split(": ", 1) for part in label.split("; ")) for label in labels]
     number = next(i for i, one in enumerate(facts) if one["class"] != one["taken for"])
     one, before = facts[number], headline(page)
-    wrong.nth(number).click(force=True)
+    confusions.nth(number).click(force=True)
     shown = wait_for_pictures(page, before)
     assert f"true class {one['class']} and answer {one['taken for']}" in shown
     assert f"{one['images']}\N{NO-BREAK SPACE}image" in shown
@@ -105,7 +105,7 @@ def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
     assert wait_for_pictures(page, before) != before
 
 
-def test_a_condition_makes_a_slice_and_its_mistake_is_named_in_place(page: "Page") -> None:
+def test_a_condition_makes_a_slice_and_its_failure_is_named_in_place(page: "Page") -> None:
     condition, before = page.get_by_label("Condition in SQL"), headline(page)
     condition.fill("confidence >")
     condition.press("Enter")
@@ -116,7 +116,7 @@ def test_a_condition_makes_a_slice_and_its_mistake_is_named_in_place(page: "Page
     assert page.locator(".fm-problem").count() == 0
 
 
-def test_the_query_panel_answers_and_two_models_are_compared(page: "Page") -> None:
+def test_the_query_panel_gives_results_and_two_models_are_compared(page: "Page") -> None:
     statement = page.get_by_label("Statement")
     statement.fill("drop table prediction_facts")
     page.get_by_role("button", name="Run").click()
@@ -157,12 +157,12 @@ def test_the_charts_of_the_cell_are_saved_as_shown(page: "Page") -> None:
 
 def test_pictures_without_a_map_say_why(page: "Page") -> None:
     condition = page.get_by_label("Condition in SQL")
-    for image, told in ((8, "no map (maps are kept of a run's exemplars alone)."), (7, "stored for 1 of 1; the dot")):
+    for image, text in ((8, "no map (maps are kept of a run's exemplars alone)."), (7, "stored for 1 of 1; the dot")):
         before = headline(page)
         condition.fill(f"image_id = {image}")
         condition.press("Enter")
         wait_for_pictures(page, before)
-        assert told in page.locator(".fm-images p").first.inner_text()
+        assert text in page.locator(".fm-images p").first.inner_text()
 
 
 def test_the_table_of_images_is_saved(page: "Page") -> None:

@@ -16,7 +16,7 @@ SEVERITIES = 5
 FIRST = "section.first-screen#verdict-1"
 
 
-def test_the_answer_is_on_the_first_screen(report: Path, visit: Any) -> None:
+def test_the_verdict_is_on_the_first_screen(report: Path, visit: Any) -> None:
     first = visit(report, 1400).page.locator(FIRST)
     sentences = [text.strip() for text in first.locator("p.verdict").all_inner_texts()]
     assert len(sentences) == 2

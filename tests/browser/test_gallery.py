@@ -37,7 +37,7 @@ class Gallery:
         assert values[0] == ""
         return values[1:]
 
-    def told(self) -> tuple[int, int]:
+    def counts(self) -> tuple[int, int]:
         """How many cards the count says are shown, and of how many."""
         shown, fitting = map(int, re.findall(r"\d+", self.section.locator("output.count").inner_text()))
         return shown, fitting
@@ -46,9 +46,9 @@ class Gallery:
         """How many cards fit the filters: each can be seen once more was asked for, and the count says so."""
         more = self.section.locator("button.show-more")
         while more.is_visible():
-            assert self._seen() == self.told()[0] < self.told()[1]
+            assert self._seen() == self.counts()[0] < self.counts()[1]
             more.click()
-        assert self.told() == (self._seen(), self._seen())
+        assert self.counts() == (self._seen(), self._seen())
         return self._seen()
 
     def _seen(self) -> int:

@@ -89,7 +89,7 @@ def test_drops_in_claims_follow_from_accuracies() -> None:
 
 
 def test_pairs_and_accuracies_are_of_the_same_predictions() -> None:
-    right = {
+    correct = {
         (model, corruption, severity): count
         for model, corruption, severity, count in aggregate("accuracy")
         .select("model_label", "corruption", "severity", "correct_count").rows()
@@ -98,8 +98,8 @@ def test_pairs_and_accuracies_are_of_the_same_predictions() -> None:
     assert pairs.height == 3 * 30
     for row in pairs.iter_rows(named=True):
         cell = row["corruption"], row["severity"]
-        assert row["both_correct_count"] + row["only_a_correct_count"] == right[(row["model"], *cell)]
-        assert row["both_correct_count"] + row["only_b_correct_count"] == right[(row["other"], *cell)]
+        assert row["both_correct_count"] + row["only_a_correct_count"] == correct[(row["model"], *cell)]
+        assert row["both_correct_count"] + row["only_b_correct_count"] == correct[(row["other"], *cell)]
 
 
 def pages() -> list[tuple[str, str]]:
@@ -170,10 +170,10 @@ def test_nearly_all_images_fail_once_under_fog() -> None:
     """As the pages say: 99 % of those that are right when clean stay right, or fail and stay wrong."""
     orders = aggregate("onset").filter(corruption="fog")
     clean = aggregate("accuracy").filter(pl.col("severity") == 0).unique("model_label")
-    for model, right in clean.select("model_label", "correct_count").rows():
+    for model, correct in clean.select("model_label", "correct_count").rows():
         of_model = orders.filter(model_label=model)
         once = of_model.filter(pl.col("correctness_pattern").str.contains("^1+0*$"))["image_count"].sum()
-        assert once / right == pytest.approx(0.99, abs=0.005)
+        assert once / correct == pytest.approx(0.99, abs=0.005)
 
 
 @pytest.mark.data

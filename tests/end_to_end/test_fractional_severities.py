@@ -30,10 +30,10 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: p
     train_missing(study, dataset, lambda _entry, _epoch: None)
     with evaluation_bar() as progress:
         assert evaluate_study(study, dataset, progress=progress).written == 1 + 2 * 3
-    told = capfd.readouterr().err
-    assert "1/7 clean" in told
-    assert "contrast 0.5" in told
-    assert "gaussian_noise 2.25" in told
+    text = capfd.readouterr().err
+    assert "1/7 clean" in text
+    assert "contrast 0.5" in text
+    assert "gaussian_noise 2.25" in text
     assert evaluate_study(study, dataset).written == 0
     load([study.output], tmp_path / "warehouse.duckdb")
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:

@@ -97,7 +97,7 @@ def test_pages_without_a_place_stand_at_the_end_of_their_part() -> None:
     assert parts["Concepts"] == ["concepts/new.md"]
 
 
-def test_links_out_of_docs_are_mended() -> None:
+def test_links_out_of_docs_are_rewritten() -> None:
     mended = import_module("repository_pages").with_inner_links
     pages = {"index.md", "gate.md", "tutorials/two_models.md", "project/security.md"}
     text = "[a](gate.md#x) [`b`](../sql) [c](../SECURITY.md) [d](tutorials/two_models.ipynb) [e](ftp:e) `[f](g)`"

@@ -81,9 +81,9 @@ def counts(warehouse: Path) -> dict[str, int]:
 
 
 def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehouse: Path) -> None:
-    answer = json.loads(ask(older_python, COUNTS, warehouse, json.dumps(relation_names())))
-    assert answer["version"].startswith("1.4.")
-    assert answer["counts"] == counts(warehouse)
+    result = json.loads(ask(older_python, COUNTS, warehouse, json.dumps(relation_names())))
+    assert result["version"].startswith("1.4.")
+    assert result["counts"] == counts(warehouse)
 
 
 def test_every_column_says_there_what_it_means(older_python: str, warehouse: Path) -> None:
@@ -96,8 +96,8 @@ def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_
     with open_warehouse(warehouse) as con:
         ids = [one for (one,) in con.execute("select evaluation_id from evaluations").fetchall()]
     export_evaluations(warehouse, ids[:1], tmp_path / "baseline.duckdb")
-    answer = json.loads(ask(older_python, COUNTS, tmp_path / "baseline.duckdb", json.dumps(relation_names())))
-    assert answer["counts"]["predictions"] == 26 * 400
+    result = json.loads(ask(older_python, COUNTS, tmp_path / "baseline.duckdb", json.dumps(relation_names())))
+    assert result["counts"]["predictions"] == 26 * 400
 
 
 def test_the_package_reads_it_there(older_python: str, warehouse: Path) -> None:

@@ -35,7 +35,7 @@ def study_file(folder: Path, results: str | None) -> Path:
     [(None, "{folder}/out"), ("shared", "{folder}/shared"), ("memory://b/x", "memory://b/x"), ("/a/b", "/a/b")],
     ids=["not given", "relative", "URL", "absolute"],
 )
-def test_a_study_says_where_its_results_lies_and_the_rest_stays_local(tmp_path, results, expected: str) -> None:
+def test_a_study_says_where_its_results_lie_and_the_rest_stays_local(tmp_path, results, expected: str) -> None:
     path = study_file(tmp_path, results)
     study = read_study(path)
     assert str(study.results_folder) == str(find_results(path)) == expected.format(folder=tmp_path)

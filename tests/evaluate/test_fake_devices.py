@@ -45,15 +45,15 @@ CUDA = torch.device("cuda")
 def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """Two GPUs by name; what was asked of them."""
     asked: dict[str, list[Any]] = {name: [] for name in ("set_device", "empty_cache", "synchronize")}
-    predictions = {
+    replacements = {
         "is_available": lambda: True,
         "device_count": lambda: 2,
         "get_device_name": lambda device: f"Fake GPU {torch.device(device).index or 0}",
         "is_bf16_supported": lambda including_emulation=True: including_emulation,
         **{name: lambda *device, _name=name: asked[_name].append(device) for name in asked},
     }
-    for name, prediction in predictions.items():
-        monkeypatch.setattr(torch.cuda, name, prediction)
+    for name, replacement in replacements.items():
+        monkeypatch.setattr(torch.cuda, name, replacement)
     return asked
 
 
@@ -75,7 +75,7 @@ def test_the_device_is_the_one_asked_for_or_the_best(monkeypatch, cuda: bool, mp
         assert choose_device(asked) == torch.device(taken)
 
 
-def test_a_gpu_goes_stored_by_its_name(gpus) -> None:
+def test_a_gpu_is_stored_by_its_name(gpus) -> None:
     assert describe_device(torch.device("cuda", 1)) == "Fake GPU 1"
     assert describe_device(torch.device("mps")) == "mps"
     assert describe_device(torch.device("cpu")).startswith("cpu (")

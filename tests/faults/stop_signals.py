@@ -21,18 +21,18 @@ def signal_jobs(base: Base, seed: int) -> list[Job]:
 
 def _try_signals(base: Base, name: str, seed: str, folder: Path) -> Found:
     command, rng = COMMANDS[name], random.Random(seed)
-    wrong, told = [], []
+    wrong, outcomes = [], []
     whole_s = attempt(*command.arguments, folder=_prepared(command, base, folder / "whole")).elapsed_s
     for number, sign in enumerate([*CODES] * INSTANTS):
         here = _prepared(command, base, folder / str(number))
         after_s, group = round(rng.uniform(0, whole_s), 2), rng.random() < 0.5
         code, faults = _stop(command, here, sign, after_s, group)
-        told.append(f"{sign.name}{' to all' if group else ''} at {after_s} s: {code}")
-        wrong += [f"{told[-1]}: {fault}" for fault in faults]
+        outcomes.append(f"{sign.name}{' to all' if group else ''} at {after_s} s: {code}")
+        wrong += [f"{outcomes[-1]}: {fault}" for fault in faults]
     if command.makes:
         again = attempt(*command.arguments, folder=here)
         wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(here, command, base).wrong
-    return Found(PART, name, ", ".join(told), wrong, {"undisturbed_s": round(whole_s, 2)})
+    return Found(PART, name, ", ".join(outcomes), wrong, {"undisturbed_s": round(whole_s, 2)})
 
 
 def _prepared(command: Command, base: Base, folder: Path) -> Path:

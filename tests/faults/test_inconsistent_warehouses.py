@@ -136,7 +136,7 @@ def derived_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.mark.parametrize("sql", DERIVED.values(), ids=DERIVED)
-def test_derived_rows_that_nobody_could_have_made_are_made_anew(
+def test_derived_rows_that_nobody_could_have_made_are_recomputed(
     derived_warehouse: bytes, tmp_path: Path, sql: str
 ) -> None:
     path = tmp_path / "warehouse.duckdb"
@@ -189,7 +189,7 @@ def test_a_picture_that_is_no_png_is_refused(warehouse_copy: Path) -> None:
 
 
 @pytest.mark.parametrize("table", [EXEMPLARS, THUMBNAILS], ids=["exemplars", "thumbnails"])
-def test_results_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, table) -> None:
+def test_results_with_pictures_of_another_size_are_not_loaded(tmp_path: Path, table) -> None:
     made = write_synthetic(tmp_path / "out", images=20)
     if table is EXEMPLARS:
         path = next(iter(list_results_files(made.output, EXEMPLARS)))
@@ -205,7 +205,7 @@ def test_results_with_pictures_of_another_size_is_not_loaded(tmp_path: Path, tab
     assert not (tmp_path / "w.duckdb").exists()
 
 
-def test_results_with_a_long_label_is_not_loaded(tmp_path: Path) -> None:
+def test_results_with_a_long_label_are_not_loaded(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "out", images=20, models=("Alpha",))
     path = next(iter(list_results_files(made.output, MODELS)))
     row = read_verified(path).rows.to_pylist()[0] | {"model_label": "x" * 1001}

@@ -91,7 +91,7 @@ def test_a_bit_that_turned_is_reported_or_changes_nothing(output: Path) -> None:
     path = shard_of(output)
     intact, expected = path.read_bytes(), (read_verified(path), read_footer(path))
     rng = np.random.default_rng(0)
-    told = 0
+    reported = 0
     for position in [6716, *rng.integers(0, len(intact), 2000)]:
         changed = bytearray(intact)
         changed[position % len(intact)] ^= 1 << int(rng.integers(8))
@@ -99,8 +99,8 @@ def test_a_bit_that_turned_is_reported_or_changes_nothing(output: Path) -> None:
         try:
             assert (read_verified(path), read_footer(path)) == expected
         except DamagedShardError:
-            told += 1
-    assert told > 500
+            reported += 1
+    assert reported > 500
 
 
 def test_what_the_system_refuses_is_no_damage(output: Path, monkeypatch) -> None:

@@ -127,7 +127,7 @@ def test_options_have_the_bounds_of_a_study(here: Path, arguments: list[str], sa
 HOME_STUDY = """
 name = "x"
 output = "~/out"
-results = "~/record"
+results = "~/results"
 [dataset]
 kind = "cifar10"
 path = "~/images"

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from fault_trials import attempt, half_written
-from malformed_warehouses import ANSWERED, CANARY, HELD_BY_TABLES, REFUSED, RUN_BY_WRITERS, malformed_copy, newer_copy
+from malformed_warehouses import ACCEPTED, CANARY, HELD_BY_TABLES, REFUSED, RUN_BY_WRITERS, malformed_copy, newer_copy
 from synthetic_results import write_synthetic
 
 import failmodes
@@ -84,7 +84,7 @@ def test_a_file_of_another_form_is_refused_in_one_line(sound_warehouse: Path, tm
     assert not (tmp_path / "report.html").exists()
 
 
-@pytest.mark.parametrize("sql", cases(ANSWERED))
+@pytest.mark.parametrize("sql", cases(ACCEPTED))
 def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, sql: str) -> None:
     path = malformed_copy(sound_warehouse, tmp_path, sql)
     assert CANARY not in said_by_the_api(path)
@@ -93,7 +93,7 @@ def test_what_is_theirs_is_not_run(sound_warehouse: Path, tmp_path: Path, sql: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in (REFUSED | ANSWERED).items()])
+@pytest.mark.parametrize("sql", [pytest.param(sql, id=name) for name, sql in (REFUSED | ACCEPTED).items()])
 def test_no_command_tells_what_another_file_holds(sound_warehouse: Path, synthetic, tmp_path: Path, sql: str) -> None:
     """Through the installed script: nothing of the canary, no control, one line where it fails."""
     folder = tmp_path / "folder"
@@ -120,7 +120,7 @@ def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Pat
     """Single bits flipped anywhere: an answer or one line, which never says that another program has the file open."""
     content = sound_warehouse.read_bytes()
     samples = random.Random(0)
-    told = 0
+    reported = 0
     for _ in range(count):
         path = tmp_path / "warehouse.duckdb"
         damaged = bytearray(content)
@@ -128,11 +128,11 @@ def test_a_damaged_file_is_reported_as_such(sound_warehouse: Path, tmp_path: Pat
         path.write_bytes(damaged)
         said = said_by_the_api(path)
         assert "another program" not in said
-        told += "damaged" in said or "cannot be opened" in said
-    assert told > 0
+        reported += "damaged" in said or "cannot be opened" in said
+    assert reported > 0
 
 
-def test_a_damaged_warehouse_is_made_anew(synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
+def test_a_damaged_warehouse_is_rebuilt(synthetic, sound_warehouse: Path, tmp_path: Path) -> None:
     from failmodes.warehouse.database.load import load
 
     content = bytearray(sound_warehouse.read_bytes())
@@ -172,7 +172,7 @@ CLEAN_CATALOG = {"constraints": 0, "indexes": 0, "sequences": 0, "functions": 0,
         *(pytest.param(sql, id=name) for name, sql in RUN_BY_WRITERS.items()),
     ],
 )
-def test_nothing_of_a_strangers_file_runs_as_it_is_written_anew(
+def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
 ) -> None:
     """A chart leaves the file as it is and says why; a load takes over checked rows and says what it left out."""

@@ -96,7 +96,7 @@ def test_what_is_there_stays(writing: Writing, victim: tuple[str, Callable[[Path
 
 # Through a link, so that no device of the machine is at stake if this fails
 @pytest.mark.parametrize("target", ["/dev/null", "/dev/full", "/dev/stdout", "/proc/self/fd/1"])
-def test_devices_are_reported_of_stdout(folder: Path, target: str) -> None:
+def test_an_error_on_a_device_mentions_stdout(folder: Path, target: str) -> None:
     (folder / "device").symlink_to(target)
     done = run(COMMANDS["query format"], "device", folder)
     assert done.returncode == 2

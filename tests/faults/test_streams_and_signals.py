@@ -57,7 +57,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
     return write_small_results(tmp_path_factory.mktemp("results"), "Alpha")
 
 
-def answered(*arguments: str, folder: Path, **options) -> Trial:
+def succeeded(*arguments: str, folder: Path, **options) -> Trial:
     """What must work, and say nothing of errors."""
     trial = attempt(*arguments, folder=folder, **options)
     assert trial.code == 0, trial
@@ -81,18 +81,18 @@ def test_a_stdout_on_a_full_disk_is_one_line(analyst: Path, name: str) -> None:
 
 
 @quick(READING, "query of one row")
-def test_a_closed_stderr_takes_nothing_from_the_answer(analyst: Path, name: str) -> None:
-    closed = answered(*READING[name], folder=analyst, through=shell(after="2>&-"))
-    assert closed.stdout == answered(*READING[name], folder=analyst).stdout
+def test_a_closed_stderr_takes_nothing_from_the_result(analyst: Path, name: str) -> None:
+    closed = succeeded(*READING[name], folder=analyst, through=shell(after="2>&-"))
+    assert closed.stdout == succeeded(*READING[name], folder=analyst).stdout
 
 
 CLOSED = {after: after for after in ("<&- >&- 2>&-", ">&-", "2>&-", "<&-")}
 
 
 @quick(CLOSED, "<&- >&- 2>&-")
-def test_what_has_no_answer_needs_no_stdout(results: Synthetic, tmp_path: Path, name: str) -> None:
+def test_what_prints_no_result_needs_no_stdout(results: Synthetic, tmp_path: Path, name: str) -> None:
     """Closed numbers go to no file: what is printed would go into the warehouse."""
-    answered("load", results.output, "--into", "w.duckdb", folder=tmp_path, through=shell(after=name))
+    succeeded("load", results.output, "--into", "w.duckdb", folder=tmp_path, through=shell(after=name))
     with duckdb.connect(str(tmp_path / "w.duckdb"), read_only=True) as con:
         assert con.execute("select count(*) from prediction_facts").fetchone() == (11 * 40,)
 
@@ -122,9 +122,9 @@ def test_letters_that_a_stream_lacks_are_spelt_out(analyst: Path, name: str, enc
     with duckdb.connect(str(analyst / "warehouse.duckdb")) as con:
         con.execute("update models set model_label = model_label || ' ResNet-18 (été, 网)'")
     if name == "query of one row":
-        answered("query", "select model_label from models", folder=analyst, environment=environment)
+        succeeded("query", "select model_label from models", folder=analyst, environment=environment)
     else:
-        answered(*READING[name], folder=analyst, environment=environment)
+        succeeded(*READING[name], folder=analyst, environment=environment)
     refused("query", "select error('été 网')", folder=analyst, environment=environment, code=2)
 
 
@@ -193,8 +193,8 @@ def test_a_stopped_load_leaves_what_was_there(results: Synthetic, handed: Path, 
         check_refusal(trial, "stopped", CODES[signal.Signals(sign)])
         assert listing(tmp_path) == before
         assert not list(tmp_path.rglob(".tmp-*"))
-    answered(*load, folder=tmp_path)
-    assert "nothing to do" in answered(*load, folder=tmp_path).stderr
+    succeeded(*load, folder=tmp_path)
+    assert "nothing to do" in succeeded(*load, folder=tmp_path).stderr
 
 
 NO_TEXT = b"caf\xe9-\xff"
@@ -203,7 +203,7 @@ NOT_UTF_8 = {
     "warehouse": (b"query", b"select 1", NO_TEXT + b".duckdb"),
     "study": (b"run", NO_TEXT + b".toml"),
     "folder": (b"status", NO_TEXT),
-    "record": (b"load", NO_TEXT, b"--into", b"new.duckdb"),
+    "results": (b"load", NO_TEXT, b"--into", b"new.duckdb"),
     "model": (b"chart", b"curves", b"--model", NO_TEXT),
     "evaluation": (b"chart", b"curves", b"--evaluation", NO_TEXT),
     "corruption": (b"chart", b"curves", b"--corruption", NO_TEXT),
@@ -305,9 +305,9 @@ def test_no_label_speaks_to_the_terminal(
 def test_csv_and_json_carry_data_as_it_is(bewitched: Path) -> None:
     """They are read by programs: what a label holds is for them to judge (SECURITY.md)."""
     sql = "select model_label from models order by all limit 1"
-    csv = answered("query", sql, "--format", "csv", folder=bewitched).stdout
+    csv = succeeded("query", sql, "--format", "csv", folder=bewitched).stdout
     assert MALICIOUS in csv
-    (row,) = json.loads(answered("query", sql, "--format", "json", folder=bewitched).stdout)
+    (row,) = json.loads(succeeded("query", sql, "--format", "json", folder=bewitched).stdout)
     assert row["model_label"].startswith(MALICIOUS)
 
 

@@ -151,7 +151,7 @@ DAMAGED: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_state_is_named_with_its_mend(name: str, folder: Path) -> None:
+def test_a_damaged_state_is_named_with_its_fix(name: str, folder: Path) -> None:
     path = state_path(folder)
     DAMAGED[name](path)
     with pytest.raises(ModelError, match=r"resume\.pt is no state of this training .*: remove it") as caught:

@@ -59,7 +59,7 @@ def _try_queries(base: Base, folder: Path) -> Found:
 
     with ThreadPoolExecutor(1) as pool:
         loads = pool.submit(load_often)
-        answers = [ask() for _ in range(QUERIES)]
+        queries = [ask() for _ in range(QUERIES)]
         wrong = [f"a load: {trial.stderr.strip()}" for trial in loads.result() if trial.code]
-    wrong += [f"a query: {trial}" for trial in answers if trial.code or trial.stdout != expected]
+    wrong += [f"a query: {trial}" for trial in queries if trial.code or trial.stdout != expected]
     return Found(PART, "load + query in a loop", f"{LOADS} loads, {QUERIES} queries", wrong)

@@ -165,8 +165,10 @@ LABELS = ("DenseNet-121, 7 epochs", "ResNet-18, 8 epochs", "ResNet-18", "ResNet-
 def test_names_without_their_quotation_marks_are_shown_with_them(text: str, meant: str) -> None:
     with pytest.raises(StudyError) as error:
         parse_claim(text, models=LABELS)
-    told = f"claim {shown(text)} is not understood: did you mean {meant!r}? Names of several words stand in quotation"
-    assert str(error.value).startswith(told)
+    message = (
+        f"claim {shown(text)} is not understood: did you mean {meant!r}? Names of several words stand in quotation"
+    )
+    assert str(error.value).startswith(message)
     parse_claim(meant)
 
 

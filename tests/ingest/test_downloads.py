@@ -129,7 +129,7 @@ def test_a_broken_call_is_resumed_by_the_next(server: Server, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("case", ["no ranges", "no tag", "another file"])
-def test_what_cannot_be_resumed_is_begun_anew(server: Server, tmp_path: Path, case: str) -> None:
+def test_what_cannot_be_resumed_is_restarted(server: Server, tmp_path: Path, case: str) -> None:
     (tmp_path / "tiny.tar.part").write_bytes(b"the beginning of another file")
     (tmp_path / "tiny.tar.part.tag").write_text('"zero"' if case == "another file" else '"one"')
     server.ranges = case != "no ranges"
@@ -162,7 +162,7 @@ def test_a_wrong_checksum_is_removed_and_said(server: Server, tmp_path: Path) ->
     assert left(tmp_path) == []
 
 
-def test_an_archive_put_there_by_hand_needs_no_model_and_is_kept(server: Server, tmp_path: Path) -> None:
+def test_an_archive_put_there_by_hand_needs_no_network_and_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar").write_bytes(server.content)
     download_dataset("tiny", tmp_path, progress=False)
     assert server.asked == []

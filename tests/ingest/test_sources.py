@@ -116,7 +116,7 @@ def test_gray_is_part_of_the_identity_only_where_it_is_said(sixty_digits: Datase
     "options", [{}, {"seed": 9}, {"noise": "independent"}, {"gray": True}, {"recipe": "imagenet-c"}]
 )
 @pytest.mark.parametrize("versions", [{}, {"numpy": "1.0", "corruption mine": "abc"}])
-def test_a_source_is_made_again_from_its_row(options: dict, versions: dict) -> None:
+def test_a_source_is_reproduced_from_its_row(options: dict, versions: dict) -> None:
     source = GeneratedSource(**options, dependencies=versions)
     again = GeneratedSource.from_row(source.row())
     assert (again.recipe, again.seed, again.noise, again.gray) == (

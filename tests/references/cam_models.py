@@ -64,9 +64,9 @@ def _timm_vit(**options) -> nn.Module:
 
 
 def _torchvision_vit() -> nn.Module:
-    prepared = models.VisionTransformer(32, 4, 2, 2, 32, 64, num_classes=CLASSES)
-    nn.init.normal_(prepared.heads.head.weight)  # torchvision starts from zeros, where no gradient is
-    return prepared
+    model = models.VisionTransformer(32, 4, 2, 2, 32, 64, num_classes=CLASSES)
+    nn.init.normal_(model.heads.head.weight)  # torchvision starts from zeros, where no gradient is
+    return model
 
 
 def _torchvision_convnext() -> nn.Module:
@@ -185,9 +185,9 @@ class Branches(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, 2)
-        self.left, self.correct = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+        self.left, self.right = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
         self.head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, CLASSES))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.stem(x).relu()
-        return self.head((self.left(x) + self.correct(x)).relu().mean((2, 3)))
+        return self.head((self.left(x) + self.right(x)).relu().mean((2, 3)))

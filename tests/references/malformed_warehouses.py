@@ -50,7 +50,7 @@ REFUSED = {
 }
 
 # What does no harm, and is not refused: everything is answered from what is ours.
-ANSWERED = {
+ACCEPTED = {
     **{f"their {name}": view_as_theirs(name) for name in view_definitions()},
     "their macros": "; ".join(
         f"create macro {name} as {READ}"
@@ -58,13 +58,14 @@ ANSWERED = {
     ),
     "their table macros": "create macro duckdb_tables() as table select {canary_text} as table_name; "
     "create macro pragma_table_info(x) as table select {canary_text} as name",
-    "their schemas": "create schema other; create table other.predictions as select 1 as a; "
+    "their schemas": "create schema other; create table other.prediction_facts as select 1 as a; "
     "create view other.models as select " + READ + " as model_label; create schema temporary",
     "their tables": """create table "a""; drop table models; --" as select 1 as "b""c"; create sequence s""",
     "a view without end": "create view endless as select * from range(1000000000) a, range(1000000000) b",
-    "enums for texts": "create type models as enum (select distinct model_label from models); "
-    "alter table models alter model_label type models",
-    "wider numbers": "alter table prediction_facts alter label type bigint; alter table images alter label type integer",
+    "enums for texts": "create type labels as enum (select distinct model_label from models); "
+    "alter table models alter model_label type labels",
+    "wider numbers": "alter table prediction_facts alter label type bigint; "
+    "alter table images alter label type integer",
     "a column more": "alter table models add column note varchar; update models set note = {canary_text}",
     "emptied facts": "delete from prediction_facts; delete from attention",
     "names with controls": "update models set model_label = chr(27) || '[2J' || chr(27) || ']0;x' || chr(7) || "
@@ -88,8 +89,8 @@ HELD_BY_TABLES = {
     "alter table shapes alter corruption set not null",
     "an index": "create index i on models (model_id)",
     "an index of an expression": "create index u on shards ((evaluation_id || corruption || severity))",
-    "an enum": "create type models as enum (select distinct model_label from models); "
-    "alter table models alter model_label type models",
+    "an enum": "create type labels as enum (select distinct model_label from models); "
+    "alter table models alter model_label type labels",
     "a sequence": "create sequence s; create table theirs (a bigint default nextval('s'))",
     "a schema": "create schema other; create table other.models as select 1 as a",
     "a generated column of theirs": "create table theirs (a bigint, b bigint generated always as (a + 1))",

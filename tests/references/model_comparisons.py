@@ -82,7 +82,8 @@ def inconclusive() -> Comparison:
     found = compared()
     return replace(
         found, overall=replace(found.overall, b=0.654, difference=around(-0.001, 0.012)), bounds=(-0.011, 0.009),
-        not_worse="inconclusive", equivalent="inconclusive", images_needed=4210, missing_cells=(("snow", 3.0), ("snow", 5.0)),
+        not_worse="inconclusive", equivalent="inconclusive", images_needed=4210,
+        missing_cells=(("snow", 3.0), ("snow", 5.0)),
     )  # fmt: skip
 
 
@@ -92,7 +93,8 @@ def of_different_images() -> Comparison:
     return replace(
         found, b=replace(found.b, image_count=400), 
         pairing=ImagePairing("different", 400, "they are of different data sets"),
-        newly_incorrect=None, newly_correct=None, cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
+        newly_incorrect=None, newly_correct=None,
+        cells=tuple(replace(c, only_a=None, only_b=None) for c in found.cells),
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ MAP = 4  # rows and columns of a map
 SIDE_PX = 32
 
 
-class Answers(NamedTuple):
+class ImagePredictions(NamedTuple):
     """What a model answered under one corruption, clean first: predicted and confidence (S, N); labels (N,)."""
 
     predicted: np.ndarray
@@ -51,7 +51,12 @@ def write_coarse_exemplars(
 
 
 def write_exemplars(
-    output: Path, evaluation_id: str, corruption: str, grid: Sequence[float], predictions: Answers, per_reason: int
+    output: Path,
+    evaluation_id: str,
+    corruption: str,
+    grid: Sequence[float],
+    predictions: ImagePredictions,
+    per_reason: int,
 ) -> None:
     """As many pictures for each reason as there are, up to `per_reason`: noisy ones that the corruption really spoils.
 
@@ -72,7 +77,7 @@ def write_exemplars(
     write_dimension(output, schema.EXEMPLARS, f"{evaluation_id}-{corruption}", rows)
 
 
-def _chosen(predictions: Answers, per_reason: int) -> list[tuple[str, int, int]]:
+def _chosen(predictions: ImagePredictions, per_reason: int) -> list[tuple[str, int, int]]:
     """(reason, rank, image) of those chosen, the most confident at the last severity first, no image twice."""
     correct = predictions.predicted == predictions.labels
     failing = correct[0] & ~correct.all(0)

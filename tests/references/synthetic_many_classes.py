@@ -52,7 +52,7 @@ def columns_of_many_classes(
 
     Args:
         labels: (N,).
-        right: (N,), which images are right.
+        correct: (N,), which images are correct.
         rng: draws the rest.
         classes: more than are kept whole.
     """

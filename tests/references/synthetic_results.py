@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from synthetic_exemplars import Answers, write_coarse_exemplars, write_exemplars
+from synthetic_exemplars import ImagePredictions, write_coarse_exemplars, write_exemplars
 from synthetic_many_classes import columns_of_many_classes
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -203,11 +203,11 @@ def _write_cell(
     return rows
 
 
-def _predictions(cells: Sequence[pa.Table], labels: np.ndarray) -> Answers:
+def _predictions(cells: Sequence[pa.Table], labels: np.ndarray) -> ImagePredictions:
     predicted, confidence = (
         np.stack([cell[name].to_numpy() for cell in cells]) for name in ("predicted", "confidence")
     )
-    return Answers(predicted, confidence, labels)
+    return ImagePredictions(predicted, confidence, labels)
 
 
 def _prediction_rows(

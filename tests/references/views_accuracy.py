@@ -106,8 +106,8 @@ def compare_accuracy_by_model(con: duckdb.DuckDBPyConnection) -> None:
     assert rows.keys() == expected.keys()
     for found_key, row in rows.items():
         counts, accuracies = zip(*expected[found_key], strict=True)
-        told = "model_name" if len(model[found_key[0]]) > 1 else "model_label"
-        assert (row["model_name"], row["seed_count"]) == (runs[found_key[0]][told], len(accuracies))
+        column = "model_name" if len(model[found_key[0]]) > 1 else "model_label"
+        assert (row["model_name"], row["seed_count"]) == (runs[found_key[0]][column], len(accuracies))
         assert row["image_count"] == min(counts)
         assert row["mean_accuracy"] == near(float(np.mean(accuracies)))
         assert (row["lowest_accuracy"], row["highest_accuracy"]) == near((min(accuracies), max(accuracies)))

@@ -140,9 +140,10 @@ def _failures_among(images: Images, kept: np.ndarray) -> np.ndarray:
     """Failures among so many of the surest images, on average over the orders of those that tie."""
     values = np.unique(-images.certainty)
     ends = np.searchsorted(np.sort(-images.certainty), values, side="right")
-    failures = np.array([images.failed[-images.certainty <= value].sum() for value in values]) if len(values) < 50 else (
-        np.cumsum(images.failed[np.argsort(-images.certainty, kind="stable")])[ends - 1]
-    )  # fmt: skip
+    if len(values) < 50:
+        failures = np.array([images.failed[-images.certainty <= value].sum() for value in values])
+    else:
+        failures = np.cumsum(images.failed[np.argsort(-images.certainty, kind="stable")])[ends - 1]
     return np.interp(kept, [0, *ends], [0, *failures])
 
 

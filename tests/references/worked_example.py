@@ -29,7 +29,7 @@ def run_page(text: str, folder: Path) -> str:
     def run_block(found: re.Match[str]) -> str:
         kind, content = found.groups()
         if kind == "console":
-            return f"```console\n{''.join(_answers(content, folder, environment))}```"
+            return f"```console\n{''.join(_outputs(content, folder, environment))}```"
         if kind == "bash":
             run(content, folder, environment, expect=0)
         elif named := NAMED.match(content):
@@ -68,7 +68,7 @@ def settled(text: str) -> str:
     return text
 
 
-def _answers(content: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
+def _outputs(content: str, folder: Path, environment: dict[str, str]) -> Iterator[str]:
     for line in content.splitlines():
         if line.startswith("$ "):
             printed = run(f"set +e; {line[2:]}", folder, environment)

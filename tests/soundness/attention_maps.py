@@ -97,24 +97,24 @@ def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator,
 
     Where the truth is chance, the latter two are the false claims 'nearer' and 'farther'.
     """
-    expected, predictions = true_share(truth), []
+    expected, outcomes = true_share(truth), []
     for _ in range(samples):
         _, low, high = compare(draw_distances(truth, images, rng)).share.interval()
-        predictions.append((low <= expected <= high, low > expected, high < expected))
-    return np.array(predictions)
+        outcomes.append((low <= expected <= high, low > expected, high < expected))
+    return np.array(outcomes)
 
 
 def lead_outcomes(
     truth: AttentionTruth, images: int, corruptions: int, rng: np.random.Generator, samples: int
 ) -> NDArray[np.bool_]:
     """Whether one of several corruptions that move attention equally far is said to move it most, (samples, 1)."""
-    predictions = []
+    outcomes = []
     for _ in range(samples):
         ease = rng.uniform(0.5, 1.5, images)  # images move more or less under every corruption
         shifts = {str(c): ease * draw_distances(truth, images, rng).own for c in range(corruptions)}
         found = lead_over_others({c: float(np.median(shift)) for c, shift in shifts.items()}, shifts)
-        predictions.append([found is not None and found.is_clear])
-    return np.array(predictions)
+        outcomes.append([found is not None and found.is_clear])
+    return np.array(outcomes)
 
 
 TRUTHS = {

@@ -92,9 +92,11 @@ def measure_background(change: str, images: int, corruptions: int, rng: np.rando
     found = []
     for _ in range(samples):
         changes = [CHANGES[change](rng, images) for _ in range(corruptions)]
-        told = [mean_share_change(values, comparisons=corruptions) for values in changes]
+        outcomes = [mean_share_change(values, comparisons=corruptions) for values in changes]
         _, low, high = mean_share_change(changes[0])
-        found.append((any(one.below_zero for one in told), any(one.above_zero for one in told), low <= 0 <= high))
+        found.append(
+            (any(one.below_zero for one in outcomes), any(one.above_zero for one in outcomes), low <= 0 <= high)
+        )
     return np.array(found, dtype=np.float64)
 
 
@@ -140,9 +142,11 @@ def measure_beyond_null(change: str, images: int, corruptions: int, rng: np.rand
         following = sample_null_pairs(np.zeros(images, np.int64), seed=int(rng.integers(2**32))).any_image
         changes = [ON_A_CYCLE[change](rng, images, following) for _ in range(corruptions)]
         widened = [variance_inflation(values, following) for values in changes]
-        told = [mean_share_change(v, corruptions, wider) for v, wider in zip(changes, widened, strict=True)]
+        outcomes = [mean_share_change(v, corruptions, wider) for v, wider in zip(changes, widened, strict=True)]
         _, low, high = mean_share_change(changes[0], 1, widened[0])
-        found.append((any(one.below_zero for one in told), any(one.above_zero for one in told), low <= 0 <= high))
+        found.append(
+            (any(one.below_zero for one in outcomes), any(one.above_zero for one in outcomes), low <= 0 <= high)
+        )
     return np.array(found, dtype=np.float64)
 
 

@@ -8,7 +8,7 @@ from curves import Floats
 from scipy.special import betaincinv
 
 FALSE, COVERAGE, POWER, AT_SMALLEST = "false claim", "coverage", "power", "power at the smallest difference"
-SURE = 0.99  # of the interval that says how well the samples know a share
+CONFIDENCE = 0.99  # of the interval that says how well the samples know a share
 
 
 class Limit(NamedTuple):
@@ -79,9 +79,9 @@ COVERS_AT_LEAST = Limit(0.935)
 NO_LIMIT = Limit()
 
 
-def judge(claim: Claim, answers: Sequence[float] | Floats) -> Row:
+def judge(claim: Claim, outcomes: Sequence[float] | Floats) -> Row:
     """The row of a claim: a limit is broken where the whole interval of the share lies beyond it."""
-    known = np.asarray(answers, dtype=np.float64)
+    known = np.asarray(outcomes, dtype=np.float64)
     known = known[np.isfinite(known)]
     hits, count = int(known.sum()), len(known)
     low, high = share_interval(hits, count)
@@ -95,7 +95,7 @@ def judge(claim: Claim, answers: Sequence[float] | Floats) -> Row:
 
 def share_interval(hits: int, count: int) -> tuple[float, float]:
     """Clopper and Pearson's interval of a share, of SURE."""
-    tail = (1 - SURE) / 2
+    tail = (1 - CONFIDENCE) / 2
     low = float(betaincinv(hits, count - hits + 1, tail)) if hits else 0.0
     high = float(betaincinv(hits + 1, count - hits, 1 - tail)) if hits < count else 1.0
     return low, high

@@ -22,8 +22,8 @@ def measure_collapse(
     found = []
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
-        told = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share, None, 0.0)
-        found.append((told.verdict == "supported", alone[0][draw] <= share <= alone[1][draw]))
+        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share, None, 0.0)
+        found.append((outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw]))
     return np.array(found, dtype=np.float64)
 
 
@@ -75,9 +75,11 @@ def measure_gaps(
     for draw in range(samples):
         widest = differences[draw].argmax(axis=1)
         places = [(draw, corruption, one) for corruption, one in enumerate(widest)]
-        told = [ClassGap("any", 1.0, "any", 1, 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places]
+        outcomes = [
+            ClassGap("any", 1.0, "any", 1, 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places
+        ]
         first = (draw, 0, 0)
-        found.append(("supported" in told, alone[0][first] <= gap <= alone[1][first]))
+        found.append(("supported" in outcomes, alone[0][first] <= gap <= alone[1][first]))
     return np.array(found, dtype=np.float64)
 
 

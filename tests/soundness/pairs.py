@@ -39,8 +39,8 @@ def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator
             difference = paired_difference(a, b, CORRUPTIONS)
             assert difference is not None
             estimate = difference.interval()
-            told = CheckpointDifference(*MODELS, estimate, difference.p_value, images)
-            found.append((told.winner is not None, estimate.low <= pair.difference <= estimate.high))
+            judged = CheckpointDifference(*MODELS, estimate, difference.p_value, images)
+            found.append((judged.winner is not None, estimate.low <= pair.difference <= estimate.high))
     return np.array(found, dtype=np.float64)
 
 

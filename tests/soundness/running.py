@@ -26,8 +26,8 @@ from curves import Floats
 from failmodes.analysis.findings.finding import KINDS
 
 MODULES = (
-    drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs, training,
-    gates, stated_claims,
+    drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
+    training, gates, stated_claims,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many
@@ -54,23 +54,23 @@ def measure_all(
     """
     parts = sorted(_parts(jobs, samples), key=lambda part: -jobs[part[0]].numbers)
     left = Counter(number for number, *_ in parts)
-    answers: dict[Part, Floats] = {}
+    outcomes: dict[Part, Floats] = {}
     rows: list[Row] = []
     _INHERITED[:] = jobs
     with ProcessPoolExecutor(processes, get_context("fork")) as pool:
         futures = {pool.submit(_measure_inherited, part, seed): part for part in parts}
         for future in as_completed(futures):
             part = futures[future]
-            answers[part] = future.result()
+            outcomes[part] = future.result()
             left[part[0]] -= 1
-            found = [] if left[part[0]] else _rows_of(part[0], jobs, answers)
+            found = [] if left[part[0]] else _rows_of(part[0], jobs, outcomes)
             rows += found
             finished(jobs[part[0]], part[2], found)
     return sorted(rows, key=_order)
 
 
-def _rows_of(number: int, jobs: Sequence[Job], answers: Mapping[Part, Floats]) -> list[Row]:
-    found = np.concatenate([answers[part] for part in sorted(answers) if part[0] == number])
+def _rows_of(number: int, jobs: Sequence[Job], outcomes: Mapping[Part, Floats]) -> list[Row]:
+    found = np.concatenate([outcomes[part] for part in sorted(outcomes) if part[0] == number])
     return [judge(claim, found[:, column]) for column, claim in enumerate(jobs[number].claims)]
 
 

@@ -47,7 +47,7 @@ class Question(NamedTuple):
     kind: str
     measured: str
     limit: Limit
-    prediction: Callable[[Drawn], float]
+    outcome: Callable[[Drawn], float]
     note: str = ""
 
 
@@ -60,8 +60,8 @@ def covers(estimate: Estimate | None, truth: float) -> float:
     return float("nan") if estimate is None else float(estimate.low <= truth <= estimate.high)
 
 
-def false(kind: str, prediction: Callable[[Drawn], float], note: str = "") -> Question:
-    return Question(kind, FALSE, NEVER_FALSE, prediction, note)
+def false(kind: str, outcome: Callable[[Drawn], float], note: str = "") -> Question:
+    return Question(kind, FALSE, NEVER_FALSE, outcome, note)
 
 
 def job(
@@ -70,17 +70,17 @@ def job(
 ) -> Job:  # fmt: skip
     """Questions that samples of one curve answer; resamples are drawn only where stability or curvature is asked for."""
     claims = tuple(Claim(q.kind, q.measured, truth, images, len(curve), q.limit, q.note) for q in questions)
-    predictions = tuple(q.prediction for q in questions)
-    measured = partial(measure, curve, images, predictions, correlation, with_resamples, curves)
+    outcomes = tuple(q.outcome for q in questions)
+    measured = partial(measure, curve, images, outcomes, correlation, with_resamples, curves)
     return Job(claims, measured, images * len(curve), SAMPLES_OF_LARGE if images >= LARGE else None)
 
 
 def measure(
-    curve: Curve, images: int, predictions: Sequence[Callable[[Drawn], float]], correlation: float,
+    curve: Curve, images: int, outcomes: Sequence[Callable[[Drawn], float]], correlation: float,
     with_resamples: bool, curves: int, rng: np.random.Generator, samples: int,
 ) -> Floats:  # fmt: skip
     described = describe_draws(rng, curve, images, samples, correlation, with_resamples=with_resamples, curves=curves)
-    return np.array([[float(prediction(drawn)) for prediction in predictions] for drawn in described])
+    return np.array([[float(outcome(drawn)) for outcome in outcomes] for drawn in described])
 
 
 def describe_draws(
@@ -234,7 +234,7 @@ def interval_jobs() -> list[Job]:
 
 
 def smallest_jobs() -> list[Job]:
-    """The smallest drop that so many images show, as an inconclusive shape has it: is it shown in four of five samples?"""
+    """The smallest drop that an inconclusive shape says so many images show: is it shown in four of five samples?"""
     found = []
     question = Question("smallest drop shown", AT_SMALLEST, NO_LIMIT, lambda drawn: drawn.shape.drop.above_zero)
     for images in (50, 200, 500, 2_000):

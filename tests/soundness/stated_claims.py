@@ -139,8 +139,9 @@ def shape_jobs() -> list[Job]:
     for images in (50, 500):
         for curvature, name in ((0.15, "late_collapse"), (-0.15, "early_drop")):
             claims = tuple(
-                Claim("a claim of a shape", FALSE, f"curvature {curvature:g}, a drop of 40 points", images, SEVERITIES, NEVER_FALSE,
-                      f"{shape} is contradicted, the curvature just within") for shape in (name, "near_linear")
+                Claim("a claim of a shape", FALSE, f"curvature {curvature:g}, a drop of 40 points", images, SEVERITIES,
+                      NEVER_FALSE, f"{shape} is contradicted, the curvature just within")
+                for shape in (name, "near_linear")
             )  # fmt: skip
             found.append(Job(claims, partial(measure_shapes, curvature, images), images * SEVERITIES))
     return found

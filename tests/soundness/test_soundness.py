@@ -58,8 +58,8 @@ def test_limits_hold(kind: str) -> None:
     truth, images = QUICK[kind]
     jobs = [job for job in all_jobs(kind) if (job.claims[0].truth, job.claims[0].images) == (truth, images)]
     assert jobs
-    answers = measure_part(jobs[0], 0, SAMPLES, seed=0)
-    rows = [judge(claim, answers[:, column]) for column, claim in enumerate(jobs[0].claims)]
+    outcomes = measure_part(jobs[0], 0, SAMPLES, seed=0)
+    rows = [judge(claim, outcomes[:, column]) for column, claim in enumerate(jobs[0].claims)]
     assert [row for row in rows if not row.ok] == []
 
 

@@ -11,7 +11,7 @@ from failmodes.warehouse.database.saved_queries import saved_queries
 
 
 @pytest.mark.parametrize("name", saved_queries())
-def test_saved_query_answers_its_question(query_here: Path, name: str) -> None:
+def test_saved_query_returns_what_it_describes(query_here: Path, name: str) -> None:
     rows = run_query(query_here / "warehouse.duckdb", f"@{name}")
     assert rows.height > 0
     assert not any(column in rows.columns for column in ("evaluation_id", "dataset_id")), "names, not identities"

@@ -52,7 +52,7 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "text"),
     [
         ("", "ends before its first model"),
         (",fog\n", "ends before its first model"),
@@ -83,18 +83,18 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
         ("," + ",".join(f"c{i}" for i in range(3000)) + "\n," + "1," * 2999 + "1\nA\n", "3001 and 3001 cells"),
     ],
 )
-def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, told: str) -> None:
+def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, text: str) -> None:
     path = tmp_path / "table.csv"
     path.write_text(content)
     with pytest.raises(DataError) as error:
         read_published(path)
-    assert told in str(error.value)
+    assert text in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "text"),
     [
         ("", "ends before its first model"),
         ("model,accuracy\nA,50\n", "has no columns model and clean_accuracy_percent"),
@@ -107,13 +107,13 @@ def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, told: str) ->
         (CLEAN_HEAD + f"A,50,x,{'y' * 301}\n", "its paper"),
     ],
 )
-def test_a_damaged_file_of_clean_accuracies_is_one_line(tmp_path: Path, content: str, told: str) -> None:
+def test_a_damaged_file_of_clean_accuracies_is_one_line(tmp_path: Path, content: str, text: str) -> None:
     path = tmp_path / "table.csv"
     path.write_text(HEAD + "A,.5,.5\n")
     clean_file_of(path).write_text(content)
     with pytest.raises(DataError) as error:
         read_published(path)
-    assert told in str(error.value)
+    assert text in str(error.value)
     assert str(tmp_path / "table_clean.csv") in str(error.value)
 
 

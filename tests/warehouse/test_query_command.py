@@ -12,7 +12,7 @@ IMAGES = "select image_id, label from images order by image_id"
 
 
 @pytest.mark.parametrize("columns", [60, 100, 200])
-def test_an_answer_fits_the_terminal(handed: Path, columns: int) -> None:
+def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
     assert max(map(len, shown[:-1])) <= columns
     assert shown[-1] == "next: failmodes schema"
@@ -86,8 +86,8 @@ def test_the_list_says_what_a_query_takes(handed: Path) -> None:
     lines = failmodes("query", "--list", folder=handed).stdout.splitlines()
     (worst,) = (line.split("\t") for line in lines if line.startswith(f"{WORST}\t"))
     assert worst[2] == "--model --corruption --limit"
-    (mistakes,) = (line.split("\t") for line in lines if line.startswith("@confident_failures_by_class\t"))
-    assert mistakes[2].endswith("--param confidence=… --limit")
+    (failures,) = (line.split("\t") for line in lines if line.startswith("@confident_failures_by_class\t"))
+    assert failures[2].endswith("--param confidence=… --limit")
     listed = json.loads(failmodes("query", "--list", "--format", "json", folder=handed).stdout)
     assert [row["query"] for row in listed] == [line.split("\t")[0] for line in lines]
     shown = failmodes_in_terminal("query", "--list", folder=handed, columns=100).splitlines()

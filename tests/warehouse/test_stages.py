@@ -53,7 +53,7 @@ def test_what_is_short_shows_nothing(terminal: Terminal, monkeypatch: pytest.Mon
     assert terminal.getvalue() == ""
 
 
-def test_a_file_is_reported_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_reported_to_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "WAIT_S", 0.01)
     with stages.stages_shown("load"):
         work("reading")
@@ -78,19 +78,19 @@ def test_an_error_takes_the_bar_away(terminal: Terminal) -> None:
     assert terminal.getvalue() == shown
 
 
-def test_in_python_nobody_is_reported() -> None:
+def test_in_python_nothing_is_reported() -> None:
     assert list(stages.counted("reading", iter("abc"))) == ["a", "b", "c"]
 
 
 @pytest.mark.slow
-def test_a_load_tells_of_its_stages(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, int, int | None]] = []
-    monkeypatch.setattr(stages, "_tell", lambda *what: told.append(what))
+def test_a_load_reports_its_stages(synthetic: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, int, int | None]] = []
+    monkeypatch.setattr(stages, "_report", lambda *what: calls.append(what))
     load([synthetic.output], tmp_path / "w.duckdb")
-    assert list(dict.fromkeys(stage for stage, _, _ in told)) == [
+    assert list(dict.fromkeys(stage for stage, _, _ in calls)) == [
         "reading predictions", "reading attention", "measuring", "checking",
     ]  # fmt: skip
-    assert told.count(("reading predictions", 52, 52)) == 1
+    assert calls.count(("reading predictions", 52, 52)) == 1
 
 
 def test_output_to_files_has_neither_bar_nor_advice(handed: Path) -> None:

@@ -25,7 +25,7 @@ from failmodes.analysis.statistics.attention import CellDrift, cell_drifts
 NULLS = (LegendEntry("null of the last severity", GRAY, shape="diamond"),
          LegendEntry("clean maps of different images", GRAY, dash=(4, 3)))  # fmt: skip
 
-MOST_LABELLED = 8  # paths with a label; of more, those that move farthest and the two that move least
+MOST_LABELED = 8  # paths with a label; of more, those that move farthest and the two that move least
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
 
@@ -50,7 +50,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     ]  # fmt: skip
     unnamed = unnamed_note(list(named.values()))
     cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
-    labeled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELLED else ""
+    labeled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
     text = ChartText(
         drift_sentence(con, selection),
@@ -98,7 +98,7 @@ def _labels(data: pl.DataFrame, cells: list[CellDrift], plot_area: PlotArea) -> 
     """The name of a corruption at the end of its path: of all, or of those that move farthest and least."""
     ends = _ends(data)
     ranked = ends.sort("shift", descending=True)
-    labeled = ends if len(ends) <= MOST_LABELLED else pl.concat([ranked.head(MOST_LABELLED - 2), ranked.tail(2)])
+    labeled = ends if len(ends) <= MOST_LABELED else pl.concat([ranked.head(MOST_LABELED - 2), ranked.tail(2)])
     obstacles = [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]
     # clean belongs to every path
     return label_layers(labeled, *_channels(plot_area), plot_area, obstacles, data.filter(pl.col("severity") > 0))

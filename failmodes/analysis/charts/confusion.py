@@ -27,7 +27,7 @@ MOST_CLASSES = 12  # a matrix of more has those that are confused most
 MOST_NAME_PX, ROW_PX, NUMBER_PX = 110, 22, 9.5
 NO_NUMBER = "no number"  # where the logits are not finite
 TOOLTIPS = (
-    alt.Tooltip("label_name:N", title="class"), alt.Tooltip("answer:N", title="taken for"),
+    alt.Tooltip("label_name:N", title="class"), alt.Tooltip("prediction:N", title="taken for"),
     alt.Tooltip("image_count:Q", title="images"),
     alt.Tooltip("share_of_label:Q", format=".1%", title="of the images of the class"),
 )  # fmt: skip
@@ -53,9 +53,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         confusion_panel(part, row["label"], place, width)
         for row, place, part in zip(shown, places, counts, strict=True)
     ]
-    told = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
+    phrases = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
     text = ChartText(
-        f"Lowest accuracy: {join_names(told) if len(worst) <= 2 else f'{told[0]}, of {len(worst)} models'}",
+        f"Lowest accuracy: {join_names(phrases) if len(worst) <= 2 else f'{phrases[0]}, of {len(worst)} models'}",
         "What the images of each class (rows) are taken for (columns) in the cell of the lowest accuracy, in per cent "
         f"of the images of the class{_left_out(counts, len(worst))}. {selection.images}.",
         selection.source_line,
@@ -113,7 +113,7 @@ def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) 
         pl.col("share_of_label").map_elements(lambda v: format_number(100 * v, 0), return_dtype=pl.String),
     )  # fmt: skip
     axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX, "labelFontSize": FONT_PX}
-    x = alt.X("answer:N", sort=columns, title="taken for", scale=alt.Scale(domain=columns),
+    x = alt.X("prediction:N", sort=columns, title="taken for", scale=alt.Scale(domain=columns),
               axis=alt.Axis(labelAngle=-45, orient="bottom", **axis))  # fmt: skip
     y = alt.Y("label_name:N", sort=rows, title="class", scale=alt.Scale(domain=rows), axis=alt.Axis(**axis))
     base = alt.Chart(data).encode(x=x, y=y, tooltip=list(TOOLTIPS))

@@ -110,8 +110,8 @@ def _finding(rows: list[ContactSheetRow], last_severity: str) -> str:
 
 def _sheet(rows: list[ContactSheetRow], severities: list[str], size: ChartSize) -> Layered:
     left, above = (LABEL_PX, 0) if size.is_wide else (0, NAME_PX)
-    room = (size.width_px - 16 - left) / len(severities) - GAP_PX
-    side = int(min(room, size.height(LARGEST_SIDE_PX, LEAST_SIDE_PX)) // SIDE_STEP_PX) * SIDE_STEP_PX or SIDE_STEP_PX
+    space = (size.width_px - 16 - left) / len(severities) - GAP_PX
+    side = int(min(space, size.height(LARGEST_SIDE_PX, LEAST_SIDE_PX)) // SIDE_STEP_PX) * SIDE_STEP_PX or SIDE_STEP_PX
     centers = [left + column * (side + GAP_PX) + side / 2 for column in range(len(severities))]
     images: list[dict[str, Any]] = []
     texts: list[tuple[str, float, float, str]] = []

@@ -123,16 +123,16 @@ def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
 
 def _folded_text(shapes: pl.DataFrame, flat: list[str], names: dict[str, str], models: ModelColors) -> str:
     """Each flat corruption with the largest drop of a model, and its interval."""
-    told = []
+    shown_drops = []
     for corruption in flat:
         row = shapes.filter(corruption=corruption).sort("total_drop", descending=True).row(0, named=True)
         interval = format_interval(row["total_drop_low"], row["total_drop_high"])
-        told.append(f"{names[corruption]} ({format_number(100 * row['total_drop'])} {interval})")
+        shown_drops.append(f"{names[corruption]} ({format_number(100 * row['total_drop'])} {interval})")
     is_one = shapes["label"].n_unique() == 1
     each = "training run" if models.trained else "model"
     whose = "total drop in brackets" if is_one else f"for every {each}, largest total drop in brackets"
     margin = format_number(100 * shapes["flat_below"][0], 0)
-    return f"Flat within {margin} points, {whose}: {', '.join(told)}."
+    return f"Flat within {margin} points, {whose}: {', '.join(shown_drops)}."
 
 
 def _order(points: pl.DataFrame, selection: Selection) -> list[str]:
@@ -268,8 +268,8 @@ def _shape_lines(shapes: pl.DataFrame, frame: PanelFrame) -> list[alt.Chart]:
     layers = []
     for index, label in enumerate(shown):
         color = text_shade(frame.models.colors[label])
-        told = shape_line(rows[label], frame.plot_area.width + RIGHT_PX + 10, 11)
-        text = alt.Chart(pl.DataFrame({"text": [told]})).mark_text(
+        line = shape_line(rows[label], frame.plot_area.width + RIGHT_PX + 10, 11)
+        text = alt.Chart(pl.DataFrame({"text": [line]})).mark_text(
             align="left", baseline="bottom", fontSize=11, color=color
         )
         y = -5 - 13 * (len(shown) - 1 - index)

@@ -33,7 +33,7 @@ from failmodes.warehouse.schema import CLEAN
 
 PANEL_HEIGHT_PX, LEAST_HEIGHT_PX = 104, 66
 AXIS_PX, RIGHT_PX, TITLE_PX = 48, 8, 12.5
-LEAST_RANGE, ROOM = 0.02, 1.06  # of the y axis in accuracy either way, and around the largest value
+LEAST_RANGE, AXIS_MARGIN = 0.02, 1.06  # of the y axis in accuracy either way, and around the largest value
 POINT_SIZE, FINE_SIZE = 34, 14
 
 
@@ -124,8 +124,8 @@ def _frame(comparison: Comparison, colors: Mapping[str, str], size: ChartSize, c
     if GRAY in chosen or chosen[0] == chosen[1]:
         chosen = list(MODEL_COLORS[:2])
     ends = [end for cell in comparison.cells for end in cell.difference[1:]]
-    low = min(-LEAST_RANGE, -comparison.margin, *ends) * ROOM
-    high = max(LEAST_RANGE, comparison.margin, *ends) * ROOM
+    low = min(-LEAST_RANGE, -comparison.margin, *ends) * AXIS_MARGIN
+    high = max(LEAST_RANGE, comparison.margin, *ends) * AXIS_MARGIN
     return DifferenceFrame(
         width=(size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
         height=size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
@@ -148,7 +148,7 @@ def _panel(
     scale = axes.fixed_scale(frame.low, frame.high)
     axis = alt.Axis(labelExpr=_points_expression(), tickCount=5, labels=is_left, ticks=is_left, domain=False)
     y = alt.Y("difference:Q", title="points" if is_left else None, scale=scale, axis=axis)
-    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("told:N", title="difference, points"),
+    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("text:N", title="difference, points"),
             alt.Tooltip("a:Q", format=".1%", title=frame.names["a"]),
             alt.Tooltip("b:Q", format=".1%", title=frame.names["b"]),
             alt.Tooltip("winner:N", title="more often right")]  # fmt: skip
@@ -174,10 +174,10 @@ def _panel(
 def _point(cell: CellComparison, frame: DifferenceFrame, is_judged: bool) -> dict[str, object]:
     value, low, high = cell.difference
     winner = cell.winner if is_judged else ""
-    told = f"{format_number(100 * value, signed=True)} [{format_number(100 * low)}, {format_number(100 * high)}]"
+    text = f"{format_number(100 * value, signed=True)} [{format_number(100 * low)}, {format_number(100 * high)}]"
     return {
         "severity": cell.severity, "difference": value, "low": low, "high": high, "a": cell.accuracy_a,
-        "b": cell.accuracy_b, "told": told, "winner": frame.names.get(winner, "inconclusive"),
+        "b": cell.accuracy_b, "text": text, "winner": frame.names.get(winner, "inconclusive"),
         "color": frame.colors[winner], "is_decided": bool(winner),
     }  # fmt: skip
 
@@ -189,9 +189,9 @@ def _crossing(
     if one.crossover is None or not is_judged:
         return []
     row = {"severity": one.crossover.at, "from": one.crossover.low, "to": one.crossover.high, "difference": 0.0,
-           "told": crossover_text(one.crossover)}  # fmt: skip
+           "text": crossover_text(one.crossover)}  # fmt: skip
     base = alt.Chart(pl.DataFrame([row])).encode(y=y)
-    tip = [alt.Tooltip("told:N", title="curves cross at severity")]
+    tip = [alt.Tooltip("text:N", title="curves cross at severity")]
     return [
         base.mark_rule(style="ink-line", strokeWidth=3).encode(
             x=alt.X("from:Q", scale=axes.fixed_scale(0, frame.last)), x2=alt.X2("to:Q")

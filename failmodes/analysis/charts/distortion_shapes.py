@@ -63,11 +63,12 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     behind = f" {capitalize_first(models.phrase(selection.averaged_phrase))}." if models.background else ""
     text = ChartText(
         distortion_shapes_sentence(con, selection),
-        "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured distortion "
-        f"against that over severity, on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        f"intervals over images{_cut_phrase(points, plot_area)}. Dashed: both the same. Shaded: the same shape over "
-        f"both, early, near-linear (curvature within \u00b1{settings.curvature_threshold:g}) or late. Named: those of another "
-        f"shape, or, without any, the farthest from the dashed line.{behind}{unnamed_note(named)}",
+        "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured "
+        f"distortion against that over severity, on {selection.images}; bars: "
+        f"{format_percent(settings.interval_level, 0)} intervals over images{_cut_phrase(points, plot_area)}. Dashed: "
+        "both the same. Shaded: the same shape over both, early, near-linear (curvature within "
+        f"\u00b1{settings.curvature_threshold:g}) or late. Named: those of another shape, or, without any, the "
+        f"farthest from the dashed line.{behind}{unnamed_note(named)}",
         selection.source_line,
     )
     verdicts = [verdict for verdict in SYMBOLS if verdict in points["verdict"].to_list()]
@@ -103,7 +104,7 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFram
 
 
 def _plot_area(points: pl.DataFrame, threshold: float, width_px: float, size: ChartSize) -> PlotArea:
-    """One square of curvatures for both panels, so that the diagonal is one; it cuts long intervals of what is inconclusive."""
+    """One square of curvatures for both panels, so that the diagonal is one; it cuts long inconclusive intervals."""
     decided = points.filter(pl.col("verdict") != "inconclusive")
     bounds = [*points["curvature"], *points["severity_curvature"]]
     bounds += [value for end in ENDS for value in decided[end]]

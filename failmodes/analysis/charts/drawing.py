@@ -38,9 +38,9 @@ def _imported_later(module: str, name: str = "chart") -> Callable[..., alt.VConc
 CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
     name: _imported_later(name.replace("-", "_"))
     for name in (
-        "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "predictions", "confusion", "attention",
-        "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage", "early-warning",
-        "distortion",
+        "ranking", "curves", "drops", "shapes", "distortion-shapes", "differences", "predictions", "confusion",
+        "attention", "object-attention", "exemplars", "onset", "calibration", "failure-prediction", "risk-coverage",
+        "early-warning", "distortion",
     )
 }  # fmt: skip
 

@@ -114,7 +114,7 @@ def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, fl
     zero = alt.Chart(pl.DataFrame({"share": [0.0]})).mark_rule(style="muted-line", strokeDash=[4, 3])
     values = alt.Chart(rows).mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink")
     first = rows.drop_nulls("share").row(0, named=True)
-    room = width + VALUE_PX  # above the figures at the right too
+    space = width + VALUE_PX  # above the figures at the right too
     counts = f"{format_count(first['failures'], 'failure')} in {format_count(first['steps'], 'step')}"
     return layered(
         zero.encode(x=x),
@@ -123,5 +123,5 @@ def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, fl
         values.encode(x=alt.XValue(width + 8), y=y, text=alt.Text("text:N")),
         width=width,
         height=ROW_PX * rows.height,
-        title=axes.panel_title(label, room, subtitle=wrapped(counts, room, FONT_PX)),
+        title=axes.panel_title(label, space, subtitle=wrapped(counts, space, FONT_PX)),
     )

@@ -77,10 +77,12 @@ def _image_row(row: list[DrawnImage], names: dict[str, str]) -> ImageRow:
 def incorrect_sentence(label: str, incorrect: int, shown: int, confident: int) -> str:
     """How many of the images shown are misread at the last severity, and how many of these confidently."""
     if shown == 1:
-        sure = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if incorrect else ""
-        return f"{label} {'misreads this image' if incorrect else 'reads this image right'} at the last severity{sure}"
-    sure = f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if incorrect else ""
-    return f"{label} misreads {incorrect} of these {shown} images at the last severity{sure}"
+        suffix = f", with confidence {'above' if confident else 'up to'} {format_percent(0.5, 0)}" if incorrect else ""
+        return (
+            f"{label} {'misreads this image' if incorrect else 'reads this image right'} at the last severity{suffix}"
+        )
+    suffix = f", {confident or 'none'} of them with confidence above {format_percent(0.5, 0)}" if incorrect else ""
+    return f"{label} misreads {incorrect} of these {shown} images at the last severity{suffix}"
 
 
 def _chart_text(rows: list[list[DrawnImage]], selection: Selection, evaluation: EvaluationInfo) -> ChartText:

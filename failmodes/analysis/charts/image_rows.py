@@ -85,11 +85,11 @@ def fitted_text(text: str, width_px: float, font_px: float) -> str:
 
     Vega's own `limit` counts halves of emojis as letters, and the renderer fails at a half.
     """
-    room = width_px / (font_px * CAPTION_LETTER_SHARE)
+    space = width_px / (font_px * CAPTION_LETTER_SHARE)
     used = 0.0
     for index, letter in enumerate(text):
         used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if used > room:
+        if used > space:
             return text[: max(1, index - 1)] + "\N{HORIZONTAL ELLIPSIS}"
     return text
 
@@ -159,7 +159,7 @@ def image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
     path_x, path_y = pixel("px", alt.X), pixel("py", alt.Y)
     paths = alt.Chart(points).encode(x=path_x, y=path_y, detail=alt.Detail("cell:N"), order=alt.Order("step:Q"))
     predictions = base.mark_text(fontSize=PREDICTION_PX, fontWeight="bold").encode(
-        x=pixel("prediction_x", alt.X), y=caption, text=alt.Text("answer:N"), color=COLOR_FIELD
+        x=pixel("prediction_x", alt.X), y=caption, text=alt.Text("prediction:N"), color=COLOR_FIELD
     )
     marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
         x=pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None),
@@ -190,7 +190,7 @@ def _wrapped_title(title: str) -> list[str]:
 
 def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: bool) -> list[alt.Chart]:
     """Title and lines of each row, by the top of its images in pixels: beside them, or in two lines above."""
-    room = LABEL_PX if is_beside else width
+    space = LABEL_PX if is_beside else width
     titles: list[tuple[str, float]] = []
     others: list[tuple[str, float]] = []
     for y, row in tops.items():
@@ -198,8 +198,8 @@ def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: boo
         lines = row.lines if is_beside else ("; ".join(row.lines),)
         top, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
         positions = [top + number * step for number in range(len(heading) + len(lines))]
-        titles += zip((fitted_text(line, room, 12) for line in heading), positions, strict=False)
-        others += zip((fitted_text(line, room, 11) for line in lines), positions[len(heading) :], strict=True)
+        titles += zip((fitted_text(line, space, 12) for line in heading), positions, strict=False)
+        others += zip((fitted_text(line, space, 11) for line in lines), positions[len(heading) :], strict=True)
     return [
         _heading_layer(titles).mark_text(align="left", fontWeight="bold", fontSize=12, style="ink"),
         _heading_layer(others).mark_text(align="left", fontSize=11, style="muted"),

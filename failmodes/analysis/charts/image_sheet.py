@@ -40,11 +40,11 @@ def chart(pictures: Pictures, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """
     details = pictures.details
     if pictures.is_curves:
-        room = PAGE_LEVELS if size.is_wide else PAPER_LEVELS
-        rows = [evenly_spaced(row, room) for row in pictures.rows]
+        space = PAGE_LEVELS if size.is_wide else PAPER_LEVELS
+        rows = [evenly_spaced(row, space) for row in pictures.rows]
         most = max(map(len, pictures.rows))
-        if most > room:
-            details += f" Clean and {room - 1} of {most - 1} severities are shown."
+        if most > space:
+            details += f" Clean and {space - 1} of {most - 1} severities are shown."
         plot = image_rows([_curve(row) for row in rows], size)
     else:
         plot = _sheet(pictures.all, size)

@@ -199,15 +199,15 @@ def _finding(con: duckdb.DuckDBPyConnection, selection: Selection, names: dict[s
     clean = {label: over.pop(CLEAN) for label, over in known.items()}
     if len(known) > MAX_LISTED:
         return f"Clean attention follows {word} in {sum(one.low > 0 for one in clean.values())} of {len(known)} models"
-    told: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
+    phrases: dict[str, list[str]] = {"follows": [], "does not follow": [], "is not shown to follow": []}
     for label, one in clean.items():
         verdict = "follows" if one.above_zero else "does not follow" if one.below_zero else "is not shown to follow"
         shown = (-one.value, -one.high, -one.low) if one.below_zero else one
-        told[verdict].append(f"{label} has {format_points_interval(shown)}{_left(known[label], names, one)}")
+        phrases[verdict].append(f"{label} has {format_points_interval(shown)}{_left(known[label], names, one)}")
     parts = [
         f"attention {verdict} {word}: {join_names(each)} {'less' if verdict == 'does not follow' else 'more'} on it "
         "than another image's map"
-        for verdict, each in told.items()
+        for verdict, each in phrases.items()
         if each
     ]
     return f"When clean, {'; '.join(parts)}"

@@ -29,7 +29,8 @@ from failmodes.analysis.statistics.shape_tables import stored_settings
 AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 
 VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls near-linearly", "fall near-linearly"),
-         "early_drop": ("falls early", "fall early"), "inconclusive": ("is inconclusive", "are inconclusive")}  # fmt: skip
+         "early_drop": ("falls early", "fall early"),
+         "inconclusive": ("is inconclusive", "are inconclusive")}  # fmt: skip
 
 MARGIN = 0.08  # of each domain, kept free around the points
 
@@ -37,7 +38,7 @@ MARGIN = 0.08  # of each domain, kept free around the points
 def chart(
     con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE, published: bool = True
 ) -> alt.VConcatChart:
-    """Total drop in points (x) against the curvature (y) with intervals in both directions; only falling curves have one.
+    """Total drop in points (x) against the curvature (y), both with intervals; only falling curves have one.
 
     Published models on the data set are small and gray behind, where the warehouse holds some and `published` is set.
     """
@@ -67,9 +68,9 @@ def chart(
     behind = f" {capitalize_first(models.phrase(selection.averaged_phrase))}." if models.background else ""
     text = ChartText(
         _finding(points, labels),
-        f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its chord "
-        f"as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} intervals "
-        f"over images; shaded: near-linear, curvature within \u00b1{settings.curvature_threshold:g}"
+        f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its "
+        f"chord as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
+        f"intervals over images; shaded: near-linear, curvature within \u00b1{settings.curvature_threshold:g}"
         f"{_published_phrase(others)}{omitted}.{behind}{unnamed_note([named])}",
         selection.source_line,
     )
@@ -165,9 +166,9 @@ def _finding(points: pl.DataFrame, labels: list[str]) -> str:
         return "No corruption is shown to cost enough accuracy to have a shape"
     counts = Counter(points["class"])
     present = [(counts[shape], VERBS[shape][counts[shape] > 1]) for shape in VERBS if counts[shape]]
-    told = join_names(f"{count} {verb}" for count, verb in present)
+    phrase = join_names(f"{count} {verb}" for count, verb in present)
     whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
-    return f"{whose} {format_count(len(points), 'curve')} that fall, {told}"
+    return f"{whose} {format_count(len(points), 'curve')} that fall, {phrase}"
 
 
 def _omitted(others: pl.DataFrame, models: int) -> str:

@@ -47,9 +47,9 @@ def as_markdown(claims: Sequence[JudgedClaim]) -> str:
     if found.rows:
         lines += ["", _row(found.columns), _row(["---"] * (len(found.columns) - 1) + ["---:"])]
     for claim, model, verdict, number, images in found.rows:
-        told = _beneath(number.text, harmless(number.small, MOST_LETTERS))
+        figure = _beneath(number.text, harmless(number.small, MOST_LETTERS))
         name = model.text if model.text == EMPTY else harmless(model.text, MOST_LETTERS)
-        lines.append(_row([harmless(claim.text, MOST_LETTERS), name, verdict.text, told, images.text]))
+        lines.append(_row([harmless(claim.text, MOST_LETTERS), name, verdict.text, figure, images.text]))
     return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
 
 

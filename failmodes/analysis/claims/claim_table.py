@@ -60,9 +60,9 @@ def counts_sentence(claims: Sequence[JudgedClaim]) -> str:
     """How many claims there are, and how often they are supported, contradicted and inconclusive."""
     if not claims:
         return "No claims are stated."
-    told = join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(claims).items() if count)
+    counts = join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(claims).items() if count)
     groups = format_count(len({row.claim_number for row in claims}), "claim")
-    return f"{groups}, judged {format_count(len(claims), 'time')}: {told}."
+    return f"{groups}, judged {format_count(len(claims), 'time')}: {counts}."
 
 
 def claim_table(claims: Sequence[JudgedClaim]) -> TextTable:
@@ -79,7 +79,7 @@ def claim_table(claims: Sequence[JudgedClaim]) -> TextTable:
             )
             rows.append(cells)
     note = (
-        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else inconclusive. "
-        "Each claim is judged by itself; a difference is the first that it names minus the other."
+        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
+        "inconclusive. Each claim is judged by itself; a difference is the first that it names minus the other."
     )
     return TextTable("Claims", note, COLUMNS, tuple(rows))

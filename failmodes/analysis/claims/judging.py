@@ -127,8 +127,8 @@ def _distinguished(selections: Sequence[Selection], by_selection: list[list[Judg
 
 
 def _not_understood(number: int, claim: str, error: StudyError) -> JudgedClaim:
-    told = printable(str(error))
+    reason = printable(str(error))
     return JudgedClaim(
         number, printable(claim, MOST_LETTERS), UNKNOWN, "inconclusive", None, None, None, None, None, None, "", None,
-        told, f"Inconclusive: {told}.", "from stated_claims",
+        reason, f"Inconclusive: {reason}.", "from stated_claims",
     )  # fmt: skip

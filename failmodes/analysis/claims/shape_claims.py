@@ -34,8 +34,8 @@ def judge_shape(context: ClaimContext, claim: ShapeClaim) -> Iterator[JudgedClai
             continue
         (row,) = rows.filter(evaluation_id=evaluation.evaluation_id, corruption=claim.corruption).rows(named=True)
         verdict, reason = _verdict(claim.shape, finding, row), row["reason"]
-        told = finding._replace(verdict=verdict, sentence=_sentence(claim.shape, verdict, finding, row))
-        yield _as_claim(context, told, reason if verdict == "inconclusive" else None)
+        claimed = finding._replace(verdict=verdict, sentence=_sentence(claim.shape, verdict, finding, row))
+        yield _as_claim(context, claimed, reason if verdict == "inconclusive" else None)
 
 
 @read_once

@@ -71,9 +71,9 @@ def _images(comparison: Comparison, sides: Sides) -> list[str]:
         "correct": image_table(gained, comparison, sides, is_incorrect=False, most=MOST_IMAGES),
     }
     rows = tuple((TableCell(now), *row) for now, table in tables.items() for row in table.rows)
-    told = f"Newly wrong: {changed_sentence(lost)}; newly right: {changed_sentence(gained)}."
+    counts = f"Newly wrong: {changed_sentence(lost)}; newly right: {changed_sentence(gained)}."
     joined = TextTable("", "", ("Newly", *tables["incorrect"].columns), rows)
-    return [*_table(joined), "", told] if rows else [told]
+    return [*_table(joined), "", counts] if rows else [counts]
 
 
 def _table(table: TextTable, most: int | None = None) -> list[str]:

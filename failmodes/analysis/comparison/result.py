@@ -23,7 +23,7 @@ class ComparisonResult:
     Examples:
         >>> result = w.compare("ResNet-18", "DenseNet-121", margin=0.01)
         >>> print(result)                                        # in a notebook it shows itself
-        >>> result.comparison.not_worse                          # 'shown', 'contradicted' or 'inconclusive'
+        >>> result.comparison.not_worse                          # 'supported', 'contradicted' or 'inconclusive'
         >>> result.cells.filter(winner="a")
         >>> result.chart().save("differences.svg")
         >>> result.save("comparison.md")

@@ -51,8 +51,8 @@ class Sides(NamedTuple):
     @property
     def difference(self) -> str:
         """The heading of a difference: what is subtracted from what, where there is room."""
-        told = f"{self.b} \u2212 {self.a}"
-        return told if len(told) <= LONGEST_DIFFERENCE else "Second \u2212 first"
+        heading = f"{self.b} \u2212 {self.a}"
+        return heading if len(heading) <= LONGEST_DIFFERENCE else "Second \u2212 first"
 
     def of(self, winner: Winner) -> str:
         """The name of a winner; a word where there is none."""
@@ -152,10 +152,10 @@ def class_table(comparison: Comparison, sides: Sides, most: int | None = None) -
     left = len(comparison.classes) - len(classes)
     cut = f" Those that lose or gain most, {len(classes)} of {len(comparison.classes)}." if left else ""
     differences = [one.difference for one in classes]
-    told = _shown(differences, comparison.level, "difference of a class", len(comparison.classes))
+    smallest = _shown(differences, comparison.level, "difference of a class", len(comparison.classes))
     return TextTable(
         "Accuracy by class",
-        f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}{told}",
+        f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}{smallest}",
         ("Class", "Images", sides.a, sides.b, sides.difference),
         tuple(rows),
     )
@@ -180,8 +180,8 @@ def image_table(
     correct, incorrect = (sides.a, sides.b) if is_incorrect else (sides.b, sides.a)
     return TextTable(
         "Newly wrong" if is_incorrect else "Newly right",
-        f"Right by {correct}, wrong by {incorrect}: {changed_sentence(changed)}. Those of most cells, with both answers in "
-        "the mildest.",
+        f"Right by {correct}, wrong by {incorrect}: {changed_sentence(changed)}. Those of most cells, with both "
+        "answers in the mildest.",
         (IMAGE, "Class", "Cells", "Mildest", sides.a, sides.b),
         tuple(rows),
     )
@@ -222,14 +222,14 @@ def side_names(comparison: Comparison, longest: int) -> Sides:
 
 def _shown_of_measures(comparison: Comparison) -> str:
     """The smallest differences under corruption that these images could show, each in its unit."""
-    told = []
+    sizes = []
     for one in comparison.measures:
         if one.cells == "corrupted" and one.difference is not None:
             _, low, high = one.difference
             digits, scale = _precision(one)
             size = format_number(scale * float(difference_shown(low, high, level=comparison.level)), digits)
-            told.append(f"{one.title} {size}{f'{NO_BREAK}points' if _is_share(one) else ''}")
-    return shown_sentence("difference under corruption", "; ".join(told)) if told else ""
+            sizes.append(f"{one.title} {size}{f'{NO_BREAK}points' if _is_share(one) else ''}")
+    return shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
 
 
 def _is_share(one: MeasureComparison) -> bool:

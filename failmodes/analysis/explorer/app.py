@@ -55,7 +55,7 @@ def _what_is_shown(group: Any, kept: Any, selections: Any, view: Any) -> Any:
 
 @app.cell
 def _curves(corruptions: Any, group: Any, kept: Any, models: Any) -> Any:
-    mo.stop(not models.value, widgets.told("no model is chosen: choose one at least"))
+    mo.stop(not models.value, widgets.problem_text("no model is chosen: choose one at least"))
     selection = model_cell.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
     with kept.reading() as _con:
         curves = model_cell.read_curves(_con, selection)
@@ -125,7 +125,7 @@ def _slice_choice(classes: Any, get_pair: Any) -> Any:
 def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
     _request = parts.slice_request(slice_form.value)
     images, _problem = parts.attempt(lambda: slices.read_images(explored.path, chosen, _request))
-    mo.stop(bool(_problem), widgets.told(_problem))
+    mo.stop(bool(_problem), widgets.problem_text(_problem))
     picture_count = widgets.picture_count()
     image_table = widgets.image_table(parts.readable_images(images.slice))
     return image_table, images, picture_count
@@ -141,7 +141,7 @@ def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, kept: A
 
     _sheet, _problem = parts.attempt(_make)
     pictures = None if _problem else widgets.pictures(_sheet)
-    mo.vstack([picture_count, pictures.shown if pictures else widgets.told(_problem)])
+    mo.vstack([picture_count, pictures.shown if pictures else widgets.problem_text(_problem)])
     return (pictures,)
 
 
@@ -166,7 +166,7 @@ def _comparison_choice(group: Any) -> Any:
 def _comparison(comparison_form: Any, explored: Any) -> Any:
     mo.stop(comparison_form.value is None)
     _html, _problem = parts.attempt(lambda: query_panel.compared(explored.path, **comparison_form.value))
-    mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.told(_problem)
+    mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.problem_text(_problem)
     return
 
 
@@ -189,7 +189,7 @@ def _statement(saved: Any) -> Any:
 @app.cell
 def _query_panel(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
     _columns, _problem = parts.attempt(lambda: query_panel.columns_of(explored.path, relation.value))
-    _schema = widgets.told(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
+    _schema = widgets.problem_text(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
     _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
     mo.Html(parts.side_by_side(_written.text, _known.text))
     return
@@ -199,7 +199,7 @@ def _query_panel(explored: Any, relation: Any, saved: Any, statement: Any) -> An
 def _result(explored: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
     _rows, _problem = parts.attempt(lambda: query_panel.query_rows(explored.path, statement.value))
-    widgets.told(_problem) if _problem else widgets.result_table(_rows)
+    widgets.problem_text(_problem) if _problem else widgets.result_table(_rows)
     return
 
 

@@ -28,8 +28,8 @@ class CellFigures(NamedTuple):
 
     Attributes:
         figures: its row of `accuracy_by_severity`.
-        confusions: label_name, answer, image_count and share_of_label (0-1), a row for each that occurred.
-        bins: low and high (0-1), right and wrong (images), a row for each of the 15 equal bins of confidence.
+        confusions: label_name, prediction, image_count and share_of_label (0-1), a row for each that occurred.
+        bins: low and high (0-1), correct and incorrect (images), a row for each of the 15 equal bins of confidence.
         risks: coverage and selective_risk (0-1); empty where it was not computed.
     """
 

@@ -94,11 +94,11 @@ def curve_chart(curves: Curves, marked: ModelCell, view: View) -> Any:
 
 
 @debug_mode(False)
-def confusion_chart(confusions: pl.DataFrame, cell: ModelCell, told: str, view: View) -> Any:
+def confusion_chart(confusions: pl.DataFrame, cell: ModelCell, description: str, view: View) -> Any:
     """Class (rows) against answer (columns), in per cent of the images of the class; a click takes a pair of them.
 
-    Its selection `confusion` names label_name and answer. Of more than twelve classes those of the commonest confusions
-    are shown.
+    Its selection `confusion` names label_name and prediction. Of more than twelve classes those of the commonest
+    confusions are shown.
     """
     confusions = _parsable(confusions, "label_name", "prediction")
     names = max((len(name) for name in confusions["label_name"]), default=0)
@@ -106,20 +106,20 @@ def confusion_chart(confusions: pl.DataFrame, cell: ModelCell, told: str, view: 
     chart = confusion_panel(confusions, MATRIX_TITLE, MATRIX_UNIT, width)
     click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
     chart.layer[0] = chart.layer[0].add_params(click)
-    return view.dressed(chart, f"Confusion matrix of {cell.name}. {told}")
+    return view.dressed(chart, f"Confusion matrix of {cell.name}. {description}")
 
 
 @debug_mode(False)
-def confidence_chart(bins: pl.DataFrame, title: str, told: str, view: View) -> Any:
+def confidence_chart(bins: pl.DataFrame, title: str, description: str, view: View) -> Any:
     """Images by confidence, those read right upon those read wrong.
 
     Args:
-        bins: low, high, right and wrong, as `full_bins` gives them.
+        bins: low, high, correct and incorrect, as `full_bins` gives them.
         title: of the panel.
-        told: what a screen reader says.
+        description: what a screen reader says.
         view: how the page is looked at.
     """
-    return view.dressed(_confidence_panel(bins, title, PANEL_PX[view.width], view), told)
+    return view.dressed(_confidence_panel(bins, title, PANEL_PX[view.width], view), description)
 
 
 def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) -> alt.Chart:
@@ -133,11 +133,12 @@ def _confidence_panel(bins: pl.DataFrame, title: str, width: float, view: View) 
                     axis=axes.percent_axis(grid=False)),
             x2="high:Q",
             y=alt.Y("images:Q", title="images", axis=alt.Axis(domain=False, tickCount=5, format="~s")),
-            color=alt.Color("answer:N", title="prediction", scale=alt.Scale(domain=[INCORRECT, CORRECT], range=colors),
+            color=alt.Color("prediction:N", title="prediction",
+                            scale=alt.Scale(domain=[INCORRECT, CORRECT], range=colors),
                             legend=alt.Legend(orient="top", titleOrient="left", offset=0)),
-            order=alt.Order("answer:N", sort="descending"),
+            order=alt.Order("prediction:N", sort="descending"),
             tooltip=[alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%",
-                     title="to"), alt.Tooltip("answer:N"), alt.Tooltip("images:Q", format=",")],
+                     title="to"), alt.Tooltip("prediction:N"), alt.Tooltip("images:Q", format=",")],
         )
     )  # fmt: skip
     return chart
@@ -185,8 +186,8 @@ def cell_figure(of: CellFigures, cell: ModelCell, source: str, *, size: ChartSiz
     if not of.risks.is_empty():
         plots.append(_risk_panel(of.risks, width, view))
     panels = in_grid(matrix, stacked(*plots, spacing=GAP_PX), columns=columns, spacing=GAP_PX)
-    told = f"{most_common_confusion(of)} {risk_sentence(of.risks)}"
-    return add_text([panels], ChartText(f"{cell.name}. {figures_sentence(of)}", told, source), size)
+    description = f"{most_common_confusion(of)} {risk_sentence(of.risks)}"
+    return add_text([panels], ChartText(f"{cell.name}. {figures_sentence(of)}", description, source), size)
 
 
 def risk_sentence(risks: pl.DataFrame) -> str:
@@ -196,7 +197,10 @@ def risk_sentence(risks: pl.DataFrame) -> str:
     half, whole = (
         float(risks.filter((pl.col("coverage") - share).abs() < 0.01)["selective_risk"][0]) for share in (0.5, 1.0)
     )
-    return f"The higher_count half of the images has an error rate of {format_percent(half)}, all have {format_percent(whole)}."
+    return (
+        f"The more confident half of the images has an error rate of {format_percent(half)}, all have "
+        f"{format_percent(whole)}."
+    )
 
 
 def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:

@@ -16,7 +16,7 @@ from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
 
 ANY = "any"
-SURE = 0.9  # a wrong answer of this confidence or more is told apart
+CONFIDENT = 0.9  # a wrong answer of this confidence or more is told apart
 PARTS = ("slice", "rest of the cell", "whole cell")
 TIMEOUT_S = 60
 
@@ -42,7 +42,7 @@ class SliceRequest(NamedTuple):
 
     Attributes:
         true_class: name of the class that they are of.
-        answer: name of the class that was predicted.
+        prediction: name of the class that was predicted.
         lowest: confidence from which on, 0-1.
         highest: confidence up to which, 0-1.
         condition: any condition in SQL over the columns of `outcomes`, label_name, predicted_name, file and the other
@@ -145,8 +145,8 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
 
     Returns:
         part; images; accuracy with accuracy_low and accuracy_high (Wilson's 95 % interval); mean_confidence;
-        confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or more. Shares are 0-1, and
-        null where there is no image.
+        confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or more. Shares are
+        0-1, and null where there is no image.
     """
     rows = images.rows
     frames = (images.slice, rows.filter(~pl.col("in_slice")), rows)
@@ -161,8 +161,9 @@ def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:
         return {"part": name, "images": 0, "accuracy": None, "accuracy_low": None, "accuracy_high": None,
                 "mean_confidence": None, "confident_failure_share": None}  # fmt: skip
     low, high = wilson_interval(np.array([correct / count]), np.array([count]))
-    sure = rows.filter(~pl.col("correct") & (pl.col("confidence") >= SURE)).height
+    confident_failures = rows.filter(~pl.col("correct") & (pl.col("confidence") >= CONFIDENT)).height
     return {
         "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low[0]),
-        "accuracy_high": float(high[0]), "mean_confidence": rows["confidence"].mean(), "confident_failure_share": sure / count,
+        "accuracy_high": float(high[0]), "mean_confidence": rows["confidence"].mean(),
+        "confident_failure_share": confident_failures / count,
     }  # fmt: skip

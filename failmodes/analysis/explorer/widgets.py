@@ -46,7 +46,7 @@ def titled(title: str, *texts: str, level: int = 2) -> Any:
     return mo.Html("".join([heading(title, level), *map(paragraph, texts)]))
 
 
-def told(problem: str) -> Any:
+def problem_text(problem: str) -> Any:
     """A problem in the place of what it kept from being shown."""
     return mo.Html(problem_html(problem))
 

@@ -71,12 +71,13 @@ def _own_map(evaluation: EvaluationInfo, test: OwnMapTest, names: Names) -> Find
     verdict = VERDICTS[test.verdict]
     if verdict == "supported" and not test.holds_in_worst_case:
         verdict = "inconclusive"
-    told = "ends nearer to its own clean centroid than to another image's of the class in"
+    statement = "ends nearer to its own clean centroid than to another image's of the class in"
     return judged(
         "attention_drift",
         verdict,
         evaluation,
-        f"Under {names[test.corruption]} attention of {evaluation.label} {told} {format_percent_interval(test.share)} "
+        f"Under {names[test.corruption]} attention of {evaluation.label} {statement} "
+        f"{format_percent_interval(test.share)} "
         f"{of_images(test.image_count)}.",
         rows_of("attention_drift", evaluation, test.corruption),
         n=test.image_count,
@@ -98,20 +99,20 @@ def _mask(
     """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
     mask, (value, low, high) = object_word(evaluation), change
     verdict: Verdict = "supported" if change.below_zero else "contradicted" if change.above_zero else "inconclusive"
-    told = f"{format_points_interval((-value, -high, -low))} of the attention of {evaluation.label} leave {mask}"
+    statement = f"{format_points_interval((-value, -high, -low))} of the attention of {evaluation.label} leave {mask}"
     null = ", beyond what another image's map loses there" if is_beyond_null else ""
     if verdict == "contradicted":
-        told = f"{format_points_interval(change)} more of the attention of {evaluation.label} lie on {mask}"
+        statement = f"{format_points_interval(change)} more of the attention of {evaluation.label} lie on {mask}"
         null = ", beyond what another image's map gains there" if is_beyond_null else ""
     if verdict == "inconclusive":
         null = ", less that of another image's map," if is_beyond_null else ""
-        told = f"the share of attention of {evaluation.label} on {mask}{null} changes by"
-        told, null = f"{told} {format_points_interval(change)}", ""
+        statement = f"the share of attention of {evaluation.label} on {mask}{null} changes by"
+        statement, null = f"{statement} {format_points_interval(change)}", ""
     return judged(
         "attention_off_object",
         verdict,
         evaluation,
-        f"Under {names[corruption]} {told}{null} {of_images(selection.image_count)}.",
+        f"Under {names[corruption]} {statement}{null} {of_images(selection.image_count)}.",
         rows_of("attention_on_object", evaluation, corruption),
         n=selection.image_count,
         unit="share of attention",

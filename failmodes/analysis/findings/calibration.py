@@ -118,8 +118,8 @@ def overconfidence_tally(cells: Mapping[str, Sequence[CellConfidence]]) -> str:
         term: sum(any(cell.verdict == verdict for cell in own) for own in cells.values())
         for verdict, term in TERMS.items()
     }
-    told = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())
-    return f"Of {len(cells)} models at the last severity, {told}"
+    counted = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())
+    return f"Of {len(cells)} models at the last severity, {counted}"
 
 
 def overconfidence_phrase(overconfidence: Estimate) -> str:

@@ -31,7 +31,7 @@ def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) ->
 
 
 def _finding(pair: CheckpointDifference) -> Finding:
-    """Of the second of a pair where it is the better one, so that the number is positive; as found where inconclusive."""
+    """Of the second of a pair where it is better, so that the number is positive; as found where inconclusive."""
     better, worse, (value, low, high) = pair.a, pair.b, pair.difference
     if pair.winner == pair.b:
         better, worse, value, low, high = pair.b, pair.a, -value, -high, -low
@@ -66,10 +66,10 @@ def mean_accuracy_sentence(con: duckdb.DuckDBPyConnection, selection: Selection)
     ordered = sorted(known, key=lambda label: -known[label].value)
     if len(ordered) > MAX_LISTED:
         ordered = [ordered[0], ordered[-1]]
-    told = join_names(
+    accuracies = join_names(
         f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
         for place, label in enumerate(ordered)
     )
     if len(ordered) < len(known):
-        return f"Of {format_count(len(known), 'model')}, averaged over {count}, {told}"
-    return f"Averaged over {count} {told}"
+        return f"Of {format_count(len(known), 'model')}, averaged over {count}, {accuracies}"
+    return f"Averaged over {count} {accuracies}"

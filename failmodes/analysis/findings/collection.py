@@ -74,9 +74,9 @@ class Findings(Sequence[Finding]):
         return "\n".join(self.bullets + limits * bool(self.limitations)) or "no findings"
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<li>{html.escape(headline.text)}</li>" for headline in self.headlines)
+        items = "".join(f"<li>{html.escape(headline.text)}</li>" for headline in self.headlines)
         limits = "".join(f"<li><b>{html.escape(x.sentence)}</b> {html.escape(x.detail)}</li>" for x in self.limitations)
-        return f"<ul>{told}</ul>" + (f"<p>What cannot be claimed:</p><ul>{limits}</ul>" if limits else "")
+        return f"<ul>{items}</ul>" + (f"<p>What cannot be claimed:</p><ul>{limits}</ul>" if limits else "")
 
 
 TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption", "unit", "sentence", "query",

@@ -69,8 +69,8 @@ def cells_sentence(comparison: Comparison) -> str:
     alpha = format_percent(1 - comparison.level, 0)
     return (
         f"Of {format_count(len(cells), 'cell')}, clean included, {comparison.b.label} is right more often in "
-        f"{won['b']}, {comparison.a.label} in {won['a']}, and {won['']} {'is' if won[''] == 1 else 'are'} inconclusive: "
-        f"{cell_test(comparison)} with Holm's correction over all of them, at {alpha}."
+        f"{won['b']}, {comparison.a.label} in {won['a']}, and {won['']} {'is' if won[''] == 1 else 'are'} "
+        f"inconclusive: {cell_test(comparison)} with Holm's correction over all of them, at {alpha}."
     )
 
 

@@ -40,8 +40,8 @@ def shape_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list
 def is_stable(row: Row) -> bool:
     """Whether the shape of a row of `shapes` may be named: no reason forbids it, and nearly all resamples agree.
 
-    The classes of a curve that falls depend on a threshold of the curvature, which has no test of its own; the others have.
-    A curvature that is the same in all resamples is one of too few images that change.
+    The classes of a curve that falls depend on a threshold of the curvature, which has no test of its own; the others
+    have. A curvature that is the same in all resamples is one of too few images that change.
     """
     if row["shape"] in FALLING and (row["stability"] < STABLE or not row["curvature_low"] < row["curvature_high"]):
         return False
@@ -80,8 +80,8 @@ def _shape(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     is_curvature = row["shape"] in FALLING and curvature is not None
     return judged(
         "shape", verdict, evaluation, f"{said} {of_images(n)}.", rows_of("shapes", evaluation, row["corruption"]), n=n,
-        unit="curvature" if is_curvature else "accuracy", estimate=curvature if is_curvature and curvature else drop, corruption=row["corruption"],
-        claim=shape_of(row),
+        unit="curvature" if is_curvature else "accuracy", estimate=curvature if is_curvature and curvature else drop,
+        corruption=row["corruption"], claim=shape_of(row),
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def _flat(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     where, n, margin = names[row["corruption"]], row["image_count"], row["flat_below"]
     changed = (row["largest_change"], row["largest_change_low"], row["largest_change_high"])
     verdict: Verdict = row["flat"] or "inconclusive"
-    told = {
+    phrase = {
         "supported": f"stays within {format_points(margin, 0)} of its clean accuracy",
         "contradicted": f"leaves {format_points(margin, 0)} around its clean accuracy",
         "inconclusive": f"may or may not stay within {format_points(margin, 0)} of clean",
@@ -125,7 +125,7 @@ def _flat(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
         "flat",
         verdict,
         evaluation,
-        f"Under {where} {evaluation.label} {told}: largest change {most} {of_images(n)}.",
+        f"Under {where} {evaluation.label} {phrase}: largest change {most} {of_images(n)}.",
         rows_of("accuracy_by_severity", evaluation, row["corruption"]),
         n=n,
         unit="accuracy",
@@ -141,7 +141,7 @@ def _rise(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
     verdict: Verdict = "inconclusive"
     if not _is_withheld(row):
         verdict = "supported" if rise[1] > 0 else "contradicted" if rise[2] < 0 else "inconclusive"
-    told = {
+    phrase = {
         "supported": "is more accurate than when clean",
         "contradicted": "is less accurate than when clean at every severity; least",
         "inconclusive": "is not shown to be more accurate than when clean",
@@ -150,7 +150,7 @@ def _rise(evaluation: EvaluationInfo, row: Row, names: Names) -> Finding:
         "rise",
         verdict,
         evaluation,
-        f"Under {where} {evaluation.label} {told} {at_severity}: {format_points_interval(rise)} {of_images(n)}.",
+        f"Under {where} {evaluation.label} {phrase} {at_severity}: {format_points_interval(rise)} {of_images(n)}.",
         rows_of("accuracy_by_severity", evaluation, row["corruption"]),
         n=n,
         unit="accuracy",

@@ -60,7 +60,8 @@ def _finding(evaluation: EvaluationInfo, over_severity: Row, over: Row, where: s
     query += f"and corruption = {sql_literal(over['corruption'])}"
     return judged(
         KIND, verdict, evaluation, sentence, query, n=images, unit="curvature",
-        estimate=(over["curvature"], over["curvature_low"], over["curvature_high"]), corruption=over["corruption"], claim=over["axis"],
+        estimate=(over["curvature"], over["curvature_low"], over["curvature_high"]), corruption=over["corruption"],
+        claim=over["axis"],
     )  # fmt: skip
 
 
@@ -86,8 +87,8 @@ def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Select
     differing = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict == "supported"]
     if differing:
         severity, over = differing[0]
-        told = describe_shapes(over["label"], severity, over, names[over["corruption"]])
-        return f"{told}; the axes disagree for {_curves(differing)} of {format_count(_curves(pairs), 'curve')}"
+        sentence = describe_shapes(over["label"], severity, over, names[over["corruption"]])
+        return f"{sentence}; the axes disagree for {_curves(differing)} of {format_count(_curves(pairs), 'curve')}"
     if not pairs:
         return "No curve falls over distortion that was measured and rises with severity"
     axes = join_names(AXIS_NAMES[axis] for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs})

@@ -33,13 +33,13 @@ def early_warning_findings(con: duckdb.DuckDBPyConnection, selection: Selection)
 
 
 def _finding(evaluation: EvaluationInfo, name: str, found: PredictorGain, share: Estimate) -> Finding:
-    told = "tells" if is_found(found) else "is not shown to tell"
+    verb = "tells" if is_found(found) else "is not shown to tell"
     reference = "margin" if name == BEYOND_MARGIN else "corruption and severity"
     return judged(
         "early_warning",
         "supported" if is_found(found) else "inconclusive",
         evaluation,
-        f"{capitalize_first(PREDICTOR_NAMES[name])} {told} which images {evaluation.label} fails next: it saves "
+        f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} fails next: it saves "
         f"{format_percent_interval(share)} of the log-loss of {reference} alone {of_images(found.images)}.",
         rows_of("step_margins", evaluation),
         n=found.images,
@@ -56,18 +56,18 @@ def early_warning_sentence(con: duckdb.DuckDBPyConnection, selection: Selection)
     """
     found = {e.label: early_warning(con, selection, e) for e in selection.evaluations}
     known = {label: one.shares for label, one in found.items() if any(one.predictors[s].gain for s in SCORES)}
-    told = {label: shares for label, shares in known.items() if shares}
+    helped = {label: shares for label, shares in known.items() if shares}
     if not known:
         return "Whether a score sees the next failure coming cannot be said of these images"
-    if not told:
+    if not helped:
         where = next(iter(known)) if len(known) == 1 else f"any of {len(known)} models"
         return f"No score is shown to tell, beyond corruption and severity, which image fails next in {where}"
     if len(known) > MOST_NAMED:
         return (
-            f"Beyond corruption and severity, some score tells the next failure in {len(told)} of {len(known)} models"
+            f"Beyond corruption and severity, some score tells the next failure in {len(helped)} of {len(known)} models"
         )
-    each = join_names(f"in {label} {_best(shares)}" for label, shares in told.items())
-    rest = "".join(f"; in {label} no score is shown to help" for label in known.keys() - told.keys())
+    each = join_names(f"in {label} {_best(shares)}" for label, shares in helped.items())
+    rest = "".join(f"; in {label} no score is shown to help" for label in known.keys() - helped.keys())
     return f"{capitalize_first(each)} of what corruption and severity leave open about the next failure{rest}"
 
 

@@ -93,7 +93,7 @@ def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) ->
 
 def _finding(evaluation: EvaluationInfo, cell: CellAuroc, names: dict[str, str]) -> Finding:
     where = f"Under {lower_label(names[cell.corruption])} at severity {format_severity(cell.severity)}"
-    told = {
+    phrase = {
         "supported": "finds its failures worse than chance",
         "contradicted": "finds its failures better than chance",
         "inconclusive": "is not shown to find its failures",
@@ -102,7 +102,7 @@ def _finding(evaluation: EvaluationInfo, cell: CellAuroc, names: dict[str, str])
         "confidence_below_chance",
         cell.verdict,
         evaluation,
-        f"{where} the confidence of {evaluation.label} {told}: AUROC {format_number_interval(cell.auroc)} "
+        f"{where} the confidence of {evaluation.label} {phrase}: AUROC {format_number_interval(cell.auroc)} "
         f"{of_images(cell.image_count)}.",
         rows_of("failure_prediction", evaluation, cell.corruption) + " and score = 'confidence'",
         n=cell.image_count,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from failmodes.analysis.findings.finding import FEWEST_IMAGES, KINDS, Finding, Verdict, too_few
 from failmodes.analysis.formatting import MAX_LISTED, format_count
 
-TOLD_VERDICTS: dict[str, tuple[Verdict, ...]] = {
+PRINTED_VERDICTS: dict[str, tuple[Verdict, ...]] = {
     "overconfidence": ("supported", "contradicted"),
     "attention_drift": ("supported", "contradicted"),
     "attention_off_object": ("supported", "contradicted"),
@@ -33,7 +33,8 @@ INCONCLUSIVE = {  # what is inconclusive, of how many what, and what would decid
 TOPICS = {  # of each kind, in a word or two
     "largest_drop": "Costliest corruption", "shape": "Shape",
     "shape_over_distortion": "Shape over distortion", "abrupt_drop": "Collapse in one step",
-    "flat": "No change", "rise": "Rise", "prediction_collapse": "One answer to most images", "class_failure": "Weak classes",
+    "flat": "No change", "rise": "Rise", "prediction_collapse": "One answer to most images",
+    "class_failure": "Weak classes",
     "overconfidence": "Confidence", "calibration_error": "Calibration", "confidence_below_chance": "Finding failures",
     "early_warning": "Seen coming", "attention_drift": "Attention", "attention_off_object": "Attention",
     "better_over_seeds": "Comparison", "better_model": "Comparison",
@@ -71,8 +72,8 @@ class Headline(NamedTuple):
 def headlines(findings: Sequence[Finding]) -> list[Headline]:
     """What is printed of the findings of one selection, in the order of `KINDS`; what is inconclusive comes last."""
     if findings and all(finding.n < FEWEST_IMAGES for finding in findings):
-        told = too_few(max(finding.n for finding in findings))
-        return [Headline("shape", "inconclusive", told, 0, "from accuracy_by_severity")]
+        sentence = too_few(max(finding.n for finding in findings))
+        return [Headline("shape", "inconclusive", sentence, 0, "from accuracy_by_severity")]
     models = {finding.evaluation_id for finding in findings}
     of_kind = {kind: [finding for finding in findings if finding.kind == kind] for kind in KINDS}
     decided = [
@@ -94,7 +95,7 @@ def _groups(findings: Iterable[Finding], *, is_of_all: bool) -> list[list[Findin
 
 
 def _decided(kind: str, group: Sequence[Finding]) -> Iterable[Headline]:
-    for verdict in TOLD_VERDICTS.get(kind, ("supported",)):
+    for verdict in PRINTED_VERDICTS.get(kind, ("supported",)):
         found = [finding for finding in group if finding.verdict == verdict]
         if found and (found[0].claim == kind or found[0].claim not in KINDS):  # a flat shape is told as `flat`
             first = _strongest(kind, verdict, found)

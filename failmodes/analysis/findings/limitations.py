@@ -89,16 +89,16 @@ def _training(selection: Selection) -> tuple[str, str]:
     """How many training runs each model or architecture has, as far as it is on record, and what follows."""
     models = trained_models(selection.evaluations)
     several = [model for model in models if model.has_several_seeds]
-    told = f"Training seeds: {join_names(map(_seeds_of, models))}."
+    seeds = f"Training seeds: {join_names(map(_seeds_of, models))}."
     if several:
         return _single_runs(models, several), (
             f"Intervals of {join_names(model.label for model in several)} as a model speak of training and of "
             "test images; those of one training run, and all shapes, of test images alone. Two to four seeds tell "
-            f"little of how far others may lie apart. {told}"
+            f"little of how far others may lie apart. {seeds}"
         )
     detail = (
         "Intervals speak of the choice of test images, not of training: another seed may give other figures, and "
-        f"whether an architecture is better takes several seeds of each. {told}"
+        f"whether an architecture is better takes several seeds of each. {seeds}"
     )
     runs = Counter((e.facts["architecture"], e.facts["training_recipe"]) for e in selection.evaluations)
     most = max(runs.values())

@@ -25,14 +25,14 @@ from failmodes.analysis.statistics.trained_model_accuracy import model_accuracie
 from failmodes.analysis.statistics.trained_model_difference import TrainedModelDifference, compare_trained_models
 from failmodes.analysis.trained_models import noun_of_runs
 
-MOST_TOLD = 2  # models whose failure is told one by one
+MOST_DESCRIBED = 2  # models whose failure is told one by one
 
 
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
     """What breaks the models and how, and which of them is better as a checkpoint; needs shapes.
 
-    They say no more than the findings that they are made of: what is inconclusive there is inconclusive here, and of too few
-    images that is all there is to say.
+    They say no more than the findings that they are made of: what is inconclusive there is inconclusive here, and of
+    too few images that is all there is to say.
     """
     if selection.image_count < FEWEST_IMAGES:
         return (too_few(selection.image_count),)
@@ -41,20 +41,20 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     rankings, names = drop_rankings(con, selection), corruption_labels(con)
-    if len(rankings) > MOST_TOLD:
+    if len(rankings) > MOST_DESCRIBED:
         return largest_drop_sentence(con, selection)
     if not all(ranking.is_clear for ranking in rankings.values()):
         return "; ".join(largest_drop_of_one(e.label, ranking, names) for e, ranking in rankings.items())
-    told = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
+    manners = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
     largest = {e: names[ranking.drops[0].corruption] for e, ranking in rankings.items()}
     if len(set(largest.values())) > 1:
-        return "; ".join(f"{largest[e]} costs {e.label} most: it {fall}" for e, fall in told.items())
+        return "; ".join(f"{largest[e]} costs {e.label} most: it {fall}" for e, fall in manners.items())
     name = next(iter(largest.values()))
-    if len(told) == 1:
-        ((evaluation, fall),) = told.items()
+    if len(manners) == 1:
+        ((evaluation, fall),) = manners.items()
         return f"{name} costs {evaluation.label} most: it {fall}"
-    falls = "; ".join(f"{e.label} {fall}" for e, fall in told.items())
-    return f"{name} costs both {noun_of_runs(told)}s most: {falls}"
+    falls = "; ".join(f"{e.label} {fall}" for e, fall in manners.items())
+    return f"{name} costs both {noun_of_runs(manners)}s most: {falls}"
 
 
 def _fall(

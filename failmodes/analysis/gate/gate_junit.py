@@ -26,8 +26,8 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def gate_junit(gate: JudgedGate) -> str:
     """A `testsuites` element of one suite.
 
-    A decision that fails is a failure, a missing cell or value an error. An inconclusive one is a failure too where it stops
-    the pipeline, else it is skipped.
+    A decision that fails is a failure, a missing cell or value an error. An inconclusive one is a failure too where it
+    stops the pipeline, else it is skipped.
     """
     root = Element("testsuites")
     suite = SubElement(root, "testsuite", name=_text(f"failmodes gate: {gate_title(gate)}"))
@@ -53,9 +53,9 @@ def _add_cases(suite: Element, judged: JudgedRule, gate: JudgedGate) -> None:
         _add_case(suite, case, name, decision, f"{shown}{needed} (limit: {limit_phrase(plan)})", gate)
 
 
-def _add_case(suite: Element, name: str, rule: str, decision: Decision, told: str, gate: JudgedGate) -> None:
+def _add_case(suite: Element, name: str, rule: str, decision: Decision, text: str, gate: JudgedGate) -> None:
     case = SubElement(suite, "testcase", classname=_text(f"failmodes.gate.{rule}"), name=_text(name))
-    message = _text(told)
+    message = _text(text)
     if decision.verdict == "missing":
         SubElement(case, "error", type="missing", message=message)
     elif decision.verdict == "fail" or (decision.verdict == "inconclusive" and gate.inconclusive == "stop"):

@@ -32,8 +32,8 @@ def gate_markdown(gate: JudgedGate) -> str:
         "| --- | --- | --- | --- |",
     ]
     for judged in gate.rules:
-        told = (WORDS[judged.verdict], rule_title(judged.plan), limit_phrase(judged.plan), rule_statement(judged))
-        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in told)} |")
+        texts = (WORDS[judged.verdict], rule_title(judged.plan), limit_phrase(judged.plan), rule_statement(judged))
+        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
     if steps := next_steps(gate):
         lines += ["", *(f"- {capitalize_first(step)}" for step in steps)]
     return "\n".join(lines).replace(NO_BREAK, " ") + "\n"

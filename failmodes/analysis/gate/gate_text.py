@@ -30,8 +30,8 @@ def gate_lines(gate: JudgedGate) -> list[str]:
     """A line that says who is judged, one a rule, the sum, and what to do next; labels from outside are only shown."""
     lines = [f"{gate_title(gate)}, by {gate.origin}: {basis_phrase(gate)}"]
     for judged in gate.rules:
-        told = f"{rule_title(judged.plan)}: {rule_statement(judged)} (limit: {limit_phrase(judged.plan)})"
-        lines.append(f"{WORDS[judged.verdict]:{WIDTH}}  {told}")
+        statement = f"{rule_title(judged.plan)}: {rule_statement(judged)} (limit: {limit_phrase(judged.plan)})"
+        lines.append(f"{WORDS[judged.verdict]:{WIDTH}}  {statement}")
     lines.append(f"{counts_phrase(gate)}: the gate {ending(gate)} (exit code {gate.exit_code})")
     lines += [f"next: {step}" for step in next_steps(gate)]
     return [without_commands(printable(line, len(line)).replace(NO_BREAK, " ")) for line in lines]
@@ -39,13 +39,13 @@ def gate_lines(gate: JudgedGate) -> list[str]:
 
 def gate_summary(gate: JudgedGate) -> str:
     """One line, which begins with what does not hold: a failed test shows no more of it than some 200 letters."""
-    told = [
+    statements = [
         f"{WORDS[verdict]} {rule_name(judged.plan)} ({_first_decision(judged)})"
         for verdict in VERDICTS
         for judged in gate.rules
         if judged.verdict == verdict != "pass"
     ]
-    line = f"gate {ending(gate)}: {'; '.join(told or [counts_phrase(gate)])}"
+    line = f"gate {ending(gate)}: {'; '.join(statements or [counts_phrase(gate)])}"
     return without_commands(printable(line, len(line)).replace(NO_BREAK, " "))
 
 
@@ -71,7 +71,7 @@ def next_steps(gate: JudgedGate) -> list[str]:
 def _first_decision(judged: JudgedRule) -> str:
     """Value and limit of the decision that is worst: contrast 4: −9.00 points, limit: at most 2 points worse."""
     worst, plan = judged.deciding[0], judged.plan
-    told = worst.reason if worst.value is None else value_phrase(plan, worst.value)
+    text = worst.reason if worst.value is None else value_phrase(plan, worst.value)
     if plan.rule.over == "each" or worst.value is None:
-        told = f"{cell_phrase(worst.cells[0])}: {told}"
-    return f"{told}, limit: {limit_phrase(plan)}"
+        text = f"{cell_phrase(worst.cells[0])}: {text}"
+    return f"{text}, limit: {limit_phrase(plan)}"

@@ -7,7 +7,7 @@ from typing import Literal
 from failmodes.analysis.gate.judging import JudgedRule, Verdict
 from failmodes.analysis.statistics.model_comparison import ComparedModel, ImagePairing
 
-PASSED, BROKEN, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
+PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
 
 Inconclusive = Literal["stop", "pass"]
 
@@ -51,7 +51,7 @@ class JudgedGate:
         """0 passed, 1 a rule fails, 3 a rule is not decided or a cell is missing."""
         counts = self.counts
         if counts["fail"]:
-            return BROKEN
+            return FAILED
         if counts["missing"] or (counts["inconclusive"] and self.inconclusive == "stop"):
             return NOT_SHOWN
         return PASSED

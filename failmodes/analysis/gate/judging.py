@@ -74,7 +74,7 @@ class JudgedRule:
 
     @property
     def verdict(self) -> Verdict:
-        """Broken where any decision is; else missing, else inconclusive, where any is; else it holds."""
+        """Fail where any decision fails; else missing, else inconclusive, where any is; else pass."""
         found = {decision.verdict for decision in self.decisions}
         return next(verdict for verdict in VERDICTS if verdict in found)
 

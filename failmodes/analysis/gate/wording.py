@@ -91,11 +91,11 @@ def rule_statement(judged: JudgedRule) -> str:
         return missing_phrase(deciding)
     if plan.rule.over == "mean" or len(judged.decisions) == 1:
         return shown_phrase(plan, deciding[0]) + images_needed_phrase(judged)
-    told = [f"{cell_phrase(one.cells[0])}: {shown_phrase(plan, one)}" for one in deciding[:MOST_CELLS]]
+    parts = [f"{cell_phrase(one.cells[0])}: {shown_phrase(plan, one)}" for one in deciding[:MOST_CELLS]]
     if judged.verdict == "pass":
-        return f"in all {len(deciding)} cells; nearest to the limit is {told[0]}"
+        return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
     more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
-    return f"{_tally(judged)}: {'; '.join(told + more)}{images_needed_phrase(judged)}"
+    return f"{_tally(judged)}: {'; '.join(parts + more)}{images_needed_phrase(judged)}"
 
 
 def images_needed_phrase(judged: JudgedRule | Decision) -> str:
@@ -114,17 +114,17 @@ def images_needed_phrase(judged: JudgedRule | Decision) -> str:
 def missing_phrase(decisions: Sequence[Decision]) -> str:
     """What is missing, and whose: fog 5 is not on record of the candidate; not defined in clean: no failure."""
     lacking = [cell for one in decisions for cell in one.cells if isinstance(cell, MissingCell)]
-    told = []
+    parts = []
     for side in dict.fromkeys(cell.lacked_by for cell in lacking):
         cells = [cell for cell in lacking if cell.lacked_by == side]
         verb = "is" if len(cells) == 1 else "are"
         whose = "either model" if side == "both" else f"the {side}"
-        told.append(f"{_listed(cells)} {verb} {NOT_STORED} of {whose}")
+        parts.append(f"{_listed(cells)} {verb} {NOT_STORED} of {whose}")
     undefined = [one for one in decisions if not isinstance(one.cells[0], MissingCell)]
-    told += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
+    parts += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
     if len(undefined) > MOST_CELLS:
-        told.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
-    return "; ".join(told)
+        parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
+    return "; ".join(parts)
 
 
 def gate_title(gate: JudgedGate) -> str:
@@ -164,12 +164,12 @@ def counts_phrase(gate: JudgedGate) -> str:
     """How many rules have which verdict: 2 of 4 rules pass, 1 fails, 1 is inconclusive."""
     counts = gate.counts
     verb = "passes" if 1 in (counts["pass"], len(gate.rules)) else "pass"
-    told = [f"{counts['pass']} of {format_count(len(gate.rules), 'rule')} {verb}"]
-    told += [f"{counts['fail']} {'fails' if counts['fail'] == 1 else 'fail'}"] if counts["fail"] else []
+    parts = [f"{counts['pass']} of {format_count(len(gate.rules), 'rule')} {verb}"]
+    parts += [f"{counts['fail']} {'fails' if counts['fail'] == 1 else 'fail'}"] if counts["fail"] else []
     is_are = "is" if counts["inconclusive"] == 1 else "are"
-    told += [f"{counts['inconclusive']} {is_are} inconclusive"] if counts["inconclusive"] else []
-    told += [f"{counts['missing']} cannot be judged"] if counts["missing"] else []
-    return ", ".join(told)
+    parts += [f"{counts['inconclusive']} {is_are} inconclusive"] if counts["inconclusive"] else []
+    parts += [f"{counts['missing']} cannot be judged"] if counts["missing"] else []
+    return ", ".join(parts)
 
 
 def _amount(plan: PlannedRule, value: float, *, signed: bool = False) -> str:

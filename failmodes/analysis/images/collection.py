@@ -112,7 +112,7 @@ def pictures_of_rows(
         DataError: images are damaged or missing.
     """
     pictures, lacking = _pictures(con, rows, LazyStudy(open_study))
-    told = [*notes, *lacking]
+    all_notes = [*notes, *lacking]
     return Pictures(
         [pictures],
         is_curves=False,
@@ -121,10 +121,10 @@ def pictures_of_rows(
             f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
             "wrong (cross), true class, confidence, model, corruption and severity",
             _attention_sentence(con, pictures),
-            *told,
+            *all_notes,
         ),
         source=_source_line(con, pictures),
-        notes=told,
+        notes=all_notes,
     )
 
 

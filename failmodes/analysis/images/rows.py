@@ -45,7 +45,8 @@ from (
     left join classes as true_class
         on evaluation_labels.dataset_id = true_class.dataset_id and outcomes.label = true_class.class_index
     left join classes as predicted_class
-        on evaluation_labels.dataset_id = predicted_class.dataset_id and outcomes.predicted = predicted_class.class_index
+        on evaluation_labels.dataset_id = predicted_class.dataset_id
+        and outcomes.predicted = predicted_class.class_index
     left join images on evaluation_labels.dataset_id = images.dataset_id and outcomes.image_id = images.image_id
 ) as pictures
 where

@@ -61,7 +61,7 @@ class PictureGroup(NamedTuple):
     """
 
     title: str
-    told: str
+    text: str
     correct: str
     incorrect: str
     pictures: list[ChangedPicture]

@@ -119,8 +119,8 @@ def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
     present = [corruption for corruption in names if (corruption, "severity") in by_curve]
     return TextTable(
         f"Shapes of {label} over severity and over distortion",
-        "Shape, and beneath it the curvature, over severity and over the mean distortion of the images at each severity: "
-        "severity is an index that a recipe spaces as it does. A shape without its interval is inconclusive.",
+        "Shape, and beneath it the curvature, over severity and over the mean distortion of the images at each "
+        "severity: severity is an index that a recipe spaces as it does. A shape without its interval is inconclusive.",
         ("Corruption", *(f"Over {name}" for name in AXIS_NAMES.values())),
         tuple(
             (TableCell(names[corruption]), *(_axis_cell(by_curve[corruption, axis]) for axis in AXIS_NAMES))
@@ -132,7 +132,8 @@ def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
 def _axis_cell(row: dict[str, Any]) -> TableCell:
     curvature = ""
     if row["curvature"] is not None:
-        curvature = f"{format_number(row['curvature'], 2, signed=True)} {format_interval(row['curvature_low'], row['curvature_high'], 2, 1)}"
+        interval = format_interval(row["curvature_low"], row["curvature_high"], 2, 1)
+        curvature = f"{format_number(row['curvature'], 2, signed=True)} {interval}"
     if row["reason"]:
         return TableCell(SHAPE_NAMES["inconclusive"], row["reason"])
     return TableCell(SHAPE_NAMES[shape_of(row)], curvature)

@@ -68,10 +68,15 @@ class PictureSeries(NamedTuple):
     map_size: tuple[int, int]
 
     @property
-    def told(self) -> Markup:
+    def viewer_data(self) -> Markup:
         """What the viewer needs to know, as JSON that may stand between single quotes."""
-        told = {"frames": self.frames, "maps": self.maps, "map_size": self.map_size, "size": (self.width, self.height)}
-        text = json.dumps(told, separators=(",", ":"))
+        content = {
+            "frames": self.frames,
+            "maps": self.maps,
+            "map_size": self.map_size,
+            "size": (self.width, self.height),
+        }
+        text = json.dumps(content, separators=(",", ":"))
         return Markup(text.translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>'"}))
 
     @property

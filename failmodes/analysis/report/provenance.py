@@ -41,7 +41,7 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
     ]  # fmt: skip
 
 
-ANSWERS = {  # by the protocol of classes
+PROTOCOLS = {  # by the protocol of classes
     "all": "among all outputs of the model: one outside the data set's classes is wrong",
     "subset": "among the data set's classes; other outputs are left out",
     None: "among the data set's classes; there are no other outputs",
@@ -73,7 +73,7 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
         ("Normalization", normalization),
-        ("Answers", ANSWERS[facts["class_protocol"]]),
+        ("Answers", PROTOCOLS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),
         *_run(con, evaluation),

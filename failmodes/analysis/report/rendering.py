@@ -214,7 +214,7 @@ def _packaged(name: str) -> str:
 
 
 def _by_topic(found: Iterable[Headline]) -> list[list[Headline]]:
-    """Headlines that follow one another on the same topic, together; all that is inconclusive is one group, the last."""
+    """Headlines that follow one another on the same topic, together; all inconclusive ones are the last group."""
     ordered = sorted(found, key=lambda headline: headline.verdict == "inconclusive")
     groups = groupby(ordered, key=lambda headline: headline.verdict == "inconclusive" or headline.topic)
     return [list(group) for _, group in groups]

@@ -109,12 +109,12 @@
     const slider = dialog.querySelector("[name=severity]");
     const attention = dialog.querySelector("[name=attention]");
     const prediction = dialog.querySelector(".prediction");
-    let told, strip;
+    let series, strip;
 
     // The attention of one step, 0 to 255 row by row; none where there is no map
     function attentionAt(step) {
-      const length = told.map_size[0] * told.map_size[1];
-      const bytes = Uint8Array.from(atob(told.maps), (letter) => letter.charCodeAt(0));
+      const length = series.map_size[0] * series.map_size[1];
+      const bytes = Uint8Array.from(atob(series.maps), (letter) => letter.charCodeAt(0));
       return bytes.subarray(step * length, (step + 1) * length);
     }
 
@@ -130,8 +130,8 @@
 
     function paint() {
       const step = Number(slider.value);
-      const [level, predicted, isCorrect, confidence] = told.frames[step];
-      const [width, height] = told.size;
+      const [level, predicted, isCorrect, confidence] = series.frames[step];
+      const [width, height] = series.size;
       const scale = Math.max(1, Math.floor(480 / Math.max(width, height)));
       canvas.width = width * scale;
       canvas.height = height * scale;
@@ -141,7 +141,7 @@
       const values = attentionAt(step);
       if (values.length && attention.checked) {
         context.imageSmoothingEnabled = true;
-        context.drawImage(heat(values, ...told.map_size), 0, 0, canvas.width, canvas.height);
+        context.drawImage(heat(values, ...series.map_size), 0, 0, canvas.width, canvas.height);
       }
       const empty = values.length && !values.some(Boolean) ? "; its attention is empty" : "";
       const severity = step ? `severity ${level}` : level;
@@ -157,13 +157,13 @@
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
     dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     return async (card) => {
-      told = JSON.parse(card.dataset.told);
+      series = JSON.parse(card.dataset.viewer);
       strip = card.querySelector("img");
       await strip.decode();
       dialog.querySelector(".name").textContent = all(".who, .fate", card).map((span) => span.textContent).join(" \u2013 ");
-      slider.max = told.frames.length - 1;
-      slider.value = told.frames.length - 1;
-      attention.closest("label").hidden = !told.maps;
+      slider.max = series.frames.length - 1;
+      slider.value = series.frames.length - 1;
+      attention.closest("label").hidden = !series.maps;
       paint();
       dialog.showModal();
     };

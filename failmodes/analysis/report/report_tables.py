@@ -90,12 +90,13 @@ def figure(
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
-    models, told = trained_models(selection.evaluations), []
+    models, totals = trained_models(selection.evaluations), []
     for model in models:
         of_runs = [by_id[run.evaluation_id] for run in model.runs]
         if model.has_several_seeds:
-            told.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs)))
-        told += [(TableCell(run.label), *_summary_cells(row)) for run, row in zip(model.runs, of_runs, strict=True)]
+            totals.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs)))
+        with_rows = zip(model.runs, of_runs, strict=True)
+        totals += [(TableCell(run.label), *_summary_cells(row)) for run, row in with_rows]
     over_seeds = ""
     if any(model.has_several_seeds for model in models):
         over_seeds = " Of a model with several training seeds the mean, \u00b1 the standard deviation between seeds."
@@ -104,7 +105,7 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
         f"error, not normalized. All in per cent.{over_seeds}{shown_between_models(con, selection)}",
         ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
-        tuple(told),
+        tuple(totals),
     )
 
 

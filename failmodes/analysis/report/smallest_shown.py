@@ -42,8 +42,8 @@ def shown_of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -
     (evaluation,) = selection.evaluations
     gaps = class_gaps(con, selection, evaluation)
     comparisons = gaps[0].comparisons if gaps else 1
-    told = _sentence([one.gap for one in gaps], "gap of a class below the others", comparisons)
-    return f"{told} Of the commonest answer's share none can be told: it is picked for being the largest."
+    gap = _sentence([one.gap for one in gaps], "gap of a class below the others", comparisons)
+    return f"{gap} Of the commonest answer's share none can be told: it is picked for being the largest."
 
 
 def shown_of_calibration(cells: pl.DataFrame) -> str:

@@ -47,7 +47,7 @@ TOPICS = (
     ),
     Topic("confidence", "How sure the models are", ("overconfidence", "calibration_error"), ("calibration",)),
     Topic(
-        "failure_prediction_text",
+        "failure-prediction",
         "Which failures could be seen coming",
         ("confidence_below_chance", "early_warning"),
         ("early-warning",),

@@ -179,8 +179,8 @@ def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, setti
     2. non_monotone: some stride rises by more than `flat_below` and beyond its interval, while another falls so or the
        curve as a whole falls;
     3. rise: accuracy at the last severity lies above the clean one, beyond its interval and `flat_below`;
-    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the curvature at or
-       beyond the threshold; 6. near_linear: the same with a smaller curvature; 7. inconclusive: the rest.
+    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the curvature
+       at or beyond the threshold; 6. near_linear: the same with a smaller curvature; 7. inconclusive: the rest.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
     drop, risen = total_drop(curve), stride_changes(curve, severities)

@@ -1,8 +1,8 @@
 """Shape over measured distortion: the same curve, with how far images lie from their clean ones in place of severity.
 
 Severity is an index: where a recipe spaces its levels unevenly, a steady fall over distortion looks late or early over
-severity. What a curve loses and whether it rises does not depend on the axis; its curvature does, and so do the classes of
-curves that fall. The axis is the mean over the images of the cell, and is taken as measured: resampling the images
+severity. What a curve loses and whether it rises does not depend on the axis; its curvature does, and so do the classes
+of curves that fall. The axis is the mean over the images of the cell, and is taken as measured: resampling the images
 moves accuracy and not the axis. Severities of the very same distortion are of the same images (motion blur of the
 CIFAR-C recipe at 3 and 4) and are one point, of their mean accuracy.
 """

@@ -99,7 +99,7 @@ class EarlyWarning(NamedTuple):
     """What scores tell of the next failure of one model.
 
     Attributes:
-        noise: how the corruption of an image is drawn along a curve: 'paired' (the same draws at every severity, which
+        noise: how the corruption of an image is drawn along a curve: 'shared' (the same noise at every severity, which
             flatters every score: what comes is more of what was seen) or 'independent'; None where not on record.
         predictors: what each of COMPARED tells, by name.
     """

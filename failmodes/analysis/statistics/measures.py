@@ -25,7 +25,7 @@ from failmodes.warehouse.measures.columns import BINS, bins_of
 
 Weights = NDArray[np.float32]
 
-# How sure each score says that a model is: the column, and whether more of it is higher_count
+# How certain each score says that a model is: the column, and whether a higher value is more certain
 SCORES: dict[str, tuple[str, bool]] = {
     "confidence": ("confidence", True),
     "margin": ("margin", True),
@@ -167,7 +167,7 @@ def _auroc_of_known(certainty: Float64Array, failed: NDArray[np.bool_]) -> Float
 
 
 def _beside(certainty: Float64Array, failed: NDArray[np.bool_]) -> tuple[Float64Array, ...]:
-    """Of each image: how many are less sure, as sure (itself too), failures that are higher_count, failures as sure."""
+    """Of each image: how many score lower, how many the same (with itself), and the failures above and beside it."""
     order = np.argsort(certainty, kind="stable")
     ordered = certainty[order]
     starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))

@@ -116,8 +116,8 @@ def _read_columns(
     found = con.execute(
         "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
         "from cell_predictions where evaluation_id = $1) "
-        f"select place, image_id, {', '.join(names)} from prediction_facts inner join cells using (corruption, severity) "
-        "where evaluation_id = $1",
+        f"select place, image_id, {', '.join(names)} from prediction_facts "
+        "inner join cells using (corruption, severity) where evaluation_id = $1",
         [correctness.evaluation_id],
     ).fetchnumpy()
     if len(found["place"]) != correctness.correct.size:

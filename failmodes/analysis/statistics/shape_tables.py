@@ -48,7 +48,7 @@ METHOD = 3  # raise it when the method changes, so that stored shapes are comput
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
-BOW_SWEEP = (0.10, 0.15, 0.20)
+CURVATURE_SWEEP = (0.10, 0.15, 0.20)
 INCONCLUSIVE_SHAPE = SHAPE_CLASSES[INCONCLUSIVE]
 WITHHELD = {"abrupt_drop": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
 Row = dict[str, Any]
@@ -159,7 +159,8 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
         con,
         f"select {_SETTINGS} from shapes "
         f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
-        "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) limit 1",
+        "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) "
+        "limit 1",
     )
     return ShapeSettings(*(row or ()))
 
@@ -262,7 +263,7 @@ def _step_rows(shape: CurveShape, grid: Float64Array) -> Iterator[Row]:
 
 def _sweep_rows(curve: Float64Array, grid: Float64Array, shape: CurveShape, settings: ShapeSettings) -> Iterator[Row]:
     for flat_below in sorted({*FLAT_SWEEP, settings.flat_below}):
-        for threshold in sorted({*BOW_SWEEP, settings.curvature_threshold}):
+        for threshold in sorted({*CURVATURE_SWEEP, settings.curvature_threshold}):
             tried = replace(settings, flat_below=flat_below, curvature_threshold=threshold)
             code = int(classify(curve, grid, shape.margins, tried))
             yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": SHAPE_CLASSES[code]}

@@ -110,10 +110,10 @@ def _with_made_up(part: Float64Array, least: float, most: float, parts: int) -> 
 def share_of_cell(run: RunRows, cell: CellKey, sign: int) -> MeasuredValue:
     """Accuracy or error of a single cell and training run: the exact interval."""
     correct = run.cell(cell, ())["correct"]
-    correct, count = int(correct.sum() if sign > 0 else (~correct).sum()), len(correct)
-    value = correct / count
+    counted, count = int(correct.sum() if sign > 0 else (~correct).sum()), len(correct)
+    value = counted / count
     error = MeanError(max(value * (1 - value) / count, 1 / count**2))
-    return MeasuredValue(value, value, value, error, count, ends=partial(_exact_ends, correct, count))
+    return MeasuredValue(value, value, value, error, count, ends=partial(_exact_ends, counted, count))
 
 
 def _exact_ends(correct: int, count: int, level: float, comparisons: int) -> tuple[float, float]:

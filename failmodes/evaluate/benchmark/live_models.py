@@ -1,4 +1,4 @@
-"""Models that are objects of this process, as models: a torch module or a function, with what travels with it."""
+"""Live models: objects of this process (a torch module or a function), each with what travels with it."""
 
 import copy
 import functools

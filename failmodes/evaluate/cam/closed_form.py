@@ -23,7 +23,7 @@ class ClosedFormCam(LayerCam):
     """The CAM of models whose logits are a linear function of the mean of one feature map.
 
     Args:
-        model: ready to run.
+        prepared: model, ready to run.
         layer: the module whose output is pooled.
         head: the linear layer that the pooled features go to.
         reshape_transform: of the layer's output.

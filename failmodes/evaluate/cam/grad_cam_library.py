@@ -22,7 +22,7 @@ class GradCamLibrary(GradientCam):
     has no targets: all of an image's maps are one.
 
     Args:
-        model: ready to run.
+        prepared: model, ready to run.
         target_layer: the layer to look at.
         name: a key of `LIBRARY_CLASSES`.
     """

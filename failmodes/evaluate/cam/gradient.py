@@ -20,7 +20,7 @@ class GradientCam(LayerCam):
     DenseNet): then the gradient is taken before the ReLU and is zero where the ReLU is inactive.
 
     Args:
-        model: ready to run; its parameters need no gradients, so that no graph is built before the layer.
+        prepared: model, ready to run; its parameters need no gradients, so that no graph is built before the layer.
         target_layer: the layer; of a module that runs several times in a pass, the last run counts.
     """
 

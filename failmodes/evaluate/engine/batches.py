@@ -215,9 +215,9 @@ def _corrupted(
 
 def _means_a_killed_worker(error: Exception) -> bool:
     """Torch tells it in words; where the process died while it handed over a batch, a pipe or socket ends instead."""
-    told = str(error)
+    text = str(error)
     handing_over = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
-    return told.startswith("DataLoader worker (pid") or (handing_over and not told.startswith("Caught "))
+    return text.startswith("DataLoader worker (pid") or (handing_over and not text.startswith("Caught "))
 
 
 def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:

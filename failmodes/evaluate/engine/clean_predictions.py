@@ -54,8 +54,8 @@ class CleanPredictions:
             return None
         here, other = ("all", "subset") if self.model.protocol == "all" else ("subset", "all")
         return (
-            f"clean accuracy {np.mean(predictions == labels):.1%} among the {self.class_count:,} classes of the data set, "
-            f"{np.concatenate(self.among_all).mean():.1%} among all {self.model.output_count:,} outputs; "
+            f"clean accuracy {np.mean(predictions == labels):.1%} among the {self.class_count:,} classes of the data "
+            f"set, {np.concatenate(self.among_all).mean():.1%} among all {self.model.output_count:,} outputs; "
             f'`classes = "{here}"` counts here, and "{other}" is the other'
         )
 

@@ -111,7 +111,7 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
 def _prepare(
     study: Study, dataset: Dataset, model: Model, device: torch.device
 ) -> tuple[PreparedModel, CamMethod | CamUnavailable]:
-    """A model's model on the device, and how its attention is measured."""
+    """A model prepared on the device, and how its attention is measured."""
     settings, spec = study.evaluation, model.spec
     prepared = model.prepare(device, settings.precision)
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))

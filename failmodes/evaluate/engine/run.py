@@ -70,15 +70,15 @@ class RunReport(RunResult):
             f"{failure.model_label} raised and was set aside: {failure.reason}" for failure in self.failures
         ]
 
-    def raise_if_incomplete(self, mend: str) -> None:
-        """Raise an error that names the models that raised, and says how to `mend` it.
+    def raise_if_incomplete(self, fix: str) -> None:
+        """Raise an error that names the models that raised, and says how to `fix` it.
 
         Raises:
             IncompleteRunError: there are such models.
         """
         if self.failures:
             labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
-            raise IncompleteRunError(f"not evaluated to the end: {labels}; {mend}")
+            raise IncompleteRunError(f"not evaluated to the end: {labels}; {fix}")
 
 
 @freed_memory_kept()

@@ -55,7 +55,7 @@ class RunResult:
         not_finite: rows whose logits are not finite, by model label.
         changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
             precision.
-        remarks: what the clean images tell of a model, by model label.
+        notes: what the clean images tell of a model, by model label.
     """
 
     written: int = 0

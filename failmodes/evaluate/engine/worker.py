@@ -33,7 +33,7 @@ class RunCallbacks(NamedTuple):
         images: so many images went through a model.
         shard: a shard was published: its key.
         models: what is about to run, a line each.
-        remarks: what the clean images tell of a model, a line each.
+        notes: what the clean images tell of a model, a line each.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None

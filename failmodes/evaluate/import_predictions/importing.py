@@ -106,7 +106,7 @@ class ImportedModel:
         return identity_of({"imported": self.content, "kind": self.kind, "classes": self.class_names})
 
     def row(self) -> dict[str, Any]:
-        """The row of `models`; what only a model has is null."""
+        """The row of `models`; what only a model that runs here has is null."""
         return {
             "model_id": self.model_id(),
             "model_label": self.label,
@@ -160,7 +160,7 @@ def import_predictions(
         counts = check_predictions(predictions, data, cells, only_study=only_study, renormalize=renormalize)
         kind = predictions.columns.kind
         model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
-        # an evaluation asks an identity, a label and a row of its model and a precision of its model
+        # an evaluation asks an identity, a label and a row of its model and a precision of the prepared model
         no_model = cast(PreparedModel, SimpleNamespace(precision=PRECISION))
         evaluation = make_evaluation(study.name, cast(Model, model), no_model, data, PREDICTIONS_ONLY)
         former, namesakes = _former_label(output, model), _namesakes(output, evaluation)

@@ -20,7 +20,7 @@ from failmodes.warehouse.storage.files import atomic_write_bytes
 MAX_CONTAINERS = 5  # nested in one another
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
-PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "model.", "backbone.", "encoder.")
+PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
 MAX_PREFIX_PARTS = 20  # names nest less deeply; those of a malicious file could be a million parts long
 MAX_OUTPUTS = 100_000  # that a head is built with because a file has so many: ImageNet-21k has 21,843
 PHOTOGRAPH_KERNEL_PX = 7  # of the first convolution of torchvision's ResNets and DenseNets; ours has 3

@@ -78,8 +78,8 @@ def describe_forward_error(error: Exception, seen: str) -> str:
     """
     message = first_line(error)
     if _OF_CHANNELS.search(message):
-        mend = "convert them as its forward begins, such as by x.mean(1, keepdim=True)"
-        return f"cannot take images of {seen} in three channels, RGB: {message}; {mend}"
+        fix = "convert them as its forward begins, such as by x.mean(1, keepdim=True)"
+        return f"cannot take images of {seen} in three channels, RGB: {message}; {fix}"
     if _OF_SHAPE.search(message):
         return (
             f"cannot take images of {seen}: {message}; set `input_side_px` to the side that it was made for, or "

@@ -100,7 +100,7 @@ def memmap_npy(path: Path) -> NDArray[Any]:
         DataError: it is missing, truncated or no plain array.
     """
     try:
-        return map_npy(path, says="is truncated or no .npy array", mend=f": {FETCH_AGAIN}")
+        return map_npy(path, says="is truncated or no .npy array", fix=f": {FETCH_AGAIN}")
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing: {FETCH_AGAIN}") from error
 

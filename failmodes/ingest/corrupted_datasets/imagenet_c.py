@@ -40,7 +40,7 @@ from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
 from failmodes.warehouse.storage.regular_files import check_regular
 
 Cells = dict[str, dict[Decimal, Path]]
-MEND = f": {FETCH_AGAIN}"
+FIX = f": {FETCH_AGAIN}"
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
 
 
@@ -145,7 +145,7 @@ def corruption_folders(folder: Path) -> dict[str, Path]:
 
 def _severities(folder: Path) -> dict[Decimal, Path]:
     found: dict[Decimal, Path] = {}
-    for name in sorted_names(folder, folders=True, mend=MEND):
+    for name in sorted_names(folder, folders=True, fix=FIX):
         severity = parse_severity(name)
         if severity in found:
             raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
@@ -188,8 +188,8 @@ def list_image_files(cell: Path) -> list[str]:
     """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
     return [
         f"{folder}/{entry}"
-        for folder in sorted_names(cell, folders=True, mend=MEND)
-        for entry in sorted_names(cell / folder, folders=False, mend=MEND)
+        for folder in sorted_names(cell, folders=True, fix=FIX)
+        for entry in sorted_names(cell / folder, folders=False, fix=FIX)
         if Path(entry).suffix.lower() in IMAGE_SUFFIXES
     ]
 

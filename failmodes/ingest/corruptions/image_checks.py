@@ -21,13 +21,13 @@ class Layout(NamedTuple):
         dimensions: of the array.
         axis: where its channels are.
         channels: how many; None for any number.
-        mend: the expression, of the array as `{}`.
+        fix: the expression, of the array as `{}`.
     """
 
     dimensions: int
     axis: int
     channels: int | None
-    mend: str
+    fix: str
 
 
 # The first that fits is taken
@@ -103,11 +103,11 @@ def _refusal(argument: str, shape: str, given: object, layouts: Sequence[Layout]
     layout = next((one for one in layouts if array is not None and _fits(array, one)), None)
     if array is None or layout is None:
         return line
-    values = _values_mend(array)
+    values = _values_fix(array)
     if values is None:
         return f"{line} from {array.min():.3g} to {array.max():.3g}: corrupt images first, then normalize them"
     tensors = "; failmodes.CorruptTransform takes tensors" if hasattr(given, "detach") else ""
-    return f"{line}: pass {values.format(layout.mend.format(expression))}{tensors}"
+    return f"{line}: pass {values.format(layout.fix.format(expression))}{tensors}"
 
 
 def _kind(given: object) -> str:
@@ -147,7 +147,7 @@ def _fits(array: NDArray[Any], layout: Layout) -> bool:
     )
 
 
-def _values_mend(array: NDArray[Any]) -> str | None:
+def _values_fix(array: NDArray[Any]) -> str | None:
     """The expression that makes values stored ones; None where they are not from 0 to 255."""
     if array.dtype == np.uint8:
         return "{}"

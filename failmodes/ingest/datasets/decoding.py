@@ -73,7 +73,7 @@ def decode_to_cache(
     path = cache / "images" / f"{identity_of(settings)}.npy"
     images, known = map_npy_if_whole(path), Counter[str]() if changes is None else _read_changes(path)
     if images is None or known is None:
-        _check_room(path, math.prod(shape))
+        _check_space(path, math.prod(shape))
         with atomic_write(path) as temporary:
             write_npy(temporary, shape, blocks)
             if changes is not None:  # before the images appear: where they are, the counts are
@@ -234,7 +234,7 @@ def _reason(error: Exception) -> str:
     return "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {first_line(error)}"
 
 
-def _check_room(path: Path, needed_bytes: int) -> None:
+def _check_space(path: Path, needed_bytes: int) -> None:
     free = shutil.disk_usage(make_folder(path.parent)).free
     if needed_bytes > free:
         raise StorageError(

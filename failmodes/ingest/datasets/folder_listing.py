@@ -225,10 +225,10 @@ def _some(names: Sequence[str]) -> str:
 def _no_image_of(root: Path, emptied: list[tuple[str, list[LeftOut]]]) -> str:
     name, others = emptied[0]
     more = f" ({len(emptied):,} such classes)" if len(emptied) > 1 else ""
-    mend = f"put images ({', '.join(sorted(READ_SUFFIXES))}) right in it, or remove it"
+    fix = f"put images ({', '.join(sorted(READ_SUFFIXES))}) right in it, or remove it"
     if any(entry.reason == NESTED for entry in others):
-        mend = f"give {root / name} as the path if the folders in it are the classes; else {mend}"
-    return f"{root / name} has no image that is read, only {describe_left_out(_joined(others))}{more}: {mend}"
+        fix = f"give {root / name} as the path if the folders in it are the classes; else {fix}"
+    return f"{root / name} has no image that is read, only {describe_left_out(_joined(others))}{more}: {fix}"
 
 
 def _class_names(folders: Sequence[str], root: Path) -> tuple[str, ...]:

@@ -177,7 +177,8 @@ variances as (
         pairs,
         auroc,
         greatest(failures_square_sum - failures * auroc ** 2, 0) / (failures - 1) / failures
-        + greatest(correct_square_sum - correct_predictions * auroc ** 2, 0) / (correct_predictions - 1) / correct_predictions as variance
+        + greatest(correct_square_sum - correct_predictions * auroc ** 2, 0)
+        / (correct_predictions - 1) / correct_predictions as variance
     from aurocs
 ),
 

@@ -7,7 +7,8 @@ select
     count(*) filter (where outcomes.correct) as correct_count,
     count(*) filter (where not outcomes.correct) as incorrect_count,
     median(attention.centroid_shift) filter (where outcomes.correct) as correct_median_centroid_shift, -- image widths
-    median(attention.centroid_shift) filter (where not outcomes.correct) as incorrect_median_centroid_shift, -- image widths
+    median(attention.centroid_shift) filter (where not outcomes.correct)
+        as incorrect_median_centroid_shift, -- image widths
     median(attention.null_centroid_shift) as null_median_centroid_shift, -- image widths
     avg(attention.cosine) filter (where outcomes.correct) as correct_mean_cosine, -- 0-1
     avg(attention.cosine) filter (where not outcomes.correct) as incorrect_mean_cosine -- 0-1

@@ -40,7 +40,8 @@ ties as (
         ranks.higher_count,
         ranks.higher_failure_count,
         ranks.n - ranks.failures as correct_predictions,
-        ranks.higher_count - ranks.higher_failure_count + (ranks.tied - ranks.tied_failure_count) / 2 as higher_correct, -- ties count half
+        ranks.higher_count - ranks.higher_failure_count
+        + (ranks.tied - ranks.tied_failure_count) / 2 as higher_correct, -- ties count half
         ranks.failures - ranks.higher_failure_count - ranks.tied_failure_count / 2 as less_certain_failures,
         ranks.tied_failure_count
         + (ranks.higher_failure_count - ranks.tied_failure_count * ranks.higher_count / ranks.tied)
@@ -97,7 +98,8 @@ sums as (
         sum(tied_failure_count * higher_correct ** 2) as failures_square_sum,
         sum((tied - tied_failure_count) * less_certain_failures ** 2) as correct_square_sum,
         sum(tied_failure_count * (failures - higher_failure_count) / (n - higher_count)) / nullif(failures, 0) as aupr,
-        min(correct_predictions - higher_count + higher_failure_count) filter (where failures - higher_failure_count >= 0.95 * failures)
+        min(correct_predictions - higher_count + higher_failure_count)
+        filter (where failures - higher_failure_count >= 0.95 * failures)
         / nullif(correct_predictions, 0) as fpr95,
         sum(risk_sum) / n as aurc
     from ties

@@ -12,7 +12,9 @@ select
     coverages.coverage_percent, -- the surest images that are kept
     sum(
         score_ranks.tied_failure_count
-        * least(greatest(score_ranks.n * coverages.coverage_percent / 100 - score_ranks.higher_count, 0), score_ranks.tied)
+        * least(
+            greatest(score_ranks.n * coverages.coverage_percent / 100 - score_ranks.higher_count, 0), score_ranks.tied
+        )
         / score_ranks.tied
     ) / any_value(score_ranks.n * coverages.coverage_percent / 100) as selective_risk -- of those that tie, their mean
 from score_ranks

@@ -1,4 +1,5 @@
--- Which failures does no score of the logits foresee? Wrong answers higher_count than half of the right answers when clean.
+-- Which failures does no score of the logits predict? Those with a higher score than half of the correct predictions
+-- when clean.
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 50 without it.

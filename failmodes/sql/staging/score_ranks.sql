@@ -1,4 +1,5 @@
--- One row per stored cell or pool of corrupted cells, score and value: images and failures, of it and of higher_count values.
+-- One row per stored cell or pool of corrupted cells, score and value: images and failures with it and with
+-- higher values.
 -- Source: outcomes, attention.
 with scored as (
     select
@@ -139,7 +140,7 @@ select
     corruption,
     severity,
     score,
-    certainty, -- larger is higher_count; -infinity where the score is no number
+    certainty, -- higher is more certain; -infinity where the score is no number
     tied, -- images of this value
     tied_failure_count, -- of them wrong
     coalesce(sum(tied) over higher_count, 0)::bigint as higher_count, -- images of larger values

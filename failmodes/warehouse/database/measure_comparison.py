@@ -35,10 +35,10 @@ def compare_measures(con: duckdb.DuckDBPyConnection) -> CheckResult:
     broken = pl.DataFrame(
         [one for one in counts if one[1]], {"table_name": pl.String, "row_count": pl.Int64}, orient="row"
     )
-    told = "Stored measures are what the rows give"
+    invariant = "Stored measures are what the rows give"
     if 0 < len(scores) < len(SCORES) * len({evaluation_id for evaluation_id, _ in scores}):
-        told += " (of those that stand per score, one score of each evaluation)"
-    return CheckResult("measures_agree_with_rows", told, int(broken["row_count"].sum()), broken)
+        invariant += " (of those that stand per score, one score of each evaluation)"
+    return CheckResult("measures_agree_with_rows", invariant, int(broken["row_count"].sum()), broken)
 
 
 def _compared_scores(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:

@@ -20,7 +20,8 @@ _NAMES = {
     "corruption": (
         "corruption",
         "shards",
-        "select distinct corruption from shards where table_name = 'prediction_facts' and corruption <> 'none' order by 1",
+        "select distinct corruption from shards where table_name = 'prediction_facts' and corruption <> 'none' "
+        "order by 1",
     ),
 }
 ROWS = "rows"  # the parameter that says how many rows a query gives

@@ -68,8 +68,8 @@ def _read_predictions(
     It is one question, for DuckDB decodes the predictions of many cells for each that it gives.
     """
     predictions_by_cell = con.sql(
-        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, predictions "
-        "from cell_predictions where evaluation_id = any(?) order by corruption, severity, evaluation_id",
+        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, "
+        "predictions from cell_predictions where evaluation_id = any(?) order by corruption, severity, evaluation_id",
         params=[members],
     )
     rows = (row for batch in arrow_reader(predictions_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))

@@ -78,8 +78,8 @@ def _boxed(head: list[list[str]], lines: list[list[str]], widths: list[int]) -> 
 def _folded(names: list[str], rows: list[list[str]], width: int) -> str:
     """The same table where texts have several lines, or are folded into several."""
     widths = _widest(names, rows, lambda text: max(map(_width, text.split("\n"))))
-    room = width - _outer_width([0] * len(names))
-    shared = _shared_widths(widths, _least_widths(names, rows), room)
+    space = width - _outer_width([0] * len(names))
+    shared = _shared_widths(widths, _least_widths(names, rows), space)
     head = _side_by_side([_name_lines(name, wide) for name, wide in zip(names, shared, strict=True)])
     cells = ([_lines(text, wide) for text, wide in zip(row, shared, strict=True)] for row in rows)
     flat = [line for row in cells for line in _side_by_side(row)]
@@ -142,10 +142,10 @@ def _broken(line: str, width: int) -> list[str]:
     return [*lines, current]
 
 
-def _shared_widths(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+def _shared_widths(widths: Sequence[int], least: Sequence[int], space: int) -> list[int]:
     """Widths of columns that together take the room: none less than its longest word, the narrowest filled first."""
-    shared = list(least) if sum(least) <= room else [1] * len(least)
-    for _ in range(min(room, sum(widths)) - sum(shared)):
+    shared = list(least) if sum(least) <= space else [1] * len(least)
+    for _ in range(min(space, sum(widths)) - sum(shared)):
         place = min((p for p in range(len(shared)) if shared[p] < widths[p]), key=lambda p: shared[p])
         shared[place] += 1
     return shared

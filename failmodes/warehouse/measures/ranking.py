@@ -24,10 +24,10 @@ class Ties(NamedTuple):
 
     Attributes:
         image_count: images in all, in other groups too.
-        starts: images that are higher_count than a group.
+        starts: images with a higher value than a group.
         counts: images of the group.
         failures: of them failures.
-        failures_before: failures that are higher_count.
+        failures_before: failures with a higher value.
     """
 
     image_count: int
@@ -53,7 +53,7 @@ def ranked(certainty: Values, failed: NDArray[np.bool_]) -> Keys:
     """What the measures below need of some images, in one number each, from the most to the least sure.
 
     Args:
-        certainty: (N,) float32, larger is higher_count; what is no finite number comes last.
+        certainty: (N,) float32, higher is more certain; what is no finite number comes last.
         failed: (N,) bool.
 
     Returns:
@@ -68,7 +68,7 @@ def rank(certainty: Values, failed: NDArray[np.bool_]) -> Ranking:
     """What `ranked` gives, and which image is where: for a score of which several measures are taken.
 
     Args:
-        certainty: (N,) float32, larger is higher_count; what is no finite number comes last.
+        certainty: (N,) float32, higher is more certain; what is no finite number comes last.
         failed: (N,) bool.
     """
     keys, least = _keys_of(certainty, failed)
@@ -201,13 +201,13 @@ def selective_risks(ties: Ties) -> NDArray[np.float64]:
 
 
 def _auroc(ties: Ties, failed: int, correct: int) -> float:
-    """Share of pairs of a failure and a right answer of which the right one is higher_count; ties count half."""
+    """Share of pairs of failure and correct prediction where the correct one has the higher value; ties count half."""
     twice_higher = 2 * (ties.starts - ties.failures_before) + (ties.counts - ties.failures)
     return int(np.einsum("g,g->", ties.failures, twice_higher)) / 2 / (failed * correct)
 
 
 def _delong_error(ties: Ties, failed: int, correct: int) -> float | None:
-    """From the share of right answers higher_count than each failure, and of failures less sure than each right answer."""
+    """From the shares of correct predictions above each failure, and of failures below each correct prediction."""
     if failed < 2 or correct < 2:
         return None
     correct_counts = ties.counts - ties.failures

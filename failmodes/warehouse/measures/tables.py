@@ -132,8 +132,8 @@ IMAGE_ONSETS = Table.of(
     Column("onset_severity", SEVERITY, "first wrong severity, 0 if wrong when clean; null if never wrong", True),
     Column("correctness_pattern", text, "1 right, 0 wrong, by severity from clean"),
     Column("incorrect_count", int64, "zeros of the pattern"),
-    Column("last_correct_severity", SEVERITY, "lower end of the interval that holds the onset; null if wrong when clean",
-           True),
+    Column("last_correct_severity", SEVERITY, "lower end of the interval that holds the onset; null if wrong when "
+           "clean", True),
     Column("recovered", flag, "right again at some severity after the onset"),
 )  # fmt: skip
 

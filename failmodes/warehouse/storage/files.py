@@ -186,8 +186,8 @@ def reason_of(error: Exception) -> str:
     """Why the operating system refused, with what to do where that is known; libraries tell it at a message's end."""
     if isinstance(error, OSError):
         return _REASONS.get(error.errno or 0, error.strerror or str(error))
-    told = first_line(error)
-    return next((words for number, words in _REASONS.items() if told.endswith(os.strerror(number))), told)
+    text = first_line(error)
+    return next((words for number, words in _REASONS.items() if text.endswith(os.strerror(number))), text)
 
 
 @contextmanager

@@ -72,9 +72,9 @@ def find_results(location: str | Path | None) -> StorePath:
         return as_store_path(location)
     location = Path(location) if location else default_location()
     if location.suffix == ".toml":
-        record = read_toml(location).get("results")
-        if isinstance(record, str) and record:
-            given = record if is_url(record) else str(_path_in(location, "results", record))
+        results = read_toml(location).get("results")
+        if isinstance(results, str) and results:
+            given = results if is_url(results) else str(_path_in(location, "results", results))
             return as_store_path(given, location.parent)
     return find_output(location)
 

@@ -36,7 +36,7 @@ def test_it_is_that_of_the_cell_of_the_lowest_accuracy(con: duckdb.DuckDBPyConne
 
 
 @pytest.mark.slow
-def test_of_many_classes_those_of_the_commonest_confusions_are_shown_and_it_says_so(tmp_path: Path) -> None:
+def test_of_many_classes_those_of_the_most_common_confusions_are_shown_and_it_says_so(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=300, models=("Alpha",), classes=30)
     load([tmp_path], tmp_path / "warehouse.duckdb")
     ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=50))

@@ -19,13 +19,13 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
-def test_title_of_the_curves_names_the_largest_drop_corruption(
+def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
     finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]
-    right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
+    correct = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
     assert finding.startswith("Gaussian noise costs Alpha most")
-    assert f"{100 * ((right[0] - right[-1]) / 400):.1f}\u00a0points [" in finding
+    assert f"{100 * ((correct[0] - correct[-1]) / 400):.1f}\u00a0points [" in finding
 
 
 def test_panels_are_headed_by_their_class_and_where_chance_begins(
@@ -35,9 +35,9 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
         spec = CHARTS["curves"](of, shown).to_dict()
         return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
 
-    told = texts(selection, con)
+    text = texts(selection, con)
     for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "inconclusive"):
-        assert SHAPE_NAMES[shape] in told
+        assert SHAPE_NAMES[shape] in text
     cedar = select_one(many_con, models=["Cedar"])
     rows = many_con.sql(
         "select corruption, chance_from::double as severity from shapes where evaluation_id = ?", params=cedar.ids
@@ -74,8 +74,8 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
     for corruption in ("brightness", "pixelate", "saturate"):
         for label in ("Alpha", "Beta"):
             for severity in (1, 5):
-                wrong = 300 if (label, corruption, severity) == ("Beta", "pixelate", 5) else 0
-                predictions = [(image % 4 + (image < wrong)) % 4 for image in range(600)]
+                incorrect = 300 if (label, corruption, severity) == ("Beta", "pixelate", 5) else 0
+                predictions = [(image % 4 + (image < incorrect)) % 4 for image in range(600)]
                 reply_with(made, cell_of(made, label, corruption, severity), predictions)
     for label in ("Alpha", "Beta"):
         reply_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
@@ -99,10 +99,10 @@ def words(spec: dict) -> str:
 def test_panels_that_are_flat_for_every_model_are_one_line(mostly_flat: duckdb.DuckDBPyConnection) -> None:
     spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat)).to_dict()
     assert sorted(drawn_panels(spec)) == ["Contrast", "Fog", "Pixelate"]
-    told = words(spec)
-    assert "Flat within 2 points, for every model, largest total drop in brackets: " in told
-    assert "Brightness (0.0 [" in told
-    assert "Saturate (extra) (0.0 [" in told
+    text = words(spec)
+    assert "Flat within 2 points, for every model, largest total drop in brackets: " in text
+    assert "Brightness (0.0 [" in text
+    assert "Saturate (extra) (0.0 [" in text
     alpha = select_one(mostly_flat, models=["Alpha"])
     spec = CHARTS["curves"](mostly_flat, alpha).to_dict()
     assert sorted(drawn_panels(spec)) == ["Contrast", "Fog"]

@@ -77,7 +77,7 @@ def test_all_that_is_drawn_lies_within_the_axis() -> None:
         )
 
 
-def test_one_model_or_many_are_refused_with_the_mend(
+def test_one_model_or_many_are_refused_with_the_fix(
     con: duckdb.DuckDBPyConnection, selection: Selection, many_con: duckdb.DuckDBPyConnection
 ) -> None:
     with pytest.raises(StudyError, match="of two models, and one model is chosen: name two, with --model A --model"):

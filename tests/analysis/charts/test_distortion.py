@@ -17,10 +17,10 @@ THREE = ("fog", "glass_blur", "saturate")
 def test_sentence_names_the_farthest_and_the_curves_that_fall() -> None:
     clean = many_images([], 32).images
     made = measured_distortion(CorruptionRequest(corruptions=("contrast", "brightness", "elastic_transform")), clean)
-    told = distortion_sentence(made.rows)
+    text = distortion_sentence(made.rows)
     last = made.rows.filter(pl.col("severity") == 5).sort("mean_rmse")["corruption_label"][-1]
-    assert told.startswith(f"{last} takes these images farthest from clean: RMSE 0.")
-    assert told.endswith("not monotone: elastic transform")
+    assert text.startswith(f"{last} takes these images farthest from clean: RMSE 0.")
+    assert text.endswith("not monotone: elastic transform")
 
 
 def test_distortion_chart_has_a_panel_a_corruption_and_its_source(striped: Path) -> None:

@@ -13,8 +13,8 @@ from failmodes.analysis.selection import Selection, select_one
 
 def survivors(results: Synthetic, label: str, corruption: str) -> tuple[int, int]:
     """Images that are right at every severity, of those that are right when clean."""
-    right = results.correct[label, corruption]
-    return int(np.all(right, axis=0).sum()), int(right[0].sum())
+    correct = results.correct[label, corruption]
+    return int(np.all(correct, axis=0).sum()), int(correct[0].sum())
 
 
 def test_models_are_counted_whose_loss_is_beyond_noise(
@@ -26,9 +26,9 @@ def test_models_are_counted_whose_loss_is_beyond_noise(
         level = 1 - 0.05 / len(CORRUPTIONS)  # the worst is one of several
         few += binomtest(left, clean).proportion_ci(level, method="wilson").high < 0.5
     assert 0 < few < len(FALLS)
-    told = CHARTS["onset"](many_con, many_selection).to_dict()["usermeta"]["finding"]
-    assert told.startswith(f"{few} of 6 models keep")
-    assert "less than half" in told
+    text = CHARTS["onset"](many_con, many_selection).to_dict()["usermeta"]["finding"]
+    assert text.startswith(f"{few} of 6 models keep")
+    assert "less than half" in text
 
 
 @pytest.mark.parametrize("label", ["Aspen", "Birch"])
@@ -38,7 +38,7 @@ def test_few_models_are_reported_with_their_interval(
     worst = min(CORRUPTIONS, key=lambda c: survivors(many_results, label, c)[0])
     left, clean = survivors(many_results, label, worst)
     ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="wilson")
-    told = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
+    text = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
     share = f"{100 * left / clean:.1f}\u00a0% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
-    assert told.startswith(f"{label} keeps {share} of its right answers under {worst.replace('_', ' ')}")
-    assert "severity 5" in told
+    assert text.startswith(f"{label} keeps {share} of its right answers under {worst.replace('_', ' ')}")
+    assert "severity 5" in text

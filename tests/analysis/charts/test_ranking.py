@@ -26,9 +26,9 @@ def test_few_models_share_a_row_for_clean_the_mean_and_each_corruption(con: duck
     assert means == sorted(means)
     found = {e.label: one for e, one in mean_accuracies(con, both).items()}
     for label, one in found.items():
-        told = rows.filter(label=label, name="Mean of 5\u00a0corruptions").row(0, named=True)
-        assert (told["value"], told["low"], told["high"]) == pytest.approx(one.corrupted)
-        assert f"{100 * told['value']:.1f}\u00a0%" in spec["usermeta"]["finding"]
+        row = rows.filter(label=label, name="Mean of 5\u00a0corruptions").row(0, named=True)
+        assert (row["value"], row["low"], row["high"]) == pytest.approx(one.corrupted)
+        assert f"{100 * row['value']:.1f}\u00a0%" in spec["usermeta"]["finding"]
 
 
 def test_of_many_models_each_has_a_row_and_its_weakest_corruption(

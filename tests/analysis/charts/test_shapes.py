@@ -26,12 +26,12 @@ def test_titles_count_stable_classes_alone(
         "inconclusive": "inconclusive",
     }
     for of, shown in ((con, selection), (many_con, many_selection)):
-        told = CHARTS["shapes"](of, shown).to_dict()["usermeta"]["finding"]
+        text = CHARTS["shapes"](of, shown).to_dict()["usermeta"]["finding"]
         rows = read_for_selection(of, "shapes", shown).rows(named=True)
         counts = Counter(shape_of(row) for row in rows if row["curvature"] is not None)
-        assert f"{sum(counts.values())}\u00a0curves that fall" in told
+        assert f"{sum(counts.values())}\u00a0curves that fall" in text
         for shape, count in counts.items():
-            part = next(part for part in told.replace(" and ", ", ").split(", ") if verbs[shape] in part)
+            part = next(part for part in text.replace(" and ", ", ").split(", ") if verbs[shape] in part)
             assert part.startswith(str(count))
 
 

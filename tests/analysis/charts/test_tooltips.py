@@ -26,8 +26,8 @@ def layers(spec: dict, data: dict | None = None) -> Iterator[tuple[dict, dict]]:
 
 
 def tooltips(unit: dict) -> list[dict]:
-    told = unit.get("encoding", {}).get("tooltip", [])
-    return told if isinstance(told, list) else [told]
+    tips = unit.get("encoding", {}).get("tooltip", [])
+    return tips if isinstance(tips, list) else [tips]
 
 
 def assert_in_words(spec: dict) -> int:
@@ -61,13 +61,13 @@ def test_tooltips_of_a_chart_of_images(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["drops", "predictions"])
-def test_a_heat_map_tells_the_same_over_its_numbers(con: duckdb.DuckDBPyConnection, name: str) -> None:
+def test_a_heat_map_has_the_same_tooltip_over_its_numbers(con: duckdb.DuckDBPyConnection, name: str) -> None:
     spec = specification_of(CHARTS[name](con, select_one(con)))
     by_mark: dict[str, list] = {}
     for unit, _ in layers(spec):
         by_mark.setdefault(unit["mark"]["type"], []).append(tooltips(unit))
     assert len(by_mark["text"]) == 2 * len(by_mark["rect"])
-    assert all(told == by_mark["rect"][0] != [] for told in [*by_mark["rect"], *by_mark["text"]])
+    assert all(tips == by_mark["rect"][0] != [] for tips in [*by_mark["rect"], *by_mark["text"]])
 
 
 def test_a_drop_is_named_in_points(con: duckdb.DuckDBPyConnection) -> None:

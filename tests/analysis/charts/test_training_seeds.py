@@ -75,7 +75,7 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
 
 
 @pytest.mark.parametrize(
-    ("shapes", "room", "told"),
+    ("shapes", "space", "line"),
     [
         (["late_collapse"] * 3, 300, "late fall"),
         (["late_collapse", "late_collapse", "flat"], 300, "late fall in 2 of 3 seeds"),
@@ -84,7 +84,7 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
         (["late_collapse", "flat"], 80, "shapes differ"),
     ],
 )
-def test_shapes_of_runs_are_reported_as_far_as_they_agree(shapes: list[str], room: float, told: str) -> None:
+def test_shapes_of_runs_are_reported_as_far_as_they_agree(shapes: list[str], space: float, line: str) -> None:
     rows = [
         {
             "shape": shape,
@@ -96,4 +96,4 @@ def test_shapes_of_runs_are_reported_as_far_as_they_agree(shapes: list[str], roo
         }
         for shape in shapes
     ]
-    assert shape_line(rows, room, 11) == told
+    assert shape_line(rows, space, 11) == line

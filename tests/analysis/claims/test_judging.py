@@ -97,14 +97,14 @@ def test_a_claim_about_known_curves(con: duckdb.DuckDBPyConnection, claim: str, 
 
 
 def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
-    right = synthetic.correct["Alpha", "fog"]
+    correct = synthetic.correct["Alpha", "fog"]
     found = judged(con, "fog costs less than 10 points at 5")
-    assert found.value == pytest.approx(right[0].mean() - right[5].mean())
-    assert found.n == right.shape[1]
+    assert found.value == pytest.approx(correct[0].mean() - correct[5].mean())
+    assert found.n == correct.shape[1]
     difference = judged(con, "fog costs more than contrast at 3")
-    assert difference.value == pytest.approx(synthetic.correct["Alpha", "contrast"][3].mean() - right[3].mean())
+    assert difference.value == pytest.approx(synthetic.correct["Alpha", "contrast"][3].mean() - correct[3].mean())
     accuracy = judged(con, "accuracy is above 50 % under fog")
-    assert accuracy.value == pytest.approx(right[1:].mean())
+    assert accuracy.value == pytest.approx(correct[1:].mean())
 
 
 @pytest.mark.parametrize("corruption", CURVES)

@@ -62,7 +62,7 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_other_claims_are_judged_anew(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_claims_are_judged_again(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
     assert load([results.output], own, claims=STATED).swapped is False
     assert load([results.output], own, claims=STATED[:1]).swapped is True
@@ -76,7 +76,7 @@ def test_other_claims_are_judged_anew(own: Path, results: Synthetic, monkeypatch
 
 
 @pytest.mark.slow
-def test_other_settings_and_other_rules_are_judged_anew(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_settings_and_other_rules_are_judged_again(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
     ensure_shapes(own, ShapeSettings(resamples=70))
     warehouse_claims(own)
@@ -133,7 +133,7 @@ def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> Non
 
 
 @pytest.mark.slow
-def test_rows_with_another_verdict_are_judged_anew(own: Path) -> None:
+def test_rows_with_another_verdict_are_judged_again(own: Path) -> None:
     expected = warehouse_claims(own)
     with duckdb.connect(str(own)) as con:
         con.execute("update claims set verdict = 'proven' where position = 1")

@@ -18,7 +18,7 @@ def rows_of(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("make", [compared, few_images, inconclusive, of_different_images, over_seeds])
-def test_it_is_short_and_begins_with_the_answer(make) -> None:
+def test_it_is_short_and_begins_with_the_headline(make) -> None:
     text = as_markdown(make())
     assert text.count("\n") <= 60
     assert len(text) <= 3000

@@ -17,7 +17,7 @@ def test_no_line_is_wider_than_the_terminal(make, width: int) -> None:
     assert max(map(len, as_text(make(), width).splitlines())) <= width
 
 
-def test_it_has_answer_tables_and_source() -> None:
+def test_it_has_headline_tables_and_source() -> None:
     text = as_text(compared()).replace("\u00a0", " ").replace("\u2212", "-")
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert lines[:2] == ["A: Alpha", "B: Beta; differences are B minus A"]
@@ -37,8 +37,8 @@ def test_other_measures_tell_the_smallest_difference_in_their_unit() -> None:
     clean = replace(brier, cells="clean", difference=around(0.0, 0.5))
     comparison = replace(compared(), measures=(*compared().measures, brier, clean))
     text = " ".join(as_text(comparison, 200).replace("\u00a0", " ").split())
-    told = "expected calibration error 1.1 points; Brier score 0.011."
-    assert f"Smallest difference under corruption shown in 80 % of samples: {told}" in text
+    message = "expected calibration error 1.1 points; Brier score 0.011."
+    assert f"Smallest difference under corruption shown in 80 % of samples: {message}" in text
     assert "Smallest difference under" not in as_text(replace(comparison, measures=(clean,)), 200)
 
 

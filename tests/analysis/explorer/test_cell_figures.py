@@ -35,20 +35,20 @@ def test_figures_are_those_of_the_rows(
 ) -> None:
     cell = fog_cell._replace(severity=severity)
     rows, found = rows_of(explored, cell), read_figures(con, cell)
-    right = (rows["label"] == rows["predicted"]).to_numpy()
+    correct = (rows["label"] == rows["predicted"]).to_numpy()
     confidence = rows["confidence"].to_numpy().astype(np.float64)
-    assert found.figures["accuracy"] == right.mean()
+    assert found.figures["accuracy"] == correct.mean()
     assert found.figures["mean_confidence"] == pytest.approx(confidence.mean())
     names = ("zero", "one", "two", "three")
     counted = Counter((names[a], names[b]) for a, b in zip(rows["label"], rows["predicted"], strict=True))
     shown = {(row["label_name"], row["prediction"]): row["image_count"] for row in found.confusions.rows(named=True)}
     assert shown == dict(counted)
     edges = np.linspace(0, 1, BINS + 1)
-    np.testing.assert_array_equal(found.bins["correct"], np.histogram(confidence[right], edges)[0])
-    np.testing.assert_array_equal(found.bins["incorrect"], np.histogram(confidence[~right], edges)[0])
-    assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - right.mean())
-    surest = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
-    assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - right[surest].mean())
+    np.testing.assert_array_equal(found.bins["correct"], np.histogram(confidence[correct], edges)[0])
+    np.testing.assert_array_equal(found.bins["incorrect"], np.histogram(confidence[~correct], edges)[0])
+    assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - correct.mean())
+    most_confident = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
+    assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - correct[most_confident].mean())
 
 
 def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
@@ -59,17 +59,17 @@ def test_every_bin_is_there_whether_it_occurred_or_not() -> None:
     ]  # fmt: skip
 
 
-def test_sentences_say_accuracy_interval_confidence_and_mistake(
+def test_sentences_say_accuracy_interval_confidence_and_confusion(
     con: duckdb.DuckDBPyConnection, fog_cell: ModelCell
 ) -> None:
     found = read_figures(con, fog_cell)
-    told = figures_sentence(found).replace(NO_BREAK, " ")
-    assert told.startswith(f"Right on {100 * found.figures['accuracy']:.1f} % [")
-    assert "of 400 images" in told
-    assert "points below clean" in told
+    text = figures_sentence(found).replace(NO_BREAK, " ")
+    assert text.startswith(f"Right on {100 * found.figures['accuracy']:.1f} % [")
+    assert "of 400 images" in text
+    assert "points below clean" in text
     assert "points below clean" not in figures_sentence(read_figures(con, fog_cell._replace(severity=0.0)))
     nameless = found._replace(figures=found.figures | {"mean_confidence": None})
     assert figures_sentence(nameless).endswith("No confidence is a finite number.")
     assert most_common_confusion(found).startswith("Most frequent mistake: ")
-    right = found.confusions.filter(pl.col("label_name") == pl.col("prediction"))
-    assert most_common_confusion(found._replace(confusions=right)) == "No image is read wrong."
+    correct = found.confusions.filter(pl.col("label_name") == pl.col("prediction"))
+    assert most_common_confusion(found._replace(confusions=correct)) == "No image is read wrong."

@@ -30,12 +30,12 @@ def test_points_are_those_of_the_stored_cells(
     with duckdb.connect(str(explored), read_only=True) as con:
         for row in points.rows(named=True):
             stored = "none" if row["severity"] == 0 else row["corruption"]
-            right, count = con.execute(
+            correct, count = con.execute(
                 "select count(*) filter (where predicted = label), count(*) from prediction_facts "
                 "where evaluation_id = ? and corruption = ? and severity = ?",
                 [row["evaluation_id"], stored, row["severity"]],
             ).fetchall()[0]
-            assert (row["accuracy"], row["image_count"]) == (right / count, count)
+            assert (row["accuracy"], row["image_count"]) == (correct / count, count)
             assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
     assert synthetic.evaluations == dict(points.select("label", "evaluation_id").unique().rows())
 

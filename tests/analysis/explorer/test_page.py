@@ -104,7 +104,7 @@ def test_texts_of_a_warehouse_are_no_markup(explored: Path, fog_cell: ModelCell)
         assert "&lt;img" in html
 
 
-def test_curves_are_saved_as_the_house_draws_them(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
+def test_curves_are_saved_as_failmodes_draws_them(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     selection = narrowed(select(con)[0], ["Alpha"], ["fog"])
     assert downloads.curve_figure(explored, selection, "pdf").startswith(b"%PDF")
 
@@ -122,7 +122,7 @@ def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection
 
 
 @pytest.mark.slow
-def test_the_query_panel_answers_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
+def test_the_query_panel_gives_results_and_refuses(con: duckdb.DuckDBPyConnection, explored: Path) -> None:
     assert query_panel.FIRST_RELATION in query_panel.relation_options()
     assert "worst_cells" in query_panel.saved_names()
     for name in (None, *query_panel.saved_names()):

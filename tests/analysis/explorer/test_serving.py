@@ -21,7 +21,7 @@ from failmodes.warehouse.errors import StudyError
 HERE = "127.0.0.1:2718"
 
 
-def answered(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind: str = "http") -> list[Any]:
+def responses(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind: str = "http") -> list[Any]:
     """What a guarded app sends: that it was let through, or a refusal."""
     sent: list[Any] = []
 
@@ -57,11 +57,11 @@ def answered(host: str, origin: str | None, *, bound_to: str = "127.0.0.1", kind
     ],
 )
 def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bound_to: str, passes: bool) -> None:
-    sent = answered(host, origin, bound_to=bound_to)
+    sent = responses(host, origin, bound_to=bound_to)
     assert (sent == [{"type": "let through"}]) == passes
     if not passes:
         assert sent[0]["status"] == 403
-        assert answered(host, origin, bound_to=bound_to, kind="websocket") == [
+        assert responses(host, origin, bound_to=bound_to, kind="websocket") == [
             {"type": "websocket.close", "code": 1008}
         ]
 
@@ -70,7 +70,7 @@ def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bo
     ("host", "origin"), [("[bad", None), (HERE, "http://[bad"), ("127.0.0.1:x", None), ("127.0.0.1:99999", None)]
 )
 def test_malformed_headers_are_a_bad_request(host: str, origin: str | None) -> None:
-    assert answered(host, origin)[0]["status"] == 400
+    assert responses(host, origin)[0]["status"] == 400
 
 
 def test_a_port_that_is_taken_is_one_line_and_the_next_is_found() -> None:
@@ -123,7 +123,7 @@ def test_a_taken_port_ends_the_command(explored: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_it_asks_for_the_token_and_ends_at_once_when_reported_to(explored: Path) -> None:
+def test_it_asks_for_the_token_and_ends_at_once_on_a_signal(explored: Path) -> None:
     pytest.importorskip("marimo")
     before = explored.read_bytes()
     with explorer(explored) as served, httpx.Client(follow_redirects=True, timeout=30) as client:

@@ -50,11 +50,11 @@ def test_a_slice_holds_the_images_that_fit(explored: Path, fog_cell: ModelCell, 
     assert parts["images"].to_list() == [images.slice.height, 400 - images.slice.height, 400]
 
 
-def test_the_most_confident_mistakes_of_the_slice_come_first(explored: Path, fog_cell: ModelCell) -> None:
+def test_the_most_confident_failures_of_the_slice_come_first(explored: Path, fog_cell: ModelCell) -> None:
     rows = read_images(explored, fog_cell, SliceRequest(true_class="one")).rows
-    wrong = rows.filter("in_slice", ~pl.col("correct"))
-    assert rows.head(wrong.height).equals(wrong)
-    assert wrong["confidence"].is_sorted(descending=True)
+    incorrect = rows.filter("in_slice", ~pl.col("correct"))
+    assert rows.head(incorrect.height).equals(incorrect)
+    assert incorrect["confidence"].is_sorted(descending=True)
 
 
 def test_parts_have_the_intervals_of_scipy(explored: Path, fog_cell: ModelCell) -> None:
@@ -64,8 +64,8 @@ def test_parts_have_the_intervals_of_scipy(explored: Path, fog_cell: ModelCell) 
         test = binomtest(int(frame["correct"].sum()), frame.height).proportion_ci(method="wilson")
         assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((test.low, test.high))
         assert row["mean_confidence"] == pytest.approx(frame["confidence"].mean())
-        sure = (~frame["correct"]) & (frame["confidence"] >= 0.9)
-        assert row["confident_failure_share"] == pytest.approx(sure.mean())
+        confident = (~frame["correct"]) & (frame["confidence"] >= 0.9)
+        assert row["confident_failure_share"] == pytest.approx(confident.mean())
 
 
 def test_an_empty_slice_has_no_figures(explored: Path, fog_cell: ModelCell) -> None:

@@ -83,14 +83,14 @@ def _with_null(output: Path, key: ShardKey, null: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("nulls", "verdict", "told"),
+    ("nulls", "verdict", "text"),
     [
         ((-0.1, -0.1), "inconclusive", "less that of another image's map, changes by"),
         ((-0.1, -0.2), "contradicted", "more of the attention of Alpha lie on the object, beyond what another image's"),
     ],
 )
 def test_what_another_image_loses_too_is_no_loss(
-    tmp_path: Path, nulls: tuple[float, float], verdict: str, told: str
+    tmp_path: Path, nulls: tuple[float, float], verdict: str, text: str
 ) -> None:
     """The share on the object falls by 15 points; where the null falls as much, attention does not leave the object."""
     made = write_synthetic(tmp_path / "out", images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
@@ -100,7 +100,7 @@ def test_what_another_image_loses_too_is_no_loss(
     with open_warehouse(tmp_path / "w.duckdb") as con:
         (found,) = of_kind(attention_findings(con, select_one(con)), "attention_off_object")
     assert found.verdict == verdict
-    assert told in found.sentence.replace("\u00a0", " ")
+    assert text in found.sentence.replace("\u00a0", " ")
 
 
 def test_more_attention_on_the_object_contradicts_that_it_leaves(
@@ -143,12 +143,12 @@ def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
 ) -> None:
     leads = {"Alpha": lead("fog", 0.25, "contrast"), "Beta": lead("contrast", 0.1, "fog", low=-0.1)}
     monkeypatch.setattr(module, "farthest_corruption", lambda _con, _selection, e: leads[e.label])
-    told = drift_sentence(con, select_one(con))
-    assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in told.replace(
+    text = drift_sentence(con, select_one(con))
+    assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in text.replace(
         " image", "\u00a0image"
     )
-    assert "Beta moves 0.10" in told
-    assert "not told apart from fog" in told
+    assert "Beta moves 0.10" in text
+    assert "not told apart from fog" in text
 
 
 def test_titles_of_many_models_count_them(

@@ -84,19 +84,19 @@ def cells(*sizes: Estimate) -> list[CellConfidence]:
 
 def test_models_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
     last = {"A": cells(OVER, OVER), "B": cells(NEITHER), "C": cells(OVER, UNDER), "D": cells(UNDER), "E": cells()}
-    told = overconfidence_tally(last)
-    assert told.startswith("Of 5 models at the last severity")
-    assert "2 are overconfident" in told
-    assert "2 are underconfident" in told
+    text = overconfidence_tally(last)
+    assert text.startswith("Of 5 models at the last severity")
+    assert "2 are overconfident" in text
+    assert "2 are underconfident" in text
     assert "0 are underconfident" in overconfidence_tally({"A": cells(OVER)})
 
 
 def test_a_title_counts_corruptions_of_each_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    told = overconfidence_sentence(con, selection)
+    text = overconfidence_sentence(con, selection)
     for evaluation in selection.evaluations:
         last = [c for c in overconfidence_by_corruption(con, selection, evaluation) if c.corruption != "none"]
         over = [cell for cell in last if cell.verdict == "supported"]
         most = max(over, key=lambda cell: cell.overconfidence.value)
         name = most.corruption.replace("_", " ").replace("gaussian", "Gaussian")
         size = f"{100 * most.overconfidence.value:.1f}\u00a0points"
-        assert f"{evaluation.label} is overconfident under {len(over)} of {len(last)} ({name}: {size}" in told
+        assert f"{evaluation.label} is overconfident under {len(over)} of {len(last)} ({name}: {size}" in text

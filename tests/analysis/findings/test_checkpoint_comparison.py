@@ -15,7 +15,7 @@ from failmodes.analysis.selection import Selection, select_one
 def test_a_pair_that_is_close_is_inconclusive(all_findings: list[Finding], synthetic: Synthetic) -> None:
     (found,) = of_kind(all_findings, "better_model")
     means = [
-        sum(float(right[1:].mean()) for (label, _), right in synthetic.correct.items() if label == name) / 5
+        sum(float(correct[1:].mean()) for (label, _), correct in synthetic.correct.items() if label == name) / 5
         for name in ("Alpha", "Beta")
     ]
     assert (found.verdict, found.model_label) == ("inconclusive", "Alpha")

@@ -16,14 +16,14 @@ from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.model_comparison import Comparison
 
 
-def told(comparison: Comparison) -> str:
+def text_of(comparison: Comparison) -> str:
     """All sentences with plain spaces."""
     sentences = [*comparison_sentences(comparison), *crossover_sentences(comparison)]
     return "\n".join(sentences).replace("\u00a0", " ").replace("\u2212", "-")
 
 
-def test_the_answer_names_the_worse_with_a_positive_size() -> None:
-    assert told(compared()).splitlines()[0] == (
+def test_the_headline_names_the_worse_with_a_positive_size() -> None:
+    assert text_of(compared()).splitlines()[0] == (
         "Beta is right less often than Alpha under corruption: by 2.2 points [1.4, 3.0] on average over 3 corruptions, "
         "on the same 500 images (checkpoints, one training run each)."
     )
@@ -46,32 +46,32 @@ def test_the_answer_names_the_worse_with_a_positive_size() -> None:
     ids=["contradicted", "supported", "inconclusive", "on the margin"],
 )
 def test_of_the_margin_it_says_what_is_shown(comparison: Comparison, expected: str) -> None:
-    assert expected in told(comparison)
+    assert expected in text_of(comparison)
 
 
 def test_what_is_inconclusive_is_no_claim() -> None:
-    text = told(inconclusive())
+    text = text_of(inconclusive())
     assert text.startswith("Whether Beta or Alpha is right more often under corruption is inconclusive: -0.1 points")
     assert "Left out are 2 cells that only one of the two has: snow 3 and snow 5." in text
 
 
 def test_training_is_spoken_of_over_seeds_alone() -> None:
-    assert "(over training seeds: 2 of Alpha, 3 of Beta)" in told(over_seeds())
+    assert "(over training seeds: 2 of Alpha, 3 of Beta)" in text_of(over_seeds())
     one_sided = replace(over_seeds(), is_about_training=False, b=compared().b)
-    assert "(these checkpoints only: 2 training runs of Alpha and 1 training run of Beta)" in told(one_sided)
+    assert "(these checkpoints only: 2 training runs of Alpha and 1 training run of Beta)" in text_of(one_sided)
 
 
 def test_how_images_pair_is_reported_where_it_is_not_the_rule() -> None:
-    assert "compared" not in told(compared())
-    different = told(of_different_images())
+    assert "compared" not in text_of(compared())
+    different = text_of(of_different_images())
     assert "on different images (500 images of Alpha, 400 images of Beta)" in different
     assert "compared as independent samples, not image by image: they are of different data sets." in different
     other_pixels = replace(compared(), pairing=ImagePairing("same", 500, "another source of corruptions"))
-    assert "They are compared on the same clean images: another source of corruptions." in told(other_pixels)
+    assert "They are compared on the same clean images: another source of corruptions." in text_of(other_pixels)
 
 
 def test_few_images_have_figures_and_no_verdict() -> None:
-    text = told(few_images())
+    text = text_of(few_images())
     assert "Beta is right on 63.3 % and Alpha on 65.5 % of corrupted images" in text
     assert "12 images are too few for findings: it takes 30." in text
     for word in ("less often", "contradicted", "cross", "inconclusive"):
@@ -91,7 +91,7 @@ def test_cells_are_counted_and_the_test_is_named() -> None:
 def test_a_crossover_says_who_is_ahead_where() -> None:
     assert (
         "Under contrast the curves cross at severity 2.4: Alpha is shown ahead at severity 2, Beta at severity 3."
-        in told(compared())
+        in text_of(compared())
     )
 
 
@@ -104,4 +104,4 @@ def test_a_mean_over_headline_corruptions_counts_those() -> None:
     some = replace(
         compared(), averaged=("fog", "contrast"), overall=replace(compared().overall, difference=around(-0.03))
     )
-    assert "on average over 2 corruptions" in told(some)
+    assert "on average over 2 corruptions" in text_of(some)

@@ -1,4 +1,4 @@
-"""Which corruption costs most: judged by its lead over every other, inconclusive where noise could explain it, tallied."""
+"""Which corruption costs most: judged by its lead over each other, inconclusive where noise could explain it."""
 
 from pathlib import Path
 
@@ -25,10 +25,10 @@ from failmodes.warehouse.database.load import load
 NAMES = {"fog": "Fog", "snow": "Snow", "frost": "Frost"}
 
 
-def test_the_largest_drop_is_named_with_its_drop(all_findings: list[Finding], synthetic: Synthetic) -> None:
+def test_the_corruption_of_the_largest_drop_is_named(all_findings: list[Finding], synthetic: Synthetic) -> None:
     first, *others = of_kind(all_findings, "largest_drop", model_label="Alpha")
-    right = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
-    drop = (right[0] - right[-1]) / 400
+    correct = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
+    drop = (correct[0] - correct[-1]) / 400
     assert (first.corruption, first.verdict, first.severity) == ("gaussian_noise", "supported", 5)
     assert first.value == pytest.approx(drop)
     assert first.sentence.startswith("Gaussian noise costs Alpha most")
@@ -59,19 +59,21 @@ def test_of_those_not_distinguished_the_nearest_is_named() -> None:
     drops = {"fog": 0.5, "snow": 0.48, "frost": 0.47}
     drops = [CorruptionDrop(c, 5.0, Estimate(d, d - 0.05, d + 0.05), Estimate(d, d, d)) for c, d in drops.items()]
     leads = (Estimate(0.02, 0.001, 0.04), Estimate(0.03, -0.01, 0.07))
-    told = largest_drop_of_one("A", DropRanking(tuple(drops), leads, tuple(drops), leads, ()), NAMES)
-    assert "fog and frost" in told
-    assert "3.0\u00a0points [\u22121.0,\u00a07.0]" in told
+    text = largest_drop_of_one("A", DropRanking(tuple(drops), leads, tuple(drops), leads, ()), NAMES)
+    assert "fog and frost" in text
+    assert "3.0\u00a0points [\u22121.0,\u00a07.0]" in text
 
 
 def test_what_is_withheld_says_why() -> None:
-    told = largest_drop_of_one("A", DropRanking((), (), (), (), (), ("fog", "snow")), NAMES)
+    text = largest_drop_of_one("A", DropRanking((), (), (), (), (), ("fog", "snow")), NAMES)
     assert (
-        told == "What costs A most is inconclusive: too many predictions are no finite numbers under 2\u00a0corruptions"
+        text == "What costs A most is inconclusive: too many predictions are no finite numbers under 2\u00a0corruptions"
     )
 
 
-def test_noise_makes_no_corruption_largest_drop(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
+def test_noise_gives_no_corruption_the_largest_drop(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection
+) -> None:
     clear = [r.drops[0].corruption for r in drop_rankings(many_con, many_selection).values() if r.is_clear]
     assert clear == []
     assert largest_drop_sentence(many_con, many_selection).startswith("In none of 6 models")
@@ -114,11 +116,11 @@ def test_titles_where_all_models_agree(tmp_path: Path, models: str, fall: float,
     load([results.output], path)
     ensure_shapes(path, ShapeSettings(resamples=50))
     with open_warehouse(path) as con:
-        told = largest_drop_sentence(con, select_one(con))
-    assert told.startswith(start)
+        text = largest_drop_sentence(con, select_one(con))
+    assert text.startswith(start)
     if fall:
         counts = [results.correct[label, "fog"].sum(axis=1) for label in models]
         drops = [100 * (rows[0] - rows[1]) / 40 for rows in counts]
-        parts = told.removeprefix(start).split(" and " if len(models) == 2 else " to ")
+        parts = text.removeprefix(start).split(" and " if len(models) == 2 else " to ")
         shown = drops if len(models) == 2 else [min(drops), max(drops)]
         assert [part.split("\u00a0points [")[0] for part in parts] == [f"{drop:.1f}" for drop in shown]

@@ -58,8 +58,8 @@ def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> Non
 
 
 def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_results: Synthetic) -> None:
-    right = many_results.correct["Cedar", "motion_blur"].mean(axis=1)
-    assert right[2] < 0.25
+    correct = many_results.correct["Cedar", "motion_blur"].mean(axis=1)
+    assert correct[2] < 0.25
     (finding,) = of_kind(many_findings, "shape", model_label="Cedar", corruption="motion_blur")
     assert "to chance from severity" in finding.sentence
     (aspen,) = of_kind(many_findings, "shape", model_label="Aspen", corruption="motion_blur")
@@ -71,8 +71,8 @@ def test_a_collapse_in_one_step_names_the_step(all_findings: list[Finding], synt
     verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
     assert verdicts == {"fog": "supported", "motion_blur": "supported", "contrast": "contradicted",
                         "gaussian_noise": "inconclusive", "brightness": "inconclusive"}  # fmt: skip
-    right = synthetic.correct["Alpha", "fog"].mean(axis=1)
-    assert found["fog"].value == pytest.approx(right[4] - right[5])
+    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert found["fog"].value == pytest.approx(correct[4] - correct[5])
     assert "between severity 4 and 5" in found["fog"].sentence
     assert "between clean and 1" in found["motion_blur"].sentence
     assert "does not collapse in one step" in found["contrast"].sentence
@@ -82,8 +82,8 @@ def test_leaving_the_clean_accuracy_contradicts_flat(all_findings: list[Finding]
     found = {f.corruption: f for f in of_kind(all_findings, "flat", model_label="Alpha")}
     assert {c for c, finding in found.items() if finding.verdict == "contradicted"} == found.keys() - {"brightness"}
     assert found["brightness"].verdict == "inconclusive"
-    right = synthetic.correct["Alpha", "fog"].mean(axis=1)
-    assert found["fog"].value == pytest.approx(right[-1] - right[0]), "down is negative here"
+    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert found["fog"].value == pytest.approx(correct[-1] - correct[0]), "down is negative here"
     assert found["fog"].low < found["fog"].value < found["fog"].high < 0
     assert "2\u00a0points" in found["fog"].sentence
 
@@ -94,16 +94,16 @@ def test_rises_are_judged_for_all_curves_together(all_findings: list[Finding], s
     assert verdicts == {"fog": "inconclusive", "brightness": "inconclusive", "contrast": "contradicted",
                         "motion_blur": "contradicted", "gaussian_noise": "contradicted"}  # fmt: skip
     for corruption, finding in found.items():
-        right = synthetic.correct["Alpha", corruption].mean(axis=1)
-        assert finding.value == pytest.approx(right[1:].max() - right[0])
-        assert finding.severity == 1 + right[1:].argmax()
+        correct = synthetic.correct["Alpha", corruption].mean(axis=1)
+        assert finding.value == pytest.approx(correct[1:].max() - correct[0])
+        assert finding.severity == 1 + correct[1:].argmax()
         assert f"severity {finding.severity:g}" in finding.sentence
 
 
 @pytest.fixture(scope="module")
-def sure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+def many_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """1,500 images: Level hardly falls under brightness, Riser gains accuracy under fog."""
-    folder = tmp_path_factory.mktemp("sure")
+    folder = tmp_path_factory.mktemp("many_images")
     write_synthetic(folder, images=1500, models=("Level", "Riser"), falls={"Level": 0.2, "Riser": -0.1},
                     corruptions=("brightness", "fog"), severities=(2, 5))  # fmt: skip
     load([folder], folder / "w.duckdb")
@@ -112,8 +112,8 @@ def sure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
         yield con
 
 
-def test_enough_images_show_that_a_curve_stays_flat(sure: duckdb.DuckDBPyConnection) -> None:
-    found = shape_findings(sure, select_one(sure, models=["Level"]))
+def test_enough_images_show_that_a_curve_stays_flat(many_images: duckdb.DuckDBPyConnection) -> None:
+    found = shape_findings(many_images, select_one(many_images, models=["Level"]))
     (flat,) = of_kind(found, "flat", corruption="brightness")
     (shape,) = of_kind(found, "shape", corruption="brightness")
     assert (flat.verdict, shape.verdict, shape.claim) == ("supported", "supported", "flat")
@@ -122,8 +122,8 @@ def test_enough_images_show_that_a_curve_stays_flat(sure: duckdb.DuckDBPyConnect
     assert "stays flat" in shape.sentence
 
 
-def test_a_gain_in_accuracy_is_a_rise(sure: duckdb.DuckDBPyConnection) -> None:
-    found = shape_findings(sure, select_one(sure, models=["Riser"]))
+def test_a_gain_in_accuracy_is_a_rise(many_images: duckdb.DuckDBPyConnection) -> None:
+    found = shape_findings(many_images, select_one(many_images, models=["Riser"]))
     (rise,) = of_kind(found, "rise", corruption="fog")
     (shape,) = of_kind(found, "shape", corruption="fog")
     assert (rise.verdict, rise.severity, shape.claim) == ("supported", 5, "rise")
@@ -139,8 +139,8 @@ def test_a_gain_in_accuracy_is_a_rise(sure: duckdb.DuckDBPyConnection) -> None:
 def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=200, models=("A",), corruptions=("fog",), severities=(2, 5))
     clean = np.arange(200) % 4
-    for severity, wrong in ((0, 20), (2, 100), (5, 20)):
-        predictions = np.where(np.arange(200) < wrong, (clean + 1) % 4, clean)
+    for severity, incorrect in ((0, 20), (2, 100), (5, 20)):
+        predictions = np.where(np.arange(200) < incorrect, (clean + 1) % 4, clean)
         reply_with(made, cell_of(made, "A", "fog", severity), predictions.tolist())
     load([tmp_path], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))

@@ -34,7 +34,7 @@ def found(bent_axis: duckdb.DuckDBPyConnection) -> list[Finding]:
         (OPEN, LATE, "inconclusive"),
     ],
 )
-def test_both_classes_must_be_sure(first: dict, second: dict, verdict: str) -> None:
+def test_both_classes_must_be_stable(first: dict, second: dict, verdict: str) -> None:
     assert axes_verdict(first, second) == verdict
 
 
@@ -64,8 +64,8 @@ def test_nothing_is_judged_over_distortion_that_does_not_rise(
 
 def test_the_largest_change_comes_first(found: list[Finding], bent_axis: duckdb.DuckDBPyConnection) -> None:
     assert (found[0].corruption, found[0].claim) == ("fog", "rmse")
-    told = [headline for headline in headlines(found) if headline.kind == KIND]
-    assert [headline.sentence for headline in told if headline.verdict == "supported"] == [found[0].sentence]
+    text = [headline for headline in headlines(found) if headline.kind == KIND]
+    assert [headline.sentence for headline in text if headline.verdict == "supported"] == [found[0].sentence]
     sentence = distortion_shapes_sentence(bent_axis, select_one(bent_axis))
     assert sentence.startswith("Under fog Alpha falls late over severity but near-linearly over RMSE: curvature ")
     assert sentence.endswith("; the axes disagree for 1 of 3\u00a0curves")

@@ -22,7 +22,7 @@ def shown(shares: dict[str, float]) -> EarlyWarning:
         share = Estimate(value, value - 0.01, value + 0.01)
         gains[name] = PredictorGain(share, share, float(value <= 0), 200, 900, 90)
     none = PredictorGain(None, None, None, 200, 900, 90, "few")
-    return EarlyWarning("paired", {name: gains.get(name, none) for name in COMPARED})
+    return EarlyWarning("shared", {name: gains.get(name, none) for name in COMPARED})
 
 
 CASES = {
@@ -48,9 +48,9 @@ def test_sentences_name_two_models_at_most(
     found = {label: shown(part) for label, part in zip("ABCDE", shares, strict=False)}
     monkeypatch.setattr(module, "early_warning", lambda _con, _selection, evaluation: found[evaluation.label])
     chosen = replace(selection, evaluations=tuple(EvaluationInfo(label, label, {}) for label in found))
-    told = early_warning_sentence(con, chosen)
-    assert told == sentence
-    assert len(told.split(" ")) <= 30
+    text = early_warning_sentence(con, chosen)
+    assert text == sentence
+    assert len(text.split(" ")) <= 30
     for finding in early_warning_findings(con, chosen):
         share = shares["ABCDE".index(finding.model_label)][finding.claim]
         assert (finding.verdict, finding.value) == ("supported" if share > 0 else "inconclusive", share)

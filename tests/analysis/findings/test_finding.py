@@ -78,7 +78,7 @@ def test_figures_lie_where_their_unit_says(every_finding: list[Finding]) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of", ["few", "many"])
-def test_every_query_answers_with_rows(
+def test_every_query_returns_rows(
     of: str, all_findings: list[Finding], many_findings: list[Finding], request: pytest.FixtureRequest
 ) -> None:
     con = request.getfixturevalue("con" if of == "few" else "many_con")

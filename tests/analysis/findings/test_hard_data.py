@@ -29,8 +29,8 @@ SEVERITIES = (2, 5)
 NO_NUMBER = re.compile(r"\b(nan|NaN|inf|None)\b")
 
 
-def has_prediction(predictions: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Synthetic], None]:
-    """Let every cell of A have the answers that its labels and its number lead to."""
+def with_predictions(predictions: Callable[[np.ndarray, int], np.ndarray]) -> Callable[[Synthetic], None]:
+    """Give every cell of A the predictions that its labels and its number lead to."""
 
     def change(made: Synthetic) -> None:
         labels = np.arange(made.correct["A", "fog"].shape[1]) % 4
@@ -68,11 +68,11 @@ CASES = {
     "29 images": Case(29, few=True),
     "one label": Case(41, options={"one_label": True}),
     "all answers the same in every cell": Case(
-        42, has_prediction(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))
+        42, with_predictions(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))
     ),
-    "chance": Case(43, has_prediction(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
-    "all wrong": Case(44, has_prediction(lambda labels, _: (labels + 1) % 4)),
-    "all right": Case(45, has_prediction(lambda labels, _: labels)),
+    "chance": Case(43, with_predictions(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
+    "all wrong": Case(44, with_predictions(lambda labels, _: (labels + 1) % 4)),
+    "all right": Case(45, with_predictions(lambda labels, _: labels)),
     "unpaired": Case(46, options={"paired": False}),
     "clean without numbers": Case(47, without_numbers(("none", 0))),
     "a cell without numbers": Case(48, without_numbers(("fog", 5))),
@@ -124,7 +124,7 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
     texts += section.verdict
     assert len(section.comparisons) == (len(selections[name].evaluations) == 2)
     for pair in section.comparisons:
-        texts += [pair.prediction, *pair.sentences, pair.chart.subtitle]
+        texts += [pair.headline, *pair.sentences, pair.chart.subtitle]
         texts += [f"{cell.text} {cell.small}" for table in pair.tables for row in table.rows for cell in row]
     assert [text for text in texts if NO_NUMBER.search(text)] == []
     assert len(section.verdict) == 1 if CASES[name].few else 2
@@ -135,7 +135,7 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_figure_is_a_number_and_every_query_answers(
+def test_every_figure_is_a_number_and_every_query_returns_rows(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str
 ) -> None:
     found = findings_of(con, selections[name])

@@ -16,7 +16,7 @@ def finding(kind: str, model: str = "A", corruption: str = "fog", verdict: str =
                    "accuracy", n, said, query)  # fmt: skip
 
 
-def told(findings: list[Finding]) -> list[tuple[str, str, int]]:
+def printed(findings: list[Finding]) -> list[tuple[str, str, int]]:
     return [(headline.kind, headline.sentence, headline.others) for headline in headlines(findings)]
 
 
@@ -33,7 +33,7 @@ def test_of_each_model_the_strongest_is_reported_and_the_others_counted() -> Non
 def test_kinds_stand_in_their_order_and_what_is_inconclusive_last() -> None:
     found = [finding("better_model"), finding("shape", verdict="inconclusive"), finding("largest_drop"),
              finding("overconfidence"), finding("flat")]  # fmt: skip
-    assert [kind for kind, *_ in told(found)] == ["largest_drop", "flat", "overconfidence", "better_model", "shape"]
+    assert [kind for kind, *_ in printed(found)] == ["largest_drop", "flat", "overconfidence", "better_model", "shape"]
 
 
 def test_over_and_underconfidence_are_distinguished() -> None:
@@ -43,42 +43,42 @@ def test_over_and_underconfidence_are_distinguished() -> None:
 
 @pytest.mark.parametrize("kind", ["flat", "rise", "abrupt_drop", "prediction_collapse", "better_model", "largest_drop"])
 def test_what_is_contradicted_is_not_reported_where_nobody_asked(kind: str) -> None:
-    assert told([finding(kind, verdict="contradicted")]) == []
+    assert printed([finding(kind, verdict="contradicted")]) == []
 
 
 @pytest.mark.parametrize("kind", ["largest_drop", "confidence_below_chance"])
 def test_findings_that_are_ranked_are_reported_in_their_order(kind: str) -> None:
     first, larger = finding(kind, value=0.1), finding(kind, corruption="snow", value=0.4)
-    assert told([first, larger]) == [(kind, first.sentence, 1)]
+    assert printed([first, larger]) == [(kind, first.sentence, 1)]
 
 
 def test_of_attention_that_stays_the_least_is_reported_since_the_others_stay_all_the_more() -> None:
     low, high = finding("attention_drift", value=0.6), finding("attention_drift", corruption="snow", value=0.9)
-    assert told([high, low]) == [("attention_drift", low.sentence, 1)]
+    assert printed([high, low]) == [("attention_drift", low.sentence, 1)]
 
 
 def test_shapes_are_reported_class_by_class() -> None:
     late = [finding("shape", corruption=c, claim="late_collapse") for c in ("fog", "snow")]
     early = finding("shape", corruption="frost", claim="early_drop")
-    assert told([*late, early]) == [("shape", late[0].sentence, 1), ("shape", early.sentence, 0)]
+    assert printed([*late, early]) == [("shape", late[0].sentence, 1), ("shape", early.sentence, 0)]
 
 
 def test_a_flat_or_rising_shape_is_reported_by_the_kind_of_that_name() -> None:
     flat = [finding("shape", claim="flat"), finding("flat")]
     rise = [finding("shape", corruption="snow", claim="rise"), finding("rise", corruption="snow")]
-    assert [kind for kind, *_ in told([*flat, *rise])] == ["flat", "rise"]
+    assert [kind for kind, *_ in printed([*flat, *rise])] == ["flat", "rise"]
 
 
 def test_up_to_four_models_are_reported_one_by_one_and_more_together() -> None:
     four = [finding("rise", model, value=index / 10) for index, model in enumerate("ABCD", start=1)]
-    assert [others for *_, others in told(four)] == [0, 0, 0, 0]
+    assert [others for *_, others in printed(four)] == [0, 0, 0, 0]
     five = [*four, finding("rise", "E", value=0.05)]
-    assert told(five) == [("rise", four[3].sentence, 4)]
+    assert printed(five) == [("rise", four[3].sentence, 4)]
 
 
 def test_pairs_of_models_are_always_reported_together() -> None:
     pairs = [finding("better_model", "A", value=0.1), finding("better_model", "B", value=0.2)]
-    assert told(pairs) == [("better_model", pairs[1].sentence, 1)]
+    assert printed(pairs) == [("better_model", pairs[1].sentence, 1)]
 
 
 def test_what_is_inconclusive_is_counted_once_a_kind() -> None:
@@ -107,7 +107,7 @@ def test_what_is_withheld_does_not_make_a_decided_model_inconclusive() -> None:
 
 def test_what_no_line_speaks_of_is_not_reported_inconclusive() -> None:
     silent = KINDS.keys() - INCONCLUSIVE.keys()
-    assert told([finding(kind, verdict="inconclusive") for kind in silent]) == []
+    assert printed([finding(kind, verdict="inconclusive") for kind in silent]) == []
 
 
 @pytest.mark.parametrize("images", [1, 29])
@@ -123,7 +123,7 @@ def test_nothing_judged_is_nothing_reported() -> None:
     assert headlines([]) == []
 
 
-def test_headlines_of_the_results_are_short_and_their_queries_answer(
+def test_headlines_of_the_results_are_short_and_their_queries_return_rows(
     all_findings: list[Finding], many_findings: list[Finding], con: duckdb.DuckDBPyConnection
 ) -> None:
     few, many = headlines(all_findings), headlines(many_findings)

@@ -28,9 +28,9 @@ def with_facts(selection: Selection, *facts: dict[str, object]) -> Selection:
 def test_they_name_training_data_and_severity(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     found = by_topic(con, selection)
     assert list(found) == ["Training", "Images", "Pixels", "Severity", "Errors", "Shapes", "Attention"]
-    told = " ".join(f"{one.sentence} {one.detail}" for one in found.values())
+    text = " ".join(f"{one.sentence} {one.detail}" for one in found.values())
     for phrase in ("400\u00a0images", "synthetic: no real images", "not a dose", "ImageNet-C only"):
-        assert phrase in told
+        assert phrase in text
     assert all(one.sentence.endswith(".") and one.detail.endswith(".") for one in found.values())
 
 

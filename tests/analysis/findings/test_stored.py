@@ -209,7 +209,7 @@ def _no_lock(*_: object) -> None:
 
 
 @pytest.mark.slow
-def test_text_from_a_strangers_warehouse_is_escaped(own: Path) -> None:
+def test_text_from_an_untrusted_warehouse_is_escaped(own: Path) -> None:
     assert any(MALICIOUS in finding.sentence for finding in warehouse_findings(own))
     page = write_report(own).read_text()
     assert MALICIOUS not in page

@@ -70,7 +70,7 @@ NOT_JUDGED = {
 
 
 @pytest.mark.parametrize("name", NOT_JUDGED)
-def test_an_error_of_a_gate_never_reads_as_a_broken_rule(gate_folder: Path, tmp_path: Path, name: str) -> None:
+def test_an_error_of_a_gate_never_reads_as_a_failing_rule(gate_folder: Path, tmp_path: Path, name: str) -> None:
     arguments, message = NOT_JUDGED[name]
     write(tmp_path, FAILS)
     (tmp_path / "both.duckdb").symlink_to(gate_folder / "both.duckdb")
@@ -80,7 +80,7 @@ def test_an_error_of_a_gate_never_reads_as_a_broken_rule(gate_folder: Path, tmp_
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_a_verdict_that_cannot_be_printed_is_no_broken_rule(gate_folder: Path, tmp_path: Path) -> None:
+def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([SCRIPT, "gate", write(tmp_path, FAILS), gate_folder / "both.duckdb"], stdout=full)
     assert done.returncode == 2

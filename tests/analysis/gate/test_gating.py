@@ -1,4 +1,4 @@
-"""Rules of a file against warehouses: what passes, is broken, inconclusive or missing."""
+"""Rules of a file against warehouses: what passes, fails, is inconclusive or missing."""
 
 from pathlib import Path
 from typing import Any

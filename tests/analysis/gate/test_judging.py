@@ -119,7 +119,7 @@ def test_the_mean_is_one_decision() -> None:
     assert mean.decisions[0].cells == tuple(CORRUPTED)
 
 
-def test_what_is_missing_is_no_pass_and_a_broken_cell_beats_it() -> None:
+def test_what_is_missing_is_no_pass_and_a_failing_cell_beats_it() -> None:
     rule = {"measure": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "at_least": 0.7}
     (lacking,) = judged([rule], Given(dict.fromkeys(CELLS, 0.9)))
     assert lacking.verdict == "missing"

@@ -38,8 +38,8 @@ def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -
     value = result.rules[0].decisions[0]
     assert value.value is not None
     assert value.passing_bound is not None
-    told = f"{100 * value.value:.2f} points, shown to be {100 * value.passing_bound:.2f} points or more"
-    assert told.replace("-", "\u2212") in rules[0]
+    text = f"{100 * value.value:.2f} points, shown to be {100 * value.passing_bound:.2f} points or more"
+    assert text.replace("-", "\u2212") in rules[0]
     assert rules[0].endswith("(limit: at most 20 points worse)")
     assert "fail in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
     assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]

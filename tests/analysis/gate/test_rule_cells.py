@@ -55,7 +55,7 @@ def test_names_of_many_and_aliases() -> None:
     [("foog", "did you mean 'fog'?"), ("Gaussian Noise", "did you mean 'gaussian_noise'?"),
      ("minee", "did you mean 'mine'?"), ("os:system", "known are none, headline")],
 )  # fmt: skip
-def test_a_name_that_nothing_knows_is_a_mistake(name: str, line: str) -> None:
+def test_an_unknown_name_is_an_error(name: str, line: str) -> None:
     with pytest.raises(StudyError, match="rules.corruptions: unknown corruption") as raised:
         cells_of(corruptions=[name])
     assert line in str(raised.value)

@@ -149,7 +149,7 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "text"),
     [
         ("", "; no map (maps are kept of a run's exemplars alone, and there are none)."),
         ("update evaluations set attention_note = 'no maps\nwere asked for'", "; no map (no maps were asked for)."),
@@ -159,12 +159,12 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
         ),
     ],
 )
-def test_where_no_map_is_stored_it_is_said_why(made: Pictured, tmp_path: Path, change: str, told: str) -> None:
+def test_where_no_map_is_stored_it_is_said_why(made: Pictured, tmp_path: Path, change: str, text: str) -> None:
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(made.warehouse.read_bytes())
     with duckdb.connect(str(path)) as con:
         con.execute(change or "select 1").fetchall()
-    assert told in find_pictures(path, "image_id = 0 and corruption = 'contrast' and severity = 1").details
+    assert text in find_pictures(path, "image_id = 0 and corruption = 'contrast' and severity = 1").details
 
 
 def test_a_long_filter_makes_no_wide_sheet(made: Pictured) -> None:

@@ -44,7 +44,7 @@ def change(warehouse: Path, *statements: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SOURCES)
-def test_every_corruption_is_made_again_byte_for_byte(tmp_path: Path, kind: str) -> None:
+def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str) -> None:
     options: dict[str, Any] = SOURCES[kind]
     names = tuple(CORRUPTIONS) if kind in ("paired", "cross-fade") else ("fog", "gaussian_noise", "frost", "spatter")
     for level in LEVELS if kind != "cross-fade" else LEVELS[1:]:
@@ -125,9 +125,7 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
 
 
 @pytest.mark.slow
-def test_a_corruption_of_ones_own_is_made_again_once_it_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, Any] = {}
     monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)
     register(

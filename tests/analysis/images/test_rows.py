@@ -25,16 +25,16 @@ def test_a_condition_may_ask_for_what_is_correct_when_clean(warehouse: Path) -> 
         rows = con.execute(
             "select evaluation_id, image_id, corruption, severity, predicted = label from prediction_facts"
         )
-        predictions = {(e, i, c, float(s)): right for e, i, c, s, right in rows.fetchall()}
+        predictions = {(e, i, c, float(s)): correct for e, i, c, s, correct in rows.fetchall()}
     expected = {
         (e, i)
-        for (e, i, corruption, severity), right in predictions.items()
-        if (corruption, severity) == ("fog", 5) and not right and predictions[e, i, "none", 0]
+        for (e, i, corruption, severity), correct in predictions.items()
+        if (corruption, severity) == ("fog", 5) and not correct and predictions[e, i, "none", 0]
     }
     found = matching_rows(warehouse, "corruption = 'fog' and severity = 5 and clean_correct and not correct limit 200")
     assert {(row.evaluation_id, row.image_id) for row in found.rows} == expected
-    wrong = matching_rows(warehouse, "corruption = 'fog' and severity = 5 and not correct limit 200")
-    assert 0 < len(found.rows) < len(wrong.rows)
+    incorrect = matching_rows(warehouse, "corruption = 'fog' and severity = 5 and not correct limit 200")
+    assert 0 < len(found.rows) < len(incorrect.rows)
 
 
 def test_a_clean_row_is_correct_when_clean_where_it_is_correct(warehouse: Path) -> None:

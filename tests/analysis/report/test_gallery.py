@@ -43,12 +43,12 @@ def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnecti
         rows = rows_of(con, one)
         pictures = [np.asarray(Image.open(io.BytesIO(png)).convert("RGB")) for png in rows["png"]]
         np.testing.assert_array_equal(pixels_of(one.strip), np.concatenate(pictures, axis=1))
-        told = json.loads(one.told)
-        assert told["size"] == [one.width, one.height]
-        assert [frame[0] for frame in told["frames"]] == ["clean", "1", "2", "3", "4", "5"]
-        assert [frame[2] for frame in told["frames"]] == (rows["predicted"] == rows["label"]).to_list()
-        columns, height = told["map_size"]
-        maps = np.frombuffer(base64.b64decode(told["maps"]), np.uint8).reshape(-1, height, columns)
+        content = json.loads(one.viewer_data)
+        assert content["size"] == [one.width, one.height]
+        assert [frame[0] for frame in content["frames"]] == ["clean", "1", "2", "3", "4", "5"]
+        assert [frame[2] for frame in content["frames"]] == (rows["predicted"] == rows["label"]).to_list()
+        columns, height = content["map_size"]
+        maps = np.frombuffer(base64.b64decode(content["maps"]), np.uint8).reshape(-1, height, columns)
         stored = np.stack([np.frombuffer(flat, "<f2").astype(float) for flat in rows["map_f16"]])
         np.testing.assert_allclose(maps.reshape(len(maps), -1) / 255, stored / stored.max(), atol=0.003)
 
@@ -89,8 +89,8 @@ def test_large_pictures_are_made_smaller() -> None:
     assert module.small_picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
 
 
-def test_reported_can_stand_between_quotes() -> None:
+def test_data_of_a_card_can_stand_between_quotes() -> None:
     frame = Frame("1", "'><script>alert(1)</script>&amp;", is_correct=False, confidence="9 %")
     one = PictureSeries("e", "n", "c", "C", "r", 1, "t", (frame,), "", 1, 1, "", (0, 0))
-    assert not set(one.told) & set("<>'&")
-    assert json.loads(one.told)["frames"][0][1] == frame.prediction
+    assert not set(one.viewer_data) & set("<>'&")
+    assert json.loads(one.viewer_data)["frames"][0][1] == frame.prediction

@@ -31,7 +31,7 @@ def test_it_is_made_once(made: list[str]) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"alert(1)", b"0000\nalert(1)"])
-def test_what_is_not_whole_is_made_again(made: list[str], content: bytes, tmp_path: Path) -> None:
+def test_what_is_not_whole_is_recomputed(made: list[str], content: bytes, tmp_path: Path) -> None:
     first = vega_bundle()
     (kept,) = (tmp_path / "cache" / "failmodes").iterdir()
     kept.write_bytes(content)

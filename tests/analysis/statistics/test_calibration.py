@@ -51,19 +51,19 @@ def test_verdicts_say_over_and_underconfident() -> None:
     assert not overconfidence(0.89, 80, 100, cells=50).above_zero, "of many cells some are so by chance"
 
 
-@pytest.mark.parametrize("right", [0, 1, 2])
-def test_no_interval_is_without_width(right: int) -> None:
-    value, low, high = overconfidence(0.9, right, 2)
+@pytest.mark.parametrize("correct", [0, 1, 2])
+def test_no_interval_is_without_width(correct: int) -> None:
+    value, low, high = overconfidence(0.9, correct, 2)
     assert low <= value <= high
     assert high - low > 0.5
 
 
 def test_a_model_that_is_hardly_ever_incorrect_is_not_called_underconfident_for_it() -> None:
     """Each answer is right with its own confidence of .995: of 100 images often all are right."""
-    rng, told = np.random.default_rng(0), 0
+    rng, found = np.random.default_rng(0), 0
     for _ in range(400):
-        told += overconfidence(0.995, int((rng.random(100) < 0.995).sum()), 100).below_zero
-    assert told == 0
+        found += overconfidence(0.995, int((rng.random(100) < 0.995).sum()), 100).below_zero
+    assert found == 0
 
 
 @pytest.mark.slow

@@ -26,8 +26,8 @@ def predictions(accuracy: tuple[float, ...], images: int = 800, seed: int = 0) -
     return stats.norm.cdf(latent) < np.array(accuracy)
 
 
-def found_in(right: np.ndarray, grid: np.ndarray = GRID, **options: bool) -> ChangePoint:
-    return find_change_point(right, resampled_accuracy(right, 400), grid, **options)
+def found_in(correct: np.ndarray, grid: np.ndarray = GRID, **options: bool) -> ChangePoint:
+    return find_change_point(correct, resampled_accuracy(correct, 400), grid, **options)
 
 
 def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
@@ -48,8 +48,8 @@ def test_straight_lines_and_plateaus_have_none() -> None:
 
 @pytest.mark.parametrize("curve", [HOLDS, STRAIGHT, PLATEAU])
 def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
-    right = predictions(curve)
-    means, point = right.mean(axis=0), found_in(right)
+    correct = predictions(curve)
+    means, point = correct.mean(axis=0), found_in(correct)
 
     def broken(x: np.ndarray, start: float, before: float, after: float, at: float) -> np.ndarray:
         return start + before * np.minimum(x, at) + after * np.maximum(x - at, 0)
@@ -67,8 +67,8 @@ def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
 
 def test_three_points_agree_with_a_permutation_of_signs() -> None:
     """With one place for a break its test is one of a mean over images: second differences, whose sign SciPy flips."""
-    right = predictions((0.9, 0.8, 0.66), 600, seed=3)
-    bend = right[:, 0] - 2.0 * right[:, 1] + right[:, 2]
+    correct = predictions((0.9, 0.8, 0.66), 600, seed=3)
+    bend = correct[:, 0] - 2.0 * correct[:, 1] + correct[:, 2]
     tested = stats.permutation_test(
         (bend,),
         lambda x, axis: np.mean(x, axis=axis),
@@ -76,34 +76,34 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
         n_resamples=4000,
         random_state=np.random.default_rng(1),
     )
-    point = find_change_point(right, resampled_accuracy(right, 4000), np.arange(3.0))
+    point = find_change_point(correct, resampled_accuracy(correct, 4000), np.arange(3.0))
     assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)
 
 
 def test_covariance_has_two_made_up_images() -> None:
-    right = predictions(HOLDS, 60)
+    correct = predictions(HOLDS, 60)
     one = np.array([1.0, -2, 1, 0, 0, 0]) / 6**0.5
-    values = np.array([*(right @ one), 0, 0])
+    values = np.array([*(correct @ one), 0, 0])
     own = ((values[:60] - values[:60].mean()) ** 2).sum() + 2
-    assert one @ covariance_of_means(right) @ one == pytest.approx(own / 62**2)
-    apart = covariance_of_means(right, paired=False)
+    assert one @ covariance_of_means(correct) @ one == pytest.approx(own / 62**2)
+    apart = covariance_of_means(correct, paired=False)
     assert np.count_nonzero(apart - np.diag(apart.diagonal())) == 0
 
 
 def test_few_images_that_change_are_not_tested() -> None:
-    right = np.ones((100, 6), bool)
-    right[: FEWEST_CHANGING - 1, 3:] = False
-    point = found_in(right)
+    correct = np.ones((100, 6), bool)
+    correct[: FEWEST_CHANGING - 1, 3:] = False
+    point = found_in(correct)
     assert point.p_value is None
     assert point.threshold(None, 0.95) == "inconclusive"
-    right[:FEWEST_CHANGING, 3:] = False
-    assert found_in(right).p_value is not None
+    correct[:FEWEST_CHANGING, 3:] = False
+    assert found_in(correct).p_value is not None
 
 
 def test_images_that_do_not_pair_are_resampled_alone() -> None:
-    right = predictions(HOLDS)
-    samples = resampled_alone(right.mean(axis=0), len(right), 400)
-    point = find_change_point(right, samples, GRID, paired=False)
+    correct = predictions(HOLDS)
+    samples = resampled_alone(correct.mean(axis=0), len(correct), 400)
+    point = find_change_point(correct, samples, GRID, paired=False)
     assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
 
 

@@ -97,6 +97,6 @@ def test_verdicts_follow_sign_and_corrected_p() -> None:
 def test_models_are_ranked_by_pairs_won_then_by_fewest_lost() -> None:
     won = ["AC", "AD", "BD", "CD"]
     pairs = [difference(a, b, 0.1, 0.001 if a + b in won else 0.5) for a, b in combinations("ABCD", 2)]
-    told = [(count.evaluation.label, count.won, count.lost, count.others) for count in rank_by_wins(pairs)]
-    assert told == [("A", 2, 0, 3), ("B", 1, 0, 3), ("C", 1, 1, 3), ("D", 0, 3, 3)]
+    counts = [(count.evaluation.label, count.won, count.lost, count.others) for count in rank_by_wins(pairs)]
+    assert counts == [("A", 2, 0, 3), ("B", 1, 0, 3), ("C", 1, 1, 3), ("D", 0, 3, 3)]
     assert rank_by_wins([]) == []

@@ -30,8 +30,8 @@ NAMES = ["contrast", "fog"]
 
 def matrix(images: int = 60, *, paired: bool = True) -> CorrectnessMatrix:
     cells = [("none", 0.0), *(("fog", s) for s in (1.0, 2.5, 5.0)), *(("contrast", s) for s in (1.0, 5.0))]
-    right = np.random.default_rng(3).random((images, len(cells))) < [0.9, 0.8, 0.7, 0.4, 0.7, 0.3]
-    return CorrectnessMatrix("one", paired, cells, right)
+    correct = np.random.default_rng(3).random((images, len(cells))) < [0.9, 0.8, 0.7, 0.4, 0.7, 0.3]
+    return CorrectnessMatrix("one", paired, cells, correct)
 
 
 def newcombe(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -39,9 +39,9 @@ def newcombe(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     n = len(first)
     a, b, c, d = ((first & second).sum(), (first & ~second).sum(), (~first & second).sum(), (~first & ~second).sum())
     ends = []
-    for right in (a + b, a + c):
-        p = right / n
-        center, half = 2 * right + Z**2, Z * sqrt(Z**2 + 4 * right * (1 - p))
+    for correct in (a + b, a + c):
+        p = correct / n
+        center, half = 2 * correct + Z**2, Z * sqrt(Z**2 + 4 * correct * (1 - p))
         ends.append((p, (center - half) / (2 * (n + Z**2)), (center + half) / (2 * (n + Z**2))))
     (p1, l1, u1), (p2, l2, u2) = ends
     product = (a + b) * (c + d) * (a + c) * (b + d)
@@ -61,17 +61,19 @@ def bonett_price(values: np.ndarray) -> tuple[float, float]:
 
 
 def test_a_drop_at_one_severity_is_newcombes() -> None:
-    right = matrix().correct
+    correct = matrix().correct
     found = drop_of(matrix(), "fog", 5.0, 0.95)
-    assert found == pytest.approx((right[:, 0].mean() - right[:, 3].mean(), *newcombe(right[:, 0], right[:, 3])))
+    assert found == pytest.approx(
+        (correct[:, 0].mean() - correct[:, 3].mean(), *newcombe(correct[:, 0], correct[:, 3]))
+    )
     assert drop_of(matrix(), "fog", "last", 0.95) == found
 
 
 def test_an_accuracy_in_one_cell_is_exact() -> None:
-    right = int(matrix().correct[:, 3].sum())
-    interval = stats.binomtest(right, 60).proportion_ci(0.95, method="exact")
+    correct = int(matrix().correct[:, 3].sum())
+    interval = stats.binomtest(correct, 60).proportion_ci(0.95, method="exact")
     for at in (5.0, "last"):
-        assert accuracy_of(matrix(), ["fog"], at, 0.95) == pytest.approx((right / 60, interval.low, interval.high))
+        assert accuracy_of(matrix(), ["fog"], at, 0.95) == pytest.approx((correct / 60, interval.low, interval.high))
     clean = int(matrix().correct[:, 0].sum())
     interval = stats.binomtest(clean, 60).proportion_ci(0.95, method="exact")
     assert accuracy_of(matrix(), [], "average", 0.95) == pytest.approx((clean / 60, interval.low, interval.high))
@@ -85,18 +87,20 @@ def test_a_mean_accuracy_is_that_of_everywhere() -> None:
 
 
 def test_an_average_drop_is_over_whole_severities() -> None:
-    right = matrix().correct.astype(float)
-    values = right[:, 0] - right[:, [1, 3]].mean(axis=1)
+    correct = matrix().correct.astype(float)
+    values = correct[:, 0] - correct[:, [1, 3]].mean(axis=1)
     assert drop_of(matrix(), "fog", "average", 0.95) == pytest.approx((values.mean(), *bonett_price(values)))
 
 
 def test_a_difference_of_drops_is_of_severities_that_both_have() -> None:
-    right = matrix().correct
-    values = right[:, [4, 5]].mean(axis=1) - right[:, [1, 3]].mean(axis=1)
+    correct = matrix().correct
+    values = correct[:, [4, 5]].mean(axis=1) - correct[:, [1, 3]].mean(axis=1)
     found = drop_difference(matrix(), "fog", "contrast", "average", 0.95)
     assert found == pytest.approx((values.mean(), *bonett_price(values)))
     at_last = drop_difference(matrix(), "fog", "contrast", 5.0, 0.95)
-    assert at_last == pytest.approx((right[:, 5].mean() - right[:, 3].mean(), *newcombe(right[:, 5], right[:, 3])))
+    assert at_last == pytest.approx(
+        (correct[:, 5].mean() - correct[:, 3].mean(), *newcombe(correct[:, 5], correct[:, 3]))
+    )
     assert drop_difference(matrix(), "fog", "contrast", 2.5, 0.95) is None
     assert drop_difference(matrix(), "fog", "snow", "last", 0.95) is None
 

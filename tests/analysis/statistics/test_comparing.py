@@ -49,13 +49,13 @@ def compared(crossing: Synthetic) -> Comparison:
         return compare_models(a, b, margin=0.02)
 
 
-def right(crossing: Synthetic, model: str) -> np.ndarray:
+def correct(crossing: Synthetic, model: str) -> np.ndarray:
     """(cells, images): the corrupted cells, fog first."""
     return np.concatenate([crossing.correct[model, corruption][1:] for corruption in CORRUPTIONS])
 
 
 def test_every_difference_is_the_second_minus_the_first(crossing: Synthetic, compared: Comparison) -> None:
-    a, b = right(crossing, "Alpha"), right(crossing, "Beta")
+    a, b = correct(crossing, "Alpha"), correct(crossing, "Beta")
     assert (compared.a.label, compared.b.label) == ("Alpha", "Beta")
     assert compared.overall.a == pytest.approx(a.mean())
     assert compared.overall.b == pytest.approx(b.mean())
@@ -107,8 +107,8 @@ def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compare
         onsets = []
         for corruption in CORRUPTIONS:
             for image in range(IMAGES):
-                wrong = np.flatnonzero(~crossing.correct[model, corruption][:, image])
-                onsets.append(wrong[0] if len(wrong) else 5)
+                incorrect = np.flatnonzero(~crossing.correct[model, corruption][:, image])
+                onsets.append(incorrect[0] if len(incorrect) else 5)
         means.append(np.mean(onsets))
     (onset,) = (row for row in compared.measures if row.measure == "onset_severity")
     assert (onset.a, onset.b) == pytest.approx(tuple(means))
@@ -133,7 +133,7 @@ def test_measures_are_those_of_the_views(compared: Comparison, warehouse: duckdb
 
 
 def test_classes_and_images_that_change(crossing: Synthetic, compared: Comparison) -> None:
-    a, b = right(crossing, "Alpha"), right(crossing, "Beta")
+    a, b = correct(crossing, "Alpha"), correct(crossing, "Beta")
     labels = np.arange(IMAGES) % 4
     for row in compared.classes:
         of_class = labels == row.class_index
@@ -164,7 +164,8 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
     low, high = compared.bounds
     assert high < 0
     for margin, not_worse, equivalent in (
-        (-high / 2, "contradicted", "contradicted"), (-(low + high) / 2, "inconclusive", "inconclusive"), (-2 * low, "supported", "supported"),
+        (-high / 2, "contradicted", "contradicted"), (-(low + high) / 2, "inconclusive", "inconclusive"),
+        (-2 * low, "supported", "supported"),
     ):  # fmt: skip
         with open_models(["Alpha", "Beta"], crossing.output) as (a, b):
             found = compare_models(a, b, margin=margin)
@@ -218,9 +219,9 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_pat
     ],
 )
 def test_what_cannot_be_compared(crossing: Synthetic, names: list[str], corruptions: tuple[str], message: str) -> None:
-    with open_models(names, crossing.output) as (a, b), pytest.raises(StudyError) as told:
+    with open_models(names, crossing.output) as (a, b), pytest.raises(StudyError) as error:
         compare_models(a, b, corruptions=corruptions)
-    assert str(told.value) == message
+    assert str(error.value) == message
 
 
 def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
@@ -232,9 +233,9 @@ def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: 
         ("Zebra", f"no model 'Zebra' in {path}: it holds 'Alpha', 'Beta'"),
         (None, f"{path} holds 2 models: name one, as in warehouse.duckdb::Alpha"),
     ):
-        with pytest.raises(StudyError) as told:
+        with pytest.raises(StudyError) as error:
             find_model(warehouse, path, name)
-        assert str(told.value) == message
+        assert str(error.value) == message
 
 
 @pytest.mark.slow

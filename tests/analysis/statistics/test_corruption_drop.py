@@ -54,10 +54,10 @@ def test_ranking_of_the_results_is_by_the_last_severity(shaped_warehouse: Path, 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
 def test_intervals_are_of_the_same_images_where_these_pair(paired: bool) -> None:
     matrix = made((0.3, 0.5, 0.6), paired=paired)
-    ranking, right = ranked(matrix), matrix.correct
+    ranking, correct = ranked(matrix), matrix.correct
 
     def difference(first: int, second: int) -> tuple[float, float, float]:
-        counts = count_pairs(right[:, first], right[:, second], paired=paired)
+        counts = count_pairs(correct[:, first], correct[:, second], paired=paired)
         low, high = newcombe_interval(counts)
         return float(counts.difference), float(low), float(high)
 
@@ -67,10 +67,10 @@ def test_intervals_are_of_the_same_images_where_these_pair(paired: bool) -> None
     assert ranking.leads[0] == pytest.approx(difference(last["frost"], last["fog"]))
     assert ranking.leads[1] == pytest.approx(difference(last["snow"], last["fog"]))
     columns = [clean, COLUMN["fog", 1.0], COLUMN["fog", 2.0]]  # whole severities alone
-    expected = mean_difference_interval(right[:, columns], [1, -0.5, -0.5], paired=paired)
+    expected = mean_difference_interval(correct[:, columns], [1, -0.5, -0.5], paired=paired)
     assert ranking.by_average[0].on_average == pytest.approx(expected)
     columns = [COLUMN[name, severity] for name in ("frost", "fog") for severity in (1.0, 2.0)]
-    lead = mean_difference_interval(right[:, columns], [0.5, 0.5, -0.5, -0.5], paired=paired)
+    lead = mean_difference_interval(correct[:, columns], [0.5, 0.5, -0.5, -0.5], paired=paired)
     assert ranking.average_leads[0] == pytest.approx(lead)
 
 
@@ -123,5 +123,5 @@ def test_the_order_of_asking_changes_nothing(names: list[str], seed: int) -> Non
 
 
 def test_equal_drops_are_hardly_ever_called_most() -> None:
-    told = [ranked(made((0.6, 0.6, 0.6), images=200, seed=seed)).is_clear for seed in range(100)]
-    assert sum(told) <= 5
+    clear = [ranked(made((0.6, 0.6, 0.6), images=200, seed=seed)).is_clear for seed in range(100)]
+    assert sum(clear) <= 5

@@ -162,11 +162,11 @@ def test_refuses_a_grid_without_shape(grid: list[int]) -> None:
         described(correct, grid)
 
 
-def judged(lost: tuple[float, ...], sure: float, drop: tuple[float, float], grid: object = GRID) -> str:
-    """Of losses of every stride, each with `sure` to either side, and the ends of the total drop."""
+def judged(lost: tuple[float, ...], half_width: float, drop: tuple[float, float], grid: object = GRID) -> str:
+    """Of losses of every stride, each with `half_width` to either side, and the ends of the total drop."""
     change = -np.array(lost)
     low, high = drop
-    return judge_one_step(change - sure, change + sure, Estimate((low + high) / 2, low, high), grid)
+    return judge_one_step(change - half_width, change + half_width, Estimate((low + high) / 2, low, high), grid)
 
 
 def test_a_collapse_in_one_step_by_hand() -> None:
@@ -190,11 +190,13 @@ def test_a_wide_step_has_to_lose_more() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0, 1), st.floats(0, 0.2), st.floats(0.01, 0.9))
-def test_three_points_never_support_a_collapse(first: float, sure: float, drop: float) -> None:
+def test_three_points_never_support_a_collapse(first: float, half_width: float, drop: float) -> None:
     lost = (first * drop, (1 - first) * drop)
     for grid in ([0, 1, 2], [0, 2, 5], [0, 0.5, 1]):
-        one_sided = grid == [0, 2, 5] and first * drop - sure >= 0.8 * drop  # its first step is less than half of it
-        assert (judged(lost, sure, (drop, drop), grid) == "supported") == one_sided
+        one_sided = (
+            grid == [0, 2, 5] and first * drop - half_width >= 0.8 * drop
+        )  # its first step is less than half of it
+        assert (judged(lost, half_width, (drop, drop), grid) == "supported") == one_sided
 
 
 def test_a_dense_grid_is_judged_by_strides_of_one_severity() -> None:
@@ -207,5 +209,5 @@ def test_a_dense_grid_is_judged_by_strides_of_one_severity() -> None:
 
 def test_straight_lines_are_hardly_ever_called_a_collapse() -> None:
     for images, line in ((500, (0.9, 0.89, 0.88, 0.87, 0.86, 0.85)), (200, LINE)):
-        told = [described(scattered(line, images, seed), resamples=2).one_step for seed in range(60)]
-        assert told.count("supported") <= 3
+        verdicts = [described(scattered(line, images, seed), resamples=2).one_step for seed in range(60)]
+        assert verdicts.count("supported") <= 3

@@ -25,8 +25,8 @@ def predictions(accuracy: tuple[float, ...], images: int = 2000, seed: int = 0) 
     return stats.norm.cdf(latent) < np.array(accuracy)
 
 
-def fits_of(right: np.ndarray, grid: np.ndarray = GRID, chance: float | None = CHANCE) -> dict[str, CurveFit]:
-    return {fit.model: fit for fit in fit_curves([right], grid, chance)[0]}
+def fits_of(correct: np.ndarray, grid: np.ndarray = GRID, chance: float | None = CHANCE) -> dict[str, CurveFit]:
+    return {fit.model: fit for fit in fit_curves([correct], grid, chance)[0]}
 
 
 def formula(model: str, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -46,18 +46,18 @@ STARTS = {LINEAR: (0.9, -0.1), LOGISTIC: (0.9, 4.0, 0.6), WEIBULL: (0.9, 4.5, 3.
 
 @pytest.mark.parametrize("model", MODELS)
 def test_no_other_numbers_are_more_likely(model: str) -> None:
-    right = predictions(LATE)
-    count, means = right.sum(axis=0), right.mean(axis=0)
+    correct = predictions(LATE)
+    count, means = correct.sum(axis=0), correct.mean(axis=0)
 
     def lost(numbers: np.ndarray) -> float:
         accuracy = np.clip(formula(model, numbers, GRID), 1e-9, 1 - 1e-9)
-        return float(-stats.binom.logpmf(count, len(right), accuracy).sum())
+        return float(-stats.binom.logpmf(count, len(correct), accuracy).sum())
 
     bounds = {EXPONENTIAL: [(0, 1), (1e-5, 1), (1e-3, 5)]}.get(model)
     best = optimize.minimize(lost, STARTS[model], bounds=bounds, method="Nelder-Mead",
                              options={"maxiter": 8000, "xatol": 1e-7, "fatol": 1e-7})  # fmt: skip
-    saturated = float(-stats.binom.logpmf(count, len(right), means).sum())
-    own = fits_of(right)[model]
+    saturated = float(-stats.binom.logpmf(count, len(correct), means).sum())
+    own = fits_of(correct)[model]
     assert own.deviance == pytest.approx(2 * (best.fun - saturated), rel=1e-3, abs=1e-3)
     assert own.degrees_of_freedom == 6 - own.parameters
 
@@ -83,10 +83,10 @@ def test_figures_are_those_of_the_curve_that_was_drawn() -> None:
 
 def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     """Of a straight line by hand: contrasts of accuracies that no line moves, and Hotelling's test of their means."""
-    right = predictions(LATE, 300)
+    correct = predictions(LATE, 300)
     basis = np.linalg.qr(np.vander(GRID, 6, increasing=True))[0][:, 2:]
-    line = fits_of(right)[LINEAR]
-    means, spread = right.mean(axis=0) @ basis, basis.T @ covariance_of_means(right) @ basis
+    line = fits_of(correct)[LINEAR]
+    means, spread = correct.mean(axis=0) @ basis, basis.T @ covariance_of_means(correct) @ basis
     squared = means @ np.linalg.inv(spread) @ means
     expected = stats.f.sf(squared * (300 - 4) / (299 * 4), 4, 296)
     assert line.lack_of_fit_p == pytest.approx(expected, rel=1e-6, abs=1e-12)
@@ -115,14 +115,14 @@ def test_short_curves_have_the_fits_that_they_can_judge() -> None:
 
 @pytest.mark.parametrize("accuracy", [(1.0,) * 6, (0.0,) * 6, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0)])
 def test_curves_at_the_ends_are_fitted_without_warnings(accuracy: tuple[float, ...]) -> None:
-    right = np.random.default_rng(0).random((50, 1)) < np.array(accuracy)
-    for fit in fits_of(right).values():
+    correct = np.random.default_rng(0).random((50, 1)) < np.array(accuracy)
+    for fit in fits_of(correct).values():
         assert np.isfinite([fit.upper, fit.slope, fit.deviance, fit.quasi_aic]).all()
 
 
 def test_many_curves_are_fitted_as_each_alone() -> None:
     curves = [predictions(LATE, seed=seed) for seed in range(3)]
     together = fit_curves(curves, GRID, CHANCE)
-    for right, fits in zip(curves, together, strict=True):
-        alone = fit_curves([right], GRID, CHANCE)[0]
+    for correct, fits in zip(curves, together, strict=True):
+        alone = fit_curves([correct], GRID, CHANCE)[0]
         assert [fit.deviance for fit in fits] == pytest.approx([fit.deviance for fit in alone], abs=1e-4)

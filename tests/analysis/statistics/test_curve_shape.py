@@ -214,7 +214,7 @@ def test_vectorized_equals_one_by_one() -> None:
     assert [SHAPE_CLASSES[code] for code in together] == [class_of(one) for one in many]
 
 
-PUBLISHED_BOW = {
+PUBLISHED_CURVATURE = {
     "fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "brightness": 0.29, "pixelate": 0.21, "shot_noise": 0.01,
     "impulse_noise": 0.02, "motion_blur": 0.03, "gaussian_noise": -0.14, "jpeg_compression": -0.11,
     "glass_blur": -0.36,
@@ -222,7 +222,7 @@ PUBLISHED_BOW = {
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_BOW.items(), ids=list(PUBLISHED_BOW))
+@pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_CURVATURE.items(), ids=list(PUBLISHED_CURVATURE))
 def test_curvature_of_the_published_standard_model(real_data: Path, corruption: str, expected: float) -> None:
     rows = list(csv.reader((real_data / "robustbench" / "cifar10_corruptions_unaggregated.csv").open()))
     standard = next(row for row in rows if row[0] == "Standard")

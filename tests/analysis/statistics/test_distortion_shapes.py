@@ -23,10 +23,10 @@ def predictions(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
 
 
 def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAxis]:
-    right = predictions(accuracy)
-    samples = resampled_accuracy(right, QUICK.resamples)
-    margins = describe_curve(right, samples, GRID, QUICK).margins
-    return shapes_over_axes(right.mean(axis=0), samples, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
+    correct = predictions(accuracy)
+    samples = resampled_accuracy(correct, QUICK.resamples)
+    margins = describe_curve(correct, samples, GRID, QUICK).margins
+    return shapes_over_axes(correct.mean(axis=0), samples, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
 
 
 def brute_force_curvature(accuracy: np.ndarray, axis: np.ndarray) -> float:

@@ -43,10 +43,12 @@ def test_drops_and_ranks_by_hand() -> None:
 @pytest.mark.parametrize("paired", [True, False])
 def test_drops_are_those_that_charts_and_findings_have(paired: bool) -> None:
     made = matrix(paired=paired)
-    told = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
+    ranked_drops = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
     for measure in MEASURES:
         for name, one in rank_corruptions(made, list(SHARES), measure, 0.95).items():
-            assert one.drop == pytest.approx(told[name].at_last if measure == AT_LAST else told[name].on_average)
+            assert one.drop == pytest.approx(
+                ranked_drops[name].at_last if measure == AT_LAST else ranked_drops[name].on_average
+            )
 
 
 def test_unpaired_images_tell_less() -> None:

@@ -52,39 +52,43 @@ def test_every_cell_with_enough_failures_agrees_with_the_view(
 
 
 @pytest.mark.parametrize(
-    ("auroc", "failures", "right"), [(0.33, 15, 385), (0.8, 40, 60), (0.5, 10, 10), (0.97, 300, 5)]
+    ("auroc", "failures", "correct"), [(0.33, 15, 385), (0.8, 40, 60), (0.5, 10, 10), (0.97, 300, 5)]
 )
 @pytest.mark.parametrize("cells", [1, 25])
-def test_ends_lie_as_many_of_their_own_standard_errors_off(auroc: float, failures: int, right: int, cells: int) -> None:
+def test_ends_lie_as_many_of_their_own_standard_errors_off(
+    auroc: float, failures: int, correct: int, cells: int
+) -> None:
     """Method 5 of Newcombe 2006, by SciPy's root finding."""
-    z, extra = stats.norm.isf(0.025 / cells), (failures + right) / 2 - 1
+    z, extra = stats.norm.isf(0.025 / cells), (failures + correct) / 2 - 1
 
     def off(end: float) -> float:
-        variance = end * (1 - end) * (1 + extra * (1 - end) / (2 - end) + extra * end / (1 + end)) / (failures * right)
+        variance = (
+            end * (1 - end) * (1 + extra * (1 - end) / (2 - end) + extra * end / (1 + end)) / (failures * correct)
+        )
         return abs(auroc - end) - z * variance**0.5
 
-    found = auroc_interval(auroc, failures, right, cells)
+    found = auroc_interval(auroc, failures, correct, cells)
     assert found.low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
     assert found.high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.floats(0, 1), st.integers(1, 500), st.integers(1, 500))
-def test_auroc_intervals_hold_their_promises(auroc: float, failures: int, right: int) -> None:
-    value, low, high = auroc_interval(auroc, failures, right)
+def test_auroc_intervals_hold_their_promises(auroc: float, failures: int, correct: int) -> None:
+    value, low, high = auroc_interval(auroc, failures, correct)
     assert 0 <= low <= value <= high <= 1
     assert high - low > 0.002, "even a perfect score has one"
-    assert auroc_interval(1 - auroc, failures, right) == pytest.approx((1 - value, 1 - high, 1 - low), abs=1e-9)
-    wider = auroc_interval(auroc, failures, right, cells=20)
+    assert auroc_interval(1 - auroc, failures, correct) == pytest.approx((1 - value, 1 - high, 1 - low), abs=1e-9)
+    wider = auroc_interval(auroc, failures, correct, cells=20)
     assert wider.low <= low
     assert wider.high >= high
 
 
 def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_test_says() -> None:
-    rng, failures, right = np.random.default_rng(0), 12, 80
+    rng, failures, correct = np.random.default_rng(0), 12, 80
     for auroc in (stats.mannwhitneyu(*np.split(rng.random(92), [12])).statistic / (12 * 80) for _ in range(200)):
-        z = (auroc - 0.5) / ((failures + right + 1) / (12 * failures * right)) ** 0.5
-        found = auroc_interval(float(auroc), failures, right)
+        z = (auroc - 0.5) / ((failures + correct + 1) / (12 * failures * correct)) ** 0.5
+        found = auroc_interval(float(auroc), failures, correct)
         assert (found.low > 0.5 or found.high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
 
 

@@ -33,23 +33,25 @@ def test_they_are_those_of_the_views(shaped_warehouse: Path) -> None:
 
 
 def test_of_one_cell_the_interval_is_wilsons() -> None:
-    right = np.arange(50)[:, None] < 45
+    correct = np.arange(50)[:, None] < 45
     low, high = stats.binomtest(45, 50).proportion_ci(0.9, method="wilson")
-    assert mean_accuracy(matrix(right), [[0]], 0.9) == pytest.approx((0.9, low, high))
+    assert mean_accuracy(matrix(correct), [[0]], 0.9) == pytest.approx((0.9, low, high))
 
 
 def test_of_several_it_is_that_of_the_means_of_images_and_two_more() -> None:
-    right = np.random.default_rng(3).random((40, 4)) < 0.7
-    each = np.append(right[:, 1:].mean(axis=1), [0, 1])  # one more image that is wrong everywhere, one right everywhere
+    correct = np.random.default_rng(3).random((40, 4)) < 0.7
+    each = np.append(
+        correct[:, 1:].mean(axis=1), [0, 1]
+    )  # one more image that is wrong everywhere, one right everywhere
     half = stats.norm.ppf(0.975) * stats.sem(each, ddof=0)
-    value, low, high = mean_accuracy(matrix(right), [[1, 2, 3]], 0.95)
-    assert value == pytest.approx(right[:, 1:].mean())
+    value, low, high = mean_accuracy(matrix(correct), [[1, 2, 3]], 0.95)
+    assert value == pytest.approx(correct[:, 1:].mean())
     assert (low, high) == pytest.approx((each.mean() - half, each.mean() + half))
 
 
 def test_groups_count_alike_whatever_their_size() -> None:
-    right = np.array([[True, True, False, False]] * 10)
-    assert mean_accuracy(matrix(right), [[1], [2, 3]], 0.95).value == pytest.approx(0.5)
+    correct = np.array([[True, True, False, False]] * 10)
+    assert mean_accuracy(matrix(correct), [[1], [2, 3]], 0.95).value == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
@@ -59,8 +61,8 @@ def test_the_interval_holds_in_about_95_of_100_samples(share: float, paired: boo
     limit = np.quantile(_population(), share)
     for _ in range(samples):
         difficulty = rng.random((60, 1 if paired else 5))  # of one image the same in all cells
-        right = (0.6 * difficulty + 0.4 * rng.random((60, 5))) < limit
-        estimate = mean_accuracy(matrix(right, paired=paired), [[1, 2, 3, 4]], 0.95)
+        correct = (0.6 * difficulty + 0.4 * rng.random((60, 5))) < limit
+        estimate = mean_accuracy(matrix(correct, paired=paired), [[1, 2, 3, 4]], 0.95)
         held += estimate.low <= share <= estimate.high
     assert 0.935 < held / samples < 0.985
 

@@ -118,10 +118,11 @@ def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: M
         each = []
         for model in (pair.candidate, pair.baseline):
             run = model.runs[0]
-            right, sure = run.correctness.correct[drawn][:, places], run.columns["confidence"][drawn][:, places]
-            bins = np.minimum((sure * 15).astype(int), 14)
+            correct, confidence = run.correctness.correct[drawn][:, places], run.columns["confidence"][drawn][:, places]
+            bins = np.minimum((confidence * 15).astype(int), 14)
             gaps = [
-                sum(abs((right[:, k] - sure[:, k])[bins[:, k] == b].sum()) for b in range(15)) / 200 for k in range(3)
+                sum(abs((correct[:, k] - confidence[:, k])[bins[:, k] == b].sum()) for b in range(15)) / 200
+                for k in range(3)
             ]
             each.append(np.mean(gaps))
         values.append(each[0] - each[1])
@@ -205,8 +206,8 @@ def test_the_number_of_images_that_would_decide() -> None:
 
 
 def test_a_measure_that_is_not_defined_says_where_and_why() -> None:
-    right = np.ones((50, len(CELLS)), bool)
-    model = given_model(given_run(right, **random_columns(np.random.default_rng(0), right)))
+    correct = np.ones((50, len(CELLS)), bool)
+    model = given_model(given_run(correct, **random_columns(np.random.default_rng(0), correct)))
     found = MeasuredPair(model).absolute("auroc", [("fog", 1.0)], "confidence")
     assert found == Undefined("fog 1: no failure")
     pair = MeasuredPair(model, given_model(run_of(1, 0.5, images=50)))

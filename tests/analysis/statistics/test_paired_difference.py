@@ -35,9 +35,9 @@ def interval(four: FourCounts, *, paired: bool = True, comparisons: int = 1, lev
     return [float(end) for end in ends]
 
 
-def wilson_by_roots(right: int, count: int, z: float) -> tuple[float, float]:
+def wilson_by_roots(correct: int, count: int, z: float) -> tuple[float, float]:
     """Where a share p lies z standard errors, of p itself, from the one that was seen: a quadratic equation in p."""
-    low, high = sorted(np.roots([count + z**2, -(2 * right + z**2), right**2 / count]).real)
+    low, high = sorted(np.roots([count + z**2, -(2 * correct + z**2), correct**2 / count]).real)
     return float(low), float(high)
 
 
@@ -45,7 +45,7 @@ def newcombe_by_hand(four: FourCounts, z: float) -> tuple[float, float]:
     """Method 10 as Newcombe (1998) writes it: delta and epsilon of Wilson's limits, and phi with its correction."""
     a, b, c, d = four
     n = a + b + c + d
-    (low_1, high_1), (low_2, high_2) = (wilson_by_roots(right, n, z) for right in (a + b, a + c))
+    (low_1, high_1), (low_2, high_2) = (wilson_by_roots(correct, n, z) for correct in (a + b, a + c))
     top = a * d - b * c
     if top > 0:
         top = max(top - n / 2, 0)
@@ -80,11 +80,11 @@ def test_intervals_of_different_images_are_the_published_ones(
     groups: FourCounts, published: tuple[float, float]
 ) -> None:
     """Table II of Newcombe 1998, Statistics in Medicine 17, 873-890."""
-    right_1, count_1, right_2, count_2 = groups
-    ends = newcombe_of_groups((right_1 / count_1, right_2 / count_2), (count_1, count_2))
+    correct_1, count_1, correct_2, count_2 = groups
+    ends = newcombe_of_groups((correct_1 / count_1, correct_2 / count_2), (count_1, count_2))
     assert [round(float(end), 4) for end in ends] == list(published)
     if count_1 == count_2:
-        four = (0, right_1, right_2, count_1 - right_1 - right_2)  # how they go together plays no part
+        four = (0, correct_1, correct_2, count_1 - correct_1 - correct_2)  # how they go together plays no part
         assert interval(four, paired=False) == pytest.approx([float(end) for end in ends])
 
 
@@ -113,18 +113,18 @@ def test_intervals_hold_their_promises(four: FourCounts, paired: bool, some: int
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 30), st.data())
 def test_wilson_agrees_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, count))
-    found = wilson_interval(right / count, count, comparisons=comparisons)
-    peer = stats.binomtest(right, count).proportion_ci(1 - 0.05 / comparisons, method="wilson")
+    correct = data.draw(st.integers(0, count))
+    found = wilson_interval(correct / count, count, comparisons=comparisons)
+    peer = stats.binomtest(correct, count).proportion_ci(1 - 0.05 / comparisons, method="wilson")
     assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 30), st.data())
 def test_exact_intervals_agree_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
-    right = data.draw(st.integers(0, count))
-    found = exact_interval(right, count, comparisons=comparisons)
-    peer = stats.binomtest(right, count).proportion_ci(1 - 0.05 / comparisons, method="exact")
+    correct = data.draw(st.integers(0, count))
+    found = exact_interval(correct, count, comparisons=comparisons)
+    peer = stats.binomtest(correct, count).proportion_ci(1 - 0.05 / comparisons, method="exact")
     assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
 
 
@@ -224,19 +224,19 @@ def test_cells_of_different_images_have_agresti_and_caffos_interval() -> None:
 @given(st.integers(1, 40), st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
 def test_means_of_cells_hold_their_promises(images: int, cells: int, paired: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    right = rng.random((images, 2 * cells)) < rng.random(2 * cells)
+    correct = rng.random((images, 2 * cells)) < rng.random(2 * cells)
     weights = np.repeat([1 / cells, -1 / cells], cells)
-    value, low, high = mean_difference_interval(right, weights, paired=paired)
-    assert value == pytest.approx(float(right.mean(axis=0) @ weights))
+    value, low, high = mean_difference_interval(correct, weights, paired=paired)
+    assert value == pytest.approx(float(correct.mean(axis=0) @ weights))
     assert -1 <= low <= value + 1e-12
     assert value - 1e-12 <= high <= 1
     assert high - low > 0.01
-    swapped = mean_difference_interval(right, -weights, paired=paired)
+    swapped = mean_difference_interval(correct, -weights, paired=paired)
     assert swapped == pytest.approx((-value, -high, -low))
-    wider = mean_difference_interval(right, weights, paired=paired, level=0.99)
+    wider = mean_difference_interval(correct, weights, paired=paired, level=0.99)
     assert wider.low <= low
     assert wider.high >= high
     column_order = rng.permutation(2 * cells)
-    assert mean_difference_interval(right[:, column_order], weights[column_order], paired=paired) == pytest.approx(
+    assert mean_difference_interval(correct[:, column_order], weights[column_order], paired=paired) == pytest.approx(
         (value, low, high)
     )

@@ -44,9 +44,9 @@ def test_the_worst_class_falls_short_by_no_more() -> None:
     for accuracies in (np.full(10, 0.7), np.array([0.5, *[0.7] * 9]), np.array([0.1, *[0.9] * 9])):
         short, bounds, errors = [], [], []
         for _ in range(DRAWS):
-            right = rng.random(500) < accuracies[labels]
-            found = bias_of_worst_class(CellRows(label=labels.astype(np.int16), correct=right))
-            short.append(min(right[labels == label].mean() for label in range(10)) - accuracies.min())
+            correct = rng.random(500) < accuracies[labels]
+            found = bias_of_worst_class(CellRows(label=labels.astype(np.int16), correct=correct))
+            short.append(min(correct[labels == label].mean() for label in range(10)) - accuracies.min())
             bounds.append(found.low)
             errors.append(found.error)
             assert found.high == 0

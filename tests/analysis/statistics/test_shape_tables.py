@@ -42,22 +42,22 @@ def test_known_curves_get_their_class(shaped_warehouse: Path) -> None:
 
 @pytest.mark.slow
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:
-    right = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
     row = shapes_of(shaped_warehouse)["fog"]
     with open_warehouse(shaped_warehouse) as con:
         steps = con.execute(
             "select accuracy_change from steps where evaluation_id = ? and corruption = 'fog' order by severity_from",
             [synthetic.evaluations["Alpha"]],
         ).fetchall()
-    assert row["total_drop"] == pytest.approx(right[0] - right[-1])
+    assert row["total_drop"] == pytest.approx(correct[0] - correct[-1])
     assert row["total_drop_low"] < row["total_drop"] < row["total_drop_high"]
     assert (row["largest_step_from"], row["largest_step_to"]) == (4, 5)
-    assert row["largest_step_low"] < row["largest_step"] == pytest.approx(right[4] - right[5])
+    assert row["largest_step_low"] < row["largest_step"] == pytest.approx(correct[4] - correct[5])
     assert row["abrupt_drop"] == "supported"
-    assert row["largest_change"] == pytest.approx(right[0] - right[-1])
-    assert row["largest_rise"] == pytest.approx(right[1:].max() - right[0])
-    assert row["largest_rise_at"] == 1 + int(right[1:].argmax())
-    assert [change for (change,) in steps] == pytest.approx(np.diff(right).tolist())
+    assert row["largest_change"] == pytest.approx(correct[0] - correct[-1])
+    assert row["largest_rise"] == pytest.approx(correct[1:].max() - correct[0])
+    assert row["largest_rise_at"] == 1 + int(correct[1:].argmax())
+    assert [change for (change,) in steps] == pytest.approx(np.diff(correct).tolist())
     assert sum(row[f"share_{name}"] for name in SHAPE_CLASSES) == pytest.approx(1)
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
@@ -99,8 +99,8 @@ def _refused(*_: object) -> None:
 def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         disagree = con.execute(
-            "select count(*) from shapes join shape_sweep using (evaluation_id, corruption, flat_below, curvature_threshold) "
-            "where shapes.shape <> shape_sweep.shape"
+            "select count(*) from shapes join shape_sweep "
+            "using (evaluation_id, corruption, flat_below, curvature_threshold) where shapes.shape <> shape_sweep.shape"
         ).fetchall()
         swept = con.execute("select count(*) from shape_sweep").fetchall()
     assert disagree == [(0,)]
@@ -142,7 +142,7 @@ def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | N
     assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
 
 
-def test_chance_is_among_all_that_the_model_may_prediction() -> None:
+def test_chance_is_among_all_that_the_model_may_predict() -> None:
     with duckdb.connect() as con:
         con.execute("create table models as select 'm' as model_id, 10 as class_count, 1000 as output_count")
         con.execute(

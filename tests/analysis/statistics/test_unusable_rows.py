@@ -70,12 +70,12 @@ def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shap
 
 def test_thresholds_that_were_tried_do_not_tell_what_is_withheld(spoiled: Synthetic) -> None:
     with open_warehouse(spoiled.output / "w.duckdb") as con:
-        told = con.execute(
+        tried = con.execute(
             "select distinct model_label, corruption, shape from shape_sweep join evaluation_labels "
             "using (evaluation_id) where model_label = 'Gamma' or (model_label = 'Beta' and corruption = 'fog')"
         ).fetchall()
-    assert {shape for *_, shape in told} == {"inconclusive"}
-    assert len(told) == 3
+    assert {shape for *_, shape in tried} == {"inconclusive"}
+    assert len(tried) == 3
 
 
 def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
@@ -83,9 +83,9 @@ def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synt
         selection = select_one(con)
         alpha, beta, gamma = drop_rankings(con, selection).values()
     assert alpha.withheld == ()
-    right = spoiled.correct["Alpha", "fog"].sum(axis=1)
+    correct = spoiled.correct["Alpha", "fog"].sum(axis=1)
     drops = {drop.corruption: drop.at_last.value for drop in alpha.drops}
-    assert drops["fog"] == pytest.approx((right[0] - (right[-1] - 1)) / IMAGES)
+    assert drops["fog"] == pytest.approx((correct[0] - (correct[-1] - 1)) / IMAGES)
     assert ([drop.corruption for drop in beta.drops], beta.withheld) == (["contrast"], ("fog",))
     assert (gamma.drops, gamma.withheld) == ((), ("fog", "contrast"))
     assert not gamma.is_clear
@@ -100,8 +100,8 @@ def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: in
     ensure_shapes(tmp_path / "w.duckdb", SETTINGS)
     with open_warehouse(tmp_path / "w.duckdb") as con:
         (row,) = con.sql("from shapes").pl().rows(named=True)
-    right = made.correct["Alpha", "motion_blur"].mean(axis=1)
-    assert row["total_drop"] == pytest.approx(right[0] - right[-1])
+    correct = made.correct["Alpha", "motion_blur"].mean(axis=1)
+    assert row["total_drop"] == pytest.approx(correct[0] - correct[-1])
     assert row["total_drop_low"] > 0
     assert (row["shape"], row["reason"]) == (
         ("inconclusive", "29 images are too few: it takes 30") if images < 30 else ("early_drop", None)
@@ -115,6 +115,6 @@ def test_views_and_matrix_agree_on_what_is_correct(spoiled: Synthetic) -> None:
             "select corruption, severity::double as severity, accuracy from accuracy_by_severity "
             "where model_label = 'Beta' and corruption = 'fog' order by severity"
         ).pl()
-    right = spoiled.correct["Beta", "fog"].copy()
-    right[1, :2] = right[2, :60] = False
-    assert rows["accuracy"].to_list() == pytest.approx(np.mean(right, axis=1).tolist())
+    correct = spoiled.correct["Beta", "fog"].copy()
+    correct[1, :2] = correct[2, :60] = False
+    assert rows["accuracy"].to_list() == pytest.approx(np.mean(correct, axis=1).tolist())

@@ -247,7 +247,7 @@ def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(r
     assert "# - claim: soot costs less than fog" in (tmp_path / "out" / "study.toml").read_text()
 
 
-def test_of_two_threads_that_benchmark_into_one_folder_one_is_reported_of_the_other(tmp_path: Path) -> None:
+def test_two_threads_benchmark_into_one_folder_and_the_error_names_the_other_run(tmp_path: Path) -> None:
     both_begin, model = Barrier(2), Net().eval()
 
     def ask(_: int) -> str:

@@ -261,7 +261,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_no_pixels_is_refused_with_the_mend(tmp_path: Path, make, said: str) -> None:
+def test_what_is_no_pixels_is_refused_with_the_fix(tmp_path: Path, make, said: str) -> None:
     with pytest.raises(DataError, match=said) as refused:
         read(tmp_path, make(), LABELS)
     assert "\n" not in str(refused.value)

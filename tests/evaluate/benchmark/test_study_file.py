@@ -49,7 +49,7 @@ VARIANTS = {
     "headline": {"names": ["headline"]},
     "all": {"names": ["all"]},
     "levels between": {"corruptions": {"severities": [Decimal("0.125"), 1, 2.5, 5]}},
-    "recipe, seeds, draws": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "noise": "independent"}},
+    "recipe, seeds, noise": {"corruptions": {"recipe": "imagenet-c", "seeds": [0, 7], "noise": "independent"}},
     "evaluation": {"evaluation": {"attention": "layercam", "precision": "bfloat16", "batch_size": 8, "device": "cpu"}},
     "no attention": {"evaluation": {"attention": False}},
     "folder elsewhere": {"dataset": {"kind": "folder", "path": "/data/photographs", "image_size": 32, "resize": 40}},
@@ -124,14 +124,14 @@ def test_a_model_under_another_label_stands_there_once(tmp_path: Path) -> None:
     [{"names": ["snow"]}, {"corruptions": {"seeds": [1]}}, {"evaluation": {"precision": "bfloat16"}}, {"name": "b"}],
     ids=["corruptions", "seeds", "precision", "name"],
 )
-def test_a_benchmark_of_another_kind_starts_the_file_anew(tmp_path: Path, more: dict) -> None:
+def test_a_benchmark_of_another_kind_starts_a_new_file(tmp_path: Path, more: dict) -> None:
     write(study(tmp_path, model(tmp_path, "A", "11")), "F: a function", subjects=("F",))
     write(study(tmp_path, model(tmp_path, "B", "22"), **more))
     assert (labels(tmp_path), notes(tmp_path)) == (["B"], [])
 
 
 @pytest.mark.parametrize("damage", ["name =", "\x00", "models = 3\n"], ids=["cut off", "no text", "other type"])
-def test_a_damaged_file_of_its_own_is_written_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_of_its_own_is_rewritten(tmp_path: Path, damage: str) -> None:
     (tmp_path / "study.toml").write_text(HEADER + "\n" + damage)
     check_study_file(tmp_path)
     write(study(tmp_path, model(tmp_path)))

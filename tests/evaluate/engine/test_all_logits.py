@@ -51,7 +51,7 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
 
 
 @pytest.mark.slow
-def test_a_lost_file_of_logits_is_made_again(study_with) -> None:
+def test_a_lost_file_of_logits_is_recomputed(study_with) -> None:
     _, study = run_and_read(study_with(ALL))
     before = {path: read_verified(path).content_hash for path in logit_files(study.output)}
     lost, damaged, _ = before

@@ -33,7 +33,7 @@ def clean_outputs(path: Path) -> tuple[Model, np.ndarray]:
         return model, prepared.module(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 
 
-def test_an_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
+def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with(""))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
     assert (model.protocol, model.row()["class_protocol"]) == ("all", "all")
@@ -77,13 +77,13 @@ def test_both_accuracies_are_reported_after_the_clean_images_whichever_counts(st
     model, outputs = clean_outputs(study_with('classes = "all"'))
     labels = stored_rows(tmp_path / "out").filter(corruption="none")["label"].to_numpy()
     shutil.rmtree(tmp_path / "out")
-    told = set()
+    first_parts = set()
     for classes in ("all", "subset"):
         report, _ = run_and_read(study_with(f'classes = "{classes}"'))
-        told.add(report.notes["Twelve"][0].split(";")[0])
+        first_parts.add(report.notes["Twelve"][0].split(";")[0])
     among = (outputs[:, model.outputs].argmax(1) == labels).mean()
     of_all = (outputs.argmax(1) == np.array(model.outputs)[labels]).mean()
-    assert told == {
+    assert first_parts == {
         f"Twelve: clean accuracy {among:.1%} among the 10 classes of the data set, {of_all:.1%} among all 12 outputs"
     }
 
@@ -106,8 +106,8 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
     assert not any(rows["mass"].null_count for rows in attention)  # there is a map of the other output too
 
 
-def predictions_of(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
-    """Remarks on a model of `count` outputs that gives these answers."""
+def notes_on(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
+    """Notes on a model of `count` outputs that makes these predictions."""
     names = tuple("abcdefghij"[:count])
     model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
     clean = CleanPredictions(model, count)
@@ -124,9 +124,9 @@ def _spec():
 def test_outputs_in_another_order_are_named_and_not_applied() -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 200)
-    right = rng.random(200) < 0.755
-    swapped = np.where(right, 1 - labels, labels)
-    lines = predictions_of(labels, swapped, 2)
+    correct = rng.random(200) < 0.755
+    swapped = np.where(correct, 1 - labels, labels)
+    lines = notes_on(labels, swapped, 2)
     assert "at or below chance (50.0%; n = 200)" in lines[0]
     assert "in another order (a = 1, b = 0) clean accuracy would be 7" in lines[1]
     assert "instead of 2" in lines[1]
@@ -139,11 +139,11 @@ def test_noise_is_not_taken_for_another_order(count: int) -> None:
     for _ in range(200):
         labels = rng.integers(0, count, 100)
         predictions = np.where(rng.random(100) < 0.6, labels, rng.integers(0, count, 100))
-        alarms += bool(predictions_of(labels, predictions, count))
+        alarms += bool(notes_on(labels, predictions, count))
     assert alarms == 0
 
 
-def test_a_model_that_predictions_one_class_is_at_chance() -> None:
+def test_a_model_that_predicts_one_class_is_at_chance() -> None:
     labels = np.arange(100) % 4
-    (line,) = predictions_of(labels, np.zeros(100, np.int64), 4)
+    (line,) = notes_on(labels, np.zeros(100, np.int64), 4)
     assert line.startswith("Net: clean accuracy is 25.0%, at or below chance (25.0%; n = 100): check the order")

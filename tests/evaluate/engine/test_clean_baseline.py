@@ -21,7 +21,7 @@ def test_clean_drift_is_none_and_both_targets_agree_on_clean_images(tiny_run) ->
     assert rows["mask_share"].is_between(0, 1).all()
 
 
-def test_null_pairs_follow_from_the_rows_of_a_results(tiny_run) -> None:
+def test_null_pairs_follow_from_the_rows_of_the_results(tiny_run) -> None:
     _, study, _ = tiny_run
     evaluation_id = next(list_results_files(study.output, CLEAN_MAPS)).stem
     key = ShardKey(evaluation_id, CLEAN_CELL)
@@ -37,7 +37,7 @@ def test_null_pairs_follow_from_the_rows_of_a_results(tiny_run) -> None:
         np.testing.assert_allclose(np.where(pair < 0, np.nan, distances), rows[column].to_numpy(), atol=1e-5)
 
 
-def test_lost_clean_maps_are_made_again(tiny_run_copy) -> None:
+def test_lost_clean_maps_are_recomputed(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     next(list_results_files(output, CLEAN_MAPS)).unlink()
     assert run_and_read(path)[0].written == 1

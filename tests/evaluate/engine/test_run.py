@@ -168,7 +168,7 @@ def test_clean_images_are_stored_once_a_subset(tiny_run) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
+def test_what_is_missing_is_recomputed_to_the_same_rows(tiny_run_copy) -> None:
     path, output, expected = tiny_run_copy
     evaluation_id = next(list_results_files(output, CLEAN_MAPS)).stem
     shard_path(output, PREDICTION_FACTS, ShardKey(evaluation_id, CLEAN_CELL)).unlink()
@@ -182,7 +182,7 @@ def test_what_is_missing_is_made_again_to_the_same_rows(tiny_run_copy) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("table", [PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS], ids=lambda t: t.name)
-def test_a_damaged_file_is_named_and_made_again_on_request(tiny_run_copy, table) -> None:
+def test_a_damaged_file_is_named_and_recomputed_on_request(tiny_run_copy, table) -> None:
     path, output, expected = tiny_run_copy
     file = list(list_results_files(output, table))[-1]
     content = bytearray(file.read_bytes())

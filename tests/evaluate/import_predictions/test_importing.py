@@ -92,7 +92,7 @@ def test_an_interrupted_import_goes_on_where_it_stopped(small_import, tmp_path) 
     assert len(files_of(small_import.parent / "out")) == 5 + 2
 
 
-def test_a_damaged_import_is_mended_to_the_same_rows(small_import, tmp_path) -> None:
+def test_a_damaged_import_is_repaired_to_the_same_rows(small_import, tmp_path) -> None:
     small_frame().write_parquet(tmp_path / "p.parquet")
     import_into(small_import, tmp_path / "p.parquet")
     hashes = files_of(small_import.parent / "out")

@@ -32,7 +32,7 @@ def test_a_damaged_file_is_one_line(name, content, said, small_import, tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_of_another_kind_or_none_is_a_mistake_of_the_user(small_import, tmp_path) -> None:
+def test_a_file_of_another_kind_or_none_is_an_error_of_the_user(small_import, tmp_path) -> None:
     with pytest.raises(StudyError, match="p.pkl does not exist"):
         import_into(small_import, tmp_path / "p.pkl")
     (tmp_path / "p.pkl").touch()

@@ -244,12 +244,12 @@ def test_a_shared_first_part_that_belongs_to_the_names_stays() -> None:
 def test_a_study_states_the_training_seed_where_the_file_does_not(saved, tmp_path) -> None:
     copy = tmp_path / "e.pt"
     torch.save(saved[1].state_dict(), copy)
-    silent, told = (
+    silent, stated = (
         load_model(checkpoint_spec(copy, normalization=NEUTRAL, **given), CLASSES, copy)
         for given in ({}, {"training_seed": 3})
     )
-    assert (silent.row()["training_seed"], told.row()["training_seed"]) == (None, 3)
-    assert silent.model_id() == told.model_id(), "a seed is no part of an identity"
+    assert (silent.row()["training_seed"], stated.row()["training_seed"]) == (None, 3)
+    assert silent.model_id() == stated.model_id(), "a seed is no part of an identity"
 
 
 def test_a_study_that_states_another_training_seed_than_the_file_is_refused(saved) -> None:

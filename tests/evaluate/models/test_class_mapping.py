@@ -69,7 +69,7 @@ def test_each_class_finds_its_output(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_mend_it(case: str) -> None:
+def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_fix_it(case: str) -> None:
     with pytest.raises(StudyError, match=BAD[case][-1]) as caught:
         outputs_of(BAD[case])
     assert "\n" not in str(caught.value)

@@ -163,7 +163,7 @@ def test_outputs_that_change_are_an_error_with_their_size_until_accepted(models:
         ("Fault", r"raised KeyError at its first images, of 16×16 px: 'backbone' \(nets_.*\.py:\d+\)$"),
     ],
 )
-def test_an_error_in_the_forward_pass_names_the_mend_that_fits_or_none(models: str, name: str, said: str) -> None:
+def test_an_error_in_the_forward_pass_names_the_fix_that_fits_or_none(models: str, name: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
         tried(models, name)
 

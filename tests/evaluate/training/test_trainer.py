@@ -139,7 +139,7 @@ class _Poisoned(nn.Module):
 
 
 @pytest.mark.parametrize("what", ["loss", "weights"])
-def test_divergence_stops_with_the_mend_and_leaves_the_last_good_state(learn, tmp_path, what: str) -> None:
+def test_divergence_stops_with_the_fix_and_leaves_the_last_good_state(learn, tmp_path, what: str) -> None:
     recipe = TrainingSpec(epochs=2, batch_size=16, images=32, peak_learning_rate=0.2)
     with pytest.raises(
         ModelError, match=r"'Net', seed 3: .* epoch 2 of 2 .* peak_learning_rate 0.2: lower it"

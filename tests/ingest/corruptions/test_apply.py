@@ -120,7 +120,7 @@ def residual(images: np.ndarray, name: str, severity: float, noise: Any = "share
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "speckle_noise", "shot_noise"])
-def test_noise_along_a_curve_shares_its_ranks_only_under_paired_draws(name: str) -> None:
+def test_noise_along_a_curve_shares_its_ranks_only_with_shared_noise(name: str) -> None:
     gray = np.full((8, 16, 16, 3), 128, np.uint8)
     mild, harsh = residual(gray, name, 1), residual(gray, name, 5)
     assert spearmanr(mild.ravel(), harsh.ravel()).statistic > 0.97
@@ -129,7 +129,7 @@ def test_noise_along_a_curve_shares_its_ranks_only_under_paired_draws(name: str)
 
 
 @pytest.mark.parametrize("name", ["fog", "frost", "snow", "elastic_transform", "motion_blur", "spatter"])
-def test_fields_crops_and_angles_are_shared_only_under_paired_draws(name: str) -> None:
+def test_fields_crops_and_angles_are_shared_only_with_shared_noise(name: str) -> None:
     images = smooth_images(24, 32)
     levels = (1, 2) if name in ("spatter", "snow") else (3, 5)
 
@@ -141,7 +141,7 @@ def test_fields_crops_and_angles_are_shared_only_under_paired_draws(name: str) -
     assert correlation("shared") > correlation("independent") + 0.08
 
 
-def test_impulses_are_nested_only_under_paired_draws() -> None:
+def test_impulses_are_nested_only_with_shared_noise() -> None:
     gray = np.full((8, 16, 16, 3), 128, np.uint8)
     for mild, harsh in ((0.5, 1), (1, 2), (2, 5)):
         few, many = residual(gray, "impulse_noise", mild) != 0, residual(gray, "impulse_noise", harsh) != 0
@@ -153,7 +153,7 @@ def test_impulses_are_nested_only_under_paired_draws() -> None:
     assert many[few].mean() < 0.3
 
 
-def test_independent_draws_have_the_same_distribution_as_paired_ones() -> None:
+def test_independent_noise_has_the_same_distribution_as_shared_noise() -> None:
     gray = np.full((64, 16, 16, 3), 128, np.uint8)
     for name in ("gaussian_noise", "shot_noise", "impulse_noise"):
         spreads = [residual(gray, name, 3, noise).std() for noise in ("shared", "independent")]

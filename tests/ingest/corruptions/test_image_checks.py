@@ -20,7 +20,7 @@ GRAY, RGBA = IMAGES[..., 0], np.concatenate([IMAGES, IMAGES[..., :1]], axis=3)
 PILLOW = Image.fromarray(IMAGES[0])
 
 
-def mend_of(refused: str) -> str:
+def fix_of(refused: str) -> str:
     """The expression that a refusal says to pass."""
     assert "\n" not in refused
     found = re.search(r": pass (.*?)(; failmodes\.CorruptTransform takes tensors)?$", refused)
@@ -28,11 +28,11 @@ def mend_of(refused: str) -> str:
     return found[1]
 
 
-def mended(check: Any, argument: str, value: Any) -> np.ndarray:
+def fixed(check: Any, argument: str, value: Any) -> np.ndarray:
     """What the expression of the refusal makes of the value."""
     with pytest.raises(DataError, match=f"{argument} must be a uint8 array of shape") as caught:
         check(value, "cifar-c")
-    made = eval(mend_of(str(caught.value)), {"np": np}, {argument: value})
+    made = eval(fix_of(str(caught.value)), {"np": np}, {argument: value})
     check(made, "cifar-c")
     return made
 
@@ -63,7 +63,7 @@ BATCHES: dict[str, tuple[Any, np.ndarray]] = {
 
 @pytest.mark.parametrize(("given", "meant"), BATCHES.values(), ids=BATCHES.keys())
 def test_what_a_refused_batch_says_to_pass_are_the_images(given: Any, meant: np.ndarray) -> None:
-    np.testing.assert_array_equal(mended(check_images, "images", given), meant)
+    np.testing.assert_array_equal(fixed(check_images, "images", given), meant)
 
 
 ONES: dict[str, tuple[Any, np.ndarray]] = {
@@ -78,16 +78,16 @@ ONES: dict[str, tuple[Any, np.ndarray]] = {
 
 @pytest.mark.parametrize(("given", "meant"), ONES.values(), ids=ONES.keys())
 def test_what_a_refused_image_says_to_pass_is_the_image(given: Any, meant: np.ndarray) -> None:
-    np.testing.assert_array_equal(mended(check_image, "image", given), meant)
+    np.testing.assert_array_equal(fixed(check_image, "image", given), meant)
 
 
 def test_what_a_refused_tensor_says_to_pass_is_the_image() -> None:
     torch = pytest.importorskip("torch")
     first = torch.from_numpy(FIRST.copy())
-    np.testing.assert_array_equal(mended(check_image, "image", first[0]), IMAGES[0])
+    np.testing.assert_array_equal(fixed(check_image, "image", first[0]), IMAGES[0])
     for images in (first, (first / 255).requires_grad_(), list(first)):
-        np.testing.assert_array_equal(mended(check_images, "images", images), IMAGES)
-    np.testing.assert_array_equal(mended(check_images, "images", first[0]), IMAGES[:1])
+        np.testing.assert_array_equal(fixed(check_images, "images", images), IMAGES)
+    np.testing.assert_array_equal(fixed(check_images, "images", first[0]), IMAGES[:1])
     with pytest.raises(DataError, match="; failmodes.CorruptTransform takes tensors"):
         check_images(first, "cifar-c")
     with pytest.raises(DataError, match=r"not torch.Tensor bfloat16 \(5, 3, 12, 16\)"):
@@ -100,7 +100,7 @@ def test_what_a_refused_tensor_says_to_pass_is_the_image() -> None:
     dtype=st.sampled_from(["uint8", "bool", "int16", "float32", "float64", "<U3", "object", "complex64"]),
     scale=st.sampled_from([1, 255, 300, -1, float("nan")]),
 )
-def test_every_array_is_accepted_or_refused_in_one_line_whose_mend_works(shape: Any, dtype: str, scale: float) -> None:
+def test_every_array_is_accepted_or_refused_in_one_line_whose_fix_works(shape: Any, dtype: str, scale: float) -> None:
     array = np.full(shape, scale, np.float64)
     with np.errstate(invalid="ignore"):
         array = array.astype(dtype)
@@ -108,7 +108,7 @@ def test_every_array_is_accepted_or_refused_in_one_line_whose_mend_works(shape: 
         refused = refusal(check, array)
         assert "\n" not in refused
         if ": pass " in refused:
-            made = eval(mend_of(refused), {"np": np}, {argument: array})
+            made = eval(fix_of(refused), {"np": np}, {argument: array})
             assert (made.dtype, made.ndim, made.shape[-1]) == (np.uint8, dimensions, 3)
         elif not refused:
             assert (array.dtype, array.ndim, array.shape[-1]) == (np.uint8, dimensions, 3)
@@ -123,7 +123,7 @@ def refusal(check: Any, images: Any) -> str:
     return ""
 
 
-WITHOUT_MEND: dict[str, tuple[Any, str]] = {
+WITHOUT_FIX: dict[str, tuple[Any, str]] = {
     "normalized": ((IMAGES - 128.0) / 64, "not float64 .* from -2 to 1.98: corrupt images first, then normalize them"),
     "a path": ("photo.jpg", "values 0-255, not str"),
     "an empty list": ([], "not list"),
@@ -135,8 +135,8 @@ WITHOUT_MEND: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize(("given", "message"), WITHOUT_MEND.values(), ids=WITHOUT_MEND.keys())
-def test_what_has_no_mend_is_refused_with_the_reason(given: Any, message: str) -> None:
+@pytest.mark.parametrize(("given", "message"), WITHOUT_FIX.values(), ids=WITHOUT_FIX.keys())
+def test_what_has_no_fix_is_refused_with_the_reason(given: Any, message: str) -> None:
     with pytest.raises(DataError, match=message) as caught:
         corrupt(given, "fog", 3)
     assert "\n" not in str(caught.value)

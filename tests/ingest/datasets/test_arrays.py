@@ -1,4 +1,4 @@
-"""Images as arrays: opened as they were written; damaged or malicious files are one line; a kill leaves nothing whole."""
+"""Images as arrays: opened as written; damaged or malicious files give one line; a kill leaves no whole file."""
 
 import io
 import json

@@ -97,7 +97,7 @@ def test_binary_images_are_mapped_and_parquet_is_decoded_once(tmp_path: Path, mo
     assert open_dataset(spec, tmp_path / "cache").dataset_id == first.dataset_id
 
 
-class Hostile:
+class Malicious:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return os.mkdir, (os.environ["MALFORMED_FOLDER"],)
 
@@ -106,7 +106,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_does_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MALFORMED_FOLDER", str(tmp_path / "side effect"))
-    content = pickle.dumps({b"data": Hostile(), b"labels": [0]}, protocol=2)
+    content = pickle.dumps({b"data": Malicious(), b"labels": [0]}, protocol=2)
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(DataError, match=r"test_batch is refused: it asks for (posix|nt)\.mkdir"):
         open_dataset(DatasetSpec(kind="cifar10", path=tmp_path), tmp_path)

@@ -14,7 +14,7 @@ from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError
 
 
-def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
+def test_a_changed_source_is_decoded_again(tmp_path: Path) -> None:
     folder = write_parquet(tmp_path / "hf", "cifar10")
     spec = DatasetSpec(kind="cifar10", path=folder)
     before = open_dataset(spec, tmp_path / "cache").dataset_id
@@ -25,7 +25,7 @@ def test_a_changed_source_is_decoded_anew(tmp_path: Path) -> None:
     assert open_dataset(spec, tmp_path / "cache").dataset_id != before
 
 
-def test_a_disk_without_room_is_reported_before_anything_is_decoded(tmp_path: Path, monkeypatch) -> None:
+def test_a_disk_without_space_is_reported_before_anything_is_decoded(tmp_path: Path, monkeypatch) -> None:
     folder = write_parquet(tmp_path / "hf", "cifar10")
     monkeypatch.setattr(
         "failmodes.ingest.datasets.decoding.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1)

@@ -172,7 +172,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert open_dataset(spec, tmp_path / "cache").class_names == ("bus", "train")
 
 
-def test_another_size_or_a_changed_file_is_decoded_anew(tmp_path: Path) -> None:
+def test_another_size_or_a_changed_file_is_decoded_again(tmp_path: Path) -> None:
     file = save(tmp_path / "set" / "a" / "1.png", (40, 40))
     ids = {opened(tmp_path / "set", size).dataset_id for size in (None, 16, 24)}
     assert len(ids) == 3

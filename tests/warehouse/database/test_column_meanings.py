@@ -89,7 +89,7 @@ def test_other_clients_find_the_meanings_in_the_file(sound_warehouse: Path) -> N
         assert comment == column_meanings(name)[column], (name, column)
 
 
-def test_meanings_do_not_make_stored_measures_anew() -> None:
+def test_meanings_do_not_recompute_stored_measures() -> None:
     """They stand in marts and in Python; the hash of a measure is of staging and measures."""
     hashed = {definition_hash(name) for name in TABLES if name.startswith("cell_")}
     assert len(hashed) > 5

@@ -132,10 +132,10 @@ def test_the_lock_alone_holds(query_here: Path, locked: duckdb.DuckDBPyConnectio
     with locked.cursor() as con:
         con.execute("use warehouse")
         try:
-            answer = str(con.execute(sql.format(here=query_here)).fetchall())
+            result = str(con.execute(sql.format(here=query_here)).fetchall())
         except duckdb.Error as error:
-            answer = str(error)
-        assert SECRET not in answer
+            result = str(error)
+        assert SECRET not in result
         assert con.execute("select count(*) from warehouse.main.predictions").fetchall() == [(20_800,)]
         settings = con.execute(
             "select current_setting('enable_external_access'), current_setting('temp_directory'), "

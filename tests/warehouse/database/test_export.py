@@ -96,7 +96,7 @@ def test_only_evaluated_images_and_their_corruptions_are_kept(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_load_of_the_whole_results_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
+def test_a_load_of_all_results_replaces_what_was_kept(alpha: Synthetic, tmp_path: Path) -> None:
     whole, baseline = tmp_path / "w.duckdb", tmp_path / "b.duckdb"
     load([alpha.output], whole)
     export_evaluations(whole, [*alpha.evaluations.values()], baseline)
@@ -109,7 +109,7 @@ def test_a_load_of_the_whole_results_replaces_what_was_kept(alpha: Synthetic, tm
 
 
 @pytest.mark.slow
-def test_another_results_is_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
+def test_other_results_are_loaded_beside_it(baseline: Path, tmp_path: Path) -> None:
     load([write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output], baseline)
     status = warehouse_status(baseline, full=True)
     assert status.evaluations["model_label"].to_list() == ["Alpha", "Gamma"]
@@ -122,14 +122,14 @@ def test_it_is_small(baseline: Path, sound_warehouse: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "text"),
     [("baseline.parquet", "ends in .duckdb"), ("there.duckdb", "is there already: name another file")],
 )
 def test_another_suffix_and_a_file_that_is_there_are_refused(
-    sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, name: str, told: str
+    sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path, name: str, text: str
 ) -> None:
     (tmp_path / "there.duckdb").write_text("mine")
-    with pytest.raises(StudyError, match=told):
+    with pytest.raises(StudyError, match=text):
         export_evaluations(sound_warehouse, [synthetic.evaluations["Alpha"]], tmp_path / name)
     assert (tmp_path / "there.duckdb").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir()] == ["there.duckdb"]
@@ -137,7 +137,7 @@ def test_another_suffix_and_a_file_that_is_there_are_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "text"),
     [
         ("update prediction_facts set confidence = 7", "Probabilities lie in 0-1"),
         ("insert into prediction_facts from prediction_facts", "one row per"),
@@ -152,11 +152,11 @@ def test_another_suffix_and_a_file_that_is_there_are_refused(
     ],
 )
 def test_a_source_that_breaks_a_check_is_refused(
-    warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path, sql: str, told: str
+    warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path, sql: str, text: str
 ) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute(sql)
-    with pytest.raises(FailmodesError, match=told):
+    with pytest.raises(FailmodesError, match=text):
         export_evaluations(warehouse_copy, [synthetic.evaluations["Alpha"]], tmp_path / "baseline.duckdb")
     assert not [path for path in tmp_path.iterdir() if "baseline" in path.name and not path.name.endswith(".lock")]
 

@@ -55,7 +55,7 @@ def test_controls_and_breaks_are_no_lines_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("output_format", ["markdown", "latex", "csv", "json"])
-def test_an_answer_without_rows_has_its_columns(output_format: str) -> None:
+def test_a_result_without_rows_has_its_columns(output_format: str) -> None:
     text = printed(output_format, FRAME.clear())
     assert text == "[]\n" if output_format == "json" else "accuracy" in text
 

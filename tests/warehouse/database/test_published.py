@@ -64,16 +64,16 @@ def test_the_command_stops_at_damage_before_it_loads(app: typer.Typer, results: 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("of", "told"),
+    ("of", "text"),
     [([], "not stated"), (["--published-of", "Nothing"], "no data set here is Nothing"),
      (["--published-of", "synthetic DIGITS"], "drawn beside models on synthetic DIGITS")],
 )  # fmt: skip
 def test_the_command_loads_both_or_published_alone(
-    app: typer.Typer, results: Synthetic, tmp_path: Path, of: list[str], told: str
+    app: typer.Typer, results: Synthetic, tmp_path: Path, of: list[str], text: str
 ) -> None:
     table = str(write_published_files(tmp_path))
     result = CliRunner().invoke(app, ["load", str(results.output), "--published", table, *of])
-    assert (result.exit_code, told in " ".join(result.stderr.split())) == (0, True), result.stderr
+    assert (result.exit_code, text in " ".join(result.stderr.split())) == (0, True), result.stderr
     handed = Path(shutil.copy(results.output / "warehouse.duckdb", tmp_path / "handed.duckdb"))
     store_published(handed, [read_published(Path(table))._replace(name="other")])
     result = CliRunner().invoke(app, ["load", str(handed), "--published", table, *of])  # no record lies beside it

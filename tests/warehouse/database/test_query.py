@@ -27,7 +27,7 @@ from failmodes.warehouse.errors import LimitError, QueryError
         "-- a comment\nselect 1 as a",
     ],
 )
-def test_query_answers(query_here: Path, sql: str) -> None:
+def test_query_returns_rows(query_here: Path, sql: str) -> None:
     assert run_query(query_here / "warehouse.duckdb", sql).height > 0
 
 

@@ -267,7 +267,7 @@ def test_another_definition_is_computed_again_at_the_next_load_and_read_from_row
 
 
 @pytest.mark.slow
-def test_a_warehouse_without_measures_answers_from_its_rows(made: Synthetic, tmp_path: Path) -> None:
+def test_a_warehouse_without_measures_computes_them_from_its_rows(made: Synthetic, tmp_path: Path) -> None:
     warehouse = tmp_path / "w.duckdb"
     load([made.output], warehouse)
     with open_warehouse(warehouse) as con:

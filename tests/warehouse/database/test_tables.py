@@ -35,7 +35,7 @@ def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path:
     assert value(path, "select schema_version from warehouse_info") == schema.SCHEMA_VERSION
 
 
-def test_results_of_another_schema_version_is_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
+def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr("failmodes.warehouse.schema_version.SCHEMA_VERSION", "9")
     own = re.escape(schema.SCHEMA_VERSION)
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 9: "):

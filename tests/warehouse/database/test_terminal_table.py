@@ -39,7 +39,7 @@ def test_names_break_after_an_underscore_alone() -> None:
     assert [line.strip("│ ") for line in head] == ["mean_", "confidence_"]
 
 
-def test_results_have_a_line_a_column() -> None:
+def test_records_have_a_line_a_column() -> None:
     lines = format_table(FIRST, 80, vertical=True).splitlines()
     assert len(lines) == 2 * (1 + len(NAMES))
     assert lines[1].split() == ["model_label", "ResNet-18"]
@@ -47,7 +47,7 @@ def test_results_have_a_line_a_column() -> None:
     assert format_table(FIRST, 40, vertical=False).startswith("┌")
 
 
-def test_a_long_value_of_a_results_goes_on_beneath_itself() -> None:
+def test_a_long_value_of_a_record_goes_on_beneath_itself() -> None:
     text = " ".join(["word"] * 30)
     lines = format_table(FirstRows(["name"], [(text,)], 1), 40, vertical=True).splitlines()
     assert all(line.startswith("      word") for line in lines[2:])
@@ -80,15 +80,15 @@ def test_no_letter_is_lost_and_no_line_too_wide(rows: list[tuple[str, str, str]]
 
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 60)), min_size=1, max_size=8), st.integers(8, 200))
-def test_widths_fill_the_room_and_no_more(columns: list[tuple[int, int]], room: int) -> None:
+def test_widths_fill_the_space_and_no_more(columns: list[tuple[int, int]], space: int) -> None:
     least = [narrow for narrow, _ in columns]
     widths = [narrow + more for narrow, more in columns]
-    shared = _shared_widths(widths, least, room)
-    if sum(least) <= room:
-        assert sum(shared) == min(room, sum(widths))
+    shared = _shared_widths(widths, least, space)
+    if sum(least) <= space:
+        assert sum(shared) == min(space, sum(widths))
         assert all(a <= b <= c for a, b, c in zip(least, shared, widths, strict=True))
     else:
-        assert sum(shared) <= max(room, len(columns))
+        assert sum(shared) <= max(space, len(columns))
 
 
 def test_the_lines_between_columns_are_counted() -> None:

@@ -39,7 +39,7 @@ def test_derived_rows_are_replaced_and_survive_loads(
 
 
 @pytest.mark.slow
-def test_views_are_installed_anew_only_where_another_version_wrote_the_file(warehouse_copy: Path) -> None:
+def test_views_are_reinstalled_only_where_another_version_wrote_the_file(warehouse_copy: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("create or replace view outcomes as select 1 as nothing")
     replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})

@@ -14,7 +14,7 @@ from failmodes.warehouse.measures.ranking import rank, ranked
 from failmodes.warehouse.measures.tenths import measure_within_tenths, tenths_of
 
 
-def test_attention_by_answer_agrees_with_scipy_image_by_image(con: duckdb.DuckDBPyConnection) -> None:
+def test_attention_by_prediction_agrees_with_scipy_image_by_image(con: duckdb.DuckDBPyConnection) -> None:
     rows = con.sql("from attention_by_prediction").pl().rows(named=True)
     assert (
         len(rows) == con.sql("select 1 from shards where table_name = 'attention' and corruption <> 'none'").pl().height
@@ -74,8 +74,10 @@ def test_a_score_that_confidence_explains_knows_nothing_beyond_it() -> None:
 
 
 def test_tenths_without_both_kinds_compare_nothing() -> None:
-    right = np.zeros(50, np.bool_)
+    correct = np.zeros(50, np.bool_)
     alike = np.ones(50, np.float32)
-    found = measure_within_tenths(rank(np.arange(50, dtype=np.float32), right), tenths_of(alike, ranked(alike, right)))
+    found = measure_within_tenths(
+        rank(np.arange(50, dtype=np.float32), correct), tenths_of(alike, ranked(alike, correct))
+    )
     assert (found["auroc_within"], found["auroc_within_error"], found["pair_count"]) == (None, None, 0)
     assert (found["image_count"], found["failure_count"]) == (50, 0)

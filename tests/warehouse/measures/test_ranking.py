@@ -36,11 +36,11 @@ def test_keys_of_many_are_those_of_each_in_order(images: list[tuple[float, bool]
     found = ranked(certainty, failed)
     assert found.tolist() == np.sort(np.concatenate(alone)).tolist()
     assert found.dtype == np.uint64
-    surest = np.where(np.isfinite(certainty), certainty, -np.inf)
-    assert certainty_of(found).tolist() == sorted(surest.tolist(), reverse=True)
+    finite_or_least = np.where(np.isfinite(certainty), certainty, -np.inf)
+    assert certainty_of(found).tolist() == sorted(finite_or_least.tolist(), reverse=True)
     ranking = rank(certainty, failed)
     assert ranking.keys.tolist() == found.tolist()
-    assert surest[ranking.order].tolist() == certainty_of(found).tolist()
+    assert finite_or_least[ranking.order].tolist() == certainty_of(found).tolist()
     assert failed[ranking.order].tolist() == (found % 2 == 1).tolist()
     assert reranked(ranking.keys, ~failed[ranking.order]).tolist() == ranked(certainty, ~failed).tolist()
 
@@ -71,7 +71,7 @@ def test_areas_are_the_mean_over_all_orders_of_ties(images: list[tuple[float, bo
     best = (np.cumsum(sorted(failed for _, failed in images)) / np.arange(1, count + 1)).mean()
     assert found["aurc"] == pytest.approx(risks.mean())
     assert found["excess_aurc"] == pytest.approx(risks.mean() - best, abs=1e-12)
-    # Traub et al. 2024: the mean over all images of the failures that are higher_count, a failure beside itself as a half
+    # Traub et al. 2024: the mean over all images of the failures with a higher score, itself counted as a half
     joint = risks * np.arange(1, count + 1) / count
     assert found["augrc"] == pytest.approx(joint.mean() - failures / count / count / 2)
     assert (found["n"], found["failures"]) == (count, failures)

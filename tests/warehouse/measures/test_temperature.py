@@ -40,7 +40,7 @@ def with_stored_sums(cell: CellLogits) -> CellLogits:
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 4.0])
-def test_the_factor_is_found_by_both_halves_and_mends_calibration(sharpness: float) -> None:
+def test_the_factor_is_found_by_both_halves_and_corrects_calibration(sharpness: float) -> None:
     cell = drawn(20_000, sharpness)
     found = fit_temperatures(cell)
     assert found.keys() == {False, True}
@@ -86,8 +86,8 @@ def test_one_half_alone_has_no_temperature_of_its_own() -> None:
 
 def test_correct_predictions_alone_stay_on_the_grid() -> None:
     cell = drawn(50)
-    sure = of_logits(cell.values.T, cell.values.argmax(0))
-    assert set(fit_temperatures(sure).values()) == {0}
+    certain = of_logits(cell.values.T, cell.values.argmax(0))
+    assert set(fit_temperatures(certain).values()) == {0}
 
 
 @pytest.mark.parametrize(

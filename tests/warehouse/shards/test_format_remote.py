@@ -36,7 +36,7 @@ def contents(output: StorePath) -> dict[str, tuple[str, dict[str, str], int]]:
 
 
 @pytest.mark.parametrize("options", [{}, {"paired": False, "seed": 3}], ids=["paired", "unpaired"])
-def test_a_remote_results_holds_what_the_local_one_holds(tmp_path: Path, memory_url: str, options: dict) -> None:
+def test_remote_results_hold_what_local_ones_hold(tmp_path: Path, memory_url: str, options: dict) -> None:
     local = write_synthetic(tmp_path, **SMALL_RECORD, **options).output
     remote = write_synthetic(as_store_path(memory_url), **SMALL_RECORD, **options).output
     expected = contents(local)

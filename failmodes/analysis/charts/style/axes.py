@@ -91,11 +91,11 @@ def point_size(points: pl.DataFrame) -> int:
     return COARSE if points["severity"].n_unique() <= FEW_LEVELS else FINE
 
 
-def evenly_spaced(items: Sequence[Item], room: int) -> list[Item]:
-    """At most `room` items: the first, the last, and an even choice between."""
-    if len(items) <= room:
+def evenly_spaced(items: Sequence[Item], space: int) -> list[Item]:
+    """At most `space` items: the first, the last, and an even choice between."""
+    if len(items) <= space:
         return list(items)
-    return [items[index] for index in np.linspace(0, len(items) - 1, room).round().astype(int)]
+    return [items[index] for index in np.linspace(0, len(items) - 1, space).round().astype(int)]
 
 
 def pixel(field: str, channel: type[Channel]) -> Channel:

@@ -71,30 +71,30 @@ def fitted(draw: Callable[[ChartSize], alt.VConcatChart], width_mm: float) -> al
             chart = draw(size)
         else:
             stacked = stacked_height(chart)
-            room = AIM * tallest * (wide / target if is_close else 1) - (high - stacked.px)
-            size, chart = _of_height(draw, size, stacked, room)
+            space = AIM * tallest * (wide / target if is_close else 1) - (high - stacked.px)
+            size, chart = _of_height(draw, size, stacked, space)
 
 
 def _of_height(
-    draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: StackedHeight, room: float
+    draw: Callable[[ChartSize], alt.VConcatChart], size: ChartSize, stacked: StackedHeight, space: float
 ) -> tuple[ChartSize, alt.VConcatChart]:
-    """The chart whose stacked height is about `room` pixels and no more, or as low as it gets; and its size.
+    """The chart whose stacked height is about `space` pixels and no more, or as low as it gets; and its size.
 
     Args:
         draw: makes the chart of a size.
         size: of the chart before, but for its width.
         stacked: height of the chart before.
-        room: how high the next may be.
+        space: how high the next may be.
     """
     slope = stacked.plots_px / size.height_share  # at first as if all plots got lower or higher; then as they did
     for _ in range(MOST_BUILT):
-        share = min(1.0, size.height_share - (stacked.px - room) / slope) if slope > 0 else LOWEST_SHARE
+        share = min(1.0, size.height_share - (stacked.px - space) / slope) if slope > 0 else LOWEST_SHARE
         share = max(LOWEST_SHARE, share)
         chart = draw(size._replace(height_share=share))
         new = stacked_height(chart)
         if share != size.height_share:
             slope = (stacked.px - new.px) / (size.height_share - share)
         size, stacked = size._replace(height_share=share), new
-        if stacked.px <= room + 1 or share == LOWEST_SHARE:
+        if stacked.px <= space + 1 or share == LOWEST_SHARE:
             break
     return size, chart

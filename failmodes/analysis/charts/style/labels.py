@@ -139,14 +139,14 @@ def legend(entries: Sequence[LegendEntry], width_px: float, start_px: float = 0)
     longer than a row is cut.
     """
     left, row, right, layers = start_px, 0, 0.0, []
-    room = width_px - SAMPLE_PX - 6
+    space = width_px - SAMPLE_PX - 6
     for entry in entries:
-        wide = SAMPLE_PX + 6 + min(room, text_width(entry.label, FONT_PX))
+        wide = SAMPLE_PX + 6 + min(space, text_width(entry.label, FONT_PX))
         if left > start_px and left + wide > start_px + width_px:
             left, row = start_px, row + 1
         base = alt.Chart(pl.DataFrame({"text": [entry.label]})).encode(y=alt.YValue(row * ROW_PX + ROW_PX / 2))
         layers += _samples(entry, base, left)
-        text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink", limit=room)
+        text = base.mark_text(align="left", baseline="middle", fontSize=FONT_PX, style="ink", limit=space)
         layers.append(text.encode(x=alt.XValue(left + SAMPLE_PX + 6), text=alt.Text("text:N")))
         right = max(right, left + wide)
         left += wide + GAP_PX

@@ -80,8 +80,10 @@ def place_labels(
         allowed &= is_clear & np.where(leads, passes, is_near)
         if allowed.any():
             length = distances(boxes, marks[[index]])[:, 0]
-            costs = covered(boxes, free).sum(axis=1) + (LEADER_PENALTY + length) * leads + 0.5 * np.arange(len(boxes))
-            best = int(np.where(allowed, costs, np.inf).argmin())
+            penalties = (
+                covered(boxes, free).sum(axis=1) + (LEADER_PENALTY + length) * leads + 0.5 * np.arange(len(boxes))
+            )
+            best = int(np.where(allowed, penalties, np.inf).argmin())
             placed[index] = candidates[best]
             names = np.vstack([names, boxes[best]])
     return placed

@@ -21,9 +21,8 @@ class WorkerMessage(NamedTuple):
 
     Attributes:
         worker: its index.
-        kind: images (so many went through a model), shard (one was published), remarks (what the
-            clean images of a model tell), done (its tasks are), error (it
-            failed), died (it is replaced).
+        kind: images (so many went through a model), shard (one was published), notes (what the
+            clean images of a model tell), done (its tasks are), error (it failed), died (it is replaced).
         content: an int, a ShardKey, lines, a RunResult, an exception, or why it died.
     """
 

@@ -12,7 +12,8 @@ GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Ga
 FLOAT32_STEP = 2.0**-24  # half a unit in the last place: by how much an operation in float32 rounds, relatively
 LEAST_VALUES = 1 << 14  # of an image: smaller ones, as of 32 px, take SciPy no longer
 WINDOW_VALUES = 1 << 18  # copied at a time to be summed again
-UNSURE_SHARE = 0.25  # of an image's values, times the taps: where more are unsure, the whole image is smoothed exactly
+# Share of an image's values, times the taps: where more are uncertain, the whole image is smoothed exactly
+UNCERTAIN_SHARE = 0.25
 
 
 def gaussian_filter(values: NDArray[Float], sigma: float) -> NDArray[Float]:
@@ -58,7 +59,7 @@ def smoothed_pixels(images: Images, sigma: float) -> Images:
     bound = relative_error_bound(len(weights))
     pixels = (blurred * np.float32(1 + bound)).astype(np.uint8)
     uncertain = pixels != (blurred * np.float32(1 - bound)).astype(np.uint8)
-    most = UNSURE_SHARE * per_image / len(weights)
+    most = UNCERTAIN_SHARE * per_image / len(weights)
     for image, result, at in zip(images, pixels, uncertain, strict=True):
         if np.count_nonzero(at) > most:
             _settle_many(image, sigma, result, at, most)

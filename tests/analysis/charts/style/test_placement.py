@@ -72,7 +72,7 @@ def test_a_lone_point_is_named_beside_it() -> None:
 
 
 @pytest.mark.slow
-def test_a_point_without_room_is_not_named_and_reported() -> None:
+def test_a_point_without_space_is_not_named_and_reported() -> None:
     at = [(20.0 + x, 20.0 + y) for x in range(0, 100, 8) for y in range(0, 100, 8)]
     names = [f"corruption {index}" for index in range(len(at))]
     placed = place_labels(at, names, width=140, height=140)

@@ -40,11 +40,11 @@ def test_pixels_are_scikit_images(sigma: float) -> None:
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_pixels_are_the_same_where_none_is_sure(monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
+def test_pixels_are_the_same_where_none_is_certain(monkeypatch: pytest.MonkeyPatch, sigma: float) -> None:
     """With a bound as large as the value itself and no limit all pixels are summed one by one."""
     monkeypatch.setattr(smoothing, "relative_error_bound", lambda _taps: 1.0)
     monkeypatch.setattr(smoothing, "LEAST_VALUES", 0)
-    monkeypatch.setattr(smoothing, "UNSURE_SHARE", np.inf)
+    monkeypatch.setattr(smoothing, "UNCERTAIN_SHARE", np.inf)
     images = np.ascontiguousarray(of_many_kinds()[:, 20:44, 10:30]) // 2  # twice the value is a pixel too
     np.testing.assert_array_equal(smoothed_pixels(images, sigma), reference(images, sigma))
 
