@@ -6,8 +6,8 @@ from failmodes.warehouse.glossary import GLOSSARY, Term
 
 INTRODUCTION = """# Glossary
 
-What the terms of the reports, charts and tables mean. A column is written `view.column`; `failmodes schema VIEW` shows its unit
-and range. A report ends with the same list.
+What the terms of reports, charts and tables mean. A column is written `view.column`; `failmodes schema VIEW` shows its
+unit and range. A report ends with the same list.
 """
 
 

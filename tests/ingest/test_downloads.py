@@ -162,7 +162,7 @@ def test_a_wrong_checksum_is_removed_and_said(server: Server, tmp_path: Path) ->
     assert left(tmp_path) == []
 
 
-def test_an_archive_put_there_by_hand_needs_no_network_and_is_kept(server: Server, tmp_path: Path) -> None:
+def test_an_archive_put_there_by_hand_needs_no_internet_and_is_kept(server: Server, tmp_path: Path) -> None:
     (tmp_path / "tiny.tar").write_bytes(server.content)
     download_dataset("tiny", tmp_path, progress=False)
     assert server.asked == []

@@ -48,7 +48,7 @@ class Claim(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Claims that the same samples answer: `measure(rng, samples)` gives (samples, claims) of 0, 1 and NaN for no answer."""
+    """Claims that the same samples answer: `measure(rng, samples)` gives (samples, claims) of 0, 1 and NaN for none."""
 
     claims: tuple[Claim, ...]
     measure: Callable[[np.random.Generator, int], Floats]

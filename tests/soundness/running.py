@@ -1,4 +1,4 @@
-"""All jobs, in parts that several processes measure, each part with samples of its own that depend on the seed alone."""
+"""All jobs, in parts that several processes measure, each with samples of its own that depend on the seed alone."""
 
 import zlib
 from collections import Counter

@@ -68,7 +68,7 @@ def job(
     truth: str, curve: Curve, images: int, questions: Sequence[Question], *, correlation: float = CORRELATION,
     with_resamples: bool = True, curves: int = 1,
 ) -> Job:  # fmt: skip
-    """Questions that samples of one curve answer; resamples are drawn only where stability or curvature is asked for."""
+    """Questions that samples of one curve answer; resamples are drawn where stability or curvature is asked for."""
     claims = tuple(Claim(q.kind, q.measured, truth, images, len(curve), q.limit, q.note) for q in questions)
     outcomes = tuple(q.outcome for q in questions)
     measured = partial(measure, curve, images, outcomes, correlation, with_resamples, curves)

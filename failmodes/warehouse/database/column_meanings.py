@@ -49,8 +49,8 @@ _UNITS = (
 )  # fmt: skip
 _UNIT = re.compile(rf"\b({'|'.join(_UNITS)})\b")
 _SUFFIX_UNITS = {"_count": "count", "_nats": "nats", "_px": "pixels", "_s": "seconds"}
-_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT",
-            "UINTEGER", "UBIGINT")  # fmt: skip
+_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT",
+            "USMALLINT", "UINTEGER", "UBIGINT")  # fmt: skip
 _ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
 
 _NOTE = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")

@@ -91,7 +91,7 @@ def relations_with(column: str) -> tuple[str, ...]:
 
 
 def where_columns_are(column: str, besides: str = "") -> str:
-    """A hint such as `'accuracy' is a column of accuracy_by_class and accuracy_by_severity`; empty where none has it."""
+    """A hint such as `'correct' is a column of outcomes, predictions`; empty where no table or view has it."""
     names = [name for name in relations_with(column) if name != besides]
     if not names:
         return ""

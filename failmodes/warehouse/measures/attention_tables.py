@@ -21,8 +21,10 @@ CELL_ATTENTION = Table.of(
     Column("median_centroid_shift", real, "median distance from the clean map's centroid, image widths", True),
     Column("mean_centroid_shift", double, "mean distance from the clean map's centroid, image widths", True),
     Column("null_median_centroid_shift", real, "median distance from another image's clean map, image widths", True),
-    Column("null_q025_centroid_shift", real, "2.5 % quantile of the distance from the clean map of another image, image widths", True),
-    Column("null_q975_centroid_shift", real, "97.5 % quantile of the distance from the clean map of another image, image widths", True),
+    Column("null_q025_centroid_shift", real, "2.5 % quantile of the distance from another image's clean map, "
+           "image widths", True),
+    Column("null_q975_centroid_shift", real, "97.5 % quantile of the distance from another image's clean map, "
+           "image widths", True),
     Column("null_class_mean_centroid_shift", double, "mean distance from another clean map of the class, image widths",
            True),
     Column("mean_cosine", double, "mean cosine similarity to the clean map, 0-1", True),
@@ -30,8 +32,10 @@ CELL_ATTENTION = Table.of(
     Column("null_class_mean_cosine", double, "mean cosine similarity to another clean map of the class, 0-1", True),
     Column("mean_w1_x", double, "mean Wasserstein distance of the x marginals, image widths", True),
     Column("mean_w1_y", double, "mean Wasserstein distance of the y marginals, image heights", True),
-    Column("null_mean_w1_x", double, "mean distance of the x marginals from another image's clean map, image widths", True),
-    Column("null_mean_w1_y", double, "mean distance of the y marginals from another image's clean map, image heights", True),
+    Column("null_mean_w1_x", double, "mean distance of the x marginals from another image's clean map, "
+           "image widths", True),
+    Column("null_mean_w1_y", double, "mean distance of the y marginals from another image's clean map, "
+           "image heights", True),
 )  # fmt: skip
 
 _OF_OBJECTS = "images with a map and an object in their mask"

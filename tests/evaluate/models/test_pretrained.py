@@ -103,11 +103,11 @@ def test_timms_weights_bring_their_side_normalization_and_classes(monkeypatch) -
     timm = pytest.importorskip("timm")
     create = timm.create_model
 
-    def without_network(name: str, pretrained: bool, **options: object) -> nn.Module:
+    def without_internet(name: str, pretrained: bool, **options: object) -> nn.Module:
         assert pretrained
         return create(name, pretrained=False, **options)
 
-    monkeypatch.setattr(timm, "create_model", without_network)
+    monkeypatch.setattr(timm, "create_model", without_internet)
     model = load_model(
         model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT), ("n01440764", "tabby")
     )
