@@ -38,7 +38,7 @@ def _load() -> Result:
         def peer() -> None:
             peer_path.unlink(missing_ok=True)
             with duckdb.connect(str(peer_path)) as con:
-                for table in ("predictions", "attention"):
+                for table in ("prediction_facts", "attention"):
                     files = f"{folder}/results/{table}/*/*/*/*.parquet"
                     con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 

@@ -57,7 +57,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 BARE = """
 import sys, duckdb
 with duckdb.connect(sys.argv[2]) as con:
-    for table in ("predictions", "attention"):
+    for table in ("prediction_facts", "attention"):
         files = f"{sys.argv[1]}/results/{table}/*/*/*/*.parquet"
         con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 """
@@ -81,7 +81,7 @@ def batches(table):
             rows = rows.append_column(name, pa.repeat(value, len(rows)))
         yield from rows.to_batches()
 with duckdb.connect(sys.argv[2], config={"threads": 1}) as con:
-    for table in ("predictions", "attention"):
+    for table in ("prediction_facts", "attention"):
         first = next(batches(table))
         con.register("stream", pa.RecordBatchReader.from_batches(first.schema, batches(table)))
         con.execute(f"create table {table} as from stream")

@@ -185,5 +185,5 @@ def _row_hash(warehouse: Path) -> list[tuple]:
     with duckdb.connect(str(warehouse), read_only=True) as con:
         return [
             con.execute(f"select count(*), bit_xor(hash(t)) from {table} as t").fetchone()
-            for table in ("predictions", "attention", "evaluations", "models")
+            for table in ("prediction_facts", "attention", "evaluations", "models")
         ]

@@ -97,7 +97,7 @@ def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_
         ids = [one for (one,) in con.execute("select evaluation_id from evaluations").fetchall()]
     export_evaluations(warehouse, ids[:1], tmp_path / "baseline.duckdb")
     result = json.loads(ask(older_python, COUNTS, tmp_path / "baseline.duckdb", json.dumps(relation_names())))
-    assert result["counts"]["predictions"] == 26 * 400
+    assert result["counts"]["prediction_facts"] == 26 * 400
 
 
 def test_the_package_reads_it_there(older_python: str, warehouse: Path) -> None:

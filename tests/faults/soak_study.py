@@ -213,7 +213,7 @@ def _differing_tables(ours: Path, theirs: Path, derived: bool) -> Iterator[tuple
                 if number:
                     yield "differ", number, f"only in {one}: {name}"
         (twice,) = con.execute(
-            f"select count(*) - count(distinct ({', '.join(PREDICTION_FACTS.key)})) from ours.predictions"
+            f"select count(*) - count(distinct ({', '.join(PREDICTION_FACTS.key)})) from ours.{PREDICTION_FACTS.name}"
         ).fetchone() or (0,)
         if twice:
             yield "twice", twice, "predictions"

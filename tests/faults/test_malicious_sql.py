@@ -222,7 +222,7 @@ HARMLESS = [
     "from duckdb_functions() where function_name like '%read%' or function_name like '%scan%'",
     "pragma database_list",
     "pragma database_size",
-    "pragma storage_info('predictions')",
+    "pragma storage_info('prediction_facts')",
     "pragma version",
     "pragma show_tables",
     "call pragma_table_info('models')",

@@ -200,8 +200,8 @@ ROWS: dict[str, tuple[Fault, str]] = {
     "a label beyond its type": (column("label", lambda n: [1 << 40] * n), DAMAGED),
     "a list as label": (column("label", lambda n: [[1]] * n), DAMAGED),
     "a time as label": (column("label", lambda n: pa.array([1] * n, pa.date32()), hashed=False), "is damaged"),
-    "no label": (rows_with(lambda rows: rows.drop_columns("label")), "it has no predictions.label"),
-    "null labels": (column("label", lambda n: pa.nulls(n, pa.int16())), "predictions.label may not be null"),
+    "no label": (rows_with(lambda rows: rows.drop_columns("label")), "it has no prediction_facts.label"),
+    "null labels": (column("label", lambda n: pa.nulls(n, pa.int16())), "prediction_facts.label may not be null"),
     "a struct": (column("more", lambda n: [{"a": 1}] * n, hashed=False), DAMAGED),
     "two labels": (
         rows_with(lambda rows: rows.append_column("label", rows["label"]), hashed=False), DAMAGED,

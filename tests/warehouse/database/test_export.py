@@ -43,7 +43,7 @@ def test_it_is_a_sound_warehouse_of_that_evaluation_alone(baseline: Path, synthe
 @pytest.mark.slow
 def test_what_it_keeps_is_what_the_source_holds(baseline: Path, sound_warehouse: Path) -> None:
     own = "from {} where evaluation_id = (select evaluation_id from evaluation_labels where model_label = 'Alpha')"
-    predictions = own.format("predictions") + " order by all"
+    predictions = own.format("prediction_facts") + " order by all"
     kept, all_rows = rows_of(baseline, predictions), rows_of(sound_warehouse, predictions)
     columns = [*PARTITIONS, *KEPT_COLUMNS]
     assert_frame_equal(kept.select(columns), all_rows.select(columns))
@@ -101,7 +101,7 @@ def test_a_load_of_all_results_replaces_what_was_kept(alpha: Synthetic, tmp_path
     load([alpha.output], whole)
     export_evaluations(whole, [*alpha.evaluations.values()], baseline)
     assert load([alpha.output], baseline).replaced_shards == 11
-    for table in ("predictions", "attention", "images", "evaluations", "exemplars"):
+    for table in ("prediction_facts", "attention", "images", "evaluations", "exemplars"):
         asked = f"from {table} order by all"
         assert_frame_equal(rows_of(baseline, asked), rows_of(whole, asked))
     assert all(check.passed for check in warehouse_status(baseline, full=True).checks)
@@ -142,7 +142,7 @@ def test_another_suffix_and_a_file_that_is_there_are_refused(
         ("update prediction_facts set confidence = 7", "Probabilities lie in 0-1"),
         ("insert into prediction_facts from prediction_facts", "one row per"),
         ("insert into models from models", "Every dimension holds one row per key"),
-        ("update prediction_facts set label = null", "predictions.label may not be null"),
+        ("update prediction_facts set label = null", "prediction_facts.label may not be null"),
         (
             "alter table prediction_facts alter confidence type double; update prediction_facts set loss_nats = -1",
             "not negative",

@@ -187,10 +187,10 @@ def test_shards_that_come_in_any_order_or_are_replaced_give_what_a_rebuild_gives
                     (whole / "results" / "prediction_facts").rglob("*.parquet")})  # fmt: skip
     order = data.draw(st.permutations(cells))
     ends = sorted(data.draw(st.lists(st.integers(1, len(cells) - 1), max_size=2, unique=True)))
-    shutil.copytree(whole, output, ignore=shutil.ignore_patterns("predictions", "attention"))
+    shutil.copytree(whole, output, ignore=shutil.ignore_patterns("prediction_facts", "attention"))
     for start, end in zip([0, *ends], [*ends, len(cells)], strict=True):
         for cell in order[start:end]:
-            for table in ("predictions", "attention"):
+            for table in ("prediction_facts", "attention"):
                 target = output / "results" / table / cell
                 target.parent.mkdir(parents=True)
                 shutil.copyfile(whole / "results" / table / cell, target)
@@ -223,11 +223,11 @@ def killed(*_: object) -> list[str]:
 def test_one_more_model_leaves_the_others_measures_as_they_are(made: Synthetic, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(made.output, tmp_path / "out"))
     kept = tmp_path / "kept"
-    for table in ("predictions", "attention"):
+    for table in ("prediction_facts", "attention"):
         folder = whole / "results" / table / f"evaluation_id={made.evaluations['C']}"
         shutil.move(folder, kept / table)
     load([whole], tmp_path / "w.duckdb")
-    for table in ("predictions", "attention"):
+    for table in ("prediction_facts", "attention"):
         shutil.move(kept / table, whole / "results" / table / f"evaluation_id={made.evaluations['C']}")
     assert load([whole], tmp_path / "w.duckdb").measured_evaluations == 1
     load([whole], tmp_path / "rebuilt.duckdb")

@@ -61,8 +61,10 @@ def test_a_column_that_is_missing_is_made_before_rows_are_stored(warehouse_copy:
 
 
 def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="predictions: no derived table; these are shapes, steps, shape_sweep"):
-        replace_derived_tables(warehouse_copy, {"predictions": steps_table("x")})
+    with pytest.raises(
+        WarehouseError, match="prediction_facts: no derived table; these are shapes, steps, shape_sweep"
+    ):
+        replace_derived_tables(warehouse_copy, {"prediction_facts": steps_table("x")})
     with pytest.raises(WarehouseError, match="there is no warehouse"):
         replace_derived_tables(tmp_path / "none.duckdb", {"steps": steps_table("x")})
     assert not (tmp_path / "none.duckdb").exists()
