@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean on and class that occurs as label or as prediction.
+-- One row per evaluation, corruption, severity from clean (0) on and class that occurs as label or as prediction.
 -- Source: cell_confusion, curve_points, classes.
 with parts as (
     select

@@ -1,4 +1,4 @@
--- One row per model, corruption and severity from clean on: accuracy over its training runs, of one seed each.
+-- One row per model, corruption and severity from clean (0) on: accuracy over its training runs, of one seed each.
 -- Source: accuracy_by_severity, evaluation_labels.
 with labeled as (
     select

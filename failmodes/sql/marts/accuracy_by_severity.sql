@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity from clean on: accuracy with its Wilson 95 % interval.
+-- One row per evaluation, corruption and severity from clean (0) on: accuracy with its Wilson 95 % interval.
 -- Source: cell_measures, curve_points.
 with points as (
     select

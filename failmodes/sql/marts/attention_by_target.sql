@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean on, and target: attention drift beside its null.
+-- One row per evaluation, corruption, severity from clean (0) on, and target: attention drift beside its null.
 -- Source: cell_attention, cell_measures, curve_points.
 select
     curve_points.corruption,

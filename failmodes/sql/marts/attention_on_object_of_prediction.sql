@@ -1,5 +1,5 @@
--- One row per evaluation, corruption and severity from clean on (severity 0): how much attention lies on the object, for
--- the class predicted here. `attention_on_object` has the class predicted on the clean image.
+-- One row per evaluation, corruption and severity from clean on (severity 0): how much attention lies on the object,
+-- for the class predicted here. `attention_on_object` has the class predicted on the clean image.
 -- Source: object_attention_by_target.
 select
     corruption,

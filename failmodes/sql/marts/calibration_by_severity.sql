@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity from clean on, over images with finite logits.
+-- One row per evaluation, corruption and severity from clean (0) on, over images with finite logits.
 -- Source: cell_confidence_bins, cell_calibration, curve_points.
 with cells as (
     select

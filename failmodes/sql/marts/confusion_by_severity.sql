@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean on, label and prediction that occurred.
+-- One row per evaluation, corruption, severity from clean (0) on, label and prediction that occurred.
 -- Source: cell_confusion, curve_points, classes.
 with shares as (
     select

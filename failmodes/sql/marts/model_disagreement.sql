@@ -1,4 +1,4 @@
--- One row per pair of evaluations of the same images, corruption and severity from clean on.
+-- One row per pair of evaluations of the same images, corruption and severity from clean (0) on.
 -- Source: pair_cells, evaluation_labels, curve_points.
 with pairs as (
     select
@@ -47,7 +47,7 @@ shares as (
         agree_count / image_count as agree_share,
         (both_correct_count + only_a_correct_count) / image_count as accuracy_a,
         (both_correct_count + only_b_correct_count) / image_count as accuracy_b,
-        (both_correct_count + both_incorrect_count) / image_count as observed, -- share of images that both get right or wrong
+        (both_correct_count + both_incorrect_count) / image_count as observed, -- share with the same correctness
         accuracy_a * accuracy_b + (1 - accuracy_a) * (1 - accuracy_b) as expected -- the same by chance
     from counts
 )

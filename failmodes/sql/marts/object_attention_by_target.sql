@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean on, and target: how much attention lies on the object.
+-- One row per evaluation, corruption, severity from clean (0) on, and target: how much attention lies on the object.
 -- Source: cell_object_attention, cell_attention, curve_points, evaluations.
 -- Standard errors take images as independent; the null is the map of another image in the same cell (a seeded cycle).
 with cells as (

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption, severity from clean on, and confidence bin that occurred.
+-- One row per evaluation, corruption, severity from clean (0) on, and confidence bin that occurred.
 -- Source: cell_confidence_bins, curve_points.
 with bins as (
     select

@@ -1,4 +1,5 @@
--- One row per evaluation, corruption and severity from clean on: calibration as it is, and with temperature scaling.
+-- One row per evaluation, corruption and severity from clean (0) on: calibration as it is, and with temperature
+-- scaling.
 -- Source: cell_temperature, curve_points.
 select
     curve_points.corruption,

@@ -1,4 +1,4 @@
--- One row per evaluation, corruption and severity from clean on, with the cell that holds the point.
+-- One row per evaluation, corruption and severity from clean (0) on, with the cell that holds the point.
 -- Source: shards.
 with cells as (
     select
