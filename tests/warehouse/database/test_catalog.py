@@ -80,7 +80,7 @@ def test_tables_and_columns_say_what_they_hold(sound_warehouse: Path) -> None:
     )  # fmt: skip
     assert tables.filter(name="accuracy_by_severity").row(0)[1:] == (
         "view",
-        "One row per evaluation, corruption and severity from clean on: accuracy with its Wilson 95 % interval.",
+        "One row per evaluation, corruption and severity from clean (0) on: accuracy with its Wilson 95 % interval.",
         None,
     )
     assert not tables["meaning"].has_nulls()

@@ -264,22 +264,3 @@ def test_another_definition_is_computed_again_at_the_next_load_and_read_from_row
     assert found["cell_transitions"]["became_incorrect_count"].max() == -1
     load([made.output], warehouse, rebuild=True)
     assert_as_defined(warehouse)
-
-
-@pytest.mark.slow
-def test_a_warehouse_without_measures_computes_them_from_its_rows(made: Synthetic, tmp_path: Path) -> None:
-    warehouse = tmp_path / "w.duckdb"
-    load([made.output], warehouse)
-    with open_warehouse(warehouse) as con:
-        expected = {table.name: con.sql(f"from {table.name}").pl().height for table in MEASURES}
-    with duckdb.connect(str(warehouse)) as con:
-        for (view,) in con.execute("select view_name from duckdb_views() where not internal").fetchall():
-            con.execute(f"drop view {view}")
-        for table in MEASURES:
-            con.execute(f"drop table {table.name}")
-        con.execute("drop table computed")
-        con.execute("update warehouse_info set schema_version = '1.2', views_fingerprint = 'before'")
-    with open_warehouse(warehouse) as con:
-        assert {table.name: con.sql(f"from {table.name}").pl().height for table in MEASURES} == expected
-    assert load([made.output], warehouse).measured_evaluations == 3
-    assert_as_defined(warehouse)

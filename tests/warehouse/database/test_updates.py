@@ -11,7 +11,6 @@ from warehouse_files import python_in_background, steps_table
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.fingerprints import input_fingerprint, stale_tables
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.own_tables import SHAPES
 from failmodes.warehouse.database.updates import replace_derived_tables, writer_lock
 from failmodes.warehouse.errors import StudyError, WarehouseError
 
@@ -49,15 +48,6 @@ def test_views_are_reinstalled_only_where_another_version_wrote_the_file(warehou
     replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
     with duckdb.connect(str(warehouse_copy)) as con:
         assert con.execute("select count(*) > 1 from outcomes").fetchall() == [(True,)]
-
-
-@pytest.mark.slow
-def test_a_column_that_is_missing_is_made_before_rows_are_stored(warehouse_copy: Path) -> None:
-    with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("alter table shapes drop column chance_from")
-    replace_derived_tables(warehouse_copy, {"shapes": SHAPES.arrow().empty_table()})
-    with duckdb.connect(str(warehouse_copy)) as con:
-        assert con.execute("select count(chance_from) from shapes").fetchall() == [(0,)]
 
 
 def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy: Path, tmp_path: Path) -> None:
