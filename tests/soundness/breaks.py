@@ -29,7 +29,7 @@ def measure(
                 else resampled_alone(correct.mean(axis=0), images, RESAMPLES, seed)
             )
             point = find_change_point(correct, resampled, grid, paired=paired)
-            (line,) = [fit for fit in fit_curves([correct], grid, 0.1, paired=paired)[0] if fit.model == LINEAR]
+            (line,) = [fit for fit in fit_curves([correct], grid, 0.1, paired=paired)[0] if fit.function == LINEAR]
             is_found = point.p_value is not None and point.p_value <= 0.05
             is_located = np.nan
             if true_break is not None and is_found:

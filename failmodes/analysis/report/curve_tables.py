@@ -24,7 +24,7 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 MOST_CLASSES = 30  # rows of a table of classes
 SMALLEST_P = 0.001  # a smaller p value is printed as below it
 LACKING_P = 0.05  # below it a curve is said not to fit
-MODEL_NAMES = {"linear": "straight line", "logistic": "logistic", "weibull": "Weibull", "exponential": "exponential"}
+FUNCTION_NAMES = {"linear": "straight line", "logistic": "logistic", "weibull": "Weibull", "exponential": "exponential"}
 RANKS_NOTE = (
     "Accuracy lost in points, the largest loss first, and the rank with its interval: such intervals hold for all "
     "ranks together, and where two overlap the order of the two is open"
@@ -147,7 +147,7 @@ def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
         of_curve = fits.filter(corruption=corruption).sort("quasi_aic", maintain_order=True).rows(named=True)
         if corruption in breaks:
             best = of_curve[0] if of_curve else None
-            line = next((row for row in of_curve if row["model"] == "linear"), None)
+            line = next((row for row in of_curve if row["function"] == "linear"), None)
             rows.append((TableCell(name), _threshold_cell(breaks[corruption]), *_slope_cells(breaks[corruption]),
                          _best_cell(best), _lack_cell(best), _lack_cell(line)))  # fmt: skip
     return TextTable(
@@ -185,7 +185,7 @@ def _best_cell(fit: Mapping[str, Any] | None) -> TableCell:
     if fit is None:
         return TableCell(EMPTY)
     half = "" if fit["location"] is None else f"half lost at severity {format_number(fit['location'])}"
-    return TableCell(capitalize_first(MODEL_NAMES[fit["model"]]), half)
+    return TableCell(capitalize_first(FUNCTION_NAMES[fit["function"]]), half)
 
 
 def _lack_cell(fit: Mapping[str, Any] | None) -> TableCell:

@@ -18,14 +18,14 @@ STEPS, FARTHEST, NUDGE = 60, 12.0, 1e-5  # of the fit: its steps, the bound of i
 SETTLED = 1e-7  # a deviance that no step lowers by more has been reached
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
 STILL = 1e-4  # of the largest movement of a fitted curve: one that is smaller counts as none
-LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = MODELS = ("linear", "logistic", "weibull", "exponential")
+LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = FUNCTIONS = ("linear", "logistic", "weibull", "exponential")
 
 
 class CurveFit(NamedTuple):
     """One fitted curve.
 
     Attributes:
-        model: one of MODELS.
+        function: one of FUNCTIONS.
         upper: accuracy that the curve comes from: of the logistic at severities far below 0, else at severity 0; 0-1.
         floor: accuracy that it goes to; None of a straight line.
         location: severity where half of the fall from `upper` to `floor` is lost; None of a straight line.
@@ -37,7 +37,7 @@ class CurveFit(NamedTuple):
         quasi_aic: deviance / overdispersion + 2 parameters; the overdispersion is that of the curve that fits best.
     """
 
-    model: str
+    function: str
     upper: float
     floor: float | None
     location: float | None
@@ -49,7 +49,7 @@ class CurveFit(NamedTuple):
     quasi_aic: float
 
 
-class _Model(NamedTuple):
+class _Function(NamedTuple):
     """A curve as a function of free numbers (…, P), of severities as shares of the last one (S,) and of chance."""
 
     accuracy: Callable[[Float64Array, Float64Array, float], Float64Array]
@@ -59,7 +59,7 @@ class _Model(NamedTuple):
 def fit_curves(
     curves: Sequence[NDArray[np.bool_]], severities: ArrayLike, chance: float | None, *, paired: bool = True
 ) -> list[list[CurveFit]]:
-    """Fit every model that has fewer parameters than a curve has severities to each of several curves of one grid.
+    """Fit every function that has fewer parameters than a curve has severities to each of several curves of one grid.
 
     Args:
         curves: of each (N, S) bool, whether each image is right from clean to the last severity.
@@ -75,12 +75,12 @@ def fit_curves(
     accuracy = np.stack([correct.mean(axis=0) for correct in curves])
     covariances = [covariance_of_means(correct, paired=paired) for correct in curves]
     found: list[list[CurveFit]] = [[] for _ in curves]
-    for name, model in _MODELS.items():
-        if len(grid) <= len(model.starts[0]):
+    for name, function in _FUNCTIONS.items():
+        if len(grid) <= len(function.starts[0]):
             continue
-        fitted = zip(*_fit(model, share, accuracy, images, floor), strict=True)
+        fitted = zip(*_fit(function, share, accuracy, images, floor), strict=True)
         for fits, own, covariance, (numbers, deviance) in zip(found, accuracy, covariances, fitted, strict=True):
-            p_value = _lack_of_fit(model, numbers, share, own, covariance, images, floor)
+            p_value = _lack_of_fit(function, numbers, share, own, covariance, images, floor)
             left = len(grid) - len(numbers)
             shape = _figures(name, numbers, float(grid[-1]), floor)
             fits.append(CurveFit(name, *shape, len(numbers), float(deviance), left, p_value, np.nan))
@@ -117,29 +117,31 @@ def _exponential(numbers: Float64Array, share: Float64Array, chance: float) -> F
     return floor + (upper - floor) * np.exp(-share * np.exp(-numbers[..., 2:3]))
 
 
-_MODELS = {
-    LINEAR: _Model(_line, ((0.9, -0.3),)),
-    LOGISTIC: _Model(_logistic, tuple((2.0, middle, -1.5) for middle in (0.2, 0.6, 1.0, 1.5))),
-    WEIBULL: _Model(_weibull, tuple((2.0, scale, power) for scale in (-1.0, 0.0, 1.0) for power in (0.0, 1.2))),
-    EXPONENTIAL: _Model(_exponential, tuple((2.0, floor, rate) for floor in (-2.0, 1.0) for rate in (-1.5, 0.0, 1.5))),
+_FUNCTIONS = {
+    LINEAR: _Function(_line, ((0.9, -0.3),)),
+    LOGISTIC: _Function(_logistic, tuple((2.0, middle, -1.5) for middle in (0.2, 0.6, 1.0, 1.5))),
+    WEIBULL: _Function(_weibull, tuple((2.0, scale, power) for scale in (-1.0, 0.0, 1.0) for power in (0.0, 1.2))),
+    EXPONENTIAL: _Function(
+        _exponential, tuple((2.0, floor, rate) for floor in (-2.0, 1.0) for rate in (-1.5, 0.0, 1.5))
+    ),
 }
 
 
 def _fit(
-    model: _Model, share: Float64Array, accuracy: Float64Array, images: int, chance: float
+    function: _Function, share: Float64Array, accuracy: Float64Array, images: int, chance: float
 ) -> tuple[Float64Array, Float64Array]:
     """The free numbers (C, P) of largest likelihood of several curves (C, S), and their deviances (C,).
 
     Fisher's scoring with Levenberg's damping, of all curves from all starts at once, as (C, T, P).
     """
     own = accuracy[:, None, :]
-    numbers = np.repeat(np.array(model.starts)[None], len(accuracy), axis=0)
-    damping, deviance = np.full(numbers.shape[:2], 1e-2), _deviance(model, numbers, share, own, images, chance)
+    numbers = np.repeat(np.array(function.starts)[None], len(accuracy), axis=0)
+    damping, deviance = np.full(numbers.shape[:2], 1e-2), _deviance(function, numbers, share, own, images, chance)
     diagonal = np.eye(numbers.shape[-1])
     for _ in range(STEPS):
-        fitted = _bounded(model.accuracy(numbers, share, chance))
+        fitted = _bounded(function.accuracy(numbers, share, chance))
         weights = images / (fitted * (1 - fitted))
-        jacobian = _jacobian(model, numbers, share, chance)
+        jacobian = _jacobian(function, numbers, share, chance)
         gradient = np.einsum("ctps,cts->ctp", jacobian, weights * (own - fitted))
         information = np.einsum("ctps,cts,ctqs->ctpq", jacobian, weights, jacobian)
         is_held = (np.abs(numbers) >= FARTHEST) & (gradient * numbers > 0)  # at its bound, and drawn beyond it
@@ -148,7 +150,7 @@ def _fit(
         scale = (np.einsum("ctpp->ctp", information) + np.where(is_held, 1, NEAREST))[..., None] * diagonal
         step = np.linalg.solve(information + damping[..., None, None] * scale, gradient[..., None])[..., 0]
         tried = np.clip(numbers + step, -FARTHEST, FARTHEST)
-        reached = _deviance(model, tried, share, own, images, chance)
+        reached = _deviance(function, tried, share, own, images, chance)
         is_better = reached < deviance
         gained = float(np.max(deviance - reached, initial=0.0, where=is_better))
         numbers = np.where(is_better[..., None], tried, numbers)
@@ -164,27 +166,27 @@ def _bounded(accuracy: Float64Array) -> Float64Array:
     return np.clip(accuracy, NEAREST, 1 - NEAREST)
 
 
-def _jacobian(model: _Model, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
+def _jacobian(function: _Function, numbers: Float64Array, share: Float64Array, chance: float) -> Float64Array:
     """Derivatives of the fitted accuracies by the free numbers (…, P), as (…, P, S)."""
     nudges = NUDGE * np.eye(numbers.shape[-1])
-    above = model.accuracy(numbers[..., None, :] + nudges, share, chance)
-    below = model.accuracy(numbers[..., None, :] - nudges, share, chance)
+    above = function.accuracy(numbers[..., None, :] + nudges, share, chance)
+    below = function.accuracy(numbers[..., None, :] - nudges, share, chance)
     slopes: Float64Array = (above - below) / (2 * NUDGE)
     return slopes
 
 
 def _deviance(
-    model: _Model, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, images: int, chance: float
+    function: _Function, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, images: int, chance: float
 ) -> Float64Array:
     """Binomial deviance of each of several curves (…)."""
-    fitted, own = _bounded(model.accuracy(numbers, share, chance)), _bounded(accuracy)
+    fitted, own = _bounded(function.accuracy(numbers, share, chance)), _bounded(accuracy)
     lost = accuracy * np.log(own / fitted) + (1 - accuracy) * np.log((1 - own) / (1 - fitted))
     deviance: Float64Array = 2 * images * lost.sum(axis=-1)
     return deviance
 
 
 def _lack_of_fit(
-    model: _Model, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, covariance: Float64Array,
+    function: _Function, numbers: Float64Array, share: Float64Array, accuracy: Float64Array, covariance: Float64Array,
     images: int, chance: float,
 ) -> float | None:  # fmt: skip
     """P value that residuals are so far from 0 by chance, by what of them no change of the free numbers can mend.
@@ -193,8 +195,8 @@ def _lack_of_fit(
     """
     from scipy.special import fdtrc  # here: it takes .2 s, and most charts do without
 
-    residuals = accuracy - model.accuracy(numbers, share, chance)
-    directions, sizes, _ = np.linalg.svd(_jacobian(model, numbers, share, chance).T, full_matrices=True)
+    residuals = accuracy - function.accuracy(numbers, share, chance)
+    directions, sizes, _ = np.linalg.svd(_jacobian(function, numbers, share, chance).T, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve
     left, across = len(share) - able, directions[:, able:]
     if images <= left + 1:

@@ -191,7 +191,7 @@ def _fit_rows(found: EvaluationCurves) -> list[Row]:
 
 
 def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
-    same = ("model", "upper", "floor", "location", "slope", "deviance", "degrees_of_freedom", "quasi_aic")
+    same = ("function", "upper", "floor", "location", "slope", "deviance", "degrees_of_freedom", "quasi_aic")
     return {
         "corruption": curve.corruption,
         "parameter_count": fit.parameters,

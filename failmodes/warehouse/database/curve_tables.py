@@ -57,10 +57,10 @@ CHANGE_POINTS = Table.of(
 
 CURVE_FITS = Table.of(
     "curve_fits",
-    "one row per evaluation, corruption and model: a parametric curve fitted to accuracy, a description and no more",
-    ("evaluation_id", "corruption", "model"),
+    "one row per evaluation, corruption and function: a parametric curve fitted to accuracy, a description and no more",
+    ("evaluation_id", "corruption", "function"),
     *CURVE_COLUMNS,
-    Column("model", text, "linear, logistic, weibull or exponential"),
+    Column("function", text, "linear, logistic, weibull or exponential"),
     Column("upper", double, "accuracy that the curve comes from, 0-1: of the logistic below severity 0, else at 0"),
     Column("floor", double, "accuracy that it goes to, 0-1: chance, of the exponential fitted; null of a line", True),
     Column(

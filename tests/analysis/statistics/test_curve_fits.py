@@ -7,9 +7,9 @@ from scipy import optimize, stats
 from failmodes.analysis.statistics.change_points import covariance_of_means
 from failmodes.analysis.statistics.curve_fits import (
     EXPONENTIAL,
+    FUNCTIONS,
     LINEAR,
     LOGISTIC,
-    MODELS,
     WEIBULL,
     CurveFit,
     fit_curves,
@@ -26,17 +26,17 @@ def predictions(accuracy: tuple[float, ...], images: int = 2000, seed: int = 0) 
 
 
 def fits_of(correct: np.ndarray, grid: np.ndarray = GRID, chance: float | None = CHANCE) -> dict[str, CurveFit]:
-    return {fit.model: fit for fit in fit_curves([correct], grid, chance)[0]}
+    return {fit.function: fit for fit in fit_curves([correct], grid, chance)[0]}
 
 
-def formula(model: str, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The models as they are written in books, of their own numbers."""
+def formula(function: str, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """The functions as they are written in books, of their own numbers."""
     first, second, third = [*numbers, 0.0][:3]
-    if model == LINEAR:
+    if function == LINEAR:
         return first + second * x
-    if model == LOGISTIC:
+    if function == LOGISTIC:
         return CHANCE + (first - CHANCE) / (1 + np.exp((x - second) / third))
-    if model == WEIBULL:
+    if function == WEIBULL:
         return CHANCE + (first - CHANCE) * np.exp(-((x / second) ** third))
     return second + (first - second) * np.exp(-third * x)
 
@@ -44,20 +44,20 @@ def formula(model: str, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
 STARTS = {LINEAR: (0.9, -0.1), LOGISTIC: (0.9, 4.0, 0.6), WEIBULL: (0.9, 4.5, 3.0), EXPONENTIAL: (0.9, 0.05, 0.1)}
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_no_other_numbers_are_more_likely(model: str) -> None:
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_no_other_numbers_are_more_likely(function: str) -> None:
     correct = predictions(LATE)
     count, means = correct.sum(axis=0), correct.mean(axis=0)
 
     def lost(numbers: np.ndarray) -> float:
-        accuracy = np.clip(formula(model, numbers, GRID), 1e-9, 1 - 1e-9)
+        accuracy = np.clip(formula(function, numbers, GRID), 1e-9, 1 - 1e-9)
         return float(-stats.binom.logpmf(count, len(correct), accuracy).sum())
 
-    bounds = {EXPONENTIAL: [(0, 1), (1e-5, 1), (1e-3, 5)]}.get(model)
-    best = optimize.minimize(lost, STARTS[model], bounds=bounds, method="Nelder-Mead",
+    bounds = {EXPONENTIAL: [(0, 1), (1e-5, 1), (1e-3, 5)]}.get(function)
+    best = optimize.minimize(lost, STARTS[function], bounds=bounds, method="Nelder-Mead",
                              options={"maxiter": 8000, "xatol": 1e-7, "fatol": 1e-7})  # fmt: skip
     saturated = float(-stats.binom.logpmf(count, len(correct), means).sum())
-    own = fits_of(correct)[model]
+    own = fits_of(correct)[function]
     assert own.deviance == pytest.approx(2 * (best.fun - saturated), rel=1e-3, abs=1e-3)
     assert own.degrees_of_freedom == 6 - own.parameters
 
@@ -105,12 +105,12 @@ def test_the_best_has_the_smallest_quasi_aic() -> None:
     dispersion = max(1, min(fit.deviance / fit.degrees_of_freedom for fit in fits.values()))
     for fit in fits.values():
         assert fit.quasi_aic == pytest.approx(fit.deviance / dispersion + 2 * fit.parameters)
-    assert min(fits.values(), key=lambda fit: fit.quasi_aic).model in (LOGISTIC, WEIBULL)
+    assert min(fits.values(), key=lambda fit: fit.quasi_aic).function in (LOGISTIC, WEIBULL)
 
 
 def test_short_curves_have_the_fits_that_they_can_judge() -> None:
     assert list(fits_of(predictions((0.9, 0.8, 0.4)), np.arange(3.0))) == [LINEAR]
-    assert list(fits_of(predictions((0.9, 0.8, 0.4, 0.2)), np.arange(4.0), None)) == list(MODELS)
+    assert list(fits_of(predictions((0.9, 0.8, 0.4, 0.2)), np.arange(4.0), None)) == list(FUNCTIONS)
 
 
 @pytest.mark.parametrize("accuracy", [(1.0,) * 6, (0.0,) * 6, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0)])
