@@ -13,11 +13,16 @@ unit and range. A report ends with the same list.
 
 def glossary_page() -> str:
     """Markdown: a row a term, in the order in which they build on one another."""
-    header = ("term", "meaning", "column", "formula", "source")
-    return f"{INTRODUCTION}\n{table(header, [_row(term) for term in GLOSSARY])}"
+    return f"{INTRODUCTION}\n{table(('term', 'meaning'), [(term.term, _meaning(term)) for term in GLOSSARY])}"
 
 
-def _row(term: Term) -> tuple[str, ...]:
+def _meaning(term: Term) -> str:
+    """Meaning, formula, source and column, each where there is one."""
     relation = term.column.partition(".")[0]
-    column = f"[{code(term.column)}](schema.md#{relation})" if term.column else ""
-    return term.term, term.meaning, column, code(term.formula) if term.formula else "", term.source
+    source = f" ({term.source})" if term.source else ""
+    parts = [
+        f"{term.meaning[0].upper()}{term.meaning[1:]}{source}.",
+        f"{code(term.formula)}." if term.formula else "",
+        f"Column: [{code(term.column)}](schema.md#{relation})." if term.column else "",
+    ]
+    return " ".join(filter(None, parts))

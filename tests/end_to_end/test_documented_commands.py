@@ -136,6 +136,15 @@ def test_it_runs(command: Command, folder: Path, environment: dict[str, str]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "sql", [content for kind, content in blocks(ROOT / "docs" / "asking.md") if kind == "sql"], ids=lambda sql: sql[:60]
+)
+def test_sql_has_rows(sql: str, folder: Path) -> None:
+    rows = failmodes.open(folder / "runs/mine").sql(sql)
+    assert rows.height > 0 or "having count(*) = 2" in sql, "these models make no such prediction"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PYTHON)
 def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same folder, with the names that a reader has."""
