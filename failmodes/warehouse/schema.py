@@ -55,7 +55,7 @@ _IMAGE = Column("image_id", int32, "index of the image in the full data set, fro
 
 PREDICTION_FACTS = Table.of(
     "prediction_facts",
-    "one row per evaluation, corruption, severity and image",
+    "one row per evaluation, corruption, severity and image; clean images as 'none' at severity 0",
     (*PARTITIONS, "image_id"),
     *_CELL,
     _IMAGE,
@@ -90,7 +90,7 @@ TARGETS = ("predicted", "clean")
 
 ATTENTION = Table.of(
     "attention",
-    "one row per evaluation, corruption, severity, image and target",
+    "one row per evaluation, corruption, severity, image and target; clean images as 'none' at severity 0",
     (*PARTITIONS, "image_id", "target"),
     *_CELL,
     _IMAGE,

@@ -1,4 +1,5 @@
--- One row per evaluation, corruption, severity and image: predictions and whether they are correct.
+-- One row per evaluation, corruption, severity and image, clean as 'none' at severity 0: predictions and whether they
+-- are correct.
 -- Source: prediction_facts.
 select
     evaluation_id,

@@ -76,7 +76,10 @@ def test_tables_and_columns_say_what_they_hold(sound_warehouse: Path) -> None:
     tables = list_relations(sound_warehouse)
     assert tables.columns == ["name", "kind", "meaning", "row_count"]
     assert tables.filter(name="prediction_facts").row(0) == (
-        "prediction_facts", "table", "one row per evaluation, corruption, severity and image", 20_800,
+        "prediction_facts",
+        "table",
+        "one row per evaluation, corruption, severity and image; clean images as 'none' at severity 0",
+        20_800,
     )  # fmt: skip
     assert tables.filter(name="accuracy_by_severity").row(0)[1:] == (
         "view",
