@@ -13,7 +13,7 @@ A command that fails says so in one line on stderr: what was given, what was exp
 says what kind of failure it was. In Python the same is an exception, all of them kinds of `failmodes.FailmodesError`.
 """
 CODES = {
-    0: "It did what was asked. Of `status`: every invariant holds. Of `gate`: every rule is shown to hold.",
+    0: "It did what was asked. Of `status`: every invariant holds. Of `gate`: every rule passes.",
     1: "Data or a rule fails: a file, checkpoint or warehouse is damaged or does not match, a model raises, or the"
     " disk, time or memory runs out. Of `status`: an invariant is broken. Of `gate`, a rule fails.",
     2: "What you typed or wrote is wrong: an option, a name, a study, a rule, a claim, SQL or a class count; a file or"

@@ -233,7 +233,7 @@ def gate(
 
     \b
     Exit codes:
-      0  every rule is shown to hold
+      0  every rule passes
       1  a rule fails
       3  not enough images to tell, or a cell is missing
       2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
