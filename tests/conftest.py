@@ -71,6 +71,7 @@ def real_warehouse(real_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
     models = "".join(
         f'[[models]]\nlabel = "{name}"\narchitecture = "{name}"\n'
         f'checkpoint = "{real_data}/checkpoints/{name}-cifar10jpeg.safetensors"\n'
+        "normalization = { mean = [0.4914, 0.4822, 0.4465], std = [0.2470, 0.2435, 0.2616] }\n"
         for name in ("resnet18", "densenet121")
     )
     dataset = f'[dataset]\nkind = "cifar10"\npath = "{real_data}/cifar10"\nimages = 40\n'

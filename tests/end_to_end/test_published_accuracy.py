@@ -11,7 +11,7 @@ import torch
 
 from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.models.prepared_model import prepare_model
-from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.datasets.opening import open_dataset
@@ -26,7 +26,8 @@ TOLERANCE = 25  # of 1,000 images; one draw of the random ones differs from anot
 def witness(real_data, tmp_path_factory):
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path_factory.mktemp("cache"))
     path = real_data / "checkpoints" / "resnet18-cifar10jpeg.safetensors"
-    spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path)
+    normalization = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path, normalization=normalization)
     models = {}
     for precision in ("float32", "bfloat16"):
         loaded, device = load_model(spec, dataset.class_names, path), torch.device("cpu")

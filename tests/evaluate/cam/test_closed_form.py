@@ -83,7 +83,8 @@ def test_maps_equal_the_package_for_random_weights(architecture: str) -> None:
 def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture, precision, tolerance) -> None:
     dataset = open_dataset(DatasetSpec(kind="cifar10", path=real_data / "cifar10"), tmp_path)
     path = real_data / "checkpoints" / f"{architecture}-cifar10jpeg.safetensors"
-    spec = ModelSpec(label="x", architecture=architecture, checkpoint=path)
+    normalization = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
+    spec = ModelSpec(label="x", architecture=architecture, checkpoint=path, normalization=normalization)
     checkpoint = load_model(spec, dataset.class_names, path)
     images = np.asarray(dataset.images[:32])
     difference = compare_with_package(checkpoint.module, architecture, checkpoint.normalization, images, precision)
