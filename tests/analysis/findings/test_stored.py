@@ -165,17 +165,6 @@ def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path
     assert warehouse_findings(path)[0].sentence.startswith("Mist costs Alpha most")
 
 
-@pytest.mark.slow
-def test_a_warehouse_from_before_the_table_gets_it_by_a_report(own: Path) -> None:
-    with duckdb.connect(str(own)) as writer:
-        writer.execute("drop table findings")
-        writer.execute("alter table shapes drop column chance_from")
-        writer.execute("update warehouse_info set schema_version = '1.5'")
-    judged = warehouse_findings(own)
-    write_report(own)
-    assert rows_of(own) == [tuple(finding) for finding in judged]
-
-
 def test_another_method_makes_them_stale(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stored, "METHOD", stored.METHOD + 1)
     monkeypatch.setattr(stored, "selection_findings", refused)
