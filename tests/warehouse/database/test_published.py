@@ -15,7 +15,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.database.published_sets import is_of
 from failmodes.warehouse.database.status import warehouse_status
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
 
 COUNTS = "select published_set, count(*) from published_accuracy group by all order by all"
@@ -81,14 +81,13 @@ def test_the_command_loads_both_or_published_alone(
     assert [name for name, _ in rows(handed, COUNTS)] == ["mine_unaggregated", "other"]
 
 
-@pytest.mark.slow
-def test_a_file_of_an_earlier_version_takes_them(warehouse_copy: Path, tmp_path: Path) -> None:
+def test_a_file_of_another_version_is_refused(warehouse_copy: Path, tmp_path: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
-        con.execute("drop table published_accuracy; drop table published_shapes")
         con.execute("update warehouse_info set schema_version = '1.7'")
-    assert rows(warehouse_copy, COUNTS) == []
-    store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])
-    assert rows(warehouse_copy, COUNTS) == [("mine_unaggregated", 33)]
+    content = warehouse_copy.read_bytes()
+    with pytest.raises(WarehouseError, match=r"schema version 1\.7, this failmodes reads 2: .*--rebuild"):
+        store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])
+    assert warehouse_copy.read_bytes() == content
 
 
 @pytest.mark.parametrize(
