@@ -72,13 +72,11 @@ def _picture(picture: Picture, top: float | None) -> dict[str, Any]:
     row = picture.row
     confidence = "" if row.confidence is None else format_percent(row.confidence, 0)
     height, width = picture.made.pixels.shape[:2]
-    prediction = f"{row.model_label} says {row.predicted_name}" + (
-        f" with confidence {confidence}" if confidence else ""
-    )
+    caption = f"{row.model_label} says {row.predicted_name}" + (f" with confidence {confidence}" if confidence else "")
     verdict = "which is right" if row.correct else f"which is wrong: true is {row.label_name}"
     return {
         "url": picture_url(picture, top),
-        "alt": f"{row.image_name}, {row.cell_name}: {prediction}, {verdict}",
+        "alt": f"{row.image_name}, {row.cell_name}: {caption}, {verdict}",
         "width": width,
         "height": height,
         "confidence": confidence,

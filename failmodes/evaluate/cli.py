@@ -139,7 +139,7 @@ def evaluate_models(
     keep_freed_memory()
     study = read_study(study_file)
     if (study.results or "").startswith("memory:"):
-        raise StudyError("a record in memory is gone when the command ends: set `results` to a folder or another URL")
+        raise StudyError("results in memory are gone when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     if describe_images:
         note(dataset.describe())

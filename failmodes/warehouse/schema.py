@@ -184,8 +184,8 @@ DATASETS = Table.of(
     Column("split", text, "train or test"),
     Column("image_count", int32, "number of images in full"),
     Column("class_count", int32, "number of classes"),
-    Column("height_px", int32, "image height"),
-    Column("width_px", int32, "image width"),
+    Column("height_px", int32, "image height, pixels"),
+    Column("width_px", int32, "image width, pixels"),
     Column("note", text, "what a reader must know, such as: JPEG copy", True),
 )
 
@@ -227,11 +227,11 @@ SOURCES = Table.of(
     "sources",
     "one row per source of corrupted pixels",
     ("source_id",),
-    Column("source_id", text, "hash of recipe, seed, draws and versions, or of a published set"),
+    Column("source_id", text, "hash of recipe, seed, noise and versions, or of a published set"),
     Column("source_kind", text, "'generated' or 'published'"),
     Column("source_label", text, "the source's name on charts"),
     Column("recipe", text, "recipe name, such as cifar-c", True),
-    Column("seed", int64, "seed of the draws", True),
+    Column("seed", int64, "seed of the random numbers", True),
     Column("noise", text, "'shared' (common random numbers along a curve) or 'independent'", True),
     Column("versions", text, "library versions that shape the pixels, as JSON", True),
 )
@@ -281,8 +281,8 @@ THUMBNAILS = Table.of(
     Column("dataset_id", text, "data set, as in `datasets`"),
     _IMAGE,
     Column("png", binary, "the clean image as PNG, pixel by pixel what corruptions are given"),
-    Column("height_px", int32, "image height"),
-    Column("width_px", int32, "image width"),
+    Column("height_px", int32, "image height, pixels"),
+    Column("width_px", int32, "image width, pixels"),
 )
 
 CLEAN_MAPS = Table.of(

@@ -90,7 +90,7 @@ def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
     one, before = facts[number], headline(page)
     confusions.nth(number).click(force=True)
     shown = wait_for_pictures(page, before)
-    assert f"true class {one['class']} and answer {one['taken for']}" in shown
+    assert f"true class {one['class']} and predicted {one['taken for']}" in shown
     assert f"{one['images']}\N{NO-BREAK SPACE}image" in shown
     page.locator(".fm-table", has_text="rest of the cell").wait_for()
 

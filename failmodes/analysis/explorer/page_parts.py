@@ -106,16 +106,15 @@ def pair_of(pairs: Any) -> Pair:
 
 
 def prediction_names(classes: Sequence[str]) -> list[str]:
-    """What an answer may be: a class, one that is none of the images', or none at all."""
+    """What a prediction may be: a class, one that is none of the images', or none at all."""
     return [*classes, "another class", NO_PREDICTION]
 
 
 def known_pair(pair: Pair, classes: Sequence[str]) -> Pair:
-    """A class and an answer, each where it may be chosen."""
+    """A class and a prediction, each where it may be chosen."""
     true_class, prediction = pair
-    return true_class if true_class in classes else None, prediction if prediction in prediction_names(
-        classes
-    ) else None
+    is_offered = prediction in prediction_names(classes)
+    return true_class if true_class in classes else None, prediction if is_offered else None
 
 
 def slice_request(values: dict[str, Any]) -> SliceRequest:

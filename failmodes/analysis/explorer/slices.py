@@ -64,7 +64,7 @@ class SliceRequest(NamedTuple):
     def name(self) -> str:
         """The slice in words."""
         parts = [f"true class {self.true_class}"] if self.true_class else []
-        parts += [f"answer {self.prediction}"] if self.prediction else []
+        parts += [f"predicted {self.prediction}"] if self.prediction else []
         if (self.lowest, self.highest) != (0, 1):
             parts.append(f"confidence {self.lowest:g} to {self.highest:g}")
         parts += [self.condition.strip()] if self.condition.strip() else []

@@ -96,7 +96,7 @@ def slice_form(classes: Sequence[str], pair: Pair) -> Any:
     return mo.ui.dictionary(
         {
             "true_class": mo.ui.dropdown(classes, value=true_class, label="True class"),
-            "prediction": mo.ui.dropdown(prediction_names(classes), value=prediction, label="Answer"),
+            "prediction": mo.ui.dropdown(prediction_names(classes), value=prediction, label="Prediction"),
             "confidence": mo.ui.range_slider(0, 1, 0.05, value=[0, 1], label="Confidence", show_value=True),
             "condition": mo.ui.text(
                 placeholder="entropy_nats > 1 and rmse < 0.1", label="Condition in SQL", full_width=True

@@ -48,7 +48,7 @@ class JudgedGate:
 
     @property
     def exit_code(self) -> int:
-        """0 passed, 1 a rule fails, 3 a rule is not decided or a cell is missing."""
+        """0 passed, 1 a rule fails, 3 a rule is inconclusive or a cell is missing."""
         counts = self.counts
         if counts["fail"]:
             return FAILED

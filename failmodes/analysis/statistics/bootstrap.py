@@ -127,9 +127,8 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
     correct = np.unpackbits([cell.packed_correct for cell in cells], axis=1, count=images)
     names = [(cell.corruption, cell.severity) for cell in cells]
-    return CorrectnessMatrix(
-        evaluation_id, paired, names, correct.view(np.bool_).T
-    )  # of a cell the images lie together
+    by_image = correct.view(np.bool_).T  # of a cell the images lie together
+    return CorrectnessMatrix(evaluation_id, paired, names, by_image)
 
 
 def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.warehouse.database.relations import REBUILD_HINT, is_current
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.measures.class_texts import decode_pattern
+from failmodes.warehouse.measures.cell_texts import decode_pattern
 
 CELLS_AT_ONCE = 500  # whose images are in memory as letters, before they are packed
 

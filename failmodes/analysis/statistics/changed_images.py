@@ -11,7 +11,7 @@ from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import NO_CLASS, CellKey, RunRows
 
 MOST_SHOWN = 12
-CorrectOf = NDArray[np.bool_]
+Flags = NDArray[np.bool_]
 
 
 def changed_images(
@@ -42,7 +42,7 @@ def changed_images(
         ).fetchall()
     )
 
-    def described(changed: CorrectOf) -> ChangedImages:
+    def described(changed: Flags) -> ChangedImages:
         counts = changed.sum(axis=1)
         shown = np.lexsort((one.image_ids[rows_a], -counts))[:MOST_SHOWN]
         corrupted = [place for place, cell in enumerate(cells) if cell[1]]
@@ -53,7 +53,7 @@ def changed_images(
             tuple(image(int(place), changed) for place in shown if counts[place]),
         )
 
-    def image(place: int, changed: CorrectOf) -> ChangedImage:
+    def image(place: int, changed: Flags) -> ChangedImage:
         found = [cells[column] for column in np.flatnonzero(changed[place]).tolist()]
         most = {name: sum(cell[0] == name for cell in found) for name, _ in found}
         mildest = min(found, key=lambda cell: (cell[1], -most[cell[0]], cell[0]))
@@ -71,6 +71,6 @@ def changed_images(
     return described(correct_a & ~correct_b), described(correct_b & ~correct_a)
 
 
-def _correct_of(run: RunRows, cells: Sequence[CellKey]) -> CorrectOf:
-    found: CorrectOf = run.correctness.correct[:, [run.places[cell] for cell in cells]]
+def _correct_of(run: RunRows, cells: Sequence[CellKey]) -> Flags:
+    found: Flags = run.correctness.correct[:, [run.places[cell] for cell in cells]]
     return found

@@ -184,8 +184,8 @@ def _fit_rows(found: EvaluationCurves) -> list[Row]:
             by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
     rows = []
     for grid, curves in by_grid.items():
-        predictions = [found.correctness.correct[:, curve.columns] for curve in curves]
-        fitted = fit_curves(predictions, grid, found.chance, paired=found.correctness.paired)
+        correct = [found.correctness.correct[:, curve.columns] for curve in curves]
+        fitted = fit_curves(correct, grid, found.chance, paired=found.correctness.paired)
         rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
     return rows
 

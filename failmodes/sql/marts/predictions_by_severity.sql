@@ -1,5 +1,5 @@
--- One row per evaluation, corruption and severity from clean (0) on: how the answers spread over the classes, beside
--- the labels; one answer to nearly all images is mode collapse. The worst class, too.
+-- One row per evaluation, corruption and severity from clean (0) on: how the predictions spread over the classes,
+-- beside the labels (one class for nearly all images is prediction collapse), and the class of the lowest accuracy.
 -- Source: cell_confusion, cell_measures, curve_points, classes.
 with predicted as (
     select

@@ -17,7 +17,7 @@ from pathlib import Path
 import duckdb
 
 from failmodes.sql import sql_identifier
-from failmodes.warehouse.database.connection import LOCKED, open_warehouse, read_version, reading_errors
+from failmodes.warehouse.database.connection import LOCKED, open_warehouse, reading_errors
 from failmodes.warehouse.database.relations import TABLES, base_tables, checked_select, view_definitions
 from failmodes.warehouse.database.tables import create_statement, create_tables, install_views
 
@@ -125,7 +125,6 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path, replaced: Collec
     create_tables(con)
     stored = base_tables(con)
     try:
-        read_version(con, warehouse)
         for name, table in TABLES.items():
             if name not in replaced:
                 con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")

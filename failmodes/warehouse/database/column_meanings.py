@@ -40,15 +40,14 @@ _STAGING = {
     },
 }
 
-# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`, the unit in the words of _UNITS
+# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit stands behind a comma, or first
 _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
 _RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
 _UNITS = (
     "nats", "pixels", "image widths", "image heights", "seconds", "images a second", "accuracy a severity", "logits",
-    "bytes",
 )  # fmt: skip
-_UNIT = re.compile(rf"\b({'|'.join(_UNITS)})\b")
-_SUFFIX_UNITS = {"_count": "count", "_nats": "nats", "_px": "pixels", "_s": "seconds"}
+_POSITIVE = ("count", *(unit for unit in _UNITS if unit != "accuracy a severity"))
+_UNIT = re.compile(rf"(?:^|, (?:in )?)({'|'.join(_UNITS)})\b")
 _NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT",
             "USMALLINT", "UINTEGER", "UBIGINT")  # fmt: skip
 _ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
@@ -91,16 +90,13 @@ def measured(relation: str, column: str, kind: str) -> Measured:
     text = meanings[column]
     if value != column and not _RANGE.search(text):
         text = meanings.get(value, text)
-    by_name = next((unit for suffix, unit in _SUFFIX_UNITS.items() if column.endswith(suffix)), "")
-    unit = by_name or (found[1] if (found := _UNIT.search(text)) else "")
+    unit = "count" if column.endswith("_count") else found[1] if (found := _UNIT.search(text)) else ""
     found = _RANGE.search(text)
     if found:
         return Measured(unit, f"{found[1]} to {found[2]}")
     if "any number" in text:
         return Measured(unit, "-infinity to infinity")
-    is_positive = (
-        unit in ("count", "nats", "pixels", "seconds") or column.endswith("_error") or column.startswith("sd_")
-    )
+    is_positive = unit in _POSITIVE or column.endswith("_error") or column.startswith("sd_")
     return Measured(unit, "0 to infinity" if is_positive else "")
 
 

@@ -25,7 +25,7 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
     rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
-    with writer_lock(warehouse), staged_database(warehouse) as con, as_of_today(con, [PUBLISHED_ACCURACY]):
+    with writer_lock(warehouse), staged_database(warehouse) as con, as_of_today(con):
         upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
 
 

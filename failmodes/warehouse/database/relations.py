@@ -28,7 +28,7 @@ REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 TABLES = {table.name: table for table in ALL_TABLES}
 METHOD = 1  # raise it when NumPy computes a measure otherwise: all are then computed again at the next load
 
-_IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id$|_(hash|md5|fingerprint)$")
+_IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id(_[ab])?$|_(hash|md5|fingerprint)$")
 _INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
 
 # The types of DuckDB that a column may have, by the name of its Arrow type; enums take the place of texts one day.

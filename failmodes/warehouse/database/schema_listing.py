@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +81,6 @@ def column_types(con: duckdb.DuckDBPyConnection, name: str | None) -> list[tuple
     return con.execute(_COLUMNS, {"name": name}).fetchall()
 
 
-@cache
 def relations_with(column: str) -> tuple[str, ...]:
     """Views, then tables, that have a column of this name."""
     with open_contract() as con:

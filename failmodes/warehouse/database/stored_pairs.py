@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from failmodes.warehouse.database.connection import arrow_reader
 from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
-from failmodes.warehouse.measures.class_texts import decode_pattern
+from failmodes.warehouse.measures.cell_texts import decode_pattern
 from failmodes.warehouse.measures.columns import OTHER, Row
 from failmodes.warehouse.measures.curves import CellKey
 from failmodes.warehouse.measures.pairs import CellPredictions, count_pairs

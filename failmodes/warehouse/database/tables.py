@@ -6,7 +6,7 @@ and are replaced whenever the SQL has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
@@ -101,12 +101,12 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
 
 
 @contextmanager
-def as_of_today(con: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> Iterator[None]:
-    """Around what writes rows to `tables` of a file: all of it is of today then, as it is where this version wrote it.
+def as_of_today(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Around what writes rows to a file: views and comments are of today then, as they are where this version wrote it.
 
     For writers that ask no view: those in a file may be a stranger's.
     """
-    if _is_of_today(con, tables):
+    if _is_of_today(con):
         yield
         _write_info_row(con)
     else:
@@ -115,15 +115,10 @@ def as_of_today(con: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> Iter
         write_info(con)
 
 
-def _is_of_today(con: duckdb.DuckDBPyConnection, tables: Iterable[Table]) -> bool:
+def _is_of_today(con: duckdb.DuckDBPyConnection) -> bool:
     names = "schema_version, failmodes_version, views_fingerprint"
     written = con.execute(f"select {names} from {WAREHOUSE_INFO.name}").fetchall()
-    is_ours = written == [(SCHEMA_VERSION, _own_version(), views_fingerprint())]
-    return is_ours and all({column.name for column in table.columns} <= _columns(con, table) for table in tables)
-
-
-def _columns(con: duckdb.DuckDBPyConnection, table: Table) -> set[str]:
-    return {name for name, *_ in con.execute(f"describe {table.name}").fetchall()}
+    return bool(written == [(SCHEMA_VERSION, _own_version(), views_fingerprint())])
 
 
 def _own_version() -> str:

@@ -178,7 +178,7 @@ def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> N
     with (
         writer_lock(warehouse),
         staged_database(warehouse, replaced=tables.keys(), keeps_all=True) as con,
-        as_of_today(con, [known[name] for name in tables]),
+        as_of_today(con),
     ):
         for name, rows in tables.items():
             con.execute(f"delete from {name}")

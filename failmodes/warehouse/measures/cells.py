@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.warehouse.measures.calibration import Floats, measure_calibration
-from failmodes.warehouse.measures.class_texts import pattern_of
+from failmodes.warehouse.measures.cell_texts import pattern_of
 from failmodes.warehouse.measures.columns import (
     BINS,
     OTHER,

@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from failmodes.warehouse.measures import curves, tables
 from failmodes.warehouse.measures.attention import MapMeasures, measure_maps
+from failmodes.warehouse.measures.cell_texts import hash_of_ids
 from failmodes.warehouse.measures.cells import CellOutcomes
-from failmodes.warehouse.measures.class_texts import hash_of_ids
 from failmodes.warehouse.measures.columns import Row, Values
 from failmodes.warehouse.measures.curves import CLEAN_KEY, CellKey
 from failmodes.warehouse.measures.failure_scores import FailureScores

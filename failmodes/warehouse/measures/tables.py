@@ -49,8 +49,8 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("bin_index", int32, "bin, from 0"),
     Column("image_count", int64, "images with finite logits"),
     Column("correct_count", int64, "images in the bin that are correct"),
-    Column("confidence_sum", double, "sum over images of confidence, each 0-1"),
-    Column("brier_sum", double, "sum over images of the Brier score, each 0-2"),
+    Column("confidence_sum", double, "sum over images of confidence, 0 to infinity"),
+    Column("brier_sum", double, "sum over images of the Brier score, 0 to infinity"),
     Column("loss_nats_sum", double, "sum of the cross-entropy, nats", True),
 )
 

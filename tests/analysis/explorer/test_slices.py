@@ -110,7 +110,7 @@ def test_what_is_no_condition_is_one_line(explored: Path, fog_cell: ModelCell, c
 
 def test_a_slice_says_what_it_is(explored: Path, fog_cell: ModelCell) -> None:
     request = SliceRequest("one", "two", 0.5, 1.0, " rmse < 1 ")
-    assert request.name == "true class one and answer two and confidence 0.5 to 1 and rmse < 1"
+    assert request.name == "true class one and predicted two and confidence 0.5 to 1 and rmse < 1"
     assert SliceRequest().name == "all images"
     assert SliceRequest().is_everything
     assert not request.is_everything

@@ -32,6 +32,34 @@ def test_every_column_says_what_it_means(outputs: dict[str, dict[str, str]], nam
             assert unit or values, (column, meaning)
 
 
+@pytest.mark.parametrize(
+    ("column", "kind", "expected"),
+    [
+        ("accuracy_by_severity.accuracy_low", "DOUBLE", ("", "0 to 1")),
+        ("accuracy_by_severity.severity", "DECIMAL(4,3)", ("", "0 to 5")),
+        ("accuracy_by_severity.image_count", "BIGINT", ("count", "0 to infinity")),
+        ("calibration_by_severity.accuracy", "DOUBLE", ("", "0 to 1")),
+        ("calibration_by_severity.nll_nats", "DOUBLE", ("nats", "0 to infinity")),
+        ("attention_drift.mean_centroid_shift", "DOUBLE", ("image widths", "0 to infinity")),
+        ("attention_drift.mean_mass", "DOUBLE", ("logits", "0 to infinity")),
+        ("change_points.slope_after_high", "DOUBLE", ("accuracy a severity", "")),
+        ("cell_confidence_bins.brier_sum", "DOUBLE", ("", "0 to infinity")),
+        ("prediction_facts.ssim", "FLOAT", ("", "-1 to 1")),
+        ("prediction_facts.predicted", "SMALLINT", ("", "")),
+        ("prediction_facts.logits", "FLOAT[]", ("", "")),
+        ("shards.identity_error", "DOUBLE", ("", "0 to infinity")),
+        ("shards.images_per_s", "DOUBLE", ("images a second", "0 to infinity")),
+        ("datasets.height_px", "INTEGER", ("pixels", "0 to infinity")),
+        ("shards.elapsed_s", "DOUBLE", ("seconds", "0 to infinity")),
+        ("shapes.curvature_low", "DOUBLE", ("", "-infinity to infinity")),
+        ("models.model_label", "VARCHAR", ("", "")),
+    ],
+    ids=str,
+)
+def test_unit_and_range_are_those_that_the_meaning_states(column: str, kind: str, expected: tuple[str, str]) -> None:
+    assert measured(*column.split("."), kind) == expected
+
+
 def test_comments_of_a_view_are_about_its_columns(outputs: dict[str, dict[str, str]]) -> None:
     for view in read_sql(MARTS):
         assert _own_meanings(view).keys() <= outputs[view].keys(), view
