@@ -28,7 +28,7 @@ MEANINGS = {
     "inconclusive": "inconclusive",
     "contradicted": "the same shape",
 }
-AXIS_TITLE = "\u2190 early\u00a0\u00a0\u00a0bow over severity\u00a0\u00a0\u00a0late \u2192"
+AXIS_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
 ENDS = ("curvature_low", "curvature_high", "severity_low", "severity_high")
 MARGIN, AXIS_PX, GAP_PX = 0.08, 52, 24
 

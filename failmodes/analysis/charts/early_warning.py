@@ -79,7 +79,7 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
     has_drift = rows.filter(name=PREDICTOR_NAMES["drift"])["share"].null_count() < rows["label"].n_unique()
     hindsight = " Attention drift needs the clean image, which is not at hand in use." if has_drift else ""
     shared = (
-        " Random draws are the same at every severity, which makes the next failure easier to foresee."
+        " Noise is shared across severities, which makes the next failure easier to predict."
         if selection.shared["noise"] == "shared"
         else ""
     )

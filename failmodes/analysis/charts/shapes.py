@@ -26,7 +26,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0bow \u03ba\u00a0\u00a0\u00a0falls late \u2192"
+AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0falls late \u2192"
 
 VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls near-linearly", "fall near-linearly"),
          "early_drop": ("falls early", "fall early"),

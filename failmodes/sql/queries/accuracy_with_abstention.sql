@@ -2,12 +2,12 @@
 -- Parameter model: only these models, by label.
 -- Parameter rows: how many; 60 without it.
 select
-    kept.model_label,
-    kept.score,
     kept.severity,
+    kept.score,
     everything.selective_risk as error_rate, -- of all images
     kept.selective_risk as error_rate_kept, -- of the surest nine tenths
-    everything.selective_risk - kept.selective_risk as gain
+    everything.selective_risk - kept.selective_risk as gain,
+    kept.model_label
 from risk_coverage as kept
 inner join risk_coverage as everything
     on

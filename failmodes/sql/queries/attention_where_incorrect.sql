@@ -2,14 +2,14 @@
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select
-    evaluation_labels.model_label,
     attention_by_outcome.corruption,
     attention_by_outcome.severity,
-    attention_by_outcome.correct_count,
-    attention_by_outcome.incorrect_count,
     attention_by_outcome.correct_median_centroid_shift,
     attention_by_outcome.incorrect_median_centroid_shift,
     attention_by_outcome.null_median_centroid_shift,
+    attention_by_outcome.correct_count,
+    attention_by_outcome.incorrect_count,
+    evaluation_labels.model_label,
     attention_by_outcome.correct_mean_cosine,
     attention_by_outcome.incorrect_mean_cosine
 from attention_by_outcome

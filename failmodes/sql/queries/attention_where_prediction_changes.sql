@@ -2,14 +2,14 @@
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select
-    curve_points.model_label,
     curve_points.corruption_label,
     curve_points.severity,
-    attention_by_prediction.stayed_count,
-    attention_by_prediction.changed_count,
     attention_by_prediction.stayed_median_centroid_shift,
     attention_by_prediction.changed_median_centroid_shift,
     attention_by_prediction.null_class_median_centroid_shift,
+    attention_by_prediction.stayed_count,
+    attention_by_prediction.changed_count,
+    curve_points.model_label,
     attention_by_prediction.stayed_nearer_share,
     attention_by_prediction.change_auroc
 from attention_by_prediction

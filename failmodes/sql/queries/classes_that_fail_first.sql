@@ -16,20 +16,20 @@ with named as (
 )
 
 select
-    model_label,
-    dataset_label,
+    class_label,
     measure,
     rank,
     rank_low,
     rank_high,
-    ranked_count,
-    class_label,
-    image_count, -- images of the class
     accuracy_drop, -- accuracy lost, -1 to 1
     accuracy_drop_low,
     accuracy_drop_high,
+    image_count, -- images of the class
+    model_label,
+    ranked_count,
     smallest_difference_shown,
-    reason -- why it is not ranked
+    reason, -- why it is not ranked
+    dataset_label
 from named
 where coalesce(list_contains(getvariable('model'), model_label), true)
 order by

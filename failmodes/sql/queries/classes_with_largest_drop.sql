@@ -21,13 +21,13 @@ with recalls as (
 )
 
 select
-    model_label,
     corruption_label,
     last_severity,
     label_name,
-    max(accuracy) filter (where severity = 0) as clean_accuracy,
     max(accuracy) filter (where severity = last_severity) as last_accuracy,
-    clean_accuracy - last_accuracy as accuracy_drop
+    max(accuracy) filter (where severity = 0) as clean_accuracy,
+    clean_accuracy - last_accuracy as accuracy_drop,
+    model_label
 from recalls
 group by evaluation_id, model_label, corruption, corruption_label, label, label_name, last_severity
 order by accuracy_drop desc, model_label asc, corruption_label asc, label asc

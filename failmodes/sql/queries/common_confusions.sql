@@ -43,14 +43,14 @@ clean as (
 )
 
 select
-    worst.model_label,
     worst.corruption_label,
     worst.severity,
     worst.label_name,
     worst.predicted_name,
     worst.image_count,
     worst.share_of_label,
-    coalesce(clean.share_of_label, 0) as clean_share_of_label
+    coalesce(clean.share_of_label, 0) as clean_share_of_label,
+    worst.model_label
 from worst
 left join clean
     on

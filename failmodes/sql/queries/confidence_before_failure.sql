@@ -2,14 +2,14 @@
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 select
-    curve_points.model_label,
     curve_points.corruption_label,
     step_margins.severity_before,
     step_margins.severity,
+    step_margins.failing_mean_margin_before,
+    step_margins.surviving_mean_margin_before,
     step_margins.failing_count,
     step_margins.surviving_count,
-    step_margins.failing_mean_margin_before,
-    step_margins.surviving_mean_margin_before
+    curve_points.model_label
 from step_margins
 inner join curve_points
     on

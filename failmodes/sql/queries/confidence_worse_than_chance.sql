@@ -3,14 +3,14 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 40 without it.
 select
-    model_label,
     corruption_label,
     severity,
-    failures,
-    n,
     auroc,
     auroc - 1.96 * auroc_error as auroc_low,
-    auroc + 1.96 * auroc_error as auroc_high
+    auroc + 1.96 * auroc_error as auroc_high,
+    failures,
+    n,
+    model_label
 from failure_prediction
 where
     score = 'confidence'

@@ -4,14 +4,14 @@
 -- Parameter confidence: the least, 0.9 to 1; 0.9 without it.
 -- Parameter rows: how many; 50 without it.
 select
-    model_label,
     label_name,
     predicted_name,
     count(*) as failure_count,
     count(distinct image_id) as image_count,
     avg(confidence) as mean_confidence,
     mode(corruption_label) as most_common_corruption,
-    arg_max(image_id, (confidence, -image_id)) as most_confident_image_id
+    arg_max(image_id, (confidence, -image_id)) as most_confident_image_id,
+    model_label
 from confident_failures
 where
     confidence >= coalesce(getvariable('confidence'), 0.9)

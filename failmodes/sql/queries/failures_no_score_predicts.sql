@@ -16,14 +16,14 @@ with clean as (
 )
 
 select
-    evaluation_labels.model_label,
     outcomes.corruption,
     outcomes.severity,
     outcomes.image_id,
     labels.class_name as label_name,
     predictions.class_name as predicted_name,
     outcomes.confidence,
-    outcomes.log_sum_exp
+    outcomes.log_sum_exp,
+    evaluation_labels.model_label
 from outcomes
 inner join clean
     on

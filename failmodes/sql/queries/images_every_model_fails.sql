@@ -18,13 +18,13 @@ with images as (
 )
 
 select
-    images.dataset_label,
     images.image_id,
     classes.class_name as label_name,
     count(*) as corruption_count,
     string_agg(images.corruption, ', ' order by images.corruption) as corruptions,
     min(images.evaluation_count) as evaluation_count,
-    avg(images.mean_onset_severity) as mean_onset_severity
+    avg(images.mean_onset_severity) as mean_onset_severity,
+    images.dataset_label
 from images
 left join classes on images.dataset_id = classes.dataset_id and images.label = classes.class_index
 group by images.dataset_id, images.dataset_label, images.image_id, classes.class_name

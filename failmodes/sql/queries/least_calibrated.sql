@@ -3,14 +3,14 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select
-    model_label,
     corruption_label,
     severity,
+    ece,
+    ece_noise_floor,
     accuracy,
     mean_confidence,
     overconfidence,
-    ece,
-    ece_noise_floor,
+    model_label,
     smooth_ece,
     bin_count,
     brier,

@@ -3,15 +3,15 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select
-    model_label_a,
-    model_label_b,
     corruption_label,
     severity,
     only_a_correct_count,
     only_b_correct_count,
     both_incorrect_count,
     error_consistency,
-    (only_a_correct_count + only_b_correct_count) / image_count as only_one_correct_share
+    (only_a_correct_count + only_b_correct_count) / image_count as only_one_correct_share,
+    model_label_a,
+    model_label_b
 from model_disagreement
 where
     severity > 0

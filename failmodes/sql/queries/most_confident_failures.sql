@@ -3,14 +3,14 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 50 without it.
 select
-    model_label,
     corruption_label,
     severity,
     image_id,
     label_name,
     predicted_name,
     confidence,
-    label_probability
+    label_probability,
+    model_label
 from confident_failures
 where
     coalesce(list_contains(getvariable('model'), model_label), true)

@@ -14,15 +14,15 @@ with swallowed as (
 )
 
 select
-    model_label,
     corruption_label,
     severity,
     class_name,
-    label_share,
     predicted_share,
+    label_share,
     excess_share,
     accuracy,
-    class_precision
+    class_precision,
+    model_label
 from swallowed
 where severity = last_severity and excess_share > 0
 order by excess_share desc, model_label asc, corruption_label asc, class_index asc

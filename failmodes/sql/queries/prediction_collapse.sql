@@ -3,16 +3,16 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 40 without it.
 select
-    model_label,
     corruption_label,
     severity,
     top_prediction_name,
     top_prediction_share,
     top_prediction_label_share,
-    mean_confidence,
     accuracy,
+    mean_confidence,
     predicted_class_count,
-    class_count
+    class_count,
+    model_label
 from predictions_by_severity
 where
     top_prediction is not null

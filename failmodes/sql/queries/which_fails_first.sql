@@ -4,19 +4,19 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; all of them without it.
 select
-    evaluation_labels.model_label,
-    evaluation_labels.dataset_label,
+    corruptions.corruption_label,
     corruption_ranks.measure,
     corruption_ranks.rank,
     corruption_ranks.rank_low,
     corruption_ranks.rank_high,
-    corruption_ranks.ranked_count,
-    corruptions.corruption_label,
     corruption_ranks.accuracy_drop, -- accuracy lost, -1 to 1
     corruption_ranks.accuracy_drop_low,
     corruption_ranks.accuracy_drop_high,
+    evaluation_labels.model_label,
+    corruption_ranks.ranked_count,
     corruption_ranks.smallest_difference_shown,
-    corruption_ranks.reason -- why it is not ranked
+    corruption_ranks.reason, -- why it is not ranked
+    evaluation_labels.dataset_label
 from corruption_ranks
 inner join evaluation_labels on corruption_ranks.evaluation_id = evaluation_labels.evaluation_id
 inner join corruptions on corruption_ranks.corruption = corruptions.corruption

@@ -3,15 +3,15 @@
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 20 without it.
 select
-    model_label,
-    dataset_label,
     corruption_label,
     severity,
-    image_count,
     accuracy,
     accuracy_low,
     accuracy_high,
-    accuracy_drop
+    accuracy_drop,
+    image_count,
+    model_label,
+    dataset_label
 from accuracy_by_severity
 where
     severity > 0
