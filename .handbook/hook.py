@@ -13,6 +13,7 @@ from reference_charts import charts_page, queries_page
 from reference_commands import commands_page
 from reference_errors import errors_page
 from reference_glossary import glossary_page
+from reference_metrics import metrics_page
 from reference_python import python_page
 from reference_schema import schema_page
 from reference_study import study_page
@@ -21,6 +22,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/commands.md": commands_page,
     "reference/study-file.md": study_page,
     "reference/schema.md": schema_page,
+    "reference/metrics.md": metrics_page,
     "reference/glossary.md": glossary_page,
     "reference/python.md": python_page,
     "reference/charts.md": charts_page,

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from failmodes.warehouse.errors import StorageError as StorageError
     from failmodes.warehouse.errors import StudyError as StudyError
     from failmodes.warehouse.errors import WarehouseError as WarehouseError
+    from failmodes.warehouse.metrics.custom import metric as metric
 
 __all__ = [
     "CorruptImage",
@@ -63,6 +64,7 @@ __all__ = [
     "corrupt",
     "corruptions",
     "gate",
+    "metric",
     "open",
     "run",
 ]
@@ -81,6 +83,7 @@ _PUBLIC = {
     "CorruptImage": "ingest.corruptions.transform",
     "CorruptTransform": "evaluate.transform",
     "CustomCorruption": "ingest.corruptions.custom",
+    "metric": "warehouse.metrics.custom",
     **{name: "warehouse.errors" for name in __all__ if name.endswith("Error")},
 }
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
+    from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.storage.files import StorePath
 
     Model = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
@@ -75,14 +76,21 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
             mend it.
     """
     from failmodes.evaluate.study.reading import check_study, read_study
+    from failmodes.warehouse.metrics.custom import read_metrics
 
     if isinstance(study, Mapping):
-        read = check_study(study, Path.cwd(), "failmodes.run", require_models=False)
+        read, folder, origin = (
+            check_study(study, Path.cwd(), "failmodes.run", require_models=False),
+            Path.cwd(),
+            "study",
+        )
     else:
         path = user_path(study)
-        read = read_study(path / STUDY_FILE if path.is_dir() else path, require_models=False)
+        path = path / STUDY_FILE if path.is_dir() else path
+        read, folder, origin = read_study(path, require_models=False), path.parent, str(path)
+    own_metrics = read_metrics(read.metrics, folder, origin)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
-        return _loaded(read.results_folder, read.output, read.claims)
+        return _loaded(read.results_folder, read.output, read.claims, own_metrics)
     require("evaluate", "failmodes.run")
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar, training_bar
@@ -94,7 +102,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         train_missing(read, dataset, show_epoch)
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         report = evaluate_study(read, dataset, progress=callbacks)
-    return _finished(report, read.results_folder, read.output, read.claims, show=progress)
+    return _finished(report, read.results_folder, read.output, read.claims, own_metrics, show=progress)
 
 
 def gate(
@@ -104,16 +112,17 @@ def gate(
     candidate: str | None = None,
     baseline: str | None = None,
     inconclusive: Literal["stop", "pass"] = "stop",
+    metrics: "Sequence[Callable[..., Any]]" = (),
 ) -> "GateResult":
     """Judge a model by rules: whether it is shown to be no worse than a baseline, or within limits.
 
         assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows what does not hold
         print(failmodes.gate({"gate": {
             "baseline": "Net A", "candidate": "Net B",
-            "rules": [{"measure": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.01}],
+            "rules": [{"metric": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.01}],
         }}, "runs/mine"))
 
-    A rule is one measure, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
+    A rule is one metric, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
     is clean), whether it holds `over` their "mean" or "each" of them, and one limit: `worse_by_at_most` (than the
     baseline), `at_least` or `at_most`. It passes where its one-sided bound at the level (0.95) lies within the limit,
     and fails where the other bound, corrected for all that may stop the gate, lies beyond it; else it is inconclusive.
@@ -126,6 +135,8 @@ def gate(
             FILE.duckdb or FILE.duckdb::LABEL.
         baseline: the model to compare with, the same.
         inconclusive: "pass" lets rules pass that the images are too few to decide.
+        metrics: functions of your own that rules may name (see `failmodes.metric`), beside those of the files that the
+            rules, or the study, name.
 
     Returns:
         What is shown of each rule: true where the gate passes; its text is what the command prints.
@@ -137,7 +148,10 @@ def gate(
     from failmodes.analysis.gate.gating import read_request, run_gate
 
     where = warehouse.path if isinstance(warehouse, Warehouse) else warehouse
-    return run_gate(read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive))
+    request = read_request(
+        rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive, metrics=metrics
+    )
+    return run_gate(request)
 
 
 def benchmark(
@@ -180,6 +194,7 @@ def benchmark(
     version: str | None = None,
     name: str | None = None,
     claims: Sequence[str] | None = None,
+    metrics: "Sequence[Callable[..., Any]] | None" = None,
     progress: bool = True,
 ) -> Warehouse:
     """Evaluate models of this program on images under graded corruption; no study file is needed.
@@ -244,6 +259,8 @@ def benchmark(
         name: of the study; the folder's name if not given.
         claims: what is claimed of the models, a line each, such as "fog costs more than gaussian_noise": the report
             and `Warehouse.claims` judge them. If not given, those of the last call stay.
+        metrics: functions of your own, as `f(preds, target)` of torchmetrics (see `failmodes.metric`): they are in the
+            table `cell_metrics` beside all others. If not given, the values of the last call stay.
         progress: whether to show on stderr, or in the notebook, what is done.
 
     Returns:
@@ -261,7 +278,9 @@ def benchmark(
     from failmodes.evaluate.benchmark.live_models import unwrapped
     from failmodes.evaluate.benchmark.model_options import make_model_options
     from failmodes.evaluate.progress import evaluation_bar
+    from failmodes.warehouse.metrics.custom import user_metrics
 
+    own_metrics = None if metrics is None else user_metrics(_listed(metrics))
     output = user_path(to).absolute()
     if isinstance(model, Mapping) and label is not None:
         raise StudyError("benchmark: label= names one model: the keys of a dict are the labels of its models")
@@ -292,11 +311,17 @@ def benchmark(
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
-    return _finished(done.run, done.study.results_folder, output, claims, show=progress)
+    return _finished(done.run, done.study.results_folder, output, claims, own_metrics, show=progress)
 
 
 def _finished(
-    report: "RunReport", record: "StorePath", output: Path, claims: Sequence[str] | None, *, show: bool
+    report: "RunReport",
+    record: "StorePath",
+    output: Path,
+    claims: Sequence[str] | None,
+    metrics: "Sequence[Metric] | None",
+    *,
+    show: bool,
 ) -> Warehouse:
     """The warehouse with all that a run gave, after saying what it did.
 
@@ -305,7 +330,7 @@ def _finished(
     """
     for line in report.describe() if show else ():
         note(line)
-    warehouse = _loaded(record, output, claims)
+    warehouse = _loaded(record, output, claims, metrics)
     report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
     return warehouse
 
@@ -321,11 +346,13 @@ def _goes_on(show: bool) -> Iterator[None]:
         raise
 
 
-def _loaded(record: "StorePath", output: Path, claims: Sequence[str] | None) -> Warehouse:
+def _loaded(
+    record: "StorePath", output: Path, claims: Sequence[str] | None, metrics: "Sequence[Metric] | None"
+) -> Warehouse:
     from failmodes.warehouse.database.load import load
 
     path = output / WAREHOUSE_FILE
-    load([record], path, claims=claims)
+    load([record], path, claims=claims, metrics=metrics)
     return _opened(path, path)
 
 

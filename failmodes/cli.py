@@ -113,9 +113,7 @@ def load(where: str | None = None, more: list[str] | None = None, **options: Any
 
 def status(
     where: WhereArgument = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Check every row again, and compare stored measures with them.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Check every row again.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it to stdout as JSON.")] = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:

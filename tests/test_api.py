@@ -18,7 +18,7 @@ CORRUPTIONS, SEVERITIES = ["fog", "contrast"], (1, 5)
 CELLS = 1 + len(CORRUPTIONS) * len(SEVERITIES)
 
 PUBLIC = {
-    "benchmark", "corrupt", "corruptions", "gate", "open", "run",
+    "benchmark", "corrupt", "corruptions", "gate", "metric", "open", "run",
     "Warehouse", "CorruptImage", "CorruptTransform", "CustomCorruption",
     "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "LimitError",
     "MissingExtraError",

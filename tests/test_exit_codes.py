@@ -42,7 +42,7 @@ GATE = """
 baseline = "Alpha"
 candidate = "Beta"
 [[gate.rules]]
-measure = "{measure}"
+metric = "{metric}"
 corruptions = ["{corruption}"]
 {limit}
 """
@@ -64,7 +64,7 @@ MODELS = {
     "class-names.toml": 'architecture = "nets:Three"\nclass_names = ["a", "b", "c"]',
 }
 GATES = {
-    "measure.toml": {"measure": "acuracy"},
+    "metric.toml": {"metric": "acuracy"},
     "corruption.toml": {"corruption": "fogg"},
     "broken.toml": {"limit": "at_least = 0.999"},
     "missing.toml": {"corruption": "snow"},
@@ -119,7 +119,7 @@ TYPED = {
     "claim of a study": case("load claim.toml", 2, "smells"),
     "study with another corruption": case("ingest misspelt.toml", 2, "did you mean 'fog'"),
     "study with another key": case("status unknown-key.toml", 2, "did you mean 'output'"),
-    "measure of a rule": case("gate measure.toml w.duckdb", 2, "did you mean 'accuracy'"),
+    "metric of a rule": case("gate metric.toml w.duckdb", 2, "did you mean 'accuracy'"),
     "corruption of a rule": case("gate corruption.toml w.duckdb", 2, "did you mean 'fog'"),
     "missing study": case("ingest nothing.toml", 2, "no study file at nothing.toml"),
     "missing folder": case("report nothing", 2, "nothing does not exist"),
@@ -195,7 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
         (here / name).write_text(STUDY.format(**plain | changes))
     for name, keys in MODELS.items():
         (here / name).write_text(STUDY.format(**plain) + MODEL.format(keys=keys))
-    rule = {"measure": "accuracy", "corruption": "fog", "limit": "worse_by_at_most = 0.9"}
+    rule = {"metric": "accuracy", "corruption": "fog", "limit": "worse_by_at_most = 0.9"}
     for name, changes in GATES.items():
         (here / name).write_text(GATE.format(**rule | changes))
     return here

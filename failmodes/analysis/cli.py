@@ -245,14 +245,14 @@ def gate(
       candidate = "Net B"
       level = 0.95
       [\\[gate.rules]]
-      measure = "accuracy"
+      metric = "accuracy"
       corruptions = ["fog"]      # all if left out; "none" is clean
       severities = [3, 4, 5]     # all if left out
       over = "mean"              # or "each" cell by itself
       worse_by_at_most = 0.01    # than the baseline
       [\\[gate.rules]]
-      measure = "ece"
-      at_most = 0.05             # or at_least, of measures that are better the higher
+      metric = "ece"
+      at_most = 0.05             # or at_least, of metrics that are better the higher
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)

@@ -50,6 +50,10 @@ def compare(
         list[str] | None,
         typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare this metric too, by name, or those of a Python file of your own; may be repeated."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help=".txt, .json or .md file to write; without it, or with -, stdout."),
@@ -64,10 +68,12 @@ def compare(
     limit_command(timeout)
     from failmodes.analysis.comparison.formats import FORMATS, suffixes_of, write_comparison
     from failmodes.analysis.comparison.named_models import compare_named
+    from failmodes.warehouse.metrics.custom import named_metrics
 
     check_result(output, suffixes_of(format), force=force)
     with stages_shown("compare"):
-        found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or ())
+        metrics = named_metrics(metric or [], where)
+        found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics)
     if output not in (None, STDOUT):
         say(printable(str(write_comparison(found, output, format, force=force))))
     elif format in (None, "text") and output is None:

@@ -2,7 +2,7 @@
 
 import html
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -208,6 +208,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         margin: float = 0.01,
         level: float = 0.95,
         corruption: str | Sequence[str] | None = None,
+        metrics: "Sequence[str | Callable[..., Any]]" = (),
     ) -> "ComparisonResult":
         """Compare two models: which is better, by how much, and where; image by image where they share images.
 
@@ -221,6 +222,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             margin: difference of mean corrupted accuracy that would matter: 0.01 is a point.
             level: of intervals and decisions, 0.5 to 0.999.
             corruption: only this corruption or these.
+            metrics: compared too: names of metrics, or functions of your own (see `failmodes.metric`).
 
         Raises:
             StudyError: a name means no model, or both the same; a number is out of its range; they share no cell.
@@ -233,8 +235,11 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         path = self._opened()
         from failmodes.analysis.comparison.named_models import compare_named
         from failmodes.analysis.comparison.result import ComparisonResult
+        from failmodes.warehouse.metrics.custom import named_metrics
 
-        found = compare_named(a, b, path, margin=margin, level=level, corruptions=names_of(corruption))
+        found = compare_named(
+            a, b, path, margin=margin, level=level, corruptions=names_of(corruption), metrics=named_metrics(metrics)
+        )
         return ComparisonResult(found)
 
     def report(

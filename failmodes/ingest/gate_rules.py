@@ -4,12 +4,12 @@
     baseline = "Net A"
     candidate = "Net B"
     [[gate.rules]]
-    measure = "accuracy"
+    metric = "accuracy"
     corruptions = ["fog"]
     severities = [3, 4, 5]
     worse_by_at_most = 0.01
 
-Which measures there are is known where they are computed: names of measures, scores and corruptions are checked there.
+Which metrics there are is known where they are computed: names of metrics, scores and corruptions are checked there.
 """
 
 from collections.abc import Mapping
@@ -35,22 +35,22 @@ Level = Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False), 
 
 
 class GateRule(StrictModel):
-    """One rule: a measure of some cells, and its limit.
+    """One rule: a metric of some cells, and its limit.
 
     Attributes:
-        measure: what is measured, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
-        score: what failures are predicted by, for measures of failure prediction: "confidence", "margin" …
+        metric: what is measured, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
+        score: what failures are predicted by, for metrics of failure prediction: "confidence", "margin" …
         corruptions: names, "headline" for the 15 of the headline metrics, "none" for clean; every corruption on record
             if not given.
         severities: above 0 and up to 5; every severity on record if not given.
         over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
-        worse_by_at_most: how much worse than the baseline it may be, in the unit of the measure.
-        at_least: the least that a measure which is better the higher may be.
-        at_most: the most that a measure which is better the lower may be.
+        worse_by_at_most: how much worse than the baseline it may be, in the unit of the metric.
+        at_least: the least that a metric which is better the higher may be.
+        at_most: the most that a metric which is better the lower may be.
         name: what the rule is called where it is told of.
     """
 
-    measure: GivenName
+    metric: GivenName
     score: GivenName | None = None
     corruptions: Annotated[list[GivenName], Field(min_length=1, max_length=MOST_CORRUPTIONS)] | None = None
     severities: Annotated[list[Decimal], Field(min_length=1)] | None = None
@@ -123,9 +123,10 @@ class GateSpec(StrictModel):
 
 
 class _RulesFile(StrictModel):
-    """A file of rules that is no study."""
+    """A file of rules that is no study; its metrics are read where they are used."""
 
     gate: GateSpec
+    metrics: Any = None
 
 
 def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:

@@ -6,7 +6,7 @@ checks/ and queries/ are run.
 
 from importlib.resources import files
 
-STAGING, MEASURES, MARTS, CHECKS, QUERIES = "staging", "measures", "marts", "checks", "queries"
+STAGING, MARTS, CHECKS, QUERIES = "staging", "marts", "checks", "queries"
 
 
 def read_sql(folder: str) -> dict[str, str]:

@@ -12,6 +12,7 @@ from failmodes.warehouse.terminal import interruptible, named, note, print_json,
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
     from failmodes.warehouse.database.status import WarehouseStatus
+    from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
     from failmodes.warehouse.storage.files import StorePath
 
@@ -58,6 +59,7 @@ def load(
     """
     limit_command(None)
     from failmodes.warehouse.database.stated_claims import claims_of_studies
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_results
     from failmodes.warehouse.storage.locations import find_results, find_warehouse
@@ -68,7 +70,8 @@ def load(
     report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
         claims = claims_of_studies([where, *(more or [])])
-        report = _load_results(outputs, target, rebuild=rebuild, claims=claims)
+        metrics = metrics_of_studies([where, *(more or [])])
+        report = _load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics)
     if sets:
         published_sets = _load_published(sets, target)
     if as_json:
@@ -128,12 +131,17 @@ def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, 
 
 
 def _load_results(
-    outputs: list["StorePath"], target: Path, *, rebuild: bool, claims: list[str] | None = None
+    outputs: list["StorePath"],
+    target: Path,
+    *,
+    rebuild: bool,
+    claims: list[str] | None = None,
+    metrics: "list[Metric] | None" = None,
 ) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_results
 
     with stages_shown("load"), interruptible("the warehouse is as it was"):
-        report = load_results(outputs, target, rebuild=rebuild, claims=claims)
+        report = load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics)
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",
@@ -142,8 +150,8 @@ def _load_results(
     if report.dropped_shards:
         counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
-    if report.measured_evaluations and not report.row_count:  # rows that are new are measured without a word
-        state = f"evaluations measured from the rows that are there: {report.measured_evaluations:,}; {state}"
+    if report.measured_evaluations and not report.row_count:  # of rows that are new it goes without a word
+        state = f"metrics computed again for {report.measured_evaluations:,} evaluations; {state}"
     note(f"{target}: shards {', '.join(counts)}; {state}")
     return report
 
@@ -153,7 +161,7 @@ def read_status(where: Path, *, full: bool = False) -> tuple[Path, "WarehouseSta
 
     Args:
         where: study file, output folder or .duckdb file.
-        full: check all rows again, and compare stored measures with them.
+        full: check all rows again.
     """
     from failmodes.warehouse.database.status import warehouse_status
     from failmodes.warehouse.storage.locations import find_warehouse

@@ -17,7 +17,7 @@ MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every ta
 # Texts that people or libraries write at length, by column; all others are names, identities and short values
 _NOTES = frozenset({
     "note", "variant", "training_recipe", "training_data", "subset", "recipe", "versions", "attention_note",
-    "pairing_note", "reason", "sentence", "query", "claim", "text", "paper",
+    "pairing_note", "reason", "sentence", "query", "claim", "text", "paper", "formula", "source",
 })  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The terms of the project: what each means, the column that holds it, its formula and source.
 
-The handbook's glossary and the one at the end of a report are made from this list.
+The handbook's glossary and the one at the end of a report are made from this list. A term that is a metric takes its
+formula and source from the registry of metrics, which is loaded only when terms are shown.
 """
 
 from typing import NamedTuple
@@ -13,8 +14,9 @@ class Term(NamedTuple):
         term: as texts and charts write it.
         meaning: in a sentence.
         column: `table.column`, or a table or view, where it can be queried; empty where nothing holds it.
-        formula: in plain characters; empty where the meaning says all.
-        source: paper or standard that defines it; empty for plain words.
+        formula: in plain characters; empty where the meaning says all, and of a metric, which has its own.
+        source: paper or standard that defines it; empty for plain words, and of a metric, which has its own.
+        metric: name of the metric that it is, whose formula and source stand in the registry.
     """
 
     term: str
@@ -22,6 +24,18 @@ class Term(NamedTuple):
     column: str = ""
     formula: str = ""
     source: str = ""
+    metric: str = ""
+
+
+def glossary() -> tuple[Term, ...]:
+    """All terms, those that are metrics with the formula and source of their metric."""
+    from failmodes.warehouse.metrics.registry import all_metrics
+
+    metrics = all_metrics()
+    return tuple(
+        term._replace(formula=metrics[term.metric].formula, source=metrics[term.metric].source) if term.metric else term
+        for term in GLOSSARY
+    )
 
 
 _HENDRYCKS = "Hendrycks & Dietterich 2019"
@@ -58,7 +72,12 @@ GLOSSARY = (
         "cell",
         "the images of one evaluation under one corruption at one severity; the clean images are one cell, with "
         "corruption 'none' and severity 0",
-        column="cell_measures",
+        column="cell_metrics",
+    ),
+    Term(
+        "metric",
+        "a number that is computed from the images of a cell, with an interval over images",
+        column="metrics.metric",
     ),
     Term(
         "headline corruptions",
@@ -74,10 +93,15 @@ GLOSSARY = (
     ),
     Term(
         "distortion",
-        "difference of corrupted images from their clean originals",
+        "difference of corrupted images from their clean originals, as root mean square (RMSE)",
         column="distortion_by_severity.mean_rmse",
-        formula="RMSE = sqrt(mean((corrupted - clean)^2)) of values / 255; SSIM in 7x7 windows",
-        source="Wang et al. 2004 (SSIM)",
+        metric="mean_rmse",
+    ),
+    Term(
+        "structural similarity (SSIM)",
+        "similarity of corrupted images to their clean originals in brightness, contrast and structure",
+        column="distortion_by_severity.mean_ssim",
+        metric="mean_ssim",
     ),
     Term(
         "prediction",
@@ -93,16 +117,21 @@ GLOSSARY = (
     ),
     Term(
         "accuracy",
-        "share of images that are correct, with Wilson's 95 % interval",
+        "share of images that are correct, with the exact 95% interval",
         column="accuracy_by_severity.accuracy",
-        formula="correct / n",
-        source="Wilson 1927",
+        metric="accuracy",
     ),
     Term(
         "error",
         "share of images that are incorrect",
         column="accuracy_by_severity.error",
-        formula="1 - accuracy",
+        metric="error",
+    ),
+    Term(
+        "top-5 accuracy",
+        "share of images whose label is among the five largest logits",
+        column="accuracy_by_severity.top5_accuracy",
+        metric="top5_accuracy",
     ),
     Term(
         "accuracy drop",
@@ -128,13 +157,13 @@ GLOSSARY = (
         "balanced accuracy",
         "mean of the classes' accuracies",
         column="predictions_by_severity.balanced_accuracy",
-        formula="mean over classes of accuracy",
+        metric="balanced_accuracy",
     ),
     Term(
         "worst-class accuracy",
         "the lowest accuracy of a class",
         column="predictions_by_severity.worst_class_accuracy",
-        formula="min over classes of accuracy",
+        metric="worst_class_accuracy",
     ),
     Term(
         "class precision",
@@ -151,7 +180,7 @@ GLOSSARY = (
         "prediction collapse",
         "one class dominates the predictions (mode collapse)",
         column="predictions_by_severity.top_prediction_share",
-        formula="max over classes of predicted / n",
+        metric="top_prediction_share",
     ),
     Term(
         "confidence",
@@ -175,38 +204,37 @@ GLOSSARY = (
         "negative log-likelihood (NLL)",
         "mean cross-entropy against the label",
         column="calibration_by_severity.nll_nats",
-        formula="mean(-ln p_label)",
+        metric="nll_nats",
     ),
     Term(
         "Brier score",
         "squared distance of the probabilities from the label, over all classes",
         column="calibration_by_severity.brier",
-        formula="mean(sum_c (p_c - [c = label])^2)",
-        source="Brier 1950",
+        metric="brier",
     ),
     Term(
         "expected calibration error (ECE)",
         "gap between confidence and accuracy in bins of equal width, weighted by their images",
         column="calibration_by_severity.ece",
-        formula="sum_b n_b / n * |accuracy_b - confidence_b|",
-        source="Naeini et al. 2015",
+        metric="ece",
     ),
     Term(
         "ECE noise floor",
-        "ECE that a calibrated model with these confidences exceeds in 5 % of samples",
+        "ECE that a calibrated model with these confidences exceeds in 5% of samples",
         column="calibration_by_severity.ece_noise_floor",
+        metric="ece_noise_floor",
     ),
     Term(
         "smooth ECE",
         "calibration error without bins, by a kernel as wide as the error itself",
         column="calibration_by_severity.smooth_ece",
-        source="Błasiok & Nakkiran 2024",
+        metric="smooth_ece",
     ),
     Term(
         "overconfidence",
         "mean confidence above accuracy",
         column="calibration_by_severity.overconfidence",
-        formula="mean confidence - accuracy",
+        metric="overconfidence",
     ),
     Term(
         "temperature scaling",
@@ -218,22 +246,21 @@ GLOSSARY = (
     ),
     Term(
         "failure prediction",
-        "how well a score ranks incorrect predictions below correct ones (misclassification detection)",
+        "how well a score ranks incorrect predictions below correct ones (misclassification detection), as AUROC",
         column="failure_prediction.auroc",
-        formula="AUROC = P(score_correct > score_incorrect) + P(equal) / 2",
-        source="Hendrycks & Gimpel 2017",
+        metric="auroc",
     ),
     Term(
         "AURC",
         "area under the risk-coverage curve: mean error rate of the images kept, over all coverages",
         column="failure_prediction.aurc",
-        source="Geifman & El-Yaniv 2017",
+        metric="aurc",
     ),
     Term(
         "AUGRC",
         "mean risk of an undetected failure over all coverages",
         column="failure_prediction.augrc",
-        source="Traub et al. 2024",
+        metric="augrc",
     ),
     Term(
         "risk and coverage",
@@ -252,11 +279,16 @@ GLOSSARY = (
         column="failure_onset.recovered",
     ),
     Term(
+        "mean onset",
+        "mean of the onset over images, restricted to the severities up to a cell",
+        column="cell_metrics.value",
+        metric="onset_severity",
+    ),
+    Term(
         "surviving share",
         "share of the images correct when clean that stay correct up to a severity",
         column="onset_by_corruption.surviving_share",
-        formula="Kaplan-Meier product over severities of 1 - failed / at risk",
-        source="Kaplan & Meier 1958",
+        metric="surviving_share",
     ),
     Term(
         "early warning",
@@ -281,6 +313,7 @@ GLOSSARY = (
         "centroid shift",
         "distance between the centers of mass of an image's map and its clean map, in image widths",
         column="attention_drift.mean_centroid_shift",
+        metric="mean_centroid_shift",
     ),
     Term(
         "attention drift",
@@ -291,17 +324,31 @@ GLOSSARY = (
         "null map",
         "the clean map of another image, of any class or of the same: drift without any relation to the image",
         column="attention_drift.null_class_mean_centroid_shift",
+        metric="null_class_mean_centroid_shift",
+    ),
+    Term(
+        "attention consistency",
+        "where the prediction stays, the map stays closer to its own clean map than to another of the class",
+        column="attention_by_prediction.attention_consistency",
+        metric="attention_consistency",
+    ),
+    Term(
+        "attention responsiveness",
+        "where the prediction changes, the map moves farther than where it stays",
+        column="attention_by_prediction.attention_responsiveness",
+        metric="attention_responsiveness",
     ),
     Term(
         "attention on the object",
         "share of a map's mass inside the object mask",
         column="attention_on_object.mean_mask_share",
+        metric="mean_mask_share",
     ),
     Term(
         "pointing game",
         "whether a map's maximum lies inside the object mask",
         column="attention_on_object.pointing_accuracy",
-        source="Zhang et al. 2018",
+        metric="pointing_accuracy",
     ),
     Term(
         "curvature",

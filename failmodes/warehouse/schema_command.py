@@ -23,7 +23,8 @@ def schema(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="A table or view, whose columns are listed; all tables and views without it.",
+            help="A table or view, whose columns are listed, or a metric, which is explained; all tables and views "
+            "without it.",
             autocompletion=complete_relation,
         ),
     ] = None,
@@ -40,15 +41,21 @@ def schema(
     vertical: VerticalOption = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit."""
+    """List tables and views and what a row of each is; or the columns of one, with type, meaning, range and unit.
+
+    Of a metric: its title, formula, unit, range, direction and source. `failmodes query "from metrics"` lists all.
+    """
     if name is not None and where is None and ("." in name or "/" in name):  # `failmodes schema warehouse.duckdb`
         where, name = Path(name), None
     check_format(output_format, output, force=force)
     limit_command(timeout)
-    from failmodes.warehouse.database.schema_listing import column_rows, relation_rows
+    from failmodes.warehouse.database.schema_listing import column_rows, metric_facts, relation_rows
 
     path = _warehouse(where)
-    if name is not None:
+    if name is not None and (facts := metric_facts(path, name)):
+        give_rows(("field", "value"), facts, output_format, output, vertical=False, force=force)
+        following = f"failmodes query \"from cell_metrics where metric = '{name}'\"{named(where)}"
+    elif name is not None:
         columns = [row[1:] for row in column_rows(path, name)]
         give_rows(
             ("column", "type", "unit", "range", "meaning"),

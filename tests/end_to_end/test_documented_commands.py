@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from worked_example import ROOT, environment_of, run
+from worked_example import NAMED, ROOT, environment_of, run
 
 import failmodes
 from failmodes.cli import app
@@ -25,16 +25,18 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
 SHELL = ("", "bash", "console", "yaml")
 STARTS = re.compile(r"^(?:\$ |- run: )?(failmodes .*)$")
 # They need a warehouse and nothing else; the others are run where their page or their own tests say
-ASKING = ("chart", "compare", "export", "gate", "images", "publish", "query", "report", "shapes", "status")
+ASKING = ("chart", "compare", "export", "gate", "images", "publish", "query", "report", "schema", "shapes", "status")
 MOST_README_WORDS = 900
 MODELS = ("ResNet-18", "DenseNet-121", "Net A", "Net B")
-STUDY = 'name = "Mine"\noutput = "runs/mine"\n[dataset]\nkind = "digits"\n'
-RULES = '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 1\n'
+STUDY = 'name = "Mine"\noutput = "runs/mine"\nmetrics = ["metrics.py"]\n[dataset]\nkind = "digits"\n'
+RULES = '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n[[gate.rules]]\nmetric = "accuracy"\nworse_by_at_most = 1\n'
 NOTHING_TO_SHOW = {  # of models that answer alike everywhere
     "images": "no evaluated image fits the filter",
     "chart": "no curve falls over distortion that was measured and rises with severity",
 }
-PYTHON = ("asking.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")
+PYTHON = ("asking.md", "metrics.md", "corruptions.md", "concepts/findings.md", "comparing.md", "image-grids.md")
+WITH_SQL = ("asking.md", "metrics.md")
+WITH_FILES = "metrics.md"  # whose blocks that begin with `# NAME` are files
 
 
 class Command(NamedTuple):
@@ -88,29 +90,40 @@ def test_the_readme_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").split()) < MOST_README_WORDS
 
 
+def untrained_model() -> Any:
+    from torch import nn
+
+    return nn.Sequential(nn.Conv2d(3, 4, 5, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
+@cache
+def digits() -> tuple[Any, Any]:
+    """Sixty images (60, 32, 32, 3) uint8 and their labels."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    images = (found.images[:60, :, :, None] * 15).astype("uint8").repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    return images, found.target[:60]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where every file is that the commands name, of models that know nothing, on 60 digits."""
     torch = pytest.importorskip("torch")
-    from sklearn.datasets import load_digits
-
-    def model() -> Any:
-        return torch.nn.Sequential(
-            torch.nn.Conv2d(3, 4, 5, 4), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(),
-            torch.nn.Linear(4, 10),
-        )  # fmt: skip
-
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("typed")
-    digits = load_digits()
-    images = (digits.images[:60, :, :, None] * 15).astype("uint8").repeat(4, 1).repeat(4, 2).repeat(3, 3)
-    models = {label: model() for label in MODELS}
+    images, labels = digits()
+    models = {label: untrained_model() for label in MODELS}
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     failmodes.benchmark(
-        models, images, digits.target[:60], to=folder / "runs/mine", class_names=names, progress=False,
+        models, images, labels, to=folder / "runs/mine", class_names=names, progress=False,
         corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5], dataset_label="CIFAR-10",
     )  # fmt: skip
+    for kind, content in blocks(ROOT / "docs" / WITH_FILES):
+        if named := NAMED.match(content) if kind in ("python", "toml") else None:
+            (folder / named[1]).write_text(content)
     (folder / "study.toml").write_text(STUDY)
+    failmodes.run(folder / "study.toml", progress=False)  # which computes its metrics
     (folder / "gate.toml").write_text(RULES)
     Image.fromarray(np.kron(images[0], np.ones((7, 7, 1), np.uint8))).save(folder / "mine.jpg")
     shutil.copy(folder / "runs/mine/warehouse.duckdb", folder / "warehouse.duckdb")
@@ -137,7 +150,9 @@ def test_it_runs(command: Command, folder: Path, environment: dict[str, str]) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "sql", [content for kind, content in blocks(ROOT / "docs" / "asking.md") if kind == "sql"], ids=lambda sql: sql[:60]
+    "sql",
+    [content for page in WITH_SQL for kind, content in blocks(ROOT / "docs" / page) if kind == "sql"],
+    ids=lambda sql: sql[:60],
 )
 def test_sql_has_rows(sql: str, folder: Path) -> None:
     rows = failmodes.open(folder / "runs/mine").sql(sql)
@@ -145,13 +160,25 @@ def test_sql_has_rows(sql: str, folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_metrics_of_the_study_are_there(folder: Path) -> None:
+    rows = failmodes.open(folder / "runs/mine").sql(
+        "select metric, count(value) as n from cell_metrics join metrics using (metric) where defined_by = 'study' "
+        "group by all order by all"
+    )
+    assert rows.rows() == [("kappa", 40), ("off_by_one", 40)]  # four models, nine cells and the clean one
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PYTHON)
 def test_python_runs(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same folder, with the names that a reader has."""
     monkeypatch.chdir(folder)
-    images = failmodes.open("digits").images(image=3, corruption="fog").clean[0]
-    known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images[None], "model": None}
+    images, labels = digits()
+    known = {"failmodes": failmodes, "w": failmodes.open("runs/mine"), "images": images, "labels": labels}
+    known |= {"model": untrained_model()}
     written = [content for kind, content in blocks(ROOT / "docs" / page) if kind == "python"]
     assert written
+    if "from torchmetrics" in "".join(written):
+        pytest.importorskip("torchmetrics")
     for content in written:
         exec(compile(content, page, "exec"), known)

@@ -16,6 +16,7 @@ from failmodes.cli import app
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.sql import QUERIES, read_sql
 from failmodes.warehouse.database.relations import TABLES, view_definitions
+from failmodes.warehouse.metrics.registry import all_metrics
 
 HANDBOOK = Path(__file__).parents[2] / ".handbook"
 
@@ -74,6 +75,24 @@ def test_every_table_and_view_has_its_columns() -> None:
     for name, table in TABLES.items():
         part = text.partition(f"### {name} {{")[2].partition("\n### ")[0]
         assert all(f"| `{column.name}` |" in part for column in table.columns)
+
+
+def test_every_metric_is_explained() -> None:
+    reference = import_module("reference_metrics")
+    text = reference.metrics_page()
+    assert {reference.topic_of(metric) for metric in all_metrics().values()} == set(reference.TITLES)
+    for name, metric in all_metrics().items():
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        assert f"| {metric.title} | {metric.unit} |" in row
+        assert metric.formula, name
+    (row,) = (line for line in text.splitlines() if line.startswith("| `auroc` |"))
+    assert "| 0 to 1 | higher |" in row
+    assert "[`failure_prediction`](schema.md#failure_prediction)" in row
+
+
+def test_a_metric_of_the_glossary_has_its_formula() -> None:
+    text = page("reference_glossary", "glossary_page")
+    assert all_metrics()["ece_noise_floor"].formula in text
 
 
 def test_charts_queries_names_and_errors_are_all_there() -> None:

@@ -13,7 +13,7 @@ from failmodes.analysis.statistics.model_comparison import (
     CorruptionComparison,
     Crossover,
     ImagePairing,
-    MeasureComparison,
+    MetricComparison,
 )
 
 LABELS = {"fog": "Fog", "contrast": "Contrast", "gaussian_noise": "Gaussian noise"}
@@ -45,17 +45,18 @@ def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
         pairing=ImagePairing("same", 500),
         averaged=tuple(LOSSES),
         missing_cells=(),
-        overall=MeasureComparison("accuracy", "accuracy", "higher", "corrupted", 0.655, 0.633, around(-0.022)),
+        overall=MetricComparison("accuracy", "accuracy", "share", "higher", "corrupted", 0.655, 0.633, around(-0.022)),
         bounds=(-0.029, -0.015),
         is_about_training=False,
         not_worse="contradicted",
         equivalent="contradicted",
         images_needed=None,
-        clean=MeasureComparison("accuracy", "accuracy", "higher", "clean", 0.97, 0.968, around(-0.002)),
-        measures=(
-            MeasureComparison("ece", "expected calibration error", "lower", "corrupted", 0.081, 0.094, around(0.013)),
-            MeasureComparison("onset_severity", "failure onset (severity)", "higher", "corrupted", 3.1, None, None,
-                              "no image fails"),
+        clean=MetricComparison("accuracy", "accuracy", "share", "higher", "clean", 0.97, 0.968, around(-0.002)),
+        metrics=(
+            MetricComparison("ece", "expected calibration error", "share", "lower", "corrupted", 0.081, 0.094,
+                             around(0.013)),
+            MetricComparison("onset_severity", "failure onset (severity)", "severity", "higher", "corrupted", 3.1, None,
+                             None, reason="no image fails"),
         ),
         corruptions=tuple(
             CorruptionComparison(c, LABELS[c], 0.65, 0.65 + loss, around(loss),

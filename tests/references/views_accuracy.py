@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import binomtest, sem
+from scipy.stats import binomtest, norm, sem
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix
 from view_cells import Cells, Key, class_names, correctness, mean, near, read_cells, rows_of
 
@@ -64,13 +64,14 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             correct = correctness(cell)
             accuracy = accuracy_score(np.ones(len(correct)), correct)
             assert row["accuracy"] == pytest.approx(accuracy, rel=1e-12)
-            low, high = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="wilson")
+            low, high = binomtest(int(correct.sum()), len(correct)).proportion_ci(method="exact")
             assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((low, high), rel=1e-9, abs=1e-12)
             expected = {
                 "image_count": len(correct), "correct_count": correct.sum(), "clean_accuracy": clean,
                 "accuracy_drop": clean - accuracy, "error": 1 - accuracy,
                 "mean_confidence": mean(cell["confidence"]),
-                "mean_entropy_nats": mean(cell["entropy_nats"]), "mean_loss_nats": mean(cell["loss_nats"]),
+                "mean_entropy_nats": mean(cell["entropy_nats"]), "nll_nats": mean(cell["loss_nats"]),
+                "top5_accuracy": (cell["label_rank"].fill_null(99) <= 5).mean(),
                 "non_finite_count": (~cell["finite"]).sum(), "mean_rmse": mean(cell["rmse"]),
                 "mean_ssim": mean(cell["ssim"]),
             }  # fmt: skip
@@ -166,7 +167,8 @@ def compare_distortion_by_severity(con: duckdb.DuckDBPyConnection) -> None:
                 "rmse_q05": np.quantile(rmse, 0.05), "rmse_q95": np.quantile(rmse, 0.95),
                 "ssim_q05": np.quantile(ssim, 0.05), "ssim_q95": np.quantile(ssim, 0.95),
                 "rmse_change": None if change is None else change.mean(),
-                "rmse_change_error": None if change is None else sem(change),
+                "rmse_change_low": None if change is None else change.mean() - norm.ppf(0.975) * sem(change),
+                "rmse_change_high": None if change is None else change.mean() + norm.ppf(0.975) * sem(change),
             }  # fmt: skip
             assert {name: row[name] for name in expected} == near(expected)
             before, seen = rmse, seen + 1

@@ -5,12 +5,14 @@ from typing import Any
 import duckdb
 import numpy as np
 import polars as pl
-from view_cells import correctness, mean, near, read_cells, rows_of
+from scipy.stats import norm, rankdata
+from sklearn.metrics import roc_auc_score
+from view_cells import Cells, Key, correctness, mean, near, read_cells, rows_of
 
 _MEANS = {
     "mean_spread": "spread", "mean_attention_entropy_nats": "attention_entropy_nats", "mean_mask_share": "mask_share",
-    "mean_centroid_shift": "centroid_shift", "mean_cosine": "cosine", "mean_w1_x": "w1_x", "mean_w1_y": "w1_y",
-    "null_mean_cosine": "null_cosine", "null_mean_w1_x": "null_w1_x", "null_mean_w1_y": "null_w1_y",
+    "mean_centroid_shift": "centroid_shift", "mean_cosine": "cosine",
+    "null_mean_cosine": "null_cosine",
     "null_class_mean_centroid_shift": "null_class_centroid_shift", "null_class_mean_cosine": "null_class_cosine",
 }  # fmt: skip
 
@@ -77,21 +79,25 @@ def _compare_on_object(row: dict[str, Any], cell: pl.DataFrame, area: pl.Series)
     pairs = cell.filter(pl.col("null_pointing_hit").is_not_null())
     difference = pairs["pointing_hit"].cast(pl.Float64) - pairs["null_pointing_hit"].cast(pl.Float64)
     expected = {
-        "object_count": cell.height, "mean_mask_share": own.mean(), "sd_mask_share": own.std(),
-        "even_mask_share": even.mean(), "mean_over_even": (own - even).mean(), "over_even_error": error_of(own - even),
+        "object_count": cell.height, "mean_mask_share": own.mean(),
+        "even_mask_share": even.mean(), "mean_over_even": (own - even).mean(),
         "null_count": len(over), "null_mean_mask_share": null.mean(), "mean_over_null": over.mean(),
-        "over_null_error": error_of(over), "pointing_count": cell["pointing_hit"].drop_nulls().len(),
+        "pointing_count": cell["pointing_hit"].drop_nulls().len(),
         "pointing_accuracy": cell["pointing_hit"].mean(), "null_pointing_count": pairs.height,
         "null_pointing_accuracy": pairs["null_pointing_hit"].mean(), "pointing_over_null": difference.mean(),
-        "pointing_over_null_error": difference.std(ddof=0) / pairs.height**0.5 if pairs.height else None,
         "missing_share": 1 - cell.height / row["image_count"],
     }  # fmt: skip
     assert {name: row[name] for name in expected} == near(expected)
+    for name, values in (("mean_mask_share", own), ("mean_over_even", own - even), ("mean_over_null", over)):
+        if len(values) > 1:
+            ends = mean_interval(values, (0 if name == "mean_mask_share" else -1), 1)
+            assert (row[f"{name}_low"], row[f"{name}_high"]) == near(ends), name
 
 
-def error_of(values: pl.Series) -> float | None:
-    """Standard error of the mean."""
-    return None if len(values) < 2 else float(values.std()) / len(values) ** 0.5
+def mean_interval(values: pl.Series, least: float, most: float) -> tuple[float, float]:
+    """The normal interval of a mean at 95 %, within its range."""
+    mean, half = float(values.mean()), norm.ppf(0.975) * float(values.std()) / len(values) ** 0.5
+    return max(least, mean - half), min(most, mean + half)
 
 
 def _compare_attention(row: dict[str, Any], cell: pl.DataFrame, area: pl.Series) -> None:
@@ -128,3 +134,69 @@ def compare_attention_on_object(con: duckdb.DuckDBPyConnection) -> None:
 
 def compare_attention_on_object_of_prediction(con: duckdb.DuckDBPyConnection) -> None:
     _compare_one_target(con, "attention_on_object_of_prediction", "object_attention_by_target", "predicted")
+
+
+def _drifts(cells: Cells, clean_key: Key, key: Key) -> pl.DataFrame | None:
+    """Maps of the class predicted when clean, with what became of the predictions; None without maps."""
+    maps = cells.attention.get((*key, "clean"))
+    if maps is None:
+        return None
+    cell, clean = cells.predictions[key], cells.predictions[clean_key]
+    outcomes = pl.DataFrame({
+        "image_id": cell["image_id"],
+        "correct": correctness(cell),
+        "changed": outputs(cell) != outputs(clean),
+    })  # fmt: skip
+    return maps.join(outcomes, on="image_id")
+
+
+def outputs(cell: pl.DataFrame) -> np.ndarray:
+    return cell.select(pl.coalesce("predicted_output", "predicted").fill_null(-1)).to_series().to_numpy()
+
+
+def compare_attention_by_outcome(con: duckdb.DuckDBPyConnection) -> None:
+    cells, rows = read_cells(con), rows_of(con, "attention_by_outcome", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, (clean_key, *keys) in cells.curves(paired=True):
+        for key in keys:
+            maps, row = _drifts(cells, clean_key, key), rows.get((evaluation_id, corruption, key[2]))
+            if maps is None or maps["cosine"].is_null().all():
+                assert row is None
+                continue
+            seen += 1
+            for name, chosen in (("correct", maps.filter("correct")), ("incorrect", maps.filter(~pl.col("correct")))):
+                assert row[f"{name}_median_centroid_shift"] == near(chosen["centroid_shift"].median())
+                assert row[f"{name}_mean_cosine"] == near(mean(chosen["cosine"]))
+                assert row[f"{name}_count"] == chosen["cosine"].drop_nulls().len()
+            shown = maps.filter(~pl.col("empty"))
+            assert row["null_median_centroid_shift"] == near(shown["null_centroid_shift"].median())
+    assert seen == len(rows)
+
+
+def compare_attention_by_prediction(con: duckdb.DuckDBPyConnection) -> None:
+    cells, rows = read_cells(con), rows_of(con, "attention_by_prediction", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, (clean_key, *keys) in cells.curves(paired=True):
+        for key in keys:
+            maps, row = _drifts(cells, clean_key, key), rows.get((evaluation_id, corruption, key[2]))
+            maps = None if maps is None else maps.drop_nulls("centroid_shift")
+            if maps is None or maps.is_empty():
+                assert row is None
+                continue
+            seen += 1
+            stayed, changed = maps.filter(~pl.col("changed")), maps.filter("changed")
+            assert (row["stayed_count"], row["changed_count"]) == (stayed.height, changed.height)
+            assert row["stayed_median_centroid_shift"] == near(stayed["centroid_shift"].median())
+            assert row["changed_median_centroid_shift"] == near(changed["centroid_shift"].median())
+            assert row["null_class_median_centroid_shift"] == near(maps["null_class_centroid_shift"].median())
+            compared = stayed.drop_nulls("null_class_centroid_shift")
+            own, null = compared["centroid_shift"], compared["null_class_centroid_shift"]
+            nearer = ((own < null).sum() + (own == null).sum() / 2) / compared.height if compared.height else None
+            assert row["attention_consistency"] == near(nearer)
+            area = (
+                roc_auc_score(maps["changed"], rankdata(maps["centroid_shift"]))
+                if 0 < changed.height < maps.height
+                else None
+            )
+            assert row["attention_responsiveness"] == near(area)
+    assert seen == len(rows)

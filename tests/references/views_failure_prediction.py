@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 import polars as pl
-from scipy.stats import rankdata
+from scipy.optimize import brentq
+from scipy.stats import norm, rankdata
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from view_cells import Cells, Key, correctness, near, read_cells, rows_of
 
 SCORES = ("confidence", "margin", "entropy", "energy", "logit_gap", "attention_spread", "attention_drift")
 BEYOND = ("attention_spread", "attention_drift", "empty_map")
-FEW_ROWS = 200_000  # of more, each score is compared in a seventh of the pools
-PAIRS = 2_000  # images of which all pairs are compared for a standard error
+FEW_ROWS = 200_000  # of more, each score is compared in a seventh of the cells
 
 
 class Images(NamedTuple):
@@ -26,41 +26,52 @@ class Images(NamedTuple):
 def compare_failure_prediction(con: duckdb.DuckDBPyConnection) -> None:
     cells = read_cells(con)
     rows = rows_of(con, "failure_prediction", ["evaluation_id", "corruption", "severity", "score"])
-    pools = list(_pools(cells))
-    assert rows.keys() == {(*pool, score) for pool, _ in pools for score in SCORES}
-    for pool, score, images in _compared(cells, pools):
-        row = rows[*pool, score]
+    seen = {key[:3] for key in rows}
+    assert seen == set(cells.predictions)
+    for key, score, images in _compared(cells):
+        assert ((*key, score) in rows) == (len(images.failed) > 0), (key, score)
+        if not len(images.failed):
+            continue
+        row = rows[*key, score]
         assert (row["n"], row["failures"]) == (len(images.failed), images.failed.sum())
-        for name, expected in _measures(images).items():
-            assert row[name] == near(expected), (pool, score, name)
-        if None not in pool and len(images.failed) <= PAIRS:
-            assert row["auroc_error"] == near(delong_error(images)), (pool, score)
-        elif None in pool:
-            assert row["auroc_error"] is None
+        for name, expected in _metrics(images).items():
+            assert row[name] == near(expected), (key, score, name)
+        if row["auroc"] is not None:
+            ends = newcombe_ends(row["auroc"], int(images.failed.sum()), int((~images.failed).sum()))
+            assert (row["auroc_low"], row["auroc_high"]) == near(ends)
+            assert row["augrc_low"] <= row["augrc"] <= row["augrc_high"]
+
+
+def newcombe_ends(auroc: float, failures: int, correct: int) -> tuple[float, float]:
+    """Method 5 of Newcombe 2006 at 95 %, by SciPy's root finding."""
+    extra = (failures + correct) / 2 - 1
+
+    def off(end: float) -> float:
+        spread = 1 + extra * (1 - end) / (2 - end) + extra * end / (1 + end)
+        return abs(auroc - end) - norm.ppf(0.975) * (end * (1 - end) * spread / (failures * correct)) ** 0.5
+
+    least, most = 1e-12, 1 - 1e-12
+    return (
+        float(brentq(off, least, auroc)) if auroc > least and off(least) > 0 else 0.0,
+        float(brentq(off, auroc, most)) if auroc < most and off(most) > 0 else 1.0,
+    )
 
 
 def compare_risk_coverage(con: duckdb.DuckDBPyConnection) -> None:
     cells = read_cells(con)
     rows = rows_of(con, "risk_coverage", ["evaluation_id", "corruption", "severity", "score", "coverage"])
     seen = {key[:4] for key in rows}
-    for pool, score, images in _compared(cells, list(_pools(cells))):
-        assert ((*pool, score) in seen) == (len(images.failed) > 0)
+    for key, score, images in _compared(cells):
+        assert ((*key, score) in seen) == (len(images.failed) > 0)
         if len(images.failed):
             for percent in range(5, 101, 5):
                 kept = len(images.failed) * percent / 100
-                row = rows[*pool, score, percent / 100]
+                row = rows[*key, score, percent / 100]
                 assert row["selective_risk"] == near(_failures_among(images, np.array([kept]))[0] / kept)
 
 
-def images_of(cells: Cells, keys: list[Key], score: str) -> Images:
-    """Images of some cells that have a score, by its definition."""
-    parts = [_images(cells, key, score) for key in keys]
-    if not parts:
-        return Images(np.empty(0), np.empty(0, bool))
-    return Images(*(np.concatenate([part[place] for part in parts]) for place in range(2)))
-
-
-def _images(cells: Cells, key: Key, score: str) -> Images:
+def images_of(cells: Cells, key: Key, score: str) -> Images:
+    """Images of a cell that have a score, by its definition."""
     cell = cells.predictions[key]
     failed = ~correctness(cell)
     if score.startswith("attention_"):
@@ -88,40 +99,22 @@ def _numbers(column: pl.Series) -> np.ndarray:
     return column.cast(pl.Float32).fill_null(float("nan")).to_numpy()
 
 
-def _pools(cells: Cells) -> Iterator[tuple[Key, list[Key]]]:
-    """Each cell, each corruption, each severity and all, with their cells."""
-    for evaluation_id in cells.evaluations:
-        mine = sorted(key for key in cells.predictions if key[0] == evaluation_id)
-        yield from ((key, [key]) for key in mine)
-        corrupted = [key for key in mine if key[1] != "none"]
-        for name in {key[1] for key in corrupted}:
-            yield (evaluation_id, name, None), [key for key in corrupted if key[1] == name]
-        for level in {key[2] for key in corrupted}:
-            yield (evaluation_id, None, level), [key for key in corrupted if key[2] == level]
-        if corrupted:
-            yield (evaluation_id, None, None), corrupted
-
-
-def _compared(cells: Cells, pools: list[tuple[Key, list[Key]]]) -> Iterator[tuple[Key, str, Images]]:
+def _compared(cells: Cells) -> Iterator[tuple[Key, str, Images]]:
     is_small = sum(cell.height for cell in cells.predictions.values()) <= FEW_ROWS
-    for index, (pool, keys) in enumerate(pools):
+    for index, key in enumerate(cells.predictions):
         for place, score in enumerate(SCORES):
             if is_small or index % len(SCORES) == place:
-                yield pool, score, images_of(cells, keys, score)
+                yield key, score, images_of(cells, key, score)
 
 
-def _measures(images: Images) -> dict[str, Any]:
+def _metrics(images: Images) -> dict[str, Any]:
     failed, count = images.failed, len(images.failed)
-    names = ("auroc", "aupr", "fpr95", "aurc", "excess_aurc", "augrc")
-    if not count:
-        return dict.fromkeys(names) | {"reason": "score not on record"}
     ranks = rankdata(-images.certainty)  # 1 is the surest; also a score of how unsure, without infinities
     places = np.arange(1, count + 1)
     aurc = (_failures_among(images, places) / places).mean()
-    reason = "no failure" if not failed.any() else "no right answer" if failed.all() else None
+    reason = "no failure" if not failed.any() else "no correct prediction" if failed.all() else None
     found = {
         "aurc": aurc,
-        "excess_aurc": aurc - (np.sort(failed).cumsum() / places).mean(),
         "augrc": (1 - (ranks[failed] - 0.5) / count).sum() / count,
         "reason": reason,
     }
@@ -147,17 +140,6 @@ def _failures_among(images: Images, kept: np.ndarray) -> np.ndarray:
     return np.interp(kept, [0, *ends], [0, *failures])
 
 
-def delong_error(images: Images) -> float | None:
-    """From all pairs: DeLong, DeLong and Clarke-Pearson 1988, equations 4 and 5."""
-    failures, correct_counts = images.certainty[images.failed], images.certainty[~images.failed]
-    if min(len(failures), len(correct_counts)) < 2:
-        return None
-    with np.errstate(invalid="ignore"):
-        wins = (correct_counts[None] > failures[:, None]) + (correct_counts[None] == failures[:, None]) / 2
-    variance = wins.mean(1).var(ddof=1) / len(failures) + wins.mean(0).var(ddof=1) / len(correct_counts)
-    return float(np.sqrt(variance))
-
-
 def compare_failure_beyond_confidence(con: duckdb.DuckDBPyConnection) -> None:
     cells = read_cells(con)
     rows = rows_of(con, "failure_beyond_confidence", ["evaluation_id", "corruption", "severity", "score"])
@@ -166,28 +148,17 @@ def compare_failure_beyond_confidence(con: duckdb.DuckDBPyConnection) -> None:
         for score in BEYOND:
             if (images := _images_with_confidence(cells, key, score)) is not None:
                 found[*key, score] = _within(*images)
-    assert {key for key in rows if None not in key} == found.keys()
-    for key, (auroc, error, pairs, failures, count) in found.items():
-        assert rows[key]["auroc_within"] == near(auroc), key
-        assert rows[key]["auroc_within_error"] == near(error), key
-        counts = rows[key]["pair_count"], rows[key]["failure_count"], rows[key]["image_count"]
-        assert counts == (pairs, failures, count)
-        assert (rows[key]["reason"] is None) == (pairs > 0)
-    for (evaluation_id, corruption, severity, score), row in rows.items():
-        if corruption is None or severity is None:
-            mine = [
-                one for (e, c, s, name), one in found.items()
-                if (e, name) == (evaluation_id, score) and c != "none"
-                and corruption in (None, c) and severity in (None, s)
-            ]  # fmt: skip
-            pairs = sum(one[2] for one in mine)
-            assert row["pair_count"] == pairs
-            mean = sum(one[2] * one[0] for one in mine if one[2]) / pairs if pairs else None
-            assert row["auroc_within"] == near(mean)
+    assert rows.keys() == {key for key, (auroc, _) in found.items() if auroc is not None or key[-1] != "empty_map"}
+    for key, row in rows.items():
+        auroc, count = found[key]
+        assert row["auroc_within"] == near(auroc), key
+        assert row["image_count"] == count
+        assert (row["reason"] is None) == (auroc is not None)
+        assert auroc is None or row["auroc_within_low"] <= row["auroc_within"] <= row["auroc_within_high"]
 
 
 def _images_with_confidence(cells: Cells, key: Key, score: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Sureness, failures and tenths by confidence of the images of a cell that have a map; None where none has."""
+    """Certainty, failures and tenths by confidence of the images of a cell that have a map; None where none has."""
     maps = cells.attention.get((*key, "clean" if score == "attention_drift" else "predicted"))
     if maps is None or (score == "attention_drift" and key[1] == "none"):
         return None
@@ -203,21 +174,13 @@ def _images_with_confidence(cells: Cells, key: Key, score: str) -> tuple[np.ndar
     return np.where(np.isfinite(certainty), certainty, -np.inf), ~correctness(cell)[places], tenths[places]
 
 
-def _within(
-    certainty: np.ndarray, failed: np.ndarray, tenths: np.ndarray
-) -> tuple[float | None, float | None, int, int, int]:
-    """AUROC within tenths, its standard error, pairs, failures and images."""
+def _within(certainty: np.ndarray, failed: np.ndarray, tenths: np.ndarray) -> tuple[float | None, int]:
+    """AUROC within tenths, and images."""
     parts = []
     for tenth in np.unique(tenths):
         one = Images(certainty[tenths == tenth], failed[tenths == tenth])
-        failures, correct_counts = int(one.failed.sum()), int((~one.failed).sum())
-        if min(failures, correct_counts) > 1:
-            parts.append(
-                (failures * correct_counts, roc_auc_score(one.failed, rankdata(-one.certainty)), delong_error(one))
-            )
+        failures, correct = int(one.failed.sum()), int((~one.failed).sum())
+        if min(failures, correct) > 1:
+            parts.append((failures * correct, roc_auc_score(one.failed, rankdata(-one.certainty))))
     pairs = sum(part[0] for part in parts)
-    if not pairs:
-        return None, None, 0, int(failed.sum()), len(failed)
-    auroc = sum(weight * value for weight, value, _ in parts) / pairs
-    error = np.sqrt(sum((weight * error) ** 2 for weight, _, error in parts)) / pairs
-    return auroc, error, pairs, int(failed.sum()), len(failed)
+    return (sum(weight * value for weight, value in parts) / pairs if pairs else None), len(failed)

@@ -4,7 +4,7 @@ import duckdb
 import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
-from view_cells import Key, correctness, near, read_cells, rows_of
+from view_cells import Key, correctness, mean, near, read_cells, rows_of
 
 
 def compare_failure_onset(con: duckdb.DuckDBPyConnection) -> None:
@@ -92,3 +92,22 @@ def compare_hardest_images(con: duckdb.DuckDBPyConnection) -> None:
     for key, row in rows.items():
         assert (row["incorrect_count"], row["cell_count"]) == (sum(incorrect[key]), len(incorrect[key]))
         assert row["failure_share"] == near(np.mean(incorrect[key]))
+
+
+def compare_margin_before_failure(con: duckdb.DuckDBPyConnection) -> None:
+    cells, rows = read_cells(con), rows_of(con, "margin_before_failure", ["evaluation_id", "corruption", "severity"])
+    seen = 0
+    for evaluation_id, corruption, keys in cells.curves(paired=True):
+        correct = np.stack([correctness(cells.predictions[key]) for key in keys])
+        for place in range(1, len(keys)):
+            at_risk = correct[:place].all(axis=0)
+            if not at_risk.any():
+                assert (evaluation_id, corruption, keys[place][2]) not in rows
+                continue
+            row, margins = rows[evaluation_id, corruption, keys[place][2]], cells.predictions[keys[place - 1]]["margin"]
+            seen += 1
+            assert row["severity_before"] == keys[place - 1][2]
+            for name, chosen in (("failing", at_risk & ~correct[place]), ("surviving", at_risk & correct[place])):
+                assert row[f"{name}_count"] == chosen.sum()
+                assert row[f"{name}_mean_margin_before"] == near(mean(margins.filter(chosen)))
+    assert seen == len(rows)

@@ -7,11 +7,11 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, ece_of_chance, overconfidence
-from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_interval, mean_of_shares
-from failmodes.warehouse.measures.calibration import ece_of_bins
-from failmodes.warehouse.measures.columns import bins_of
-from failmodes.warehouse.measures.ranking import measure_ranking, ranked, ties_of
+from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, overconfidence
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_estimate, mean_of_shares
+from failmodes.warehouse.metrics.calibration import binned_error, error_of_chance
+from failmodes.warehouse.metrics.columns import bins_of
+from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 
 ALIKE, SPREAD = 20.0, 1.0  # sum of the two parameters of the beta distribution that confidence has
 EXACT = "exact of accuracy, and confidences differ between images"
@@ -73,8 +73,8 @@ def measure_calibration_error(
         bins = bins_of(confidence)
         counts, sums = np.bincount(bins), np.bincount(bins, confidence)
         present = counts > 0
-        chance = ece_of_chance(counts[present], sums[present])
-        error = ece_of_bins(bins, confidence, correct)
+        chance = error_of_chance(counts[present], sums[present])
+        error = binned_error(confidence, correct)
         found.append([CleanCalibration(error, chance, images).is_more_than_chance])
     return np.array(found, dtype=np.float64)
 
@@ -94,9 +94,9 @@ def calibration_jobs() -> list[Job]:
 
 def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     """As the warehouse computes it and the tool judges it, of one of several cells."""
-    row = measure_ranking(ties_of(ranked(confidence.astype(np.float32), failed)))
+    auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
-    interval = auroc_interval(row["auroc"], failures, len(failed) - failures, cells)
+    interval = auroc_estimate(auroc, failures, len(failed) - failures, cells)
     return CellAuroc("any", 1.0, interval, len(failed))
 
 

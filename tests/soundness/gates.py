@@ -21,6 +21,7 @@ from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.ingest.gate_rules import GateRule, GateSpec
+from failmodes.warehouse.metrics.registry import all_metrics
 
 PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
 CELLS: list[CellKey] = [(name, severity) for name in ("contrast", "fog", "snow") for severity in (1.0, 2.0)]
@@ -124,7 +125,7 @@ def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None 
     candidate = scenario.candidate.measures()[measure]
     value = float(candidate.mean() if over == "mean" else candidate[cell or 0])
     is_higher_better = "accuracy" in measure
-    content: dict[str, Any] = {"measure": measure, "over": over}
+    content: dict[str, Any] = {"metric": measure, "over": over}
     if scenario.baseline is None:
         content["at_least" if is_higher_better else "at_most"] = value
         return GateRule(**content)
@@ -149,7 +150,10 @@ def measure_gates(
     """(samples, gates * 2) whether each gate is said to hold, and to be broken."""
     cells = set(CELLS)
     baseline = None if scenario.baseline is None else cells
-    plans = [plan_rules(GateSpec(baseline="B", rules=list(rules)), cells, baseline, "rules") for rules in gates]
+    plans = [
+        plan_rules(GateSpec(baseline="B", rules=list(rules)), cells, baseline, "rules", all_metrics())
+        for rules in gates
+    ]
     found = []
     for _ in range(samples):
         models = draw_models(scenario, images, rng)

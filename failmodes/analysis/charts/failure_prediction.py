@@ -20,7 +20,6 @@ from failmodes.analysis.charts.style.theme import (
 )
 from failmodes.analysis.findings.failure_prediction import SCORE_NAMES, discrimination_sentence
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.bootstrap import NORMAL_975
 from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged, cell_scores
 
 
@@ -46,21 +45,15 @@ HEIGHT_PX = 150
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model.
-
-    Raises:
-        WarehouseError: the warehouse was loaded before there was this measure.
-    """
+    """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model."""
     known = pl.when(ENOUGH)
     means = averaged(
         cell_scores(con, selection), selection, ["score"],
-        auroc=known.then("auroc"), error=known.then("auroc_error"), augrc=pl.col("augrc"),
+        auroc=known.then("auroc"), low=known.then("auroc_low"), high=known.then("auroc_high"), augrc=pl.col("augrc"),
     )  # fmt: skip
     rows = means.with_columns(
         name=pl.col("score").replace_strict(SCORE_NAMES, return_dtype=pl.String),
         color=pl.col("score").replace_strict({s: look.color for s, look in LOOKS.items()}, return_dtype=pl.String),
-        low=(pl.col("auroc") - NORMAL_975 * pl.col("error")).clip(0, 1),
-        high=(pl.col("auroc") + NORMAL_975 * pl.col("error")).clip(0, 1),
     )
     labels = list(selection.labels.values())
     columns, width = axes.model_columns(size, len(labels), 60)
@@ -79,7 +72,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     text = ChartText(
         discrimination_sentence(con, selection),
         f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band, of confidence: 95\u00a0% "
-        "interval (DeLong), as if all corruptions said the same of the same images. Below: AUGRC, the risk of a "
+        "interval (Newcombe), as if all corruptions said the same of the same images. Below: AUGRC, the risk of a "
         f"failure that is not held back, lower is better. Averaged over {selection.averaged_phrase}, AUROC only over "
         f"cells of at least {FEWEST} failures and right answers; {selection.images}.{hindsight}",
         selection.source_line,

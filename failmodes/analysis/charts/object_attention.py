@@ -30,7 +30,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.attention import shares_over_null
-from failmodes.analysis.statistics.bootstrap import NORMAL_975, Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
@@ -90,13 +90,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 
 def _with_intervals(rows: pl.DataFrame) -> pl.DataFrame:
     """Shares with the interval of their difference from another image's map; where that is not known, of themselves."""
-    own_error = pl.col("sd_mask_share") / pl.col("object_count").sqrt()
-    half = NORMAL_975 * pl.col("over_null_error").fill_null(own_error).fill_null(0.0)
-    share = pl.col("mean_mask_share")
+    null = pl.col("mean_mask_share") - pl.col("mean_over_null")
     return rows.with_columns(
         severity=pl.col("severity").cast(pl.Float64),
-        share_low=(share - half).clip(0, 1),
-        share_high=(share + half).clip(0, 1),
+        share_low=(null + pl.col("mean_over_null_low")).fill_null(pl.col("mean_mask_share_low")).clip(0, 1),
+        share_high=(null + pl.col("mean_over_null_high")).fill_null(pl.col("mean_mask_share_high")).clip(0, 1),
     )
 
 

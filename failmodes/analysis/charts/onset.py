@@ -27,8 +27,8 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.intervals import wilson_interval
 
 HEIGHT_PX, AXIS_PX, GAP_PX, LABEL_GAP_PX = 260, 54, 7, 13
 LAST = "100\u00a0%"  # the longest share that stands behind a name

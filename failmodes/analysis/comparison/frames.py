@@ -20,8 +20,9 @@ CORRUPTION_COLUMNS = {
 CLASS_COLUMNS = {
     "class_index": pl.Int64, "class_name": pl.String, "image_count": pl.Int64, **SIDES, "winner": pl.String,
 }  # fmt: skip
-MEASURE_COLUMNS = {
-    "measure": pl.String, "title": pl.String, "cells": pl.String, "better": pl.String, "a": pl.Float64,
+METRIC_COLUMNS = {
+    "metric": pl.String, "score": pl.String, "title": pl.String, "unit": pl.String,
+    "cells": pl.String, "better": pl.String, "a": pl.Float64,
     "b": pl.Float64, **DIFFERENCE, "winner": pl.String, "reason": pl.String,
 }  # fmt: skip
 IMAGE_COLUMNS = {
@@ -53,9 +54,9 @@ def class_frame(comparison: Comparison) -> pl.DataFrame:
     return _frame(comparison.classes, CLASS_COLUMNS)
 
 
-def measure_frame(comparison: Comparison) -> pl.DataFrame:
-    """Accuracy under corruption and clean, then the other measures, a row each."""
-    return _frame((comparison.overall, comparison.clean, *comparison.measures), MEASURE_COLUMNS)
+def metric_frame(comparison: Comparison) -> pl.DataFrame:
+    """Accuracy under corruption and clean, then the other metrics, a row each."""
+    return _frame((comparison.overall, comparison.clean, *comparison.metrics), METRIC_COLUMNS)
 
 
 def image_frame(comparison: Comparison) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from failmodes.analysis.comparison.tables import (
     class_table,
     corruption_table,
     image_table,
-    measure_table,
+    metric_table,
     side_names,
 )
 from failmodes.analysis.findings.comparison_sentences import (
@@ -54,7 +54,7 @@ def _folded(comparison: Comparison, sides: Sides) -> Iterator[tuple[str, list[st
     """Title and lines of what a reader opens; titles hold no text from outside: there it would be HTML."""
     cells = _table(cell_table(comparison, MOST_LEVELS, has_intervals=False), MOST_CORRUPTIONS)
     judged = ["", cells_sentence(comparison)] if has_verdict(comparison) else []
-    yield "Other measures, and points in every cell", [*_table(measure_table(comparison, sides)), "", *cells, *judged]
+    yield "Other metrics, and points in every cell", [*_table(metric_table(comparison, sides)), "", *cells, *judged]
     classes = _table(class_table(comparison, sides, MOST_CLASSES)) if comparison.classes else []
     images = _images(comparison, sides)
     if classes or images:

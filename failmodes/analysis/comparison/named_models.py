@@ -7,6 +7,7 @@ from failmodes.analysis.statistics.comparing import LEVEL, MARGIN, compare_model
 from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, open_models
 from failmodes.warehouse.errors import StudyError, shown
+from failmodes.warehouse.metrics.metric import Metric
 
 LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
 
@@ -19,6 +20,7 @@ def compare_named(
     margin: float = MARGIN,
     level: float = LEVEL,
     corruptions: Sequence[str] = (),
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
     """Compare two models, of one warehouse or of two files.
 
@@ -29,6 +31,7 @@ def compare_named(
         margin: difference of mean corrupted accuracy that would matter, above 0 and below 1.
         level: of the intervals, 0.5 to 0.999.
         corruptions: only these; all that both have if empty.
+        metrics: compared beside those that always are.
 
     Raises:
         StudyError: a name means no model, or both the same; a number is out of its range; or the two share no cell.
@@ -44,7 +47,9 @@ def compare_named(
     if where is not None and is_in_file(a) and is_in_file(b):
         raise StudyError(f"A and B name their own files: leave out the warehouse {str(where)!r}")
     with open_models((a, b), where) as (first, second):
-        return compare_models(first, second, level=level, margin=margin, corruptions=tuple(corruptions))
+        return compare_models(
+            first, second, level=level, margin=margin, corruptions=tuple(corruptions), metrics=metrics
+        )
 
 
 def is_in_file(name: str) -> bool:

@@ -41,11 +41,11 @@ class ComparisonResult:
         return [*comparison_sentences(self.comparison), *crossover_sentences(self.comparison)]
 
     @property
-    def measures(self) -> "pl.DataFrame":
-        """A row a measure, accuracy first: both values, difference with interval, which is better, or why none is."""
-        from failmodes.analysis.comparison.frames import measure_frame
+    def metrics(self) -> "pl.DataFrame":
+        """A row a metric, accuracy first: both values, difference with interval, which is better, or why none is."""
+        from failmodes.analysis.comparison.frames import metric_frame
 
-        return measure_frame(self.comparison)
+        return metric_frame(self.comparison)
 
     @property
     def corruptions(self) -> "pl.DataFrame":

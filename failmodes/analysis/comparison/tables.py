@@ -1,4 +1,4 @@
-"""The tables of a comparison: by corruption, measures, cells, classes, and images that change sides."""
+"""The tables of a comparison: by corruption, metrics, cells, classes, and images that change sides."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -22,13 +22,12 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.measures import MEASURES
 from failmodes.analysis.statistics.model_comparison import (
     CellComparison,
     ChangedImages,
     ClassComparison,
     Comparison,
-    MeasureComparison,
+    MetricComparison,
     Winner,
 )
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
@@ -64,7 +63,7 @@ LETTERS = Sides("A", "B")
 
 def comparison_tables(comparison: Comparison, sides: Sides, *, most_images: int | None = None) -> list[TextTable]:
     """All tables, the one by corruption first; of single images as many as there are, or `most_images` each."""
-    found = [corruption_table(comparison, sides), measure_table(comparison, sides), cell_table(comparison)]
+    found = [corruption_table(comparison, sides), metric_table(comparison, sides), cell_table(comparison)]
     if comparison.classes:
         found.append(class_table(comparison, sides))
     for changed, is_incorrect in ((comparison.newly_incorrect, True), (comparison.newly_correct, False)):
@@ -105,15 +104,15 @@ def corruption_table(comparison: Comparison, sides: Sides) -> TextTable:
     )
 
 
-def measure_table(comparison: Comparison, sides: Sides) -> TextTable:
-    """The measures beside accuracy under corruption."""
+def metric_table(comparison: Comparison, sides: Sides) -> TextTable:
+    """The metrics beside accuracy under corruption."""
     level = format_percent(comparison.level, 0)
     return TextTable(
-        "Other measures",
+        "Other metrics",
         "Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points; "
-        f"{level} intervals.{_shown_of_measures(comparison)}",
-        ("Measure", sides.a, sides.b, sides.difference, BETTER),
-        tuple(_measure_row(one, sides, comparison) for one in comparison.measures),
+        f"{level} intervals.{_shown_of_metrics(comparison)}",
+        ("Metric", sides.a, sides.b, sides.difference, BETTER),
+        tuple(_metric_row(one, sides, comparison) for one in comparison.metrics),
     )
 
 
@@ -220,10 +219,10 @@ def side_names(comparison: Comparison, longest: int) -> Sides:
     return labels if max(map(len, labels)) <= longest else LETTERS
 
 
-def _shown_of_measures(comparison: Comparison) -> str:
+def _shown_of_metrics(comparison: Comparison) -> str:
     """The smallest differences under corruption that these images could show, each in its unit."""
     sizes = []
-    for one in comparison.measures:
+    for one in comparison.metrics:
         if one.cells == "corrupted" and one.difference is not None:
             _, low, high = one.difference
             digits, scale = _precision(one)
@@ -232,22 +231,23 @@ def _shown_of_measures(comparison: Comparison) -> str:
     return shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
 
 
-def _is_share(one: MeasureComparison) -> bool:
-    return one.measure in MEASURES and MEASURES[one.measure].unit == "share"
+def _is_share(one: MetricComparison) -> bool:
+    return one.unit == "share"
 
 
-def _precision(one: MeasureComparison) -> tuple[int, float]:
-    """Digits that a measure is told with, and what it is multiplied by."""
-    return (1, 100.0) if _is_share(one) else (3 if one.measure in MEASURES else SEVERITY_DIGITS, 1.0)
+def _precision(one: MetricComparison) -> tuple[int, float]:
+    """Digits that a metric is told with, and what it is multiplied by."""
+    return (1, 100.0) if _is_share(one) else (SEVERITY_DIGITS if one.unit == "severity" else 3, 1.0)
 
 
-def _measure_row(one: MeasureComparison, sides: Sides, comparison: Comparison) -> tuple[TableCell, ...]:
+def _metric_row(one: MetricComparison, sides: Sides, comparison: Comparison) -> tuple[TableCell, ...]:
     is_share, (digits, scale) = _is_share(one), _precision(one)
     name = TableCell(f"{capitalize_first(one.cells)}: {one.title}{', %' if is_share else ''}")
     values = [TableCell(EMPTY) if v is None else TableCell(format_number(scale * v, digits)) for v in (one.a, one.b)]
     if one.difference is None:
         return name, *values, TableCell(EMPTY), TableCell(one.reason)
-    better = sides.of(one.winner) if has_verdict(comparison) else ""
+    has_direction = one.better != "neither" and has_verdict(comparison)
+    better = sides.of(one.winner) if has_direction else ""
     return name, *values, _difference(one.difference, digits, scale), TableCell(better)
 
 

@@ -15,7 +15,7 @@ from failmodes.analysis.comparison.tables import (
     class_table,
     corruption_table,
     image_table,
-    measure_table,
+    metric_table,
 )
 from failmodes.analysis.findings.comparison_sentences import (
     comparison_sentences,
@@ -65,7 +65,7 @@ def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
 
 def _tables(comparison: Comparison) -> Iterator[TextTable]:
     yield corruption_table(comparison, LETTERS)
-    yield measure_table(comparison, LETTERS)
+    yield metric_table(comparison, LETTERS)
     yield cell_table(comparison, MOST_LEVELS, has_intervals=False)
     if comparison.classes:
         yield class_table(comparison, LETTERS, MOST_CLASSES)

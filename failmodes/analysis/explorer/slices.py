@@ -11,9 +11,9 @@ from failmodes.analysis.explorer.cell_figures import BINS, full_bins
 from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.images.rows import PICTURES, PictureRow
-from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.metrics.intervals import wilson_interval
 
 ANY = "any"
 CONFIDENT = 0.9  # a wrong answer of this confidence or more is told apart

@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.model_comparison import (
     ChangedImages,
     Comparison,
     Crossover,
-    MeasureComparison,
+    MetricComparison,
 )
 
 MOST_CELLS_NAMED = 6  # that are left out; of more only some are named
@@ -176,7 +176,7 @@ def _rounded_up(count: int) -> int:
     return -(-count // unit) * unit
 
 
-def _clean_sentence(clean: MeasureComparison, comparison: Comparison) -> str:
+def _clean_sentence(clean: MetricComparison, comparison: Comparison) -> str:
     if clean.difference is None or clean.a is None or clean.b is None:
         return ""
     size = format_points_interval(clean.difference, signed=True)

@@ -51,7 +51,7 @@ def _drop_findings(
         )  # fmt: skip
     for corruption in ranking.withheld:
         sentence = f"What {lower_label(names[corruption])} costs {evaluation.label} is withheld: {NON_FINITE}."
-        query = rows_of("cell_measures", evaluation, corruption)
+        query = rows_of("accuracy_by_severity", evaluation, corruption)
         yield judged("largest_drop", "inconclusive", evaluation, sentence, query, n=images, unit="accuracy",
                      corruption=corruption)  # fmt: skip
 

@@ -41,7 +41,7 @@ def _finding(evaluation: EvaluationInfo, name: str, found: PredictorGain, share:
         evaluation,
         f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} fails next: it saves "
         f"{format_percent_interval(share)} of the log-loss of {reference} alone {of_images(found.images)}.",
-        rows_of("step_margins", evaluation),
+        rows_of("margin_before_failure", evaluation),
         n=found.images,
         unit="share of log-loss",
         estimate=share,

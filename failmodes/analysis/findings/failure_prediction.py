@@ -19,7 +19,6 @@ from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
     CellAuroc,
     FailurePrediction,
-    has_failure_scores,
     predict_failures,
 )
 
@@ -31,13 +30,8 @@ SCORE_NAMES = {
 
 
 def failure_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each model and corruption, whether its confidence finds failures worse than chance, where it is lowest.
-
-    Nothing of a warehouse that was loaded before there was this measure.
-    """
+    """For each model and corruption, whether its confidence finds failures worse than chance, where it is lowest."""
     names = corruption_labels(con)
-    if not has_failure_scores(con):
-        return []
     found = {e: predict_failures(con, selection, e) for e in selection.evaluations}
     return [_finding(e, cell, names) for e, one in found.items() if one for cell in _lowest(one)]
 

@@ -146,8 +146,8 @@ def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
 
 def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:
     rows = con.execute(
-        "select evaluation_id, sum(non_finite_count)::bigint as count from cell_measures "
-        "where evaluation_id = any(?) group by evaluation_id having count > 0",
+        "select evaluation_id, sum(round(value * n))::bigint as count from cell_metrics "
+        "where evaluation_id = any(?) and metric = 'non_finite_share' group by evaluation_id having count > 0",
         [selection.ids],
     )
     return dict(rows.fetchall())

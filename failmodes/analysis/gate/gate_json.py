@@ -11,7 +11,7 @@ from failmodes.warehouse.runner_commands import json_without_commands
 
 
 def gate_json(gate: JudgedGate) -> str:
-    """An object; measures are as in the warehouse (shares 0-1), and differences candidate minus baseline."""
+    """An object; metrics are as in the warehouse (shares 0-1), and differences candidate minus baseline."""
     content = {
         "passed": gate.passed,
         "exit_code": gate.exit_code,
@@ -44,10 +44,10 @@ def _rule(judged: JudgedRule) -> dict[str, Any]:
         "name": rule_name(plan),
         "verdict": judged.verdict,
         "statement": rule_statement(judged),
-        "measure": plan.measure_name,
+        "metric": plan.metric.name,
         "score": plan.score,
-        "better": plan.measure.better,
-        "unit": plan.measure.unit,
+        "better": plan.metric.better,
+        "unit": plan.metric.unit,
         "over": plan.rule.over,
         plan.rule.limit_key: plan.rule.limit,
         "limit": limit_phrase(plan),

@@ -1,6 +1,6 @@
 """From a file of rules and a warehouse to what the gate found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -18,6 +18,9 @@ from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
 from failmodes.ingest.gate_rules import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
+from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
 from failmodes.warehouse.terminal import named
 
@@ -33,12 +36,14 @@ class GateRequest:
         where: the warehouse of models that name no file; None where it is looked for in the current folder.
         inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
         origin: where the rules come from.
+        metrics: that rules may name, beside those of this package.
     """
 
     gate: GateSpec
     where: Path | None
     inconclusive: Inconclusive
     origin: str
+    metrics: tuple[Metric, ...] = ()
 
 
 def read_request(
@@ -48,6 +53,7 @@ def read_request(
     candidate: str | None = None,
     baseline: str | None = None,
     inconclusive: Inconclusive = "stop",
+    metrics: Sequence[Any] = (),
 ) -> GateRequest:
     """Read the rules of a gate.
 
@@ -57,6 +63,7 @@ def read_request(
         candidate: in place of the one that the rules name; a file in it is relative to the current folder.
         baseline: the same.
         inconclusive: what an inconclusive rule does.
+        metrics: functions that rules may name, beside those of the files that the rules, or the study, name.
 
     Raises:
         StudyError: there is no such file, or the rules or another argument are not what they should be.
@@ -70,7 +77,8 @@ def read_request(
         "baseline": _anchored(gate.baseline, folder) if baseline is None else baseline,
     }
     given = user_path(where) if where is not None else study if "output" in content else None
-    return GateRequest(gate.model_copy(update=names), given, inconclusive, origin)
+    own = user_metrics([*read_metrics(content.get(KEY) or [], folder, origin), *metrics])
+    return GateRequest(gate.model_copy(update=names), given, inconclusive, origin, tuple(own))
 
 
 def run_gate(request: GateRequest) -> GateResult:
@@ -85,9 +93,10 @@ def run_gate(request: GateRequest) -> GateResult:
     names = [candidate] if gate.baseline is None else [candidate, gate.baseline]
     with open_models(names, request.where) as opened:
         models = [one.rows() for one in opened]
-        pair = MeasuredPair(*models)
+        known = {**all_metrics(), **{metric.name: metric for metric in request.metrics}}
+        pair = MeasuredPair(*models, metrics=known)
         cells = [set(one.cells) for one in models]
-        plans = plan_rules(gate, cells[0], cells[1] if len(cells) > 1 else None, request.origin)
+        plans = plan_rules(gate, cells[0], cells[1] if len(cells) > 1 else None, request.origin, known)
         with threadpool_limits(1):  # of many small products, for which more threads mostly wait
             rules = judge_rules(plans, pair, gate.level)
         return GateResult(

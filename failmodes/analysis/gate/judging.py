@@ -39,7 +39,7 @@ class Decision:
     Attributes:
         verdict: what is shown.
         cells: which they are; the missing one where one is missing.
-        value: the measure, or candidate minus baseline; None where it is missing.
+        value: the metric, or candidate minus baseline; None where it is missing.
         passing_bound: it is shown to be no worse than this, at the level.
         stopping_bound: it is shown to be no better than this, at the level corrected for all decisions of the gate.
         image_count: images of a cell; 0 where it is missing.
@@ -119,7 +119,7 @@ def _decisions(plan: PlannedRule, models: MeasuredPair, level: float, comparison
         groups = [(cell,) for cell in present]
     found = []
     for cells in groups:
-        value = measured(plan.measure_name, cells, plan.score)
+        value = measured(plan.metric.name, cells, plan.score)
         if isinstance(value, MeasuredValue):
             found.append(decide(value, plan.requirement, level, comparisons, cells))
         else:

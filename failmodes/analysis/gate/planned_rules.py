@@ -1,20 +1,20 @@
-"""The rules of a gate made ready to judge: measures, scores and corruptions looked up, limits with their good side."""
+"""The rules of a gate made ready to judge: metrics, scores and corruptions looked up, limits with their good side."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from failmodes.analysis.gate.rule_cells import RuleCells, find_rule_cells
-from failmodes.analysis.statistics.measures import MEASURES, SCORES, Measure
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.gate_rules import GateRule, GateSpec
 from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.metrics.metric import Metric
 
 DEFAULT_SCORE = "confidence"
 
 
 class Requirement(NamedTuple):
-    """A limit, and on which side of it the measure, or its difference to the baseline, must lie."""
+    """A limit, and on which side of it the metric, or its difference to the baseline, must lie."""
 
     limit: float
     is_least: bool
@@ -30,22 +30,17 @@ class PlannedRule:
 
     Attributes:
         rule: as it is written.
-        measure_name: in `MEASURES`.
-        score: what failures are predicted by; None where the measure takes none.
-        requirement: what the measure, or the difference, is held against.
+        metric: what is measured.
+        score: what failures are predicted by; None where the metric takes none.
+        requirement: what the metric, or the difference, is held against.
         cells: that it is about.
     """
 
     rule: GateRule
-    measure_name: str
+    metric: Metric
     score: str | None
     requirement: Requirement
     cells: RuleCells
-
-    @property
-    def measure(self) -> Measure:
-        """What is measured."""
-        return MEASURES[self.measure_name]
 
     @property
     def decision_count(self) -> int:
@@ -54,7 +49,11 @@ class PlannedRule:
 
 
 def plan_rules(
-    gate: GateSpec, candidate: Collection[CellKey], baseline: Collection[CellKey] | None, origin: str
+    gate: GateSpec,
+    candidate: Collection[CellKey],
+    baseline: Collection[CellKey] | None,
+    origin: str,
+    metrics: Mapping[str, Metric],
 ) -> list[PlannedRule]:
     """The rules of a gate, in their order.
 
@@ -63,55 +62,61 @@ def plan_rules(
         candidate: cells of the candidate.
         baseline: cells of the baseline, where there is one.
         origin: where the rules come from, for errors.
+        metrics: those that rules may name.
 
     Raises:
-        StudyError: a measure, score or corruption is unknown, a limit is on the wrong side of a measure, or a rule
+        StudyError: a metric, score or corruption is unknown, a limit is on the wrong side of a metric, or a rule
             compares and there is no baseline.
     """
     found = []
     for number, rule in enumerate(gate.rules):
         place = f"{origin}: gate.rules.{number}"
-        measure = _known_measure(rule, place)
-        score = _known_score(rule, measure, place)
-        requirement = _requirement(rule, measure, place)
+        metric = _known_metric(rule, place, metrics)
+        score = _known_score(rule, metric, place, metrics)
+        requirement = _requirement(rule, metric, place)
         if rule.is_relative and baseline is None:
             raise StudyError(
                 f'{place}: worse_by_at_most compares with a baseline: add baseline = "LABEL" to [gate], or write '
                 "at_least or at_most"
             )
         cells = find_rule_cells(rule, candidate, baseline, place)
-        found.append(PlannedRule(rule, rule.measure, score, requirement, cells))
+        found.append(PlannedRule(rule, metric, score, requirement, cells))
     return found
 
 
-def _known_measure(rule: GateRule, place: str) -> Measure:
-    if rule.measure not in MEASURES:
-        hint = did_you_mean(rule.measure.lower(), MEASURES, f"known are {', '.join(MEASURES)}")
-        raise StudyError(f"{place}.measure: unknown measure {rule.measure[:100]!r}: {hint}")
-    return MEASURES[rule.measure]
+def _known_metric(rule: GateRule, place: str, metrics: Mapping[str, Metric]) -> Metric:
+    if rule.metric not in metrics:
+        hint = did_you_mean(rule.metric.lower(), metrics, f"known are {', '.join(metrics)}")
+        raise StudyError(f"{place}.metric: unknown metric {rule.metric[:100]!r}: {hint}")
+    return metrics[rule.metric]
 
 
-def _known_score(rule: GateRule, measure: Measure, place: str) -> str | None:
-    if not measure.takes_score:
+def _known_score(rule: GateRule, metric: Metric, place: str, metrics: Mapping[str, Metric]) -> str | None:
+    if not metric.takes_score:
         if rule.score is not None:
-            takers = ", ".join(name for name, other in MEASURES.items() if other.takes_score)
-            raise StudyError(f"{place}.score: {rule.measure} takes no score: leave it out (it goes with {takers})")
+            takers = ", ".join(name for name, other in metrics.items() if other.takes_score)
+            raise StudyError(f"{place}.score: {rule.metric} takes no score: leave it out (it goes with {takers})")
         return None
-    score = rule.score or DEFAULT_SCORE
-    if score not in SCORES:
-        hint = did_you_mean(score.lower(), SCORES, f"known are {', '.join(SCORES)}")
+    score = rule.score or (DEFAULT_SCORE if DEFAULT_SCORE in metric.scores else metric.scores[0])
+    if score not in metric.scores:
+        hint = did_you_mean(score.lower(), metric.scores, f"known are {', '.join(metric.scores)}")
         raise StudyError(f"{place}.score: unknown score {score[:100]!r}: {hint}")
     return score
 
 
-def _requirement(rule: GateRule, measure: Measure, place: str) -> Requirement:
-    is_higher_better = measure.better == "higher"
+def _requirement(rule: GateRule, metric: Metric, place: str) -> Requirement:
+    if metric.higher_is_better is None:
+        if rule.is_relative:
+            raise StudyError(
+                f"{place}: neither direction of {rule.metric} is better, so nothing is worse: write at_least or at_most"
+            )
+        return Requirement(rule.limit, rule.limit_key == "at_least")
     if rule.is_relative:
-        return Requirement(-rule.limit if is_higher_better else rule.limit, is_higher_better)
-    expected_key = "at_least" if is_higher_better else "at_most"
+        return Requirement(-rule.limit if metric.higher_is_better else rule.limit, metric.higher_is_better)
+    expected_key = "at_least" if metric.higher_is_better else "at_most"
     if rule.limit_key != expected_key:
         raise StudyError(
-            f"{place}: {rule.measure} is better the {measure.better}, so its limit is {expected_key} "
+            f"{place}: {rule.metric} is better the {metric.better}, so its limit is {expected_key} "
             f"(given: {rule.limit_key})"
         )
-    return Requirement(rule.limit, is_higher_better)
+    return Requirement(rule.limit, metric.higher_is_better)

@@ -27,12 +27,12 @@ def rule_title(plan: PlannedRule) -> str:
 
 def about_rule(plan: PlannedRule) -> str:
     """What is measured where: accuracy, mean of fog at 3, 4 and 5."""
-    return f"{measure_phrase(plan)}, {cells_phrase(plan)}"
+    return f"{metric_phrase(plan)}, {cells_phrase(plan)}"
 
 
-def measure_phrase(plan: PlannedRule) -> str:
-    """The measure, with its score where it takes one: AUGRC by confidence."""
-    return f"{plan.measure.title} by {plan.score}" if plan.score else plan.measure.title
+def metric_phrase(plan: PlannedRule) -> str:
+    """The metric, with its score where it takes one: AUGRC by confidence."""
+    return f"{plan.metric.title} by {plan.score}" if plan.score else plan.metric.title
 
 
 def cells_phrase(plan: PlannedRule) -> str:
@@ -174,19 +174,19 @@ def counts_phrase(gate: JudgedGate) -> str:
 
 def _amount(plan: PlannedRule, value: float, *, signed: bool = False) -> str:
     """A measured value: to a hundredth of a point or per cent, others to four digits."""
-    is_share = plan.measure.unit == "share"
+    is_share = plan.metric.unit == "share"
     return _with_unit(plan, format_number(100 * value if is_share else value, 2 if is_share else 4, signed=signed))
 
 
 def _limit_amount(plan: PlannedRule) -> str:
     """The limit as it was written: 1 point, 2.5 points, 70 %."""
-    limit = plan.rule.limit * (100 if plan.measure.unit == "share" else 1)
+    limit = plan.rule.limit * (100 if plan.metric.unit == "share" else 1)
     return _with_unit(plan, f"{limit:.10g}".replace("-", MINUS))
 
 
 def _with_unit(plan: PlannedRule, number: str) -> str:
-    if plan.measure.unit != "share":
-        return f"{number}{NO_BREAK}nats" if plan.measure.unit == "nats" else number
+    if plan.metric.unit != "share":
+        return f"{number}{NO_BREAK}nats" if plan.metric.unit == "nats" else number
     unit = ("point" if number == "1" else "points") if plan.rule.is_relative else "%"
     return f"{number}{NO_BREAK}{unit}"
 

@@ -39,7 +39,7 @@ from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
-from failmodes.warehouse.glossary import GLOSSARY
+from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.stages import counted
 
@@ -129,7 +129,7 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
         script=Markup(_packaged("report.js")),
         themes=embedded({"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS}),
         library=Markup(vega_bundle()),
-        glossary=GLOSSARY,
+        glossary=glossary(),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
-from failmodes.analysis.statistics.paired_difference import wilson_interval
+from failmodes.warehouse.metrics.intervals import wilson_interval
 
 Following = NDArray[np.int64]  # for each image the position of the next of its cycle, (N,); -1: alone
 

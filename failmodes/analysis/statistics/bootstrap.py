@@ -5,9 +5,8 @@ drawn once per (number of images, resamples, seed) and serves every column, so s
 the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import duckdb
@@ -18,10 +17,10 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.statistics.cell_predictions import cell_predictions
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, weights_in_chunks
 from failmodes.warehouse.schema import CLEAN
 
 NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
-CHUNK_WEIGHTS = 20_000_000  # in memory at a time: 80 MB of float32
 Float64Array = NDArray[np.float64]
 
 
@@ -149,9 +148,9 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
     if matrix.ndim != 2 or not len(matrix):
         raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
     if len(matrix) * resamples <= CHUNK_WEIGHTS:
-        sums: Sequence[NDArray[np.float32]] = [_all_weights(len(matrix), resamples, seed) @ matrix]
+        sums: Sequence[NDArray[np.float32]] = [kept_weights(len(matrix), resamples, seed) @ matrix]
     else:
-        chunks = _weights(len(matrix), resamples, np.random.default_rng(seed))
+        chunks = weights_in_chunks(len(matrix), resamples, np.random.default_rng(seed))
         sums = [weights @ matrix for weights in chunks]
     return np.concatenate(sums).astype(np.float64) / len(matrix)
 
@@ -200,29 +199,3 @@ def normal_estimate(mean: float, deviation: float, count: int, quantile: float =
     """
     half = quantile * deviation / count**0.5
     return Estimate(mean, mean - half, mean + half)
-
-
-def image_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """How often each image is drawn, (1 + B, N): first the images as they are, then `resamples` draws of them.
-
-    Draws of one image lie side by side, as sums over images take them.
-    """
-    drawn = _weights(images, resamples, np.random.default_rng(seed))
-    return np.asfortranarray(np.concatenate([np.ones((1, images), np.float32), *drawn]))
-
-
-@lru_cache(maxsize=1)  # every evaluation of the same images asks for the same
-def _all_weights(images: int, resamples: int, seed: int) -> NDArray[np.float32]:
-    """Multinomial weights (B, N) that are one chunk."""
-    (weights,) = _weights(images, resamples, np.random.default_rng(seed))
-    return weights
-
-
-def _weights(images: int, resamples: int, rng: np.random.Generator) -> Iterator[NDArray[np.float32]]:
-    """Multinomial weights (b, N), how often each image was drawn, in chunks of resamples that fit the memory."""
-    chunk = max(1, CHUNK_WEIGHTS // images)
-    for start in range(0, resamples, chunk):
-        weights = np.empty((min(chunk, resamples - start), images), np.float32)
-        for row in weights:  # counting drawn indices is several times as fast as rng.multinomial
-            row[:] = np.bincount(rng.integers(0, images, images, dtype=np.int32), minlength=images)
-        yield weights

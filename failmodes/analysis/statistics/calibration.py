@@ -3,16 +3,13 @@
 from typing import Literal, NamedTuple
 
 import duckdb
-import numpy as np
-from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, rows_at_last
+from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import exact_interval
+from failmodes.warehouse.metrics.calibration import overconfidence_interval
 from failmodes.warehouse.schema import CLEAN
 
-ECE_DRAWS = 2_000
 ROUNDING = 1e-9
 
 
@@ -62,66 +59,37 @@ def overconfidence_by_corruption(
 ) -> list[CellConfidence]:
     """Overconfidence on clean images and at the last severity of each corruption, the most overconfident first."""
     rows = con.execute(
-        "select corruption, any_value(severity)::double, count(*), avg(confidence), count_if(correct) "
-        f"{rows_at_last('outcomes')} and finite "
-        "group by corruption order by avg(confidence - correct::int) desc, corruption",
+        "select corruption, severity::double, any_value(n), "
+        "max(value) filter (where metric = 'mean_confidence') as confidence, "
+        "max(value) filter (where metric = 'overconfidence') as overconfidence from cell_metrics "
+        "where evaluation_id = $1 and corruption = any($2) and metric in ('mean_confidence', 'overconfidence') "
+        "group by corruption, severity qualify severity = max(severity) over (partition by corruption) "
+        "order by overconfidence desc, corruption",
         [evaluation.evaluation_id, [CLEAN, *selection.corruptions]],
     ).fetchall()
     return [
-        CellConfidence(corruption, severity, count, confidence, overconfidence(confidence, correct, count, len(rows)))
-        for corruption, severity, count, confidence, correct in rows
+        CellConfidence(
+            corruption, severity, count, mean, overconfidence(mean, round((mean - gap) * count), count, len(rows))
+        )
+        for corruption, severity, count, mean, gap in rows
     ]
 
 
 def overconfidence(mean_confidence: float, correct: int, count: int, cells: int = 1) -> Estimate:
-    """Mean confidence minus accuracy with its interval.
-
-    Answers that are each right with a chance of their own vary less, in number, than those of one chance (Hoeffding
-    1956, Annals of Mathematical Statistics 27, 713-721), so that the exact interval of accuracy holds for them too.
-
-    Args:
-        mean_confidence: 0-1.
-        correct: right answers.
-        count: images, at least one.
-        cells: intervals of so many cells hold together (Bonferroni).
-    """
-    low, high = exact_interval(correct, count, comparisons=cells)
-    return Estimate(mean_confidence - correct / count, mean_confidence - float(high), mean_confidence - float(low))
+    """Mean confidence minus accuracy, with the interval that holds for so many cells together."""
+    ends = overconfidence_interval(mean_confidence, correct, count, comparisons=cells)
+    return Estimate(mean_confidence - correct / count, *ends)
 
 
 @read_once
 def clean_calibration(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> CleanCalibration | None:
-    """Calibration error on clean images; None where no logits are finite, or the measure was never computed."""
-    bins = con.execute(
-        "select image_count, confidence_sum, correct_count from cell_confidence_bins "
-        "where evaluation_id = ? and corruption = ? order by bin_index",
+    """Calibration error on clean images; None where no logits are finite."""
+    rows = con.execute(
+        "select metric, value, n from cell_metrics "
+        "where evaluation_id = ? and corruption = ? and metric in ('ece', 'ece_noise_floor')",
         [evaluation.evaluation_id, CLEAN],
     ).fetchall()
-    if not bins or any(None in row for row in bins):
-        return None
-    counts, confidence, correct = np.array(bins, dtype=np.float64).T
-    images = int(counts.sum())
-    return CleanCalibration(
-        float(np.abs(correct - confidence).sum() / images), ece_of_chance(counts, confidence), images
-    )
-
-
-def ece_of_chance(counts: ArrayLike, confidence_sums: ArrayLike, level: float = 0.95) -> float:
-    """The ECE that a calibrated model stays within in `level` of samples (Bröcker & Smith 2007), drawn.
-
-    Each image of a bin is right with the mean confidence of its bin, which lets right answers vary rather more than
-    with its own. The measure `ece_noise_floor` is computed from three moments, and falls short where most confidences
-    are nearly 1.
-
-    Args:
-        counts: (K,) images of each bin.
-        confidence_sums: (K,) sums of their confidence.
-        level: of the quantile.
-    """
-    images, expected = np.asarray(counts, dtype=np.int64), np.asarray(confidence_sums, dtype=np.float64)
-    chances = np.clip(expected / images, 0, 1)
-    correct = np.random.default_rng(0).binomial(images, chances, (ECE_DRAWS, len(images)))
-    errors = np.abs(correct - expected).sum(axis=1) / images.sum()
-    return float(np.quantile(errors, level, method="higher"))
+    found = {metric: value for metric, value, _ in rows}
+    return CleanCalibration(found["ece"], found["ece_noise_floor"], rows[0][2]) if len(found) == 2 else None

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.warehouse.database.relations import REBUILD_HINT, is_current
+from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.measures.cell_texts import decode_pattern
+from failmodes.warehouse.metrics.cell_texts import decode_pattern
 
 CELLS_AT_ONCE = 500  # whose images are in memory as letters, before they are packed
 
@@ -31,23 +31,15 @@ def cell_predictions(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list
     Raises:
         WarehouseError: a cell does not hold a letter for each of its rows.
     """
-    stored = _stored_cells(con)
-    if stored is None:
-        stored = _read_cells(con, "where evaluation_id = ?", [evaluation_id])
-    return stored.get(evaluation_id, [])
+    return _stored_cells(con).get(evaluation_id, [])
 
 
 @read_once
-def _stored_cells(con: duckdb.DuckDBPyConnection) -> dict[str, list[PackedCell]] | None:
-    """Those of every evaluation where they are stored, for DuckDB reads as much of one; else they are computed."""
-    return _read_cells(con, "", []) if is_current(con, "cell_predictions") else None
-
-
-def _read_cells(con: duckdb.DuckDBPyConnection, where: str, values: list[str]) -> dict[str, list[PackedCell]]:
+def _stored_cells(con: duckdb.DuckDBPyConnection) -> dict[str, list[PackedCell]]:
+    """Those of every evaluation, for DuckDB reads as much of one."""
     rows = con.execute(
         "select evaluation_id, corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
-        f"from cell_predictions {where} order by evaluation_id, corruption, severity",
-        values,
+        "from cell_predictions order by evaluation_id, corruption, severity"
     )
     found: dict[str, list[PackedCell]] = {}
     while some := rows.fetchmany(CELLS_AT_ONCE):

@@ -6,8 +6,8 @@ import duckdb
 import numpy as np
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
-from failmodes.analysis.statistics.paired_difference import wilson_interval
 from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.metrics.intervals import wilson_interval
 
 
 def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:

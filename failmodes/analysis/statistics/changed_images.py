@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.model_comparison import ChangedImage, ChangedImages
 from failmodes.analysis.statistics.opened_models import OpenedModel
-from failmodes.analysis.statistics.run_rows import NO_CLASS, CellKey, RunRows
+from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.warehouse.metrics.columns import OTHER
 
 MOST_SHOWN = 12
 Flags = NDArray[np.bool_]
@@ -57,13 +58,12 @@ def changed_images(
         found = [cells[column] for column in np.flatnonzero(changed[place]).tolist()]
         most = {name: sum(cell[0] == name for cell in found) for name, _ in found}
         mildest = min(found, key=lambda cell: (cell[1], -most[cell[0]], cell[0]))
-        label = int(one.cell(mildest, ["label"])["label"][rows_a[place]])
+        label = int(one.rows(mildest)["label"][rows_a[place]])
         predictions = (
-            int(run.cell(mildest, ["predicted"])["predicted"][rows[place]])
-            for run, rows in ((one, rows_a), (other, rows_b))
+            int(run.rows(mildest)["predicted"][rows[place]]) for run, rows in ((one, rows_a), (other, rows_b))
         )
         predicted = [
-            None if prediction == NO_CLASS else names.get(prediction, str(prediction)) for prediction in predictions
+            None if prediction == OTHER else names.get(prediction, str(prediction)) for prediction in predictions
         ]
         image_id = int(one.image_ids[rows_a[place]])
         return ChangedImage(image_id, label, names.get(label, str(label)), len(found), *mildest, *predicted)

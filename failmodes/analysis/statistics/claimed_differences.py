@@ -17,12 +17,12 @@ from failmodes.analysis.statistics.corruption_drop import accuracy_difference
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
 from failmodes.analysis.statistics.paired_difference import (
     count_pairs,
-    exact_interval,
     mean_difference,
     newcombe_interval,
 )
 from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns
 from failmodes.analysis.statistics.trained_model_difference import difference_in_cells
+from failmodes.warehouse.metrics.intervals import exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 At = float | Literal["average", "last"]

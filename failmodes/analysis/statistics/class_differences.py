@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
-from failmodes.analysis.statistics.measures import Measure
 from failmodes.analysis.statistics.model_comparison import ClassComparison
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
-
-ACCURACY = Measure("accuracy", "higher", "share", "")
+from failmodes.warehouse.metrics.registry import all_metrics
 
 
 def class_differences(
@@ -35,7 +33,7 @@ def class_differences(
     if not all(model.shares_images for model in models) or models[0].dataset_id != models[1].dataset_id:
         return []
     first = next(iter(cells))
-    labels = {id(run): run.cell(first, ["label"])["label"] for model in models for run in model.runs}
+    labels = {id(run): run.rows(first)["label"] for model in models for run in model.runs}
     means = cache(partial(_mean_correct, cells=cells))
     rows = pair.images.rows_b
     own = labels[id(pair.candidate.runs[0])]
@@ -52,7 +50,7 @@ def class_differences(
         def of_class(run: RunRows, index: int = index) -> NDArray[np.bool_]:
             return np.asarray(labels[id(run)] == index)
 
-        value, a, b = pair.difference_of(ACCURACY, means, of_class, is_share=True)
+        value, a, b = pair.difference_of(all_metrics()["accuracy"], means, of_class)
         interval = value.interval(level, comparisons=len(counts))
         found.append(ClassComparison(index, names.get(index, str(index)), count, a, b, interval))
     return sorted(found, key=lambda one: (one.difference.value, one.class_index))

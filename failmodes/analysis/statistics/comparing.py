@@ -11,7 +11,6 @@ from failmodes.analysis.statistics.class_differences import class_differences
 from failmodes.analysis.statistics.mcnemar import exact_mcnemar, holm
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.measures import MEASURES, SCORES
 from failmodes.analysis.statistics.model_comparison import (
     CellComparison,
     ComparedModel,
@@ -19,19 +18,21 @@ from failmodes.analysis.statistics.model_comparison import (
     CorruptionComparison,
     Crossover,
     Decision,
-    MeasureComparison,
+    MetricComparison,
     Winner,
 )
-from failmodes.analysis.statistics.onset_difference import onset_difference
 from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
 
 LEVEL, MARGIN = 0.95, 0.01
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
 COMPARED = ("ece", "augrc", "worst_class_accuracy")  # beside accuracy, clean and corrupted
-SCORE = "confidence"  # that failures are told by
+ONSET = "onset_severity"  # at the last severity, averaged over corruptions
+SCORE = "confidence"  # that failures are predicted by
 
 
 class ComparedCells(NamedTuple):
@@ -66,6 +67,7 @@ def compare_models(
     level: float = LEVEL,
     margin: float = MARGIN,
     corruptions: Sequence[str] = (),
+    metrics: Sequence[Metric] = (),
 ) -> Comparison:
     """Compare two models; every difference is the second minus the first.
 
@@ -75,6 +77,7 @@ def compare_models(
         level: of intervals and tests, 0.5-1.
         margin: difference of mean corrupted accuracy that would matter, 0-1.
         corruptions: only these; all that both have if not given.
+        metrics: compared beside those that always are.
 
     Raises:
         StudyError: they are the same evaluations, or share no corrupted cell; or a corruption is in neither.
@@ -82,10 +85,10 @@ def compare_models(
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"{a.label} is compared with itself: name two models")
-    pair = MeasuredPair(b.rows(), a.rows())
+    pair = MeasuredPair(b.rows(), a.rows(), metrics={**all_metrics(), **{metric.name: metric for metric in metrics}})
     cells = _compared_cells(pair, a, b, corruptions)
-    overall_row, overall = _measure(pair, "accuracy", cells.corrupted, level)
-    clean, _ = _measure(pair, "accuracy", {CLEAN_CELL: 1.0}, level)
+    overall_row, overall = _compared(pair, "accuracy", cells.corrupted, level)
+    clean, _ = _compared(pair, "accuracy", {CLEAN_CELL: 1.0}, level)
     assert isinstance(overall, MeasuredValue), "accuracy is always defined"
     names = corruption_labels(a.con) | corruption_labels(b.con)
     is_single = len(a.model.runs) == len(b.model.runs) == 1
@@ -106,7 +109,7 @@ def compare_models(
         equivalent=_decision(low > -margin and high < margin, high < -margin or low > margin),
         images_needed=overall.images_needed(-margin, level) if not_worse == "inconclusive" else None,
         clean=clean,
-        measures=tuple(_other_measures(pair, cells, level)),
+        metrics=tuple(_other_metrics(pair, cells, level, [metric.name for metric in metrics])),
         corruptions=tuple(_by_corruption(pair, cells, names, level)),
         cells=tuple(_by_cell(pair, cells, level, is_single=is_single)),
         classes=tuple(class_differences(a.con, a.selection.shared["dataset_id"], pair, cells.corrupted, level)),
@@ -158,32 +161,34 @@ def _sides(a: OpenedModel, b: OpenedModel) -> tuple[ComparedModel, ComparedModel
     return one, other
 
 
-def _measure(
-    pair: MeasuredPair, measure: str, cells: Mapping[CellKey, float], level: float
-) -> tuple[MeasureComparison, MeasuredValue | Undefined]:
-    """One measure over some cells: the values of both and their difference."""
-    what = MEASURES[measure]
-    score = SCORE if what.takes_score else None
+def _compared(
+    pair: MeasuredPair, name: str, cells: Mapping[CellKey, float], level: float, score: str | None = None
+) -> tuple[MetricComparison, MeasuredValue | Undefined]:
+    """One metric over some cells: the values of both and their difference."""
+    what = pair.metrics[name]
     which: Literal["clean", "corrupted"] = "clean" if CLEAN_CELL in cells else "corrupted"
-    found = pair.compared(measure, list(cells), score, list(cells.values()))
+    found = pair.compared(name, list(cells), score, list(cells.values()))
+    title = what.title if score is None or score == SCORE else f"{what.title} by {score}"
     if isinstance(found, Undefined):
-        row = MeasureComparison(measure, what.title, what.better, which, None, None, None, found.reason)
+        row = MetricComparison(name, title, what.unit, what.better, which, None, None, None, score, found.reason)
         return row, found
     interval = found.difference.interval(level)
-    row = MeasureComparison(measure, what.title, what.better, which, found.baseline, found.candidate, interval)
+    row = MetricComparison(name, title, what.unit, what.better, which, found.baseline, found.candidate, interval, score)
     return row, found.difference
 
 
-def _other_measures(pair: MeasuredPair, cells: ComparedCells, level: float) -> Iterator[MeasureComparison]:
-    columns = {column for measure in COMPARED for column in MEASURES[measure].columns} | {SCORES[SCORE][0]}
-    for side in (pair.candidate, pair.baseline):
-        for run in side.runs if side else ():
-            run.read(sorted(columns))  # all at once: each question goes through all rows of the run
-    for measure in COMPARED:
-        if CLEAN_CELL in cells.every:
-            yield _measure(pair, measure, {CLEAN_CELL: 1.0}, level)[0]
-        yield _measure(pair, measure, cells.corrupted, level)[0]
-    yield onset_difference(pair, [cells.by_corruption[corruption] for corruption in cells.averaged], level)
+def _other_metrics(
+    pair: MeasuredPair, cells: ComparedCells, level: float, more: Sequence[str]
+) -> Iterator[MetricComparison]:
+    names = [*COMPARED, *(name for name in more if name not in (*COMPARED, "accuracy"))]
+    for name in names:
+        what = pair.metrics[name]
+        for score in [SCORE] if SCORE in what.scores else what.scores or [None]:
+            if CLEAN_CELL in cells.every and not what.needs_pairs:
+                yield _compared(pair, name, {CLEAN_CELL: 1.0}, level, score)[0]
+            yield _compared(pair, name, cells.corrupted, level, score)[0]
+    last = {cells.by_corruption[corruption][-1]: 1 / len(cells.averaged) for corruption in cells.averaged}
+    yield _compared(pair, ONSET, last, level)[0]
 
 
 def _by_corruption(
@@ -191,7 +196,7 @@ def _by_corruption(
 ) -> list[CorruptionComparison]:
     found = []
     for corruption, own in cells.by_corruption.items():
-        row, _ = _measure(pair, "accuracy", dict.fromkeys(own, 1 / len(own)), level)
+        row, _ = _compared(pair, "accuracy", dict.fromkeys(own, 1 / len(own)), level)
         assert row.difference is not None
         assert row.a is not None
         assert row.b is not None

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -100,14 +101,14 @@ def curve_rows(
 
 def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[tuple[str, float], tuple[float, ...]]:
     """Mean RMSE and mean 1 - SSIM by corruption and severity; NaN where images have none."""
-    rows = con.execute(
-        "select corruption, severity::double, mean_rmse, 1 - mean_ssim from cell_distortion where evaluation_id = ?",
-        [evaluation_id],
-    ).fetchall()
-    return {
-        (corruption, severity): tuple(np.nan if one is None else one for one in means)
-        for corruption, severity, *means in rows
-    }
+    rows = con.sql(
+        "select corruption, severity::double as severity, max(value) filter (where metric = 'mean_rmse') as rmse, "
+        "1 - max(value) filter (where metric = 'mean_ssim') as ssim from cell_metrics "
+        "where evaluation_id = ? and metric in ('accuracy', 'mean_rmse', 'mean_ssim') group by all",
+        params=[evaluation_id],
+    ).pl()
+    filled = rows.with_columns(pl.col("rmse", "ssim").fill_null(float("nan")))
+    return {(corruption, severity): tuple(means) for corruption, severity, *means in filled.iter_rows()}
 
 
 def _axis_rows(

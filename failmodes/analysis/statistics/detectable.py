@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
-from failmodes.analysis.statistics.paired_difference import POWER, normal_quantile
+from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.warehouse.metrics.intervals import normal_quantile
 
 
 def difference_shown(

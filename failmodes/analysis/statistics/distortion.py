@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import NORMAL_975
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
+from failmodes.warehouse.metrics.intervals import interval_of_mean
 
 DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
 
@@ -59,7 +59,7 @@ def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) ->
 
 def not_monotone(rows: pl.DataFrame) -> list[str]:
     """Labels of corruptions whose mean RMSE falls at some step, with the whole 95 % interval of the change below 0."""
-    falls = rows.filter(pl.col("rmse_change") + NORMAL_975 * pl.col("rmse_change_error").fill_null(0) < 0)
+    falls = rows.filter(pl.col("rmse_change_high") < 0)
     return falls["corruption_label"].unique(maintain_order=True).to_list()
 
 
@@ -76,12 +76,12 @@ def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> l
             "corruption": name, "corruption_label": info.label, "corruption_order": info.order,
             "headline": info.headline, "severity": float(severity), "image_count": len(clean),
             **_summary("rmse", distances), **_summary("ssim", ssim(clean, images).astype(np.float64)),
-            "rmse_change": None, "rmse_change_error": None,
+            "rmse_change": None, "rmse_change_low": None, "rmse_change_high": None,
         })  # fmt: skip
         if before is not None:
             change = distances - before
-            error = float(change.std(ddof=1) / len(change) ** 0.5) if len(change) > 1 else None
-            rows[-1] |= {"rmse_change": float(change.mean()), "rmse_change_error": error}
+            value, low, high = interval_of_mean(change)
+            rows[-1] |= {"rmse_change": value, "rmse_change_low": low, "rmse_change_high": high}
         before = distances
     return rows
 

@@ -11,17 +11,13 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import exact_interval, normal_quantile
-from failmodes.warehouse.database.relations import is_current
-from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.measures.tables import FAILURE_SCORES, SELECTIVE_RISKS
+from failmodes.warehouse.metrics.intervals import auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
 FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: an AUROC of fewer says little
 ENOUGH = (pl.col("failures") >= FEWEST) & (pl.col("n") - pl.col("failures") >= FEWEST)
 KEPT_SHARE = 0.8  # coverage that sentences speak of
-BISECTIONS = 40  # leave 1e-12
 
 
 class CellAuroc(NamedTuple):
@@ -56,36 +52,14 @@ class FailurePrediction(NamedTuple):
 
 @read_once
 def cell_scores(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Rows of failure_prediction of the cells of a selection, the clean one as 'none'.
-
-    Raises:
-        WarehouseError: the warehouse was loaded before there was this measure.
-    """
-    return _of_cells(con, "failure_prediction", selection)
+    """Rows of failure_prediction of the cells of a selection, the clean one as 'none'."""
+    return read_for_selection(con, "failure_prediction", selection)
 
 
 @read_once
 def cell_risks(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Rows of risk_coverage of the cells of a selection, the clean one as 'none'.
-
-    Raises:
-        WarehouseError: the warehouse was loaded before there was this measure.
-    """
-    return _of_cells(con, "risk_coverage", selection)
-
-
-def has_failure_scores(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether they are stored: from the rows of a large warehouse they would take minutes and all memory."""
-    return is_current(con, FAILURE_SCORES.name) and is_current(con, SELECTIVE_RISKS.name)
-
-
-def _of_cells(con: duckdb.DuckDBPyConnection, view: str, selection: Selection) -> pl.DataFrame:
-    if not has_failure_scores(con):
-        raise WarehouseError(
-            "no failure prediction to show: the warehouse was loaded by another version of failmodes; `failmodes load` "
-            "with the same folders computes it"
-        )
-    return read_for_selection(con, view, selection).filter(pl.col("severity").is_not_null())
+    """Rows of risk_coverage of the cells of a selection, the clean one as 'none'."""
+    return read_for_selection(con, "risk_coverage", selection)
 
 
 def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **means: pl.Expr) -> pl.DataFrame:
@@ -99,11 +73,7 @@ def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **mea
 def predict_failures(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> FailurePrediction | None:
-    """How well confidence tells failures from right answers; None where too few of either are in every corrupted cell.
-
-    Raises:
-        WarehouseError: the warehouse was loaded before there was this measure.
-    """
+    """How well confidence tells failures from correct predictions; None where cells have too few of either."""
     scores = cell_scores(con, selection).filter(evaluation_id=evaluation.evaluation_id)
     cells = scores.filter(ENOUGH, score="confidence")
     corrupted = cells.filter(pl.col("severity") > 0).sort("auroc", "corruption", "severity")
@@ -111,7 +81,7 @@ def predict_failures(
         return None
     return FailurePrediction(
         cells=tuple(
-            CellAuroc(corruption, severity, auroc_interval(auroc, failures, count - failures, len(corrupted)), count)
+            CellAuroc(corruption, severity, auroc_estimate(auroc, failures, count - failures, len(corrupted)), count)
             for corruption, severity, auroc, failures, count in corrupted.select(
                 "corruption", "severity", "auroc", "failures", "n"
             ).rows()
@@ -121,33 +91,9 @@ def predict_failures(
     )
 
 
-def auroc_interval(auroc: float, failures: int, correct: int, cells: int = 1) -> Estimate:
-    """An AUROC with Newcombe's score interval (2006, Statistics in Medicine 25, 559-573, method 5).
-
-    It holds the areas from which this one lies no farther than their own standard errors allow, those of Hanley and
-    McNeil. That of one half is the rank sum test's without ties; ties make it rather too wide. DeLong's standard
-    error, of the sample's own spread, is far too small where failures are few or confidences tie.
-
-    Args:
-        auroc: 0-1.
-        failures: at least one.
-        correct: right answers, at least one.
-        cells: intervals of so many cells hold together (Bonferroni).
-    """
-    quantile, half_count = normal_quantile(comparisons=cells), (failures + correct) / 2 - 1
-
-    def error(area: float) -> float:
-        spread = 1 + half_count * ((1 - area) / (2 - area) + area / (1 + area))
-        return float(np.sqrt(area * (1 - area) * spread / (failures * correct)))
-
-    def lower_end(value: float) -> float:
-        low, high = 0.0, value
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if value - middle > quantile * error(middle) else (low, middle)
-        return low
-
-    return Estimate(auroc, lower_end(auroc), 1 - lower_end(1 - auroc))
+def auroc_estimate(auroc: float, failures: int, correct: int, cells: int = 1) -> Estimate:
+    """An AUROC with the interval that holds for so many cells together."""
+    return Estimate(auroc, *auroc_interval(auroc, failures, correct, comparisons=cells))
 
 
 def _risk_at_last(

@@ -9,7 +9,8 @@ import numpy as np
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness, stored_resampling
-from failmodes.analysis.statistics.paired_difference import mean_difference_interval, wilson_interval
+from failmodes.analysis.statistics.paired_difference import mean_difference_interval
+from failmodes.warehouse.metrics.intervals import exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 
@@ -62,8 +63,8 @@ def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
 def mean_accuracy(correctness: CorrectnessMatrix, cells: Sequence[Sequence[int]], level: float) -> Estimate:
     """The mean over groups of cells of their mean accuracy, 0-1.
 
-    Of a single cell the interval is Wilson's, else that of `mean_difference` of right (1) and wrong (-1), whose made-up
-    images are one that is right everywhere and one that is wrong everywhere.
+    Of a single cell the interval is the exact one, else that of `mean_difference` of right (1) and wrong (-1), whose
+    made-up images are one that is right everywhere and one that is wrong everywhere.
 
     Args:
         correctness: whether each image is right in each cell.
@@ -73,7 +74,7 @@ def mean_accuracy(correctness: CorrectnessMatrix, cells: Sequence[Sequence[int]]
     columns = [column for group in cells for column in group]
     if len(columns) == 1:  # the interval that a single accuracy has everywhere
         share, count = float(correctness.accuracy[columns[0]]), len(correctness.correct)
-        low, high = wilson_interval(share, count, level=level)
+        low, high = exact_interval(round(share * count), count, level=level)
         return Estimate(share, float(low), float(high))
     weights = [1 / len(cells) / len(group) for group in cells for _ in group]
     signed = 2 * correctness.correct[:, columns].astype(np.int8) - 1

@@ -30,33 +30,41 @@ class ComparedModel:
 
 
 @dataclass(frozen=True)
-class MeasureComparison:
-    """One measure of both, averaged over cells.
+class MetricComparison:
+    """One metric of both, averaged over cells.
 
     Attributes:
-        measure: its name in `MEASURES`, such as 'accuracy', or 'onset_severity'.
-        title: what it is, in words, with its unit in brackets where it is no share.
+        metric: its name, such as 'accuracy'.
+        title: what it is, in words.
+        unit: of its values; 'share' is 0-1.
         better: whether higher or lower is better.
         cells: 'clean', or 'corrupted' for the mean over corruptions of the mean over their whole severities.
         a: value of the first; None where it is not defined.
         b: value of the second.
         difference: of the second minus the first, with the two-sided interval of the level.
+        score: that failures are predicted by; None of a metric that takes none.
         reason: why there is no difference; empty where there is.
     """
 
-    measure: str
+    metric: str
     title: str
-    better: Literal["higher", "lower"]
+    unit: str
+    better: Literal["higher", "lower", "neither"]
     cells: Literal["clean", "corrupted"]
     a: float | None
     b: float | None
     difference: Estimate | None
+    score: str | None = None
     reason: str = ""
 
     @property
     def winner(self) -> Winner:
         """Whose value is better beyond the interval: 'a', 'b' or ''."""
-        if self.difference is None or not (self.difference.above_zero or self.difference.below_zero):
+        if (
+            self.better == "neither"
+            or self.difference is None
+            or not (self.difference.above_zero or self.difference.below_zero)
+        ):
             return ""
         return "b" if self.difference.above_zero == (self.better == "higher") else "a"
 
@@ -204,7 +212,7 @@ class Comparison:
         images_needed: images that would decide `not_worse` with a chance of 80 % if the difference is as measured; None
             where it is decided, or where the difference lies on the margin itself.
         clean: clean accuracy.
-        measures: other measures: calibration error, AUGRC, onset.
+        metrics: other metrics: calibration error, AUGRC, the worst class, onset, and those that were asked for.
         corruptions: by corruption, the largest loss of the second first.
         cells: every cell, clean first.
         classes: by class, the largest loss first.
@@ -219,14 +227,14 @@ class Comparison:
     pairing: ImagePairing
     averaged: tuple[str, ...]
     missing_cells: tuple[tuple[str, float], ...]
-    overall: MeasureComparison
+    overall: MetricComparison
     bounds: tuple[float, float]
     is_about_training: bool
     not_worse: Decision
     equivalent: Decision
     images_needed: int | None
-    clean: MeasureComparison
-    measures: tuple[MeasureComparison, ...]
+    clean: MetricComparison
+    metrics: tuple[MetricComparison, ...]
     corruptions: tuple[CorruptionComparison, ...]
     cells: tuple[CellComparison, ...]
     classes: tuple[ClassComparison, ...]

@@ -20,6 +20,8 @@ from failmodes.warehouse.storage.locations import find_warehouse
 SUFFIX, SEPARATOR = ".duckdb", "::"
 NEEDED = (
     "prediction_facts",
+    "attention",
+    "evaluations",
     "cell_predictions",
     "evaluation_labels",
     "shards",

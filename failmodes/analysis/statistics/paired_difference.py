@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 POWER = 0.8  # chance to be shown that the smallest detectable difference has
 BISECTIONS = 40  # leave 1e-12
@@ -84,50 +85,6 @@ class MeanDifference(NamedTuple):
     def p_value(self) -> float:
         """Two-sided, of a normal test that the mean is 0."""
         return erfc(abs(self.center) / self.error / sqrt(2))
-
-
-def wilson_interval(
-    shares: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
-) -> tuple[Float64Array, Float64Array]:
-    """Wilson's score interval (Wilson 1927) of shares (…) of counts (…), which holds for all `comparisons` together.
-
-    Args:
-        shares: (…) 0-1.
-        counts: (…) above 0.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-        level: with this chance.
-
-    Returns:
-        Lower and upper ends, (…) each.
-    """
-    share = np.asarray(shares, dtype=np.float64)
-    z2 = normal_quantile(level, comparisons) ** 2 / np.asarray(counts, dtype=np.float64)
-    center = (share + z2 / 2) / (1 + z2)
-    half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
-    return center - half, center + half
-
-
-def exact_interval(
-    correct: ArrayLike, counts: ArrayLike, *, comparisons: int = 1, level: float = 0.95
-) -> tuple[Float64Array, Float64Array]:
-    """Clopper and Pearson's exact interval (1934) of the share of `right` (…) among counts (…).
-
-    Args:
-        correct: (…) whole numbers.
-        counts: (…) above 0.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
-        level: with at least this chance.
-
-    Returns:
-        Lower and upper ends, (…) each.
-    """
-    from scipy.special import betaincinv  # here: it takes .2 s, and most charts do without
-
-    found, total = np.asarray(correct, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    tail, missed = (1 - level) / 2 / comparisons, total - found
-    low = np.where(found > 0, betaincinv(np.maximum(found, 1), missed + 1, tail), 0.0)
-    high = np.where(missed > 0, betaincinv(found + 1, np.maximum(missed, 1), 1 - tail), 1.0)
-    return low, high
 
 
 def mean_difference_interval(
@@ -271,8 +228,3 @@ def smallest_detectable_difference(
         enough = count * middle**2 >= needed
         low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return high
-
-
-def normal_quantile(level: float = 0.95, comparisons: int = 1) -> float:
-    """Half-width, in standard errors, of intervals that hold for all `comparisons` together (Bonferroni)."""
-    return NormalDist().inv_cdf(1 - (1 - level) / 2 / comparisons)

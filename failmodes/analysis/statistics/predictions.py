@@ -8,7 +8,8 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups, wilson_interval
+from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
+from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
 CLASS_GAP = 0.2  # a class is far below the others from so much less accuracy on, with its whole interval

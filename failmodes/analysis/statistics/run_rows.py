@@ -1,26 +1,25 @@
-"""The rows of one evaluation, cell by cell, as arrays: what measures of cells are computed from again and resampled."""
+"""The rows of one evaluation, cell by cell, as arrays: what metrics of cells are computed from again and resampled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
 from failmodes.warehouse.database.relations import REBUILD_HINT
+from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
+from failmodes.warehouse.metrics.columns import NotOnRecord, column_of
+from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS
 
 CellKey = tuple[str, float]  # corruption and severity
-COLUMNS = ("label", "predicted", "confidence", "margin", "entropy_nats", "loss_nats", "label_probability", "sum_p2",
-           "log_sum_exp", "finite")  # fmt: skip
-NO_CLASS = -1  # predicted, where it is no class of the data set
-
-
-class CellRows(dict[str, NDArray[Any]]):
-    """Columns of the images of one cell by name, (N,) each: `correct` (bool) and those of COLUMNS that were read."""
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +30,7 @@ class RunRows:
         correctness: of every cell; rows follow `image_id`.
         image_ids: (N,) of the clean cell; of all cells where these share images.
         ids_hashes: hash of the image_ids of each cell.
-        columns: (N, C) by name, NaN where null; those that were asked for are kept.
+        columns: (N, C) by the names of `CellRows`, lists (N, C, K); those that were asked for are kept.
     """
 
     correctness: CorrectnessMatrix
@@ -59,19 +58,47 @@ class RunRows:
         """The column of each cell."""
         return {cell: column for column, cell in enumerate(self.cells)}
 
-    def cell(self, cell: CellKey, names: Sequence[str], kept: NDArray[np.int64] | None = None) -> CellRows:
-        """Some columns of one cell, of all images or of those in the rows `kept`."""
-        self.read(names)
+    def rows(self, cell: CellKey, kept: Rows | None = None) -> CellRows:
+        """The images of one cell, all or those in the rows `kept`."""
         column = self.places[cell]
-        found = CellRows(correct=self.correctness.correct[:, column])
-        found.update((name, self.columns[name][:, column]) for name in names)
-        return found if kept is None else CellRows((name, values[kept]) for name, values in found.items())
+
+        def read(name: str) -> NDArray[Any]:
+            self.read([name])
+            values: NDArray[Any] = self.columns[name][:, column]
+            return values if kept is None else values[kept]
+
+        correct = self.correctness.correct[:, column]
+        given = {"correct": correct if kept is None else correct[kept]}
+        return CellRows(*cell, len(given["correct"]), read, given)
+
+    def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> Cell:
+        """One cell with those that it is compared with.
+
+        Args:
+            cell: which.
+            kept: rows of its images; all if not given.
+            among: cells that curves are made of; all if not given.
+        """
+        clean = (CLEAN, 0.0)
+        reference = self.rows(clean) if clean in self.places else None
+        if not self.shares_images or reference is None:
+            return Cell(self.rows(cell, kept), reference=reference)
+        known = self.cells if among is None else [one for one in self.cells if one in among]
+        on_curve = [one for one in known if one[0] == cell[0] and 0 < one[1] < cell[1]]
+        curve = [self.rows(one, kept) for one in (clean, *sorted(on_curve, key=lambda one: one[1]))]
+        if cell != clean:
+            curve.append(self.rows(cell, kept))
+        return Cell(curve[-1], curve[0], tuple(curve), reference)
 
     def read(self, names: Sequence[str]) -> None:
-        """Make sure that columns are at hand."""
-        missing = [name for name in names if name not in self.columns]
-        if missing:
-            raise KeyError(f"columns that are not at hand: {', '.join(missing)}")
+        """Make sure that columns are at hand, as `CellRows` names them.
+
+        Raises:
+            NotOnRecord: a column is not on record.
+        """
+        for name in names:
+            if name not in self.columns:
+                raise NotOnRecord(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +106,33 @@ class StoredRun(RunRows):
     """An evaluation of a warehouse, whose columns are read when they are asked for."""
 
     con: duckdb.DuckDBPyConnection = field(kw_only=True)
+    _absent: set[str] = field(default_factory=set)
 
     def read(self, names: Sequence[str]) -> None:
-        """Make sure that columns are at hand: one question for all that are missing."""
-        missing = [name for name in names if name not in self.columns]
-        if missing:
-            self.columns.update(_read_columns(self.con, self.correctness, missing))
+        """Make sure that columns are at hand: one question for all of one kind that are missing.
+
+        Raises:
+            NotOnRecord: a column is null throughout; all others are at hand then.
+        """
+        missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
+        found = _read_columns(self.con, self.correctness, [name for name in missing if "." not in name])
+        for target in TARGETS:
+            own = [name for name in missing if name.startswith(f"{target}.")]
+            found |= _read_attention(self.con, self.correctness, self._ids(), target, own) if own else {}
+        if "images.mask_area" in missing:
+            found |= _read_areas(self.con, self.correctness, self._ids())
+        self.columns.update(found)
+        self._absent.update(name for name in missing if name not in found)
+        for name in names:
+            if name in self._absent:
+                raise NotOnRecord(name)
+
+    def _ids(self) -> NDArray[np.int64]:
+        """(N, C) image_id of each cell."""
+        if "image_id" not in self.columns:
+            self.columns.update(_read_columns(self.con, self.correctness, ["image_id"]))
+        found: NDArray[np.int64] = self.columns["image_id"]
+        return found
 
 
 def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> StoredRun:
@@ -108,37 +156,91 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> StoredRun:
     return StoredRun(correctness, np.asarray(ids, np.int64), hashes, con=con)
 
 
+_PLACES = (
+    "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
+    "from cell_predictions where evaluation_id = $1) "
+)
+
+
 def _read_columns(
     con: duckdb.DuckDBPyConnection, correctness: CorrectnessMatrix, names: Sequence[str]
 ) -> dict[str, NDArray[Any]]:
-    """Columns of all cells, (N, C) each, in the order of the cells and of image_id."""
-    assert set(names) <= set(COLUMNS), names
-    found = con.execute(
-        "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
-        "from cell_predictions where evaluation_id = $1) "
-        f"select place, image_id, {', '.join(names)} from prediction_facts "
+    """Columns of predictions of all cells, (N, C) each, lists (N, C, K), in the order of the cells and of image_id."""
+    known = {column.name for column in PREDICTION_FACTS.columns}
+    wanted = [name for name in names if name in known]
+    if not wanted:
+        return {}
+    listed = ", ".join(f"{name} is not null as {name}" if name == "logit_classes" else name for name in wanted)
+    found = con.sql(
+        f"{_PLACES} select place, image_id as own_id, {listed} from prediction_facts "
         "inner join cells using (corruption, severity) where evaluation_id = $1",
-        [correctness.evaluation_id],
-    ).fetchnumpy()
-    if len(found["place"]) != correctness.correct.size:
+        params=[correctness.evaluation_id],
+    ).to_arrow_table()
+    if found.num_rows != correctness.correct.size:
         raise WarehouseError(
-            f"evaluation {correctness.evaluation_id} has {len(found['place']):,} predictions, expected "
+            f"evaluation {correctness.evaluation_id} has {found.num_rows:,} predictions, expected "
             f"{correctness.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
         )
-    keys = np.asarray(found["place"], np.int64) << 32 | np.asarray(found["image_id"], np.int64)
+    keys = np.asarray(found["place"], np.int64) << 32 | np.asarray(found["own_id"], np.int64)
     shape = len(correctness.cells), len(correctness.correct)
     order = None if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
     columns = {}
-    for name in names:
-        values = _filled(found[name], name)
-        columns[name] = (values if order is None else values[order]).reshape(shape).T
+    for name in wanted:
+        values = _column(found, name)
+        if values is not None:
+            ordered = values if order is None else values[order]
+            columns[name] = np.swapaxes(ordered.reshape(*shape, *values.shape[1:]), 0, 1)
     return columns
 
 
-def _filled(values: Any, name: str) -> NDArray[Any]:
-    """Values with something in place of nulls: NaN, or NO_CLASS of classes."""
-    if name in ("label", "predicted"):
-        return np.asarray(np.ma.filled(values, NO_CLASS), np.int16)
-    if name == "finite":
-        return np.asarray(values, np.bool_)
-    return np.asarray(np.ma.filled(values, np.nan), np.float32)
+def _column(rows: pa.Table, name: str) -> NDArray[Any] | None:
+    try:
+        return column_of(rows, name)
+    except NotOnRecord:
+        return None
+
+
+def _read_attention(
+    con: duckdb.DuckDBPyConnection,
+    correctness: CorrectnessMatrix,
+    image_ids: NDArray[np.int64],
+    target: str,
+    names: Sequence[str],
+) -> dict[str, NDArray[Any]]:
+    """Columns of the maps for one target, (N, C) each; of images without a map NaN, -1 or False."""
+    known = {column.name for column in ATTENTION.columns}
+    wanted = [own for name in names if (own := name.partition(".")[2]) in known]
+    found = con.sql(
+        f"{_PLACES} select {', '.join(['place', 'image_id', *wanted])} from attention "
+        "inner join cells using (corruption, severity) where evaluation_id = $1 and target = $2",
+        params=[correctness.evaluation_id, target],
+    ).to_arrow_table()
+    if not found.num_rows:
+        return {}
+    place: NDArray[np.int64] = np.asarray(found["place"], np.int64)
+    row = np.empty(found.num_rows, np.int64)
+    map_ids, is_known = np.asarray(found["image_id"], np.int64), np.ones(found.num_rows, np.bool_)
+    for cell in np.unique(place).tolist():
+        of_cell, ids = np.flatnonzero(place == cell), image_ids[:, cell]
+        row[of_cell] = np.searchsorted(ids, map_ids[of_cell]).clip(max=len(ids) - 1)
+        is_known[of_cell] = ids[row[of_cell]] == map_ids[of_cell]
+    where = row[is_known], place[is_known]
+    columns: dict[str, NDArray[Any]] = {}
+    if f"{target}.has_map" in names:
+        columns[f"{target}.has_map"] = np.zeros(image_ids.shape, np.bool_)
+        columns[f"{target}.has_map"][where] = True
+    for column in wanted:
+        name, values = column, _column(found, column)
+        if values is not None:
+            columns[f"{target}.{name}"] = at_rows(name, values[is_known], where, image_ids.shape)
+    return columns
+
+
+def _read_areas(
+    con: duckdb.DuckDBPyConnection, correctness: CorrectnessMatrix, image_ids: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """(N, C) share of the clean image that its mask covers."""
+    areas = mask_areas(con, correctness.evaluation_id)
+    if not len(areas["image_id"]):
+        return {}
+    return {"images.mask_area": at_images(image_ids, areas)}

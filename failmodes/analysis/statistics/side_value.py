@@ -1,4 +1,4 @@
-"""A measure of one model over some cells, before it is compared, and what is known of it: value, error, interval."""
+"""A metric of one model over some cells, before it is compared, and what is known of it: value, error, interval."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,29 +8,28 @@ import numpy as np
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.measured_value import MeasuredValue
-from failmodes.analysis.statistics.measures import Measure
-from failmodes.analysis.statistics.paired_difference import (
-    PairedCounts,
-    exact_interval,
-    newcombe_interval,
-    newcombe_of_groups,
-)
-from failmodes.analysis.statistics.run_rows import CellKey, RunRows
-from failmodes.analysis.statistics.sampling_bias import SamplingBias
+from failmodes.analysis.statistics.paired_difference import PairedCounts, newcombe_interval, newcombe_of_groups
 from failmodes.analysis.statistics.training_seeds import MeanError, add_errors
+from failmodes.warehouse.metrics.accuracy import interval_of_share
+from failmodes.warehouse.metrics.cell_rows import Cell
+from failmodes.warehouse.metrics.intervals import mean_with_made_up
+from failmodes.warehouse.metrics.metric import Evaluated, Metric, ends_of
+from failmodes.warehouse.metrics.sampling_bias import SamplingBias
+
+LEAST_VARIANCE = 1e-30  # where all images contribute the same: a test divides by it
 
 
 class SideValue(NamedTuple):
-    """A measure of one model over some cells.
+    """A metric of one model over some cells.
 
     Attributes:
         values: (R,) of each training run, averaged over cells.
         parts: contributions of images, averaged over runs and weighted by cell: one array (N,), or one a cell where
-            cells are of different images. Empty where the measure is resampled.
+            cells are of different images. Empty where the metric is resampled.
         scales: the weights of the cells of each part, added up.
         replicates: (B,) of the mean over runs under resampled images; None where there are contributions.
         image_count: images of a cell.
-        bias: how far the value may be from the truth on average, of resampled measures.
+        bias: how far the value may be from the truth on average, of resampled metrics.
     """
 
     values: Float64Array
@@ -44,6 +43,11 @@ class SideValue(NamedTuple):
     def value(self) -> float:
         """The mean over runs."""
         return float(self.values.mean())
+
+
+def is_share_of_images(metric: Metric) -> bool:
+    """Whether it is a share of all images of a cell, each of which contributes 0 or 1."""
+    return metric.interval is interval_of_share
 
 
 def minus(one: SideValue, other: SideValue) -> SideValue:
@@ -60,76 +64,86 @@ def minus(one: SideValue, other: SideValue) -> SideValue:
 def measured(
     sides: Sequence[SideValue],
     signs: Sequence[float],
-    measure: Measure,
+    metric: Metric,
     errors: Sequence[MeanError],
     *,
-    is_share: bool,
-    bounds: tuple[float | None, float | None],
+    bounds: tuple[float, float],
     is_signed: bool = False,
 ) -> MeasuredValue:
     """The value with its errors: a sum of sides of different images, each with its sign.
 
     To each side's images two made-up ones are added, the least and the most that one can contribute (see
-    `mean_difference`), so that no error is 0.
+    `mean_with_made_up`), so that no error is 0.
     """
     value = center = variance = bias_low = bias_high = 0.0
+    span = metric.image_range[1] - metric.image_range[0]
+    least, most = (-span, span) if is_signed else metric.image_range
+    is_share = is_share_of_images(metric)
     for side, sign in zip(sides, signs, strict=True):
         value += sign * side.value
-        least, most = (-measure.image_range if is_signed else 0.0), measure.image_range
         if side.replicates is not None:
-            center += sign * (side.value * side.image_count + least + most) / (side.image_count + 2)
+            added = metric.added_images
+            total = side.image_count + 2 * added
+            center += sign * (side.value * side.image_count + added * (least + most)) / total
             of_images = max(float(side.replicates.var(ddof=1)), side.bias.error**2)
-            variance += of_images + 2 * (measure.image_range / side.image_count) ** 2
+            variance += of_images + 2 * (span / side.image_count) ** 2
             ends = sign * side.bias.low, sign * side.bias.high
             bias_low, bias_high = bias_low + min(ends), bias_high + max(ends)
             continue
+        shared = 1.0 if len(side.parts) == 1 else 2 / len(side.parts)  # of several parts each has its share of four
+        added = shared * metric.added_images
         for part, scale in zip(side.parts, side.scales, strict=True):
-            part_center, part_variance = _with_made_up(part, scale * least, scale * most, len(side.parts))
+            part_center, part_variance = mean_with_made_up(part, scale * least, scale * most, added)
             center += sign * part_center
             variance += part_variance
-    error = add_errors([*errors, MeanError(variance)])
+    error = add_errors([*errors, MeanError(max(variance, LEAST_VARIANCE))])
     count = min(side.image_count for side in sides)
     low, high = min(value, center) - bias_high, max(value, center) - bias_low
     if is_share and errors:
         low = high = value
     elif is_share and is_signed:  # of a share itself the center, nearer to a half, would make one bound too tight
         low = high = center
-    least_value, most_value = (-np.inf if bounds[0] is None else bounds[0], np.inf if bounds[1] is None else bounds[1])
-    return MeasuredValue(value, low, high, error, count, least_value, most_value)
+    return MeasuredValue(value, low, high, error, count, *bounds)
 
 
-def _with_made_up(part: Float64Array, least: float, most: float, parts: int) -> tuple[float, float]:
-    """Mean and its variance of images and two made-up ones; of several parts, each of its share of four."""
-    added = 1.0 if parts == 1 else 2 / parts
-    total = len(part) + 2 * added
-    center = (float(part.sum()) + added * (least + most)) / total
-    squares = (float(np.square(part).sum()) + added * (least**2 + most**2)) / total
-    return center, (squares - center**2) / total
+def measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> MeasuredValue:
+    """A metric with an interval of its own, in a single cell of one training run."""
+    count = len(cell.rows)
+    if found.images is not None:
+        variance = float(found.images.var()) / count
+    else:
+        low, high = ends_of(metric, cell, score, found, level=0.6827) or (found.value, found.value)
+        variance = ((high - low) / 2) ** 2  # of one standard error to each side
+    error = MeanError(max(variance, 1 / count**2))
+
+    def ends(level: float, comparisons: int) -> tuple[float, float]:
+        both = ends_of(metric, cell, score, found, level=level, comparisons=comparisons)
+        assert both is not None, "it has an interval of its own"
+        return both
+
+    return MeasuredValue(found.value, found.value, found.value, error, count, ends=ends)
 
 
-def share_of_cell(run: RunRows, cell: CellKey, sign: int) -> MeasuredValue:
-    """Accuracy or error of a single cell and training run: the exact interval."""
-    correct = run.cell(cell, ())["correct"]
-    counted, count = int(correct.sum() if sign > 0 else (~correct).sum()), len(correct)
-    value = counted / count
-    error = MeanError(max(value * (1 - value) / count, 1 / count**2))
-    return MeasuredValue(value, value, value, error, count, ends=partial(_exact_ends, counted, count))
+def share_difference(one: Float64Array, other: Float64Array, counts: PairedCounts | None) -> MeasuredValue:
+    """Newcombe's interval of the difference of a share of images, of a single cell of one training run each.
 
+    Args:
+        one: (N,) 0 or 1, of the candidate.
+        other: (M,) of the baseline.
+        counts: of both where they are of the same images; else None.
+    """
+    shares, numbers = (float(one.mean()), float(other.mean())), (len(one), len(other))
+    value = shares[0] - shares[1]
+    if counts is not None:
+        variance = (float(counts.discordant_share) - value**2) / len(one)
+        interval = partial(newcombe_interval, counts)
+    else:
+        variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
+        interval = partial(newcombe_of_groups, shares, numbers)
 
-def _exact_ends(correct: int, count: int, level: float, comparisons: int) -> tuple[float, float]:
-    low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
-    return float(low), float(high)
+    def ends(level: float, comparisons: int) -> tuple[float, float]:
+        low, high = interval(comparisons=comparisons, level=level)
+        return float(low), float(high)
 
-
-def paired_ends(counts: PairedCounts, sign: int, level: float, comparisons: int) -> tuple[float, float]:
-    """Newcombe's interval of a difference of accuracies, or of errors where `sign` is -1."""
-    low, high = newcombe_interval(counts, comparisons=comparisons, level=level)
-    return (float(low), float(high)) if sign > 0 else (-float(high), -float(low))
-
-
-def ends_of_groups(
-    shares: tuple[float, float], counts: tuple[int, int], sign: int, level: float, comparisons: int
-) -> tuple[float, float]:
-    """The same of two shares of different images."""
-    low, high = newcombe_of_groups(shares, counts, comparisons=comparisons, level=level)
-    return (float(low), float(high)) if sign > 0 else (-float(high), -float(low))
+    error = MeanError(max(variance, 2 / len(one) ** 2))
+    return MeasuredValue(value, value, value, error, min(numbers), ends=ends)

@@ -9,7 +9,7 @@ FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list[tuple[str, float]]:
     """Cells, as corruption and severity, of which more than MOST_NON_FINITE of the rows are no finite numbers."""
     return con.execute(
-        "select corruption, severity::double from cell_measures where evaluation_id = ? "
-        "and non_finite_count > ? * image_count order by all",
+        "select corruption, severity::double from cell_metrics where evaluation_id = ? "
+        "and metric = 'non_finite_share' and value > ? order by all",
         [evaluation_id, MOST_NON_FINITE],
     ).fetchall()

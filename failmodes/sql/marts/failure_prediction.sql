@@ -1,25 +1,58 @@
--- One row per evaluation, cell or pool of corrupted cells, and score: how well it tells failures from right answers.
--- Corruption is null where all are pooled, severity where all above clean are; the clean cell is 'none'.
--- Source: failure_scores, evaluation_labels, corruptions.
+-- One row per evaluation, cell and score: how well it tells failures from correct predictions. The clean cell is
+-- 'none'.
+-- Source: cell_metrics, evaluation_labels, corruptions.
+with cells as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        score,
+        max(value) filter (where metric = 'auroc') as auroc,
+        max(low) filter (where metric = 'auroc') as auroc_low,
+        max(high) filter (where metric = 'auroc') as auroc_high,
+        max(value) filter (where metric = 'augrc') as augrc,
+        max(low) filter (where metric = 'augrc') as augrc_low,
+        max(high) filter (where metric = 'augrc') as augrc_high,
+        max(value) filter (where metric = 'aurc') as aurc,
+        max(value) filter (where metric = 'aupr') as aupr,
+        max(value) filter (where metric = 'fpr95') as fpr95,
+        max(n) filter (where metric = 'augrc') as n
+    from cell_metrics
+    where score is not null and metric <> 'auroc_within'
+    group by evaluation_id, corruption, severity, score
+)
+
 select
-    failure_scores.corruption,
-    failure_scores.severity,
-    failure_scores.score, -- what images are ranked by: confidence, margin, entropy, energy, logit_gap, attention_spread
+    cells.corruption,
+    cells.severity,
+    cells.score, -- what images are ranked by: confidence, margin, entropy, energy, logit_gap, attention_spread
     -- or attention_drift
-    failure_scores.auroc,
-    failure_scores.auroc_error,
-    failure_scores.augrc,
-    failure_scores.aurc,
-    failure_scores.n, -- images that have the score
-    failure_scores.failures, -- images that have the score and are incorrect
+    cells.auroc, -- area under the ROC curve, failures positive, 0-1, .5 is chance; null: see reason
+    cells.auroc_low, -- lower end of the 95 % interval of auroc (Newcombe 2006), 0-1
+    cells.auroc_high, -- upper end of the 95 % interval of auroc (Newcombe 2006), 0-1
+    cells.augrc, -- area under the generalized risk-coverage curve, 0 to 0.5
+    cells.augrc_low, -- lower end of the 95 % interval of augrc over images, 0 to 0.5
+    cells.augrc_high, -- upper end of the 95 % interval of augrc over images, 0 to 0.5
+    cells.aurc, -- area under the risk-coverage curve, 0-1
+    cells.n, -- images that have the score
+    round(cells.n * risks.selective_risk)::bigint as failures, -- images that have the score and are incorrect
     evaluation_labels.model_label,
-    failure_scores.aupr,
-    failure_scores.fpr95,
-    failure_scores.excess_aurc,
-    failure_scores.reason, -- why measures are null
+    cells.aupr, -- average precision, failures positive, 0-1; the share of failures is chance
+    cells.fpr95, -- share of correct predictions held for failures where 95 % of failures are found, 0-1
+    case
+        when failures = 0 then 'no failure'
+        when failures = cells.n then 'no correct prediction'
+    end as reason, -- why metrics are null
     corruptions.corruption_label,
     evaluation_labels.dataset_label,
-    failure_scores.evaluation_id
-from failure_scores
-left join evaluation_labels on failure_scores.evaluation_id = evaluation_labels.evaluation_id
-left join corruptions on failure_scores.corruption = corruptions.corruption
+    cells.evaluation_id
+from cells
+left join selective_risks as risks
+    on
+        cells.evaluation_id = risks.evaluation_id
+        and cells.corruption = risks.corruption
+        and cells.severity = risks.severity
+        and cells.score = risks.score
+        and risks.coverage_percent = 100
+left join evaluation_labels on cells.evaluation_id = evaluation_labels.evaluation_id
+left join corruptions on cells.corruption = corruptions.corruption

@@ -1,7 +1,24 @@
 -- One row per evaluation, corruption and severity from clean (0) on: how the predictions spread over the classes,
 -- beside the labels (one class for nearly all images is prediction collapse), and the class of the lowest accuracy.
--- Source: cell_confusion, cell_measures, curve_points, classes.
-with predicted as (
+-- Source: cell_metrics, cell_confusion, curve_points, classes.
+with cells as (
+    select
+        evaluation_id,
+        corruption,
+        severity,
+        max(value) filter (where metric = 'accuracy') as accuracy,
+        max(n) filter (where metric = 'accuracy') as image_count,
+        max(value) filter (where metric = 'balanced_accuracy') as balanced_accuracy,
+        max(value) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy,
+        max(low) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy_low,
+        max(high) filter (where metric = 'worst_class_accuracy') as worst_class_accuracy_high,
+        max(value) filter (where metric = 'top_prediction_share') as top_prediction_share,
+        max(value) filter (where metric = 'mean_confidence') as mean_confidence
+    from cell_metrics
+    group by evaluation_id, corruption, severity
+),
+
+predicted as (
     select
         evaluation_id,
         corruption,
@@ -36,7 +53,6 @@ of_predictions as ( -- of answers that are as common the first class
         sum(image_count)::bigint as predicted_count,
         count(*) as predicted_class_count,
         arg_max(class_index, (predicted_share, -class_index)) as top_prediction,
-        max(predicted_share) as top_prediction_share,
         -sum(predicted_share * ln(predicted_share)) as prediction_entropy_nats
     from predicted
     group by evaluation_id, corruption, severity
@@ -48,9 +64,7 @@ of_labels as (
         corruption,
         severity,
         count(*) as class_count,
-        avg(accuracy) as balanced_accuracy,
         arg_min(class_index, (accuracy, class_index)) as worst_class,
-        min(accuracy) as worst_class_accuracy,
         -sum(label_share * ln(label_share)) as label_entropy_nats
     from labels
     group by evaluation_id, corruption, severity
@@ -60,23 +74,25 @@ select
     curve_points.corruption,
     curve_points.severity,
     commonest.class_name as top_prediction_name, -- name of the most frequent predicted class
-    of_predictions.top_prediction_share, -- share of the predictions that the most frequent class has, 0-1
+    cells.top_prediction_share, -- share of the predictions that the most frequent class has, 0-1
     case
         when of_predictions.top_prediction is not null then coalesce(same.label_share, 0)
     end as top_prediction_label_share, -- share of the labels that the most frequent predicted class has, 0-1
-    cell_measures.accuracy,
-    of_labels.balanced_accuracy, -- mean of the classes' accuracies, 0-1
+    cells.accuracy, -- share of images that are correct, 0-1
+    cells.balanced_accuracy, -- mean of the classes' accuracies, 0-1
     worst.class_name as worst_class_name, -- name of the class of the lowest accuracy
-    of_labels.worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
+    cells.worst_class_accuracy, -- accuracy of the worst class, 0-1; the lowest of several, so by chance lower than
     -- each of them is expected
-    cell_measures.image_count,
+    cells.worst_class_accuracy_low, -- lower end of its 95 % interval, which allows for that, 0-1
+    cells.worst_class_accuracy_high, -- upper end of its 95 % interval, which allows for that, 0-1
+    cells.image_count, -- images
     curve_points.model_label,
     of_labels.class_count, -- classes that occur as label
     of_predictions.top_prediction, -- class index of the most frequent prediction; null where no class of the dataset
     -- was predicted
     of_predictions.prediction_entropy_nats, -- entropy of the predictions over classes, nats; 0: one class for all
     of_labels.label_entropy_nats, -- entropy of the labels over classes, nats
-    cell_measures.mean_confidence,
+    cells.mean_confidence, -- mean of the largest softmax probability, 0-1
     of_labels.worst_class, -- class index of the class of the lowest accuracy; of equal ones the first
     coalesce(of_predictions.predicted_count, 0) as predicted_count, -- images for which a class of the dataset is
     -- predicted
@@ -88,11 +104,11 @@ select
     curve_points.dataset_label,
     curve_points.evaluation_id
 from curve_points
-inner join cell_measures
+inner join cells
     on
-        curve_points.evaluation_id = cell_measures.evaluation_id
-        and curve_points.cell_corruption = cell_measures.corruption
-        and curve_points.severity = cell_measures.severity
+        curve_points.evaluation_id = cells.evaluation_id
+        and curve_points.cell_corruption = cells.corruption
+        and curve_points.severity = cells.severity
 inner join of_labels
     on
         curve_points.evaluation_id = of_labels.evaluation_id

@@ -1,5 +1,5 @@
--- One row per evaluation, cell or pool of corrupted cells, score and coverage: the error rate of the surest images.
--- That is what abstaining on the others leaves. Corruption and severity are null as in failure_prediction.
+-- One row per evaluation, cell, score and coverage: the error rate of the most certain images, which is what abstaining
+-- on the others leaves. The clean cell is 'none'.
 -- Source: selective_risks, evaluation_labels, corruptions.
 select
     selective_risks.corruption,

@@ -1,5 +1,5 @@
 -- One row per evaluation: clean accuracy and the mean over its headline corruptions, extras apart.
--- Source: corruption_error_by_model, cell_measures.
+-- Source: corruption_error_by_model, cell_metrics.
 with errors as (
     select
         evaluation_id,
@@ -15,7 +15,7 @@ with errors as (
 
 select
     evaluation_labels.model_label,
-    clean.accuracy as clean_accuracy, -- accuracy of the clean images, 0-1
+    clean.value as clean_accuracy, -- accuracy of the clean images, 0-1
     errors.mean_corrupted_accuracy, -- mean accuracy over the headline corruptions and their severities, 0-1
     errors.mean_corruption_error, -- mean error over the headline corruptions and their severities, 0-1, not normalized
     -- by a baseline
@@ -26,6 +26,9 @@ select
     evaluation_labels.dataset_label,
     evaluation_labels.evaluation_id
 from evaluation_labels
-left join cell_measures as clean
-    on evaluation_labels.evaluation_id = clean.evaluation_id and clean.corruption = 'none'
+left join cell_metrics as clean
+    on
+        evaluation_labels.evaluation_id = clean.evaluation_id
+        and clean.corruption = 'none'
+        and clean.metric = 'accuracy'
 left join errors on evaluation_labels.evaluation_id = errors.evaluation_id

@@ -6,8 +6,8 @@ select
     corruption_label,
     severity,
     auroc,
-    auroc - 1.96 * auroc_error as auroc_low,
-    auroc + 1.96 * auroc_error as auroc_high,
+    auroc_low,
+    auroc_high,
     failures,
     n,
     model_label
@@ -15,8 +15,6 @@ from failure_prediction
 where
     score = 'confidence'
     and auroc is not null
-    and corruption is not null
-    and severity is not null
     and coalesce(list_contains(getvariable('model'), model_label), true)
     and coalesce(list_contains(getvariable('corruption'), corruption), true)
 order by auroc asc, model_label asc, corruption_label asc, severity asc

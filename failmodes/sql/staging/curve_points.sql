@@ -21,7 +21,7 @@ select
     curves.evaluation_id,
     curves.corruption,
     cells.severity,
-    cells.corruption as cell_corruption, -- 'none' at severity 0
+    cells.corruption as cell_corruption, -- corruption of the stored cell that holds the point: 'none' at severity 0
     evaluation_labels.model_label,
     evaluation_labels.dataset_label,
     evaluation_labels.paired,
@@ -29,8 +29,8 @@ select
     corruptions.corruption_order,
     coalesce(corruptions.corruption_label, curves.corruption) as corruption_label,
     coalesce(corruptions.headline, true) as headline,
-    lag(cells.severity) over curve as severity_before, -- null at severity 0
-    row_number() over curve as point_number -- from 1, the clean point
+    lag(cells.severity) over curve as severity_before, -- severity of the point before on the curve; null at severity 0
+    row_number() over curve as point_number -- position of the point on its curve, from 1, the clean point
 from curves
 inner join cells on curves.evaluation_id = cells.evaluation_id and cells.corruption in ('none', curves.corruption)
 left join evaluation_labels on curves.evaluation_id = evaluation_labels.evaluation_id

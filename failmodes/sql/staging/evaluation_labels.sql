@@ -20,13 +20,13 @@ select
     models.family,
     models.variant,
     models.class_protocol,
-    models.output_count, -- null: no other outputs than those of the classes, or not known
+    models.output_count,
     models.training_recipe,
     models.training_seed,
     datasets.dataset_name,
     datasets.dataset_label,
     datasets.note,
-    datasets.class_count,
+    datasets.class_count, -- number of classes of the data set
     sources.source_label,
     sources.source_kind,
     sources.recipe,
@@ -36,7 +36,7 @@ select
         when models.model_label like '%, seed ' || models.training_seed::varchar
             then regexp_replace(models.model_label, ', seed [0-9]+$', '')
         else models.model_label
-    end as model_name -- the label without its training seed: evaluations of several seeds share it
+    end as model_name -- the model's name on charts without its training seed; evaluations of several share it
 from evaluations
 left join models on evaluations.model_id = models.model_id
 left join datasets on evaluations.dataset_id = datasets.dataset_id

@@ -10,9 +10,9 @@ select
     predicted,
     runner_up,
     label_rank,
-    confidence, -- 0-1
-    label_probability, -- 0-1
-    margin, -- 0-1
+    confidence,
+    label_probability,
+    margin,
     entropy_nats,
     loss_nats,
     sum_p2,
@@ -21,9 +21,10 @@ select
     finite,
     logits,
     logit_classes,
-    rmse, -- 0-1, of values / 255
-    ssim, -- -1 to 1
-    predicted_output, -- among all outputs, where these take part
-    scaled_log_sum_exp, -- at temperatures of 1/2 to 4 by eighths of a doubling, where `logits` are the largest alone
-    coalesce(predicted = label, false) as correct -- a model without a prediction is wrong
+    rmse,
+    ssim,
+    predicted_output,
+    scaled_log_sum_exp,
+    coalesce(predicted = label, false)
+        as correct -- whether the class predicted is the label; false where none is predicted
 from prediction_facts

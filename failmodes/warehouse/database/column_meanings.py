@@ -9,36 +9,7 @@ import re
 from functools import cache
 from typing import NamedTuple
 
-from failmodes.sql import MARTS, read_sql
 from failmodes.warehouse.database.relations import TABLES, view_definitions
-
-# Comments in files of sql/staging are part of the hash by which stored measures are known: what is no column of a
-# source is explained here instead.
-_STAGING = {
-    "curve_points": {
-        "cell_corruption": "corruption of the stored cell that holds the point: 'none' at severity 0",
-        "severity_before": "severity of the point before on the curve; null at severity 0",
-        "point_number": "position of the point on its curve, from 1, the clean point",
-    },
-    "evaluation_labels": {
-        "class_count": "number of classes of the data set",
-        "model_name": "the model's name on charts without its training seed; evaluations of several share it",
-    },
-    "outcomes": {"correct": "whether the class predicted is the label; false where none is predicted"},
-    "score_ranks": {
-        "evaluation_id": "evaluation",
-        "corruption": "corruption, 'none' is clean; null: all but clean",
-        "severity": "severity; null: all above clean",
-        "score": "what images are ranked by",
-        "certainty": "value of the score, any number: larger is more certain; -infinity where it is missing",
-        "tied": "images of this value",
-        "tied_failure_count": "images of this value that are incorrect",
-        "higher_count": "images of larger values",
-        "higher_failure_count": "images of larger values that are incorrect",
-        "n": "images that have the score",
-        "failures": "images that have the score and are incorrect",
-    },
-}
 
 # A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit stands behind a comma, or first
 _END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
@@ -101,10 +72,8 @@ def measured(relation: str, column: str, kind: str) -> Measured:
 
 
 def _own_meanings(view: str) -> dict[str, str]:
-    """What the view's own file, or the list above, says of its columns."""
-    text = read_sql(MARTS).get(view)
-    if text is None:
-        return _STAGING.get(view, {})
+    """What the view's own file says of its columns."""
+    text = view_definitions()[view]
     found: dict[str, str] = {}
     name = ""
     outputs = text[text.rfind("\nselect") :].partition("\nfrom ")[0]

@@ -16,7 +16,7 @@ from failmodes.warehouse.database.checks import read_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.database.stored_checks import update_checks
-from failmodes.warehouse.database.stored_measures import update_measures
+from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import StudyError, WarehouseError
@@ -134,7 +134,7 @@ def export_evaluations(
             insert_rows(new, table, cast_to_table(rows, table, warehouse))
         cell_count, row_count = _copy_predictions(con, new, evaluation_ids, warehouse)
         write_info(new)
-        update_measures(new, {})
+        update_metrics(new)
         update_checks(new, {})
         _refuse_broken(new, warehouse)
     return ExportReport(cell_count, row_count, target.stat().st_size)

@@ -11,6 +11,8 @@ import duckdb
 
 from failmodes.warehouse.database.own_tables import DERIVED
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.metrics.registry import definitions_hash
+from failmodes.warehouse.metrics.tables import COMPUTED_TABLES
 
 
 def input_fingerprint(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any]) -> str:
@@ -28,7 +30,12 @@ def shards_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
 
 
 def stale_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """Names of derived tables that hold rows made from other shards than those loaded now."""
+    """Names of tables that hold what was made from other shards than those loaded now, or by other definitions."""
+    found = con.execute(
+        "select distinct name from computed where list_contains(?, name) and definition <> ?",
+        [[table.name for table in COMPUTED_TABLES], definitions_hash()],
+    ).fetchall()
     current = f"{shards_fingerprint(con)}-"
     query = "select 1 from {} where not starts_with(input_fingerprint, ?) limit 1"
-    return [t.name for t in DERIVED if con.execute(query.format(t.name), [current]).fetchall()]
+    computed = sorted(name for (name,) in found)
+    return computed + [t.name for t in DERIVED if con.execute(query.format(t.name), [current]).fetchall()]

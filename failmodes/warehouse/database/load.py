@@ -24,7 +24,7 @@ from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks
-from failmodes.warehouse.database.stored_measures import Measuring, update_measures
+from failmodes.warehouse.database.stored_metrics import OF_USERS, update_metrics
 from failmodes.warehouse.database.tables import (
     create_tables,
     delete_matching,
@@ -35,6 +35,7 @@ from failmodes.warehouse.database.tables import (
 )
 from failmodes.warehouse.database.updates import staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
+from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.schema import (
     ATTENTION,
@@ -57,11 +58,12 @@ _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_er
 
 
 class LoadedState(NamedTuple):
-    """What a warehouse holds: content hashes of the loaded files by key, which views are installed, stated claims."""
+    """What a warehouse holds: hashes of the loaded files by key, which views are installed, claims, users' metrics."""
 
     hashes: dict[FileKey, str]
     views_fingerprint: str
     claims: tuple[str, ...] = ()
+    metrics: frozenset[tuple[str, str]] = frozenset()
 
 
 EMPTY_STATE = LoadedState({}, "")
@@ -70,7 +72,7 @@ EMPTY_STATE = LoadedState({}, "")
 class LoadReport(NamedTuple):
     """What a load did: shards by outcome, fact rows inserted, whether the file was replaced, and seconds.
 
-    `measured_evaluations` are those of which measures were computed.
+    `measured_evaluations` are those of which metrics were computed.
     """
 
     new_shards: int
@@ -84,7 +86,12 @@ class LoadReport(NamedTuple):
 
 
 def load(
-    outputs: Sequence[StorePath], warehouse: Path, *, rebuild: bool = False, claims: Sequence[str] | None = None
+    outputs: Sequence[StorePath],
+    warehouse: Path,
+    *,
+    rebuild: bool = False,
+    claims: Sequence[str] | None = None,
+    metrics: Sequence[Metric] | None = None,
 ) -> LoadReport:
     """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
 
@@ -93,6 +100,8 @@ def load(
         warehouse: the DuckDB file, made where it is missing.
         rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
         claims: what the study claims, in its words, in place of the claims that are there; None keeps these.
+        metrics: the user's own metrics, in place of those that are there; None keeps the values of these, but of an
+            evaluation whose shards have changed.
 
     Raises:
         StudyError: the warehouse is a link, a folder or a device.
@@ -109,10 +118,11 @@ def load(
         files = [found[key] for key in sorted(found, key=_place) if loaded.hashes.get(key) != found[key].content_hash]
         measured: list[str] = []
         restated = claims is not None and tuple(dict.fromkeys(claims)) != loaded.claims
-        swap = bool(files or damaged) or restated or loaded.views_fingerprint != views_fingerprint()
+        remeasured = metrics is not None and {(one.name, one.version) for one in metrics} != loaded.metrics
+        swap = bool(files or damaged) or restated or remeasured or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
-                measured = _fill(con, files, loaded, [*damaged])
+                measured = _fill(con, files, loaded, [*damaged], metrics)
                 if claims is not None and restated:
                     _state_claims(con, claims)
     shards = [file for file in files if file.table in FACTS]
@@ -151,7 +161,11 @@ def _loaded_state(warehouse: Path) -> LoadedState:
         shards = con.execute(f"select table_name, {keys}, content_hash from shards").fetchall()
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
         claims = tuple(stored_claims(con))
-    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims)
+        stored = con.execute(
+            "select distinct name, definition from computed where starts_with(name, ?)", [OF_USERS]
+        ).fetchall()
+    metrics = frozenset((name.removeprefix(OF_USERS), version) for name, version in stored)
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics)
 
 
 def _place(key: FileKey) -> tuple[str, ...]:
@@ -167,15 +181,18 @@ def _count_shards(keys: Iterable[FileKey]) -> int:
 
 
 def _fill(
-    con: duckdb.DuckDBPyConnection, files: list[ResultsFile], loaded: LoadedState, errors: list[LoadError]
+    con: duckdb.DuckDBPyConnection,
+    files: list[ResultsFile],
+    loaded: LoadedState,
+    errors: list[LoadError],
+    metrics: Sequence[Metric] | None,
 ) -> list[str]:
-    """Insert all files and bring the measures up to date; returns the evaluations that were measured."""
+    """Insert all files and bring the metrics up to date; returns the evaluations of which these were computed."""
     create_tables(con)
     for table in DIMENSIONS:
         _insert_dimension(con, table, [file for file in files if file.table is table], errors)
-    with Measuring(con, files, loaded.hashes) as measuring:
-        for table in FACTS:
-            _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors, measuring)
+    for table in FACTS:
+        _insert_shards(con, table, [file for file in files if file.table is table], loaded, errors)
     for error in errors:
         if isinstance(error, StorageError):  # a file that cannot be read is not known to be damaged
             raise error
@@ -184,9 +201,9 @@ def _fill(
         hint = "`failmodes evaluate STUDY --redo-damaged` makes them again (`failmodes import`, what was imported)"
         raise DamagedShardError(f"{len(errors)} damaged file(s), so nothing was loaded; {hint}: {listing}")
     write_info(con)
-    measured = update_measures(con, measuring.evaluations)
-    update_checks(con, measuring.evaluations)
-    return measured
+    computed = update_metrics(con, metrics)
+    update_checks(con, computed)
+    return list(computed)
 
 
 def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> None:
@@ -200,12 +217,10 @@ def _insert_shards(
     files: list[ResultsFile],
     loaded: LoadedState,
     errors: list[LoadError],
-    measuring: Measuring,
 ) -> None:
     if stale := [_shard_row(file) for file in files if file.key in loaded.hashes]:
         delete_matching(con, table, pa.Table.from_pylist(stale, schema=SHARDS.arrow()), PARTITIONS)
-    verified = measuring.take(files, read_verified_rows(files, errors, measuring.measure))
-    read = counted(f"reading {table.name}", verified, len(files))
+    read = counted(f"reading {table.name}", read_verified_rows(files, errors), len(files))
     batches = (batch for rows in read for batch in rows.to_batches())
     insert_rows(con, table, pa.RecordBatchReader.from_batches(table.arrow(), batches))
     upsert(con, SHARDS, pa.Table.from_pylist([_shard_row(file) for file in files], schema=SHARDS.arrow()))

@@ -5,7 +5,7 @@ They load no library, as the tables of the record (`failmodes.warehouse.schema`)
 
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
-from failmodes.warehouse.measures.tables import MEASURES
+from failmodes.warehouse.metrics.tables import COMPUTED_TABLES, METRICS
 from failmodes.warehouse.schema import (
     _CELL,
     CLEAN,
@@ -205,20 +205,21 @@ SHARDS = Table.of(
 
 COMPUTED = Table.of(
     "computed",
-    "one row per stored measure or check and evaluation: what it was made from, and what a check found",
+    "one row per computed table, user's metric or check and evaluation: what it was made from, and what a check found",
     ("name", "evaluation_id"),
-    Column("name", text, "table of the measure, or name of the check"),
+    Column("name", text, "name of the table or check, or 'metric ' and the name of a user's metric"),
     Column("evaluation_id", text, "evaluation"),
     Column("definition", text, "hash of the definition"),
     Column("input_hash", text, "hash of the shards that it was made from, and of what they belong to"),
-    Column("breaking_rows", int64, "rows that break the check; null of a measure", True),
+    Column("breaking_rows", int64, "rows that break the check; null of a table or metric", True),
 )
 
 ALL_TABLES = (
     *FACTS,
     *DIMENSIONS,
     SHARDS,
-    *MEASURES,
+    METRICS,
+    *COMPUTED_TABLES,
     COMPUTED,
     *DERIVED,
     PUBLISHED_ACCURACY,

@@ -3,30 +3,24 @@
 A file may come from a stranger, so nothing that it says is run. Its views and macros stay out of sight (they are
 reached by their full name alone, as warehouse.main.NAME). A table is shown where it is a base table whose columns have
 the types of the contract and no expression behind them; a generated column would be computed whenever it is read.
-
-A stored measure is shown where it is there for every evaluation and by today's definition; else the view of its
-definition is, which gives the same from the rows, slowly.
 """
 
 import re
 from collections.abc import Collection, Iterable
-from functools import cache, partial
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import duckdb
 
 from failmodes.sql import MARTS, STAGING, read_sql
-from failmodes.sql import MEASURES as MEASURES_FOLDER
-from failmodes.warehouse.database.own_tables import ALL_TABLES, COMPUTED, SHARDS
+from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.measures.tables import MEASURES
+from failmodes.warehouse.metrics.tables import COMPUTED_TABLES
 from failmodes.warehouse.schema import FACTS, Column, Table, moment
 
 REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 TABLES = {table.name: table for table in ALL_TABLES}
-METHOD = 1  # raise it when NumPy computes a measure otherwise: all are then computed again at the next load
 
 _IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id(_[ab])?$|_(hash|md5|fingerprint)$")
 _INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
@@ -57,28 +51,6 @@ def view_definitions() -> dict[str, str]:
     return staging | marts
 
 
-@cache
-def measure_definitions() -> dict[str, str]:
-    """SQL of every measure by name of its table."""
-    return read_sql(MEASURES_FOLDER)
-
-
-@cache
-def definition_hash(measure: str) -> str:
-    """Hash of the definition of a measure: its SQL, that of the views and measures it reads, and NumPy's method."""
-    definitions = measure_definitions() | read_sql(STAGING)
-    found: dict[str, str] = {}
-
-    def add(name: str) -> None:
-        if name not in found:
-            found[name] = definitions[name]
-            for source in sorted(definitions.keys() & set(re.findall(r"\w+", definitions[name]))):
-                add(source)
-
-    add(measure)
-    return identity_of([measure, found, METHOD])
-
-
 def relation_names() -> list[str]:
     """Every table and view that a connection may show, tables first."""
     return [*sorted(TABLES), *sorted(view_definitions())]
@@ -97,7 +69,6 @@ def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[s
     """
     stored = base_tables(con)
     shown: set[str] = set()
-    current = cache(partial(current_measures, con))  # asked once, when what says so is shown
 
     def show(name: str) -> None:
         if name in shown:
@@ -106,10 +77,6 @@ def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[s
         sql = view_definitions().get(name)
         if table := TABLES.get(name):
             sql = checked_select(con, table, stored, path)
-        if name in measure_definitions():
-            show(COMPUTED.name)
-            show(SHARDS.name)
-            sql = sql if name in current() else measure_definitions()[name]
         if sql:
             for source in sources_of(sql) if names is not None else ():
                 show(source)
@@ -121,9 +88,8 @@ def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[s
 
 @cache
 def _all_in_order() -> list[str]:
-    """Every table and view after what it reads, also where a measure is computed."""
-    definitions = view_definitions() | measure_definitions()
-    return [*(TABLES.keys() - definitions.keys()), *topological_order(definitions)]
+    """Every table, and every view after what it reads."""
+    return [*TABLES, *topological_order(view_definitions())]
 
 
 def topological_order(definitions: dict[str, str]) -> list[str]:
@@ -135,19 +101,6 @@ def topological_order(definitions: dict[str, str]) -> list[str]:
 def sources_of(sql: str) -> set[str]:
     """What a statement of this program's own selects from or joins; to parse all takes DuckDB a tenth of a second."""
     return set(_SOURCE.findall(re.sub("--.*", "", sql)))
-
-
-def is_current(con: duckdb.DuckDBPyConnection, measure: str) -> bool:
-    """Whether a stored measure is there for every evaluation that has shards, by today's definition."""
-    return measure in current_measures(con)
-
-
-def current_measures(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Names of the stored measures that are there for every evaluation that has shards, by today's definition."""
-    ((evaluations,),) = con.execute("select count(distinct evaluation_id) from shards").fetchall()
-    rows = con.execute("select name, definition, count(*) from computed group by all").fetchall()
-    counts = {(name, definition): count for name, definition, count in rows}
-    return {name for name in measure_definitions() if counts.get((name, definition_hash(name)), 0) == evaluations}
 
 
 def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
@@ -201,7 +154,10 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
     if table.name not in stored:
         raise _changed(path, f"it has no table {table.name}")
     check_table(con, table, path)
-    if table not in (*FACTS, *MEASURES):  # of what may be millions, `failmodes status` finds what breaks the contract
+    if table not in (
+        *FACTS,
+        *COMPUTED_TABLES,
+    ):  # of what may be millions, `failmodes status` finds what breaks the contract
         _check_values(con, table, path)
     columns = ", ".join(column.name for column in reading_order(table))
     return f"select {columns} from warehouse.main.{table.name}"

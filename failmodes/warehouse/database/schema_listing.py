@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,6 +98,52 @@ def where_columns_are(column: str, besides: str = "") -> str:
     return f"{column!r} is a column of {', '.join(names[:MOST_NAMED])}{more}"
 
 
+def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
+    """What a metric is, field by field; nothing where no metric is called so, or a table or view is.
+
+    Raises:
+        WarehouseError: the warehouse cannot be opened.
+    """
+    if name in relation_names():
+        return []
+    from failmodes.warehouse.metrics.registry import all_metrics
+
+    if found := all_metrics().get(name):
+        direction = {True: "higher is better", False: "lower is better", None: "neither is better"}
+        return _facts(
+            found.title, found.formula, found.unit, found.range, direction[found.higher_is_better], found.source,
+            ", ".join(found.scores), _views_with(name),
+        )  # fmt: skip
+    if path is None:
+        return []
+    with open_warehouse(path, ["metrics"]) as con:
+        row = fetch_first(
+            con,
+            "select title, formula, unit, least, most, higher_is_better, source from metrics where metric = ?",
+            [name],
+        )
+    if row is None:
+        return []
+    title, formula, unit, least, most, higher, source = row
+    ends = (-inf if least is None else least, inf if most is None else most)
+    direction = {True: "higher is better", False: "lower is better", None: "neither is better"}
+    return _facts(title, formula or "", unit, ends, direction[higher], source or "the study's own", "", "cell_metrics")
+
+
+def _facts(
+    title: str, formula: str, unit: str, ends: tuple[float, float], direction: str, source: str, scores: str, views: str
+) -> list[tuple[str, str]]:
+    span = " to ".join("infinity" if end == inf else "-infinity" if end == -inf else f"{end:g}" for end in ends)
+    fields = (("title", title), ("formula", formula), ("unit", unit), ("range", span), ("direction", direction),
+              ("source", source), ("scores", scores), ("in", views))  # fmt: skip
+    return [(field, text) for field, text in fields if text]
+
+
+def _views_with(name: str) -> str:
+    """Where a metric stands: `cell_metrics`, and views with a column of its name."""
+    return ", ".join(["cell_metrics", *(one for one in relations_with(name) if one not in TABLES)])
+
+
 @contextmanager
 def open_contract(names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection with the tables, empty, and the views of the contract; or with those named and what they read."""
@@ -128,7 +175,7 @@ def check_known(name: object) -> None:
     names = relation_names()
     if name not in names:
         every = f"there are {', '.join(names)}"
-        raise QueryError(f"no table or view {name!r}: {did_you_mean(name, names, every)}")
+        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")
 
 
 def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:

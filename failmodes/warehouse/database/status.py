@@ -10,17 +10,15 @@ import polars as pl
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.fingerprints import stale_tables
-from failmodes.warehouse.database.measure_comparison import compare_measures
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.relations import TABLES
-from failmodes.warehouse.measures.tables import MEASURES
 from failmodes.warehouse.schema import Table
 
 
 class WarehouseStatus(NamedTuple):
     """State of a warehouse: version, size, what is loaded, which checks fail, what is out of date.
 
-    `row_counts` are of tables that hold no measures, which may have to be computed to be counted.
+    `row_counts` are of its tables.
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell), latest_at (UTC).
     """
@@ -54,7 +52,7 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
 
     Args:
         path: the DuckDB file.
-        full: run all checks again, and compare every stored measure with its definition.
+        full: run all checks again.
 
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
@@ -66,9 +64,9 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
             schema_version=schema_version,
             updated_at=updated_at,
             size_bytes=path.stat().st_size,
-            row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES if table not in MEASURES},
+            row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
             evaluations=con.sql(_EVALUATIONS).pl(),
-            checks=[*run_checks(con), compare_measures(con)] if full else read_checks(con),
+            checks=run_checks(con) if full else read_checks(con),
             stale_derived=stale_tables(con),
         )
 

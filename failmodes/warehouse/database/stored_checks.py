@@ -10,10 +10,9 @@ from failmodes.sql import sql_literal
 from failmodes.warehouse.database.checks import check_hash, checks_of_facts, uniqueness_check
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import COMPUTED
-from failmodes.warehouse.database.stored_measures import read_shard_hashes
+from failmodes.warehouse.database.stored_metrics import ComputedEvaluation, read_shard_hashes
 from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.measures.evaluation import MeasuredEvaluation
 from failmodes.warehouse.schema import CLEAN, FACTS
 from failmodes.warehouse.stages import counted
 
@@ -21,12 +20,12 @@ _UNIQUENESS = {uniqueness_check(table): table.name for table in FACTS}
 _OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read image_id and label alone
 
 
-def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, MeasuredEvaluation]) -> None:
+def update_checks(con: duckdb.DuckDBPyConnection, measured: Mapping[str, ComputedEvaluation]) -> None:
     """Run the checks of facts on every evaluation for which what they found is not there, or is out of date.
 
     Args:
         con: a connection that may write; its views are installed.
-        measured: evaluations that were measured as they were loaded whole, which has shown whether rows repeat, and
+        measured: evaluations whose tables were computed by this load, which has shown whether rows repeat, and
             whether all cells hold the same images, of which those of one are then checked.
     """
     checks = {name: (sql, check_hash(sql)) for name, sql in checks_of_facts(con).items()}
@@ -75,7 +74,7 @@ def _inputs(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 def _count_breaking(
-    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, measured: MeasuredEvaluation | None
+    con: duckdb.DuckDBPyConnection, checks: Mapping[str, str], evaluation_id: str, measured: ComputedEvaluation | None
 ) -> dict[str, int]:
     """Rows of one evaluation that break each check, which reads the facts of no other: cost and memory are its own."""
     found: dict[str, int] = {}

@@ -1,22 +1,23 @@
-"""Stored counts of pairs of evaluations, from what each answered in every cell."""
+"""Stored counts of pairs of evaluations, from what each predicted in every cell."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Set
-from itertools import combinations, groupby, product
+from itertools import combinations, groupby
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from failmodes.warehouse.database.connection import arrow_reader
-from failmodes.warehouse.database.tables import insert_by_definition, insert_rows
-from failmodes.warehouse.measures.cell_texts import decode_pattern
-from failmodes.warehouse.measures.columns import OTHER, Row
-from failmodes.warehouse.measures.curves import CellKey
-from failmodes.warehouse.measures.pairs import CellPredictions, count_pairs
-from failmodes.warehouse.measures.tables import PAIR_CELLS
+from failmodes.warehouse.database.tables import insert_rows
+from failmodes.warehouse.metrics.cell_texts import decode_pattern
+from failmodes.warehouse.metrics.columns import OTHER, Row
+from failmodes.warehouse.metrics.pairs import CellPredictions, count_pairs
+from failmodes.warehouse.metrics.tables import PAIR_CELLS
 
-BATCH_ROWS = 100  # answers of cells in memory at a time
+CellKey = tuple[str, Any]  # corruption and severity
+BATCH_ROWS = 100  # predictions of cells in memory at a time
 
 
 def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Collection[str]) -> None:
@@ -24,7 +25,7 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Co
 
     Args:
         con: a connection that may write; `cell_predictions` is up to date.
-        due: evaluations whose answers are new.
+        due: evaluations whose predictions are new.
         evaluations: all that have shards.
     """
     if not due:
@@ -44,20 +45,31 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Co
 
 def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
     rows: list[Row] = []
-    unlike: list[CellKey] = []
     for cell, predictions in _read_predictions(con, members):
-        if predictions is None:
-            unlike.append(cell)
-            continue
         key = {"corruption": cell[0], "severity": cell[1]}
-        rows += [key | row for row in count_pairs(predictions, due)]
+        if predictions is not None:
+            rows += [key | row for row in count_pairs(predictions, due)]
+            continue
+        for pair in combinations(members, 2):  # not of the same images: by their image_id
+            if not due.isdisjoint(pair) and (shared := _shared_predictions(con, pair, cell)):
+                rows += [key | row for row in count_pairs(shared, due)]
     insert_rows(con, PAIR_CELLS, pa.Table.from_pylist(rows, schema=PAIR_CELLS.arrow()))
-    pairs = [pair for pair in combinations(members, 2) if not due.isdisjoint(pair)]
-    for cell, pair in product(unlike, pairs):  # not of the same images: by their image_id
-        insert_by_definition(
-            con, PAIR_CELLS,
-            "evaluation_id_a = ? and evaluation_id_b = ? and corruption = ? and severity = ?", [*pair, *cell],
-        )  # fmt: skip
+
+
+def _shared_predictions(
+    con: duckdb.DuckDBPyConnection, pair: tuple[str, str], cell: CellKey
+) -> dict[str, CellPredictions]:
+    """Predictions of two evaluations for the images of a cell that both have; nothing where there is none."""
+    found = con.execute(
+        "select image_id, one.label, one.predicted, other.predicted as others from prediction_facts as one "
+        "inner join prediction_facts as other using (corruption, severity, image_id) "
+        "where one.evaluation_id = ? and other.evaluation_id = ? and corruption = ? and severity = ?",
+        [*pair, *cell],
+    ).fetchnumpy()
+    if not len(found["image_id"]):
+        return {}
+    predicted = (np.ma.filled(found[name], OTHER).astype(np.int16) for name in ("predicted", "others"))
+    return {name: CellPredictions("", own == found["label"], own) for name, own in zip(pair, predicted, strict=True)}
 
 
 def _read_predictions(

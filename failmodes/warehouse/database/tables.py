@@ -19,13 +19,12 @@ from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
 from failmodes.warehouse.database.relations import (
-    METHOD,
     duckdb_type,
-    measure_definitions,
     topological_order,
     view_definitions,
 )
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.metrics.registry import definitions_hash
 from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import Table
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
@@ -66,12 +65,6 @@ def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | p
     con.register("incoming_rows", rows)
     con.execute(f"insert into {table.name} by name select * from incoming_rows")
     con.unregister("incoming_rows")
-
-
-def insert_by_definition(con: duckdb.DuckDBPyConnection, table: Table, condition: str, values: list[Any]) -> None:
-    """Append to the table of a measure those of the rows that its SQL gives for which `condition` holds."""
-    sql = measure_definitions()[table.name]
-    con.execute(f"insert into {table.name} by name select * from ({sql}\n) where {condition}", values)
 
 
 def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, columns: tuple[str, ...]) -> None:
@@ -148,8 +141,8 @@ def _write_info_row(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def views_fingerprint() -> str:
-    """Hash of the definitions of all views and measures, kept in the warehouse to see when they are out of date."""
-    return identity_of([view_definitions(), measure_definitions(), METHOD])
+    """Hash of the definitions of all views and metrics, kept in the warehouse to see when they are out of date."""
+    return identity_of([view_definitions(), definitions_hash()])
 
 
 def install_views(con: duckdb.DuckDBPyConnection) -> None:

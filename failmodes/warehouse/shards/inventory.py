@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from functools import lru_cache
@@ -123,22 +123,17 @@ def _read_footers(output: StorePath) -> list[ResultsFile | DamagedShardError]:
         return list(pool.map(lambda pair: describe(*pair), paths))
 
 
-def read_verified_rows(
-    files: Sequence[ResultsFile],
-    errors: list[LoadError],
-    with_each: Callable[[ResultsFile, pa.Table], None] | None = None,
-) -> Iterator[pa.Table]:
+def read_verified_rows(files: Sequence[ResultsFile], errors: list[LoadError]) -> Iterator[pa.Table]:
     """Rows of each file, in order, with all columns of its table; read in threads, ahead of what drains them.
 
     What is wrong with a file (damaged, or a remote one that cannot be read) is added to `errors` and not raised, for
     DuckDB may be the one that drains this; from then on the other files are still verified, so that all damage is
-    known, but no rows are given. Two files a thread are in memory at a time. `with_each` is called with every file and
-    its rows, in the thread that has verified them, before they are given.
+    known, but no rows are given. Two files a thread are in memory at a time.
     """
     local = all(isinstance(file.path, Path) for file in files)
     threads = ROW_THREADS if local else REMOTE_ROW_THREADS
     with ThreadPoolExecutor(threads) as pool:
-        started = (pool.submit(_read, file, with_each) for file in files)
+        started = (pool.submit(_read, file) for file in files)
         ahead = deque(islice(started, 2 * threads))
         while ahead:
             rows = ahead.popleft().result()
@@ -149,11 +144,9 @@ def read_verified_rows(
                 yield rows
 
 
-def _read(file: ResultsFile, with_each: Callable[[ResultsFile, pa.Table], None] | None) -> pa.Table | LoadError:
+def _read(file: ResultsFile) -> pa.Table | LoadError:
     try:
         rows = read_rows(file.path, file.table)
-        if with_each:
-            with_each(file, rows)
         if file.table not in FACTS:
             return rows
         columns = dict(zip(rows.column_names, rows.columns, strict=True))

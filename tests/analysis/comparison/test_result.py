@@ -31,7 +31,7 @@ def test_json_has_every_field_and_the_frames_every_row(make) -> None:
     assert document["overall"]["difference"] == comparison.overall.difference._asdict()
     assert [cell["winner"] for cell in document["cells"]] == [cell.winner for cell in comparison.cells]
     assert document["classes"][0]["winner"] == "a"
-    assert document["measures"][0]["winner"] == "a"
+    assert document["metrics"][0]["winner"] == "a"
     assert document["bounds"] == dict(zip(("low", "high"), comparison.bounds, strict=True))
 
 
@@ -62,8 +62,8 @@ def test_frames_hold_the_figures(result: ComparisonResult) -> None:
     assert result.corruptions.filter(corruption="contrast").select("crossover", "ahead_first").row(0) == (2.4, "a")
     assert result.corruptions.filter(corruption="fog")["crossover"].item() is None
     assert result.classes["class_name"].to_list() == ["three", "one"]
-    assert result.measures["measure"].to_list() == ["accuracy", "accuracy", "ece", "onset_severity"]
-    assert result.measures["difference"].to_list()[-1] is None
+    assert result.metrics["metric"].to_list() == ["accuracy", "accuracy", "ece", "onset_severity"]
+    assert result.metrics["difference"].to_list()[-1] is None
     assert result.images["change"].value_counts().sort("change").rows() == [
         ("newly_correct", 1),
         ("newly_incorrect", 4),
@@ -73,7 +73,7 @@ def test_frames_hold_the_figures(result: ComparisonResult) -> None:
 
 
 def test_frames_keep_their_types_without_rows() -> None:
-    empty = ComparisonResult(replace(compared(), classes=(), measures=(), newly_incorrect=None, newly_correct=None))
+    empty = ComparisonResult(replace(compared(), classes=(), metrics=(), newly_incorrect=None, newly_correct=None))
     assert empty.classes.schema == ComparisonResult(compared()).classes.schema
     assert empty.images.schema["severity"] == pl.Float64
 

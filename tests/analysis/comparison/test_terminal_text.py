@@ -6,7 +6,7 @@ import pytest
 from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
 from failmodes.analysis.comparison.terminal_text import as_text
-from failmodes.analysis.statistics.model_comparison import Comparison, MeasureComparison
+from failmodes.analysis.statistics.model_comparison import Comparison, MetricComparison
 
 CASES = [compared, few_images, inconclusive, of_different_images, over_seeds]
 
@@ -31,15 +31,15 @@ def test_it_has_headline_tables_and_source() -> None:
         assert line in lines
 
 
-def test_other_measures_tell_the_smallest_difference_in_their_unit() -> None:
+def test_other_metrics_tell_the_smallest_difference_in_their_unit() -> None:
     """Half of the interval is 0.008: with 80 % chance 0.008 (1 + 0.8416 / 1.96) is shown."""
-    brier = MeasureComparison("brier", "Brier score", "lower", "corrupted", 0.6, 0.6, around(0.0))
+    brier = MetricComparison("brier", "Brier score", "score", "lower", "corrupted", 0.6, 0.6, around(0.0))
     clean = replace(brier, cells="clean", difference=around(0.0, 0.5))
-    comparison = replace(compared(), measures=(*compared().measures, brier, clean))
+    comparison = replace(compared(), metrics=(*compared().metrics, brier, clean))
     text = " ".join(as_text(comparison, 200).replace("\u00a0", " ").split())
     message = "expected calibration error 1.1 points; Brier score 0.011."
     assert f"Smallest difference under corruption shown in 80 % of samples: {message}" in text
-    assert "Smallest difference under" not in as_text(replace(comparison, measures=(clean,)), 200)
+    assert "Smallest difference under" not in as_text(replace(comparison, metrics=(clean,)), 200)
 
 
 def test_without_single_images_it_says_why() -> None:

@@ -19,17 +19,17 @@ def gated(folder: Path, rule: dict[str, Any], where: str = "both.duckdb", **name
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
-        ({"measure": "accuracy", "worse_by_at_most": 0.2}, "pass", 0),
-        ({"measure": "accuracy", "worse_by_at_most": 0.0}, "fail", 1),
-        ({"measure": "accuracy", "worse_by_at_most": 0.2, "over": "each"}, "pass", 0),
-        ({"measure": "accuracy", "worse_by_at_most": 0.0, "over": "each"}, "fail", 1),
-        ({"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}, "inconclusive", 3),
-        ({"measure": "accuracy", "at_least": 0.3}, "pass", 0),
-        ({"measure": "accuracy", "at_least": 0.95}, "fail", 1),
-        ({"measure": "augrc", "at_most": 0.4}, "pass", 0),
-        ({"measure": "worst_class_accuracy", "at_least": 0.9, "over": "each", "severities": [5]}, "fail", 1),
-        ({"measure": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}, "missing", 3),
-        ({"measure": "accuracy", "severities": [2], "worse_by_at_most": 0.2}, "missing", 3),
+        ({"metric": "accuracy", "worse_by_at_most": 0.2}, "pass", 0),
+        ({"metric": "accuracy", "worse_by_at_most": 0.0}, "fail", 1),
+        ({"metric": "accuracy", "worse_by_at_most": 0.2, "over": "each"}, "pass", 0),
+        ({"metric": "accuracy", "worse_by_at_most": 0.0, "over": "each"}, "fail", 1),
+        ({"metric": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}, "inconclusive", 3),
+        ({"metric": "accuracy", "at_least": 0.3}, "pass", 0),
+        ({"metric": "accuracy", "at_least": 0.95}, "fail", 1),
+        ({"metric": "augrc", "at_most": 0.4}, "pass", 0),
+        ({"metric": "worst_class_accuracy", "at_least": 0.9, "over": "each", "severities": [5]}, "fail", 1),
+        ({"metric": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}, "missing", 3),
+        ({"metric": "accuracy", "severities": [2], "worse_by_at_most": 0.2}, "missing", 3),
     ],
     ids=str,
 )
@@ -43,13 +43,13 @@ def test_verdicts(gate_folder: Path, rule: dict[str, Any], verdict: Verdict, cod
 def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
     """Read from an exported baseline, against the warehouse that it was exported from."""
     rules = {"gate": {"baseline": "alone.duckdb", "rules": [
-        {"measure": "accuracy", "worse_by_at_most": 0.01}, {"measure": "ece", "worse_by_at_most": 0.01},
-        {"measure": "accuracy", "over": "each", "worse_by_at_most": 0.02},
+        {"metric": "accuracy", "worse_by_at_most": 0.01}, {"metric": "ece", "worse_by_at_most": 0.01},
+        {"metric": "accuracy", "over": "each", "worse_by_at_most": 0.02},
     ]}}  # fmt: skip
     (gate_folder / "rules").mkdir(exist_ok=True)
     path = gate_folder / "rules" / "gate.toml"
     path.write_text(
-        '[gate]\nbaseline = "../alone.duckdb"\n[[gate.rules]]\nmeasure = "accuracy"\nworse_by_at_most = 0.01\n'
+        '[gate]\nbaseline = "../alone.duckdb"\n[[gate.rules]]\nmetric = "accuracy"\nworse_by_at_most = 0.01\n'
     )
     result = failmodes.gate(path, gate_folder / "both.duckdb", candidate="Alpha")
     assert result
@@ -61,7 +61,7 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
 
 
 def test_the_names_of_the_call_replace_those_of_the_rules(gate_folder: Path) -> None:
-    rules = {"gate": {"candidate": "nobody", "rules": [{"measure": "accuracy", "worse_by_at_most": 0.0}]}}
+    rules = {"gate": {"candidate": "nobody", "rules": [{"metric": "accuracy", "worse_by_at_most": 0.0}]}}
     result = failmodes.gate(
         rules, failmodes.open(gate_folder / "both.duckdb"), candidate="Alpha",
         baseline=f"{gate_folder / 'both.duckdb'}::Noisier",
@@ -73,17 +73,17 @@ def test_the_names_of_the_call_replace_those_of_the_rules(gate_folder: Path) -> 
 
 @pytest.mark.slow
 def test_a_candidate_that_lacks_cells_of_the_baseline_does_not_pass(gate_folder: Path) -> None:
-    result = gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0.5}, "fewer.duckdb",
+    result = gated(gate_folder, {"metric": "accuracy", "worse_by_at_most": 0.5}, "fewer.duckdb",
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Fewer")  # fmt: skip
     assert [one.verdict for one in result.rules] == ["missing"]
     assert "contrast 1, contrast 3 and contrast 5 are not on record of the candidate" in str(result)
-    result = gated(gate_folder, {"measure": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.5},
+    result = gated(gate_folder, {"metric": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.5},
                    "fewer.duckdb", baseline=str(gate_folder / "alone.duckdb"), candidate="Fewer")  # fmt: skip
     assert result
 
 
 def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) -> None:
-    result = gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0.2, "severities": [1]}, "other.duckdb",
+    result = gated(gate_folder, {"metric": "accuracy", "worse_by_at_most": 0.2, "severities": [1]}, "other.duckdb",
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Other")  # fmt: skip
     assert result.pairing is not None
     assert not result.pairing.is_paired
@@ -95,21 +95,21 @@ def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) 
 
 @pytest.mark.slow
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
-    result = gated(gate_folder, {"measure": "accuracy", "at_least": 0.3}, "alone.duckdb", baseline="", candidate="")
+    result = gated(gate_folder, {"metric": "accuracy", "at_least": 0.3}, "alone.duckdb", baseline="", candidate="")
     assert result
     assert result.baseline is None
     assert result.pairing is None
     assert str(result).startswith("Alpha, by failmodes.gate: 95 % level; 400 images; about these checkpoints")
     with pytest.raises(failmodes.StudyError, match="compares with a baseline"):
-        gated(gate_folder, {"measure": "accuracy", "worse_by_at_most": 0}, "alone.duckdb", baseline="", candidate="")
+        gated(gate_folder, {"metric": "accuracy", "worse_by_at_most": 0}, "alone.duckdb", baseline="", candidate="")
     with pytest.raises(failmodes.StudyError, match="holds 2 models: name one"):
-        gated(gate_folder, {"measure": "accuracy", "at_least": 0.3}, baseline="", candidate="")
+        gated(gate_folder, {"metric": "accuracy", "at_least": 0.3}, baseline="", candidate="")
 
 
 @pytest.mark.slow
 def test_inconclusive_may_pass_but_what_is_missing_may_not(gate_folder: Path) -> None:
-    inconclusive = {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}
-    missing = {"measure": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}
+    inconclusive = {"metric": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002}
+    missing = {"metric": "accuracy", "corruptions": ["snow"], "worse_by_at_most": 0.2}
     for rules, code in (([inconclusive], 0), ([inconclusive, missing], 3)):
         gate = {"baseline": "Alpha", "candidate": "Noisier", "rules": rules}
         result = failmodes.gate({"gate": gate}, gate_folder / "both.duckdb", inconclusive="pass")
@@ -120,7 +120,7 @@ def test_inconclusive_may_pass_but_what_is_missing_may_not(gate_folder: Path) ->
 
 def test_a_failed_assertion_says_what_does_not_hold(gate_folder: Path) -> None:
     with pytest.raises(AssertionError) as raised:
-        assert gated(gate_folder, {"measure": "accuracy", "over": "each", "worse_by_at_most": 0.01})
+        assert gated(gate_folder, {"metric": "accuracy", "over": "each", "worse_by_at_most": 0.01})
     assert "assert <gate stops: FAIL accuracy, each of all corruptions (fog 5: −" in str(raised.value)
     assert "limit: at most 1 point worse)" in str(raised.value)
 
@@ -128,7 +128,7 @@ def test_a_failed_assertion_says_what_does_not_hold(gate_folder: Path) -> None:
 def test_rules_in_a_study_file_judge_its_own_warehouse(gate_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to(gate_folder)
     path = tmp_path / "study.toml"
-    path.write_text('output = "out"\n[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmeasure = "ece"\nat_most = 1\n')
+    path.write_text('output = "out"\n[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "ece"\nat_most = 1\n')
     with pytest.raises(failmodes.WarehouseError, match="there is no warehouse"):
         failmodes.gate(path)
     assert failmodes.gate(path, gate_folder / "both.duckdb")

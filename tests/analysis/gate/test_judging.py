@@ -13,6 +13,7 @@ from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.training_seeds import MeanError
 from failmodes.ingest.gate_rules import GateSpec
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.registry import all_metrics
 
 CORRUPTED: list[CellKey] = [("snow", 1.0), ("fog", 1.0), ("fog", 2.0)]  # in the order of publication
 CELLS = [("none", 0.0), *CORRUPTED]
@@ -29,7 +30,7 @@ class Given:
     def __init__(self, values: dict[CellKey, float], undefined: Sequence[CellKey] = (), images: int = 1000) -> None:
         self.values, self.undefined, self.images = values, undefined, images
 
-    def absolute(self, measure: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
+    def absolute(self, metric: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
         for cell in cells:
             if cell in self.undefined:
                 return Undefined(f"{cell[0]}: no failure")
@@ -40,7 +41,7 @@ class Given:
 
 def judged(rules: list[dict[str, Any]], models: Given, level: float = 0.95) -> list[JudgedRule]:
     gate = GateSpec(baseline="B", level=level, rules=rules)
-    plans = plan_rules(gate, set(models.values), set(models.values), "rules")
+    plans = plan_rules(gate, set(models.values), set(models.values), "rules", all_metrics())
     return list(judge_rules(plans, models, level))
 
 
@@ -90,8 +91,8 @@ def test_images_needed_are_those_that_would_decide() -> None:
 
 def test_difference_rules_look_towards_the_bad_side() -> None:
     models = Given(dict.fromkeys(CELLS, -0.03))
-    (accuracy,) = judged([{"measure": "accuracy", "worse_by_at_most": 0.01}], models)
-    (ece,) = judged([{"measure": "ece", "worse_by_at_most": 0.01}], models)
+    (accuracy,) = judged([{"metric": "accuracy", "worse_by_at_most": 0.01}], models)
+    (ece,) = judged([{"metric": "ece", "worse_by_at_most": 0.01}], models)
     assert (accuracy.plan.requirement, accuracy.verdict) == (Requirement(-0.01, True), "fail")
     assert (ece.plan.requirement, ece.verdict) == (Requirement(0.01, False), "pass")
 
@@ -99,13 +100,13 @@ def test_difference_rules_look_towards_the_bad_side() -> None:
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     """A cell that is 2.2 errors beyond its limit breaks a gate of three decisions and not one of four."""
     values = {("none", 0.0): 0.9, ("fog", 1.0): 0.9, ("fog", 2.0): 0.9, ("snow", 1.0): 0.7 - 0.022}
-    rule = {"measure": "accuracy", "over": "each", "at_least": 0.7}
+    rule = {"metric": "accuracy", "over": "each", "at_least": 0.7}
     (each,) = judged([rule], Given(values))
     assert [decision.verdict for decision in each.decisions] == ["fail", "pass", "pass"]
     assert [decision.cells for decision in each.decisions] == [(cell,) for cell in CORRUPTED]
     assert each.verdict == "fail"
     assert each.deciding[0].cells == (("snow", 1.0),)
-    beside = judged([rule, {"measure": "accuracy", "at_least": 0.1}], Given(values))
+    beside = judged([rule, {"metric": "accuracy", "at_least": 0.1}], Given(values))
     assert [one.verdict for one in beside] == ["inconclusive", "pass"]
     wide = Given({cell: 0.7 + 0.0165 for cell in CELLS})
     assert judged([rule], wide)[0].verdict == "pass"  # passing is not corrected
@@ -113,14 +114,14 @@ def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
 
 def test_the_mean_is_one_decision() -> None:
     values = {("none", 0.0): 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
-    (mean,) = judged([{"measure": "accuracy", "at_least": 0.6}], Given(values))
+    (mean,) = judged([{"metric": "accuracy", "at_least": 0.6}], Given(values))
     assert (mean.verdict, len(mean.decisions)) == ("pass", 1)
     assert mean.decisions[0].value == pytest.approx(0.7)
     assert mean.decisions[0].cells == tuple(CORRUPTED)
 
 
 def test_what_is_missing_is_no_pass_and_a_failing_cell_beats_it() -> None:
-    rule = {"measure": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "at_least": 0.7}
+    rule = {"metric": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "at_least": 0.7}
     (lacking,) = judged([rule], Given(dict.fromkeys(CELLS, 0.9)))
     assert lacking.verdict == "missing"
     assert [decision.verdict for decision in lacking.decisions] == ["pass", "pass", "missing"]
@@ -130,16 +131,16 @@ def test_what_is_missing_is_no_pass_and_a_failing_cell_beats_it() -> None:
     assert mean.verdict == "missing"  # the mean of the rest is another mean
 
 
-def test_a_measure_that_is_not_defined_is_missing() -> None:
+def test_a_metric_that_is_not_defined_is_missing() -> None:
     models = Given(dict.fromkeys(CELLS, 0.9), undefined=[("fog", 2.0)])
-    each, mean = judged([{"measure": "auroc", "over": over, "at_least": 0.5} for over in ("each", "mean")], models)
+    each, mean = judged([{"metric": "auroc", "over": over, "at_least": 0.5} for over in ("each", "mean")], models)
     assert each.verdict == mean.verdict == "missing"
     assert each.deciding == [Decision("missing", (("fog", 2.0),), reason="fog: no failure")]
 
 
 def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
     values = {("none", 0.0): 0.9, ("fog", 1.0): 0.72, ("fog", 2.0): 0.71, ("snow", 1.0): 0.705}
-    rule = {"measure": "accuracy", "over": "each", "at_least": 0.7}
+    rule = {"metric": "accuracy", "over": "each", "at_least": 0.7}
     (each,) = judged([rule], Given(values))
     assert [decision.verdict for decision in each.decisions] == ["inconclusive", "pass", "inconclusive"]
     assert each.images_needed == each.decisions[0].images_needed
@@ -151,12 +152,12 @@ def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
 @pytest.mark.parametrize(
     ("rule", "line"),
     [
-        ({"measure": "acuracy", "at_least": 1}, "rules: gate.rules.0.measure: unknown measure 'acuracy': did you mean"),
-        ({"measure": "x", "at_least": 0.5}, "known are accuracy, error"),
-        ({"measure": "augrc", "score": "margins", "at_most": 1}, "unknown score 'margins': did you mean 'margin'?"),
-        ({"measure": "ece", "score": "margin", "at_most": 1}, "ece takes no score: leave it out (it goes with auroc"),
-        ({"measure": "ece", "at_least": 0}, "ece is better the lower, so its limit is at_most (given: at_least)"),
-        ({"measure": "accuracy", "at_most": 1}, "better the higher, so its limit is at_least (given: at_most)"),
+        ({"metric": "acuracy", "at_least": 1}, "rules: gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
+        ({"metric": "x", "at_least": 0.5}, "known are accuracy, error"),
+        ({"metric": "augrc", "score": "margins", "at_most": 1}, "unknown score 'margins': did you mean 'margin'?"),
+        ({"metric": "ece", "score": "margin", "at_most": 1}, "ece takes no score: leave it out (it goes with auroc"),
+        ({"metric": "ece", "at_least": 0}, "ece is better the lower, so its limit is at_most (given: at_least)"),
+        ({"metric": "accuracy", "at_most": 1}, "better the higher, so its limit is at_least (given: at_most)"),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> None:
@@ -166,11 +167,11 @@ def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> N
 
 
 def test_a_comparison_needs_a_baseline() -> None:
-    gate = GateSpec(rules=[{"measure": "accuracy", "worse_by_at_most": 0.1}])
+    gate = GateSpec(rules=[{"metric": "accuracy", "worse_by_at_most": 0.1}])
     with pytest.raises(StudyError, match="worse_by_at_most compares with a baseline"):
-        plan_rules(gate, set(CELLS), None, "rules")
+        plan_rules(gate, set(CELLS), None, "rules", all_metrics())
 
 
 def test_a_score_is_confidence_if_not_given() -> None:
-    (rule,) = judged([{"measure": "augrc", "at_most": 1}], Given(dict.fromkeys(CELLS, 0.1)))
+    (rule,) = judged([{"metric": "augrc", "at_most": 1}], Given(dict.fromkeys(CELLS, 0.1)))
     assert rule.plan.score == "confidence"

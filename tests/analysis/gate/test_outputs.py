@@ -12,10 +12,10 @@ import failmodes
 from failmodes.analysis.gate.gate_result import GateResult
 
 RULES: list[dict[str, Any]] = [
-    {"measure": "accuracy", "worse_by_at_most": 0.2},
-    {"measure": "accuracy", "over": "each", "worse_by_at_most": 0.02},
-    {"measure": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002, "name": "clean as good"},
-    {"measure": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "at_most": 0.4},
+    {"metric": "accuracy", "worse_by_at_most": 0.2},
+    {"metric": "accuracy", "over": "each", "worse_by_at_most": 0.02},
+    {"metric": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002, "name": "clean as good"},
+    {"metric": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "at_most": 0.4},
 ]
 MALICIOUS = 'A|B <script>"]]>&`@all` [x](http://x)\x1b[31m\u202e\ufffe\n# top'
 

@@ -16,7 +16,7 @@ CANDIDATE = {CLEAN, *FOG, *MINE}
 
 def cells_of(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any) -> Any:
     limit = {} if "at_least" in keys else {"worse_by_at_most": 0.1}
-    return find_rule_cells(GateRule(measure="accuracy", **limit, **keys), candidate, baseline, "rules")
+    return find_rule_cells(GateRule(metric="accuracy", **limit, **keys), candidate, baseline, "rules")
 
 
 def test_what_a_rule_leaves_out_is_all_that_is_stored_but_clean() -> None:

@@ -47,7 +47,7 @@ def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: 
     assert found.title == "Beta compared with Alpha"
     assert found.headline.startswith(found.chart.finding)
     assert [table.caption for table in found.tables][:3] == [
-        "Accuracy by corruption", "Other measures", "Difference in every cell",
+        "Accuracy by corruption", "Other metrics", "Difference in every cell",
     ]  # fmt: skip
     for group in found.groups:
         for picture in group.pictures:

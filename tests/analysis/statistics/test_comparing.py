@@ -110,7 +110,7 @@ def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compare
                 incorrect = np.flatnonzero(~crossing.correct[model, corruption][:, image])
                 onsets.append(incorrect[0] if len(incorrect) else 5)
         means.append(np.mean(onsets))
-    (onset,) = (row for row in compared.measures if row.measure == "onset_severity")
+    (onset,) = (row for row in compared.metrics if row.metric == "onset_severity")
     assert (onset.a, onset.b) == pytest.approx(tuple(means))
     assert onset.difference is not None
     assert onset.difference.value == pytest.approx(means[1] - means[0])
@@ -123,7 +123,7 @@ def test_measures_are_those_of_the_views(compared: Comparison, warehouse: duckdb
         ("worst_class_accuracy", "predictions_by_severity", ""),
     ):
         for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
-            (row,) = (row for row in compared.measures if (row.measure, row.cells) == (measure, which))
+            (row,) = (row for row in compared.metrics if (row.metric, row.cells) == (measure, which))
             for label, found in (("Alpha", row.a), ("Beta", row.b)):
                 stated = warehouse.execute(
                     f"select avg({measure}) from {view} where model_label = ? and {condition} "

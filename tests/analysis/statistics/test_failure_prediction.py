@@ -1,6 +1,5 @@
 """Failure prediction of every cell against the rows of the view and NumPy; and without enough failures."""
 
-import shutil
 from pathlib import Path
 
 import duckdb
@@ -23,13 +22,11 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
     CellAuroc,
-    auroc_interval,
-    cell_scores,
+    auroc_estimate,
     predict_failures,
 )
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import WarehouseError
 
 
 def test_every_cell_with_enough_failures_agrees_with_the_view(
@@ -47,7 +44,7 @@ def test_every_cell_with_enough_failures_agrees_with_the_view(
         (corruption, float(severity)) for corruption, severity in rows.select("corruption", "severity").rows()
     ]
     for cell, (auroc, failures, count) in zip(found.cells, rows.select("auroc", "failures", "n").rows(), strict=True):
-        assert cell.auroc == auroc_interval(auroc, failures, count - failures, rows.height), "of all cells together"
+        assert cell.auroc == auroc_estimate(auroc, failures, count - failures, rows.height), "of all cells together"
         assert cell.image_count == count
 
 
@@ -67,7 +64,7 @@ def test_ends_lie_as_many_of_their_own_standard_errors_off(
         )
         return abs(auroc - end) - z * variance**0.5
 
-    found = auroc_interval(auroc, failures, correct, cells)
+    found = auroc_estimate(auroc, failures, correct, cells)
     assert found.low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
     assert found.high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
 
@@ -75,11 +72,11 @@ def test_ends_lie_as_many_of_their_own_standard_errors_off(
 @settings(max_examples=100, deadline=None)
 @given(st.floats(0, 1), st.integers(1, 500), st.integers(1, 500))
 def test_auroc_intervals_hold_their_promises(auroc: float, failures: int, correct: int) -> None:
-    value, low, high = auroc_interval(auroc, failures, correct)
+    value, low, high = auroc_estimate(auroc, failures, correct)
     assert 0 <= low <= value <= high <= 1
     assert high - low > 0.002, "even a perfect score has one"
-    assert auroc_interval(1 - auroc, failures, correct) == pytest.approx((1 - value, 1 - high, 1 - low), abs=1e-9)
-    wider = auroc_interval(auroc, failures, correct, cells=20)
+    assert auroc_estimate(1 - auroc, failures, correct) == pytest.approx((1 - value, 1 - high, 1 - low), abs=1e-9)
+    wider = auroc_estimate(auroc, failures, correct, cells=20)
     assert wider.low <= low
     assert wider.high >= high
 
@@ -88,7 +85,7 @@ def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_tes
     rng, failures, correct = np.random.default_rng(0), 12, 80
     for auroc in (stats.mannwhitneyu(*np.split(rng.random(92), [12])).statistic / (12 * 80) for _ in range(200)):
         z = (auroc - 0.5) / ((failures + correct + 1) / (12 * failures * correct)) ** 0.5
-        found = auroc_interval(float(auroc), failures, correct)
+        found = auroc_estimate(float(auroc), failures, correct)
         assert (found.low > 0.5 or found.high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
 
 
@@ -136,24 +133,3 @@ def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
             assert sentence(con, selection).startswith("Too few failures")
     for name in ("failure-prediction", "risk-coverage"):
         draw_from_warehouse(tmp_path / "w.duckdb", name).to_dict()
-
-
-@pytest.mark.slow
-def test_a_warehouse_without_the_measure_says_what_computes_it(
-    tmp_path: Path, con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
-    assert cell_scores(con, selection).height
-    write_synthetic(tmp_path / "out", images=40, models=("A",), corruptions=("fog",))
-    load([tmp_path / "out"], tmp_path / "w.duckdb")
-    older = Path(shutil.copy(tmp_path / "w.duckdb", tmp_path / "older.duckdb"))
-    with duckdb.connect(str(older)) as writer:
-        writer.execute("delete from computed where name = 'failure_scores'")
-    with pytest.raises(WarehouseError, match="no failure prediction to show: .*`failmodes load`"):
-        draw_from_warehouse(older, "failure-prediction")
-    with open_warehouse(older) as reader:
-        chosen = select_one(reader)
-        assert failure_findings(reader, chosen) == []
-        slow = reader.sql("select score, auroc from failure_prediction order by all").pl()
-    with open_warehouse(tmp_path / "w.duckdb") as reader:
-        fast = reader.sql("select score, auroc from failure_prediction order by all").pl()
-    assert slow["auroc"].to_list() == pytest.approx(fast["auroc"].to_list(), nan_ok=True)

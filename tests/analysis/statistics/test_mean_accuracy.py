@@ -32,9 +32,9 @@ def test_they_are_those_of_the_views(shaped_warehouse: Path) -> None:
     assert all(one.worst == min(one.by_corruption, key=lambda c: one.by_corruption[c].value) for one in found.values())
 
 
-def test_of_one_cell_the_interval_is_wilsons() -> None:
+def test_of_one_cell_the_interval_is_exact() -> None:
     correct = np.arange(50)[:, None] < 45
-    low, high = stats.binomtest(45, 50).proportion_ci(0.9, method="wilson")
+    low, high = stats.binomtest(45, 50).proportion_ci(0.9, method="exact")
     assert mean_accuracy(matrix(correct), [[0]], 0.9) == pytest.approx((0.9, low, high))
 
 

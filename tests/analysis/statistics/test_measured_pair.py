@@ -11,11 +11,11 @@ from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.paired_difference import (
     count_pairs,
-    exact_interval,
     newcombe_interval,
     newcombe_of_groups,
 )
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
 

@@ -9,15 +9,13 @@ from scipy import optimize, stats
 from failmodes.analysis.statistics.paired_difference import (
     PairedCounts,
     count_pairs,
-    exact_interval,
     mean_difference,
     mean_difference_interval,
     newcombe_interval,
     newcombe_of_groups,
-    normal_quantile,
     smallest_detectable_difference,
-    wilson_interval,
 )
+from failmodes.warehouse.metrics.intervals import exact_interval, normal_quantile, wilson_interval
 
 FourCounts = tuple[int, int, int, int]
 FEW = st.integers(0, 60)

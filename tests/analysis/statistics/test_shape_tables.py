@@ -157,9 +157,9 @@ def test_chance_is_among_all_that_the_model_may_predict() -> None:
 def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() -> None:
     rows = pl.DataFrame(
         {"evaluation_id": "e", "corruption": ["fog", "fog", "snow", "none"], "severity": [1, 2, 1, 0],
-         "non_finite_count": [1, 2, 1, 0], "image_count": [100, 100, 99, 1]}
+         "metric": "non_finite_share", "value": [0.01, 0.02, 1 / 99, 0.0]}
     )  # fmt: skip
     with duckdb.connect() as con:
-        con.register("cell_measures", rows)
+        con.register("cell_metrics", rows)
         assert non_finite_cells(con, "e") == [("fog", 2.0), ("snow", 1.0)]
         assert non_finite_cells(con, "another") == []

@@ -46,13 +46,17 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "filters", "message"),
     [
-        ("accuracy_by_severty", {}, "no table or view 'accuracy_by_severty': did you mean 'accuracy_by_severity'?"),
+        (
+            "accuracy_by_severty",
+            {},
+            "'accuracy_by_severty': did you mean 'accuracy_by_severity'?",
+        ),
         (
             'x"; drop table shapes; --',
             {},
-            "there are attention, attention_beyond_confidence, attention_by_outcome, attention_by_prediction,",
+            "there are attention, cell_confidence_bins, cell_confusion, cell_metrics,",
         ),
-        ("duckdb_settings()", {}, "no table or view"),
+        ("duckdb_settings()", {}, "no table, view or metric"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),
         ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns corruption,"),
         ("accuracy_by_severity", {"severity": "mild"}, "severity is DECIMAL(4,3), and 'mild' is str"),
@@ -83,7 +87,7 @@ def test_tables_and_columns_say_what_they_hold(sound_warehouse: Path) -> None:
     )  # fmt: skip
     assert tables.filter(name="accuracy_by_severity").row(0)[1:] == (
         "view",
-        "One row per evaluation, corruption and severity from clean (0) on: accuracy with its Wilson 95 % interval.",
+        "One row per evaluation, corruption and severity from clean (0) on: accuracy with its exact 95 % interval.",
         None,
     )
     assert not tables["meaning"].has_nulls()

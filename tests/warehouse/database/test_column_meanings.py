@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from failmodes.sql import MARTS, STAGING, read_sql
-from failmodes.warehouse.database.column_meanings import _STAGING, _own_meanings, column_meanings, measured
-from failmodes.warehouse.database.relations import TABLES, definition_hash, relation_names, view_definitions
+from failmodes.warehouse.database.column_meanings import _own_meanings, column_meanings, measured
+from failmodes.warehouse.database.relations import relation_names, view_definitions
 from failmodes.warehouse.database.schema_listing import column_rows, open_contract, relation_rows
 
 
@@ -77,9 +77,7 @@ def test_a_comment_goes_on_in_lines_beneath() -> None:
 
 
 def test_a_column_without_a_comment_means_what_its_source_says() -> None:
-    assert (
-        column_meanings("accuracy_by_severity")["mean_loss_nats"] == column_meanings("cell_measures")["mean_loss_nats"]
-    )
+    assert column_meanings("risk_coverage")["score"] == column_meanings("selective_risks")["score"]
     assert column_meanings("outcomes")["confidence"] == "largest softmax probability, 0-1"
     assert column_meanings("accuracy_by_severity")["severity"].startswith("0 (clean) to 5")
 
@@ -115,11 +113,3 @@ def test_other_clients_find_the_meanings_in_the_file(sound_warehouse: Path) -> N
     assert {name for name, _, _ in found} == set(relation_names())
     for name, column, comment in found:
         assert comment == column_meanings(name)[column], (name, column)
-
-
-def test_meanings_do_not_recompute_stored_measures() -> None:
-    """They stand in marts and in Python; the hash of a measure is of staging and measures."""
-    hashed = {definition_hash(name) for name in TABLES if name.startswith("cell_")}
-    assert len(hashed) > 5
-    for text in read_sql(STAGING).values():
-        assert "share of" not in text

@@ -35,15 +35,9 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
     assert all(result.passed for result in warehouse_status(warehouse_copy, full=True).checks)
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("update prediction_facts set confidence = 1.5 where image_id = 3")
-        con.execute(
-            "update cell_transitions set became_incorrect_count = became_incorrect_count + 1 where corruption = 'fog'"
-        )
     assert all(result.passed for result in warehouse_status(warehouse_copy).checks)
     broken = {check.name: check for check in warehouse_status(warehouse_copy, full=True).checks if not check.passed}
-    assert broken.keys() == {"probabilities_in_range", "measures_agree_with_rows"}
-    tables = dict(broken["measures_agree_with_rows"].examples.rows())
-    assert tables["cell_transitions"] == 2 * 5
-    assert tables["cell_measures"] == 2 * 26
+    assert broken.keys() == {"probabilities_in_range"}
 
 
 @pytest.mark.slow

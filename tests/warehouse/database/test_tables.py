@@ -13,7 +13,6 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
 from failmodes.warehouse.database.relations import (
     TABLES,
-    measure_definitions,
     sources_of,
     topological_order,
     view_definitions,
@@ -72,7 +71,7 @@ def test_views_come_after_those_they_read() -> None:
 
 
 def test_what_a_definition_reads_is_what_duckdb_finds_in_it() -> None:
-    definitions = view_definitions() | measure_definitions()
+    definitions = view_definitions()
     with duckdb.connect() as con:
         for name, sql in definitions.items():
             found, parsed = sources_of(sql), con.get_table_names(sql)

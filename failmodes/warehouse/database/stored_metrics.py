@@ -1,0 +1,459 @@
+"""Metrics and the other tables that a load computes from facts, kept current an evaluation at a time.
+
+Beside each table stands what it was made from: a hash of the evaluation's shards, and one of the definitions' source.
+Where both are those of now nothing is computed. A changed shard redoes its evaluation, whose curves it may change as a
+whole, and its pairs; a changed metric of a user redoes that metric.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+from numpy.typing import NDArray
+
+from failmodes.warehouse.database.own_tables import COMPUTED
+from failmodes.warehouse.database.stored_pairs import replace_pairs
+from failmodes.warehouse.database.tables import insert_rows, upsert
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.metrics import cell_tables, tables
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, paired_cell
+from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord, column_of
+from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, ends_of, evaluate
+from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
+from failmodes.warehouse.metrics.resampling import kept_weights
+from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
+from failmodes.warehouse.stages import counted
+
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
+
+Array = NDArray[Any]
+OF_USERS = "metric "  # before the name of a user's metric in `computed`
+
+
+class ComputedEvaluation(NamedTuple):
+    """What was found out of an evaluation while its tables were computed.
+
+    Attributes:
+        repeating: tables of facts in which a key has several rows.
+        has_same_images: whether all cells hold the clean one's images, once each and with its labels.
+    """
+
+    repeating: frozenset[str]
+    has_same_images: bool
+
+
+class Inputs(NamedTuple):
+    """What the tables of an evaluation are made from: a hash, and whether images pair."""
+
+    hash: str
+    paired: bool
+
+
+def update_metrics(
+    con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None = None
+) -> dict[str, ComputedEvaluation]:
+    """Bring all computed tables up to date, once the facts are there.
+
+    Args:
+        con: a connection that may write.
+        users: metrics of the study, in place of those that are there; None keeps the values of these.
+
+    Returns:
+        The evaluations of which something was computed.
+    """
+    inputs = read_inputs(con)
+    _list_metrics(con, users)
+    found: dict[str, ComputedEvaluation] = {}
+    due = due_tables(con, inputs, users or ())
+    for evaluation_id in counted("computing metrics", sorted({evaluation_id for _, evaluation_id in due})):
+        names = {name for name, own in due if own == evaluation_id}
+        own = [metric for metric in users or () if f"{OF_USERS}{metric.name}" in names]
+        is_whole = any(not name.startswith(OF_USERS) for name in names)
+        if is_whole:
+            for table in tables.OF_EVALUATION:
+                con.execute(f"delete from {table.name} where evaluation_id = ?", [evaluation_id])
+            own = list(users or ())
+        else:
+            for metric in own:
+                condition = "evaluation_id = ? and metric = ?"
+                con.execute(f"delete from cell_metrics where {condition}", [evaluation_id, metric.name])
+        metrics = [*(all_metrics().values() if is_whole else ()), *own]
+        evaluation = _Evaluation(con, evaluation_id, metrics, is_paired=inputs[evaluation_id].paired, is_whole=is_whole)
+        computed = evaluation.compute()
+        if is_whole:
+            found[evaluation_id] = computed
+    if users is None and found:
+        con.execute(
+            "delete from computed where starts_with(name, ?) and list_contains(?, evaluation_id)",
+            [OF_USERS, list(found)],
+        )
+    replace_pairs(con, {evaluation_id for name, evaluation_id in due if name == tables.PAIR_CELLS.name}, inputs.keys())
+    _record(con, due, inputs, users or ())
+    return found
+
+
+def read_shard_hashes(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, list[Any]]]:
+    """Corruption, severity and content hash of all shards, by evaluation and table, in order."""
+    shards: dict[str, dict[str, list[Any]]] = defaultdict(lambda: {PREDICTION_FACTS.name: [], ATTENTION.name: []})
+    for evaluation_id, table_name, *shard in con.execute(
+        "select evaluation_id, table_name, corruption, severity::varchar, content_hash from shards order by all"
+    ).fetchall():
+        shards[evaluation_id][table_name].append(shard)
+    return shards
+
+
+def read_inputs(con: duckdb.DuckDBPyConnection) -> dict[str, Inputs]:
+    """What the tables of each evaluation that has shards are made from."""
+    facts = {
+        evaluation_id: row
+        for evaluation_id, *row in con.execute(
+            "select evaluation_id, paired, dataset_id, source_id, subset_id, loaded_dimensions.content_hash "
+            "from evaluations left join loaded_dimensions on table_name = 'images' and file_key = dataset_id"
+        ).fetchall()
+    }
+    found = {}
+    for evaluation_id, kinds in read_shard_hashes(con).items():
+        paired, *others = facts.get(evaluation_id) or [False, "", "", "", None]
+        found[evaluation_id] = Inputs(identity_of([kinds, paired, *others]), paired)
+    return found
+
+
+def due_tables(
+    con: duckdb.DuckDBPyConnection, inputs: Mapping[str, Inputs], users: Sequence[Metric] = ()
+) -> set[tuple[str, str]]:
+    """Tables (and users' metrics) and evaluations that are missing, or were made from other rows or definitions."""
+    current = {
+        (name, evaluation_id): (definition, input_hash)
+        for name, evaluation_id, definition, input_hash in con.execute(
+            "select name, evaluation_id, definition, input_hash from computed"
+        ).fetchall()
+    }
+    wanted = {table.name: definitions_hash() for table in tables.COMPUTED_TABLES}
+    wanted |= {f"{OF_USERS}{metric.name}": metric.version for metric in users}
+    return {
+        (name, evaluation_id)
+        for evaluation_id, made_from in inputs.items()
+        for name, definition in wanted.items()
+        if current.get((name, evaluation_id)) != (definition, made_from.hash)
+    }
+
+
+def _list_metrics(con: duckdb.DuckDBPyConnection, users: Sequence[Metric] | None) -> None:
+    """Say in `metrics` what there is; of users, those that are given, or that are there, and forget all others."""
+    con.execute("delete from metrics where defined_by = 'failmodes' or ?", [users is not None])
+    rows = [metric_row(metric) for metric in (*all_metrics().values(), *(users or ()))]
+    insert_rows(con, tables.METRICS, pa.Table.from_pylist(rows, schema=tables.METRICS.arrow()))
+    con.execute("delete from cell_metrics where metric not in (select metric from metrics)")
+    con.execute(
+        "delete from computed where starts_with(name, $1) and name not in (select $1 || metric from metrics)",
+        [OF_USERS],
+    )
+
+
+def metric_row(metric: Metric) -> dict[str, Any]:
+    """A row of `metrics`."""
+    least, most = (end if np.isfinite(end) else None for end in metric.range)
+    return {
+        "metric": metric.name,
+        "title": metric.title,
+        "unit": metric.unit,
+        "higher_is_better": metric.higher_is_better,
+        "least": least,
+        "most": most,
+        "formula": metric.formula or None,
+        "source": metric.source or None,
+        "defined_by": "study" if metric.is_users else "failmodes",
+    }
+
+
+class _Evaluation:
+    """An evaluation whose tables are computed, cell by cell along its curves.
+
+    Args:
+        con: a connection that may write.
+        evaluation_id: its identity.
+        metrics: what is computed.
+        is_paired: whether its images pair with clean ones.
+        is_whole: whether its other tables are computed too.
+    """
+
+    def __init__(
+        self,
+        con: duckdb.DuckDBPyConnection,
+        evaluation_id: str,
+        metrics: Sequence[Metric],
+        *,
+        is_paired: bool,
+        is_whole: bool,
+    ) -> None:
+        self.con, self.evaluation_id, self.metrics = con, evaluation_id, metrics
+        self.is_paired, self.is_whole = is_paired, is_whole
+        self.repeating: set[str] = set()
+        self.has_same_images = True
+        self._areas = mask_areas(con, evaluation_id)
+        self._columns = _columns_of(metrics)
+        self._parts: dict[str, list[pa.Table]] = defaultdict(list)
+        self._clean: CellRows | None = None
+
+    def compute(self) -> ComputedEvaluation:
+        """Compute and insert all of its tables."""
+        corruptions = self.con.execute(
+            "select distinct corruption from shards where evaluation_id = ? and table_name = 'prediction_facts' "
+            "order by corruption <> ?, corruption",
+            [self.evaluation_id, CLEAN],
+        ).fetchall()
+        for (corruption,) in corruptions:
+            cells = self._read(corruption)
+            if corruption != CLEAN:
+                self._add_curve(corruption, cells)
+            elif cells:
+                severity, self._clean = cells[0]
+                self._add(severity, [self._clean])
+        for name, found in self._parts.items():
+            insert_rows(self.con, _BY_NAME[name], pa.concat_tables(found))
+        same = self.has_same_images and self._clean is not None and PREDICTION_FACTS.name not in self.repeating
+        return ComputedEvaluation(frozenset(self.repeating), same)
+
+    def _read(self, corruption: str) -> list[tuple[Decimal, CellRows]]:
+        """The cells of a corruption by severity, which lie in memory together."""
+        own = self.evaluation_id, corruption
+        predictions = _rows_of(self.con, PREDICTION_FACTS, own, self._columns[PREDICTION_FACTS.name])
+        maps = _rows_of(self.con, ATTENTION, own, self._columns[ATTENTION.name])
+        found = []
+        for severity, rows in predictions.items():
+            of_cell = CellFacts(rows, maps.get(severity), self._areas)
+            self.repeating.update(of_cell.repeating)
+            found.append((severity, CellRows(corruption, float(severity), rows.num_rows, of_cell.column)))
+        return found
+
+    def _add_curve(self, corruption: str, cells: Sequence[tuple[Decimal, CellRows]]) -> None:
+        curve = [] if self._clean is None else [self._clean]
+        for severity, rows in cells:
+            curve.append(rows)
+            self._add(severity, curve)
+        if self.is_whole and self.is_paired and self._clean is not None and len(curve) > 1:
+            whole = paired_cell(curve).curve or ()
+            key = {"evaluation_id": self.evaluation_id, "corruption": corruption}
+            onsets = _with_key(tables.IMAGE_ONSETS, key, cell_tables.image_onsets(whole))
+            self._parts[tables.IMAGE_ONSETS.name].append(onsets)
+
+    def _add(self, severity: Any, curve: Sequence[CellRows]) -> None:
+        """Compute the last cell of a curve."""
+        rows, clean = curve[-1], self._clean
+        cell = paired_cell(curve) if self.is_paired and clean is not None else Cell(rows, reference=clean)
+        key = {"evaluation_id": self.evaluation_id, "corruption": rows.corruption, "severity": severity}
+        self._parts[tables.CELL_METRICS.name].append(metric_rows(key, cell, self.metrics, rows))
+        for table, of_cell in _OF_CELLS.items() if self.is_whole else ():
+            self._parts[table.name].append(_with_key(table, key, of_cell(rows)))
+        if clean is None or not all(np.array_equal(rows[name], clean[name]) for name in ("image_id", "label")):
+            self.has_same_images = False
+
+
+_OF_CELLS = {
+    tables.CELL_CONFIDENCE_BINS: cell_tables.confidence_bins,
+    tables.CELL_CONFUSION: cell_tables.confusion,
+    tables.CELL_PREDICTIONS: cell_tables.predictions,
+    tables.SELECTIVE_RISKS: cell_tables.risks,
+}
+_BY_NAME = {table.name: table for table in tables.OF_EVALUATION}
+
+
+def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric], rows: CellRows) -> pa.Table:
+    """Rows of cell_metrics of one cell, of those metrics that are defined there.
+
+    Args:
+        key: of the cell.
+        paired: the cell with those that it is compared with.
+        metrics: what is computed.
+        rows: all images of the cell, of which `paired` may have fewer.
+    """
+    alone = paired if paired.rows is rows else Cell(rows, reference=paired.reference)
+    found: list[tuple[str, str | None, float, float | None, float | None, int]] = []
+    for metric in metrics:
+        if metric.needs_pairs and rows.is_clean:
+            continue
+        cell = paired if metric.needs_pairs else alone
+        weights = None
+        if metric.is_stored_with_interval and metric.interval is None and metric.quantile is None:
+            weights = kept_weights(len(cell.rows), RESAMPLES, SEED) if metric.takes_weights or metric.is_users else None
+        for score in metric.scores or (None,):
+            measured = evaluate(metric, cell, score, weights)
+            if not isinstance(measured, str):
+                ends = ends_of(metric, cell, score, measured) or (None, None)
+                found.append((metric.name, score, measured.value, *ends, measured.n))
+    names, scores, values, lows, highs, counts = zip(*found, strict=True) if found else [()] * 6
+    columns = {"metric": names, "score": scores, "value": values, "low": lows, "high": highs, "n": counts}
+    return _with_key(tables.CELL_METRICS, key, columns)
+
+
+def _columns_of(metrics: Sequence[Metric]) -> dict[str, list[str]]:
+    """The columns of each table of facts that metrics and the other tables are computed from."""
+    names = {"image_id", "label", "predicted", "predicted_output", "finite", "confidence"}
+    for metric in metrics:
+        for score in metric.scores or (None,):
+            names.update(metric.columns_of(score))
+    if "logit_gap" in names:
+        names.add("logits")
+    columns = {name.rpartition(".")[2] for name in names if "." in name} | {"image_id", "target"}
+    return {
+        table.name: [column.name for column in table.columns if column.name in own]
+        for table, own in ((PREDICTION_FACTS, names), (ATTENTION, columns))
+    }
+
+
+def _rows_of(
+    con: duckdb.DuckDBPyConnection, table: Table, own: tuple[str, str], columns: Sequence[str]
+) -> dict[Decimal, pa.Table]:
+    """The rows of a corruption of an evaluation, by severity, predictions by image_id."""
+    rows = con.sql(
+        f"select severity, {', '.join(columns)} from {table.name} where evaluation_id = ? and corruption = ?",
+        params=own,
+    ).to_arrow_table()
+    severities = [one for one in pc.unique(rows["severity"]).to_pylist() if one is not None]
+    levels, image_ids = np.asarray(rows["severity"].cast(pa.float64())), np.asarray(rows["image_id"])
+    steps = np.diff(levels)
+    is_by_image = "target" in columns or (np.diff(image_ids)[steps == 0] >= 0).all()  # maps are placed one by one
+    if not is_by_image or (steps < 0).any():
+        order = np.lexsort((image_ids, levels))
+        rows, levels = rows.take(order), levels[order]
+    ends = np.searchsorted(levels, [float(one) for one in sorted(severities)], side="right")
+    starts = np.append(0, ends[:-1])
+    return {
+        severity: rows.slice(start, end - start)
+        for severity, start, end in zip(sorted(severities), starts.tolist(), ends.tolist(), strict=True)
+    }
+
+
+class CellFacts:
+    """The facts of a cell, and its columns as `CellRows` names them.
+
+    Attributes:
+        repeating: tables of facts in which a key has several rows.
+
+    Args:
+        predictions: of the cell, by image_id.
+        maps: of the cell, by image_id; None without.
+        areas: what `mask_areas` gives.
+    """
+
+    def __init__(self, predictions: pa.Table, maps: pa.Table | None, areas: Mapping[str, Array]) -> None:
+        self.repeating: list[str] = []
+        self._predictions, self._maps, self._areas = predictions, maps, areas
+        self._image_ids = column_of(predictions, "image_id")
+        self._of_maps: dict[str, Array] = {}
+        self._places: dict[str, tuple[Array, Array | slice]] = {}
+        if (self._image_ids[1:] == self._image_ids[:-1]).any():
+            self.repeating.append(PREDICTION_FACTS.name)
+        elif maps is not None:
+            self._place_maps(maps)
+
+    def _place_maps(self, maps: pa.Table) -> None:
+        """Find out which image each map is of."""
+        map_ids = column_of(maps, "image_id")
+        for target in TARGETS:
+            chosen = np.flatnonzero(pc.equal(maps["target"], target).to_numpy(zero_copy_only=False))
+            own = map_ids[chosen]
+            if np.array_equal(own, self._image_ids):
+                self._places[target] = chosen, slice(None)
+                continue
+            if (own[1:] < own[:-1]).any():
+                chosen = chosen[np.argsort(own, kind="stable")]
+                own = map_ids[chosen]
+            if (own[1:] == own[:-1]).any():
+                self.repeating.append(ATTENTION.name)
+            place = np.searchsorted(self._image_ids, own).clip(max=len(self._image_ids) - 1)
+            is_known = self._image_ids[place] == own
+            self._places[target] = chosen[is_known], place[is_known]
+
+    def column(self, name: str) -> Array:
+        """A column by its name.
+
+        Raises:
+            NotOnRecord: there is no such column, or it is null throughout.
+        """
+        source, _, column = name.rpartition(".")
+        if source == "images":
+            return at_images(self._image_ids, self._areas)
+        if not source and name == "logit_classes":
+            return np.asarray(self._predictions[name].is_valid())
+        if not source:
+            return column_of(self._predictions, name)
+        if source not in self._places or self._maps is None:
+            raise NotOnRecord(name)
+        chosen, place = self._places[source]
+        if column == "has_map":
+            found = np.zeros(len(self._image_ids), np.bool_)
+            found[place] = True
+            return found
+        if column not in self._of_maps:
+            self._of_maps[column] = column_of(self._maps, column)
+        return at_rows(column, self._of_maps[column][chosen], place, self._image_ids.shape)
+
+
+def at_rows(column: str, values: Array, places: Any, shape: tuple[int, ...]) -> Array:
+    """A column of maps at the places of their images; NaN, -1 or False where an image has none."""
+    if values.dtype.kind == "b" and column != "empty":
+        values = values.astype(np.float32)
+    filler = {"f": np.nan, "b": False}.get(values.dtype.kind, OTHER)
+    found = np.full(shape, filler, values.dtype)
+    found[places] = values
+    return found
+
+
+def mask_areas(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[str, Array]:
+    """`image_id` and `mask_area` of the clean images that have a mask, by rising image_id."""
+    return con.execute(
+        "select image_id, mask_area from images inner join evaluations using (dataset_id) "
+        "where evaluation_id = ? and mask_area is not null order by image_id",
+        [evaluation_id],
+    ).fetchnumpy()
+
+
+def at_images(image_ids: Array, areas: Mapping[str, Array]) -> Array:
+    """What `mask_areas` gave at the places of some images; NaN of those without a mask.
+
+    Raises:
+        NotOnRecord: no image has a mask.
+    """
+    known_ids, values = np.asarray(areas["image_id"]), np.asarray(areas["mask_area"], np.float32)
+    if not len(known_ids):
+        raise NotOnRecord("images.mask_area")
+    place = np.searchsorted(known_ids, image_ids).clip(max=len(known_ids) - 1)
+    return np.where(known_ids[place] == image_ids, values[place], np.float32(np.nan))
+
+
+def _with_key(table: Table, key: Mapping[str, Any], columns: Mapping[str, Any]) -> pa.Table:
+    """Rows of a table of one cell or curve, with its key in front."""
+    schema = table.arrow()
+    count = len(next(iter(columns.values())))
+    keys = {name: pa.repeat(pa.scalar(value, schema.field(name).type), count) for name, value in key.items()}
+    arrays = {
+        name: values.cast(schema.field(name).type) if isinstance(values, pa.Array)
+        else pa.array(values, schema.field(name).type)
+        for name, values in columns.items()
+    }  # fmt: skip
+    return pa.table({name: (keys | arrays)[name] for name in schema.names}, schema=schema)
+
+
+def _record(
+    con: duckdb.DuckDBPyConnection,
+    due: Set[tuple[str, str]],
+    inputs: Mapping[str, Inputs],
+    users: Sequence[Metric],
+) -> None:
+    versions = {f"{OF_USERS}{metric.name}": metric.version for metric in users}
+    rows = [
+        {
+            "name": name,
+            "evaluation_id": evaluation_id,
+            "definition": versions.get(name, definitions_hash()),
+            "input_hash": inputs[evaluation_id].hash,
+        }
+        for name, evaluation_id in sorted(due | {(name, one) for name in versions for one in inputs})
+    ]
+    upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))

@@ -1,0 +1,131 @@
+"""Metrics of which predictions are correct, and of how they spread over the classes."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.columns import OTHER
+from failmodes.warehouse.metrics.intervals import Floats, exact_interval
+from failmodes.warehouse.metrics.metric import POSITIVE, Weights, define
+from failmodes.warehouse.metrics.sampling_bias import bias_of_top_prediction, bias_of_worst_class
+
+TOP = 5
+_EXACT = "; interval: Clopper & Pearson 1934"
+
+
+def has_class(rows: CellRows) -> NDArray[np.bool_]:
+    """(N,) for which images a class of the dataset is predicted."""
+    found: NDArray[np.bool_] = rows["predicted"] != OTHER
+    return found
+
+
+def interval_of_share(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
+    """The exact interval of a share of all images of a cell."""
+    low, high = exact_interval(round(value * len(rows)), len(rows), comparisons=comparisons, level=level)
+    return float(low), float(high)
+
+
+@define("accuracy", "mean of [predicted = label]; an image without a prediction is incorrect",
+        "Hendrycks & Dietterich 2019" + _EXACT, columns=("label", "predicted"), interval=interval_of_share)  # fmt: skip
+def accuracy(rows: CellRows) -> NDArray[np.bool_]:
+    return rows["correct"]
+
+
+@define("error rate", "1 - accuracy", "Hendrycks & Dietterich 2019" + _EXACT, columns=("label", "predicted"),
+        higher_is_better=False, interval=interval_of_share)  # fmt: skip
+def error(rows: CellRows) -> NDArray[np.bool_]:
+    return ~rows["correct"]
+
+
+@define(f"top-{TOP} accuracy", f"mean of [rank of the label among the logits ≤ {TOP}]", "Russakovsky et al. 2015",
+        columns=("label_rank",), interval=interval_of_share)  # fmt: skip
+def top5_accuracy(rows: CellRows) -> NDArray[np.bool_]:
+    ranks = rows["label_rank"]
+    found: NDArray[np.bool_] = (ranks != OTHER) & (ranks <= TOP)
+    return found
+
+
+@define("balanced accuracy", "mean over classes of the accuracy of their images", "Brodersen et al. 2010",
+        columns=("label", "predicted"))  # fmt: skip
+def balanced_accuracy(rows: CellRows) -> Floats:
+    correct, labels = rows["correct"].astype(np.float64), rows["label"].astype(np.int64)
+    counts = np.bincount(labels)
+    present = counts > 0
+    of_class = np.bincount(labels, correct) / np.maximum(counts, 1)
+    mean, classes = float(of_class[present].mean()), int(present.sum())
+    found: Floats = mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
+    return found
+
+
+@define("accuracy of the worst class", "min over classes of the accuracy of their images; below each class's "
+        "expectation by chance", columns=("label", "predicted"), bias=bias_of_worst_class)  # fmt: skip
+def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
+    labels = rows["label"].astype(np.int64)
+    classes, places = rows.once("classes", lambda: np.unique(labels, return_inverse=True))
+    offset = rows["correct"] * len(classes)  # correct predictions of a class lie behind the incorrect ones of all
+    incorrect_count, correct_count = np.hsplit(
+        totals(weights, places + offset, np.ones(len(labels)), 2 * len(classes)), 2
+    )
+    counts = incorrect_count + correct_count
+    of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
+    found: Floats = of_class.min(axis=1)
+    return found
+
+
+@define("share of the most frequent prediction", "max over classes of the share of predictions",
+        columns=("predicted",), higher_is_better=False, bias=bias_of_top_prediction,
+        taking_part=has_class)  # fmt: skip
+def top_prediction_share(rows: CellRows, weights: Weights) -> Floats | str:
+    known = has_class(rows)
+    if not known.any():
+        return "no class of the dataset is predicted"
+    predictions, places = rows.once("predictions", lambda: np.unique(rows["predicted"][known], return_inverse=True))
+    kept = of_images(weights, known)
+    counts = totals(kept, places, np.ones(len(places)), len(predictions))
+    found: Floats = counts.max(axis=1) / drawn(kept)
+    return found
+
+
+@define("mean confidence", "mean of the largest softmax probability", columns=("confidence",), higher_is_better=None,
+        is_continuous=True)  # fmt: skip
+def mean_confidence(rows: CellRows) -> NDArray[np.float32]:
+    return rows["confidence"]
+
+
+@define("mean entropy", "mean of -Σ p ln p over classes", "Shannon 1948", columns=("entropy_nats",), unit="nats",
+        range=POSITIVE, higher_is_better=None, is_continuous=True)  # fmt: skip
+def mean_entropy_nats(rows: CellRows) -> NDArray[np.float32]:
+    return rows["entropy_nats"]
+
+
+@define("share of images with non-finite logits", "mean of [a logit is not a finite number]", columns=("finite",),
+        higher_is_better=False, interval=interval_of_share)  # fmt: skip
+def non_finite_share(rows: CellRows) -> NDArray[np.bool_]:
+    return ~rows["finite"]
+
+
+def drawn(weights: Weights) -> Floats:
+    """(B,) how many images are drawn: whole numbers, which float32 adds up exactly below 16 million."""
+    found: Floats = weights.sum(axis=1).astype(np.float64)
+    return found
+
+
+def of_images(weights: Weights, kept: NDArray[np.bool_]) -> Weights:
+    """Weights (B, N) of the images that are `kept`."""
+    return weights if kept.all() else weights.T[kept].T
+
+
+def totals(weights: Weights, places: NDArray[np.int64], values: NDArray[Any], count: int) -> NDArray[np.floating[Any]]:
+    """(B, count): what the values (N,) of the images of each place add up to under weights (B, N).
+
+    An image has one place, so that a full product would be zeros but for one column in `count`, and BLAS keeps threads
+    busy for it; this one takes a tenth of the time of processors where weights lie image by image.
+    """
+    shape = count, len(places)
+    numbers = np.asarray(values, weights.dtype)
+    of_places = sparse.csr_array((numbers, (places, np.arange(len(places)))), shape=shape)
+    found: NDArray[np.floating[Any]] = (of_places @ weights.T).T
+    return found

@@ -1,0 +1,186 @@
+"""Metrics of probabilities: proper scores, and how far confidence is from accuracy."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
+from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.columns import BINS, bins_of
+from failmodes.warehouse.metrics.intervals import Floats, exact_interval
+from failmodes.warehouse.metrics.metric import POSITIVE, Value, Weights, define
+from failmodes.warehouse.metrics.sampling_bias import bias_of_ece
+
+POINTS = 256  # of [0, 1], on which SmoothECE smooths
+WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
+NO_CONFIDENCE = "no image has finite logits"
+NOISE_DRAWS = 2_000
+_CONFIDENCE = ("confidence", "label", "predicted")
+
+
+def has_confidence(rows: CellRows) -> NDArray[np.bool_]:
+    """(N,) which images have a confidence: those with finite logits."""
+    found: NDArray[np.bool_] = ~np.isnan(rows["confidence"])
+    return found
+
+
+@define("negative log-likelihood", "mean of -ln p of the label", "Murphy 2012", columns=("confidence", "loss_nats"),
+        unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
+def nll_nats(rows: CellRows) -> NDArray[np.float32]:
+    return np.where(np.isnan(rows["confidence"]), np.float32(np.nan), rows["loss_nats"])
+
+
+@define("Brier score", "mean over images of Σ over classes of (p - [class = label])²", "Brier 1950",
+        columns=("confidence", "sum_p2", "label_probability"), unit="score", range=(0.0, 2.0),
+        higher_is_better=False)  # fmt: skip
+def brier(rows: CellRows) -> Floats:
+    values = rows["sum_p2"].astype(np.float64) - 2 * rows["label_probability"].astype(np.float64) + 1
+    return np.where(np.isnan(rows["confidence"]), np.nan, values)
+
+
+@define("calibration error (ECE)", f"Σ over {BINS} bins of equal width of (images / N) |mean confidence - accuracy|",
+        "Naeini et al. 2015; Guo et al. 2017", columns=_CONFIDENCE, higher_is_better=False, bias=bias_of_ece,
+        taking_part=has_confidence)  # fmt: skip
+def ece(rows: CellRows, weights: Weights) -> Floats | str:
+    known = has_confidence(rows)
+    if not known.any():
+        return NO_CONFIDENCE
+    confidence = rows["confidence"][known].astype(np.float64)
+    kept = of_images(weights, known)
+    gaps = totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
+    found: Floats = np.abs(gaps).sum(axis=1, dtype=np.float64) / drawn(kept)
+    return found
+
+
+def overconfidence_interval(
+    mean_confidence: float, correct: int, count: int, *, comparisons: int = 1, level: float = 0.95
+) -> tuple[float, float]:
+    """Mean confidence minus the exact interval of accuracy.
+
+    Predictions that are each correct with a probability of their own vary less, in number, than those of one
+    probability (Hoeffding 1956), so that the exact interval of accuracy holds for them too. An interval of the images'
+    differences is far too narrow where few predictions are incorrect.
+    """
+    low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
+    return mean_confidence - float(high), mean_confidence - float(low)
+
+
+def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
+    known = ~np.isnan(rows["confidence"])
+    count, correct = int(known.sum()), int(rows["correct"][known].sum())
+    return overconfidence_interval(value + correct / count, correct, count, comparisons=comparisons, level=level)
+
+
+@define("overconfidence", "mean confidence - accuracy", "interval: Hoeffding 1956; Clopper & Pearson 1934",
+        columns=_CONFIDENCE, range=(-1.0, 1.0), higher_is_better=None,
+        interval=_interval_of_overconfidence)  # fmt: skip
+def overconfidence(rows: CellRows) -> Floats:
+    found: Floats = rows["confidence"].astype(np.float64) - rows["correct"]
+    return found
+
+
+@define("calibration error in bins of equal mass", f"as ECE, in {BINS} bins of equally many images; ties share the "
+        "lowest bin", "Nguyen & O'Connor 2015", columns=_CONFIDENCE, higher_is_better=False,
+        is_stored_with_interval=False)  # fmt: skip
+def equal_mass_ece(rows: CellRows) -> Value | str:
+    confidence, correct = _known(rows)
+    count = len(confidence)
+    if not count:
+        return NO_CONFIDENCE
+    order = np.argsort(confidence, kind="stable")
+    ordered = confidence[order]
+    last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, and with it those that tie
+    edges = np.concatenate([[0], np.searchsorted(ordered, ordered[last], side="right"), [count]])
+    sums = np.append(0.0, np.cumsum(ordered - correct[order]))
+    return Value(float(np.abs(np.diff(sums[edges])).sum()) / count, count)
+
+
+@define("95 % quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
+        "confidence of their bin", "Bröcker & Smith 2007", columns=_CONFIDENCE, higher_is_better=None,
+        is_stored_with_interval=False)  # fmt: skip
+def ece_noise_floor(rows: CellRows) -> Value | str:
+    """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
+    confidence, _ = _known(rows)
+    if not len(confidence):
+        return NO_CONFIDENCE
+    bins = bins_of(confidence)
+    counts, expected = np.bincount(bins, minlength=BINS), np.bincount(bins, confidence, BINS)
+    filled = counts > 0
+    return Value(error_of_chance(counts[filled], np.asarray(expected[filled], np.float64)), len(confidence))
+
+
+def error_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, level: float = 0.95) -> float:
+    """The ECE that a calibrated model stays within in `level` of samples (consistency resampling).
+
+    Args:
+        counts: (K,) images of each bin.
+        confidence_sums: (K,) sums of their confidence.
+        level: of the quantile.
+    """
+    chances = np.clip(confidence_sums / counts, 0, 1)
+    correct = np.random.default_rng(0).binomial(counts, chances, (NOISE_DRAWS, len(counts)))
+    errors = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
+    return float(np.quantile(errors, level, method="higher"))
+
+
+@define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "
+        "itself", "Błasiok & Nakkiran 2024", columns=_CONFIDENCE, higher_is_better=False,
+        is_stored_with_interval=False)  # fmt: skip
+def smooth_ece(rows: CellRows) -> Value | str:
+    confidence, correct = _known(rows)
+    return Value(smoothed_error(confidence, correct), len(confidence)) if len(confidence) else NO_CONFIDENCE
+
+
+def smoothed_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """SmoothECE of (N,) confidences, 0-1, and of whether each prediction is correct.
+
+    The width at which error and width are equal lies between two of WIDTHS, taken on a straight line; an error below
+    the narrowest is taken at that one. Gaps are summed in POINTS equal bins.
+    """
+    gaps = np.bincount(bins_of(confidence, POINTS), correct - confidence, POINTS) / len(confidence)
+    cosines, decays = _cosines()
+    waves = np.einsum("kt,t->k", cosines, gaps)
+
+    @cache
+    def error(place: int) -> float:
+        let_through = decays[place][decays[place] > 0]  # of a wide kernel a few
+        few = len(let_through)
+        return float(np.abs(np.einsum("kt,k->t", cosines[:few], waves[:few] * let_through)).mean())
+
+    last = len(WIDTHS) - 1
+    rough = float(np.abs(gaps.reshape(16, -1).sum(axis=1)).sum())  # from where it is not far
+    wide = int(np.searchsorted(WIDTHS[:last], rough))
+    while wide < last and error(wide) > WIDTHS[wide]:  # the error falls as the kernel widens, and is 1 at most
+        wide += 1
+    while wide and error(wide - 1) <= WIDTHS[wide - 1]:
+        wide -= 1
+    if not wide:
+        return error(0)
+    narrow = wide - 1
+    excess, lack = error(narrow) - WIDTHS[narrow], WIDTHS[wide] - error(wide)
+    return float(WIDTHS[narrow] + (WIDTHS[wide] - WIDTHS[narrow]) * excess / (excess + lack))
+
+
+def binned_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
+    """ECE in bins of equal width of (N,) confidences, 0-1, N ≥ 1, and of whether each prediction is correct."""
+    return float(np.abs(np.bincount(bins_of(confidence), confidence - correct)).sum()) / len(confidence)
+
+
+def _known(rows: CellRows) -> tuple[Floats, NDArray[np.bool_]]:
+    """Confidence and correctness of the images whose confidence is known."""
+    known = ~np.isnan(rows["confidence"])
+    return rows["confidence"][known].astype(np.float64), rows["correct"][known]
+
+
+@cache
+def _cosines() -> tuple[Floats, Floats]:
+    """Cosines (K, POINTS) of the bins' centers, and (W, K) how much of each a kernel of each width lets through.
+
+    A Gaussian that is reflected at both ends is a sum of cosines (the heat kernel of an interval without loss).
+    """
+    waves = np.arange(POINTS)
+    cosines = np.cos(np.pi * waves[:, None] * (np.arange(POINTS) + 0.5) / POINTS)
+    decays = np.exp(-((np.pi * waves * WIDTHS[:, None]) ** 2) / 2) * np.where(waves, 2, 1)
+    return cosines, decays

@@ -1,0 +1,96 @@
+"""What a cell or a curve holds that has a shape of its own: bins, confusion, predictions, onsets, risks."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+
+from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
+from failmodes.warehouse.metrics.cell_texts import hash_of_ids, pattern_of
+from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, bins_of
+from failmodes.warehouse.metrics.failure_prediction import COVERAGE_PERCENT, ranking_of, selective_risks
+from failmodes.warehouse.metrics.tables import IMAGE_ONSETS
+from failmodes.warehouse.metrics.transitions import onsets
+
+Columns = dict[str, pa.Array]
+
+
+def confidence_bins(rows: CellRows) -> Columns:
+    """Columns of cell_confidence_bins."""
+    known = ~np.isnan(rows["confidence"])
+    confidence, correct = rows["confidence"][known].astype(np.float64), rows["correct"][known]
+    index = bins_of(confidence)
+    counts = np.bincount(index, minlength=BINS)
+    filled = np.flatnonzero(counts)
+    return {
+        "bin_count": pa.array(np.full(len(filled), BINS)),
+        "bin_index": pa.array(filled),
+        "image_count": pa.array(counts[filled]),
+        "correct_count": pa.array(np.bincount(index, correct, BINS)[filled].astype(np.int64)),
+        "confidence_sum": pa.array(np.bincount(index, confidence, BINS)[filled]),
+    }
+
+
+def confusion(rows: CellRows) -> Columns:
+    """Columns of cell_confusion."""
+    shifted = rows["predicted"].astype(np.int64) - OTHER  # no class is 0
+    base = int(shifted.max(initial=0)) + 1
+    keys, counts = np.unique((rows["label"].astype(np.int64) * base + shifted) * 2 + rows["finite"], return_counts=True)
+    labels, predicted = keys // 2 // base, keys // 2 % base + OTHER
+    return {
+        "label": pa.array(labels),
+        "predicted": pa.array(predicted, mask=predicted == OTHER),
+        "finite": pa.array(keys % 2 == 1),
+        "image_count": pa.array(counts),
+    }
+
+
+def predictions(rows: CellRows) -> Columns:
+    """Columns of cell_predictions, one row."""
+    ids, predicted = rows["image_id"], rows["predicted"]
+    row: Row = {
+        "row_count": len(rows),
+        "image_count": len(np.unique(ids)),
+        "image_ids_md5": hash_of_ids(ids),
+        "correct_images": pattern_of(rows["correct"]),
+    }
+    given = pa.array(predicted, pa.int16(), mask=predicted == OTHER)
+    lists = pa.ListArray.from_arrays(pa.array([0, len(predicted)], pa.int32()), given)
+    return {name: pa.array([value]) for name, value in row.items()} | {"predictions": lists}
+
+
+def risks(rows: CellRows) -> Columns:
+    """Columns of selective_risks."""
+    found = {score: ranking for score in SCORES if not isinstance(ranking := ranking_of(rows, score), str)}
+    count = len(COVERAGE_PERCENT)
+    return {
+        "score": pa.array([score for score in found for _ in range(count)], pa.string()),
+        "coverage_percent": pa.array(np.tile(COVERAGE_PERCENT, len(found))),
+        "selective_risk": pa.array(np.concatenate([np.empty(0), *map(selective_risks, found.values())])),
+    }
+
+
+def image_onsets(curve: Sequence[CellRows]) -> Columns:
+    """Columns of image_onsets of one corruption, by image_id.
+
+    Args:
+        curve: the same images from clean to the last severity.
+    """
+    onset, count, points = onsets(tuple(curve)), len(curve[0]), len(curve)
+    correct = np.stack([rows["correct"] for rows in curve], axis=1)
+    last_correct = np.where(correct.any(axis=1), points - 1 - correct[:, ::-1].argmax(axis=1), -1)
+    severities = [Decimal(str(rows.severity)) for rows in curve]
+    levels = pa.array([*severities, None], IMAGE_ONSETS.arrow().field("onset_severity").type)
+    ends = np.arange(count + 1, dtype=np.int32) * np.int32(points)
+    letters = np.ascontiguousarray(correct + np.uint8(ord("0")))
+    return {
+        "image_id": pa.array(curve[0]["image_id"]),
+        "label": pa.array(curve[0]["label"]),
+        "clean_correct": pa.array(curve[0]["correct"]),
+        "onset_severity": levels.take(pa.array(onset)),  # `points` stands for never
+        "correctness_pattern": pa.StringArray.from_buffers(count, pa.py_buffer(ends), pa.py_buffer(letters)),
+        "incorrect_count": pa.array(points - correct.sum(axis=1)),
+        "last_correct_severity": levels.take(pa.array(np.where(onset == 0, points, onset - 1))),
+        "recovered": pa.array(last_correct > onset),
+    }

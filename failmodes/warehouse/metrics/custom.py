@@ -1,0 +1,240 @@
+"""Metrics of a user's own: functions, decorated or not, in a file that a study names or in a program.
+
+@failmodes.metric(title="Cohen's kappa", higher_is_better=True, range=(-1, 1))
+def kappa(preds, target):
+return sklearn.metrics.cohen_kappa_score(target, preds)
+"""
+
+import hashlib
+import importlib.util
+import inspect
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.warehouse.metrics.metric import KNOWN_PARAMETERS, UNBOUNDED, Metric, parameters_of
+from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.storage.locations import default_location, read_toml
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+KEY = "metrics"  # of a study file, and of a file of a gate's rules
+
+
+def metric(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    unit: str = "score",
+    higher_is_better: bool | None = None,
+    range: tuple[float, float] = UNBOUNDED,  # noqa: A002  # the word that tables and `failmodes schema` use
+    preds: Literal["classes", "probabilities"] = "classes",
+    formula: str = "",
+    source: str = "",
+) -> Any:
+    """Make a metric of a function of predictions and labels, as torchmetrics has them.
+
+        @failmodes.metric(higher_is_better=True, range=(-1, 1))
+        def kappa(preds, target):
+            return sklearn.metrics.cohen_kappa_score(target, preds)
+
+    The function takes `preds` and `target` by name: NumPy arrays, or tensors where its parameters are annotated as
+    `torch.Tensor`. It returns one number, of which a bootstrap of 200 resamples gives the interval; or one number an
+    image, (N,), whose mean is the metric, with NaN for images that take no part. The metric is then in `cell_metrics`,
+    `compare` and `gate` like all others.
+
+    Args:
+        function: what is decorated.
+        name: in tables and rules, a-z, 0-9 and _; the function's name if not given.
+        title: in words, as tables print it; the name if not given.
+        unit: of its values, such as "nats"; "share" is shown as a percentage.
+        higher_is_better: None where neither direction is, or it is not known: `gate` then takes no `worse_by_at_most`.
+        range: the least and the most that it can be, to which intervals are cut.
+        preds: what `preds` is: "classes", (N,) the class predicted, from 0, -1 where none is; or "probabilities",
+            (N, C) the softmax, which needs all logits on record.
+        formula: in plain characters, for `failmodes schema`.
+        source: paper or standard that defines it.
+
+    Returns:
+        The metric, which can be called as the function; or a decorator.
+
+    Raises:
+        StudyError: the function has parameters that are not known, or an argument is not what it should be.
+    """
+    if function is None:
+        return partial(
+            metric, name=name, title=title, unit=unit, higher_is_better=higher_is_better, range=range, preds=preds,
+            formula=formula, source=source,
+        )  # fmt: skip
+    if isinstance(function, Metric):
+        return function
+    if not callable(function):
+        raise StudyError(f"a metric is a function such as f(preds, target) (given: {shown(function)})")
+    own = name or _name_of(function)
+    if not _NAME.fullmatch(own):
+        raise StudyError(
+            f"metric {own[:100]!r}: expected a name of a-z, 0-9 and _, such as {_suggested(own)!r}: name=…"
+        )
+    if own in all_metrics():
+        raise StudyError(
+            f"metric {own!r}: failmodes has a metric of this name: give yours another, such as name='my_{own}'"
+        )
+    if preds not in ("classes", "probabilities"):
+        raise StudyError(f"metric {own!r}: preds is {preds!r}: expected 'classes' or 'probabilities'")
+    least, most = _range_of(own, range)
+    unknown = [one for one in parameters_of(function) if one not in KNOWN_PARAMETERS]
+    if unknown:
+        raise StudyError(
+            f"metric {own!r}: its function needs {', '.join(unknown)}: expected preds and target alone; bind others "
+            "with functools.partial"
+        )
+    return Metric(
+        own, title or own.replace("_", " "), function, unit=unit, higher_is_better=higher_is_better,
+        range=(least, most), columns=("label", "logits" if preds == "probabilities" else "predicted"),
+        formula=formula or " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()), source=source,
+        preds=preds, is_continuous=not (math.isfinite(least) and math.isfinite(most)), is_users=True,
+        version=_version_of(function),
+    )  # fmt: skip
+
+
+def metrics_of_studies(locations: Iterable[str | Path | None]) -> list[Metric] | None:
+    """The metrics of the study files among some locations; None where none of them is a study file.
+
+    Args:
+        locations: as for `find_results`.
+
+    Raises:
+        StudyError: a study or a file of metrics cannot be read.
+    """
+    paths = [Path(location) if location else default_location() for location in locations]
+    studies = [path for path in paths if path.suffix == ".toml"]
+    found = [one for path in studies for one in read_metrics(read_toml(path).get(KEY, []), path.parent, str(path))]
+    return _distinct(found, KEY) if studies else None
+
+
+def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list[Metric]:
+    """Metrics by name, by the Python file that has them, or as functions, and those of a study.
+
+    Args:
+        names: each a metric's name, FILE.py, or a function.
+        study: a study file, whose metrics are there too; other places have none.
+
+    Raises:
+        StudyError: no metric is called so, or a file cannot be read.
+    """
+    of_study = [] if study is None or Path(study).suffix != ".toml" else metrics_of_studies([study]) or []
+    known = {**all_metrics(), **{one.name: one for one in of_study}}
+    found = list(of_study)
+    for name in names:
+        if not isinstance(name, str):
+            found.append(metric(name))
+        elif name.endswith(".py"):
+            found += read_metrics([name], Path(), "metric")
+        elif name in known:
+            found.append(known[name])
+        else:
+            raise StudyError(f"no metric {name[:100]!r}: {did_you_mean(name, known, 'failmodes schema metrics')}")
+    return _distinct(list(dict.fromkeys(found)), KEY)
+
+
+def user_metrics(functions: Iterable[Any]) -> list[Metric]:
+    """Functions, decorated or not, as metrics.
+
+    Raises:
+        StudyError: one is no metric, or two have one name.
+    """
+    found = [metric(function) for function in functions]
+    return _distinct(found, "metrics")
+
+
+def read_metrics(files: Any, folder: Path, origin: str) -> list[Metric]:
+    """The metrics of the files that a study names: all that are decorated, in their order. Runs these files.
+
+    Args:
+        files: what stands under the key `metrics`: a list of paths.
+        folder: that they are relative to.
+        origin: the study, for errors.
+
+    Raises:
+        StudyError: a file is not there, fails, or decorates nothing; or two metrics have one name.
+    """
+    if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
+        raise StudyError(f'{origin}: {KEY}: expected a list of files such as ["metrics.py"] (given: {shown(files)})')
+    found: list[Metric] = []
+    for file in files:
+        path = folder / file
+        if not path.is_file():
+            raise StudyError(f"{origin}: {KEY}: no file {path}: expected Python with functions under @failmodes.metric")
+        version = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        own = [one for one in vars(_module_of(path, origin)).values() if isinstance(one, Metric) and one.is_users]
+        if not own:
+            raise StudyError(f"{origin}: {KEY}: {path} decorates no function with @failmodes.metric")
+        for one in dict.fromkeys(own):
+            object.__setattr__(one, "version", version)  # of the whole file, which the function may use
+        found += dict.fromkeys(own)
+    return _distinct(found, f"{origin}: {KEY}")
+
+
+def _module_of(path: Path, origin: str) -> Any:
+    name = f"failmodes_metrics_{hashlib.md5(str(path.absolute()).encode(), usedforsecurity=False).hexdigest()[:12]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise StudyError(f"{origin}: {KEY}: {path}: expected a Python file, such as metrics.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for it
+    try:
+        exec(compile(path.read_bytes(), path, "exec"), vars(module))  # not what was compiled of a former version
+    except StudyError as error:
+        raise StudyError(f"{path}: {error}") from error
+    except Exception as error:
+        raise StudyError(f"{path} raised {type(error).__name__}: {error}") from error
+    return module
+
+
+def _distinct(found: list[Metric], origin: str) -> list[Metric]:
+    names = [one.name for one in found]
+    for own in names:
+        if names.count(own) > 1:
+            raise StudyError(f"{origin}: two metrics are called {own!r}: give one of them another name=")
+    return found
+
+
+def _name_of(function: Any) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def _suggested(name: str) -> str:
+    found = re.sub(r"[^a-z0-9_]+", "_", name.lower()).strip("_")
+    return found if _NAME.fullmatch(found) else "my_metric"
+
+
+def _range_of(name: str, given: Any) -> tuple[float, float]:
+    if isinstance(given, Sequence) and len(given) == 2 and all(isinstance(end, (int, float)) for end in given):
+        least, most = map(float, given)
+        if least < most and not math.isnan(least + most if math.isfinite(least + most) else 0.0):
+            return least, most
+    raise StudyError(f"metric {name!r}: range: expected the least and the most, such as (0, 1) (given: {shown(given)})")
+
+
+def _version_of(function: Any) -> str:
+    """Hash of what a function computes, as far as it can be seen: its source, or its code, and what is bound to it."""
+    bound: list[str] = []
+    while isinstance(function, partial):
+        bound.append(repr((function.args, sorted(function.keywords.items()))))
+        function = function.func
+    try:
+        text = inspect.getsource(function)
+    except (OSError, TypeError):
+        code = getattr(function, "__code__", None)
+        text = repr(function) if code is None else f"{code.co_code!r}{code.co_consts!r}{code.co_names!r}"
+    cells = getattr(function, "__closure__", None) or ()
+    closed = [repr(cell.cell_contents) for cell in cells if isinstance(cell.cell_contents, (int, float, str, bool))]
+    return hashlib.md5(repr([text, bound, closed]).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,283 @@
+"""Metrics of how well a score tells failures from correct predictions. A failure is an incorrect prediction."""
+
+from math import ceil
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows
+from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
+from failmodes.warehouse.metrics.metric import Value, define
+
+NOT_ON_RECORD, NO_FAILURE, NO_CORRECT = "the score is not on record", "no failure", "no correct prediction"
+COVERAGE_PERCENT = tuple(range(5, 101, 5))
+FOUND = 0.95  # of the failures, at which FPR95 is read
+_COLUMNS = ("label", "predicted")
+_POSITIVE = "failures are positive, the least certain are found first"
+
+
+class Ranking(NamedTuple):
+    """Images with a score, from the most to the least certain, in groups of one value.
+
+    Attributes:
+        places: (M,) of each in the cell.
+        failed: (M,) bool.
+        group: (M,) the group of each.
+        starts: (G,) images of higher values than a group's.
+        counts: (G,) images of a group.
+        failures: (G,) failures of a group.
+        failures_before: (G,) failures of higher values.
+    """
+
+    places: NDArray[np.intp]
+    failed: NDArray[np.bool_]
+    group: NDArray[np.intp]
+    starts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    failures: NDArray[np.int64]
+    failures_before: NDArray[np.int64]
+
+    @property
+    def failure_count(self) -> int:
+        """Failures in all."""
+        return int(np.count_nonzero(self.failed))
+
+    def spread(self, values: Floats, count: int) -> Floats:
+        """(count,) values (M,) of the ranked images at their places, NaN elsewhere."""
+        found = np.full(count, np.nan)
+        found[self.places] = values
+        return found
+
+
+def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
+    """Rank those of N images that have a score.
+
+    Args:
+        certainty: (N,) larger is more certain; NaN takes no part.
+        failed: (N,) bool.
+    """
+    known = np.flatnonzero(~np.isnan(certainty))
+    values = -certainty[known]
+    order = np.argsort(values)  # images of one value are a group, in whatever order
+    places, ordered = known[order], values[order]
+    is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    starts = np.flatnonzero(is_first)
+    counts = np.diff(starts, append=len(ordered))
+    before = np.append(0, np.cumsum(failed[places]))
+    failures = before[starts + counts] - before[starts]
+    return Ranking(places, failed[places], np.cumsum(is_first) - 1, starts, counts, failures, before[starts])
+
+
+def ranking_of(rows: CellRows, score: str) -> Ranking | str:
+    """The images of a cell ranked by a score; why they cannot be."""
+    found: Ranking = rows.once(("ranking", score), lambda: rank(rows.certainty(score), ~rows["correct"]))
+    return found if len(found.places) else NOT_ON_RECORD
+
+
+def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
+    ranking = ranking_of(rows, score)
+    assert not isinstance(ranking, str), "it had a value"
+    failures = ranking.failure_count
+    correct = len(ranking.places) - failures
+    return auroc_interval(value, failures, correct, comparisons=comparisons, level=level)
+
+
+@define("AUROC for failures", f"area under the ROC curve; {_POSITIVE}; .5 is chance",
+        "Hendrycks & Gimpel 2017; interval: Newcombe 2006", columns=_COLUMNS, unit="score", scores=SCORES,
+        interval=_interval_of_auroc)  # fmt: skip
+def auroc(rows: CellRows, score: str) -> Floats | str:
+    ranking = ranking_of(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    failures, count = ranking.failure_count, len(ranking.places)
+    if failures in (0, count):
+        return NO_CORRECT if failures else NO_FAILURE
+    return auroc_contributions(ranking, len(rows))
+
+
+def auroc_contributions(ranking: Ranking, total: int) -> Floats:
+    """(total,) what each image contributes to the AUROC: DeLong's components about the area (DeLong et al. 1988).
+
+    Args:
+        ranking: with failures and correct predictions.
+        total: images of the cell, of which those ranked take part.
+    """
+    failures, count = ranking.failure_count, len(ranking.places)
+    of_failures, of_correct = _placements(ranking)
+    area = float(of_failures[ranking.failed].mean())
+    found = area + np.where(
+        ranking.failed,
+        count / failures * (of_failures - area),
+        count / (count - failures) * (of_correct - area),
+    )
+    return ranking.spread(found, total)
+
+
+def _placements(ranking: Ranking) -> tuple[Floats, Floats]:
+    """(M,) of each image, the share of correct predictions above it, and of failures below it; ties count half.
+
+    Of failures the first, of correct predictions the second (DeLong et al. 1988) are what the area is the mean of.
+    """
+    count, failures = len(ranking.places), ranking.failure_count
+    correct_before, tied_correct = ranking.starts - ranking.failures_before, ranking.counts - ranking.failures
+    above = (correct_before + tied_correct / 2) / max(count - failures, 1)
+    below = (failures - ranking.failures_before - ranking.failures / 2) / max(failures, 1)
+    return above[ranking.group], below[ranking.group]
+
+
+@define("AUGRC", "area under the generalized risk-coverage curve: mean over coverages of failures kept / N",
+        "Traub et al. 2024", columns=_COLUMNS, unit="score", scores=SCORES, higher_is_better=False, range=(0.0, 0.5),
+        image_range=(0.0, 1.0))  # fmt: skip
+def augrc(rows: CellRows, score: str) -> Floats | str:
+    """Contributions to the mean over pairs (i, j) of f_j K(i, j).
+
+    f is 1 of a failure, K is 1 where i is less certain than j and 1/2 where they tie. An image contributes as i and as
+    j.
+    """
+    ranking = ranking_of(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    count = len(ranking.places)
+    below = (count - ranking.starts - ranking.counts / 2)[ranking.group]
+    as_failure = ranking.failed * below / count
+    as_other = ((ranking.failures_before + ranking.failures / 2) / count)[ranking.group]
+    return ranking.spread(as_failure + as_other - float(as_failure.mean()), len(rows))
+
+
+@define("AURC", "area under the risk-coverage curve: mean over coverages 1/N … N/N of the error rate of the images "
+        "kept", "Geifman et al. 2019", columns=_COLUMNS, unit="score", scores=SCORES,
+        higher_is_better=False)  # fmt: skip
+def aurc(rows: CellRows, score: str) -> Floats | str:
+    """The mean over random orders where images tie.
+
+    The image of rank r is kept at coverages r/N … 1: it changes the error rate of each, and the error rate at its own
+    rank is one of those that are averaged.
+    """
+    ranking = ranking_of(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    count, group = len(ranking.places), ranking.group
+    kept = np.arange(1, count + 1)
+    of_group = (ranking.failures / ranking.counts)[group]
+    risk = (ranking.failures_before[group] + (kept - ranking.starts[group]) * of_group) / kept
+    late = np.cumsum((1 / kept)[::-1])[::-1]  # Σ over k ≥ r of 1 / k
+    lost = np.cumsum((risk / kept)[::-1])[::-1]
+    shared = np.bincount(group, risk - lost)[group] / ranking.counts[group]
+    influence = shared + ranking.failed * (np.bincount(group, late) / ranking.counts)[group]
+    return ranking.spread(float(risk.mean()) + influence - float(influence.mean()), len(rows))
+
+
+@define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
+        "Hendrycks & Gimpel 2017", columns=_COLUMNS, unit="score", scores=SCORES,
+        is_stored_with_interval=False)  # fmt: skip
+def aupr(rows: CellRows, score: str) -> Value | str:
+    ranking = ranking_of(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    failures, count = ranking.failure_count, len(ranking.places)
+    if not failures:
+        return NO_FAILURE
+    precision = (failures - ranking.failures_before) / (count - ranking.starts)  # where the threshold is at a group
+    return Value(float((ranking.failures * precision).sum()) / failures, count)
+
+
+def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
+    """From both: the threshold, an order statistic of the failures, and the share of correct predictions beyond it."""
+    ranking = ranking_of(rows, score)
+    assert not isinstance(ranking, str), "it had a value"
+    uncertain = -rows.certainty(score)[ranking.places]
+    correct = uncertain[~ranking.failed]
+    thresholds = quantile_interval(uncertain[ranking.failed], 1 - FOUND, comparisons=2 * comparisons, level=level)
+    beyond = [np.count_nonzero(correct >= threshold) for threshold in thresholds]
+    low, high = exact_interval([beyond[1], beyond[0]], len(correct), comparisons=2 * comparisons, level=level)
+    return float(low[0]), float(high[1])
+
+
+@define("FPR at 95 % TPR", "share of correct predictions among those at or beyond the threshold that finds 95 % of "
+        "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
+        interval=_interval_of_fpr95)  # fmt: skip
+def fpr95(rows: CellRows, score: str) -> Value | str:
+    ranking = ranking_of(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    failures, count = ranking.failure_count, len(ranking.places)
+    if failures in (0, count):
+        return NO_CORRECT if failures else NO_FAILURE
+    missed = failures - ceil(FOUND * failures)
+    with_failures = np.flatnonzero(ranking.failures)
+    last = with_failures[np.searchsorted(ranking.failures_before[with_failures], missed, side="right") - 1]
+    correct = count - failures
+    return Value(float(correct - (ranking.starts[last] - ranking.failures_before[last])) / correct, count)
+
+
+@define("AUROC for failures among images of like confidence", "area under the ROC curve over pairs of a failure and a "
+        "correct prediction of one tenth by confidence; .5: the score knows nothing beyond confidence",
+        "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
+        scores=(*OF_ATTENTION, "empty_map"))  # fmt: skip
+def auroc_within(rows: CellRows, score: str) -> Floats | str:
+    """The covariate-adjusted AUROC, each tenth weighted by its pairs.
+
+    Tenths of fewer than two failures or two correct predictions take no part.
+    """
+    ranking = _ranking_with_empty(rows, score)
+    if isinstance(ranking, str):
+        return ranking
+    tenths = rows.once("tenths", lambda: _tenths(rows))[ranking.places]
+    count = len(ranking.places)
+    sizes, failures = np.bincount(tenths, minlength=10), np.bincount(tenths, ranking.failed, 10)
+    correct = sizes - failures
+    pairs = np.where((failures > 1) & (correct > 1), failures * correct, 0)
+    if not pairs.any():
+        return "no tenth by confidence holds two failures and two correct predictions"
+    keys = tenths * len(ranking.starts) + ranking.group  # tenth by tenth
+    inside = rank(-keys.astype(np.float32 if keys.max() < 2**24 else np.float64), ranking.failed)
+    own = tenths[inside.places]
+    starts, before = np.cumsum(sizes) - sizes, np.cumsum(failures) - failures
+    group_tenth = own[np.cumsum(inside.counts) - 1]
+    higher_failures = inside.failures_before - before[group_tenth]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of tenths that take no part
+        above = inside.starts - starts[group_tenth] - higher_failures + (inside.counts - inside.failures) / 2
+        below = failures[group_tenth] - higher_failures - inside.failures / 2
+        placed = np.where(inside.failed, (above / correct[group_tenth])[inside.group],
+                          (below / failures[group_tenth])[inside.group])  # fmt: skip
+        areas = np.bincount(own, np.where(inside.failed, placed, 0), 10) / failures
+        gaps = (placed - areas[own]) / np.where(inside.failed, failures[own], correct[own])
+    weights = pairs / pairs.sum()
+    found = np.full(count, float((weights[pairs > 0] * areas[pairs > 0]).sum()))
+    found[inside.places] += np.where(pairs[own] > 0, count * weights[own] * gaps, 0)
+    return ranking.spread(found, len(rows))
+
+
+def _ranking_with_empty(rows: CellRows, score: str) -> Ranking | str:
+    """As `ranking_of`, where `empty_map` ranks by whether the map of the class predicted is empty."""
+    if score != "empty_map":
+        return ranking_of(rows, score)
+    if "predicted.empty" not in rows:
+        return NOT_ON_RECORD
+    has_map, is_empty = rows["predicted.has_map"], rows["predicted.empty"]
+    if not is_empty.any():
+        return "no map is empty"
+    return rank(np.where(has_map, -is_empty.astype(np.float64), np.nan), ~rows["correct"])
+
+
+def _tenths(rows: CellRows) -> NDArray[np.int64]:
+    """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
+    ranking = ranking_of(rows, "confidence")
+    if isinstance(ranking, str) or len(ranking.places) < len(rows):  # those without confidence are the least certain
+        values = rows["confidence"]
+        ranking = rank(np.where(np.isfinite(values), values, np.float32(-np.inf)), ~rows["correct"])
+    count = len(rows)
+    lower = count - ranking.starts - ranking.counts
+    found = np.empty(count, np.int64)
+    found[ranking.places] = ((20 * lower + 10 * ranking.counts) // (2 * count))[ranking.group]
+    return found
+
+
+def selective_risks(ranking: Ranking) -> Floats:
+    """(20,) error rate of the most certain images at each of COVERAGE_PERCENT; of ties the mean over orders."""
+    kept = np.array(COVERAGE_PERCENT) * len(ranking.places) / 100
+    group = np.searchsorted(ranking.starts, kept).clip(min=1) - 1
+    of_group = ((kept - ranking.starts[group]) / ranking.counts[group]).clip(0, 1)
+    found: Floats = (ranking.failures_before[group] + of_group * ranking.failures[group]) / kept
+    return found

@@ -1,0 +1,399 @@
+"""A metric: one object that says what it is, and one function of a cell that computes it.
+
+A function names what it needs as parameters:
+
+- `rows`: the images of the cell (`CellRows`); `clean`: the same images when clean; `curve`: those from clean up to
+  here; `reference`: the clean images of the evaluation, be they the same or others;
+- `score`: how certain the model is, of a metric that is told for several scores;
+- `weights`: (B, N) how often each image counts, of a metric that is a function of the whole cell and fast to resample;
+- `preds` and `target`: as torchmetrics has them, (N,) classes predicted and true; where the metric asks for them,
+  `preds` are (N, C) softmax probabilities.
+
+It returns what each image contributes, (N,) with NaN for those that take no part, whose mean is the metric; or one
+number; or, given `weights`, (B,) numbers; or a text that says why there is none. From this follow its value, standard
+error and interval, its mean over cells, its difference between two models, and its error over training seeds.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from math import inf, isfinite, isnan
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.cell_rows import CERTAINTY, Cell, CellRows
+from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.intervals import (
+    Floats,
+    interval_of_mean,
+    normal_quantile,
+    quantile_interval,
+    quantile_of,
+)
+from failmodes.warehouse.metrics.sampling_bias import SamplingBias
+
+NO_IMAGE = "no image takes part"
+Weights = NDArray[np.floating[Any]]
+RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5 % then
+_PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: as tables, gate and commands call it.
+        title: in words, as charts and tables print it.
+        function: computes it, as the module says.
+        unit: 'share' (0-1, differences are told in percentage points), 'nats', 'score', 'image widths' and so on.
+        higher_is_better: None where neither direction is better.
+        range: the least and the most that it can be.
+        columns: that it is computed from, of a cell's rows (see `CellRows`).
+        formula: in plain characters.
+        source: paper or standard that defines it.
+        scores: of a metric of several scores, which these are.
+        quantile: of a metric that is a quantile of what images contribute, in place of their mean, which one, 0-1.
+        interval: (parameters as those of `function`, value, level, comparisons) to both ends, where the spread of the
+            contributions gives no honest interval.
+        bias: how far the value of a sample may be from the truth on average.
+        taking_part: of a metric that takes weights, (N,) bool, which images take part; all if not given.
+        image_range: the least and most that one image can contribute; `range` where finite.
+        is_continuous: whether images contribute values of a continuous scale, whose spread is never 0 by chance: then
+            no made-up images are added to an interval.
+        is_stored_with_interval: whether a load computes its interval, which takes 200 times as long without weights.
+        preds: what a function that takes `preds` is given.
+        is_users: whether it is defined outside of this package.
+        version: of a user's metric, a hash of its source.
+    """
+
+    name: str
+    title: str
+    function: Callable[..., Any]
+    unit: str = "share"
+    higher_is_better: bool | None = True
+    range: tuple[float, float] = (0.0, 1.0)
+    columns: tuple[str, ...] = ()
+    formula: str = ""
+    source: str = ""
+    scores: tuple[str, ...] = ()
+    quantile: float | None = None
+    interval: Callable[..., tuple[float, float]] | None = None
+    bias: Callable[..., SamplingBias] | None = None
+    taking_part: Callable[[CellRows], NDArray[np.bool_]] | None = None
+    image_range: tuple[float, float] = (0.0, 0.0)
+    is_continuous: bool = False
+    is_stored_with_interval: bool = True
+    preds: Literal["classes", "probabilities"] = "classes"
+    is_users: bool = False
+    version: str = ""
+    parameters: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parameters", parameters_of(self.function))
+        if self.image_range == (0.0, 0.0) and not self.is_continuous:
+            least, most = self.range
+            made_up = (least if isfinite(least) else -1.0, most if isfinite(most) else 1.0)
+            object.__setattr__(self, "image_range", made_up)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """The function itself, so that a decorated one can still be called."""
+        return self.function(*arguments, **named)
+
+    @property
+    def better(self) -> Literal["higher", "lower", "neither"]:
+        """Which direction is better."""
+        return "neither" if self.higher_is_better is None else "higher" if self.higher_is_better else "lower"
+
+    @property
+    def added_images(self) -> float:
+        """Made-up images at each end of `image_range` that intervals count."""
+        return 0.0 if self.is_continuous else 1.0
+
+    @property
+    def takes_score(self) -> bool:
+        """Whether it is told for several scores of how certain the model is."""
+        return bool(self.scores)
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether it computes itself for resampled images."""
+        return "weights" in self.parameters
+
+    @cached_property
+    def needs_pairs(self) -> bool:
+        """Whether it compares a cell with the clean images."""
+        return bool(_PAIRED & set(self.parameters))
+
+    @cached_property
+    def takes_tensors(self) -> bool:
+        """Whether parameters of its function are annotated as torch.Tensor."""
+        hints = (one.annotation for one in inspect.signature(self.function).parameters.values())
+        return any(str(getattr(hint, "__name__", hint)).rpartition(".")[2] == "Tensor" for hint in hints)
+
+    def columns_of(self, score: str | None) -> tuple[str, ...]:
+        """The columns that it is computed from with a score."""
+        if score == "empty_map":
+            return (*self.columns, "predicted.has_map", "predicted.empty")
+        return (*self.columns, *(("finite", CERTAINTY[score][0]) if score else ()))
+
+
+class Value(NamedTuple):
+    """What a function of a cell returns in place of a number where not all of its images take part."""
+
+    value: float
+    n: int
+
+
+class Evaluated(NamedTuple):
+    """A metric of one cell.
+
+    Attributes:
+        value: of the images as they are.
+        n: images that take part.
+        images: (N,) contributions, the mean in place of images that take no part; None where it has none.
+        replicates: (B,) values of resampled images; None where it has contributions, or no weights were given.
+        values: (n,) what the images contribute to a quantile; None of other metrics.
+        bias: how far `value` may exceed the truth on average.
+    """
+
+    value: float
+    n: int
+    images: Floats | None = None
+    replicates: Floats | None = None
+    values: Floats | None = None
+    bias: SamplingBias = SamplingBias()
+
+
+def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weights | None = None) -> Evaluated | str:
+    """Compute a metric of one cell; why it is not defined there where it is not.
+
+    Args:
+        metric: what is computed.
+        cell: its rows.
+        score: of a metric of several.
+        weights: (B, N) how often each image counts, for the replicates of a metric without contributions.
+    """
+    if metric.needs_pairs and cell.clean is None:
+        return "corrupted images do not pair with clean ones"
+    try:
+        return _evaluate(metric, cell, score, weights)
+    except NotOnRecord as error:
+        return f"{error.args[0]} is not on record"
+
+
+def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | None) -> Evaluated | str:
+    given = arguments_of(metric, metric.parameters, cell, score)
+    if isinstance(given, str):
+        return given
+    if metric.takes_weights:
+        return _weighted(metric, cell, given, weights)
+    found = _users_value(metric, given, cell) if metric.is_users else metric.function(**given)
+    if isinstance(found, str):
+        return found
+    values = None
+    if not isinstance(found, Value) and np.ndim(found):
+        if metric.quantile is None:
+            return _of_images(np.asarray(found))
+        values = np.asarray(found)
+        values = values[~np.isnan(values)]
+        found = Value(quantile_of(values, metric.quantile), len(values)) if len(values) else NO_IMAGE
+    if isinstance(found, str):
+        return found
+    value, n = found if isinstance(found, Value) else (float(found), len(cell.rows))
+    return _with_replicates(metric, cell, score, Evaluated(value, n, values=values), weights)
+
+
+def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
+    """What a user's function returns.
+
+    Raises:
+        StudyError: it raises, or returns neither a number nor one number an image.
+    """
+    rows = cell.rows
+    where = f"metric {metric.name!r}, {rows.corruption} at severity {rows.severity:g}"
+    try:
+        found = metric.function(**given)
+        shape = () if isinstance(found, str | Value) else tuple(np.shape(found))
+        if shape in ((), (len(rows),)):
+            return found if isinstance(found, str | Value) else np.asarray(found, np.float64)[()]
+    except Exception as error:
+        raise StudyError(f"{where}: it raised {type(error).__name__}: {error}") from error
+    raise StudyError(f"{where}: it returned shape {shape}, expected a number or one an image, ({len(rows)},)")
+
+
+def _with_replicates(
+    metric: Metric, cell: Cell, score: str | None, found: Evaluated, weights: Weights | None
+) -> Evaluated | str:
+    """The same with values of resampled images, where weights are given."""
+    if not np.isfinite(found.value):
+        return "it is not a finite number"
+    if weights is None:
+        return found
+    replicates = np.array([_resampled(metric, cell, score, row) for row in weights])
+    known = replicates[np.isfinite(replicates)]
+    if len(known) < 2:
+        return "resampled images do not define it"
+    shift = float(known.mean()) - found.value  # what a sample of a sample adds, a sample adds about as much
+    filled = np.where(np.isfinite(replicates), replicates, known.mean())
+    return found._replace(replicates=filled, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
+
+
+def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any] | str:
+    """What a function of a metric asks for by the names of its parameters; why it cannot be given."""
+    found = {name: _GIVEN[name](cell, score) for name in parameters if name in _GIVEN}
+    if "preds" in found and metric.preds == "probabilities":
+        probabilities = cell.rows.once("probabilities", lambda: _probabilities(cell.rows))
+        if isinstance(probabilities, str):
+            return probabilities
+        found["preds"] = probabilities
+    if metric.takes_tensors:
+        return {name: as_tensor(value) if name in ("preds", "target") else value for name, value in found.items()}
+    return found
+
+
+def as_tensor(values: NDArray[Any]) -> Any:
+    """A tensor of the same numbers, for functions of torchmetrics."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+_GIVEN: Mapping[str, Callable[[Cell, str | None], Any]] = {
+    "rows": lambda cell, _: cell.rows,
+    "clean": lambda cell, _: cell.clean,
+    "curve": lambda cell, _: cell.curve,
+    "reference": lambda cell, _: cell.reference,
+    "score": lambda _, score: score,
+    "preds": lambda cell, _: cell.rows["predicted"].astype(np.int64),
+    "target": lambda cell, _: cell.rows["label"].astype(np.int64),
+}
+KNOWN_PARAMETERS = (*_GIVEN, "weights")
+
+
+def ends_of(
+    metric: Metric, cell: Cell, score: str | None, found: Evaluated, *, level: float = 0.95, comparisons: int = 1
+) -> tuple[float, float] | None:
+    """Both ends of the interval of a metric in one cell; None where nothing gives one.
+
+    Args:
+        metric: what was computed.
+        cell: of which.
+        score: of a metric of several.
+        found: what `evaluate` gave.
+        level: of the interval.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+    """
+    if metric.interval is not None:
+        given = arguments_of(metric, parameters_of(metric.interval), cell, score)
+        assert not isinstance(given, str), "it had a value"
+        return metric.interval(**given, value=found.value, level=level, comparisons=comparisons)
+    if found.values is not None and metric.quantile is not None:
+        low, high = quantile_interval(found.values, metric.quantile, comparisons=comparisons, level=level)
+        return min(low, found.value), max(high, found.value)
+    if found.images is not None:
+        scale = len(found.images) / found.n  # as that of the gaps of those that take part, see `_of_images`
+        least, most = (found.value + (end - found.value) * scale for end in metric.image_range)
+        _, low, high = interval_of_mean(
+            found.images,
+            (least, most),
+            comparisons=comparisons,
+            level=level,
+            added=metric.added_images,
+            count=found.n,
+        )
+    elif found.replicates is not None:
+        center, variance = of_replicates(found, found.replicates, metric, found.n)
+        half = normal_quantile(level, comparisons) * float(np.sqrt(variance))
+        low = min(found.value, center) - found.bias.high - half
+        high = max(found.value, center) - found.bias.low + half
+    else:
+        return None
+    return None if isnan(low) else (max(metric.range[0], low), min(metric.range[1], high))
+
+
+def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: int) -> tuple[float, float]:
+    """Center and variance of a resampled metric, with made-up images."""
+    least, most = metric.image_range
+    center = (found.value * count + metric.added_images * (least + most)) / (count + 2 * metric.added_images)
+    spread = max(float(replicates.var(ddof=1)), found.bias.error**2)
+    return center, spread + 2 * ((most - least) / count) ** 2
+
+
+def _of_images(contributions: NDArray[Any]) -> Evaluated | str:
+    known = ~np.isnan(contributions) if contributions.dtype.kind == "f" else np.ones(len(contributions), np.bool_)
+    n = int(np.count_nonzero(known))
+    if not n:
+        return NO_IMAGE
+    values = contributions.astype(np.float64)
+    if n == len(values):
+        return Evaluated(float(values.mean()), n, values)
+    mean = float(values[known].mean())
+    spread = np.where(known, values - mean, 0) * (len(values) / n)
+    return Evaluated(mean, n, spread + mean)
+
+
+def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weights | None) -> Evaluated | str:
+    found = metric.function(**given, weights=np.ones((1, len(cell.rows))))
+    if isinstance(found, str):
+        return found
+    bias = SamplingBias() if metric.bias is None else metric.bias(cell.rows)
+    n = len(cell.rows) if metric.taking_part is None else int(np.count_nonzero(metric.taking_part(cell.rows)))
+    if weights is None:
+        return Evaluated(float(found[0]), n, bias=bias)
+    with np.errstate(invalid="ignore"):  # where no image that takes part is drawn
+        replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
+    return Evaluated(float(found[0]), n, replicates=np.nan_to_num(replicates, nan=float(found[0])), bias=bias)
+
+
+def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -> float:
+    drawn = cell.taken(np.repeat(np.arange(len(cell.rows)), counts.astype(np.int64)))
+    found = evaluate(metric, drawn, score)
+    return np.nan if isinstance(found, str) else found.value
+
+
+def _probabilities(rows: Any) -> NDArray[np.float64] | str:
+    """(N, C) softmax of all logits."""
+    if "logits" not in rows or ("logit_classes" in rows and rows["logit_classes"].any()):
+        return "all logits are not on record: probabilities are those of all classes"
+    logits = rows["logits"].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    return found
+
+
+@cache
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of those parameters that have no default."""
+    return tuple(
+        name
+        for name, one in inspect.signature(function).parameters.items()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    )
+
+
+METRICS: dict[str, Metric] = {}  # those of this package, by name
+
+
+def define(
+    title: str, formula: str, source: str = "", *, name: str = "", columns: tuple[str, ...] = (), **options: Any
+) -> Callable[[Callable[..., Any]], Metric]:
+    """Make a metric of a function and put it among METRICS, under the function's name; see `Metric`."""
+
+    def register(function: Callable[..., Any]) -> Metric:
+        own = name or function.__name__
+        metric = Metric(own, title, function, formula=formula, source=source, columns=columns, **options)
+        assert own not in METRICS, f"{own} is defined twice"
+        METRICS[own] = metric
+        return metric
+
+    return register
+
+
+UNBOUNDED = (-inf, inf)
+POSITIVE = (0.0, inf)

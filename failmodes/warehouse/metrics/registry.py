@@ -1,0 +1,38 @@
+"""All metrics of this package: those that the files of this folder define."""
+
+import hashlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module, resources
+
+from failmodes.warehouse import metrics as package
+from failmodes.warehouse.metrics.metric import METRICS, Metric
+
+FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "transitions", "attention")
+
+
+@cache
+def all_metrics() -> Mapping[str, Metric]:
+    """Every metric by name; a file beside this one that defines another is found by being there."""
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
+
+
+def _place(metric: Metric) -> tuple[int, str]:
+    """Families in the order in which people look for them, then others by name."""
+    family = metric.function.__module__.rpartition(".")[2]
+    return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)), family
+
+
+@cache
+def definitions_hash() -> str:
+    """Hash of the source of all definitions: tables that others have made are computed again at the next load."""
+    files = sorted(
+        (one for one in resources.files(package).iterdir() if one.name.endswith(".py")), key=lambda x: x.name
+    )
+    found = hashlib.md5(usedforsecurity=False)
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()

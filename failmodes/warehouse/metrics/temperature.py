@@ -1,0 +1,191 @@
+"""Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on one half of the clean images for the other.
+
+The halves are the images of even and of odd image_id, so that no image is judged by a temperature that it has shaped;
+the same two temperatures are applied to every corrupted cell (Ovadia et al. 2019, arXiv 1906.02530). They come from the
+fixed grid TEMPERATURES, on which the mean negative log-likelihood is least. It takes all logits, or where only the
+largest are on record the log-sum-exp at each temperature of the grid.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.metrics.calibration import binned_error
+from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.intervals import Floats
+from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
+from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
+
+NO_LOGITS = "neither all logits nor their log-sum-exp at each temperature are on record"
+_COLUMNS = ("image_id", "label", "predicted", "finite", "confidence", "loss_nats", "logits", "logit_classes",
+            SCALED_LOG_SUM_EXP)  # fmt: skip
+_GUO = "Guo et al. 2017; Ovadia et al. 2019"
+
+
+class ScalableLogits(NamedTuple):
+    """What temperature scaling needs of the images of one cell, of those that have it.
+
+    Attributes:
+        known: (N,) bool, which images these M are.
+        is_odd: (M,) bool, whether the image_id is odd.
+        top: (M,) the largest logit.
+        own: (M,) the logit of the label.
+        values: (K, M), all logits; or (T, M), the log-sum-exp at each of TEMPERATURES; in single precision, as stored.
+        has_all: whether the values are all logits.
+    """
+
+    known: NDArray[np.bool_]
+    is_odd: NDArray[np.bool_]
+    top: Floats
+    own: Floats
+    values: NDArray[np.float32]
+    has_all: bool
+
+    def scaled(self, places: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """(M,) negative log-likelihood in nats and (M,) confidence, each image at its own place in TEMPERATURES."""
+        temperature = np.array(TEMPERATURES)[places]
+        if self.has_all:
+            total = np.zeros(len(places))
+            for logits in self.values:  # one class at a time stays in the cache
+                odds = logits - self.top  # relative to the largest, so that nothing overflows
+                odds /= temperature
+                total += np.exp(odds, out=odds)
+            np.log(total, out=total)
+        else:
+            total = self.values[places, np.arange(len(places))] - self.top / temperature
+        return total - (self.own - self.top) / temperature, np.exp(-total)
+
+
+def scalable_logits(rows: CellRows) -> ScalableLogits | None:
+    """What temperature scaling needs of one cell; None where no image has it."""
+    finite = rows["finite"] & ~(np.isnan(rows["loss_nats"]) | np.isnan(rows["confidence"]))
+    labels = rows["label"].astype(np.int64)
+    if "logits" in rows:
+        logits = rows["logits"]
+        whole = ~rows["logit_classes"] if "logit_classes" in rows else np.ones(len(rows), np.bool_)
+        known = finite & whole & (labels < logits.shape[1]) & ~np.isnan(logits).any(axis=1)
+        if known.any():
+            values = np.ascontiguousarray(logits[known].T)
+            own = values[labels[known], np.arange(values.shape[1])]
+            return _of(rows, known, values.max(axis=0).astype(np.float64), own.astype(np.float64), values, True)
+    if SCALED_LOG_SUM_EXP in rows:
+        sums = rows[SCALED_LOG_SUM_EXP]
+        known = finite & ~np.isnan(sums).any(axis=1)
+        if sums.shape[1] == len(TEMPERATURES) and known.any():
+            values = np.ascontiguousarray(sums[known].T)
+            total = values[TEMPERATURES.index(1.0)].astype(np.float64)
+            top = total + np.log(rows["confidence"][known].astype(np.float64))
+            return _of(rows, known, top, total - rows["loss_nats"][known].astype(np.float64), values, False)
+    return None
+
+
+def _of(
+    rows: CellRows, known: NDArray[np.bool_], top: Floats, own: Floats, values: NDArray[np.float32], has_all: bool
+) -> ScalableLogits:
+    return ScalableLogits(known, (rows["image_id"][known] & 1).astype(np.bool_), top, own, values, has_all)
+
+
+def fitted_temperatures(clean: CellRows) -> dict[bool, int]:
+    """Place in TEMPERATURES of each half, by whether its image_ids are odd: what fits the other half when clean."""
+    found: dict[bool, int] = clean.once("temperatures", lambda: _fitted(clean))
+    return found
+
+
+def _fitted(clean: CellRows) -> dict[bool, int]:
+    logits = clean.once("logits", lambda: scalable_logits(clean))
+    found: dict[bool, int] = {}
+    for is_odd in (False, True) if logits is not None else ():
+        chosen = logits.is_odd != is_odd
+        if chosen.any():
+            parts = {name: part[..., chosen] for name, part in logits._asdict().items() if name in _PER_IMAGE}
+            other, count = logits._replace(**parts), int(chosen.sum())
+            losses = [other.scaled(np.full(count, place))[0].mean() for place in range(len(TEMPERATURES))]
+            found[is_odd] = int(np.argmin(losses))
+    return found
+
+
+_PER_IMAGE = ("is_odd", "top", "own", "values")
+
+
+class Scaled(NamedTuple):
+    """Images with a temperature: (N,) bool which, and (M,) loss in nats and confidence with it."""
+
+    known: NDArray[np.bool_]
+    loss: Floats
+    confidence: Floats
+
+
+def scaled(rows: CellRows, reference: CellRows | None) -> Scaled | str:
+    """Losses and confidences of one cell at the temperatures that fit the clean images."""
+    if reference is None:
+        return "there is no clean cell"
+    found: Scaled | str = rows.once("scaled", lambda: _scaled(rows, reference))
+    return found
+
+
+def _scaled(rows: CellRows, reference: CellRows) -> Scaled | str:
+    logits: ScalableLogits | None = rows.once("logits", lambda: scalable_logits(rows))
+    places = fitted_temperatures(reference)
+    if logits is None or not places:
+        return NO_LOGITS
+    kept = np.isin(logits.is_odd, list(places))
+    if not kept.any():
+        return NO_LOGITS
+    of_images = np.where(logits.is_odd, places.get(True, 0), places.get(False, 0))
+    loss, confidence = logits.scaled(of_images)
+    known = logits.known.copy()
+    known[known] = kept
+    return Scaled(known, loss[kept], confidence[kept])
+
+
+def _spread(known: NDArray[np.bool_], values: Floats) -> Floats:
+    found = np.full(len(known), np.nan)
+    found[known] = values
+    return found
+
+
+@define("negative log-likelihood with temperature scaling", "mean of -ln softmax(logits / T) of the label", _GUO,
+        columns=_COLUMNS, unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
+def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats | str:
+    found = scaled(rows, reference)
+    return found if isinstance(found, str) else _spread(found.known, found.loss)
+
+
+@define("mean confidence with temperature scaling", "mean of the largest softmax(logits / T)", _GUO, columns=_COLUMNS,
+        higher_is_better=None)  # fmt: skip
+def scaled_mean_confidence(rows: CellRows, reference: CellRows | None) -> Floats | str:
+    found = scaled(rows, reference)
+    return found if isinstance(found, str) else _spread(found.known, found.confidence)
+
+
+@define("calibration error (ECE) with temperature scaling", "as ECE, of softmax(logits / T)", _GUO, columns=_COLUMNS,
+        higher_is_better=False, is_stored_with_interval=False)  # fmt: skip
+def scaled_ece(rows: CellRows, reference: CellRows | None) -> Value | str:
+    found = scaled(rows, reference)
+    if isinstance(found, str):
+        return found
+    return Value(binned_error(found.confidence, rows["correct"][found.known]), len(found.loss))
+
+
+def _temperature(rows: CellRows, reference: CellRows | None, is_odd: bool) -> Value | str:
+    found = scaled(rows, reference)
+    if isinstance(found, str) or reference is None:
+        return NO_LOGITS
+    places = fitted_temperatures(reference)
+    return Value(TEMPERATURES[places[is_odd]], len(found.loss)) if is_odd in places else NO_LOGITS
+
+
+_FITTED = "argmin over the grid of the mean negative log-likelihood of clean images of {} image_id"
+
+
+@define("temperature of images of even image_id", _FITTED.format("odd"), _GUO, columns=_COLUMNS, unit="temperature",
+        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
+def even_temperature(rows: CellRows, reference: CellRows | None) -> Value | str:
+    return _temperature(rows, reference, is_odd=False)
+
+
+@define("temperature of images of odd image_id", _FITTED.format("even"), _GUO, columns=_COLUMNS, unit="temperature",
+        range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
+def odd_temperature(rows: CellRows, reference: CellRows | None) -> Value | str:
+    return _temperature(rows, reference, is_odd=True)

@@ -1,0 +1,140 @@
+"""Rows of a cell: what is derived from columns, what is read once, how certain a score is, and which images pair."""
+
+import numpy as np
+import pytest
+from given_cells import NAN, given_rows, outcome_rows
+
+from failmodes.warehouse.metrics.cell_rows import OF_LOGITS, SCORES, Cell, CellRows, paired_cell
+from failmodes.warehouse.metrics.columns import NotOnRecord
+
+
+def test_columns_are_read_once_when_asked_for() -> None:
+    asked = []
+
+    def read(name: str) -> np.ndarray:
+        asked.append(name)
+        return np.arange(3)
+
+    rows = CellRows("fog", 1.0, 3, read, {"at hand": np.zeros(3)})
+    assert rows["label"].tolist() == rows["label"].tolist() == [0, 1, 2]
+    assert rows["at hand"].tolist() == [0, 0, 0]
+    assert asked == ["label"]
+    assert [rows.once("key", lambda: asked.append("once")) for _ in range(2)] == [None, None]
+    assert asked == ["label", "once"]
+
+
+def test_what_is_derived() -> None:
+    rows = given_rows({"label": [0, 1, -1, 1], "predicted": [0, 0, -1, -1], "predicted_output": [-1, 7, 8, -1]})
+    assert rows["correct"].tolist() == [True, False, False, False]
+    assert rows["output"].tolist() == [0, 7, 8, -1]
+    assert given_rows({"predicted": [2, -1]})["output"].tolist() == [2, -1]
+    assert "output" in rows
+    assert "rmse" not in rows
+    with pytest.raises(NotOnRecord):
+        rows["rmse"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "finite", "expected"),
+    [
+        ([[1, 5, 3], [2, 2, 0]], [True, True], [2, 0]),
+        ([[1, 5, 3], [NAN] * 3], [True, False], [2, np.nan]),
+        ([[1, 5, 3], [np.inf, 0, 1]], [True, False], [2, np.nan]),
+        ([[1, 5, NAN], [4, NAN, NAN]], [True, True], [4, np.nan]),
+        ([[1], [2]], [True, True], [np.nan, np.nan]),
+    ],
+)
+def test_the_logit_gap_is_between_the_two_largest(logits: list, finite: list, expected: list) -> None:
+    found = given_rows({"logits": logits, "finite": finite})["logit_gap"]
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_taken_images_are_those_at_their_places() -> None:
+    rows = given_rows({"label": [4, 5, 6], "predicted": [4, 0, 6]}, 2.0)
+    taken = rows.taken(np.array([2, 2, 1]))
+    assert (len(taken), taken.severity, taken.corruption) == (3, 2.0, "fog")
+    assert taken["label"].tolist() == [6, 6, 5]
+    assert taken["correct"].tolist() == [True, True, False]
+    assert "rmse" not in taken
+    assert not taken.is_clean
+
+
+def test_a_taken_cell_keeps_its_curve_and_its_reference() -> None:
+    curve = tuple(outcome_rows([True, False, True], severity) for severity in (0, 1, 2))
+    cell = Cell(curve[2], curve[0], curve, curve[0]).taken(np.array([1, 0]))
+    assert cell.curve is not None
+    assert cell.curve[-1] is cell.rows
+    assert cell.curve[0] is cell.clean
+    assert all(rows["image_id"].tolist() == [1, 0] for rows in cell.curve)
+    assert cell.reference is curve[0]
+    alone = Cell(curve[2], reference=curve[0]).taken(np.array([1]))
+    assert (alone.clean, alone.curve, len(alone.rows)) == (None, None, 1)
+
+
+def test_certainty_has_the_sign_of_its_score() -> None:
+    rows = outcome_rows([True, True], confidence=[0.5, 0.9], margin=[0.1, 0.2], entropy_nats=[0.3, 0.4],
+                        log_sum_exp=[5, 6], logits=[[1, 3], [0, 0]])  # fmt: skip
+    expected = ([0.5, 0.9], [0.1, 0.2], [-0.3, -0.4], [5, 6], [2, 0])
+    for score, values in zip(OF_LOGITS, expected, strict=True):
+        assert rows.certainty(score) == pytest.approx(values)
+
+
+@pytest.mark.parametrize("score", OF_LOGITS)
+def test_where_logits_are_not_finite_the_model_counts_as_uncertain(score: str) -> None:
+    columns = {name: [0.5, NAN, NAN] for name in ("confidence", "margin", "entropy_nats", "log_sum_exp")}
+    rows = outcome_rows([True] * 3, finite=[True, False, True], logits=[[1, 1.5], [NAN, NAN], [1, NAN]], **columns)
+    found = rows.certainty(score)
+    assert np.isfinite(found[0])
+    assert found[1] == -np.inf
+    assert np.isnan(found[2])
+    nothing = outcome_rows([True] * 3, finite=[False] * 3)
+    assert (nothing.certainty(score) == -np.inf).all(), "no image of the cell has finite logits"
+    assert np.isnan(outcome_rows([True] * 3).certainty(score)).all(), "the record has no such score"
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinite_scores_are_uncertain(value: float) -> None:
+    assert outcome_rows([True] * 2, confidence=[0.5, value]).certainty("confidence").tolist() == [0.5, -np.inf]
+
+
+@pytest.mark.parametrize(
+    ("score", "column"), [("attention_spread", "predicted.spread"), ("attention_drift", "clean.centroid_shift")]
+)
+def test_maps_without_a_value_count_as_uncertain_where_others_have_one(score: str, column: str) -> None:
+    has_map = {f"{column.partition('.')[0]}.has_map": [True, True, False]}
+    rows = outcome_rows([True] * 3, **has_map, **{column: [0.25, NAN, NAN]})
+    assert rows.certainty(score) == pytest.approx([-0.25, -np.inf, np.nan], nan_ok=True)
+    assert np.isnan(outcome_rows([True] * 3, **has_map, **{column: [NAN] * 3}).certainty(score)).all()
+    clean = outcome_rows([True] * 3, 0, **has_map, **{column: [0.25] * 3})
+    assert np.isnan(clean.certainty("attention_drift")).all(), "nothing has drifted from itself"
+
+
+def test_every_score_has_a_certainty() -> None:
+    for score in SCORES:
+        assert len(outcome_rows([True, False]).certainty(score)) == 2
+
+
+def of_ids(ids: list[int], severity: float) -> CellRows:
+    return outcome_rows([True] * len(ids), severity, image_id=ids, rmse=[severity + one / 100 for one in ids])
+
+
+def test_cells_of_the_same_images_pair_as_they_are() -> None:
+    curve = [of_ids([0, 1, 2], severity) for severity in (0, 1)]
+    cell = paired_cell(curve)
+    assert (cell.rows, cell.clean, cell.curve, cell.reference) == (curve[1], curve[0], tuple(curve), curve[0])
+
+
+def test_cells_of_other_images_pair_by_those_that_all_have() -> None:
+    curve = [of_ids([0, 1, 2, 4], 0), of_ids([1, 2, 3, 4], 1), of_ids([2, 4, 5], 2)]
+    cell = paired_cell(curve)
+    assert cell.curve is not None
+    assert [rows["image_id"].tolist() for rows in cell.curve] == [[2, 4]] * 3
+    assert [rows["rmse"].tolist() for rows in cell.curve] == [pytest.approx([s + 0.02, s + 0.04]) for s in (0, 1, 2)]
+    assert cell.reference is curve[0], "temperatures are those of all clean images"
+    assert len(paired_cell([of_ids([0, 1], 0), of_ids([2, 3], 1)]).rows) == 0
+
+
+def test_images_that_repeat_pair_once() -> None:
+    cell = paired_cell([of_ids([0, 1, 2], 0), of_ids([0, 0, 2], 1)])
+    assert cell.curve is not None
+    assert [rows["image_id"].tolist() for rows in cell.curve] == [[0, 2]] * 2
