@@ -260,7 +260,8 @@ def benchmark(
         claims: what is claimed of the models, a line each, such as "fog costs more than gaussian_noise": the report
             and `Warehouse.claims` judge them. If not given, those of the last call stay.
         metrics: functions of your own, as `f(preds, target)` of torchmetrics (see `failmodes.metric`): they are in the
-            table `cell_metrics` beside all others. If not given, the values of the last call stay.
+            table `cell_metrics` beside all others. If not given, the values of the last call stay for what has not
+            changed since.
         progress: whether to show on stderr, or in the notebook, what is done.
 
     Returns:

@@ -72,9 +72,12 @@ def root(
 def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
     from failmodes.evaluate.study.reading import read_study
+    from failmodes.warehouse.metrics.custom import read_metrics
 
     lift_limits()  # it reads what it made itself
-    names_models = bool(read_study(study_file, require_models=False).models)  # else its predictions are imported
+    study = read_study(study_file, require_models=False)
+    read_metrics(study.metrics, study_file.parent, str(study_file))  # a mistake in them would show after hours
+    names_models = bool(study.models)  # else its predictions are imported
     if names_models:
         require("evaluate", "`failmodes run`")
     with without_suggestions():

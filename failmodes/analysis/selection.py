@@ -203,6 +203,16 @@ def rows_at_last(relation: str) -> str:
     )
 
 
+def read_metrics(con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
+    """Rows of cell_metrics of some evaluations and metrics; severities are floats, the clean cell is 'none'."""
+    frame: pl.DataFrame = con.sql(
+        "select * replace (severity::double as severity) from cell_metrics "
+        "where evaluation_id = any(?) and metric = any(?) order by all",
+        params=[list(evaluation_ids), list(names)],
+    ).pl()
+    return frame
+
+
 @read_once
 def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Human name by corruption name."""

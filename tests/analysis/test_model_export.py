@@ -28,8 +28,8 @@ def test_every_metric_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path,
         there = MeasuredPair(beta.rows(), baseline.rows())
         assert there.pairing == here.pairing
         assert there.pairing.is_paired
-        for name in ("accuracy", "balanced_accuracy", "worst_class_accuracy", "ece", "brier", "nll_nats", "auroc", "augrc",
-                     "aupr", "aurc", "overconfidence"):  # fmt: skip
+        for name in ("accuracy", "balanced_accuracy", "worst_class_accuracy", "ece", "brier", "nll_nats", "auroc",
+                     "augrc", "aupr", "aurc", "overconfidence"):  # fmt: skip
             for score in ("confidence", "energy") if all_metrics()[name].takes_score else [None]:
                 one, other = (pair.difference(name, here.cells, score) for pair in (here, there))
                 assert one.interval() == other.interval(), name

@@ -91,7 +91,7 @@ def shapes() -> str:
 
 def ranks() -> str:
     """Which corruption costs most on average, with intervals of its rank."""
-    table = aggregate("ranks").filter(metric="on_average").sort("model_label", "rank")
+    table = aggregate("ranks").filter(measure="on_average").sort("model_label", "rank")
     rows = (
         [
             row["model_label"],

@@ -52,7 +52,7 @@ def compare_onset_by_corruption(con: duckdb.DuckDBPyConnection) -> None:
             # nothing is censored before the end
             never_incorrect = correct[: level + 1].all(0)
             assert row["surviving_share"] == near(never_incorrect.mean())
-            low, high = binomtest(int(never_incorrect.sum()), len(never_incorrect)).proportion_ci(method="wilson")
+            low, high = binomtest(int(never_incorrect.sum()), len(never_incorrect)).proportion_ci(method="exact")
             assert (row["surviving_share_low"], row["surviving_share_high"]) == (near(low), near(high))
             recovered = correct[level:, failed].any(0).mean() if failed.any() else None
             assert row["recovered_share"] == near(recovered)

@@ -56,9 +56,9 @@ def band_phrase(models: ModelColors) -> str:
     """What the band of a curve is, for a subtitle."""
     counts = {len(model.runs) for model in models.trained}
     if not counts:
-        return "band: Wilson 95\u00a0% interval"
+        return "band: exact 95\u00a0% interval"
     seeds = format_count(counts.pop(), "training seed") if len(counts) == 1 else "training seeds"
-    single = "" if len(models.trained) == len(models.models) else " (of a single run Wilson's, over images)"
+    single = "" if len(models.trained) == len(models.models) else " (of a single run the exact one, over images)"
     return f"band: 95\u00a0% interval over {seeds} and the images{single}; thin: each seed"
 
 

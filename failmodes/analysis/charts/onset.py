@@ -28,7 +28,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.warehouse.metrics.intervals import exact_interval
 
 HEIGHT_PX, AXIS_PX, GAP_PX, LABEL_GAP_PX = 260, 54, 7, 13
 LAST = "100\u00a0%"  # the longest share that stands behind a name
@@ -110,12 +110,13 @@ def _panel(
 def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
     """What the corruption that leaves least leaves of a model's right answers: of each, or of many in number.
 
-    Intervals are Wilson's, for all corruptions of a model together, since the least is one of several.
+    Intervals are exact, for all corruptions of a model together, since the least is one of several.
     """
     ends = rows.group_by("label", "corruption", maintain_order=True).last()
     starts = rows.group_by("label", "corruption", maintain_order=True).first()["at_risk_count"].to_numpy()
     shares = ends["surviving_share"].to_numpy()
-    low, high = wilson_interval(shares, np.maximum(starts, 1), comparisons=ends["corruption"].n_unique())
+    counts = np.maximum(starts, 1)
+    low, high = exact_interval(np.round(shares * counts), counts, comparisons=ends["corruption"].n_unique())
     ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.Series(starts) > 0)
     ends = ends.sort("surviving_share", maintain_order=True)
     least = {label: own.row(0, named=True) for label in labels if len(own := ends.filter(label=label))}

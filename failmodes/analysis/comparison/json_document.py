@@ -12,7 +12,7 @@ from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.runner_commands import json_without_commands
 
 WINNER = ("winner",)  # a property of some parts, which is written as their fields are
-FORMAT = 1  # raise it when a key is renamed, goes, or means something else
+FORMAT = 2  # raise it when a key is renamed, goes, or means something else
 
 
 def as_document(comparison: Comparison) -> dict[str, Any]:

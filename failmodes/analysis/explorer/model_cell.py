@@ -62,7 +62,7 @@ class Curves(NamedTuple):
 
     Attributes:
         points: a row a point: evaluation_id, label, corruption, corruption_label, severity (float), accuracy with
-            accuracy_low and accuracy_high (Wilson's 95 % interval, 0-1), image_count. Ordered by model, corruption
+            accuracy_low and accuracy_high (exact 95 % interval, 0-1), image_count. Ordered by model, corruption
             and severity, corruptions by the largest drop of a model.
         colors: color of each model, as in the charts of the house: blue, vermillion, green and pink; of more than
             four models the best and the worst have one, and the others are gray.

@@ -212,6 +212,6 @@ def _curves_in_words(curves: Curves) -> str:
     names = curves.points["corruption_label"].n_unique()
     models = join_names(list(curves.colors)) if len(curves.colors) <= 4 else f"{len(curves.colors)} models"
     return (
-        f"Accuracy by severity of {models} under {names} corruptions on {curves.images}, with Wilson 95 % intervals. "
+        f"Accuracy by severity of {models} under {names} corruptions on {curves.images}, with exact 95 % intervals. "
         "The choice of a cell, beneath, gives every point without a pointer."
     )

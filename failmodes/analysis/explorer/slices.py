@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import polars as pl
 import polars.selectors as cs
 
@@ -13,7 +12,7 @@ from failmodes.analysis.formatting import format_count
 from failmodes.analysis.images.rows import PICTURES, PictureRow
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
-from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.warehouse.metrics.intervals import exact_interval
 
 ANY = "any"
 CONFIDENT = 0.9  # a wrong answer of this confidence or more is told apart
@@ -144,7 +143,7 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
     """The slice beside the rest of its cell and the whole cell, a row each.
 
     Returns:
-        part; images; accuracy with accuracy_low and accuracy_high (Wilson's 95 % interval); mean_confidence;
+        part; images; accuracy with accuracy_low and accuracy_high (exact 95 % interval); mean_confidence;
         confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or more. Shares are
         0-1, and null where there is no image.
     """
@@ -160,10 +159,10 @@ def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:
     if not count:
         return {"part": name, "images": 0, "accuracy": None, "accuracy_low": None, "accuracy_high": None,
                 "mean_confidence": None, "confident_failure_share": None}  # fmt: skip
-    low, high = wilson_interval(np.array([correct / count]), np.array([count]))
+    low, high = exact_interval(correct, count)
     confident_failures = rows.filter(~pl.col("correct") & (pl.col("confidence") >= CONFIDENT)).height
     return {
-        "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low[0]),
-        "accuracy_high": float(high[0]), "mean_confidence": rows["confidence"].mean(),
+        "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low),
+        "accuracy_high": float(high), "mean_confidence": rows["confidence"].mean(),
         "confident_failure_share": confident_failures / count,
     }  # fmt: skip

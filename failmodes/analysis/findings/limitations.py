@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import duckdb
+import polars as pl
 
 from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import stored_resampling
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.connection import fetch_first
@@ -145,9 +146,6 @@ def _subset(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
 
 
 def _non_finite_counts(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, int]:
-    rows = con.execute(
-        "select evaluation_id, sum(round(value * n))::bigint as count from cell_metrics "
-        "where evaluation_id = any(?) and metric = 'non_finite_share' group by evaluation_id having count > 0",
-        [selection.ids],
-    )
-    return dict(rows.fetchall())
+    counts = (pl.col("value") * pl.col("n")).round().sum().cast(pl.Int64)
+    rows = read_metrics(con, selection.ids, ["non_finite_share"]).group_by("evaluation_id").agg(count=counts)
+    return dict(rows.filter(pl.col("count") > 0).iter_rows())

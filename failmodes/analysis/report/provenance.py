@@ -34,7 +34,8 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
         ("Shape thresholds", f"flat below a drop of {format_percent(settings.flat_below, 0)}; late or early from a "
                              f"curvature of \u00b1{settings.curvature_threshold:g}"),
         ("Intervals", f"{format_percent(settings.interval_level, 0)}; {settings.resamples:,} bootstrap resamples of "
-                      f"images, seed {settings.seed}: one draw for all cells and models; accuracies: Wilson"),
+                      f"images, seed {settings.seed}: one draw for all cells and models; accuracies: exact "
+                      "(Clopper and Pearson)"),
         ("Evaluated", f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN),
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
         ("Identities", f"data set {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),

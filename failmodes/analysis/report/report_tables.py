@@ -147,7 +147,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
-        f"Per cent, with Wilson's 95\u00a0% interval, on {selection.images}.{shown_from_clean(con, selection)}",
+        f"Per cent, with the exact 95\u00a0% interval, on {selection.images}.{shown_from_clean(con, selection)}",
         "accuracy_by_severity",
         names,
         lambda row: figure(row, "accuracy"),

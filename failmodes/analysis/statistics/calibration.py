@@ -3,9 +3,10 @@
 from typing import Literal, NamedTuple
 
 import duckdb
+import polars as pl
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.metrics.calibration import overconfidence_interval
 from failmodes.warehouse.schema import CLEAN
@@ -58,20 +59,20 @@ def overconfidence_by_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> list[CellConfidence]:
     """Overconfidence on clean images and at the last severity of each corruption, the most overconfident first."""
-    rows = con.execute(
-        "select corruption, severity::double, any_value(n), "
-        "max(value) filter (where metric = 'mean_confidence') as confidence, "
-        "max(value) filter (where metric = 'overconfidence') as overconfidence from cell_metrics "
-        "where evaluation_id = $1 and corruption = any($2) and metric in ('mean_confidence', 'overconfidence') "
-        "group by corruption, severity qualify severity = max(severity) over (partition by corruption) "
-        "order by overconfidence desc, corruption",
-        [evaluation.evaluation_id, [CLEAN, *selection.corruptions]],
-    ).fetchall()
+    rows = read_metrics(con, [evaluation.evaluation_id], ["mean_confidence", "overconfidence"])
+    at_last = pl.col("severity") == pl.col("severity").max().over("corruption")
+    chosen = rows.filter(pl.col("corruption").is_in([CLEAN, *selection.corruptions]), at_last)
+    if chosen.is_empty():
+        return []
+    cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
+    ordered = cells.sort("overconfidence", "corruption", descending=[True, False])
     return [
         CellConfidence(
-            corruption, severity, count, mean, overconfidence(mean, round((mean - gap) * count), count, len(rows))
+            corruption, severity, count, mean, overconfidence(mean, round((mean - gap) * count), count, len(cells))
         )
-        for corruption, severity, count, mean, gap in rows
+        for corruption, severity, count, mean, gap in ordered.select(
+            "corruption", "severity", "n", "mean_confidence", "overconfidence"
+        ).iter_rows()
     ]
 
 
@@ -86,10 +87,8 @@ def clean_calibration(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> CleanCalibration | None:
     """Calibration error on clean images; None where no logits are finite."""
-    rows = con.execute(
-        "select metric, value, n from cell_metrics "
-        "where evaluation_id = ? and corruption = ? and metric in ('ece', 'ece_noise_floor')",
-        [evaluation.evaluation_id, CLEAN],
-    ).fetchall()
-    found = {metric: value for metric, value, _ in rows}
-    return CleanCalibration(found["ece"], found["ece_noise_floor"], rows[0][2]) if len(found) == 2 else None
+    rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
+    if rows.is_empty():
+        return None
+    found = {row["metric"]: row for row in rows.iter_rows(named=True)}
+    return CleanCalibration(found["ece"]["value"], found["ece_noise_floor"]["value"], found["ece"]["n"])

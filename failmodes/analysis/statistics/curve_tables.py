@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.analysis.derived_rows import derived_rows
+from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
 from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
@@ -101,14 +102,12 @@ def curve_rows(
 
 def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[tuple[str, float], tuple[float, ...]]:
     """Mean RMSE and mean 1 - SSIM by corruption and severity; NaN where images have none."""
-    rows = con.sql(
-        "select corruption, severity::double as severity, max(value) filter (where metric = 'mean_rmse') as rmse, "
-        "1 - max(value) filter (where metric = 'mean_ssim') as ssim from cell_metrics "
-        "where evaluation_id = ? and metric in ('accuracy', 'mean_rmse', 'mean_ssim') group by all",
-        params=[evaluation_id],
-    ).pl()
-    filled = rows.with_columns(pl.col("rmse", "ssim").fill_null(float("nan")))
-    return {(corruption, severity): tuple(means) for corruption, severity, *means in filled.iter_rows()}
+    rows = read_metrics(con, [evaluation_id], ["accuracy", "mean_rmse", "mean_ssim"])
+    cells = rows.group_by("corruption", "severity").agg(
+        pl.when(metric=name).then("value").max().fill_null(float("nan")).alias(name)
+        for name in ("mean_rmse", "mean_ssim")
+    )
+    return {(corruption, severity): (rmse, 1 - ssim) for corruption, severity, rmse, ssim in cells.iter_rows()}
 
 
 def _axis_rows(

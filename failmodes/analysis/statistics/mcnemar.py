@@ -52,14 +52,14 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
 
     Where corrupted images do not pair with clean ones, the two models still see the same images in a cell.
     """
-    rows = con.execute(
+    rows = con.sql(
         "select evaluation_id_a, evaluation_id_b, corruption, severity::double, only_a_correct_count, "
         "only_b_correct_count from pair_cells where evaluation_id_a = any($1) and evaluation_id_b = any($1) "
         "and (corruption = any($2) or corruption = $3) order by all",
-        [selection.ids, list(selection.corruptions), CLEAN],
-    ).fetchall()
+        params=[selection.ids, list(selection.corruptions), CLEAN],
+    ).pl()
     cells: dict[tuple[str, str], list[CellTest]] = defaultdict(list)
-    for one, other, corruption, severity, only_one, only_other in rows:  # pairs are stored by identity
+    for one, other, corruption, severity, only_one, only_other in rows.iter_rows():  # pairs are stored by identity
         cells[one, other].append(CellTest(corruption, severity, only_one, only_other))
         cells[other, one].append(CellTest(corruption, severity, only_other, only_one))
     pairs = [

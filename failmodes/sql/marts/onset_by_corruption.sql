@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption and severity, of paired evaluations: life table of images right when clean.
--- Source: image_onsets, curve_points.
+-- Source: image_onsets, curve_points, cell_metrics.
 with onsets as (
     select
         evaluation_id,
@@ -43,13 +43,24 @@ shares as (
     from points
 ),
 
-intervals as (
+intervals as ( -- of all images that are correct when clean none is lost at severity 0
     select
-        * replace (case when clean_correct_count > 0 then surviving_share end as surviving_share),
-        power(1.959963984540054, 2) / nullif(clean_correct_count, 0) as z2_n, -- z: normal quantile of 97.5 %
-        (surviving_share + z2_n / 2) / (1 + z2_n) as center,
-        sqrt(z2_n * (surviving_share * (1 - surviving_share) + z2_n / 4)) / (1 + z2_n) as half_width
+        shares.* replace (case when shares.clean_correct_count > 0 then shares.surviving_share end as surviving_share),
+        case
+            when shares.severity = 0 then power(0.025, 1 / nullif(shares.clean_correct_count, 0))
+            else cell_metrics.low
+        end as surviving_share_low,
+        case
+            when shares.severity = 0 and shares.clean_correct_count > 0 then 1
+            else cell_metrics.high
+        end as surviving_share_high
     from shares
+    left join cell_metrics
+        on
+            shares.evaluation_id = cell_metrics.evaluation_id
+            and shares.corruption = cell_metrics.corruption
+            and shares.severity = cell_metrics.severity
+            and cell_metrics.metric = 'surviving_share'
 )
 
 select
@@ -57,9 +68,9 @@ select
     severity,
     surviving_share, -- share of images correct when clean that stay correct up to and at this severity, 0-1
     -- (Kaplan-Meier); null if none is correct when clean
-    center - half_width as surviving_share_low, -- lower end of the Wilson 95 % interval of surviving_share, 0-1: no
-    -- image is lost before the last severity
-    center + half_width as surviving_share_high, -- upper end of the Wilson 95 % interval of surviving_share, 0-1
+    surviving_share_low, -- lower end of the exact 95 % interval of surviving_share, 0-1: no image is lost before the
+    -- last severity
+    surviving_share_high, -- upper end of the exact 95 % interval of surviving_share, 0-1
     at_risk_count, -- images correct at every severity below this one
     failed_count, -- images incorrect here for the first time
     recovered_share, -- share of the images that fail here that are correct again further on, 0-1; null if none fails

@@ -21,9 +21,9 @@ with cells as (
 select
     curve_points.corruption,
     curve_points.severity,
-    cells.ece, -- expected calibration error as it is, 0-1
+    cells.ece, -- expected calibration error as it is, of all images with finite logits, 0-1
     cells.scaled_ece, -- expected calibration error with temperature, 0-1
-    cells.nll_nats, -- mean cross-entropy as it is, nats
+    cells.nll_nats, -- mean cross-entropy as it is, of all images with finite logits, nats
     cells.scaled_nll_nats, -- mean cross-entropy with temperature, nats
     cells.image_count, -- images that have all logits, or their log-sum-exp at every temperature
     curve_points.model_label,

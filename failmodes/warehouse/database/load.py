@@ -162,9 +162,13 @@ def _loaded_state(warehouse: Path) -> LoadedState:
         files = con.execute("select table_name, file_key, content_hash from loaded_dimensions").fetchall()
         claims = tuple(stored_claims(con))
         stored = con.execute(
-            "select distinct name, definition from computed where starts_with(name, ?)", [OF_USERS]
+            "select name, definition, count(*) = (select count(distinct evaluation_id) from shards) from computed "
+            "where starts_with(name, ?) group by name, definition",
+            [OF_USERS],
         ).fetchall()
-    metrics = frozenset((name.removeprefix(OF_USERS), version) for name, version in stored)
+    metrics = frozenset(
+        (name.removeprefix(OF_USERS), version if is_whole else "") for name, version, is_whole in stored
+    )
     return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics)
 
 

@@ -85,8 +85,7 @@ def update_metrics(
         metrics = [*(all_metrics().values() if is_whole else ()), *own]
         evaluation = _Evaluation(con, evaluation_id, metrics, is_paired=inputs[evaluation_id].paired, is_whole=is_whole)
         computed = evaluation.compute()
-        if is_whole:
-            found[evaluation_id] = computed
+        found[evaluation_id] = computed
     if users is None and found:
         con.execute(
             "delete from computed where starts_with(name, ?) and list_contains(?, evaluation_id)",
@@ -297,8 +296,8 @@ def _columns_of(metrics: Sequence[Metric]) -> dict[str, list[str]]:
     for metric in metrics:
         for score in metric.scores or (None,):
             names.update(metric.columns_of(score))
-    if "logit_gap" in names:
-        names.add("logits")
+    if not names.isdisjoint({"logits", "logit_gap"}):
+        names |= {"logits", "logit_classes"}
     columns = {name.rpartition(".")[2] for name in names if "." in name} | {"image_id", "target"}
     return {
         table.name: [column.name for column in table.columns if column.name in own]
@@ -322,7 +321,7 @@ def _rows_of(
         order = np.lexsort((image_ids, levels))
         rows, levels = rows.take(order), levels[order]
     ends = np.searchsorted(levels, [float(one) for one in sorted(severities)], side="right")
-    starts = np.append(0, ends[:-1])
+    starts = np.append(0, ends)[:-1]
     return {
         severity: rows.slice(start, end - start)
         for severity, start, end in zip(sorted(severities), starts.tolist(), ends.tolist(), strict=True)
@@ -349,8 +348,10 @@ class CellFacts:
         self._places: dict[str, tuple[Array, Array | slice]] = {}
         if (self._image_ids[1:] == self._image_ids[:-1]).any():
             self.repeating.append(PREDICTION_FACTS.name)
-        elif maps is not None:
+        if maps is not None:
             self._place_maps(maps)
+        if PREDICTION_FACTS.name in self.repeating:  # of which image a map is cannot be told
+            self._places.clear()
 
     def _place_maps(self, maps: pa.Table) -> None:
         """Find out which image each map is of."""
@@ -358,7 +359,7 @@ class CellFacts:
         for target in TARGETS:
             chosen = np.flatnonzero(pc.equal(maps["target"], target).to_numpy(zero_copy_only=False))
             own = map_ids[chosen]
-            if np.array_equal(own, self._image_ids):
+            if not self.repeating and np.array_equal(own, self._image_ids):
                 self._places[target] = chosen, slice(None)
                 continue
             if (own[1:] < own[:-1]).any():

@@ -45,11 +45,14 @@ def replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Co
 
 def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
     rows: list[Row] = []
+    others: list[CellKey] = []  # asked once the stream has ended, for a connection has one at a time
     for cell, predictions in _read_predictions(con, members):
+        if predictions is None:
+            others.append(cell)
+        else:
+            rows += [{"corruption": cell[0], "severity": cell[1]} | row for row in count_pairs(predictions, due)]
+    for cell in others:
         key = {"corruption": cell[0], "severity": cell[1]}
-        if predictions is not None:
-            rows += [key | row for row in count_pairs(predictions, due)]
-            continue
         for pair in combinations(members, 2):  # not of the same images: by their image_id
             if not due.isdisjoint(pair) and (shared := _shared_predictions(con, pair, cell)):
                 rows += [key | row for row in count_pairs(shared, due)]

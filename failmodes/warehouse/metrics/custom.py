@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
-from failmodes.warehouse.metrics.metric import KNOWN_PARAMETERS, UNBOUNDED, Metric, parameters_of
+from failmodes.warehouse.metrics.metric import UNBOUNDED, USERS_PARAMETERS, Metric, parameters_of
 from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.storage.locations import default_location, read_toml
 
@@ -56,8 +56,8 @@ def metric(
         unit: of its values, such as "nats"; "share" is shown as a percentage.
         higher_is_better: None where neither direction is, or it is not known: `gate` then takes no `worse_by_at_most`.
         range: the least and the most that it can be, to which intervals are cut.
-        preds: what `preds` is: "classes", (N,) the class predicted, from 0, -1 where none is; or "probabilities",
-            (N, C) the softmax, which needs all logits on record.
+        preds: what `preds` is: "classes", (N,) the class predicted, from 0; or "probabilities", (N, C) the softmax,
+            which needs all logits on record. Images that have none, since their logits are not finite, take no part.
         formula: in plain characters, for `failmodes schema`.
         source: paper or standard that defines it.
 
@@ -76,28 +76,15 @@ def metric(
         return function
     if not callable(function):
         raise StudyError(f"a metric is a function such as f(preds, target) (given: {shown(function)})")
-    own = name or _name_of(function)
-    if not _NAME.fullmatch(own):
-        raise StudyError(
-            f"metric {own[:100]!r}: expected a name of a-z, 0-9 and _, such as {_suggested(own)!r}: name=…"
-        )
-    if own in all_metrics():
-        raise StudyError(
-            f"metric {own!r}: failmodes has a metric of this name: give yours another, such as name='my_{own}'"
-        )
+    own = _checked_name(name or _name_of(function))
     if preds not in ("classes", "probabilities"):
         raise StudyError(f"metric {own!r}: preds is {preds!r}: expected 'classes' or 'probabilities'")
+    _check_parameters(own, function)
     least, most = _range_of(own, range)
-    unknown = [one for one in parameters_of(function) if one not in KNOWN_PARAMETERS]
-    if unknown:
-        raise StudyError(
-            f"metric {own!r}: its function needs {', '.join(unknown)}: expected preds and target alone; bind others "
-            "with functools.partial"
-        )
     return Metric(
         own, title or own.replace("_", " "), function, unit=unit, higher_is_better=higher_is_better,
         range=(least, most), columns=("label", "logits" if preds == "probabilities" else "predicted"),
-        formula=formula or " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()), source=source,
+        formula=formula or " ".join((inspect.getdoc(_unbound(function)) or "").split("\n\n")[0].split()), source=source,
         preds=preds, is_continuous=not (math.isfinite(least) and math.isfinite(most)), is_users=True,
         version=_version_of(function),
     )  # fmt: skip
@@ -150,6 +137,9 @@ def user_metrics(functions: Iterable[Any]) -> list[Metric]:
         StudyError: one is no metric, or two have one name.
     """
     found = [metric(function) for function in functions]
+    for one in found:
+        if not one.is_users:
+            raise StudyError(f"metrics: failmodes computes {one.name!r} without being asked")
     return _distinct(found, "metrics")
 
 
@@ -205,10 +195,43 @@ def _distinct(found: list[Metric], origin: str) -> list[Metric]:
     return found
 
 
-def _name_of(function: Any) -> str:
+def _checked_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise StudyError(
+            f"metric {name[:100]!r}: expected a name of a-z, 0-9 and _, such as {_suggested(name)!r}: name=…"
+        )
+    if name in all_metrics():
+        raise StudyError(
+            f"metric {name!r}: failmodes has a metric of this name: give yours another, such as name='my_{name}'"
+        )
+    return name
+
+
+def _check_parameters(name: str, function: Any) -> None:
+    try:
+        parameters = parameters_of(function)
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"metric {name!r}: expected a function such as f(preds, target) ({error})") from error
+    if not parameters:
+        raise StudyError(f"metric {name!r}: its function takes nothing: expected f(preds, target)")
+    unknown = [one for one in parameters if one not in USERS_PARAMETERS]
+    if unknown:
+        raise StudyError(
+            f"metric {name!r}: its function needs {', '.join(unknown)}: expected preds and target alone; bind others "
+            "with functools.partial"
+        )
+
+
+def _unbound(function: Any) -> Any:
+    """What a `functools.partial` binds arguments of."""
     while isinstance(function, partial):
         function = function.func
-    return str(getattr(function, "__name__", type(function).__name__))
+    return function
+
+
+def _name_of(function: Any) -> str:
+    own = _unbound(function)
+    return str(getattr(own, "__name__", type(own).__name__))
 
 
 def _suggested(name: str) -> str:

@@ -1,5 +1,6 @@
 """Metrics of how well a score tells failures from correct predictions. A failure is an incorrect prediction."""
 
+from functools import lru_cache
 from math import ceil
 from typing import NamedTuple
 
@@ -57,16 +58,24 @@ def rank(certainty: NDArray[np.floating], failed: NDArray[np.bool_]) -> Ranking:
         certainty: (N,) larger is more certain; NaN takes no part.
         failed: (N,) bool.
     """
-    known = np.flatnonzero(~np.isnan(certainty))
-    values = -certainty[known]
+    is_missing = np.isnan(certainty)
+    known = np.flatnonzero(~is_missing) if is_missing.any() else None
+    values = -certainty if known is None else -certainty[known]
     order = np.argsort(values)  # images of one value are a group, in whatever order
-    places, ordered = known[order], values[order]
-    is_first = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    places = order if known is None else known[order]
+    ordered = values[order]
+    is_first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return _grouped(places, failed[places], is_first)
+
+
+def _grouped(places: NDArray[np.intp], failed: NDArray[np.bool_], is_first: NDArray[np.bool_]) -> Ranking:
+    """Images in order, with which of them is the first of its group."""
     starts = np.flatnonzero(is_first)
-    counts = np.diff(starts, append=len(ordered))
-    before = np.append(0, np.cumsum(failed[places]))
-    failures = before[starts + counts] - before[starts]
-    return Ranking(places, failed[places], np.cumsum(is_first) - 1, starts, counts, failures, before[starts])
+    counts = np.diff(starts, append=len(places))
+    failures = np.add.reduceat(failed, starts, dtype=np.int64) if len(starts) else starts
+    before = np.cumsum(failures) - failures
+    return Ranking(places, failed, np.repeat(np.arange(len(starts)), counts), starts, counts, failures, before)
 
 
 def ranking_of(rows: CellRows, score: str) -> Ranking | str:
@@ -146,7 +155,7 @@ def augrc(rows: CellRows, score: str) -> Floats | str:
 
 
 @define("AURC", "area under the risk-coverage curve: mean over coverages 1/N … N/N of the error rate of the images "
-        "kept", "Geifman et al. 2019", columns=_COLUMNS, unit="score", scores=SCORES,
+        "kept", "Geifman & El-Yaniv 2017; Geifman et al. 2019", columns=_COLUMNS, unit="score", scores=SCORES,
         higher_is_better=False)  # fmt: skip
 def aurc(rows: CellRows, score: str) -> Floats | str:
     """The mean over random orders where images tie.
@@ -157,15 +166,21 @@ def aurc(rows: CellRows, score: str) -> Floats | str:
     ranking = ranking_of(rows, score)
     if isinstance(ranking, str):
         return ranking
-    count, group = len(ranking.places), ranking.group
-    kept = np.arange(1, count + 1)
-    of_group = (ranking.failures / ranking.counts)[group]
-    risk = (ranking.failures_before[group] + (kept - ranking.starts[group]) * of_group) / kept
-    late = np.cumsum((1 / kept)[::-1])[::-1]  # Σ over k ≥ r of 1 / k
+    count, group, starts = len(ranking.places), ranking.group, ranking.starts
+    kept, late = _coverages(count)
+    of_group = ranking.failures / ranking.counts
+    risk = ((ranking.failures_before - starts * of_group)[group] + kept * of_group[group]) / kept
     lost = np.cumsum((risk / kept)[::-1])[::-1]
-    shared = np.bincount(group, risk - lost)[group] / ranking.counts[group]
-    influence = shared + ranking.failed * (np.bincount(group, late) / ranking.counts)[group]
+    shared, own = (np.add.reduceat(values, starts) / ranking.counts for values in (risk - lost, late))
+    influence = shared[group] + ranking.failed * own[group]
     return ranking.spread(float(risk.mean()) + influence - float(influence.mean()), len(rows))
+
+
+@lru_cache(maxsize=4)
+def _coverages(count: int) -> tuple[Floats, Floats]:
+    """Images kept, 1 to `count`, and Σ over k from each to `count` of 1 / k."""
+    kept = np.arange(1.0, count + 1)
+    return kept, np.cumsum((1 / kept)[::-1])[::-1]
 
 
 @define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
@@ -230,8 +245,10 @@ def auroc_within(rows: CellRows, score: str) -> Floats | str:
     pairs = np.where((failures > 1) & (correct > 1), failures * correct, 0)
     if not pairs.any():
         return "no tenth by confidence holds two failures and two correct predictions"
-    keys = tenths * len(ranking.starts) + ranking.group  # tenth by tenth
-    inside = rank(-keys.astype(np.float32 if keys.max() < 2**24 else np.float64), ranking.failed)
+    order = np.argsort(tenths.astype(np.uint8), kind="stable")  # tenth by tenth, by certainty within each
+    group, ordered = ranking.group[order], tenths[order]
+    is_first = np.append(True, (group[1:] != group[:-1]) | (ordered[1:] != ordered[:-1]))
+    inside = _grouped(order, ranking.failed[order], is_first)
     own = tenths[inside.places]
     starts, before = np.cumsum(sizes) - sizes, np.cumsum(failures) - failures
     group_tenth = own[np.cumsum(inside.counts) - 1]

@@ -15,6 +15,7 @@ error and interval, its mean over cells, its difference between two models, and 
 """
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.cell_rows import CERTAINTY, Cell, CellRows
-from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord
 from failmodes.warehouse.metrics.intervals import (
     Floats,
     interval_of_mean,
@@ -36,7 +37,7 @@ from failmodes.warehouse.metrics.intervals import (
 )
 from failmodes.warehouse.metrics.sampling_bias import SamplingBias
 
-NO_IMAGE = "no image takes part"
+NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
 RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5 % then
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
@@ -138,7 +139,7 @@ class Metric:
     def columns_of(self, score: str | None) -> tuple[str, ...]:
         """The columns that it is computed from with a score."""
         if score == "empty_map":
-            return (*self.columns, "predicted.has_map", "predicted.empty")
+            return (*self.columns, "finite", "predicted.has_map", "predicted.empty")
         return (*self.columns, *(("finite", CERTAINTY[score][0]) if score else ()))
 
 
@@ -209,21 +210,31 @@ def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | 
 
 
 def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
-    """What a user's function returns.
+    """What a user's function returns; images that have no `preds` take no part.
 
     Raises:
         StudyError: it raises, or returns neither a number nor one number an image.
     """
     rows = cell.rows
     where = f"metric {metric.name!r}, {rows.corruption} at severity {rows.severity:g}"
+    usable = np.ones(len(rows), np.bool_)
+    if not _PREDS.isdisjoint(metric.parameters):
+        usable = np.asarray(usable_images(rows, metric.preds))
+    count = int(np.count_nonzero(usable))
     try:
         found = metric.function(**given)
         shape = () if isinstance(found, str | Value) else tuple(np.shape(found))
-        if shape in ((), (len(rows),)):
-            return found if isinstance(found, str | Value) else np.asarray(found, np.float64)[()]
+        if isinstance(found, str | Value):
+            return found
+        if shape == ():
+            return Value(float(found), count)
+        if shape == (count,):
+            spread = np.full(len(rows), np.nan)
+            spread[usable] = np.asarray(found, np.float64)
+            return spread
     except Exception as error:
         raise StudyError(f"{where}: it raised {type(error).__name__}: {error}") from error
-    raise StudyError(f"{where}: it returned shape {shape}, expected a number or one an image, ({len(rows)},)")
+    raise StudyError(f"{where}: it returned shape {shape}, expected a number or one an image, ({count},)")
 
 
 def _with_replicates(
@@ -231,7 +242,7 @@ def _with_replicates(
 ) -> Evaluated | str:
     """The same with values of resampled images, where weights are given."""
     if not np.isfinite(found.value):
-        return "it is not a finite number"
+        return NOT_FINITE
     if weights is None:
         return found
     replicates = np.array([_resampled(metric, cell, score, row) for row in weights])
@@ -246,21 +257,33 @@ def _with_replicates(
 def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any] | str:
     """What a function of a metric asks for by the names of its parameters; why it cannot be given."""
     found = {name: _GIVEN[name](cell, score) for name in parameters if name in _GIVEN}
-    if "preds" in found and metric.preds == "probabilities":
-        probabilities = cell.rows.once("probabilities", lambda: _probabilities(cell.rows))
-        if isinstance(probabilities, str):
-            return probabilities
-        found["preds"] = probabilities
-    if metric.takes_tensors:
-        return {name: as_tensor(value) if name in ("preds", "target") else value for name, value in found.items()}
+    if _PREDS.isdisjoint(parameters):
+        return found
+    usable = usable_images(cell.rows, metric.preds)
+    if isinstance(usable, str):
+        return usable
+    preds = cell.rows["predicted"].astype(np.int64) if metric.preds == "classes" else _probabilities(cell.rows)
+    own = {"preds": preds, "target": cell.rows["label"].astype(np.int64)}
+    for name in _PREDS & set(parameters):
+        values = own[name] if usable.all() else own[name][usable]
+        found[name] = as_tensor(values) if metric.takes_tensors else values
     return found
 
 
-def as_tensor(values: NDArray[Any]) -> Any:
-    """A tensor of the same numbers, for functions of torchmetrics."""
-    import torch
+def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_] | str:
+    """(N,) which images have what `preds` is; why none has it where it is not on record."""
+    if preds == "classes":
+        usable = np.asarray(rows["predicted"] != OTHER)
+    elif "logits" not in rows or ("logit_classes" in rows and rows["logit_classes"].any()):
+        return "all logits are not on record: probabilities are those of all classes"
+    else:
+        usable = np.asarray(np.isfinite(rows["logits"]).all(axis=1))
+    return usable if usable.any() else NO_IMAGE
 
-    return torch.from_numpy(np.ascontiguousarray(values))
+
+def as_tensor(values: NDArray[Any]) -> Any:
+    """A tensor of the same numbers; PyTorch is loaded, since the function's parameters are annotated with its class."""
+    return sys.modules["torch"].from_numpy(np.ascontiguousarray(values))
 
 
 _GIVEN: Mapping[str, Callable[[Cell, str | None], Any]] = {
@@ -269,10 +292,9 @@ _GIVEN: Mapping[str, Callable[[Cell, str | None], Any]] = {
     "curve": lambda cell, _: cell.curve,
     "reference": lambda cell, _: cell.reference,
     "score": lambda _, score: score,
-    "preds": lambda cell, _: cell.rows["predicted"].astype(np.int64),
-    "target": lambda cell, _: cell.rows["label"].astype(np.int64),
 }
-KNOWN_PARAMETERS = (*_GIVEN, "weights")
+_PREDS = {"preds", "target"}
+USERS_PARAMETERS = (*_GIVEN, "preds", "target")
 
 
 def ends_of(
@@ -330,9 +352,11 @@ def _of_images(contributions: NDArray[Any]) -> Evaluated | str:
     if not n:
         return NO_IMAGE
     values = contributions.astype(np.float64)
+    mean = float(values.mean() if n == len(values) else values[known].mean())
+    if not isfinite(mean):
+        return NOT_FINITE
     if n == len(values):
-        return Evaluated(float(values.mean()), n, values)
-    mean = float(values[known].mean())
+        return Evaluated(mean, n, values)
     spread = np.where(known, values - mean, 0) * (len(values) / n)
     return Evaluated(mean, n, spread + mean)
 
@@ -356,12 +380,10 @@ def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -
     return np.nan if isinstance(found, str) else found.value
 
 
-def _probabilities(rows: Any) -> NDArray[np.float64] | str:
+def _probabilities(rows: CellRows) -> NDArray[np.float64]:
     """(N, C) softmax of all logits."""
-    if "logits" not in rows or ("logit_classes" in rows and rows["logit_classes"].any()):
-        return "all logits are not on record: probabilities are those of all classes"
     logits = rows["logits"].astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # of logits that are no finite numbers
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))
         found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
     return found

@@ -33,7 +33,7 @@ CELL_METRICS = Table.of(
     _SCORE._replace(
         meaning="of a metric that is told for several scores, which: what images are ranked by", nullable=True
     ),
-    Column("value", double, "value of the metric, in its unit; null where it is not defined", True),
+    Column("value", double, "value of the metric, in its unit, any number", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("n", int64, "images that take part"),

@@ -24,7 +24,7 @@ def test_models_are_counted_whose_loss_is_beyond_noise(
     for label in FALLS:
         left, clean = min((survivors(many_results, label, c) for c in CORRUPTIONS), key=lambda one: one[0] / one[1])
         level = 1 - 0.05 / len(CORRUPTIONS)  # the worst is one of several
-        few += binomtest(left, clean).proportion_ci(level, method="wilson").high < 0.5
+        few += binomtest(left, clean).proportion_ci(level, method="exact").high < 0.5
     assert 0 < few < len(FALLS)
     text = CHARTS["onset"](many_con, many_selection).to_dict()["usermeta"]["finding"]
     assert text.startswith(f"{few} of 6 models keep")
@@ -37,7 +37,7 @@ def test_few_models_are_reported_with_their_interval(
 ) -> None:
     worst = min(CORRUPTIONS, key=lambda c: survivors(many_results, label, c)[0])
     left, clean = survivors(many_results, label, worst)
-    ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="wilson")
+    ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="exact")
     text = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
     share = f"{100 * left / clean:.1f}\u00a0% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
     assert text.startswith(f"{label} keeps {share} of its right answers under {worst.replace('_', ' ')}")

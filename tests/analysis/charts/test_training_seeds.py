@@ -36,7 +36,7 @@ def test_curves_are_one_line_a_model_with_its_runs_behind(
     assert sorted(points.filter(label="Fir", severity=5)["accuracy"]) == pytest.approx(sorted(means))
     assert (points["accuracy_low"] < points["accuracy"]).all()
     subtitle = spec["usermeta"]["subtitle"]
-    assert "interval over 3\u00a0training seeds and the images (of a single run Wilson's" in subtitle
+    assert "interval over 3\u00a0training seeds and the images (of a single run the exact one" in subtitle
     assert "thin: each seed" in subtitle
     legend = [row["text"] for part in data_of(spec, "text") for row in part.rows(named=True)]
     assert {"Fir (3\u00a0seeds)", "Loner", "Oak (3\u00a0seeds)"} <= set(legend)

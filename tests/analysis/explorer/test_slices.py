@@ -61,7 +61,7 @@ def test_parts_have_the_intervals_of_scipy(explored: Path, fog_cell: ModelCell) 
     images = read_images(explored, fog_cell, SliceRequest(true_class="one"))
     frames = (images.slice, images.rows.filter(~pl.col("in_slice")), images.rows)
     for row, frame in zip(compare_parts(images).rows(named=True), frames, strict=True):
-        test = binomtest(int(frame["correct"].sum()), frame.height).proportion_ci(method="wilson")
+        test = binomtest(int(frame["correct"].sum()), frame.height).proportion_ci(method="exact")
         assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((test.low, test.high))
         assert row["mean_confidence"] == pytest.approx(frame["confidence"].mean())
         confident = (~frame["correct"]) & (frame["confidence"] >= 0.9)

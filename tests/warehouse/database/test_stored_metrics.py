@@ -358,7 +358,7 @@ def shares(warehouse: Path, wanted: int) -> dict[str, list[float]]:
     with open_warehouse(warehouse) as con:
         return dict(con.execute(
             "select evaluation_id, list(share order by corruption, severity) from (select evaluation_id, corruption, "
-            "severity, avg((predicted is not distinct from ?)::int) as share from prediction_facts group by all) "
+            "severity, avg((predicted = ?)::int) as share from prediction_facts group by all) "
             "group by 1", [wanted]
         ).fetchall())  # fmt: skip
 
@@ -370,7 +370,7 @@ def approx(found: dict[str, list[float]]) -> dict[str, Any]:
 def test_a_users_metric_is_added_kept_changed_and_removed(made: Synthetic, warehouse: Path) -> None:
     marked(warehouse)
     report = load([made.output], warehouse, metrics=[share_of(1)])
-    assert (report.swapped, report.measured_evaluations) == (True, 0)
+    assert (report.swapped, report.measured_evaluations) == (True, 3)
     assert users_rows(warehouse) == approx(shares(warehouse, 1))
     assert len(users_rows(warehouse)) == 3
     assert not load([made.output], warehouse, metrics=[share_of(1)]).swapped

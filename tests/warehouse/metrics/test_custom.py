@@ -140,13 +140,19 @@ def test_probabilities_go_to_functions_of_torchmetrics_and_scikit_learn() -> Non
     assert own.value == pytest.approx(p[np.arange(200), LABELS].mean())
 
 
-def test_images_without_a_prediction_are_of_class_minus_one() -> None:
+def test_images_without_a_prediction_take_no_part() -> None:
     rows = given_rows(without_logits({name: ROWS[name] for name in ("label", "predicted", "finite")}, [0, 1]))
 
-    def unanswered(preds: np.ndarray, target: np.ndarray) -> float:
-        return float((preds == -1).mean())
+    def least_class(preds: np.ndarray, target: np.ndarray) -> float:
+        assert len(preds) == len(target)
+        return float(preds.min())
 
-    assert found_of(unanswered, rows).value == 0.01
+    def is_first(preds: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return preds == 0
+
+    alone, each = found_of(least_class, rows), found_of(is_first, rows)
+    assert (alone.value, alone.n, each.n) == (0, 198, 198)
+    assert each.value == (ROWS["predicted"][2:] == 0).mean()
 
 
 def test_a_reason_is_no_error() -> None:

@@ -19,7 +19,7 @@ from given_cells import (
     reason_of,
 )
 
-from failmodes.warehouse.metrics.cell_rows import CERTAINTY, OF_ATTENTION, Cell, CellRows
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
 from failmodes.warehouse.metrics.columns import NotOnRecord
 from failmodes.warehouse.metrics.intervals import interval_of_mean, quantile_interval
 from failmodes.warehouse.metrics.metric import (
@@ -37,9 +37,10 @@ from failmodes.warehouse.metrics.metric import (
 from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
 from failmodes.warehouse.metrics.resampling import image_weights
 from failmodes.warehouse.metrics.sampling_bias import SamplingBias
+from failmodes.warehouse.schema import TARGETS
 
 CELL = random_cell(150, non_finite=6)
-WHOLE = random_cell(150)
+DERIVED = {"output": {"predicted", "predicted_output"}, "logit_gap": {"logits"}}
 RNG = np.random.default_rng
 
 
@@ -53,15 +54,10 @@ EACH = [*_each()]  # metric with each of its scores
 
 
 def sources_of(metric: Metric, score: str | None) -> set[str]:
-    """Columns of a record that the declared ones come from."""
-    found = set(metric.columns)
-    if score in CERTAINTY:
-        found |= {"finite", CERTAINTY[score][0]}
-    if score in (*OF_ATTENTION, "empty_map"):
-        found |= {"predicted.has_map", "predicted.empty", "clean.has_map"}
-    if "logit_gap" in found:
-        found |= {"logits"}
-    return found | ({"predicted_output"} if "output" in found else set())
+    """Columns of a record that the declared ones come from; that an image has a map is told by its row."""
+    found = set(metric.columns_of(score))
+    found |= {f"{target}.has_map" for target in TARGETS if any(name.startswith(target) for name in found)}
+    return found.union(*(of_record for name, of_record in DERIVED.items() if name in found))
 
 
 def small_metric(function: Callable[..., Any], **options: Any) -> Metric:
@@ -384,8 +380,3 @@ def test_tensors_are_given_where_annotated() -> None:
     function.__annotations__ = dict.fromkeys(("preds", "target"), "torch.Tensor")  # as `annotations` of the future
     assert "torch.Tensor" in str(inspect.signature(function))
     assert small_metric(function).takes_tensors
-
-
-def test_whole_cells_are_whole() -> None:
-    assert WHOLE.rows["finite"].all()
-    assert found_of("mean_confidence", WHOLE).n == 150
