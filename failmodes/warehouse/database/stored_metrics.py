@@ -283,8 +283,8 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
         for score in metric.scores or (None,):
             measured = evaluate(metric, cell, score, weights)
             if not isinstance(measured, str):
-                ends = ends_of(metric, cell, score, measured) or (None, None)
-                found.append((metric.name, score, measured.value, *ends, measured.n))
+                low, high = ends_of(metric, cell, score, measured) or (None, None)
+                found.append((metric.name, score, measured.value, low, high, measured.n))
     names, scores, values, lows, highs, counts = zip(*found, strict=True) if found else [()] * 6
     columns = {"metric": names, "score": scores, "value": values, "low": lows, "high": highs, "n": counts}
     return _with_key(tables.CELL_METRICS, key, columns)
@@ -408,11 +408,12 @@ def at_rows(column: str, values: Array, places: Any, shape: tuple[int, ...]) -> 
 
 def mask_areas(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[str, Array]:
     """`image_id` and `mask_area` of the clean images that have a mask, by rising image_id."""
-    return con.execute(
+    found = con.execute(
         "select image_id, mask_area from images inner join evaluations using (dataset_id) "
         "where evaluation_id = ? and mask_area is not null order by image_id",
         [evaluation_id],
     ).fetchnumpy()
+    return {name: np.asarray(values) for name, values in found.items()}
 
 
 def at_images(image_ids: Array, areas: Mapping[str, Array]) -> Array:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import OTHER
+from failmodes.warehouse.metrics.columns import OTHER, Undefined
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, Weights, define
 from failmodes.warehouse.metrics.sampling_bias import bias_of_top_prediction, bias_of_worst_class
@@ -78,10 +78,10 @@ def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
 @define("share of the most frequent prediction", "max over classes of the share of predictions",
         columns=("predicted",), higher_is_better=False, bias=bias_of_top_prediction,
         taking_part=has_class)  # fmt: skip
-def top_prediction_share(rows: CellRows, weights: Weights) -> Floats | str:
+def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     known = has_class(rows)
     if not known.any():
-        return "no class of the dataset is predicted"
+        raise Undefined("no class of the dataset is predicted")
     predictions, places = rows.once("predictions", lambda: np.unique(rows["predicted"][known], return_inverse=True))
     kept = of_images(weights, known)
     counts = totals(kept, places, np.ones(len(places)), len(predictions))

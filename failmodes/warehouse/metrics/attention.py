@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.columns import Undefined
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, UNBOUNDED, define
@@ -174,47 +175,47 @@ _DRIFT = ("clean.has_map", "clean.centroid_shift")
 _OUTCOMES = ("label", "predicted", "output")
 
 
-def _drift(rows: CellRows, column: str, chosen: NDArray[np.bool_]) -> Real | str:
+def _drift(rows: CellRows, column: str, chosen: NDArray[np.bool_]) -> Real:
     if rows.is_clean:
-        return "nothing has drifted on clean images"
+        raise Undefined("nothing has drifted on clean images")
     return np.where(chosen & rows["clean.has_map"], rows[f"clean.{column}"], np.float32(np.nan))
 
 
 @define("median attention drift where correct", "median distance of the centroid from the clean map's, of correct "
         "predictions", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5, **_WIDTHS)  # fmt: skip
-def correct_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real | str:
+def correct_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "centroid_shift", rows["correct"])
 
 
 @define("median attention drift where incorrect", "median distance of the centroid from the clean map's, of incorrect "
         "predictions", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5, **_WIDTHS)  # fmt: skip
-def incorrect_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real | str:
+def incorrect_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "centroid_shift", ~rows["correct"])
 
 
 @define("cosine to the clean map where correct", "mean cosine similarity to the clean map, of correct predictions",
         columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)  # fmt: skip
-def correct_mean_cosine(rows: CellRows, clean: CellRows) -> Real | str:
+def correct_mean_cosine(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "cosine", rows["correct"])
 
 
 @define("cosine to the clean map where incorrect", "mean cosine similarity to the clean map, of incorrect predictions",
         columns=(*_OUTCOMES, "clean.has_map", "clean.cosine"), **_SHARE)  # fmt: skip
-def incorrect_mean_cosine(rows: CellRows, clean: CellRows) -> Real | str:
+def incorrect_mean_cosine(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "cosine", ~rows["correct"])
 
 
 @define("median attention drift where the prediction stays", "median distance of the centroid from the clean map's, of "
         "images with the prediction of the clean one", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5,
         **_WIDTHS)  # fmt: skip
-def stayed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real | str:
+def stayed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "centroid_shift", rows["output"] == clean["output"])
 
 
 @define("median attention drift where the prediction changes", "median distance of the centroid from the clean map's, "
         "of images with another prediction than the clean one", columns=(*_OUTCOMES, *_DRIFT), quantile=0.5,
         **_WIDTHS)  # fmt: skip
-def changed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real | str:
+def changed_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
     return _drift(rows, "centroid_shift", rows["output"] != clean["output"])
 
 
@@ -223,9 +224,9 @@ _NULL_COLUMNS = (*_OUTCOMES, *_DRIFT, "clean.null_class_centroid_shift")
 
 @define(f"median distance from the {_NULL_CLASS}", f"median distance of the centroid from that of the {_NULL_CLASS}",
         columns=_NULL_COLUMNS, quantile=0.5, **_WIDTHS)  # fmt: skip
-def null_class_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real | str:
+def null_class_median_centroid_shift(rows: CellRows, clean: CellRows) -> Real:
     shift = _drift(rows, "centroid_shift", np.ones(len(rows), np.bool_))
-    return shift if isinstance(shift, str) else _drift(rows, "null_class_centroid_shift", ~np.isnan(shift))
+    return _drift(rows, "null_class_centroid_shift", ~np.isnan(shift))
 
 
 def _interval_of_consistency(
@@ -241,10 +242,8 @@ def _interval_of_consistency(
 @define("consistency of attention", "of images whose prediction stays, the share whose map lies nearer to its clean "
         f"map than to the {_NULL_CLASS}; ties count half; .5 is chance", columns=_NULL_COLUMNS,
         interval=_interval_of_consistency)  # fmt: skip
-def attention_consistency(rows: CellRows, clean: CellRows) -> Floats | str:
+def attention_consistency(rows: CellRows, clean: CellRows) -> Floats:
     shift = _drift(rows, "centroid_shift", rows["output"] == clean["output"])
-    if isinstance(shift, str):
-        return shift
     null = rows["clean.null_class_centroid_shift"]
     found: Floats = np.where(np.isnan(shift) | np.isnan(null), np.nan, (shift < null) + (shift == null) / 2)
     return found
@@ -268,12 +267,10 @@ def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArra
 @define("responsiveness of attention", "AUROC of attention drift for a changed prediction; .5 is chance",
         "Mann & Whitney 1947; interval: Newcombe 2006", columns=(*_OUTCOMES, *_DRIFT), unit="score",
         interval=_interval_of_responsiveness)  # fmt: skip
-def attention_responsiveness(rows: CellRows, clean: CellRows) -> Floats | str:
+def attention_responsiveness(rows: CellRows, clean: CellRows) -> Floats:
     shift = _drift(rows, "centroid_shift", np.ones(len(rows), np.bool_))
-    if isinstance(shift, str):
-        return shift
     changed, known = _changes(rows, clean)
     positives, count = int(np.count_nonzero(changed & known)), int(np.count_nonzero(known))
     if positives in (0, count):
-        return "no prediction changes" if not positives else "every prediction changes"
+        raise Undefined("no prediction changes" if not positives else "every prediction changes")
     return auroc_contributions(rank(np.where(known, -shift, np.nan), changed), len(rows))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
 from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import BINS, bins_of
+from failmodes.warehouse.metrics.columns import BINS, Undefined, bins_of
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, Weights, define
 from failmodes.warehouse.metrics.sampling_bias import bias_of_ece
@@ -43,10 +43,10 @@ def brier(rows: CellRows) -> Floats:
 @define("calibration error (ECE)", f"Σ over {BINS} bins of equal width of (images / N) |mean confidence - accuracy|",
         "Naeini et al. 2015; Guo et al. 2017", columns=_CONFIDENCE, higher_is_better=False, bias=bias_of_ece,
         taking_part=has_confidence)  # fmt: skip
-def ece(rows: CellRows, weights: Weights) -> Floats | str:
+def ece(rows: CellRows, weights: Weights) -> Floats:
     known = has_confidence(rows)
     if not known.any():
-        return NO_CONFIDENCE
+        raise Undefined(NO_CONFIDENCE)
     confidence = rows["confidence"][known].astype(np.float64)
     kept = of_images(weights, known)
     gaps = totals(kept, bins_of(confidence), rows["correct"][known] - confidence, BINS)
@@ -84,11 +84,11 @@ def overconfidence(rows: CellRows) -> Floats:
 @define("calibration error in bins of equal mass", f"as ECE, in {BINS} bins of equally many images; ties share the "
         "lowest bin", "Nguyen & O'Connor 2015", columns=_CONFIDENCE, higher_is_better=False,
         is_stored_with_interval=False)  # fmt: skip
-def equal_mass_ece(rows: CellRows) -> Value | str:
+def equal_mass_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
     count = len(confidence)
     if not count:
-        return NO_CONFIDENCE
+        raise Undefined(NO_CONFIDENCE)
     order = np.argsort(confidence, kind="stable")
     ordered = confidence[order]
     last = -(-np.arange(1, BINS) * count // BINS) - 1  # the image before each edge, and with it those that tie
@@ -100,11 +100,11 @@ def equal_mass_ece(rows: CellRows) -> Value | str:
 @define("95 % quantile of the ECE of a calibrated model", "of ECE where predictions are correct with the mean "
         "confidence of their bin", "Bröcker & Smith 2007", columns=_CONFIDENCE, higher_is_better=None,
         is_stored_with_interval=False)  # fmt: skip
-def ece_noise_floor(rows: CellRows) -> Value | str:
+def ece_noise_floor(rows: CellRows) -> Value:
     """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
     confidence, _ = _known(rows)
     if not len(confidence):
-        return NO_CONFIDENCE
+        raise Undefined(NO_CONFIDENCE)
     bins = bins_of(confidence)
     counts, expected = np.bincount(bins, minlength=BINS), np.bincount(bins, confidence, BINS)
     filled = counts > 0
@@ -128,9 +128,11 @@ def error_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, l
 @define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "
         "itself", "Błasiok & Nakkiran 2024", columns=_CONFIDENCE, higher_is_better=False,
         is_stored_with_interval=False)  # fmt: skip
-def smooth_ece(rows: CellRows) -> Value | str:
+def smooth_ece(rows: CellRows) -> Value:
     confidence, correct = _known(rows)
-    return Value(smoothed_error(confidence, correct), len(confidence)) if len(confidence) else NO_CONFIDENCE
+    if not len(confidence):
+        raise Undefined(NO_CONFIDENCE)
+    return Value(smoothed_error(confidence, correct), len(confidence))
 
 
 def smoothed_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:

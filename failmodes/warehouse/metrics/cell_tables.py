@@ -1,6 +1,7 @@
 """What a cell or a curve holds that has a shape of its own: bins, confusion, predictions, onsets, risks."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from decimal import Decimal
 
 import numpy as np
@@ -8,7 +9,7 @@ import pyarrow as pa
 
 from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
 from failmodes.warehouse.metrics.cell_texts import hash_of_ids, pattern_of
-from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, bins_of
+from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, Undefined, bins_of
 from failmodes.warehouse.metrics.failure_prediction import COVERAGE_PERCENT, ranking_of, selective_risks
 from failmodes.warehouse.metrics.tables import IMAGE_ONSETS
 from failmodes.warehouse.metrics.transitions import onsets
@@ -62,7 +63,10 @@ def predictions(rows: CellRows) -> Columns:
 
 def risks(rows: CellRows) -> Columns:
     """Columns of selective_risks."""
-    found = {score: ranking for score in SCORES if not isinstance(ranking := ranking_of(rows, score), str)}
+    found = {}
+    for score in SCORES:
+        with suppress(Undefined):
+            found[score] = ranking_of(rows, score)
     count = len(COVERAGE_PERCENT)
     return {
         "score": pa.array([score for score in found for _ in range(count)], pa.string()),

@@ -12,8 +12,15 @@ OTHER = -1  # in place of a null: no class of the dataset, or no output at all
 ALWAYS = ("predicted", "confidence")  # of every record: null throughout where no logits of a cell are finite
 
 
-class NotOnRecord(KeyError):
+class Undefined(Exception):
+    """A metric that is not defined in a cell; its text says why."""
+
+
+class NotOnRecord(Undefined):
     """A column that the record lacks, or that is null throughout."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not on record")
 
 
 def column_of(rows: pa.Table, name: str) -> NDArray[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows
+from failmodes.warehouse.metrics.columns import Undefined
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
 from failmodes.warehouse.metrics.metric import Value, define
 
@@ -78,15 +79,20 @@ def _grouped(places: NDArray[np.intp], failed: NDArray[np.bool_], is_first: NDAr
     return Ranking(places, failed, np.repeat(np.arange(len(starts)), counts), starts, counts, failures, before)
 
 
-def ranking_of(rows: CellRows, score: str) -> Ranking | str:
-    """The images of a cell ranked by a score; why they cannot be."""
+def ranking_of(rows: CellRows, score: str) -> Ranking:
+    """The images of a cell ranked by a score.
+
+    Raises:
+        Undefined: none has it.
+    """
     found: Ranking = rows.once(("ranking", score), lambda: rank(rows.certainty(score), ~rows["correct"]))
-    return found if len(found.places) else NOT_ON_RECORD
+    if not len(found.places):
+        raise Undefined(NOT_ON_RECORD)
+    return found
 
 
 def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
     ranking = ranking_of(rows, score)
-    assert not isinstance(ranking, str), "it had a value"
     failures = ranking.failure_count
     correct = len(ranking.places) - failures
     return auroc_interval(value, failures, correct, comparisons=comparisons, level=level)
@@ -95,13 +101,11 @@ def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, c
 @define("AUROC for failures", f"area under the ROC curve; {_POSITIVE}; .5 is chance",
         "Hendrycks & Gimpel 2017; interval: Newcombe 2006", columns=_COLUMNS, unit="score", scores=SCORES,
         interval=_interval_of_auroc)  # fmt: skip
-def auroc(rows: CellRows, score: str) -> Floats | str:
+def auroc(rows: CellRows, score: str) -> Floats:
     ranking = ranking_of(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     failures, count = ranking.failure_count, len(ranking.places)
     if failures in (0, count):
-        return NO_CORRECT if failures else NO_FAILURE
+        raise Undefined(NO_CORRECT if failures else NO_FAILURE)
     return auroc_contributions(ranking, len(rows))
 
 
@@ -138,15 +142,13 @@ def _placements(ranking: Ranking) -> tuple[Floats, Floats]:
 @define("AUGRC", "area under the generalized risk-coverage curve: mean over coverages of failures kept / N",
         "Traub et al. 2024", columns=_COLUMNS, unit="score", scores=SCORES, higher_is_better=False, range=(0.0, 0.5),
         image_range=(0.0, 1.0))  # fmt: skip
-def augrc(rows: CellRows, score: str) -> Floats | str:
+def augrc(rows: CellRows, score: str) -> Floats:
     """Contributions to the mean over pairs (i, j) of f_j K(i, j).
 
     f is 1 of a failure, K is 1 where i is less certain than j and 1/2 where they tie. An image contributes as i and as
     j.
     """
     ranking = ranking_of(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     count = len(ranking.places)
     below = (count - ranking.starts - ranking.counts / 2)[ranking.group]
     as_failure = ranking.failed * below / count
@@ -157,15 +159,13 @@ def augrc(rows: CellRows, score: str) -> Floats | str:
 @define("AURC", "area under the risk-coverage curve: mean over coverages 1/N … N/N of the error rate of the images "
         "kept", "Geifman & El-Yaniv 2017; Geifman et al. 2019", columns=_COLUMNS, unit="score", scores=SCORES,
         higher_is_better=False)  # fmt: skip
-def aurc(rows: CellRows, score: str) -> Floats | str:
+def aurc(rows: CellRows, score: str) -> Floats:
     """The mean over random orders where images tie.
 
     The image of rank r is kept at coverages r/N … 1: it changes the error rate of each, and the error rate at its own
     rank is one of those that are averaged.
     """
     ranking = ranking_of(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     count, group, starts = len(ranking.places), ranking.group, ranking.starts
     kept, late = _coverages(count)
     of_group = ranking.failures / ranking.counts
@@ -186,13 +186,11 @@ def _coverages(count: int) -> tuple[Floats, Floats]:
 @define("AUPR for failures", f"average precision; {_POSITIVE}; the share of failures is chance",
         "Hendrycks & Gimpel 2017", columns=_COLUMNS, unit="score", scores=SCORES,
         is_stored_with_interval=False)  # fmt: skip
-def aupr(rows: CellRows, score: str) -> Value | str:
+def aupr(rows: CellRows, score: str) -> Value:
     ranking = ranking_of(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     failures, count = ranking.failure_count, len(ranking.places)
     if not failures:
-        return NO_FAILURE
+        raise Undefined(NO_FAILURE)
     precision = (failures - ranking.failures_before) / (count - ranking.starts)  # where the threshold is at a group
     return Value(float((ranking.failures * precision).sum()) / failures, count)
 
@@ -200,7 +198,6 @@ def aupr(rows: CellRows, score: str) -> Value | str:
 def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
     """From both: the threshold, an order statistic of the failures, and the share of correct predictions beyond it."""
     ranking = ranking_of(rows, score)
-    assert not isinstance(ranking, str), "it had a value"
     uncertain = -rows.certainty(score)[ranking.places]
     correct = uncertain[~ranking.failed]
     thresholds = quantile_interval(uncertain[ranking.failed], 1 - FOUND, comparisons=2 * comparisons, level=level)
@@ -212,13 +209,11 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
 @define("FPR at 95 % TPR", "share of correct predictions among those at or beyond the threshold that finds 95 % of "
         "failures", "Hendrycks & Gimpel 2017", columns=_COLUMNS, scores=SCORES, higher_is_better=False,
         interval=_interval_of_fpr95)  # fmt: skip
-def fpr95(rows: CellRows, score: str) -> Value | str:
+def fpr95(rows: CellRows, score: str) -> Value:
     ranking = ranking_of(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     failures, count = ranking.failure_count, len(ranking.places)
     if failures in (0, count):
-        return NO_CORRECT if failures else NO_FAILURE
+        raise Undefined(NO_CORRECT if failures else NO_FAILURE)
     missed = failures - ceil(FOUND * failures)
     with_failures = np.flatnonzero(ranking.failures)
     last = with_failures[np.searchsorted(ranking.failures_before[with_failures], missed, side="right") - 1]
@@ -230,21 +225,19 @@ def fpr95(rows: CellRows, score: str) -> Value | str:
         "correct prediction of one tenth by confidence; .5: the score knows nothing beyond confidence",
         "Janes & Pepe 2009", columns=(*_COLUMNS, "confidence"), unit="score",
         scores=(*OF_ATTENTION, "empty_map"))  # fmt: skip
-def auroc_within(rows: CellRows, score: str) -> Floats | str:
+def auroc_within(rows: CellRows, score: str) -> Floats:
     """The covariate-adjusted AUROC, each tenth weighted by its pairs.
 
     Tenths of fewer than two failures or two correct predictions take no part.
     """
     ranking = _ranking_with_empty(rows, score)
-    if isinstance(ranking, str):
-        return ranking
     tenths = rows.once("tenths", lambda: _tenths(rows))[ranking.places]
     count = len(ranking.places)
     sizes, failures = np.bincount(tenths, minlength=10), np.bincount(tenths, ranking.failed, 10)
     correct = sizes - failures
     pairs = np.where((failures > 1) & (correct > 1), failures * correct, 0)
     if not pairs.any():
-        return "no tenth by confidence holds two failures and two correct predictions"
+        raise Undefined("no tenth by confidence holds two failures and two correct predictions")
     order = np.argsort(tenths.astype(np.uint8), kind="stable")  # tenth by tenth, by certainty within each
     group, ordered = ranking.group[order], tenths[order]
     is_first = np.append(True, (group[1:] != group[:-1]) | (ordered[1:] != ordered[:-1]))
@@ -266,23 +259,22 @@ def auroc_within(rows: CellRows, score: str) -> Floats | str:
     return ranking.spread(found, len(rows))
 
 
-def _ranking_with_empty(rows: CellRows, score: str) -> Ranking | str:
+def _ranking_with_empty(rows: CellRows, score: str) -> Ranking:
     """As `ranking_of`, where `empty_map` ranks by whether the map of the class predicted is empty."""
     if score != "empty_map":
         return ranking_of(rows, score)
-    if "predicted.empty" not in rows:
-        return NOT_ON_RECORD
     has_map, is_empty = rows["predicted.has_map"], rows["predicted.empty"]
     if not is_empty.any():
-        return "no map is empty"
+        raise Undefined("no map is empty")
     return rank(np.where(has_map, -is_empty.astype(np.float64), np.nan), ~rows["correct"])
 
 
 def _tenths(rows: CellRows) -> NDArray[np.int64]:
     """(N,) the tenth of the images that each is in by its confidence, from the least; those that tie are in one."""
-    ranking = ranking_of(rows, "confidence")
-    if isinstance(ranking, str) or len(ranking.places) < len(rows):  # those without confidence are the least certain
-        values = rows["confidence"]
+    values = rows["confidence"]
+    if np.isfinite(values).all():
+        ranking = ranking_of(rows, "confidence")
+    else:  # those without confidence are the least certain
         ranking = rank(np.where(np.isfinite(values), values, np.float32(-np.inf)), ~rows["correct"])
     count = len(rows)
     lower = count - ranking.starts - ranking.counts

@@ -10,8 +10,9 @@ A function names what it needs as parameters:
   `preds` are (N, C) softmax probabilities.
 
 It returns what each image contributes, (N,) with NaN for those that take no part, whose mean is the metric; or one
-number; or, given `weights`, (B,) numbers; or a text that says why there is none. From this follow its value, standard
-error and interval, its mean over cells, its difference between two models, and its error over training seeds.
+`Value` of the cell; or, given `weights`, (B,) numbers. Where it is not defined it raises `Undefined`, which says why.
+From this follow its value, standard error and interval, its mean over cells, its difference between two models, and its
+error over training seeds.
 """
 
 import inspect
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.cell_rows import CERTAINTY, Cell, CellRows
-from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord
+from failmodes.warehouse.metrics.columns import OTHER, Undefined
 from failmodes.warehouse.metrics.intervals import (
     Floats,
     interval_of_mean,
@@ -179,34 +180,30 @@ def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weig
         score: of a metric of several.
         weights: (B, N) how often each image counts, for the replicates of a metric without contributions.
     """
-    if metric.needs_pairs and cell.clean is None:
-        return "corrupted images do not pair with clean ones"
     try:
+        if metric.needs_pairs and cell.clean is None:
+            raise Undefined("corrupted images do not pair with clean ones")
         return _evaluate(metric, cell, score, weights)
-    except NotOnRecord as error:
-        return f"{error.args[0]} is not on record"
+    except Undefined as error:
+        return str(error)
 
 
-def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | None) -> Evaluated | str:
+def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | None) -> Evaluated:
     given = arguments_of(metric, metric.parameters, cell, score)
-    if isinstance(given, str):
-        return given
     if metric.takes_weights:
         return _weighted(metric, cell, given, weights)
     found = _users_value(metric, given, cell) if metric.is_users else metric.function(**given)
-    if isinstance(found, str):
-        return found
-    values = None
-    if not isinstance(found, Value) and np.ndim(found):
-        if metric.quantile is None:
-            return _of_images(np.asarray(found))
-        values = np.asarray(found)
-        values = values[~np.isnan(values)]
-        found = Value(quantile_of(values, metric.quantile), len(values)) if len(values) else NO_IMAGE
-    if isinstance(found, str):
-        return found
-    value, n = found if isinstance(found, Value) else (float(found), len(cell.rows))
-    return _with_replicates(metric, cell, score, Evaluated(value, n, values=values), weights)
+    if isinstance(found, Value) or not np.ndim(found):
+        alone = found if isinstance(found, Value) else Value(float(found), len(cell.rows))
+        return _with_replicates(metric, cell, score, Evaluated(*alone), weights)
+    images = np.asarray(found)
+    if metric.quantile is None:
+        return _of_images(images)
+    values = images[~np.isnan(images)]
+    if not len(values):
+        raise Undefined(NO_IMAGE)
+    own = Evaluated(quantile_of(values, metric.quantile), len(values), values=values)
+    return _with_replicates(metric, cell, score, own, weights)
 
 
 def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
@@ -219,12 +216,14 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
     where = f"metric {metric.name!r}, {rows.corruption} at severity {rows.severity:g}"
     usable = np.ones(len(rows), np.bool_)
     if not _PREDS.isdisjoint(metric.parameters):
-        usable = np.asarray(usable_images(rows, metric.preds))
+        usable = usable_images(rows, metric.preds)
     count = int(np.count_nonzero(usable))
     try:
         found = metric.function(**given)
         shape = () if isinstance(found, str | Value) else tuple(np.shape(found))
-        if isinstance(found, str | Value):
+        if isinstance(found, str):
+            raise Undefined(found)
+        if isinstance(found, Value):
             return found
         if shape == ():
             return Value(float(found), count)
@@ -232,6 +231,8 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
             spread = np.full(len(rows), np.nan)
             spread[usable] = np.asarray(found, np.float64)
             return spread
+    except Undefined:
+        raise
     except Exception as error:
         raise StudyError(f"{where}: it raised {type(error).__name__}: {error}") from error
     raise StudyError(f"{where}: it returned shape {shape}, expected a number or one an image, ({count},)")
@@ -239,29 +240,27 @@ def _users_value(metric: Metric, given: dict[str, Any], cell: Cell) -> Any:
 
 def _with_replicates(
     metric: Metric, cell: Cell, score: str | None, found: Evaluated, weights: Weights | None
-) -> Evaluated | str:
+) -> Evaluated:
     """The same with values of resampled images, where weights are given."""
     if not np.isfinite(found.value):
-        return NOT_FINITE
+        raise Undefined(NOT_FINITE)
     if weights is None:
         return found
     replicates = np.array([_resampled(metric, cell, score, row) for row in weights])
     known = replicates[np.isfinite(replicates)]
     if len(known) < 2:
-        return "resampled images do not define it"
+        raise Undefined("resampled images do not define it")
     shift = float(known.mean()) - found.value  # what a sample of a sample adds, a sample adds about as much
     filled = np.where(np.isfinite(replicates), replicates, known.mean())
     return found._replace(replicates=filled, bias=SamplingBias(min(0.0, shift), max(0.0, shift)))
 
 
-def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any] | str:
-    """What a function of a metric asks for by the names of its parameters; why it cannot be given."""
+def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score: str | None) -> dict[str, Any]:
+    """What a function of a metric asks for by the names of its parameters."""
     found = {name: _GIVEN[name](cell, score) for name in parameters if name in _GIVEN}
     if _PREDS.isdisjoint(parameters):
         return found
     usable = usable_images(cell.rows, metric.preds)
-    if isinstance(usable, str):
-        return usable
     preds = cell.rows["predicted"].astype(np.int64) if metric.preds == "classes" else _probabilities(cell.rows)
     own = {"preds": preds, "target": cell.rows["label"].astype(np.int64)}
     for name in _PREDS & set(parameters):
@@ -270,15 +269,21 @@ def arguments_of(metric: Metric, parameters: tuple[str, ...], cell: Cell, score:
     return found
 
 
-def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_] | str:
-    """(N,) which images have what `preds` is; why none has it where it is not on record."""
+def usable_images(rows: CellRows, preds: str) -> NDArray[np.bool_]:
+    """(N,) which images have what `preds` is.
+
+    Raises:
+        Undefined: none has it.
+    """
     if preds == "classes":
         usable = np.asarray(rows["predicted"] != OTHER)
     elif "logits" not in rows or ("logit_classes" in rows and rows["logit_classes"].any()):
-        return "all logits are not on record: probabilities are those of all classes"
+        raise Undefined("all logits are not on record: probabilities are those of all classes")
     else:
         usable = np.asarray(np.isfinite(rows["logits"]).all(axis=1))
-    return usable if usable.any() else NO_IMAGE
+    if not usable.any():
+        raise Undefined(NO_IMAGE)
+    return usable
 
 
 def as_tensor(values: NDArray[Any]) -> Any:
@@ -312,7 +317,6 @@ def ends_of(
     """
     if metric.interval is not None:
         given = arguments_of(metric, parameters_of(metric.interval), cell, score)
-        assert not isinstance(given, str), "it had a value"
         return metric.interval(**given, value=found.value, level=level, comparisons=comparisons)
     if found.values is not None and metric.quantile is not None:
         low, high = quantile_interval(found.values, metric.quantile, comparisons=comparisons, level=level)
@@ -346,25 +350,23 @@ def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: i
     return center, spread + 2 * ((most - least) / count) ** 2
 
 
-def _of_images(contributions: NDArray[Any]) -> Evaluated | str:
+def _of_images(contributions: NDArray[Any]) -> Evaluated:
     known = ~np.isnan(contributions) if contributions.dtype.kind == "f" else np.ones(len(contributions), np.bool_)
     n = int(np.count_nonzero(known))
     if not n:
-        return NO_IMAGE
+        raise Undefined(NO_IMAGE)
     values = contributions.astype(np.float64)
     mean = float(values.mean() if n == len(values) else values[known].mean())
     if not isfinite(mean):
-        return NOT_FINITE
+        raise Undefined(NOT_FINITE)
     if n == len(values):
         return Evaluated(mean, n, values)
     spread = np.where(known, values - mean, 0) * (len(values) / n)
     return Evaluated(mean, n, spread + mean)
 
 
-def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weights | None) -> Evaluated | str:
+def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weights | None) -> Evaluated:
     found = metric.function(**given, weights=np.ones((1, len(cell.rows))))
-    if isinstance(found, str):
-        return found
     bias = SamplingBias() if metric.bias is None else metric.bias(cell.rows)
     n = len(cell.rows) if metric.taking_part is None else int(np.count_nonzero(metric.taking_part(cell.rows)))
     if weights is None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.calibration import binned_error
 from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.columns import Undefined
 from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES
@@ -93,9 +94,11 @@ def fitted_temperatures(clean: CellRows) -> dict[bool, int]:
 
 
 def _fitted(clean: CellRows) -> dict[bool, int]:
-    logits = clean.once("logits", lambda: scalable_logits(clean))
+    logits: ScalableLogits | None = clean.once("logits", lambda: scalable_logits(clean))
     found: dict[bool, int] = {}
-    for is_odd in (False, True) if logits is not None else ():
+    if logits is None:
+        return found
+    for is_odd in (False, True):
         chosen = logits.is_odd != is_odd
         if chosen.any():
             parts = {name: part[..., chosen] for name, part in logits._asdict().items() if name in _PER_IMAGE}
@@ -116,22 +119,22 @@ class Scaled(NamedTuple):
     confidence: Floats
 
 
-def scaled(rows: CellRows, reference: CellRows | None) -> Scaled | str:
+def scaled(rows: CellRows, reference: CellRows | None) -> Scaled:
     """Losses and confidences of one cell at the temperatures that fit the clean images."""
     if reference is None:
-        return "there is no clean cell"
-    found: Scaled | str = rows.once("scaled", lambda: _scaled(rows, reference))
+        raise Undefined("there is no clean cell")
+    found: Scaled = rows.once("scaled", lambda: _scaled(rows, reference))
     return found
 
 
-def _scaled(rows: CellRows, reference: CellRows) -> Scaled | str:
+def _scaled(rows: CellRows, reference: CellRows) -> Scaled:
     logits: ScalableLogits | None = rows.once("logits", lambda: scalable_logits(rows))
     places = fitted_temperatures(reference)
     if logits is None or not places:
-        return NO_LOGITS
+        raise Undefined(NO_LOGITS)
     kept = np.isin(logits.is_odd, list(places))
     if not kept.any():
-        return NO_LOGITS
+        raise Undefined(NO_LOGITS)
     of_images = np.where(logits.is_odd, places.get(True, 0), places.get(False, 0))
     loss, confidence = logits.scaled(of_images)
     known = logits.known.copy()
@@ -147,33 +150,31 @@ def _spread(known: NDArray[np.bool_], values: Floats) -> Floats:
 
 @define("negative log-likelihood with temperature scaling", "mean of -ln softmax(logits / T) of the label", _GUO,
         columns=_COLUMNS, unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
-def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats | str:
+def scaled_nll_nats(rows: CellRows, reference: CellRows | None) -> Floats:
     found = scaled(rows, reference)
-    return found if isinstance(found, str) else _spread(found.known, found.loss)
+    return _spread(found.known, found.loss)
 
 
 @define("mean confidence with temperature scaling", "mean of the largest softmax(logits / T)", _GUO, columns=_COLUMNS,
         higher_is_better=None)  # fmt: skip
-def scaled_mean_confidence(rows: CellRows, reference: CellRows | None) -> Floats | str:
+def scaled_mean_confidence(rows: CellRows, reference: CellRows | None) -> Floats:
     found = scaled(rows, reference)
-    return found if isinstance(found, str) else _spread(found.known, found.confidence)
+    return _spread(found.known, found.confidence)
 
 
 @define("calibration error (ECE) with temperature scaling", "as ECE, of softmax(logits / T)", _GUO, columns=_COLUMNS,
         higher_is_better=False, is_stored_with_interval=False)  # fmt: skip
-def scaled_ece(rows: CellRows, reference: CellRows | None) -> Value | str:
+def scaled_ece(rows: CellRows, reference: CellRows | None) -> Value:
     found = scaled(rows, reference)
-    if isinstance(found, str):
-        return found
     return Value(binned_error(found.confidence, rows["correct"][found.known]), len(found.loss))
 
 
-def _temperature(rows: CellRows, reference: CellRows | None, is_odd: bool) -> Value | str:
+def _temperature(rows: CellRows, reference: CellRows | None, is_odd: bool) -> Value:
     found = scaled(rows, reference)
-    if isinstance(found, str) or reference is None:
-        return NO_LOGITS
-    places = fitted_temperatures(reference)
-    return Value(TEMPERATURES[places[is_odd]], len(found.loss)) if is_odd in places else NO_LOGITS
+    places = {} if reference is None else fitted_temperatures(reference)
+    if is_odd not in places:
+        raise Undefined(NO_LOGITS)
+    return Value(TEMPERATURES[places[is_odd]], len(found.loss))
 
 
 _FITTED = "argmin over the grid of the mean negative log-likelihood of clean images of {} image_id"
@@ -181,11 +182,11 @@ _FITTED = "argmin over the grid of the mean negative log-likelihood of clean ima
 
 @define("temperature of images of even image_id", _FITTED.format("odd"), _GUO, columns=_COLUMNS, unit="temperature",
         range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
-def even_temperature(rows: CellRows, reference: CellRows | None) -> Value | str:
+def even_temperature(rows: CellRows, reference: CellRows | None) -> Value:
     return _temperature(rows, reference, is_odd=False)
 
 
 @define("temperature of images of odd image_id", _FITTED.format("even"), _GUO, columns=_COLUMNS, unit="temperature",
         range=(TEMPERATURES[0], TEMPERATURES[-1]), higher_is_better=None, is_stored_with_interval=False)  # fmt: skip
-def odd_temperature(rows: CellRows, reference: CellRows | None) -> Value | str:
+def odd_temperature(rows: CellRows, reference: CellRows | None) -> Value:
     return _temperature(rows, reference, is_odd=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import CellRows
+from failmodes.warehouse.metrics.columns import Undefined
 from failmodes.warehouse.metrics.intervals import exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, define
 
@@ -115,9 +116,9 @@ def mean_ssim(rows: CellRows) -> NDArray[np.float32]:
 
 @define("change of RMSE", "mean over images of RMSE minus that at the severity before", columns=("rmse",),
         range=(-1.0, 1.0), is_continuous=True, higher_is_better=None)  # fmt: skip
-def rmse_change(curve: Curve) -> NDArray[np.float32] | str:
+def rmse_change(curve: Curve) -> NDArray[np.float32]:
     if len(curve) < 2:
-        return "there is no severity before"
+        raise Undefined("there is no severity before")
     return curve[-1]["rmse"] - curve[-2]["rmse"]
 
 

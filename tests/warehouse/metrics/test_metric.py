@@ -20,7 +20,7 @@ from given_cells import (
 )
 
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.columns import NotOnRecord, Undefined
 from failmodes.warehouse.metrics.intervals import interval_of_mean, quantile_interval
 from failmodes.warehouse.metrics.metric import (
     NO_IMAGE,
@@ -209,8 +209,14 @@ def test_no_image_takes_part() -> None:
 
 
 def test_a_reason_is_handed_on() -> None:
-    assert evaluated(lambda rows: "because", Cell(confidences(1))) == "because"
-    assert evaluated(lambda rows, weights: "because", Cell(confidences(1)), np.ones((1, 1))) == "because"
+    def undefined(rows: CellRows) -> float:
+        raise Undefined("because")
+
+    def undefined_under_weights(rows: CellRows, weights: np.ndarray) -> np.ndarray:
+        raise Undefined("because")
+
+    assert evaluated(undefined, Cell(confidences(1))) == "because"
+    assert evaluated(undefined_under_weights, Cell(confidences(1)), np.ones((1, 1))) == "because"
 
 
 def test_what_is_not_on_record_is_named() -> None:
