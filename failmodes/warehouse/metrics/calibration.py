@@ -22,14 +22,14 @@ _CONFIDENCE = ("confidence", "label", "predicted")
 
 def has_confidence(rows: CellRows) -> NDArray[np.bool_]:
     """(N,) which images have a confidence: those with finite logits."""
-    found: NDArray[np.bool_] = ~np.isnan(rows["confidence"])
+    found: NDArray[np.bool_] = np.isfinite(rows["confidence"])
     return found
 
 
 @define("negative log-likelihood", "mean of -ln p of the label", "Murphy 2012", columns=("confidence", "loss_nats"),
         unit="nats", range=POSITIVE, higher_is_better=False)  # fmt: skip
 def nll_nats(rows: CellRows) -> NDArray[np.float32]:
-    return np.where(np.isnan(rows["confidence"]), np.float32(np.nan), rows["loss_nats"])
+    return np.where(has_confidence(rows), rows["loss_nats"], np.float32(np.nan))
 
 
 @define("Brier score", "mean over images of Σ over classes of (p - [class = label])²", "Brier 1950",
@@ -37,7 +37,7 @@ def nll_nats(rows: CellRows) -> NDArray[np.float32]:
         higher_is_better=False)  # fmt: skip
 def brier(rows: CellRows) -> Floats:
     values = rows["sum_p2"].astype(np.float64) - 2 * rows["label_probability"].astype(np.float64) + 1
-    return np.where(np.isnan(rows["confidence"]), np.nan, values)
+    return np.where(has_confidence(rows), values, np.nan)
 
 
 @define("calibration error (ECE)", f"Σ over {BINS} bins of equal width of (images / N) |mean confidence - accuracy|",
@@ -68,7 +68,7 @@ def overconfidence_interval(
 
 
 def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    known = ~np.isnan(rows["confidence"])
+    known = has_confidence(rows)
     count, correct = int(known.sum()), int(rows["correct"][known].sum())
     return overconfidence_interval(value + correct / count, correct, count, comparisons=comparisons, level=level)
 
@@ -172,7 +172,7 @@ def binned_error(confidence: Floats, correct: NDArray[np.bool_]) -> float:
 
 def _known(rows: CellRows) -> tuple[Floats, NDArray[np.bool_]]:
     """Confidence and correctness of the images whose confidence is known."""
-    known = ~np.isnan(rows["confidence"])
+    known = has_confidence(rows)
     return rows["confidence"][known].astype(np.float64), rows["correct"][known]
 
 

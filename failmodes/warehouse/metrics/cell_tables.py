@@ -7,6 +7,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
+from failmodes.warehouse.metrics.calibration import has_confidence
 from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
 from failmodes.warehouse.metrics.cell_texts import hash_of_ids, pattern_of
 from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, Undefined, bins_of
@@ -19,7 +20,7 @@ Columns = dict[str, pa.Array]
 
 def confidence_bins(rows: CellRows) -> Columns:
     """Columns of cell_confidence_bins."""
-    known = ~np.isnan(rows["confidence"])
+    known = has_confidence(rows)
     confidence, correct = rows["confidence"][known].astype(np.float64), rows["correct"][known]
     index = bins_of(confidence)
     counts = np.bincount(index, minlength=BINS)

@@ -183,7 +183,8 @@ def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weig
     try:
         if metric.needs_pairs and cell.clean is None:
             raise Undefined("corrupted images do not pair with clean ones")
-        return _evaluate(metric, cell, score, weights)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # of rows that a check will find
+            return _evaluate(metric, cell, score, weights)
     except Undefined as error:
         return str(error)
 

@@ -38,7 +38,7 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     """Of the calibration error: E|gap + error| - |gap| of bins, whose gap is as small as it may be."""
     from scipy.special import ndtr  # here: it takes .2 s, and most charts do without
 
-    known = ~np.isnan(rows["confidence"])
+    known = np.isfinite(rows["confidence"])
     confidence = rows["confidence"][known].astype(np.float64)
     bins, count = bins_of(confidence), int(known.sum())
     of_images = rows["correct"][known] - confidence
