@@ -372,23 +372,25 @@ def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weight
     n = len(cell.rows) if metric.taking_part is None else int(np.count_nonzero(metric.taking_part(cell.rows)))
     if weights is None:
         return Evaluated(float(found[0]), n, bias=bias)
-    with np.errstate(invalid="ignore"):  # where no image that takes part is drawn
-        replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
-    return Evaluated(float(found[0]), n, replicates=np.nan_to_num(replicates, nan=float(found[0])), bias=bias)
+    replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
+    filled = np.nan_to_num(replicates, nan=float(found[0]))  # where no image that takes part is drawn
+    return Evaluated(float(found[0]), n, replicates=filled, bias=bias)
 
 
 def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -> float:
     drawn = cell.taken(np.repeat(np.arange(len(cell.rows)), counts.astype(np.int64)))
-    found = evaluate(metric, drawn, score)
+    try:
+        found = evaluate(metric, drawn, score)
+    except StudyError:  # a user's function may need every class, which a resample may lack
+        return np.nan
     return np.nan if isinstance(found, str) else found.value
 
 
 def _probabilities(rows: CellRows) -> NDArray[np.float64]:
     """(N, C) softmax of all logits."""
     logits = rows["logits"].astype(np.float64)
-    with np.errstate(invalid="ignore"):  # of logits that are no finite numbers
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    found: NDArray[np.float64] = odds / odds.sum(axis=1, keepdims=True)
     return found
 
 
