@@ -88,7 +88,7 @@ def test_a_load_reports_its_stages(synthetic: Synthetic, tmp_path: Path, monkeyp
     monkeypatch.setattr(stages, "_report", lambda *what: calls.append(what))
     load([synthetic.output], tmp_path / "w.duckdb")
     assert list(dict.fromkeys(stage for stage, _, _ in calls)) == [
-        "reading prediction_facts", "reading attention", "measuring", "checking",
+        "reading prediction_facts", "reading attention", "computing metrics", "checking",
     ]  # fmt: skip
     assert calls.count(("reading prediction_facts", 52, 52)) == 1
 
