@@ -64,11 +64,9 @@ def balanced_accuracy(rows: CellRows) -> Floats:
         "expectation by chance", columns=("label", "predicted"), bias=bias_of_worst_class)  # fmt: skip
 def worst_class_accuracy(rows: CellRows, weights: Weights) -> Floats:
     labels = rows["label"].astype(np.int64)
-    classes, places = rows.once("classes", lambda: np.unique(labels, return_inverse=True))
-    offset = rows["correct"] * len(classes)  # correct predictions of a class lie behind the incorrect ones of all
-    incorrect_count, correct_count = np.hsplit(
-        totals(weights, places + offset, np.ones(len(labels)), 2 * len(classes)), 2
-    )
+    classes = int(labels.max()) + 1
+    places = labels + classes * rows["correct"]  # correct predictions of a class lie behind the incorrect ones of all
+    incorrect_count, correct_count = np.hsplit(totals(weights, places, np.ones(len(labels)), 2 * classes), 2)
     counts = incorrect_count + correct_count
     of_class = np.divide(correct_count, counts, out=np.ones(counts.shape), where=counts > 0)
     found: Floats = of_class.min(axis=1)
@@ -82,9 +80,9 @@ def top_prediction_share(rows: CellRows, weights: Weights) -> Floats:
     known = has_class(rows)
     if not known.any():
         raise Undefined("no class of the dataset is predicted")
-    predictions, places = rows.once("predictions", lambda: np.unique(rows["predicted"][known], return_inverse=True))
+    predicted = rows["predicted"][known].astype(np.int64)
     kept = of_images(weights, known)
-    counts = totals(kept, places, np.ones(len(places)), len(predictions))
+    counts = totals(kept, predicted, np.ones(len(predicted)), int(predicted.max()) + 1)
     found: Floats = counts.max(axis=1) / drawn(kept)
     return found
 
