@@ -18,7 +18,7 @@ GATE = f"""[gate]
 baseline = "{MODELS[1]}"
 candidate = "{MODELS[0]}"
 [[gate.rules]]
-measure = "accuracy"
+metric = "accuracy"
 worse_by_at_most = 0.01
 """
 COMMANDS = (
