@@ -4,13 +4,11 @@ import random
 
 import numpy as np
 import pytest
-import torch
 from given_cells import found_of, outcome_rows, random_cell, reason_of, value_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import log_loss
-from torchmetrics.functional.classification import multiclass_calibration_error
 from views_confidence import smooth_ece_by_integral
 
 from failmodes.warehouse.metrics.calibration import (
@@ -82,11 +80,14 @@ def test_images_without_finite_logits_take_no_part() -> None:
 
 
 def test_the_calibration_error_is_that_of_torchmetrics() -> None:
+    torch = pytest.importorskip("torch")
+    of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     confidence, correct = drawn(2_000, 2.0)
-    p = np.stack([1 - confidence, confidence], axis=1)
+    p = torch.from_numpy(np.stack([1 - confidence, confidence], axis=1))
     above = confidence > 0.5
     rows = rows_of(np.maximum(confidence, 1 - confidence), np.where(above, correct, ~correct))
-    theirs = multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(correct.astype(int)), 2, n_bins=15)
+    target = torch.from_numpy(correct.astype(int))
+    theirs = of_torchmetrics.multiclass_calibration_error(p, target, 2, n_bins=15)
     assert value_of("ece", rows) == pytest.approx(float(theirs), rel=1e-5)
     assert binned_error(confidence, correct) == pytest.approx(float(ece_of(confidence, correct)))
 

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import torchmetrics.functional.classification as of_torchmetrics
 from given_cells import contribution_error, given_rows, random_cell, without_logits
 from sklearn.metrics import cohen_kappa_score, matthews_corrcoef, roc_auc_score
 
@@ -19,6 +17,9 @@ from failmodes.warehouse.metrics.custom import metric, metrics_of_studies, named
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, ends_of, evaluate
 from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.metrics.resampling import image_weights
+
+torch = pytest.importorskip("torch")
+of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
 
 ROWS = random_cell(200, seed=12).rows
 LABELS, PREDICTIONS = ROWS["label"].astype(int), ROWS["predicted"].astype(int)
