@@ -79,11 +79,8 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     from failmodes.warehouse.metrics.custom import read_metrics
 
     if isinstance(study, Mapping):
-        read, folder, origin = (
-            check_study(study, Path.cwd(), "failmodes.run", require_models=False),
-            Path.cwd(),
-            "study",
-        )
+        folder, origin = Path.cwd(), "study"
+        read = check_study(study, folder, "failmodes.run", require_models=False)
     else:
         path = user_path(study)
         path = path / STUDY_FILE if path.is_dir() else path

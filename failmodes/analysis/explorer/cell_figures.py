@@ -1,4 +1,4 @@
-"""The stored measures of one cell: its figures, confusions, confidence and risk, without a row of an image."""
+"""The stored metrics of one cell: its figures, confusions, confidence and risk, without a row of an image."""
 
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ class CellFigures(NamedTuple):
 
 
 def read_figures(con: duckdb.DuckDBPyConnection, cell: ModelCell) -> CellFigures:
-    """The stored measures of a cell."""
+    """The stored metrics of a cell."""
     severity = Decimal(str(cell.severity))
     stored = [cell.evaluation_id, cell.stored_corruption, severity]
     figures = con.sql(_FIGURES, params=[cell.evaluation_id, cell.corruption, severity]).pl()

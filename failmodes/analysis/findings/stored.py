@@ -60,9 +60,9 @@ def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Finding
 def findings_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
     """What findings are made from: the shards, the settings of the shapes, and the rules."""
     settings = {**asdict(stored_settings(con)), "method": SHAPE_METHOD, "findings": METHOD, "schema": SCHEMA_VERSION}
-    measures = con.execute("select name, evaluation_id, definition, input_hash from computed order by all").fetchall()
+    metrics = con.execute("select name, evaluation_id, definition, input_hash from computed order by all").fetchall()
     names = [con.execute(query).fetchall() for query in NAMES]
-    return input_fingerprint(con, settings | {"measures": identity_of(measures), "names": identity_of(names)})
+    return input_fingerprint(con, settings | {"metrics": identity_of(metrics), "names": identity_of(names)})
 
 
 def findings_table(con: duckdb.DuckDBPyConnection, fingerprint: str) -> pa.Table:

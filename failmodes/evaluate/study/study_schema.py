@@ -14,7 +14,6 @@ from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.metrics.tables import MOST_METRIC_FILES
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
@@ -29,6 +28,8 @@ BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
 RESERVED_OPTIONS = (
     "num_classes", "pretrained", "weights", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay",
 )  # fmt: skip
+
+MOST_METRIC_FILES = 100
 
 
 class Normalization(StrictModel):

@@ -25,7 +25,7 @@ _TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
             "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 
-# Types of columns that say of what a row is: names, classes, images, severities; counts and measures are longer
+# Types of columns that say of what a row is: names, classes, images, severities; counts and metrics are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
 _UNSORTED = ("prediction_facts", "predictions", "outcomes", "attention")
 

@@ -38,7 +38,7 @@ from failmodes.warehouse.shards.inventory import cast_to_table
 # Most tables hold few rows and take a block at least: with DuckDB's own of 256 KiB small files are 4 times as large
 SMALL_BLOCK_BYTES = 32_768
 
-# Of a prediction: what measures of answers, calibration and scores are made from, and what checks compare.
+# Of a prediction: what metrics of predictions, calibration and scores are computed from, and what checks compare.
 KEPT_COLUMNS = (
     "image_id", "label", "predicted", "confidence", "label_probability", "margin", "entropy_nats", "loss_nats",
     "sum_p2", "log_sum_exp", "finite", "rmse", "predicted_output",

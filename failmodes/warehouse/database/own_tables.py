@@ -1,4 +1,4 @@
-"""The tables that the database alone has, beside those of the record: the file, its shards, measures, what was derived.
+"""The tables that the database alone has, beside those of the record: the file, its shards, metrics, what was derived.
 
 They load no library, as the tables of the record (`failmodes.warehouse.schema`).
 """

@@ -154,10 +154,8 @@ def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collect
     if table.name not in stored:
         raise _changed(path, f"it has no table {table.name}")
     check_table(con, table, path)
-    if table not in (
-        *FACTS,
-        *COMPUTED_TABLES,
-    ):  # of what may be millions, `failmodes status` finds what breaks the contract
+    # Of what may be millions `failmodes status` finds what breaks the contract
+    if table not in (*FACTS, *COMPUTED_TABLES):
         _check_values(con, table, path)
     columns = ", ".join(column.name for column in reading_order(table))
     return f"select {columns} from warehouse.main.{table.name}"

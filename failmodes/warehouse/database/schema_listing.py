@@ -98,6 +98,9 @@ def where_columns_are(column: str, besides: str = "") -> str:
     return f"{column!r} is a column of {', '.join(names[:MOST_NAMED])}{more}"
 
 
+_DIRECTIONS = {True: "higher is better", False: "lower is better", None: "neither is better"}
+
+
 def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
     """What a metric is, field by field; nothing where no metric is called so, or a table or view is.
 
@@ -109,9 +112,8 @@ def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
     from failmodes.warehouse.metrics.registry import all_metrics
 
     if found := all_metrics().get(name):
-        direction = {True: "higher is better", False: "lower is better", None: "neither is better"}
         return _facts(
-            found.title, found.formula, found.unit, found.range, direction[found.higher_is_better], found.source,
+            found.title, found.formula, found.unit, found.range, _DIRECTIONS[found.higher_is_better], found.source,
             ", ".join(found.scores), _views_with(name),
         )  # fmt: skip
     if path is None:
@@ -126,8 +128,9 @@ def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
         return []
     title, formula, unit, least, most, higher, source = row
     ends = (-inf if least is None else least, inf if most is None else most)
-    direction = {True: "higher is better", False: "lower is better", None: "neither is better"}
-    return _facts(title, formula or "", unit, ends, direction[higher], source or "the study's own", "", "cell_metrics")
+    return _facts(
+        title, formula or "", unit, ends, _DIRECTIONS[higher], source or "the study's own", "", "cell_metrics"
+    )
 
 
 def _facts(

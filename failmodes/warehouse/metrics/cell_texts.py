@@ -1,4 +1,4 @@
-"""The images of a cell, and which of them are right, as the texts that cell_predictions holds."""
+"""The images of a cell, and which of them are correct, as the texts that cell_predictions holds."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
 
 
 def pattern_of(correct: NDArray[np.bool_]) -> str:
-    """(N,) as text: 1 right, 0 wrong."""
+    """(N,) as text: 1 correct, 0 incorrect."""
     return (correct.astype(np.uint8) + ord("0")).tobytes().decode("ascii")
 
 

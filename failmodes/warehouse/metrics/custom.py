@@ -1,9 +1,4 @@
-"""Metrics of a user's own: functions, decorated or not, in a file that a study names or in a program.
-
-@failmodes.metric(title="Cohen's kappa", higher_is_better=True, range=(-1, 1))
-def kappa(preds, target):
-return sklearn.metrics.cohen_kappa_score(target, preds)
-"""
+"""Metrics of a user's own: functions, decorated or not, in a file that a study names or in a program."""
 
 import hashlib
 import importlib.util

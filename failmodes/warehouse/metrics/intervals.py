@@ -59,15 +59,10 @@ def exact_interval(
     from scipy.special import betaincinv  # here: it takes .2 s, and most charts do without
 
     tail = (1 - level) / 2 / comparisons
-    if np.ndim(correct) == np.ndim(counts) == 0:  # of one share NumPy's functions of arrays take most of the time
-        hits, missed = float(correct), float(counts) - float(correct)  # type: ignore[arg-type]
-        least = betaincinv(hits, missed + 1, tail) if hits > 0 else 0.0
-        most = betaincinv(hits + 1, missed, 1 - tail) if missed > 0 else 1.0
-        return np.asarray(least), np.asarray(most)
-    found, total = np.asarray(correct, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    missed_counts = total - found
-    low = np.where(found > 0, betaincinv(np.maximum(found, 1), missed_counts + 1, tail), 0.0)
-    high = np.where(missed_counts > 0, betaincinv(found + 1, np.maximum(missed_counts, 1), 1 - tail), 1.0)
+    hits = np.asarray(correct, dtype=np.float64)
+    missed = np.asarray(counts, dtype=np.float64) - hits
+    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), missed + 1, tail), 0.0)
+    high = np.where(missed > 0, betaincinv(hits + 1, np.maximum(missed, 1), 1 - tail), 1.0)
     return low, high
 
 

@@ -1,12 +1,12 @@
 """All metrics of this package: those that the files of this folder define."""
 
-import hashlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module, resources
 
 from failmodes.warehouse import metrics as package
+from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.metrics.metric import METRICS, Metric
 
 FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "transitions", "attention")
@@ -29,10 +29,5 @@ def _place(metric: Metric) -> tuple[int, str]:
 @cache
 def definitions_hash() -> str:
     """Hash of the source of all definitions: tables that others have made are computed again at the next load."""
-    files = sorted(
-        (one for one in resources.files(package).iterdir() if one.name.endswith(".py")), key=lambda x: x.name
-    )
-    found = hashlib.md5(usedforsecurity=False)
-    for file in files:
-        found.update(file.read_bytes())
-    return found.hexdigest()
+    files = (one for one in resources.files(package).iterdir() if one.name.endswith(".py"))
+    return identity_of(sorted(file.read_text(encoding="utf-8") for file in files))

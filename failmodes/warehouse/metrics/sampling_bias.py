@@ -1,8 +1,8 @@
-"""How far measures that are no means over images may be from the truth on average, and how uncertain they are at least.
+"""How far metrics that are no means over images may be from the truth on average, and how uncertain they are at least.
 
-The calibration error is a sum of absolute values, the worst class a minimum, the commonest answer a maximum: of a
-sample the first and the last are too large on average, the second too small, and the more so where no gap is clear and
-classes are alike. How much depends on the truth, so it is bounded: bins and classes that may be alike, within twice
+The calibration error is a sum of absolute values, the worst class a minimum, the most frequent prediction a maximum:
+of a sample the first and the last are too large on average, the second too small, and the more so where no gap is clear
+and classes are alike. How much depends on the truth, so it is bounded: bins and classes that may be alike, within twice
 their errors, are taken to be so. A bootstrap does not tell: its resamples are of a sample whose gaps are too large.
 """
 
@@ -44,7 +44,7 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     of_images = rows["correct"][known] - confidence
     gaps = np.abs(np.bincount(bins, of_images, BINS)) / count
     squares = np.bincount(bins, of_images**2, BINS), np.bincount(bins, confidence * (1 - confidence), BINS)
-    errors = np.sqrt(np.maximum(*squares)) / count  # of calibrated images too, where all are right so far
+    errors = np.sqrt(np.maximum(*squares)) / count  # of calibrated images too, where all are correct so far
     least = np.maximum(gaps - PLAUSIBLE * errors, 0)[errors > 0]
     errors = errors[errors > 0]
     place = least / errors
@@ -63,7 +63,7 @@ def bias_of_worst_class(rows: CellRows) -> SamplingBias:
 
 
 def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
-    """Of the share of the commonest answer, which exceeds: that of the rarest of the shares of all others."""
+    """Of the share of the most frequent prediction, which exceeds: that of the rarest of the shares of all others."""
     known = rows["predicted"] != OTHER
     predictions = np.bincount(rows["predicted"][known].astype(np.int64))
     predictions = predictions[predictions > 0]

@@ -18,8 +18,6 @@ from failmodes.warehouse.schema import (
     text,
 )
 
-MOST_METRIC_FILES = 100  # of a study
-
 _ONE_ROW_A_CELL = ("evaluation_id", "corruption", "severity")
 _IMAGES = Column("image_count", int64, "images")
 _SCORE = Column("score", text, "what images are ranked by, such as confidence")
