@@ -1,0 +1,557 @@
+"""The one engine of all that is measured and compared: a metric over cells of one model or two, with its error.
+
+What is measured is a weighted sum of a metric over cells: its mean over cells, the drop from clean to some of them, one
+corruption against another, a candidate against a baseline. Cells of the same images are compared image by image, others
+as independent samples. Training runs of one model are averaged; where every model has several, the error is over
+training seeds too and the statement is about training, else it is about these checkpoints.
+
+Errors over images: of metrics with contributions of images the spread of their weighted sums with two made-up images,
+the least and the most that one can contribute (Bonett and Price 2012, Journal of Educational and Behavioral Statistics
+37, 479-488; of cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456),
+so that no error is 0; of others a bootstrap of images. A share in one cell has its exact interval, a difference of two
+shares Newcombe's.
+
+Errors over training seeds: the Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163) resamples seeds and images
+independently; with the two to ten seeds that people have it is too narrow by (S - 1) / S in variance and knows no t
+quantile. Here half-widths of each error, of seeds with S - 1 degrees of freedom, add up as squares (Zou and Donner
+2008, Statistics in Medicine 27, 1693-1702). Welch's and Satterthwaite's degrees of freedom would be wrong here: two
+seeds that lie close together by chance leave only the error over images, and up to 13 % of 95 % intervals miss.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, erfc, inf, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.analysis.statistics.image_pairing import ImagePairing, ModelRows, PairedImages, Rows, pair_images
+from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
+from failmodes.warehouse.metrics.accuracy import interval_of_share
+from failmodes.warehouse.metrics.cell_rows import Cell
+from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.intervals import mean_with_made_up
+from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, ends_of, evaluate
+from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.resampling import kept_weights
+
+LEAST_VARIANCE = 1e-30  # where all images contribute the same: a test divides by it
+MOST_IMAGES = 10_000_000  # more than any dataset that images are classified in
+BISECTIONS = 60
+
+
+class Term(NamedTuple):
+    """A cell of the candidate, or of the baseline, with its weight in a sum."""
+
+    cell: CellKey
+    weight: float
+    of_baseline: bool = False
+
+
+class Undefined(NamedTuple):
+    """Why a metric has no value in some cells."""
+
+    reason: str
+
+
+class Compared(NamedTuple):
+    """A difference, candidate minus baseline, and the values of both."""
+
+    difference: "Measured"
+    baseline: float
+    candidate: float
+
+
+@dataclass(frozen=True)
+class MeanError:
+    """How far a mean may be from the truth.
+
+    Attributes:
+        variance: of the mean.
+        freedom: the degrees of freedom that this is known with; of a sum the fewest of its parts.
+        parts: independent errors that it is the sum of; empty where it is no sum.
+    """
+
+    variance: float
+    freedom: float = inf
+    parts: tuple["MeanError", ...] = ()
+
+    def one_sided(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+        """How far a bound that holds with chance `level` lies from the mean; for all `comparisons` (Bonferroni)."""
+        return self._distance((1 - level) / comparisons)
+
+    def p_value(self, distance: float) -> float:
+        """Two-sided, of a test that the truth is as far as `distance` from the mean: where an interval ends there."""
+        from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
+
+        if not self.parts:
+            deviations = abs(distance) / sqrt(self.variance)
+            return erfc(deviations / sqrt(2)) if self.freedom == inf else 2 * float(stdtr(self.freedom, -deviations))
+        low, high = -600.0, 0.0  # logarithms, for p values of any size
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._distance(np.exp(middle) / 2) > abs(distance) else (low, middle)
+        return float(np.exp(high))
+
+    def _distance(self, tail: float) -> float:
+        """How far from the mean the truth lies with chance `tail` on one side."""
+        errors = self.parts or (self,)
+        return sqrt(sum(_quantile(error.freedom, tail) ** 2 * error.variance for error in errors))
+
+
+def _quantile(freedom: float, tail: float) -> float:
+    from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
+
+    return NormalDist().inv_cdf(tail) if freedom == inf else float(stdtrit(freedom, tail))
+
+
+def error_over_seeds(values: ArrayLike) -> MeanError:
+    """The error of the mean of one value a training run.
+
+    Args:
+        values: (S,) at least two.
+
+    Raises:
+        ValueError: there are fewer: one run says nothing of others.
+    """
+    runs = np.asarray(values, dtype=np.float64)
+    if len(runs) < 2:
+        raise ValueError(f"{len(runs)} training run: it takes two to say how they differ")
+    return MeanError(float(runs.var(ddof=1)) / len(runs), len(runs) - 1)
+
+
+def add_errors(errors: Iterable[MeanError]) -> MeanError:
+    """The error of a sum or difference of independent means."""
+    parts = tuple(part for error in errors for part in error.parts or (error,))
+    if len(parts) == 1:
+        return parts[0]
+    return MeanError(sum(part.variance for part in parts), min(part.freedom for part in parts), parts)
+
+
+class Measured(NamedTuple):
+    """A value with its error over images, and over training runs where there are several; bounds at any level.
+
+    Attributes:
+        value: the metric, or the difference.
+        low_center: what the one-sided lower bound is counted from: the value, or less where it may be too large.
+        high_center: what the upper bound is counted from.
+        error: over images, and over training runs.
+        image_count: images of a cell.
+        least: the least that it can be.
+        most: the most that it can be.
+        ends: (level, comparisons) to both ends of the two-sided interval of a single share, or of a difference of two,
+            which hold better than those from the error; None where it is neither.
+        center: what both ends of the two-sided interval of a mean of shares are counted from; None of others.
+    """
+
+    value: float
+    low_center: float
+    high_center: float
+    error: MeanError
+    image_count: int
+    least: float = -inf
+    most: float = inf
+    ends: Callable[[float, int], tuple[float, float]] | None = None
+    center: float | None = None
+
+    def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+        """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
+        if self.ends is not None:
+            return self.ends(2 * level - 1, comparisons)[0]
+        return max(self.least, self.low_center - self.error.one_sided(level, comparisons=comparisons))
+
+    def high(self, level: float = 0.95, *, comparisons: int = 1) -> float:
+        """One-sided upper bound that holds with chance `level`, for all `comparisons` together."""
+        if self.ends is not None:
+            return self.ends(2 * level - 1, comparisons)[1]
+        return min(self.most, self.high_center + self.error.one_sided(level, comparisons=comparisons))
+
+    def interval(self, level: float = 0.95, *, comparisons: int = 1) -> Estimate:
+        """The value with its two-sided interval."""
+        own = self if self.center is None else self._replace(low_center=self.center, high_center=self.center)
+        one_sided = (1 + level) / 2
+        low, high = (bound(one_sided, comparisons=comparisons) for bound in (own.low, own.high))
+        return Estimate(self.value, low, high)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, that the value is 0: of where its interval ends there."""
+        if self.ends is None:
+            return self.error.p_value((self.low_center + self.high_center) / 2)
+        inside, outside = 1 - 1e-15, 0.0
+        for _ in range(BISECTIONS):
+            level = (inside + outside) / 2
+            low, high = self.ends(level, 1)
+            inside, outside = (level, outside) if low <= 0 <= high else (inside, level)
+        return 1 - inside
+
+    def images_needed(self, limit: float, level: float = 0.95) -> int | None:
+        """Images that would show on which side of `limit` the truth lies, with a chance of 80 %, were it as measured.
+
+        None where it lies on the limit, or where more than MOST_IMAGES would be needed. Errors over training runs,
+        which more images do not reduce, are taken to shrink too: with several runs this is the least number.
+        """
+        distance = abs(self.value - limit)
+        if not distance:
+            return None
+        quantiles = NormalDist().inv_cdf(level) + NormalDist().inv_cdf(POWER)
+        needed = ceil(self.image_count * self.error.variance * (quantiles / distance) ** 2)
+        return needed if needed <= MOST_IMAGES else None
+
+
+@dataclass
+class _Sample:
+    """What one sample of images contributes to a sum: cells of the same images are in one sample.
+
+    Attributes:
+        count: its images.
+        images: (N,) weighted contributions; None of metrics without.
+        replicates: (B,) of resampled images, of these metrics.
+        value: the weighted sum.
+        least: the least that one image can contribute to the sum.
+        most: the most.
+        low_bias: how far the sum may lie below the truth on average.
+        high_bias: how far above.
+        errors: least standard errors of what is added, and of what is subtracted.
+    """
+
+    count: int
+    images: Float64Array | None = None
+    replicates: Float64Array | None = None
+    value: float = 0.0
+    least: float = 0.0
+    most: float = 0.0
+    low_bias: float = 0.0
+    high_bias: float = 0.0
+    errors: tuple[float, float] = (0.0, 0.0)
+
+    def add(self, found: Evaluated, weight: float, image_range: tuple[float, float]) -> None:
+        """Add a metric of one cell and training run."""
+        ends = sorted(weight * end for end in image_range)
+        self.least, self.most = self.least + ends[0], self.most + ends[1]
+        self.value += weight * found.value
+        if found.images is not None:
+            added = found.images * weight
+            self.images = added if self.images is None else self.images + added
+            return
+        drawn = np.zeros(RESAMPLES) if found.replicates is None else found.replicates * weight
+        self.replicates = drawn if self.replicates is None else self.replicates + drawn
+        low, high = sorted((weight * found.bias.low, weight * found.bias.high))
+        self.low_bias, self.high_bias = self.low_bias + low, self.high_bias + high
+        error = weight * found.bias.error
+        self.errors = self.errors[0] + max(error, 0.0), self.errors[1] - min(error, 0.0)
+
+    def plus(self, other: "_Sample") -> "_Sample":
+        """The sum with another one of the same images."""
+        return _Sample(
+            self.count,
+            None if self.images is None or other.images is None else self.images + other.images,
+            None if self.replicates is None or other.replicates is None else self.replicates + other.replicates,
+            self.value + other.value,
+            self.least + other.least,
+            self.most + other.most,
+            self.low_bias + other.low_bias,
+            self.high_bias + other.high_bias,
+            (self.errors[0] + other.errors[0], self.errors[1] + other.errors[1]),
+        )
+
+    def center_and_variance(self, made_up: float, *, is_contrast: bool) -> tuple[float, float]:
+        """The sum with made-up images at both ends, and its variance over images."""
+        if self.images is not None:
+            return mean_with_made_up(self.images, self.least, self.most, made_up)
+        assert self.replicates is not None
+        center = (self.value * self.count + made_up * (self.least + self.most)) / (self.count + 2 * made_up)
+        span = (self.most - self.least) / (2 if is_contrast else 1)
+        return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / self.count) ** 2
+
+
+class _Side(NamedTuple):
+    """A weighted sum of one model: (S,) of each training run, and its samples by cell, None where cells share images."""
+
+    values: Float64Array
+    samples: dict[CellKey | None, _Sample]
+
+
+def is_share_of_images(metric: Metric) -> bool:
+    """Whether it is a share of all images of a cell, each of which contributes 0 or 1."""
+    return metric.interval is interval_of_share
+
+
+def mean_of(cells: Iterable[CellKey], weight: float = 1.0, *, of_baseline: bool = False) -> list[Term]:
+    """Terms of the mean over cells, each of equal weight; a negative weight subtracts it."""
+    given = list(cells)
+    return [Term(cell, weight / len(given), of_baseline) for cell in given]
+
+
+class ModelMetrics:
+    """Metrics of a candidate, and their differences from a baseline where there is one.
+
+    Args:
+        candidate: the model that is judged.
+        baseline: the model that it is compared with.
+        seed: of resampled images.
+        metrics: those that may be asked for, by name; all of this package if not given.
+        sums: what was computed of models before, shared by comparisons of many models.
+    """
+
+    def __init__(
+        self,
+        candidate: ModelRows,
+        baseline: ModelRows | None = None,
+        *,
+        seed: int = 0,
+        metrics: Mapping[str, Metric] | None = None,
+        sums: dict[Hashable, _Side | str] | None = None,
+    ) -> None:
+        self.candidate, self.baseline, self._seed = candidate, baseline, seed
+        self.metrics = all_metrics() if metrics is None else metrics
+        self._sums = {} if sums is None else sums
+        self.images = PairedImages(ImagePairing("same", candidate.image_count))
+        if baseline is not None:
+            self.images = pair_images(baseline, candidate)
+
+    @property
+    def pairing(self) -> ImagePairing:
+        """Which images are compared."""
+        return self.images.pairing
+
+    @property
+    def cells(self) -> list[CellKey]:
+        """Cells that all training runs have, of both sides."""
+        if self.baseline is None:
+            return self.candidate.cells
+        known = set(self.baseline.cells)
+        return [cell for cell in self.candidate.cells if cell in known]
+
+    @property
+    def is_about_training(self) -> bool:
+        """Whether errors are over training runs too: each side has several."""
+        return all(len(side.runs) > 1 for side in (self.candidate, self.baseline) if side is not None)
+
+    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | Undefined:
+        """A weighted sum of a metric over cells.
+
+        Args:
+            name: of the metric.
+            terms: at least one, of cells that its model has.
+            score: for metrics of several scores, which.
+        """
+        metric = self.metrics[name]
+        if alone := self._of_cells(metric, terms, score):
+            return alone
+        sides = []
+        for is_baseline in (False, True):
+            if own := [term for term in terms if term.of_baseline == is_baseline]:
+                side = self._side(metric, own, score, is_baseline=is_baseline)
+                if isinstance(side, str):
+                    return Undefined(side)
+                sides.append(side)
+        return self._measured(metric, terms, sides)
+
+    def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | Undefined:
+        """The candidate's mean over cells, each of equal weight."""
+        return self.measure(name, mean_of(cells), score)
+
+    def compared(self, name: str, terms: Sequence[Term], score: str | None = None) -> Compared | Undefined:
+        """A weighted sum over cells, of the candidate minus the baseline, and the values of both."""
+        other = [term._replace(weight=-term.weight, of_baseline=True) for term in terms]
+        difference = self.measure(name, [*terms, *other], score)
+        if isinstance(difference, Undefined):
+            return difference
+        values = []
+        for own, is_baseline in ((other, True), (terms, False)):
+            side = self._side(self.metrics[name], own, score, is_baseline=is_baseline)
+            assert not isinstance(side, str)
+            values.append(-float(side.values.mean()) if is_baseline else float(side.values.mean()))
+        return Compared(difference, *values)
+
+    def discordant(self, cell: CellKey) -> tuple[int, int]:
+        """Images of a cell that only the baseline predicts correctly, and only the candidate; of one run each."""
+        assert self.baseline is not None
+        correct, baseline_correct = (
+            model.runs[0].rows(cell, rows)["correct"]
+            for model, rows in ((self.candidate, self.images.rows_b), (self.baseline, self.images.rows_a))
+        )
+        return int((baseline_correct & ~correct).sum()), int((correct & ~baseline_correct).sum())
+
+    def difference_of_images(
+        self, metric: Metric, image_values: Callable[[RunRows], Float64Array], chosen: Callable[[RunRows], Rows | slice]
+    ) -> Compared:
+        """The difference of any mean over images, with the values of both.
+
+        Args:
+            metric: what it is, for its bounds.
+            image_values: (N,) of a training run, all cells of which are of the same images.
+            chosen: which of the rows that are compared take part.
+        """
+        assert self.baseline is not None
+        sides = []
+        for model, rows, sign in ((self.candidate, self.images.rows_b, 1.0), (self.baseline, self.images.rows_a, -1.0)):
+            of_runs = [
+                (image_values(run) if rows is None else image_values(run)[rows])[chosen(run)] for run in model.runs
+            ]
+            images = sign * np.mean(of_runs, axis=0)
+            ends = sorted(sign * end for end in metric.image_range)
+            sample = _Sample(len(images), images, None, float(images.mean()), *ends)
+            sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
+        clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
+        found = self._measured(metric, clean, sides)
+        return Compared(found, -float(sides[1].values.mean()), float(sides[0].values.mean()))
+
+    def _measured(self, metric: Metric, terms: Sequence[Term], sides: Sequence[_Side]) -> Measured:
+        """What the sums of both sides give together."""
+        samples = list(sides[0].samples.values())
+        if len(sides) > 1 and self.pairing.is_paired:
+            samples = [sample.plus(sides[1].samples[key]) for key, sample in sides[0].samples.items()]
+        elif len(sides) > 1:
+            samples += sides[1].samples.values()
+        is_contrast = any(term.weight < 0 for term in terms)
+        made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # where cells differ in images, a part each
+        found = [sample.center_and_variance(made_up, is_contrast=is_contrast) for sample in samples]
+        value = sum(float(side.values.mean()) for side in sides)
+        center, variance = (sum(numbers) for numbers in zip(*found, strict=True))
+        over_seeds = [error_over_seeds(side.values) for side in sides] if self.is_about_training else []
+        error = add_errors([*over_seeds, MeanError(max(variance, LEAST_VARIANCE))])
+        low = min(value, center) - sum(sample.high_bias for sample in samples)
+        high = max(value, center) - sum(sample.low_bias for sample in samples)
+        middle = None
+        if is_share_of_images(metric):
+            middle = value if over_seeds else center
+            if over_seeds or is_contrast:  # of a share itself the center, nearer to a half, makes one bound too tight
+                low = high = middle
+        least, most = (sum(end(term.weight * limit for limit in metric.range) for term in terms) for end in (min, max))
+        return Measured(value, low, high, error, min(sample.count for sample in samples), least, most, None, middle)
+
+    def _of_cells(self, metric: Metric, terms: Sequence[Term], score: str | None) -> Measured | None:
+        """A metric with an interval of its own in a single cell, or a share in one cell minus that in another."""
+        weights = [term.weight for term in terms]
+        models = [self._model(is_baseline=term.of_baseline)[0] for term in terms]
+        if len(terms) > 2 or any(len(model.runs) > 1 for model in models):
+            return None
+        if weights == [1.0] and not terms[0].of_baseline and (metric.interval or metric.quantile is not None):
+            self._read(self.candidate, metric, score)
+            cell = self.candidate.runs[0].cell(terms[0].cell, None, self.cells)
+            found = evaluate(metric, cell, score)
+            return None if isinstance(found, str) else _measured_cell(metric, cell, score, found)
+        if sorted(weights) != [-1.0, 1.0] or not is_share_of_images(metric):
+            return None
+        shares: list[tuple[object, Float64Array]] = []
+        for term in sorted(terms, key=lambda term: -term.weight):
+            model, rows = self._model(is_baseline=term.of_baseline)
+            self._read(model, metric, score)
+            found = evaluate(metric, model.runs[0].cell(term.cell, rows, self.cells), score)
+            if isinstance(found, str) or found.images is None:
+                return None
+            sample = None if model.shares_images else term.cell, term.of_baseline and not self.pairing.is_paired
+            shares.append((sample, found.images))
+        (sample, one), (other_sample, other) = shares
+        return _difference_of_shares(one, other, are_paired=sample == other_sample)
+
+    def _model(self, *, is_baseline: bool) -> tuple[ModelRows, Rows | None]:
+        """A side, and the rows of it that are compared; None for all."""
+        if not is_baseline:
+            return self.candidate, self.images.rows_b
+        assert self.baseline is not None, "there is no baseline"
+        return self.baseline, self.images.rows_a
+
+    def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
+        """Read what a metric needs of all cells at once; of what is not on record it says so itself."""
+        for run in model.runs:
+            with suppress(NotOnRecord):
+                run.read(metric.columns_of(score))
+
+    def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
+        """The sum of one side; why it has none where it has none."""
+        model, rows = self._model(is_baseline=is_baseline)
+        key = (id(model.runs[0]), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
+        if rows is not None or metric.needs_pairs:
+            return self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
+        if key not in self._sums:
+            self._sums[key] = self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
+        return self._sums[key]
+
+    def _summed(
+        self,
+        metric: Metric,
+        terms: Sequence[Term],
+        score: str | None,
+        model: ModelRows,
+        rows: Rows | None,
+        *,
+        is_baseline: bool,
+    ) -> _Side | str:
+        self._read(model, metric, score)
+        count, known = model.image_count if rows is None else len(rows), self.cells
+        values, samples = np.zeros(len(model.runs)), dict[CellKey | None, _Sample]()
+        for term in terms:
+            stream = int(is_baseline and not self.pairing.is_paired)
+            if not model.shares_images:
+                stream += 2 * known.index(term.cell) + 2
+            weights = partial(self._weights, count, stream)
+            for place, run in enumerate(model.runs):
+                found = _evaluated(metric, run.cell(term.cell, rows, known), score, weights)
+                if isinstance(found, str):
+                    corruption, severity = term.cell
+                    return f"{corruption} {severity:g}: {found}"
+                values[place] += term.weight * found.value
+                sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count))
+                sample.add(found, term.weight / len(model.runs), metric.image_range)
+        return _Side(values, samples)
+
+    def _weights(self, count: int, stream: int) -> Weights:
+        """Weights of resampled images; those of cells of other images are shuffled."""
+        weights = kept_weights(count, resamples=RESAMPLES, seed=self._seed)
+        if not stream:
+            return weights
+        return weights.T[np.random.default_rng([self._seed, stream]).permutation(count)].T
+
+
+def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
+    """A metric with contributions, or with replicates."""
+    found = evaluate(metric, cell, score, weights() if metric.takes_weights else None)
+    if metric.takes_weights or isinstance(found, str) or found.images is not None:
+        return found
+    return evaluate(metric, cell, score, weights())
+
+
+def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> Measured:
+    """A metric with an interval of its own, in a single cell of one training run."""
+    count = len(cell.rows)
+
+    def ends(level: float, comparisons: int) -> tuple[float, float]:
+        both = ends_of(metric, cell, score, found, level=level, comparisons=comparisons)
+        return (found.value, found.value) if both is None else both
+
+    if found.images is not None:
+        variance = float(found.images.var()) / count
+    else:
+        low, high = ends(0.6827, 1)  # of one standard error to each side
+        variance = ((high - low) / 2) ** 2
+    error = MeanError(max(variance, 1 / count**2))
+    return Measured(found.value, found.value, found.value, error, count, ends=ends)
+
+
+def _difference_of_shares(one: Float64Array, other: Float64Array, *, are_paired: bool) -> Measured:
+    """A share (N,) of images minus another one (M,) with Newcombe's interval."""
+    shares, numbers = (float(one.mean()), float(other.mean())), (len(one), len(other))
+    value = shares[0] - shares[1]
+    if are_paired:
+        counts = count_pairs(one > 0.5, other > 0.5)
+        variance = (float(counts.discordant_share) - value**2) / len(one)
+        interval = partial(newcombe_interval, counts)
+    else:
+        variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
+        interval = partial(newcombe_of_groups, shares, numbers)
+
+    def ends(level: float, comparisons: int) -> tuple[float, float]:
+        low, high = interval(comparisons=comparisons, level=level)
+        return float(low), float(high)
+
+    error = MeanError(max(variance, 2 / len(one) ** 2))
+    return Measured(value, value, value, error, min(numbers), ends=ends)
