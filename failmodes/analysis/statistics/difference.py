@@ -272,7 +272,7 @@ class _Sample:
 
 
 class _Side(NamedTuple):
-    """A weighted sum of one model: (S,) of each training run, and its samples by cell, None where cells share images."""
+    """A weighted sum of one model: (S,) of each training run, and its samples by cell, or None of shared images."""
 
     values: Float64Array
     samples: dict[CellKey | None, _Sample]
@@ -397,8 +397,8 @@ class ModelMetrics:
                 (image_values(run) if rows is None else image_values(run)[rows])[chosen(run)] for run in model.runs
             ]
             images = sign * np.mean(of_runs, axis=0)
-            ends = sorted(sign * end for end in metric.image_range)
-            sample = _Sample(len(images), images, None, float(images.mean()), *ends)
+            least, most = sorted(sign * end for end in metric.image_range)
+            sample = _Sample(len(images), images, None, float(images.mean()), least, most)
             sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
         clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
         found = self._measured(metric, clean, sides)
@@ -448,8 +448,8 @@ class ModelMetrics:
             found = evaluate(metric, model.runs[0].cell(term.cell, rows, self.cells), score)
             if isinstance(found, str) or found.images is None:
                 return None
-            sample = None if model.shares_images else term.cell, term.of_baseline and not self.pairing.is_paired
-            shares.append((sample, found.images))
+            key = (None if model.shares_images else term.cell, term.of_baseline and not self.pairing.is_paired)
+            shares.append((key, found.images))
         (sample, one), (other_sample, other) = shares
         return _difference_of_shares(one, other, are_paired=sample == other_sample)
 

@@ -1,4 +1,4 @@
-"""Two shares of images compared: Newcombe's intervals, McNemar's test, Holm's correction, the smallest difference shown.
+"""Two shares of images compared: Newcombe's intervals, McNemar's test, Holm's correction, detectable differences.
 
 A bootstrap of images has width 0 where no image of the sample differs, which happens to good models; Newcombe's
 intervals, made of Wilson's, do not.
