@@ -1,0 +1,1 @@
+"""Statements judged by the data: findings, claims, rules of a gate, comparisons."""

@@ -1,0 +1,142 @@
+"""The cells that a statement is about, and those of them that a model lacks."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from failmodes.analysis.selection import averaged_severities
+from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
+from failmodes.ingest.statements import NAMES_OF_MANY, CellsOf, Statement
+from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.schema import CLEAN
+
+CLEAN_CELL: CellKey = (CLEAN, 0.0)
+
+
+class MissingCell(NamedTuple):
+    """A cell that a statement is about and a model lacks.
+
+    Attributes:
+        corruption: its name.
+        severity: of the cell; None where the statement takes all severities and none is on record.
+        lacked_by: 'candidate', 'baseline' or 'both'; 'candidate' where the statement does not compare.
+    """
+
+    corruption: str
+    severity: float | None
+    lacked_by: str = "candidate"
+
+
+class OnRecord(NamedTuple):
+    """The cells of a candidate, and of a baseline where there is one; extras are no part of averages."""
+
+    candidate: Collection[CellKey]
+    baseline: Collection[CellKey] | None = None
+    extras: Collection[str] = ()
+
+    @property
+    def cells(self) -> list[CellKey]:
+        """Those that any of them has."""
+        return sorted({*self.candidate, *(self.baseline or ())})
+
+    def lacking(self, corruption: str, severity: float | None, *, is_relative: bool) -> str:
+        """Which of the models that a statement is about lack a cell; empty if none does."""
+        models = {"candidate": self.candidate}
+        if is_relative and self.baseline is not None:
+            models["baseline"] = self.baseline
+        lacking = [name for name, cells in models.items() if (corruption, severity) not in cells]
+        return "both" if len(lacking) > 1 else "".join(lacking)
+
+
+class StatedCells(NamedTuple):
+    """Cells by corruption of a statement, those that it compares with, and those that a model lacks."""
+
+    own: dict[str, list[CellKey]]
+    other: dict[str, list[CellKey]]
+    missing: list[MissingCell]
+
+
+def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCells:
+    """The cells that a statement about a metric is about.
+
+    Corruptions that it leaves out are all on record, of a mean without the extras unless there is nothing else;
+    severities that it leaves out are the whole ones on record of all that it compares (all if none is whole).
+
+    Args:
+        statement: names corruptions and severities, or leaves them out.
+        record: what the models have.
+        place: of the statement in its file, for errors.
+
+    Raises:
+        StudyError: a corruption that neither the catalog nor a model knows.
+    """
+    other = statement.other or CellsOf.model_construct(corruptions=[], severities=None)
+    names = _corruptions(statement.corruptions, record, place, is_mean=statement.over == "mean")
+    other_names = names if other.corruptions is None else _corruptions(other.corruptions, record, place)
+    if statement.relation == "largest_drop":
+        other_names = [name for name in _corruptions(None, record, place) if name not in names]
+    missing: list[MissingCell] = []
+
+    def cells_of(corruption: str, stated: object, compared: Sequence[str]) -> list[CellKey]:
+        found = []
+        for severity in _severities(corruption, stated, record, compared):
+            lacked_by = record.lacking(corruption, severity, is_relative=statement.is_relative)
+            if lacked_by:
+                missing.append(MissingCell(corruption, severity, lacked_by))
+            elif severity is not None:
+                found.append((corruption, severity))
+        return found
+
+    both = [*names, *other_names] if other_names and statement.over == "mean" else []
+    own = {name: cells_of(name, statement.severities, both or [name]) for name in names}
+    stated = other.severities or statement.severities
+    others = {name: cells_of(name, stated, both if other.severities is None else [name]) for name in other_names}
+    if (statement.is_drop or statement.relation == "largest_drop") and (
+        lacked_by := record.lacking(*CLEAN_CELL, is_relative=False)
+    ):
+        missing.append(MissingCell(*CLEAN_CELL, lacked_by))
+    return StatedCells(own, others, missing)
+
+
+def _corruptions(given: list[str] | None, record: OnRecord, place: str, *, is_mean: bool = True) -> list[str]:
+    """Names of corruptions, each once."""
+    stored = {corruption for corruption, _ in record.cells}
+    if given is None:
+        known = [name for name in (*CORRUPTIONS, *registered()) if name in stored]
+        known += sorted(stored - {*known, CLEAN})
+        return [name for name in known if not is_mean or name not in record.extras] or known
+    found: list[str] = []
+    for name in given:
+        if name in NAMES_OF_MANY and name not in stored:
+            found += [known.name for known in CORRUPTIONS.values() if known.headline or name == "all"]
+        else:
+            found.append(_known_name(name, stored, place))
+    return list(dict.fromkeys(found))
+
+
+def _known_name(given: str, stored: Iterable[str], place: str) -> str:
+    name = given if given in stored else ALIASES.get(given, given)
+    known = list(dict.fromkeys([CLEAN, *NAMES_OF_MANY, *CORRUPTIONS, *registered(), *sorted(stored)]))
+    if name not in known:
+        spelled = given.lower().replace("-", "_").replace(" ", "_")
+        hint = did_you_mean(spelled, known, f"known are {', '.join(known)}")
+        raise StudyError(f"{place}.corruptions: unknown corruption {given[:100]!r}: {hint}")
+    return name
+
+
+def _severities(corruption: str, stated: object, record: OnRecord, compared: Sequence[str]) -> list[float] | list[None]:
+    """Severities of one corruption; [None] where none is on record of all that are compared."""
+    if corruption == CLEAN:
+        return [0.0]
+    if isinstance(stated, list):
+        return sorted(float(severity) for severity in stated)
+    grids = [
+        {severity for name, severity in record.cells if name == one}
+        for one in compared
+        if one not in (CLEAN, corruption)
+    ]
+    own = {severity for name, severity in record.cells if name == corruption}
+    shared = sorted(own.intersection(*(grid for grid in grids if grid)))
+    if not shared:
+        return [None]
+    return shared[-1:] if stated == "last" else averaged_severities(shared)

@@ -1,0 +1,532 @@
+"""Claims of a study, or of somebody who asks now: each judged on every model that it is about.
+
+A claim is judged by itself, with no correction for the number of claims, since a study states them before it sees its
+data, by both ends of its two-sided interval.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import duckdb
+
+from failmodes.analysis.formatting import (
+    capitalize_first,
+    format_count,
+    format_number_interval,
+    format_percent,
+    format_percent_interval,
+    format_points_interval,
+    join_names,
+)
+from failmodes.analysis.judging.cells import OnRecord
+from failmodes.analysis.judging.findings.finding import Finding, of_images, rows_of
+from failmodes.analysis.judging.findings.registry import statements_of_kind
+from failmodes.analysis.judging.findings.shape import FALLING, STABLE
+from failmodes.analysis.judging.statement import Family, Judged, Verdict, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.wording import Wording, estimate_text
+from failmodes.analysis.model_names import UnknownModelError, named_model
+from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
+from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
+from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.ingest.statements import Statement, from_stored, statement_text
+from failmodes.sql import sql_literal
+from failmodes.warehouse.errors import StudyError, printable, shown
+from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.schema import CLEAN
+
+if TYPE_CHECKING:
+    import polars as pl
+
+CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
+NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
+MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
+SHARES, NUMBERS = ("share of", "share"), ("curvature", "ECE", "AUROC", "nats", "score", "severity", "image widths")
+MOST_LETTERS = 200  # of a claim that cannot be read
+
+
+class ClaimRow(NamedTuple):
+    """One claim about one model, or one pair of models.
+
+    Attributes:
+        claim_number: position of the claim in the study, from 1.
+        claim: in English.
+        kind: 'metric', 'shape', or a kind of finding; 'unknown' of a stored claim that cannot be judged.
+        verdict: 'supported', 'contradicted', 'inconclusive' or 'not_measurable'.
+        evaluation_id: the evaluation that it is about, of several training runs the first; None where there is none.
+        model_label: the model's name on charts, or both names.
+        other_evaluation_id: of a comparison the baseline.
+        value: the number that decides.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        unit: of the three; shares are 0-1, 'difference of shares' -1 to 1.
+        n: images that the number is of; None where nothing was evaluated.
+        images_needed: images that would decide what is inconclusive; None where no number would, or is known.
+        reason: why it is not measurable, or inconclusive, where more than the interval is to blame.
+        sentence: what was found.
+        query: SQL that gives the figures; `failmodes query` runs it.
+    """
+
+    claim_number: int
+    claim: str
+    kind: str
+    verdict: Word
+    evaluation_id: str | None = None
+    model_label: str | None = None
+    other_evaluation_id: str | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    n: int | None = None
+    images_needed: int | None = None
+    reason: str | None = None
+    sentence: str = ""
+    query: str = ""
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """The number with its interval; None where it has none."""
+        if self.value is None or self.low is None or self.high is None:
+            return None
+        return Estimate(self.value, self.low, self.high)
+
+
+def judge_claims(
+    con: duckdb.DuckDBPyConnection, claims: Sequence[Statement], metrics: Sequence[Metric] = ()
+) -> list[ClaimRow]:
+    """Claims that somebody asks about now.
+
+    Args:
+        con: the warehouse, with shapes.
+        claims: in their order.
+        metrics: that claims may name, beside those of this package.
+
+    Raises:
+        StudyError: one names a metric, corruption, kind or model that there is not.
+    """
+    selections = select(con)
+    known = {**all_metrics(), **{metric.name: metric for metric in metrics}}
+    return [row for number, claim in enumerate(claims, 1) for row in _judged(con, selections, number, claim, known)]
+
+
+def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[ClaimRow]:
+    """Claims that a warehouse holds, as `stored_form` wrote them; one that cannot be judged says why.
+
+    Args:
+        con: the warehouse, with shapes.
+        claims: in their order.
+    """
+    found: list[ClaimRow] = []
+    selections = select(con)
+    for number, text in enumerate(claims, start=1):
+        named = printable(text, MOST_LETTERS)
+        try:
+            claim = from_stored(text)
+            named = claim.name or statement_text(claim)
+            found += _judged(con, selections, number, claim, all_metrics())
+        except StudyError as error:
+            reason = printable(str(error))
+            sentence = f"Not measurable: {reason}."
+            found.append(
+                ClaimRow(
+                    number,
+                    named,
+                    "unknown",
+                    "not_measurable",
+                    reason=reason,
+                    sentence=sentence,
+                    query="from stated_claims",
+                )
+            )
+    return found
+
+
+def _judged(
+    con: duckdb.DuckDBPyConnection,
+    selections: Sequence[Selection],
+    number: int,
+    claim: Statement,
+    metrics: Mapping[str, Metric],
+) -> list[ClaimRow]:
+    """A claim on every selection; those that have nothing of it are listed only where all have nothing.
+
+    Raises:
+        StudyError: it names what there is not in any of them.
+    """
+    by_selection, unknown = [], list[UnknownModelError]()
+    for selection in selections:
+        try:
+            rows = list(_rows(con, selection, number, claim, metrics))
+        except UnknownModelError as error:
+            unknown.append(error)
+        else:
+            by_selection.append((selection, rows))
+    if not by_selection:
+        raise StudyError(f"claim {shown(claim.name or statement_text(claim))}: {unknown[0]}")
+    labels = Counter(label for _, rows in by_selection for label in {row.model_label for row in rows})
+    found = [
+        [
+            row._replace(model_label=f"{row.model_label} ({particulars(selection)})")
+            if labels[row.model_label] > 1
+            else row
+            for row in rows
+        ]
+        for selection, rows in by_selection
+    ]
+    having = [rows for rows in found if any(row.n for row in rows)]
+    return [row for rows in having or found[:1] for row in rows]
+
+
+def _rows(
+    con: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    number: int,
+    claim: Statement,
+    metrics: Mapping[str, Metric],
+) -> Iterator[ClaimRow]:
+    """A row a model, or pair of models, of a selection."""
+    stated = ClaimRow(
+        number,
+        claim.name or statement_text(claim),
+        claim.kind or ("shape" if claim.shape else "metric"),
+        "inconclusive",
+    )
+    if claim.metric is None:
+        for run in _runs(selection, claim.model):
+            yield _of_kind(stated, run, claim, *_found(con, selection, run, claim))
+        return
+    candidates = [TrainedModel(run.label, (run,)) for run in _runs(selection, claim.model)]
+    baseline = None
+    if claim.baseline is not None:
+        baseline = _model(selection, claim.baseline)
+        candidates = [_model(selection, claim.model)] if claim.model else trained_models(selection.evaluations)
+        if claim.model is None:
+            candidates = [model for model in candidates if model != baseline]
+    level = stored_resampling(con).interval_level
+    for model in candidates:
+        yield _of_metric(con, selection, stated, model, baseline, claim, metrics, level)
+
+
+def _of_metric(
+    con: duckdb.DuckDBPyConnection,
+    selection: Selection,
+    stated: ClaimRow,
+    model: TrainedModel,
+    baseline: TrainedModel | None,
+    claim: Statement,
+    metrics: Mapping[str, Metric],
+    level: float,
+) -> ClaimRow:
+    models = ModelMetrics(model_rows(con, model), baseline and model_rows(con, baseline), metrics=metrics)
+    label = model.label if baseline is None else f"{model.label} and {baseline.label}"
+    record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
+    plan = plan_statement(claim, record, metrics, f"claim {stated.claim_number}")
+    judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
+    deciding, words = judged.deciding[0], Wording()
+    names = {cell[0] for question in plan.questions for cell in question.cells}
+    runs = [run for one in (model, baseline) if one is not None for run in one.runs]
+    reason = _non_finite(con, runs, names) or deciding.reason or None
+    verdict = "inconclusive" if reason and judged.verdict != "not_measurable" else judged.verdict
+    row = stated._replace(
+        verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
+        other_evaluation_id=baseline.runs[0].evaluation_id if baseline else None,
+        unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(runs, plan.metric, names),
+    )  # fmt: skip
+    if deciding.estimate is None:
+        reason = words.missing(judged.deciding)
+        return row._replace(reason=reason, sentence=f"{label}: {words.about(judged)} is not measurable: {reason}.")
+    about = f"{capitalize_first(words.about(judged))} of {model.label}{' minus ' + baseline.label if baseline else ''}"
+    over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"
+    where = "" if len(judged.verdicts) == 1 else f"{words.where(deciding)}: "
+    return row._replace(
+        **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
+        sentence=f"{about}: {where}{estimate_text(plan, deciding.estimate)}{over} {of_images(deciding.n)}.",
+    )  # fmt: skip
+
+
+def judge_kind(con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement) -> Judged:
+    """A statement about a shape, or of a kind of finding, on one evaluation; findings on the same thing agree with it.
+
+    Args:
+        con: the warehouse, with shapes.
+        selection: that the evaluation is of.
+        run: the evaluation.
+        claim: names a shape or a kind.
+
+    Raises:
+        StudyError: there is no such kind.
+    """
+    found, reason = _found(con, selection, run, claim)
+    verdicts = tuple(
+        Verdict(one.verdict, ((one.corruption or "", one.severity or 0.0),), _estimate(one), one.n, None, reason or "")
+        for one in found
+    )
+    missing = Verdict("not_measurable", (), reason=reason or "nothing of it is on record")
+    sentence = next((one.sentence for one in _by_verdict(found)), "")
+    return Judged(claim, verdicts or (missing,), None, sentence)
+
+
+def _found(
+    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement
+) -> tuple[list[Finding], str | None]:
+    """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
+    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else str(claim.kind)
+    wanted = claim.corruptions
+    found = [
+        one
+        for one in statements_of_kind(con, selection, run, kind)
+        if (wanted is None or one.corruption in wanted)
+        and (not isinstance(claim.severities, list) or one.severity in map(float, claim.severities))
+    ]
+    reason = None
+    if not found:
+        names = join_names(name for name in wanted or () if name not in (CLEAN, *selection.corruptions))
+        reason = f"{names} was not evaluated" if names else "there is nothing of it on record"
+        if claim.shape and not names:
+            reason = "a curve of fewer than three severities, clean included, has no shape"
+    if claim.shape and found:
+        rows = read_for_selection(con, "shapes", selection)
+        (row,) = rows.filter(evaluation_id=run.evaluation_id, corruption=found[0].corruption).rows(named=True)
+        found = [_of_shape(claim.shape, found[0], row)]
+        reason = row["reason"] if found[0].verdict == "inconclusive" else None
+    if claim.negate:
+        found = [one._replace(verdict=NEGATED.get(one.verdict, one.verdict)) for one in found]
+    return found, reason
+
+
+def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
+    """Contradicted is a shape that nearly no resample has, although these may not agree on another one."""
+    if shape in CURVE_KINDS:
+        return finding
+    if finding.verdict == "supported":
+        return finding._replace(verdict="supported" if finding.claim == shape else "contradicted")
+    if not is_ruled_out(shape, row):
+        return finding
+    share = format_percent(row[f"share_{shape}"], 0)
+    sentence = f"{finding.sentence[:-1]}; {shape.replace('_', ' ')} in {share}."
+    return finding._replace(verdict="contradicted", sentence=sentence)
+
+
+def is_ruled_out(shape: str, row: Mapping[str, Any]) -> bool:
+    """Whether a class of a curve that falls is ruled out by the resamples, as few of them as name another one."""
+    if row["reason"] is not None or not {shape, row["shape"]} <= set(FALLING):
+        return False
+    return bool(row["curvature_low"] < row["curvature_high"] and row[f"share_{shape}"] <= 1 - STABLE)
+
+
+def _of_kind(
+    stated: ClaimRow, run: EvaluationInfo, claim: Statement, found: Sequence[Finding], reason: str | None
+) -> ClaimRow:
+    row = stated._replace(evaluation_id=run.evaluation_id, model_label=run.label)
+    if not found:
+        return row._replace(
+            verdict="not_measurable",
+            reason=reason,
+            sentence=f"Not measurable: {reason}.",
+            query=rows_of("evaluations", run),
+        )
+    first = _by_verdict(found)[0]
+    return row._replace(
+        verdict=first.verdict, value=first.value, low=first.low, high=first.high, unit=first.unit, n=first.n,
+        reason=reason, sentence=first.sentence, query=first.query, other_evaluation_id=first.other_evaluation_id,
+    )  # fmt: skip
+
+
+def _by_verdict(found: Sequence[Finding]) -> list[Finding]:
+    order = ("contradicted", "not_measurable", "inconclusive", "supported")
+    return sorted(found, key=lambda one: order.index(one.verdict))
+
+
+def _estimate(one: Finding) -> Estimate | None:
+    return None if one.value is None or one.low is None or one.high is None else Estimate(one.value, one.low, one.high)
+
+
+def _runs(selection: Selection, name: str | None) -> Sequence[EvaluationInfo]:
+    """The evaluations that a claim is about: those of the model of a name, all without one."""
+    return selection.evaluations if name is None else _model(selection, name).runs
+
+
+def _model(selection: Selection, name: str) -> TrainedModel:
+    try:
+        return named_model(trained_models(selection.evaluations), name)
+    except UnknownModelError:
+        if name in selection.left_out:
+            raise UnknownModelError(f"{shown(name)} was not evaluated to the end") from None
+        raise
+
+
+def _non_finite(con: duckdb.DuckDBPyConnection, runs: Sequence[EvaluationInfo], names: set[str]) -> str | None:
+    """Why nothing is said of some corruptions: too many predictions are not finite; None where they are."""
+    for run in runs:
+        for corruption, severity in non_finite_cells(con, run.evaluation_id):
+            if corruption in (CLEAN, *names):
+                where = "of clean images" if corruption == CLEAN else f"under {corruption} at {severity:g}"
+                return f"more than {MOST_NON_FINITE:.0%} of the predictions {where} are not finite"
+    return None
+
+
+def _unit(metric: Metric, *, is_difference: bool) -> str:
+    return "difference of shares" if is_difference and metric.unit == "share" else metric.unit
+
+
+def _query(runs: Sequence[EvaluationInfo], metric: Metric, names: set[str]) -> str:
+    ids = ", ".join(sql_literal(run.evaluation_id) for run in runs)
+    corruptions = ", ".join(sql_literal(name) for name in sorted({CLEAN, *names}))
+    return (
+        f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "
+        f"and corruption in ({corruptions})"
+    )
+
+
+def stored_claims(con: duckdb.DuckDBPyConnection) -> list[ClaimRow]:
+    """The rows of the table `claims`."""
+    rows = con.execute(f"select {', '.join(ClaimRow._fields)} from claims order by position").fetchall()
+    return [ClaimRow(*row) for row in rows]
+
+
+def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
+    """The rows of each claim, in the order of the claims."""
+    groups: dict[int, list[ClaimRow]] = {}
+    for row in claims:
+        groups.setdefault(row.claim_number, []).append(row)
+    return list(groups.values())
+
+
+def number_text(row: ClaimRow) -> str:
+    """The number that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
+    estimate = row.estimate
+    if estimate is None:
+        return EMPTY
+    if row.unit.startswith(SHARES):
+        return format_percent_interval(estimate)
+    if row.unit in NUMBERS:
+        return format_number_interval(estimate, 2 if row.unit == "curvature" else 3)
+    return format_points_interval(estimate)
+
+
+def counts_text(claims: Sequence[ClaimRow]) -> str:
+    """How often claims have each verdict: 3 supported and 1 inconclusive."""
+    counts = {word: sum(row.verdict == word for row in claims) for word in MARKS}
+    return join_names(f"{count:,} {word.replace('_', ' ')}" for word, count in counts.items() if count)
+
+
+def counts_sentence(claims: Sequence[ClaimRow]) -> str:
+    """How many claims there are, and how often they have each verdict."""
+    if not claims:
+        return "No claims are stated."
+    groups = format_count(len({row.claim_number for row in claims}), "claim")
+    return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
+
+
+def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
+    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
+    rows = [
+        (
+            TableCell("" if place else row.claim),
+            TableCell(row.model_label or EMPTY),
+            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
+            TableCell(number_text(row), row.reason or ""),
+            TableCell(EMPTY if row.n is None else f"{row.n:,}"),
+        )
+        for group in claim_groups(claims)
+        for place, row in enumerate(group)
+    ]
+    note = (
+        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
+        "inconclusive. Each claim is judged by itself."
+    )
+    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows))
+
+
+class ClaimsResult(Sequence[ClaimRow]):
+    """Judged claims: they print as a table, show themselves in notebooks, and become a data frame.
+
+    What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
+
+    Examples:
+        >>> found = w.claims([{"shape": "near_linear", "corruptions": ["contrast"]}])
+        >>> print(found)                                         # in a notebook it shows itself
+        >>> found[0].verdict, found[0].estimate, found[0].sentence
+        >>> found.to_frame().filter(verdict="contradicted")
+    """
+
+    def __init__(self, claims: Sequence[ClaimRow]) -> None:
+        """Hold judged claims; `Warehouse.claims` makes them."""
+        self._claims = tuple(claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    @overload
+    def __getitem__(self, index: int) -> ClaimRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ClaimRow, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ClaimRow | tuple[ClaimRow, ...]:
+        return self._claims[index]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """One row a claim and model, with the columns of the table `claims`."""
+        import polars as pl
+
+        numbers = dict.fromkeys(("claim_number", "n", "images_needed"), int) | dict.fromkeys(
+            ("value", "low", "high"), float
+        )
+        return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
+
+    def to_text(self, width: int = 110) -> str:
+        """The table for a terminal of so many letters a line."""
+        from failmodes.analysis.judging.claim_formats import as_text
+
+        return as_text(self._claims, width)
+
+    def to_markdown(self) -> str:
+        """Markdown for a pull request."""
+        from failmodes.analysis.judging.claim_formats import as_markdown
+
+        return as_markdown(self._claims)
+
+    def to_json(self) -> str:
+        """Everything as JSON: an object with `claims`, a list of rows of the table `claims`."""
+        from failmodes.warehouse.runner_commands import json_without_commands
+
+        document = {"claims": [row._asdict() for row in self._claims]}
+        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).replace("\u00a0", " ")
+        return json_without_commands(text) + "\n"
+
+    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
+        """Write it as .md, .json or .txt.
+
+        Args:
+            path: the file.
+            force: replace even a study, warehouse or results shard that has one of these suffixes.
+
+        Raises:
+            StudyError: another suffix, or a file that must not be replaced.
+            StorageError: the file could not be written.
+        """
+        from failmodes.warehouse.output_files import check_output, write_output
+
+        target = Path(path)
+        formats = {".txt": self.to_text, ".json": self.to_json, ".md": self.to_markdown}
+        check_output(target, formats, force=force)
+        write_output(target, formats[target.suffix.lower()]().encode(), formats, force=force)
+        return target
+
+    def __repr__(self) -> str:
+        return self.to_text().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from failmodes.analysis.judging.claim_formats import as_html
+
+        return as_html(self._claims)

@@ -1,0 +1,203 @@
+"""Statements and what is shown of them, in words: what terminal, JUnit, Markdown and the table of claims share."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from failmodes.analysis.formatting import (
+    MINUS,
+    NO_BREAK,
+    format_count,
+    format_interval,
+    format_number,
+    format_severity,
+    join_names,
+)
+from failmodes.analysis.judging.cells import MissingCell
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, Judged, Plan, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.ingest.statements import statement_text
+from failmodes.warehouse.schema import CLEAN
+
+MOST_NAMES = 4  # corruptions that a line names
+MOST_CELLS = 3  # cells that a line lists
+
+
+class Wording(NamedTuple):
+    """Phrases about statements, in which text from outside is quoted as a format asks for."""
+
+    quote: Callable[[str], str] = str
+
+    def title(self, judged: Judged) -> str:
+        """What the statement is about, behind its own name where it has one."""
+        name = judged.statement.name
+        return f"{self.quote(name)}: {self.about(judged)}" if name else self.about(judged)
+
+    def name(self, judged: Judged) -> str:
+        """The statement's own name, or what it is about."""
+        return self.quote(judged.statement.name) if judged.statement.name else self.about(judged)
+
+    def about(self, judged: Judged) -> str:
+        """What is measured where: accuracy, mean of fog at 3, 4 and 5."""
+        plan = judged.plan
+        if plan is None:
+            return self.quote(statement_text(judged.statement))
+        metric = f"{plan.metric.title} by {plan.score}" if plan.score else plan.metric.title
+        what = f"drop of {metric}" if plan.statement.is_drop else metric
+        return f"{what}, {self.cells(plan)}"
+
+    def cells(self, plan: Plan) -> str:
+        """Which cells: clean, mean of fog at 3, 4 and 5, each of all corruptions."""
+        statement = plan.statement
+        if statement.corruptions == [CLEAN]:
+            return "clean"
+        names = [
+            "clean" if name == CLEAN else self.quote(name) for name in statement.corruptions or ["all corruptions"]
+        ]
+        corruptions = join_names(names) if len(names) <= MOST_NAMES else f"{len(names)} corruptions"
+        if statement.severities is None:
+            return f"{statement.over} of {corruptions}"
+        if statement.severities == "last":
+            return f"{statement.over} of {corruptions} at the last severity"
+        severities = join_names(format_severity(float(one)) for one in sorted(statement.severities))
+        return f"{statement.over} of {corruptions} at {severities}"
+
+    def cell(self, cell: CellKey | MissingCell) -> str:
+        """One cell: fog 3, clean; fog where no severity of it is on record."""
+        corruption, severity = cell[:2]
+        if corruption == CLEAN:
+            return "clean"
+        name = self.quote(corruption)
+        return name if severity is None else f"{name}{NO_BREAK}{format_severity(severity)}"
+
+    def limit(self, judged: Judged) -> str:
+        """What the value is held to: at most 1 point worse, at least 70 %."""
+        plan, statement = judged.plan, judged.statement
+        if plan is None:
+            return "not supported" if statement.negate else "supported"
+        relation = str(statement.relation)
+        amount = _limit_amount(plan)
+        if relation == "worse_by_at_most":
+            return f"at most {amount} worse" if statement.bound else "no worse"
+        if relation == "better_by_at_least":
+            return f"at least {amount} better" if statement.bound else "better"
+        if relation == "largest_drop":
+            return "more than under every other corruption"
+        words = relation.removeprefix("drop_").replace("_", " ")
+        if statement.other is None:
+            return f"{words} {amount}"
+        beyond = f"{amount} {words}" if statement.bound else words
+        return f"{beyond} under {join_names(map(self.quote, statement.other.corruptions or ['other severities']))}"
+
+    def shown(self, judged: Judged) -> str:
+        """What is shown of a statement, in one line."""
+        deciding = judged.deciding
+        if judged.plan is None:
+            return self.quote(judged.sentence or deciding[0].reason)
+        if judged.verdict == "not_measurable":
+            return self.missing(deciding)
+        if len(judged.verdicts) == 1:
+            return self.value_and_bounds(judged.plan, deciding[0]) + images_needed_phrase(judged)
+        parts = [f"{self.where(one)}: {self.value_and_bounds(judged.plan, one)}" for one in deciding[:MOST_CELLS]]
+        if judged.verdict == "supported":
+            return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
+        more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
+        return f"{_tally(judged)}: {'; '.join(parts + more)}{images_needed_phrase(judged)}"
+
+    def value_and_bounds(self, plan: Plan, one: Verdict) -> str:
+        """What is shown of one decision: −0.4 points, shown to be −1.3 points or more."""
+        if one.estimate is None:
+            return self.quote(one.reason)
+        requirement = plan.requirement
+        value, low, high = (_amount(plan, number) for number in one.estimate)
+        passing, opposing = (low, high) if requirement.is_least else (high, low)
+        better, worse = ("more", "less") if requirement.is_least else ("less", "more")
+        if one.verdict == "supported":
+            return f"{value}, shown to be {passing} or {better}"
+        if one.verdict == "contradicted":
+            return f"{value}, shown to be {opposing} or {worse}"
+        return f"{value}, it may be anything between {low} and {high}" + (f"; {one.reason}" if one.reason else "")
+
+    def missing(self, verdicts: Sequence[Verdict]) -> str:
+        """What is missing, and whose: fog 5 is not on record of the candidate; not defined in clean: no failure."""
+        lacking = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
+        parts = []
+        for side in dict.fromkeys(cell.lacked_by for cell in lacking):
+            cells = [cell for cell in lacking if cell.lacked_by == side]
+            verb = "is" if len(cells) == 1 else "are"
+            whose = "either model" if side == "both" else f"the {side}"
+            parts.append(f"{self._listed(cells)} {verb} {NOT_ON_RECORD} of {whose}")
+        undefined = [one for one in verdicts if not any(isinstance(cell, MissingCell) for cell in one.cells)]
+        parts += [f"not defined: {self.quote(one.reason)}" for one in undefined[:MOST_CELLS]]
+        if len(undefined) > MOST_CELLS:
+            parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
+        return "; ".join(parts)
+
+    def where(self, one: Verdict) -> str:
+        """The cell of one of several decisions; of a mean its corruption."""
+        first = one.cells[0]
+        return self.cell(first) if len(one.cells) == 1 else self.quote(first[0])
+
+    def _listed(self, cells: Sequence[MissingCell]) -> str:
+        names = [self.cell(cell) for cell in cells]
+        if len(names) <= MOST_NAMES:
+            return join_names(names)
+        return join_names([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1:,} more cells"])
+
+
+def images_needed_phrase(judged: Judged) -> str:
+    """What would decide what is inconclusive; empty for others."""
+    if judged.verdict != "inconclusive" or judged.plan is None:
+        return ""
+    if judged.images_needed is None:
+        return "; no number of images would decide it, for a value lies on the limit, or nearly"
+    images = f"{rounded_up(judged.images_needed):,} images"
+    if any(one.is_over_seeds for one in judged.verdicts):
+        return f"; at least {images} would decide it, or more training seeds"
+    return f"; about {images} would decide it"
+
+
+def estimate_text(plan: Plan, estimate: Estimate) -> str:
+    """A value with both bounds: 43.1 points [40.1, 45.0]."""
+    is_share = plan.metric.unit == "share"
+    digits, scale = (1, 100.0) if is_share else (3, 1.0)
+    value = _with_unit(plan, format_number(scale * estimate.value, digits, signed=plan.statement.is_relative))
+    return f"{value} {format_interval(estimate.low, estimate.high, digits, scale)}"
+
+
+def rounded_up(count: int) -> int:
+    """To two digits: no estimate of images that are needed is better."""
+    step = int(10 ** max(0, len(str(count)) - 2))
+    return -(-count // step) * step
+
+
+def _amount(plan: Plan, value: float) -> str:
+    """A measured value: to a hundredth of a point or per cent, others to four digits."""
+    is_share = plan.metric.unit == "share"
+    digits = 2 if is_share else 4
+    return _with_unit(plan, format_number(100 * value if is_share else value, digits, signed=plan.is_difference))
+
+
+def _limit_amount(plan: Plan) -> str:
+    """The limit as it was written: 1 point, 2.5 points, 70 %."""
+    limit = plan.statement.bound * (100 if plan.metric.unit == "share" else 1)
+    return _with_unit(plan, f"{limit:.10g}".replace("-", MINUS))
+
+
+def _with_unit(plan: Plan, number: str) -> str:
+    if plan.metric.unit != "share":
+        return f"{number}{NO_BREAK}nats" if plan.metric.unit == "nats" else number
+    unit = ("point" if number == "1" else "points") if plan.is_difference else "%"
+    return f"{number}{NO_BREAK}{unit}"
+
+
+def _tally(judged: Judged) -> str:
+    """Of how many cells what is shown: contradicted in 1 of 30 cells, inconclusive in 19."""
+    counts = Counter(one.verdict for one in judged.verdicts)
+    first, *others = [word for word in WORDS if counts[word] and word != "supported"]
+    said = {word: word.replace("_", " ") for word in WORDS}
+    cells = format_count(len(judged.verdicts), "cell")
+    return ", ".join(
+        [f"{said[first]} in {counts[first]:,} of {cells}", *(f"{said[w]} in {counts[w]:,}" for w in others)]
+    )
