@@ -1,0 +1,1 @@
+"""Statements about models and their verdicts: findings, and what is stored of them."""
