@@ -267,7 +267,7 @@ def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and what became of the study's claims."""
     from failmodes.analysis.claims.claim_table import counts_sentence
     from failmodes.analysis.claims.stored import warehouse_claims
-    from failmodes.analysis.findings.stored import warehouse_findings
+    from failmodes.analysis.judging.stored import warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = stdout_console()
@@ -285,8 +285,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
     from rich.table import Table
 
-    from failmodes.analysis.findings.curve_shape import shape_of
     from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
+    from failmodes.analysis.judging.findings.shape import shape_of
     from failmodes.analysis.report.report_tables import figure
     from failmodes.analysis.report.smallest_shown import shown_from_clean
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from failmodes.analysis.claims.claims_result import ClaimsResult
     from failmodes.analysis.comparison.result import ComparisonResult
-    from failmodes.analysis.findings.collection import Findings
     from failmodes.analysis.images.clean_images import OpenStudy
+    from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
 
 
@@ -168,7 +168,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.findings().to_frame().filter(kind="shape", verdict="supported")
         """
         path = self._opened()
-        from failmodes.analysis.findings.stored import warehouse_findings
+        from failmodes.analysis.judging.stored import warehouse_findings
 
         return warehouse_findings(path)
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import stats
 from synthetic_results import Synthetic
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference

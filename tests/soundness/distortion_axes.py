@@ -7,7 +7,7 @@ import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 
-from failmodes.analysis.findings.distortion_shapes import KIND, axes_verdict
+from failmodes.analysis.charts.distortion_shapes import KIND, axes_verdict
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import FALLING, ShapeSettings, curvature, describe_curve
 from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, ShapeOverAxis, shapes_over_axes

@@ -23,7 +23,7 @@ import training
 from claims import Job, Row, judge
 from curves import Floats
 
-from failmodes.analysis.findings.finding import KINDS
+from failmodes.analysis.judging.findings.kind import KINDS
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,

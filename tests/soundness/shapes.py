@@ -22,7 +22,7 @@ from curves import CORRELATION, GRIDS, Floats, bent, draw_outcomes, straight, th
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
-from failmodes.analysis.findings.curve_shape import STABLE
+from failmodes.analysis.judging.findings.shape import STABLE
 from failmodes.analysis.statistics.bootstrap import Estimate, resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import FALLING, CurveShape, ShapeSettings, describe_curve
 from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference

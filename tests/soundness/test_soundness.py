@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from failmodes.analysis.findings.finding import KINDS
+from failmodes.analysis.judging.findings.kind import KINDS
 
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.md"

@@ -17,14 +17,22 @@ from failmodes.analysis.charts.style.labels import (
 )
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
 from failmodes.analysis.charts.style.theme import GRAY, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.attention import drift_sentence
-from failmodes.analysis.formatting import join_names
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    NO_BREAK,
+    capitalize_first,
+    format_number,
+    join_names,
+    lower_label,
+)
 from failmodes.analysis.selection import Selection, corruption_labels
-from failmodes.analysis.statistics.attention import CellDrift, cell_drifts
+from failmodes.analysis.statistics.attention import CellDrift, cell_drifts, farthest_corruption
+from failmodes.analysis.statistics.attention_lead import Lead
 
 NULLS = (LegendEntry("null of the last severity", GRAY, shape="diamond"),
          LegendEntry("clean maps of different images", GRAY, dash=(4, 3)))  # fmt: skip
 
+WIDTHS = f"image{NO_BREAK}widths"
 MOST_LABELED = 8  # paths with a label; of more, those that move farthest and the two that move least
 NULL_HEIGHT_SHARE = 1.1  # the y axis reaches past the highest null by this
 
@@ -65,6 +73,26 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     panel_grid = in_grid(*panels, columns=columns, spacing=20)
     chart = add_text([*legend((*styles.entries, *NULLS), size.width_px - 70), panel_grid], text, size)
     return add_focus(chart, "corruption", len(panels))
+
+
+def drift_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Where attention moves most, where that is clear: of each model, or of many in how many."""
+    names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
+    leads = {e.label: farthest_corruption(con, selection, e) for e in selection.evaluations}
+    known = {label: lead for label, lead in leads.items() if lead}
+    clear = {label: lead for label, lead in known.items() if lead.is_clear}
+    if len(known) > MAX_LISTED:
+        return f"Under one corruption attention moves more than under any other in {len(clear)} of {len(known)} models"
+    each = [_farthest(label, lead, names) for label, lead in known.items()]
+    return capitalize_first(join_names(each)) if each else "Too few images have maps to say where attention moves most"
+
+
+def _farthest(label: str, lead: Lead, names: dict[str, str]) -> str:
+    shift = f"{format_number(lead.value, 2)} {WIDTHS}"
+    if lead.is_clear:
+        return f"attention of {label} moves most under {names[lead.corruption]}: {shift}"
+    other = names[lead.runner_up] if lead.runner_up else "others"
+    return f"attention of {label} moves {shift} under {names[lead.corruption]}, not told apart from {other}"
 
 
 def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:

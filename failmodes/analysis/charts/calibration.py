@@ -1,5 +1,6 @@
 """Reliability by severity: how often the model is right at each confidence, and how many images are behind it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import altair as alt
@@ -10,11 +11,14 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.calibration import overconfidence_sentence
-from failmodes.analysis.formatting import format_severity
-from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.formatting import MAX_LISTED, format_points_interval, format_severity, join_names, lower_label
+from failmodes.analysis.judging.findings.overconfidence import size_of
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence_by_corruption
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import CLEAN
 
+TERMS = {"supported": "overconfident", "contradicted": "underconfident"}
 FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
 
 
@@ -95,3 +99,46 @@ def _counts(bins: pl.DataFrame, width: float) -> alt.Chart:
         axes.COLOR_FIELD,
         detail=alt.Detail("severity:N"),
     )
+
+
+def overconfidence_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Under how many corruptions each model is over- and underconfident at the last severity; of many their number.
+
+    Over- and underconfidence of different corruptions are counted apart, so that they cannot cancel.
+    """
+    names = corruption_labels(con)
+    found = {
+        evaluation.label: [
+            cell for cell in overconfidence_by_corruption(con, selection, evaluation) if cell.corruption != CLEAN
+        ]
+        for evaluation in selection.evaluations
+    }
+    if len(found) > MAX_LISTED:
+        return overconfidence_tally(found)
+    return f"At the last severity {join_names(_counted(label, cells, names) for label, cells in found.items())}"
+
+
+def _counted(label: str, cells: Sequence[CellConfidence], names: Mapping[str, str]) -> str:
+    """One model: overconfident under 5 of 6 corruptions (most under fog: 30 points), underconfident under 1."""
+    parts = []
+    for verdict, term in TERMS.items():
+        such = [cell for cell in cells if cell.verdict == verdict]
+        if such:
+            most = max(such, key=lambda cell: abs(cell.overconfidence.value))
+            size = format_points_interval(size_of(most.overconfidence))
+            parts.append(f"{term} under {len(such)} of {len(cells)} ({lower_label(names[most.corruption])}: {size})")
+    return f"{label} is {' and '.join(parts) or 'neither over- nor underconfident beyond noise'}"
+
+
+def overconfidence_tally(cells: Mapping[str, Sequence[CellConfidence]]) -> str:
+    """How many of many models are overconfident under some corruption at the last severity, and how many under.
+
+    Args:
+        cells: cells at the last severity by model.
+    """
+    counts = {
+        term: sum(any(cell.verdict == verdict for cell in own) for own in cells.values())
+        for verdict, term in TERMS.items()
+    }
+    counted = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())
+    return f"Of {len(cells)} models at the last severity, {counted}"

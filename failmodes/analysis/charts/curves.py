@@ -31,14 +31,14 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
     text_shade,
 )
-from failmodes.analysis.findings.corruption_drop import largest_drop_sentence
-from failmodes.analysis.findings.curve_shape import STABLE, shape_of
 from failmodes.analysis.formatting import (
     format_interval,
     format_number,
     format_percent,
     label_with_extra,
 )
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
+from failmodes.analysis.judging.findings.shape import STABLE, shape_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 

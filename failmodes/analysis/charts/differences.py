@@ -14,14 +14,14 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.comparison_sentences import (
+from failmodes.analysis.formatting import format_count, format_number, format_percent
+from failmodes.analysis.judging.comparison_sentences import (
     cell_test,
     comparison_headline,
     crossover_text,
     has_verdict,
     margin_text,
 )
-from failmodes.analysis.formatting import format_count, format_number, format_percent
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import LABELS, Selection
 from failmodes.analysis.statistics.comparing import compare_models

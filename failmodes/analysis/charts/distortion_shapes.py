@@ -1,5 +1,8 @@
 """The two axes of shape: the curvature of each curve over measured distortion against its curvature over severity."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import altair as alt
 import duckdb
 import polars as pl
@@ -11,17 +14,22 @@ from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.distortion_shapes import (
-    AXIS_NAMES,
-    axes_verdict,
-    axis_pairs,
-    distortion_shapes_sentence,
+from failmodes.analysis.formatting import (
+    SHAPE_NAMES,
+    capitalize_first,
+    format_count,
+    format_percent,
+    join_names,
 )
-from failmodes.analysis.formatting import SHAPE_NAMES, capitalize_first, format_percent
-from failmodes.analysis.selection import Selection, corruption_labels
+from failmodes.analysis.judging.findings.kind import Verdict, where
+from failmodes.analysis.judging.findings.shape import MANNERS, curvature_text, estimate_of, is_stable
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.curve_shape import FALLING
+from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
+AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
 SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 MEANINGS = {
     "supported": "another shape over distortion",
@@ -31,6 +39,7 @@ MEANINGS = {
 AXIS_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
 ENDS = ("curvature_low", "curvature_high", "severity_low", "severity_high")
 MARGIN, AXIS_PX, GAP_PX = 0.08, 52, 24
+Row = dict[str, Any]
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -185,3 +194,51 @@ def _cross(plot_area: PlotArea, row: dict[str, float], along: str) -> tuple[floa
     return plot_area.box(
         row["severity_curvature"], row["severity_curvature"], row["curvature_low"], row["curvature_high"]
     )
+
+
+def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Where the two axes of shape disagree most, and in how many curves; or that they are not shown to."""
+    pairs = axis_pairs(con, selection)
+    verdicts = [axes_verdict(*pair) for pair in pairs]
+    differing = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict == "supported"]
+    if differing:
+        severity, over = differing[0]
+        axis, curvature = AXIS_NAMES[over["axis"]], curvature_text(estimate_of(over, "curvature"))
+        differ = f"{_curves(differing)} of {format_count(_curves(pairs), 'curve')}"
+        return (
+            f"{where(con, over['corruption'])} {over['label']} falls {MANNERS[severity['shape']]} over severity but "
+            f"{MANNERS[over['shape']]} over {axis}: curvature {curvature}; the axes disagree for {differ}"
+        )
+    if not pairs:
+        return "No curve falls over distortion that was measured and rises with severity"
+    axes = join_names(AXIS_NAMES[axis] for axis in AXIS_NAMES if axis in {over["axis"] for _, over in pairs})
+    same, open_ones = verdicts.count("contradicted"), verdicts.count("inconclusive")
+    left = f", {open_ones} inconclusive" if open_ones else ""
+    return f"No curve is shown to have another shape over {axes} than over severity: {same} alike{left}"
+
+
+def _curves(pairs: Sequence[tuple[Row, Row]]) -> int:
+    """How many curves there are, whatever the number of axes."""
+    return len({(over["evaluation_id"], over["corruption"]) for _, over in pairs})
+
+
+def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tuple[Row, Row]]:
+    """Rows of `shapes_over_distortion` that may be compared, over severity and over distortion; largest change first.
+
+    They are of curves that fall over severity, with distortion that rises along them.
+    """
+    table = read_for_selection(con, "shapes_over_distortion", selection).rows(named=True)
+    over_severity = {(r["evaluation_id"], r["corruption"]): r for r in table if r["axis"] == SEVERITY_AXIS}
+    pairs = [
+        (over_severity[row["evaluation_id"], row["corruption"]], row)
+        for row in table
+        if row["axis"] != SEVERITY_AXIS and row["curvature"] is not None and row["shape"] in FALLING
+    ]
+    return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
+
+
+def axes_verdict(over_severity: Row, over_distortion: Row) -> Verdict:
+    """Whether the two classes differ; inconclusive unless both may be named."""
+    if not (is_stable(over_severity) and is_stable(over_distortion)):
+        return "inconclusive"
+    return "contradicted" if over_severity["shape"] == over_distortion["shape"] else "supported"

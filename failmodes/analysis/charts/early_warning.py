@@ -17,12 +17,21 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
     wrapped,
 )
-from failmodes.analysis.findings.early_warning import PREDICTOR_NAMES, early_warning_sentence
-from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    capitalize_first,
+    format_count,
+    format_percent,
+    format_percent_interval,
+    join_names,
+)
+from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.early_warning import EarlyWarning, early_warning, is_found
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.early_warning import SCORES, EarlyWarning, early_warning, is_found
 from failmodes.warehouse.errors import WarehouseError
 
+MOST_NAMED = 2  # models in a title
 ROW_PX, VALUE_PX, WIDE_PX = 24, 50, 150
 SMALLEST_SHARE = 0.01  # the axis reaches it at either end of what is shown, so that next to nothing looks like it
 PERCENT_TICKS = "format(100 * datum.value, '~g') + '\u00a0%'"
@@ -125,3 +134,30 @@ def _panel(rows: pl.DataFrame, label: str, width: float, domain: tuple[float, fl
         height=ROW_PX * rows.height,
         title=axes.panel_title(label, space, subtitle=wrapped(counts, space, FONT_PX)),
     )
+
+
+def early_warning_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Which score tells most of the next failure beyond corruption and severity: of each model, or of many in number.
+
+    It says so only where the gain is above zero after Holm's correction.
+    """
+    found = {e.label: early_warning(con, selection, e) for e in selection.evaluations}
+    known = {label: one.shares for label, one in found.items() if any(one.predictors[s].gain for s in SCORES)}
+    helped = {label: shares for label, shares in known.items() if shares}
+    if not known:
+        return "Whether a score sees the next failure coming cannot be said of these images"
+    if not helped:
+        where = next(iter(known)) if len(known) == 1 else f"any of {len(known)} models"
+        return f"No score is shown to tell, beyond corruption and severity, which image fails next in {where}"
+    if len(known) > MOST_NAMED:
+        return (
+            f"Beyond corruption and severity, some score tells the next failure in {len(helped)} of {len(known)} models"
+        )
+    each = join_names(f"in {label} {_best(shares)}" for label, shares in helped.items())
+    rest = "".join(f"; in {label} no score is shown to help" for label in known.keys() - helped.keys())
+    return f"{capitalize_first(each)} of what corruption and severity leave open about the next failure{rest}"
+
+
+def _best(shares: dict[str, Estimate]) -> str:
+    score, share = next(iter(shares.items()))
+    return f"{PREDICTOR_NAMES[score]} tells {format_percent_interval(share)}"

@@ -1,5 +1,6 @@
 """Failure prediction by severity: how well each score tells failures from right answers, and the risk it leaves."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import altair as alt
@@ -18,9 +19,19 @@ from failmodes.analysis.charts.style.theme import (
     Layered,
     add_text,
 )
-from failmodes.analysis.findings.failure_prediction import SCORE_NAMES, discrimination_sentence
+from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged, cell_scores
+from failmodes.analysis.statistics.failure_prediction import (
+    CHANCE,
+    ENOUGH,
+    FEWEST,
+    CellAuroc,
+    averaged,
+    cell_scores,
+    predict_failures,
+)
+
+MOST_NAMED = 2  # models in a title
 
 
 class ScoreLook(NamedTuple):
@@ -32,6 +43,10 @@ class ScoreLook(NamedTuple):
 
 
 SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, (1, 0)), (MID_GRAY, (5, 2)), (DARK_GRAY, (2, 2))
+SCORE_NAMES = {
+    "confidence": "confidence", "margin": "margin", "entropy": "entropy", "energy": "energy", "logit_gap": "logit gap",
+    "attention_spread": "attention spread", "attention_drift": "attention drift",
+}  # fmt: skip
 LOOKS = {
     "confidence": ScoreLook(*SOFTMAX, "circle"),
     "margin": ScoreLook(*SOFTMAX, "square"),
@@ -125,3 +140,23 @@ def _lines(rows: pl.DataFrame, x: alt.X, y: alt.Y, measure: str) -> list[alt.Cha
         base.mark_line(strokeWidth=1.3).encode(detail=alt.Detail("score:N"), strokeDash=dash),
         base.mark_point(size=size, filled=True, opacity=1).encode(shape=symbol, tooltip=tips),
     ]
+
+
+def discrimination_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """In how many cells confidence tells failures from right answers, and in how many it is worse than chance."""
+    found = {e.label: predict_failures(con, selection, e) for e in selection.evaluations}
+    known = {label: one for label, one in found.items() if one}
+    if not known:
+        return "Too few failures, or right answers, to tell one from the other"
+    start = "Confidence tells failures from right answers"
+    if len(known) > MOST_NAMED:
+        cells = [cell for one in known.values() for cell in one.cells]
+        return f"{start} in {_counted(cells)} of {len(known)} models"
+    return f"{start} in {join_names(f'{_counted(one.cells)} of {label}' for label, one in known.items())}"
+
+
+def _counted(cells: Sequence[CellAuroc]) -> str:
+    """85 of 90 cells (worse than chance in 2)."""
+    below, above = (sum(cell.verdict == verdict for cell in cells) for verdict in ("supported", "contradicted"))
+    worse = f" (worse than chance in {below})" if below else ""
+    return f"{above:,} of {format_count(len(cells), 'cell')}{worse}"

@@ -9,8 +9,8 @@ import polars as pl
 
 from failmodes.analysis.charts.model_colors import ModelColors
 from failmodes.analysis.charts.style.labels import text_width
-from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import SHAPE_NAMES, format_count, format_severity
+from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.trained_model_accuracy import seed_curves
 

@@ -20,7 +20,6 @@ from failmodes.analysis.charts.style.theme import (
     Layered,
     add_text,
 )
-from failmodes.analysis.findings.attention import object_word
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_points_interval,
@@ -28,6 +27,7 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     lower_label,
 )
+from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.attention import shares_over_null
 from failmodes.analysis.statistics.bootstrap import Estimate

@@ -8,9 +8,11 @@ from failmodes.analysis.charts.style.axes import model_columns
 from failmodes.analysis.charts.style.combining import in_grid
 from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, label_width, row_order, with_names
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.findings.predictions import collapse_sentence
 from failmodes.analysis.formatting import format_percent
+from failmodes.analysis.judging.findings.kind import where
+from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.predictions import find_collapse
 from failmodes.warehouse.errors import WarehouseError
 
 TOOLTIPS = (
@@ -50,3 +52,13 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         selection.source_line,
     )
     return add_text([in_grid(*panels, columns=columns, spacing=16)], text, size)
+
+
+def collapse_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """The most collapsed cell of all models, or that there is none."""
+    found = {evaluation: find_collapse(con, selection, evaluation) for evaluation in selection.evaluations}
+    collapsed = [(evaluation.label, collapse) for evaluation, collapse in found.items() if collapse]
+    if not collapsed:
+        return "No model is seen to give one answer to nearly all images of a cell"
+    label, worst = max(collapsed, key=lambda pair: pair[1].share.value)
+    return f"{where(con, worst.corruption, worst.severity)} {label} {given_predictions(worst)}"

@@ -8,8 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.findings.published import other_images_phrase
-from failmodes.analysis.formatting import SHAPE_NAMES, format_count
+from failmodes.analysis.formatting import SHAPE_NAMES, format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
@@ -90,3 +89,20 @@ def published_behind(
     if len(sets) == 1:
         short_name = f"{counted} ({sets[0].split(', ')[0]})"
     return PublishedBehind(curves.with_columns(model), falling, name, short_name, other_images_phrase(selection))
+
+
+def other_images_phrase(selection: Selection) -> str:
+    """That published accuracies are of other images than a selection's, and in what these are known to differ.
+
+    Of all images of a data set without a note, under a published corrupted set, they may be the same.
+    """
+    facts, differences = selection.shared, []
+    if not facts["subset"].startswith("all "):
+        differences.append(f"{selection.image_count:,} images only")
+    if facts["note"]:
+        differences.append(facts["note"].split(":", 1)[0])
+    if facts["source_kind"] != "published":
+        differences.append("corrupted anew")
+    if not differences:
+        return "measured on images that need not be these"
+    return f"measured on other images (here: {join_names(differences)})"

@@ -12,11 +12,12 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.checkpoint_comparison import mean_accuracy_sentence
 from failmodes.analysis.formatting import (
+    MAX_LISTED,
     format_count,
     format_number,
     format_percent,
+    format_percent_interval,
     format_severity,
     join_names,
     label_with_extra,
@@ -238,3 +239,22 @@ def _hollow(data: pl.DataFrame, scale: alt.Scale, y: alt.Y, width: float) -> lis
     ]
     named = alt.Chart(data).mark_text(align="left", baseline="middle", fontSize=FONT_PX - 1, style="muted")
     return [*marks, named.encode(x=alt.XValue(width + VALUE_PX), y=y, text=alt.Text("lowest_text:N"))]
+
+
+def mean_accuracy_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Mean corrupted accuracy of each of up to four models with its interval, of more of the best and the last."""
+    found = model_accuracies(con, selection)
+    known = {n.label_with_seeds: one.corrupted for n, one in found.items() if one.corrupted is not None}
+    count = format_count(len(selection.averaged), "corruption")
+    if not known:
+        return f"No model was evaluated on all {count}"
+    ordered = sorted(known, key=lambda label: -known[label].value)
+    if len(ordered) > MAX_LISTED:
+        ordered = [ordered[0], ordered[-1]]
+    accuracies = join_names(
+        f"{label} {'' if place else 'is right '}on {format_percent_interval(known[label])}"
+        for place, label in enumerate(ordered)
+    )
+    if len(ordered) < len(known):
+        return f"Of {format_count(len(known), 'model')}, averaged over {count}, {accuracies}"
+    return f"Averaged over {count} {accuracies}"

@@ -8,10 +8,11 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.failure_prediction import abstention_sentence
-from failmodes.analysis.formatting import format_severity
+from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, join_names
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import averaged, cell_risks
+from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, cell_risks, predict_failures
+
+MOST_NAMED = 2  # models in a title
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -44,6 +45,27 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=24)
     return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
+
+
+def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """What abstaining on the least sure images gains at the last severity: of each model, or of many the range."""
+    found = {e.label: predict_failures(con, selection, e) for e in selection.evaluations}
+    known = {label: one for label, one in found.items() if one}
+    if not known:
+        return "Too few failures, or right answers, to tell one from the other"
+    start = (
+        f"Abstaining on the least sure {format_percent(1 - KEPT_SHARE, 0)} takes the error rate at the last severity"
+    )
+    if len(known) > MOST_NAMED:
+        gain = {label: one.error_rate.value - one.error_rate_kept.value for label, one in known.items()}
+        ends = {least: known[least] for least in (min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__))}
+        start = f"{start}, of {len(known)} models with the smallest and the largest gain,"
+        known = ends
+    each = [
+        f"from {format_percent(one.error_rate.value)} to {format_percent_interval(one.error_rate_kept)} in {label}"
+        for label, one in known.items()
+    ]
+    return f"{start} {join_names(each)}"
 
 
 def _panel(rows: pl.DataFrame, title: str, width: float, height: float, most: float) -> Layered:

@@ -13,7 +13,6 @@ from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, SHAPE_SYMBOLS, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     SHAPE_NAMES,
@@ -23,6 +22,7 @@ from failmodes.analysis.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
 

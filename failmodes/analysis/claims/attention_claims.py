@@ -4,19 +4,19 @@ from collections.abc import Iterator
 
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
-from failmodes.analysis.findings.attention import object_word
-from failmodes.analysis.findings.finding import Verdict, rows_of
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
+from failmodes.analysis.judging.findings.attention_drift import keeps_place
+from failmodes.analysis.judging.findings.attention_off_object import object_word
+from failmodes.analysis.judging.findings.kind import Verdict, rows_of
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.attention import missing_drift_reason
 from failmodes.analysis.statistics.attention_at_last import AttentionAtLast, attention_at_last
-from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
+from failmodes.analysis.statistics.attention_null import OwnMapTest
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.ingest.claim_forms import AttentionClaim
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import CLEAN
 
-LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 SHARE, CHANGE = "share of images", "share of attention"
 
 
@@ -96,17 +96,6 @@ def _place(context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionCl
     return context.row(
         evaluation, verdict, said, query, estimate=test.share, unit=SHARE, n=test.image_count, reason=reason
     )
-
-
-def keeps_place(test: OwnMapTest) -> Verdict:
-    """Kept where the finding `attention_drift` holds; lost where farther, or shown to be less than 5 points nearer.
-
-    That a place is lost is that nothing is left to see, which no test of a difference shows: it takes equivalence to
-    chance (Schuirmann 1987), within LOST_WITHIN.
-    """
-    if test.verdict == "nearer":
-        return "supported" if test.holds_in_worst_case else "inconclusive"
-    return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "inconclusive"
 
 
 def _object_query(evaluation: EvaluationInfo, corruption: str) -> str:

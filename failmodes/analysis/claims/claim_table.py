@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.findings.finding import Verdict
 from failmodes.analysis.formatting import (
     format_count,
     format_number_interval,
@@ -12,6 +11,7 @@ from failmodes.analysis.formatting import (
     format_points_interval,
     join_names,
 )
+from failmodes.analysis.judging.findings.kind import Verdict
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 
 MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?"}  # beside the word

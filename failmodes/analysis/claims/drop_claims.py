@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of
-from failmodes.analysis.findings.corruption_drop import NON_FINITE
-from failmodes.analysis.findings.finding import Verdict, rows_of
 from failmodes.analysis.formatting import capitalize_first, format_points_interval
+from failmodes.analysis.judging.findings.kind import Verdict, rows_of
+from failmodes.analysis.judging.findings.largest_drop import NON_FINITE
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import drop_difference, drop_of

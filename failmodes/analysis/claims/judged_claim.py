@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.findings.finding import FEWEST_IMAGES, Verdict, of_images, rows_of, too_few
 from failmodes.analysis.formatting import format_severity, lower_label
+from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, Verdict, of_images, rows_of, too_few
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim, at_phrase, more_or_less, verdict_on
 from failmodes.analysis.claims.named_evaluations import evaluations_of, model_of
-from failmodes.analysis.findings.finding import rows_of
-from failmodes.analysis.findings.training_seeds import over_seeds
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
+from failmodes.analysis.judging.findings.better_model import over_seeds
+from failmodes.analysis.judging.findings.kind import rows_of
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import accuracy_of, trained_model_difference
 from failmodes.analysis.statistics.trained_model_accuracy import read_training_runs

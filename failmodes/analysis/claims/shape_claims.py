@@ -7,9 +7,10 @@ import duckdb
 
 from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
 from failmodes.analysis.claims.named_evaluations import evaluations_of
-from failmodes.analysis.findings.curve_shape import STABLE, is_stable, shape_findings
-from failmodes.analysis.findings.finding import Finding, Verdict
 from failmodes.analysis.formatting import SHAPE_NAMES, format_percent
+from failmodes.analysis.judging.findings.kind import Finding, Verdict
+from failmodes.analysis.judging.findings.registry import statements_of_kind
+from failmodes.analysis.judging.findings.shape import STABLE, is_stable
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.curve_shape import FALLING
@@ -22,7 +23,7 @@ Row = dict[str, Any]
 def judge_shape(context: ClaimContext, claim: ShapeClaim) -> Iterator[JudgedClaim]:
     """Whether the curve of each model has the shape: a row of `shapes`, by the rules of its findings."""
     kind = KINDS.get(claim.shape, "shape")
-    findings = {(f.evaluation_id, f.corruption): f for f in _findings(context.con, context.selection) if f.kind == kind}
+    findings = {(f.evaluation_id, f.corruption): f for f in _findings(context.con, context.selection, kind)}
     rows = read_for_selection(context.con, "shapes", context.selection)
     for evaluation in evaluations_of(context.selection, claim.model):
         finding = findings.get((evaluation.evaluation_id, claim.corruption))
@@ -39,8 +40,8 @@ def judge_shape(context: ClaimContext, claim: ShapeClaim) -> Iterator[JudgedClai
 
 
 @read_once
-def _findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    return shape_findings(con, selection)
+def _findings(con: duckdb.DuckDBPyConnection, selection: Selection, kind: str) -> list[Finding]:
+    return [f for one in selection.evaluations for f in statements_of_kind(con, selection, one, kind)]
 
 
 def _verdict(shape: str, finding: Finding, row: Row) -> Verdict:

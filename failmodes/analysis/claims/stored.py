@@ -10,7 +10,7 @@ import pyarrow as pa
 from failmodes.analysis.claims.judged_claim import JudgedClaim
 from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, judge_stored
 from failmodes.analysis.derived_rows import derived_rows
-from failmodes.analysis.findings.stored import due_findings, findings_fingerprint
+from failmodes.analysis.judging.stored import due_findings, findings_fingerprint
 from failmodes.analysis.statistics.shape_tables import open_with_shapes, store_derived
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS

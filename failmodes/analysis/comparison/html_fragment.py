@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from html import escape
 
 from failmodes.analysis.comparison.tables import comparison_tables, side_names
-from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences
+from failmodes.analysis.judging.comparison_sentences import comparison_sentences, crossover_sentences
 from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.text_tables import TextTable
 

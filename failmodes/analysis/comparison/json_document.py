@@ -6,7 +6,7 @@ from dataclasses import is_dataclass
 from math import isfinite
 from typing import Any
 
-from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences, has_verdict
+from failmodes.analysis.judging.comparison_sentences import comparison_sentences, crossover_sentences, has_verdict
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.runner_commands import json_without_commands

@@ -13,7 +13,7 @@ from failmodes.analysis.comparison.tables import (
     metric_table,
     side_names,
 )
-from failmodes.analysis.findings.comparison_sentences import (
+from failmodes.analysis.judging.comparison_sentences import (
     cells_sentence,
     changed_sentence,
     comparison_sentences,

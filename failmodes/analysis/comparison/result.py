@@ -36,7 +36,7 @@ class ComparisonResult:
     @property
     def sentences(self) -> list[str]:
         """What it says: which is right more often, whether the margin is kept, how images pair, where curves cross."""
-        from failmodes.analysis.findings.comparison_sentences import comparison_sentences, crossover_sentences
+        from failmodes.analysis.judging.comparison_sentences import comparison_sentences, crossover_sentences
 
         return [*comparison_sentences(self.comparison), *crossover_sentences(self.comparison)]
 

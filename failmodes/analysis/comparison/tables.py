@@ -3,12 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.findings.comparison_sentences import (
-    cells_sentence,
-    changed_sentence,
-    crossover_text,
-    has_verdict,
-)
 from failmodes.analysis.formatting import (
     NO_BREAK,
     capitalize_first,
@@ -19,6 +13,12 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     shown_sentence,
     smallest_shown_sentence,
+)
+from failmodes.analysis.judging.comparison_sentences import (
+    cells_sentence,
+    changed_sentence,
+    crossover_text,
+    has_verdict,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.detectable import difference_shown

@@ -17,12 +17,12 @@ from failmodes.analysis.comparison.tables import (
     image_table,
     metric_table,
 )
-from failmodes.analysis.findings.comparison_sentences import (
+from failmodes.analysis.formatting import format_count
+from failmodes.analysis.judging.comparison_sentences import (
     comparison_sentences,
     crossover_sentences,
     no_images_sentence,
 )
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.text_tables import TextTable
 from failmodes.warehouse.errors import printable

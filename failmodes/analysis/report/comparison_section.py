@@ -19,13 +19,13 @@ from failmodes.analysis.comparison.tables import (
     corruption_names,
     side_names,
 )
-from failmodes.analysis.findings.comparison_sentences import (
+from failmodes.analysis.images.changed_pictures import changed_pictures
+from failmodes.analysis.judging.comparison_sentences import (
     changed_sentence,
     comparison_sentences,
     crossover_sentences,
     no_images_sentence,
 )
-from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.report.gallery import small_picture
 from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON

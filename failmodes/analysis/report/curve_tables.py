@@ -6,8 +6,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.findings.curve_shape import shape_of
-from failmodes.analysis.findings.distortion_shapes import AXIS_NAMES
+from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES
 from failmodes.analysis.formatting import (
     SHAPE_NAMES,
     capitalize_first,
@@ -17,6 +16,7 @@ from failmodes.analysis.formatting import (
     format_severity,
     smallest_shown_sentence,
 )
+from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable

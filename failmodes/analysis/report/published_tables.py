@@ -2,7 +2,7 @@
 
 import duckdb
 
-from failmodes.analysis.findings.published import other_images_phrase
+from failmodes.analysis.charts.published_layers import other_images_phrase
 from failmodes.analysis.formatting import (
     format_count,
     format_interval,

@@ -14,11 +14,11 @@ from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
 from failmodes.analysis.claims.stored import open_with_claims
-from failmodes.analysis.findings.finding import Limitation
-from failmodes.analysis.findings.headlines import Headline
-from failmodes.analysis.findings.stored import findings_of
-from failmodes.analysis.findings.verdict import verdict_sentences
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
+from failmodes.analysis.judging.findings.headlines import Headline
+from failmodes.analysis.judging.findings.kind import Limitation
+from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.judging.stored import findings_of
 from failmodes.analysis.report.claims_section import ClaimsSection, claims_section
 from failmodes.analysis.report.comparison_section import (
     Pair,
@@ -35,6 +35,7 @@ from failmodes.analysis.report.report_charts import ReportChart, draw_charts, em
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
+from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.text_tables import TextTable
@@ -204,7 +205,7 @@ def _topics(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequenc
     for topic in counted("charts", TOPICS):
         charts, missing = draw_charts(con, selection, topic.charts)
         more, also_missing = draw_charts(con, selection, topic.more)
-        headlines = [headline for headline in found if headline.kind in topic.kinds]
+        headlines = [headline for headline in found if all_kinds()[headline.kind].section == topic.key]
         topics.append(ReportTopic(topic.key, topic.title, charts, more, missing + also_missing, headlines))
     return topics
 

@@ -7,7 +7,6 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.findings.curve_shape import shape_of
 from failmodes.analysis.formatting import (
     SHAPE_NAMES,
     format_interval,
@@ -18,6 +17,7 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     smallest_shown_sentence,
 )
+from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.report.smallest_shown import (
     shown_between_models,

@@ -1,4 +1,4 @@
-"""The parts of a report: which findings stand beside which charts."""
+"""The parts of a report: which charts stand beside the findings of a section."""
 
 from typing import NamedTuple
 
@@ -7,16 +7,14 @@ class Topic(NamedTuple):
     """One part of a report.
 
     Attributes:
-        key: its name in links, a word.
+        key: its name in links, and the section of the kinds of finding that are told there.
         title: its heading.
-        kinds: of the findings that are told there.
         charts: those that are shown.
         more: those that a reader opens, names as in `CHARTS`.
     """
 
     key: str
     title: str
-    kinds: tuple[str, ...]
     charts: tuple[str, ...]
     more: tuple[str, ...] = ()
 
@@ -26,38 +24,14 @@ IN_GALLERY = "exemplars"  # the chart whose pictures the gallery has
 IN_COMPARISON = "differences"  # the chart of each pair that is compared
 
 TOPICS = (
-    Topic(
-        "accuracy",
-        "How accuracy falls",
-        (
-            "largest_drop",
-            "shape",
-            "shape_over_distortion",
-            "abrupt_drop",
-            "flat",
-            "rise",
-            "better_over_seeds",
-            "better_model",
-        ),
-        ("curves",),
-        ("shapes", "distortion-shapes", "drops", "distortion"),
-    ),
-    Topic(
-        "predictions", "What is answered", ("prediction_collapse", "class_failure"), ("confusion",), ("predictions",)
-    ),
-    Topic("confidence", "How sure the models are", ("overconfidence", "calibration_error"), ("calibration",)),
+    Topic("accuracy", "How accuracy falls", ("curves",), ("shapes", "distortion-shapes", "drops", "distortion")),
+    Topic("predictions", "What is answered", ("confusion",), ("predictions",)),
+    Topic("confidence", "How sure the models are", ("calibration",)),
     Topic(
         "failure-prediction",
         "Which failures could be seen coming",
-        ("confidence_below_chance", "early_warning"),
         ("early-warning",),
         ("onset", "failure-prediction", "risk-coverage"),
     ),
-    Topic(
-        "attention",
-        "Where the models look",
-        ("attention_drift", "attention_off_object"),
-        ("attention",),
-        ("object-attention",),
-    ),
+    Topic("attention", "Where the models look", ("attention",), ("object-attention",)),
 )

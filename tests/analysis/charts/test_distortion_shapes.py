@@ -9,7 +9,7 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.findings.distortion_shapes import axis_pairs, distortion_shapes_sentence
+from failmodes.analysis.charts.distortion_shapes import axis_pairs, distortion_shapes_sentence
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse

@@ -5,7 +5,7 @@ from collections import Counter
 import duckdb
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.findings.curve_shape import shape_of
+from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import Selection, read_for_selection
 
 

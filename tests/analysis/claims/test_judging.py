@@ -11,7 +11,7 @@ from synthetic_results import CURVES, Synthetic, write_synthetic
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim, verdict_on
 from failmodes.analysis.claims.judging import UNKNOWN, judge_given, judge_stored
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import ShapeSettings

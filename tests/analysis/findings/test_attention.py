@@ -12,7 +12,7 @@ from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.findings import attention as module
 from failmodes.analysis.findings.attention import attention_findings, drift_sentence
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
 from failmodes.analysis.statistics.attention_lead import Lead

@@ -4,13 +4,13 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind
 
-from failmodes.analysis.findings.calibration import (
+from failmodes.analysis.judging.findings.overconfidence import (
     confidence_findings,
     overconfidence_phrase,
     overconfidence_sentence,
     overconfidence_tally,
 )
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import (
@@ -71,7 +71,7 @@ def test_the_noise_of_a_calibrated_model_is_no_finding(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "failmodes.analysis.findings.calibration.clean_calibration",
+        "failmodes.analysis.judging.findings.overconfidence.clean_calibration",
         lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(noise_floor=0.5),
     )
     found = of_kind(confidence_findings(con, selection), "calibration_error")

@@ -7,7 +7,7 @@ import pytest
 from checkpoint_comparisons import decided_pairs, of_kind
 from synthetic_results import Synthetic
 
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.selection import Selection, select_one
 

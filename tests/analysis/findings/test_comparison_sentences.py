@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
-from failmodes.analysis.findings.comparison_sentences import (
+from failmodes.analysis.judging.comparison_sentences import (
     cells_sentence,
     comparison_headline,
     comparison_sentences,

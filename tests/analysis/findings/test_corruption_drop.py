@@ -7,13 +7,13 @@ import pytest
 from checkpoint_comparisons import of_kind
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.findings.corruption_drop import (
+from failmodes.analysis.judging.findings.largest_drop import (
     drop_findings,
     largest_drop_of_one,
     largest_drop_sentence,
     largest_mean_drop_sentence,
 )
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings

@@ -4,15 +4,15 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind
 
-from failmodes.analysis.findings.distortion_shapes import (
+from failmodes.analysis.charts.distortion_shapes import (
     KIND,
     axes_verdict,
     axis_pairs,
     distortion_shape_findings,
     distortion_shapes_sentence,
 )
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.headlines import headlines
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.selection import Selection, select_one
 
 STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}

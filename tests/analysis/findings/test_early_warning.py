@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from failmodes.analysis.findings import early_warning as module
-from failmodes.analysis.findings.early_warning import early_warning_findings, early_warning_sentence
+from failmodes.analysis.judging.findings.early_warning import early_warning_findings, early_warning_sentence
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import COMPARED, EarlyWarning, PredictorGain

@@ -10,7 +10,7 @@ from failmodes.analysis.findings.failure_prediction import (
     discrimination_sentence,
     failure_findings,
 )
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, FailurePrediction, predict_failures

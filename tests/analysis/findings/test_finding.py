@@ -8,8 +8,8 @@ import duckdb
 import pytest
 from checkpoint_comparisons import words_of
 
-from failmodes.analysis.findings.collection import selection_findings
-from failmodes.analysis.findings.finding import FEWEST_IMAGES, KINDS, Finding, Verdict, judged, rows_of
+from failmodes.analysis.judging.findings.collection import selection_findings
+from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, KINDS, Finding, Verdict, judged, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.warehouse.database.query import run_query
 

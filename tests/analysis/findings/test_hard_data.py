@@ -14,8 +14,8 @@ from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.claims.stored import open_with_claims
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.stored import findings_of, warehouse_findings
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.stored import findings_of, warehouse_findings
 from failmodes.analysis.report import rendering, report_charts
 from failmodes.analysis.report.comparison_section import only_pair
 from failmodes.analysis.report.rendering import report_section, write_report

@@ -4,8 +4,8 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind, words_of
 
-from failmodes.analysis.findings.finding import KINDS, Finding
-from failmodes.analysis.findings.headlines import INCONCLUSIVE, headlines
+from failmodes.analysis.judging.findings.kind import KINDS, Finding
+from failmodes.analysis.judging.findings.headlines import INCONCLUSIVE, headlines
 
 
 def finding(kind: str, model: str = "A", corruption: str = "fog", verdict: str = "supported", value: float = 0.1,

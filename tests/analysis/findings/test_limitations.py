@@ -8,8 +8,8 @@ import pytest
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.findings.finding import Limitation
-from failmodes.analysis.findings.limitations import limitations
+from failmodes.analysis.judging.findings.kind import Limitation
+from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load

@@ -3,7 +3,7 @@
 import duckdb
 from checkpoint_comparisons import of_kind
 
-from failmodes.analysis.findings.predictions import class_findings, collapse_sentence, prediction_findings
+from failmodes.analysis.judging.findings.prediction_collapse import class_findings, collapse_sentence, prediction_findings
 from failmodes.analysis.selection import Selection, select_one
 
 

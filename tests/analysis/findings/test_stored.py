@@ -15,9 +15,9 @@ from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.findings import stored
-from failmodes.analysis.findings.collection import Findings, selection_findings
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.stored import warehouse_findings
+from failmodes.analysis.judging.findings.collection import Findings, selection_findings
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.stored import warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report

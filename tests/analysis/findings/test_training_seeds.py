@@ -11,11 +11,11 @@ from scipy import stats
 from seeded_results import write_seeded
 from synthetic_results import Synthetic
 
-from failmodes.analysis.findings.collection import selection_findings
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.headlines import headlines
-from failmodes.analysis.findings.limitations import limitations
-from failmodes.analysis.findings.verdict import verdict_sentences
+from failmodes.analysis.judging.findings.collection import selection_findings
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.headlines import headlines
+from failmodes.analysis.judging.findings.limitations import limitations
+from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.report.pair_tables import SAME_MODEL, pair_tables
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one

@@ -7,9 +7,9 @@ import pytest
 from checkpoint_comparisons import FALLS, of_kind
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.findings.collection import selection_findings
-from failmodes.analysis.findings.finding import Finding
-from failmodes.analysis.findings.verdict import verdict_sentences
+from failmodes.analysis.judging.findings.collection import selection_findings
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes

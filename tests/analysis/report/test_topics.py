@@ -1,7 +1,7 @@
 """Every kind of finding has a place in the report, and so has every chart."""
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.findings.finding import KINDS
+from failmodes.analysis.judging.findings.kind import KINDS
 from failmodes.analysis.report.topics import FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, TOPICS
 
 

@@ -1,6 +1,5 @@
 """What a comparison of two models says, in sentences: which is better, by how much, and of what that is shown."""
 
-from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
 from failmodes.analysis.formatting import (
     NO_BREAK,
     format_count,
@@ -12,6 +11,7 @@ from failmodes.analysis.formatting import (
     join_names,
     lower_label,
 )
+from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, too_few
 from failmodes.analysis.statistics.model_comparison import (
     ChangedImages,
     Comparison,

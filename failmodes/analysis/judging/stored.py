@@ -8,8 +8,9 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.analysis.derived_rows import derived_rows
-from failmodes.analysis.findings.collection import Findings, collect, selection_findings
-from failmodes.analysis.findings.finding import Finding
+from failmodes.analysis.judging.findings.collection import Findings, collect
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.shape_tables import METHOD as SHAPE_METHOD
 from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, stored_settings
@@ -18,7 +19,7 @@ from failmodes.warehouse.database.own_tables import FINDINGS
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
-METHOD = 5  # raise it when a sentence or a rule changes, so that stored findings are judged again
+METHOD = 6  # raise it when a sentence or a rule changes, so that stored findings are judged again
 NAMES = (  # that sentences use
     "select evaluation_id, model_label, model_name, training_seed, training_recipe from evaluation_labels order by all",
     "select corruption, corruption_label from corruptions order by all",

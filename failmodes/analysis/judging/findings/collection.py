@@ -1,4 +1,4 @@
-"""All findings: those of one selection in the order of a report, and those of a whole warehouse as one sequence."""
+"""All findings of a warehouse as one sequence, with what is printed of them."""
 
 import html
 from collections.abc import Sequence
@@ -7,29 +7,14 @@ from typing import TYPE_CHECKING, overload
 
 import duckdb
 
-from failmodes.analysis.findings.attention import attention_findings
-from failmodes.analysis.findings.calibration import confidence_findings
-from failmodes.analysis.findings.checkpoint_comparison import comparison_findings
-from failmodes.analysis.findings.corruption_drop import drop_findings
-from failmodes.analysis.findings.curve_shape import shape_findings
-from failmodes.analysis.findings.distortion_shapes import distortion_shape_findings
-from failmodes.analysis.findings.early_warning import early_warning_findings
-from failmodes.analysis.findings.failure_prediction import failure_findings
-from failmodes.analysis.findings.finding import KINDS, Finding, Limitation
-from failmodes.analysis.findings.headlines import Headline, headlines
-from failmodes.analysis.findings.limitations import limitations
-from failmodes.analysis.findings.predictions import class_findings, prediction_findings
-from failmodes.analysis.findings.training_seeds import seed_findings
 from failmodes.analysis.formatting import format_count
+from failmodes.analysis.judging.findings.headlines import Headline, headlines
+from failmodes.analysis.judging.findings.kind import Finding, Limitation
+from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.selection import Selection
-from failmodes.warehouse.stages import counted
 
 if TYPE_CHECKING:
     import polars as pl
-
-TOPICS = (drop_findings, shape_findings, distortion_shape_findings, prediction_findings, class_findings,
-          confidence_findings, failure_findings, early_warning_findings, attention_findings, seed_findings,
-          comparison_findings)  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False)
@@ -82,13 +67,6 @@ class Findings(Sequence[Finding]):
 TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption", "unit", "sentence", "query",
          "other_evaluation_id")  # fmt: skip
 FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float for name in Finding._fields}
-
-
-def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that is judged of a selection, in the order of `KINDS`; needs shapes (see `open_with_shapes`)."""
-    found = [finding for topic_findings in counted("findings", TOPICS) for finding in topic_findings(con, selection)]
-    kinds = list(KINDS)
-    return sorted(found, key=lambda finding: kinds.index(finding.kind))
 
 
 def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import duckdb
 import polars as pl
 
-from failmodes.analysis.findings.finding import Limitation
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import stored_resampling
 from failmodes.analysis.trained_models import TrainedModel, trained_models

@@ -1,12 +1,9 @@
 """The verdict on a selection in two sentences: which corruption breaks which model and how, and which is better."""
 
+from collections import Counter
+
 import duckdb
 
-from failmodes.analysis.findings.corruption_drop import largest_drop_of_one, largest_drop_sentence
-from failmodes.analysis.findings.curve_shape import MANNERS, shape_of
-from failmodes.analysis.findings.finding import FEWEST_IMAGES, too_few
-from failmodes.analysis.findings.predictions import given_predictions
-from failmodes.analysis.findings.training_seeds import leading, over_seeds
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -16,13 +13,17 @@ from failmodes.analysis.formatting import (
     format_severity,
     join_names,
 )
-from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, compare_checkpoints, rank_by_wins
+from failmodes.analysis.judging.findings.better_model import leading, of_runs
+from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, too_few
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
+from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
+from failmodes.analysis.judging.findings.shape import MANNERS, curves, shape_of
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, drop_rankings
 from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
 from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
-from failmodes.analysis.statistics.trained_model_difference import TrainedModelDifference, compare_trained_models
 from failmodes.analysis.trained_models import noun_of_runs
 
 MOST_DESCRIBED = 2  # models whose failure is told one by one
@@ -61,9 +62,8 @@ def _fall(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, drop: CorruptionDrop
 ) -> str:
     """From where to where accuracy falls, in which manner, and what is answered there: as far as each is shown."""
-    shapes = read_for_selection(con, "shapes", selection)
-    rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=drop.corruption).rows(named=True)
-    manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
+    shapes = {row["corruption"]: shape_of(row) for row in curves(con, selection, evaluation)}
+    manner = MANNERS.get(shapes.get(drop.corruption, ""), "")
     clean = mean_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
@@ -94,61 +94,43 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         return (
             f"{model.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
         )
-    trained = compare_trained_models(con, selection)
-    if trained:
-        return _better_over_seeds(trained, averaged)
-    pairs = compare_checkpoints(con, selection)
+    pairs = compare_models_of(con, selection)
+    pairs = [pair for pair in pairs if pair.is_about_training] or pairs
     if not pairs:
         return "Which checkpoint is better is not compared: no two have a corruption in common"
     if len(pairs) == 1:
-        return _better_of_two(pairs[0], averaged, ", on the same images" if selection.shared["paired"] else "")
+        return _better_of_two(pairs[0], averaged, is_paired=bool(selection.shared["paired"]))
     return _best_of_many(pairs)
 
 
-def _better_over_seeds(pairs: list[TrainedModelDifference], averaged: str) -> str:
-    """Of two models of several training seeds which is better; of more whether one is better than each other."""
-    if len(pairs) > 1:
-        return _best_over_seeds(pairs)
-    better, worse, difference = leading(pairs[0])
-    size = format_points_interval(difference)
-    if pairs[0].winner is None:
-        over = over_seeds(better, worse)
-        return f"Which model is better under corruption is inconclusive over {over}: {better.label} is {size} ahead"
-    return (
-        f"Under corruption {better.label} is better than {worse.label}, over {over_seeds(better, worse)}: by {size} on "
-        f"average over {averaged}"
-    )
-
-
-def _best_over_seeds(pairs: list[TrainedModelDifference]) -> str:
-    models = list(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)))
-    among = f"{format_count(len(models), 'model')} of several training seeds"
-    for model in models:
-        if sum(pair.winner == model for pair in pairs) == len(models) - 1:
-            return f"{model.label} is the best of {among}: right more often than each other one, over seeds and images"
-    return f"No model is shown to be the best of {among}"
-
-
-def _better_of_two(pair: CheckpointDifference, averaged: str, paired: str) -> str:
-    value, low, high = pair.difference
+def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> str:
+    better, worse, difference = leading(pair)
+    size, runs = format_points_interval(difference), of_runs(better, worse)
+    images = ", on the same images" if is_paired and not pair.is_about_training else ""
     if pair.winner is None:
-        size = format_points_interval(pair.difference)
-        return f"Which checkpoint is better under corruption is inconclusive: {pair.a.label} is {size} ahead{paired}"
-    size = format_points_interval(pair.difference if pair.winner == pair.a else (-value, -high, -low))
-    other = pair.b if pair.winner == pair.a else pair.a
-    return (
-        f"Under corruption the checkpoint of {pair.winner.label} is better than that of {other.label}: by {size} on "
-        f"average over {averaged}{paired}"
-    )
+        what = f"Which {_noun(pair)} is better under corruption is inconclusive{runs.removeprefix(',')}"
+        return f"{what}: {better.label} is {size} ahead{images}"
+    said = f"Under corruption the checkpoint of {better.label} is better than that of {worse.label}"
+    if runs:
+        said = f"Under corruption {better.label} is better than {worse.label}{runs}"
+    return f"{said}: by {size} on average over {averaged}{images}"
 
 
-def _best_of_many(pairs: list[CheckpointDifference]) -> str:
-    ranked = rank_by_wins(pairs)
-    first = ranked[0]
-    if first.won == len(ranked) - 1:
-        others = format_count(first.others, "other model")
-        return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
-    unbeaten = [count.evaluation.label for count in ranked if not count.lost]
+def _best_of_many(pairs: list[PairDifference]) -> str:
+    """Whether one is better than each other; else those that none is better than, where they are few."""
+    won = Counter(pair.winner for pair in pairs if pair.winner)
+    lost = {model for pair in pairs for model in (pair.a, pair.b) if pair.winner not in (None, model)}
+    ranked = sorted(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)), key=lambda m: -won[m])
+    first, noun, over = ranked[0], _noun(pairs[0]), ", over training seeds and images"
+    if won[first] == len(ranked) - 1:
+        others = format_count(len(ranked) - 1, "other model")
+        over = over if pairs[0].is_about_training else ""
+        return f"{first.label} is the best {noun}: right more often than each of the {others}{over}"
+    unbeaten = [model.label for model in ranked if model not in lost]
     if not 1 < len(unbeaten) <= MAX_LISTED:
-        return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'model')}"
-    return f"No checkpoint is shown to be the best: none is right more often than {join_names(unbeaten)}"
+        return f"No {noun} is shown to be the best of {format_count(len(ranked), 'model')}"
+    return f"No {noun} is shown to be the best: none is right more often than {join_names(unbeaten)}"
+
+
+def _noun(pair: PairDifference) -> str:
+    return "model" if pair.is_about_training else "checkpoint"

@@ -1,1 +1,0 @@
-"""Findings: sentences built from numbers and their intervals, one file a topic."""

@@ -1,0 +1,1 @@
+"""Findings: statements that Failmodes proposes, one file a kind, registered by being there."""

@@ -1,0 +1,51 @@
+"""Whether attention keeps the place that it has on the clean image."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import format_percent_interval
+from failmodes.analysis.judging.findings.kind import BOTH, Judged, Verdict, kind, rows_of, where
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.attention import missing_drift_reason, own_map_tests
+from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
+
+LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
+
+
+@kind(
+    "attention_drift",
+    order=120,
+    section="attention",
+    topic="Attention",
+    claims="attention stays nearer to the image's own clean centroid than to another's of its class",
+    unit="share of images",
+    relation="attention_drift",
+    printed=BOTH,
+    tells="nearest",
+    inconclusive=("Whether attention stays near its clean centroid", "cell"),
+)
+def attention_drift(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> Iterator[Judged]:
+    """Each corruption at its last severity; in words the centroid, not the map; an empty map counts one half."""
+    tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+    for test in tests:
+        said = f"{where(con, test.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
+        said += f"than to another image's of the class in {format_percent_interval(test.share)}"
+        yield Judged(keeps_place(test), said, test.image_count, test.share, test.corruption)
+    if not tests:
+        reason = missing_drift_reason(selection.only(evaluation))
+        said = f"Nothing can be said of the attention of {evaluation.label}: {reason}."
+        yield Judged("inconclusive", said, selection.image_count, query=rows_of("evaluations", evaluation))
+
+
+def keeps_place(test: OwnMapTest) -> Verdict:
+    """Supported where nearer, whatever images without a map show; contradicted where farther, or nearly at chance.
+
+    That a place is lost is that nothing is left to see, which no test of a difference shows: it takes equivalence to
+    chance (Schuirmann 1987), within LOST_WITHIN.
+    """
+    if test.verdict == "nearer":
+        return "supported" if test.holds_in_worst_case else "inconclusive"
+    return "contradicted" if test.share.high < CHANCE + LOST_WITHIN else "inconclusive"

@@ -1,0 +1,73 @@
+"""Which of two models is right more often under corruption."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, format_points_interval
+from failmodes.analysis.judging.findings.kind import Judged, kind, negative
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
+from failmodes.analysis.trained_models import TrainedModel
+from failmodes.sql import sql_literal
+
+
+@kind(
+    "better_model",
+    order=140,
+    section="accuracy",
+    topic="Comparison",
+    claims="the model is right more often than the other under corruption",
+    unit="accuracy",
+    relation="accuracy_by_model",
+    is_of_pairs=True,
+    inconclusive=("Which of two models is right more often", "pair"),
+    decides="more images or training seeds would decide",
+)
+def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Judged]:
+    """Each pair of models, told of the better one, so that its number is positive; as found where inconclusive."""
+    for pair in compare_models_of(con, selection):
+        better, worse, difference = leading(pair)
+        size = format_points_interval(difference)
+        said = f"{better.label} is right more often than {worse.label} under corruption: by {size} on average"
+        if pair.winner is None:
+            said = (
+                f"Whether {better.label} or {worse.label} is right more often under corruption is inconclusive: {size}"
+            )
+        ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
+        yield Judged(
+            "inconclusive" if pair.winner is None else "supported",
+            f"{said}{of_runs(better, worse)}",
+            pair.image_count,
+            difference,
+            query=f"from accuracy_by_model where evaluation_id in ({ids})",
+            pair=(_as_evaluation(better), _as_evaluation(worse)),
+        )
+
+
+def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]:
+    """The better model where that is decided, else the first; the other; and by how much it is better."""
+    if pair.winner == pair.b:
+        return pair.b, pair.a, negative(pair.difference)
+    return pair.a, pair.b, pair.difference
+
+
+def of_runs(one: TrainedModel, other: TrainedModel) -> str:
+    """What a comparison is about where a model has several runs: training seeds of both, or these checkpoints only."""
+    if one.has_several_seeds and other.has_several_seeds:
+        return f", over {over_seeds(one, other)}"
+    if one.has_several_seeds or other.has_several_seeds:
+        return f", of these {len(one.runs)} and {format_count(len(other.runs), 'checkpoint')} only"
+    return ""
+
+
+def over_seeds(one: TrainedModel, other: TrainedModel) -> str:
+    """How many training seeds a comparison is over: 3 and 5 training seeds."""
+    return f"{len(one.runs)} and {format_count(len(other.runs), 'training seed')}"
+
+
+def _as_evaluation(model: TrainedModel) -> EvaluationInfo:
+    """The run of the lowest seed under the model's name, as the view `accuracy_by_model` has it."""
+    return replace(model.runs[0], label=model.label)

@@ -1,0 +1,44 @@
+"""Whether clean confidence is miscalibrated beyond what chance gives a calibrated model."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, format_number
+from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.calibration import clean_calibration
+from failmodes.warehouse.schema import CLEAN
+
+RELATION = "calibration_by_severity"
+
+
+@kind(
+    "calibration_error",
+    order=90,
+    section="confidence",
+    topic="Calibration",
+    claims="the calibration error on clean images is more than noise",
+    unit="ECE",
+    relation=RELATION,
+    inconclusive=("Whether clean confidence is miscalibrated", "model"),
+)
+def calibration_error(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> Iterator[Judged]:
+    """The error of clean images beside the largest that chance explains; nothing where no logits are finite."""
+    clean = clean_calibration(con, selection, evaluation)
+    if clean is None:
+        return
+    beside = "more than" if clean.is_more_than_chance else "no more than"
+    yield Judged(
+        "supported" if clean.is_more_than_chance else "inconclusive",
+        f"When clean the calibration error of {evaluation.label} is {format_number(clean.ece, 4)}, {beside} chance "
+        f"gives a calibrated model (up to {format_number(clean.noise_floor, 4)}; "
+        f"{format_count(clean.image_count, 'image')}).",
+        clean.image_count,
+        (clean.ece, None, None),
+        CLEAN,
+        0.0,
+        query=f"{rows_of(RELATION, evaluation)} and severity = 0",
+    )

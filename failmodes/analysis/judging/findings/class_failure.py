@@ -1,0 +1,31 @@
+"""Whether one class falls far below the others."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import format_percent, format_points, format_points_interval
+from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.predictions import CLASS_GAP, class_gaps
+
+
+@kind(
+    "class_failure",
+    order=70,
+    section="predictions",
+    topic="Weak classes",
+    claims="one class falls far below the others",
+    unit="accuracy",
+    relation="accuracy_by_class",
+)
+def class_failure(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
+    """Of each corruption the class and severity farthest below the other classes."""
+    for found in class_gaps(con, selection, evaluation):
+        start, size = where(con, found.corruption, found.severity), format_points_interval(found.gap)
+        said = f"{start} {evaluation.label} is right on {format_percent(found.accuracy)} of "
+        said += f"\u201c{found.class_name}\u201d, {size} below the other classes"
+        if found.verdict != "supported":
+            said = f"{start} no class of {evaluation.label} is shown to lie {format_points(CLASS_GAP, 0)} below the "
+            said += f"others: at most {size}"
+        yield Judged(found.verdict, said, found.image_count, found.gap, found.corruption, found.severity)

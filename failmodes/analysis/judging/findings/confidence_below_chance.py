@@ -1,0 +1,42 @@
+"""Whether confidence finds failures worse than chance, with the sentence of the chart about it."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import format_number_interval
+from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of, where
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, predict_failures
+
+RELATION = "failure_prediction"
+PHRASES = {
+    "supported": "finds its failures worse than chance",
+    "contradicted": "finds its failures better than chance",
+    "inconclusive": "is not shown to find its failures",
+}
+
+
+@kind(
+    "confidence_below_chance",
+    order=100,
+    section="failure-prediction",
+    topic="Finding failures",
+    claims="confidence finds failures worse than chance",
+    unit="AUROC",
+    relation=RELATION,
+    tells="first",
+)
+def confidence_below_chance(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> Iterator[Judged]:
+    """Of each corruption the severity of the lowest AUROC, the lowest first."""
+    found = predict_failures(con, selection, evaluation)
+    lowest: dict[str, CellAuroc] = {}
+    for cell in found.cells if found else ():
+        lowest.setdefault(cell.corruption, cell)
+    for corruption, cell in lowest.items():
+        said = f"{where(con, corruption, cell.severity)} the confidence of {evaluation.label} {PHRASES[cell.verdict]}"
+        said += f": AUROC {format_number_interval(cell.auroc)}"
+        query = f"{rows_of(RELATION, evaluation, corruption)} and score = 'confidence'"
+        yield Judged(cell.verdict, said, cell.image_count, cell.auroc, corruption, cell.severity, query=query)

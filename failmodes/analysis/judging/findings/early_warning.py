@@ -1,0 +1,44 @@
+"""Whether a score tells which image fails next, with the sentence of the chart about it."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import capitalize_first, format_percent_interval
+from failmodes.analysis.judging.findings.kind import Judged, kind
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, early_warning, is_found
+
+PREDICTOR_NAMES = {
+    "margin": "margin", "confidence": "confidence", "entropy": "entropy", "drift": "attention drift",
+    "drift_beyond_margin": "drift beyond margin",
+}  # fmt: skip
+
+
+@kind(
+    "early_warning",
+    order=110,
+    section="failure-prediction",
+    topic="Seen coming",
+    claims="this score predicts the failures of the next severity beyond what severity tells",
+    unit="share of log-loss",
+    relation="margin_before_failure",
+    inconclusive=("Whether failures are seen coming", "score"),
+)
+def early_warnings(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> Iterator[Judged]:
+    """Each score; nothing where there is no figure."""
+    for name, found in early_warning(con, selection, evaluation).predictors.items():
+        if found.share is None:
+            continue
+        verb = "tells" if is_found(found) else "is not shown to tell"
+        reference = "margin" if name == BEYOND_MARGIN else "corruption and severity"
+        yield Judged(
+            "supported" if is_found(found) else "inconclusive",
+            f"{capitalize_first(PREDICTOR_NAMES[name])} {verb} which images {evaluation.label} fails next: it saves "
+            f"{format_percent_interval(found.share)} of the log-loss of {reference} alone",
+            found.images,
+            found.share,
+            claim=name,
+        )

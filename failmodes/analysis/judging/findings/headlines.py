@@ -1,0 +1,93 @@
+"""Which findings are printed: of each claim and model the strongest, and once for each kind what is inconclusive."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from failmodes.analysis.formatting import MAX_LISTED, format_count
+from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, Finding, Kind, Verdict, too_few
+from failmodes.analysis.judging.findings.registry import all_kinds
+
+
+class Headline(NamedTuple):
+    """A sentence as it is printed.
+
+    Attributes:
+        kind: of the findings behind it.
+        verdict: of them.
+        sentence: what a reader takes away.
+        others: how many findings of the same claim and verdict are behind it besides the one that it tells.
+        query: SQL that gives the figures.
+    """
+
+    kind: str
+    verdict: Verdict
+    sentence: str
+    others: int
+    query: str
+
+    @property
+    def topic(self) -> str:
+        """What it is about, in a word or two."""
+        return all_kinds()[self.kind].topic
+
+    @property
+    def text(self) -> str:
+        """The sentence, and how many others there are like it."""
+        return f"{self.sentence} (and {self.others} more like it)" if self.others else self.sentence
+
+
+def headlines(findings: Sequence[Finding]) -> list[Headline]:
+    """What is printed of the findings of one selection, kind by kind; what is inconclusive comes last."""
+    if findings and all(finding.n < FEWEST_IMAGES for finding in findings):
+        sentence = too_few(max(finding.n for finding in findings))
+        return [Headline("shape", "inconclusive", sentence, 0, "from accuracy_by_severity")]
+    are_many = len({finding.evaluation_id for finding in findings}) > MAX_LISTED
+    of_kind = {kind: [f for f in findings if f.kind == name] for name, kind in all_kinds().items()}
+    decided = [one for kind, found in of_kind.items() for one in _decided(kind, found, are_many=are_many)]
+    return decided + [one for kind, found in of_kind.items() for one in _inconclusive(kind, found)]
+
+
+def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iterable[Headline]:
+    """One of each model, or of all where there are many; of shapes one of each class."""
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        model = "" if are_many or kind.is_of_pairs else finding.evaluation_id
+        groups.setdefault((model, finding.claim if kind.tells_each_claim else ""), []).append(finding)
+    for group in groups.values():
+        if group[0].claim != kind.name and group[0].claim in all_kinds():  # a flat shape is told as `flat`
+            continue
+        for verdict in kind.printed:
+            found = [finding for finding in group if finding.verdict == verdict]
+            if found:
+                told = _told(kind, found)
+                yield Headline(kind.name, verdict, told.sentence, len(found) - 1, told.query)
+
+
+def _told(kind: Kind, found: Sequence[Finding]) -> Finding:
+    """The one of several alike that is told."""
+    if kind.tells == "first":
+        return found[0]
+    sizes = [abs(finding.value or 0.0) for finding in found]
+    is_least = kind.tells == "nearest" and found[0].verdict == "supported"  # the others hold all the more
+    return found[sizes.index(min(sizes) if is_least else max(sizes))]
+
+
+def _inconclusive(kind: Kind, findings: Sequence[Finding]) -> Iterable[Headline]:
+    """One line for all that is inconclusive of a kind; of a single finding its own sentence."""
+    if kind.inconclusive is None:
+        return
+    what, noun = kind.inconclusive
+    if noun == "model":  # the first of each model says it all
+        findings = list({finding.evaluation_id: finding for finding in reversed(findings)}.values())[::-1]
+    found = [finding for finding in findings if finding.verdict == "inconclusive"]
+    if not found:
+        return
+    if len({finding.sentence for finding in found}) == 1:
+        yield Headline(kind.name, "inconclusive", found[0].sentence, 0, found[0].query)
+        return
+    decides = kind.decides
+    if kind.without_figures and all(finding.value is None for finding in found):
+        noun, decides = "model", kind.without_figures
+    count = f"{len(found)} of {format_count(len(findings), noun)}"
+    query = f"from findings where kind = '{kind.name}' and verdict = 'inconclusive'"
+    yield Headline(kind.name, "inconclusive", f"{what} is inconclusive for {count}: {decides}.", 0, query)

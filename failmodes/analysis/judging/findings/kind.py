@@ -1,0 +1,202 @@
+"""A kind of finding: one file declares its claim, its place in a report and how its statements are judged."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, format_severity, lower_label
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.sql import sql_literal
+from failmodes.warehouse.schema import CLEAN
+
+Verdict = Literal["supported", "contradicted", "inconclusive"]
+Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
+FEWEST_IMAGES = 30  # of fewer there are figures but no findings
+MORE_IMAGES = "more images would decide"
+BOTH: tuple[Verdict, ...] = ("supported", "contradicted")
+
+
+class Finding(NamedTuple):
+    """One claim about one model (and one corruption, or another model), judged by the data.
+
+    Attributes:
+        kind: name of its `Kind`, such as 'largest_drop'.
+        claim: of a kind with several, which: the class of a shape, the score that predicts; else the kind.
+        verdict: 'supported', 'contradicted', or 'inconclusive', where the data cannot tell.
+        evaluation_id: the evaluation that it is about.
+        model_label: its name on charts.
+        corruption: the corruption, 'none' for clean images; None where it is about all.
+        value: the number behind it; None where there is none.
+        low: lower end of its interval; None where it has none.
+        high: upper end of its interval.
+        unit: of the three: 'accuracy' and other shares are 0-1, differences of shares -1 to 1.
+        n: images that the number is of.
+        sentence: at most 30 words.
+        query: SQL that gives the figures; `failmodes query` runs it.
+        other_evaluation_id: of a comparison the second evaluation.
+        severity: that the number is of; None where it is of several.
+    """
+
+    kind: str
+    claim: str
+    verdict: Verdict
+    evaluation_id: str
+    model_label: str
+    corruption: str | None
+    value: float | None
+    low: float | None
+    high: float | None
+    unit: str
+    n: int
+    sentence: str
+    query: str
+    other_evaluation_id: str | None = None
+    severity: float | None = None
+
+
+class Limitation(NamedTuple):
+    """What must not be claimed: its topic in a word, the sentence, and what stands behind it."""
+
+    topic: str
+    sentence: str
+    detail: str
+
+
+class Judged(NamedTuple):
+    """What a kind's function says of one statement; its `Kind` makes a `Finding` of it.
+
+    Attributes:
+        verdict: see `Finding`.
+        sentence: without a full stop at its end the number of images is added.
+        n: images.
+        estimate: the number and both ends of its interval, each None where there is none.
+        corruption: see `Finding`.
+        severity: see `Finding`.
+        claim: see `Finding`; by default the name of the kind.
+        unit: by default that of the kind.
+        query: SQL of the figures; by default the evaluation's rows of the kind's relation, under the corruption.
+        pair: of a kind about pairs the two evaluations, the better one first.
+    """
+
+    verdict: Verdict
+    sentence: str
+    n: int
+    estimate: tuple[float | None, float | None, float | None] = (None, None, None)
+    corruption: str | None = None
+    severity: float | None = None
+    claim: str = ""
+    unit: str = ""
+    query: str = ""
+    pair: tuple[EvaluationInfo, EvaluationInfo] | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of statement.
+
+    Attributes:
+        name: as the table `findings` has it.
+        judge: gives every statement of one evaluation (con, selection, evaluation), or of all pairs (con, selection).
+        order: its place in a report among all kinds, any number.
+        section: of a report, in which it stands.
+        topic: what it is about, in a word or two.
+        claims: what is claimed.
+        unit: of its number.
+        relation: table or view that has its figures.
+        is_of_pairs: whether it compares models.
+        is_proposed: whether it is a finding; else it is judged where a study claims it.
+        printed: verdicts that are printed one by one.
+        tells: which of several alike is printed: the first, the largest, or the one nearest to the other verdict.
+        tells_each_claim: whether one is printed for each claim.
+        inconclusive: how those are summed up: what is inconclusive, and of how many what; None: they are not.
+        decides: what would decide those.
+        without_figures: what would, where none of them has a number.
+    """
+
+    name: str
+    judge: Callable[..., Iterable[Judged]]
+    order: float
+    section: Section
+    topic: str
+    claims: str
+    unit: str
+    relation: str
+    is_of_pairs: bool = False
+    is_proposed: bool = True
+    printed: tuple[Verdict, ...] = ("supported",)
+    tells: Literal["first", "largest", "nearest"] = "largest"
+    tells_each_claim: bool = False
+    inconclusive: tuple[str, str] | None = None
+    decides: str = MORE_IMAGES
+    without_figures: str = ""
+
+    def of_evaluation(
+        self, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+    ) -> list[Finding]:
+        """Every statement about one evaluation, judged; needs shapes."""
+        return [self._finding(judged, evaluation) for judged in self.judge(con, selection, evaluation)]
+
+    def of_all_pairs(self, con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+        """Every statement about two models of a selection, judged."""
+        return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
+
+    def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
+        """Below `FEWEST_IMAGES` images it is inconclusive, whatever the figures say."""
+        verdict, sentence, n, estimate, corruption, severity, claim, unit, query, _ = judged
+        if not sentence.endswith("."):
+            sentence = f"{sentence} ({format_count(n, 'image')})."
+        if n < FEWEST_IMAGES and verdict != "inconclusive":
+            verdict, sentence = "inconclusive", too_few(n)
+        return Finding(
+            self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
+            unit or self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
+            other.evaluation_id if other else None, severity,
+        )  # fmt: skip
+
+
+KINDS: dict[str, Kind] = {}  # those whose file was imported; `registry.all_kinds` imports every file
+
+
+def kind(name: str, **declared: Any) -> Callable[[Callable[..., Iterable[Judged]]], Kind]:
+    """Make a `Kind` of the function that judges its statements, and register it."""
+
+    def register(judge: Callable[..., Iterable[Judged]]) -> Kind:
+        assert name not in KINDS, f"{name} is declared twice"
+        KINDS[name] = Kind(name, judge, **declared)
+        return KINDS[name]
+
+    return register
+
+
+def too_few(count: int) -> str:
+    """Why nothing is claimed of so few images."""
+    verb = "is" if count == 1 else "are"
+    return f"{format_count(count, 'image')} {verb} too few for findings: it takes {FEWEST_IMAGES}."
+
+
+def of_images(count: int) -> str:
+    """The number of images as the end of a sentence: (10,000 images)."""
+    return f"({format_count(count, 'image')})"
+
+
+def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
+    """SQL that selects an evaluation's rows of a table or view, of one corruption or all; of clean images of all."""
+    of_corruption = f" and corruption = {sql_literal(corruption)}" if corruption not in (None, CLEAN) else ""
+    return f"from {relation} where evaluation_id = {sql_literal(evaluation.evaluation_id)}{of_corruption}"
+
+
+def where(con: duckdb.DuckDBPyConnection, corruption: str, severity: float | None = None) -> str:
+    """The condition as the beginning of a sentence: When clean; Under fog; Under fog at severity 5."""
+    if corruption == CLEAN:
+        return "When clean"
+    at = "" if severity is None else f" at severity {format_severity(severity)}"
+    return f"Under {lower_label(corruption_labels(con)[corruption])}{at}"
+
+
+def negative(estimate: tuple[float, float, float]) -> Estimate:
+    """The estimate with the other sign: a loss as a change, one model's lead as the other's."""
+    value, low, high = estimate
+    return Estimate(-value, -high, -low)

@@ -1,0 +1,111 @@
+"""Which corruption costs most, with the sentences of charts about it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import duckdb
+
+from failmodes.analysis.formatting import (
+    MAX_LISTED,
+    capitalize_first,
+    format_count,
+    format_points_interval,
+    format_severity,
+    join_names,
+    lower_label,
+    tally_names,
+)
+from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
+from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings
+from failmodes.analysis.trained_models import noun_of_runs
+
+NON_FINITE = "too many predictions are no finite numbers"
+
+
+@kind(
+    "largest_drop",
+    order=10,
+    section="accuracy",
+    topic="Costliest corruption",
+    claims="this corruption costs the model most accuracy at the last severity",
+    unit="accuracy",
+    relation="shapes",
+    tells="first",
+    inconclusive=("Which corruption costs most", "model"),
+)
+def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
+    """The costliest is judged by its lead over every other, each other one by the lead of the costliest over it."""
+    names, n = corruption_labels(con), selection.image_count
+    ranking = drop_rankings(con, selection.only(evaluation))[evaluation]
+    for position, drop in enumerate(ranking.drops):
+        is_shown = ranking.leads[position - 1].above_zero if position else ranking.is_clear
+        said = f"{names[drop.corruption]} costs {evaluation.label} {format_points_interval(drop.at_last)} "
+        said += f"at severity {format_severity(drop.last_severity)}"
+        yield Judged(
+            "inconclusive" if not is_shown else "contradicted" if position else "supported",
+            said if position else largest_drop_of_one(evaluation.label, ranking, names),
+            n,
+            drop.at_last,
+            drop.corruption,
+            drop.last_severity,
+        )
+    for corruption in ranking.withheld:
+        said = f"What {lower_label(names[corruption])} costs {evaluation.label} is withheld: {NON_FINITE}."
+        query = rows_of("accuracy_by_severity", evaluation, corruption)
+        yield Judged("inconclusive", said, n, corruption=corruption, query=query)
+
+
+def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
+    """Which corruption costs one model most, or which two cannot be told apart."""
+    if ranking.withheld:
+        count = format_count(len(ranking.withheld), "corruption")
+        return f"What costs {label} most is inconclusive: {NON_FINITE} under {count}"
+    first = ranking.drops[0]
+    at_severity = f"at severity {format_severity(first.last_severity)}"
+    if not first.at_last.above_zero:
+        return f"No corruption costs {label} accuracy {at_severity} beyond sampling noise"
+    if ranking.is_clear:
+        return f"{names[first.corruption]} costs {label} most: {format_points_interval(first.at_last)} {at_severity}"
+    second, lead = nearest(ranking.drops, ranking.leads)
+    return (
+        f"Costliest for {label} {at_severity}, not told apart: {lower_label(names[first.corruption])} and "
+        f"{lower_label(names[second.corruption])}, {format_points_interval(lead)} between them"
+    )
+
+
+def nearest(drops: Sequence[CorruptionDrop], leads: Sequence[Estimate]) -> tuple[CorruptionDrop, Estimate]:
+    """Of the corruptions behind the first the one that is hardest to tell from it, and the lead over it."""
+    lead = min(leads, key=lambda lead: lead.low)
+    return drops[1 + list(leads).index(lead)], lead
+
+
+def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """Which corruption costs most, for each model where there are at most two, else in how many of them.
+
+    Only models count that lose accuracy beyond sampling noise, and most under one corruption.
+    """
+    rankings, names = drop_rankings(con, selection), corruption_labels(con)
+    noun = f"{noun_of_runs(rankings)}s"
+    firsts = [r.drops[0].corruption for r in rankings.values() if r.is_clear]
+    if 1 < len(rankings) == len(firsts) and len(set(firsts)) == 1:
+        drops = {e.label: r.drops[0].at_last for e, r in rankings.items()}
+        labels = sorted(drops, key=lambda label: drops[label].value) if len(drops) > MAX_LISTED else list(drops)
+        phrases = [f"{format_points_interval(drops[label])} for {label}" for label in labels]
+        amounts = f"from {phrases[0]} to {phrases[-1]}" if len(phrases) > MAX_LISTED else join_names(phrases)
+        everyone = f"both {noun}" if len(rankings) == 2 else f"all {len(rankings)} {noun}"
+        return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {amounts}"
+    if len(rankings) <= 2:
+        return "; ".join(largest_drop_of_one(e.label, r, names) for e, r in rankings.items())
+    return drop_tally(
+        "Costliest corruption at the last severity,", firsts, f"{len(rankings)} {noun}", len(rankings), names
+    )
+
+
+def drop_tally(subject: str, firsts: Sequence[str], among: str, count: int, names: Mapping[str, str]) -> str:
+    """In how many of many models each corruption is first; `firsts` has those only where that is clear."""
+    if not firsts:
+        return f"In none of {among} one corruption is seen to cost most"
+    tally = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
+    left = count - len(firsts)
+    return f"{subject} among {among}: {tally}" + (f"; inconclusive for {left}" if left else "")

@@ -1,0 +1,38 @@
+"""Whether a model gives one answer to most images (mode collapse)."""
+
+from collections.abc import Iterator
+
+import duckdb
+
+from failmodes.analysis.formatting import format_count, format_percent_interval
+from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corruption
+
+
+@kind(
+    "prediction_collapse",
+    order=60,
+    section="predictions",
+    topic="One answer to most images",
+    claims="the model gives one answer to most images",
+    unit="share of answers",
+    relation="predictions_by_severity",
+)
+def prediction_collapse(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> Iterator[Judged]:
+    """Of each corruption the severity with the commonest answer."""
+    for found in collapse_by_corruption(con, selection, evaluation):
+        said = f"{where(con, found.corruption, found.severity)} {evaluation.label} "
+        if found.verdict == "supported":
+            said += f"{given_predictions(found)}: {format_percent_interval(found.share)} of its answers."
+        else:
+            said += f"answers \u201c{found.class_name}\u201d most often: {format_percent_interval(found.share)}"
+        yield Judged(found.verdict, said, found.image_count, found.share, found.corruption, found.severity)
+
+
+def given_predictions(found: Collapse) -> str:
+    """How many images get the commonest answer: answers “eight” to 498 of 500 images."""
+    count = f"{found.predicted_count:,} of {format_count(found.image_count, 'image')}"
+    return f"answers \u201c{found.class_name}\u201d to {count}"

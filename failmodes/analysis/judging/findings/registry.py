@@ -1,0 +1,73 @@
+"""All kinds of finding, those that the files of this folder declare, and what they propose."""
+
+import pkgutil
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
+
+import duckdb
+
+from failmodes.analysis.judging import findings as package
+from failmodes.analysis.judging.findings.kind import KINDS, Finding, Kind
+from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.warehouse.stages import counted
+
+
+@cache
+def all_kinds() -> Mapping[str, Kind]:
+    """Every kind by name, in the order of a report; a file beside this one that declares another is found."""
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(KINDS.items(), key=lambda item: item[1].order))
+
+
+def proposed() -> list[Kind]:
+    """Kinds that are findings, in the order of a report."""
+    return [kind for kind in all_kinds().values() if kind.is_proposed]
+
+
+def evaluation_findings(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Finding]:
+    """Everything that is judged of one evaluation of a selection; needs shapes.
+
+    It depends on no other evaluation of the selection.
+    """
+    kinds = [kind for kind in proposed() if not kind.is_of_pairs]
+    return [finding for kind in kinds for finding in kind.of_evaluation(con, selection, evaluation)]
+
+
+def pair_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Everything that is judged of pairs of a selection's models."""
+    kinds = [kind for kind in proposed() if kind.is_of_pairs]
+    return [finding for kind in kinds for finding in kind.of_all_pairs(con, selection)]
+
+
+def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Everything that is judged of a selection, in the order of a report; needs shapes (see `open_with_shapes`)."""
+    evaluations = counted("findings", selection.evaluations)
+    found = [finding for one in evaluations for finding in evaluation_findings(con, selection, one)]
+    return in_order(found + pair_findings(con, selection))
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings by kind in the order of a report; those of one kind stay in theirs."""
+    places = {name: place for place, name in enumerate(all_kinds())}
+    return sorted(findings, key=lambda finding: places[finding.kind])
+
+
+def statements_of_kind(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, name: str
+) -> list[Finding]:
+    """Statements of one kind about one evaluation, judged on request; needs shapes.
+
+    Intervals of attention hold together for all corruptions of the selection: of one that names a single corruption
+    they are that one's own.
+
+    Args:
+        con: the warehouse.
+        selection: names the corruptions.
+        evaluation: one of its evaluations.
+        name: a kind about one evaluation, such as 'attention_on_object'.
+    """
+    return all_kinds()[name].of_evaluation(con, selection, evaluation)
