@@ -23,14 +23,15 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.cells import OnRecord
-from failmodes.analysis.judging.findings.finding import Finding, of_images, rows_of
+from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import statements_of_kind
-from failmodes.analysis.judging.findings.shape import FALLING, STABLE
-from failmodes.analysis.judging.statement import Family, Judged, Verdict, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.findings.shape import STABLE
+from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, Word, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
@@ -253,7 +254,9 @@ def _of_metric(
     )  # fmt: skip
 
 
-def judge_kind(con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement) -> Judged:
+def judge_kind(
+    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement
+) -> JudgedStatement:
     """A statement about a shape, or of a kind of finding, on one evaluation; findings on the same thing agree with it.
 
     Args:
@@ -272,7 +275,7 @@ def judge_kind(con: duckdb.DuckDBPyConnection, selection: Selection, run: Evalua
     )
     missing = Verdict("not_measurable", (), reason=reason or "nothing of it is on record")
     sentence = next((one.sentence for one in _by_verdict(found)), "")
-    return Judged(claim, verdicts or (missing,), None, sentence)
+    return JudgedStatement(claim, verdicts or (missing,), None, sentence)
 
 
 def _found(
@@ -448,7 +451,7 @@ def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
 
 
 class ClaimsResult(Sequence[ClaimRow]):
-    """Judged claims: they print as a table, show themselves in notebooks, and become a data frame.
+    """JudgedStatement claims: they print as a table, show themselves in notebooks, and become a data frame.
 
     What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
 

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import judge_kind
-from failmodes.analysis.judging.statement import Family, Judged, Plan, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.statement import Family, JudgedStatement, Plan, Word, judge_plan, plan_statement
 from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ImagePairing
@@ -59,7 +59,7 @@ class GateResult:
     is_about_training: bool
     level: float
     inconclusive: Inconclusive
-    rules: tuple[Judged, ...]
+    rules: tuple[JudgedStatement, ...]
 
     @property
     def counts(self) -> Counter[Word]:
@@ -195,7 +195,9 @@ def run_gate(request: GateRequest) -> GateResult:
         )
 
 
-def judge_rules(gate: GateSpec, models: ModelMetrics, candidate: OpenedModel | None, origin: str) -> tuple[Judged, ...]:
+def judge_rules(
+    gate: GateSpec, models: ModelMetrics, candidate: OpenedModel | None, origin: str
+) -> tuple[JudgedStatement, ...]:
     """What is shown of each rule of a gate.
 
     Args:
@@ -224,7 +226,7 @@ def judge_rules(gate: GateSpec, models: ModelMetrics, candidate: OpenedModel | N
         )
 
 
-def _judged_kind(rule: Statement, candidate: OpenedModel | None) -> Judged:
+def _judged_kind(rule: Statement, candidate: OpenedModel | None) -> JudgedStatement:
     assert candidate is not None
     (run,) = candidate.model.runs[:1]
     (selection,) = select(candidate.con, evaluations=[run.evaluation_id])

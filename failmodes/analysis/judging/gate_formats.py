@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_count
 from failmodes.analysis.judging.gate import GATE_WORDS, GateResult
-from failmodes.analysis.judging.statement import WORDS, Judged, Verdict
+from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
 from failmodes.analysis.judging.wording import Wording
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.warehouse.errors import printable
@@ -93,7 +93,7 @@ def _model(model: ComparedModel) -> dict[str, Any]:
     }
 
 
-def _rule(judged: Judged) -> dict[str, Any]:
+def _rule(judged: JudgedStatement) -> dict[str, Any]:
     plan, statement = judged.plan, judged.statement
     return {
         "name": PLAIN.name(judged),
@@ -147,8 +147,8 @@ def gate_junit(gate: GateResult) -> str:
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'
 
 
-def _add_case(suite: Element, judged: Judged, one: Verdict, gate: GateResult) -> None:
-    alone = Judged(judged.statement, (one,), judged.plan, judged.sentence)
+def _add_case(suite: Element, judged: JudgedStatement, one: Verdict, gate: GateResult) -> None:
+    alone = JudgedStatement(judged.statement, (one,), judged.plan, judged.sentence)
     name = "mean" if judged.statement.over == "mean" else PLAIN.cell(one.cells[0])
     message = _xml(f"{PLAIN.shown(alone)} (limit: {PLAIN.limit(judged)})")
     case = SubElement(suite, "testcase", classname=_xml(f"failmodes.gate.{PLAIN.name(judged)}"), name=_xml(name))
@@ -233,8 +233,8 @@ def _next_steps(gate: GateResult) -> list[str]:
     return steps
 
 
-def _first_decision(judged: Judged) -> str:
+def _first_decision(judged: JudgedStatement) -> str:
     """What is shown of the decision that is worst, and the limit."""
-    worst = Judged(judged.statement, (judged.deciding[0],), judged.plan, judged.sentence)
+    worst = JudgedStatement(judged.statement, (judged.deciding[0],), judged.plan, judged.sentence)
     where = "" if judged.statement.over == "mean" else f"{PLAIN.cell(judged.deciding[0].cells[0])}: "
     return f"{where}{PLAIN.shown(worst)}, limit: {PLAIN.limit(judged)}"

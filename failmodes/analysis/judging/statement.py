@@ -128,7 +128,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedStatement:
     """A statement with what is shown of it.
 
     Attributes:
@@ -267,7 +267,7 @@ def _at(groups: Mapping[str, Sequence[CellKey]], severity: float) -> dict[str, l
     return {name: [cell for cell in cells if cell[1] == severity] or list(cells) for name, cells in groups.items()}
 
 
-def judge_plan(plan: Plan, models: ModelMetrics, family: Family) -> Judged:
+def judge_plan(plan: Plan, models: ModelMetrics, family: Family) -> JudgedStatement:
     """What is shown of a statement about a metric.
 
     Args:
@@ -279,7 +279,7 @@ def judge_plan(plan: Plan, models: ModelMetrics, family: Family) -> Judged:
     if missing and plan.statement.over == "mean":
         missing = [Verdict("not_measurable", plan.missing, reason=NOT_ON_RECORD)]
     verdicts = [_judged(plan, question, models, family) for question in plan.questions]
-    return Judged(plan.statement, (*verdicts, *missing), plan)
+    return JudgedStatement(plan.statement, (*verdicts, *missing), plan)
 
 
 def _judged(plan: Plan, question: Question, models: ModelMetrics, family: Family) -> Verdict:

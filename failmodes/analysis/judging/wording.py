@@ -14,7 +14,7 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, Judged, Plan, Verdict
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text
@@ -29,16 +29,16 @@ class Wording(NamedTuple):
 
     quote: Callable[[str], str] = str
 
-    def title(self, judged: Judged) -> str:
+    def title(self, judged: JudgedStatement) -> str:
         """What the statement is about, behind its own name where it has one."""
         name = judged.statement.name
         return f"{self.quote(name)}: {self.about(judged)}" if name else self.about(judged)
 
-    def name(self, judged: Judged) -> str:
+    def name(self, judged: JudgedStatement) -> str:
         """The statement's own name, or what it is about."""
         return self.quote(judged.statement.name) if judged.statement.name else self.about(judged)
 
-    def about(self, judged: Judged) -> str:
+    def about(self, judged: JudgedStatement) -> str:
         """What is measured where: accuracy, mean of fog at 3, 4 and 5."""
         plan = judged.plan
         if plan is None:
@@ -71,7 +71,7 @@ class Wording(NamedTuple):
         name = self.quote(corruption)
         return name if severity is None else f"{name}{NO_BREAK}{format_severity(severity)}"
 
-    def limit(self, judged: Judged) -> str:
+    def limit(self, judged: JudgedStatement) -> str:
         """What the value is held to: at most 1 point worse, at least 70 %."""
         plan, statement = judged.plan, judged.statement
         if plan is None:
@@ -90,7 +90,7 @@ class Wording(NamedTuple):
         beyond = f"{amount} {words}" if statement.bound else words
         return f"{beyond} under {join_names(map(self.quote, statement.other.corruptions or ['other severities']))}"
 
-    def shown(self, judged: Judged) -> str:
+    def shown(self, judged: JudgedStatement) -> str:
         """What is shown of a statement, in one line."""
         deciding = judged.deciding
         if judged.plan is None:
@@ -146,7 +146,7 @@ class Wording(NamedTuple):
         return join_names([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1:,} more cells"])
 
 
-def images_needed_phrase(judged: Judged) -> str:
+def images_needed_phrase(judged: JudgedStatement) -> str:
     """What would decide what is inconclusive; empty for others."""
     if judged.verdict != "inconclusive" or judged.plan is None:
         return ""
@@ -192,7 +192,7 @@ def _with_unit(plan: Plan, number: str) -> str:
     return f"{number}{NO_BREAK}{unit}"
 
 
-def _tally(judged: Judged) -> str:
+def _tally(judged: JudgedStatement) -> str:
     """Of how many cells what is shown: contradicted in 1 of 30 cells, inconclusive in 19."""
     counts = Counter(one.verdict for one in judged.verdicts)
     first, *others = [word for word in WORDS if counts[word] and word != "supported"]
