@@ -1,0 +1,449 @@
+"""Statements as tables of TOML: what a study claims about its models, and what a gate demands of a candidate.
+
+    [[claims]]                      # of a study, or [[gate.rules]]
+    metric = "accuracy"
+    corruptions = ["fog"]
+    severities = [3, 4, 5]
+    relation = "at_least"
+    limit = 0.30
+
+Metrics, scores and kinds of findings are defined elsewhere, and a user may add some: their names are checked where
+statements are judged, and so are names of corruptions, which a results folder may hold of its own.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from failmodes.ingest.specification import StrictModel, exact_severities, unique_values, validate
+from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
+from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.schema import CLEAN
+from failmodes.warehouse.storage.locations import read_toml
+
+MOST_RULES = 1000
+MOST_CORRUPTIONS = 1000
+NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metrics, and all 19
+
+Relation = Literal[
+    "at_least", "at_most", "more_than", "less_than", "drop_at_least", "drop_at_most",
+    "worse_by_at_most", "better_by_at_least", "largest_drop",
+]  # fmt: skip
+Shape = Literal["flat", "rise", "near_linear", "late_collapse", "early_drop", "non_monotone", "abrupt_drop"]
+RELATIONS: tuple[Relation, ...] = get_args(Relation)
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most")
+DROPS = ("drop_at_least", "drop_at_most")
+WITH_BASELINE = ("worse_by_at_most", "better_by_at_least")
+WITH_OTHER = ("more_than", "less_than")
+OF_METRIC = ("metric", "score", "relation", "limit", "other")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    return unique_values(names, "corruption")
+
+
+def _severities(given: object) -> object:
+    if given is None or given == "last":
+        return given
+    if not isinstance(given, list | tuple) or not given:
+        raise ValueError('expected a list of severities such as [3, 4, 5], or "last"')
+    exact = exact_severities(list(given))
+    if Decimal(0) in exact:
+        raise ValueError('severity 0 is clean: write corruptions = ["none"] instead')
+    return exact
+
+
+GivenName = Annotated[Name, Field(min_length=1)]
+Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MOST_CORRUPTIONS), AfterValidator(_distinct)]
+Severities = Annotated[list[Decimal] | Literal["last"] | None, BeforeValidator(_severities)]
+# Metrics are shares, or nats and severities of one or two digits
+LimitValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]
+# Half is what a coin shows
+Level = Annotated[float, Field(strict=True, gt=0.5, lt=1, allow_inf_nan=False), REAL]
+
+
+class CellsOf(StrictModel):
+    """The cells that a statement's own are compared with.
+
+    Attributes:
+        corruptions: names, as those of a statement; those of the statement if not given.
+        severities: above 0 and up to 5, or "last"; those of the statement if not given.
+    """
+
+    corruptions: Corruptions | None = None
+    severities: Severities = None
+
+    @model_validator(mode="after")
+    def _clean_has_no_severity(self) -> "CellsOf":
+        _refuse_clean_severities(self.corruptions, self.severities)
+        if self.corruptions is None and self.severities is None:
+            raise ValueError(
+                'other names corruptions, severities or both: other = { corruptions = ["gaussian_noise"] }'
+            )
+        return self
+
+
+class Statement(StrictModel):
+    """One statement about models, which the data support, contradict, or leave open.
+
+    Attributes:
+        name: what it is called where it is reported.
+        metric: what is measured, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
+        score: what failures are predicted by, for metrics of failure prediction: "confidence", "margin" …
+        corruptions: names, "headline" for the 15 of the headline metrics, "all" for all 19, "none" for clean images;
+            every corruption on record if not given.
+        severities: above 0 and up to 5, or "last"; the whole ones if not given.
+        over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.
+        relation: how the metric lies to its limit.
+        limit: in the unit of the metric; shares are 0-1.
+        other: of more_than and less_than, the cells whose metric is subtracted.
+        shape: in place of a metric, the shape of the accuracy curve.
+        kind: in place of a metric, a kind of finding, or "attention_on_object".
+        negate: of a kind, that the finding does not hold.
+        model: label (with or without its training seed), first letters of an evaluation's identity, or architecture;
+            every model if not given. Claims only.
+        baseline: the model to compare with, named likewise. Claims only: that of a gate stands in [gate].
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
+    metric: GivenName | None = None
+    score: GivenName | None = None
+    corruptions: Corruptions | None = None
+    severities: Severities = None
+    over: Literal["mean", "each"] = "mean"
+    relation: Relation | None = None
+    limit: LimitValue | None = None
+    other: CellsOf | None = None
+    shape: Shape | None = None
+    kind: GivenName | None = None
+    negate: Flag = False
+    model: GivenName | None = None
+    baseline: GivenName | None = None
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether it compares with a baseline."""
+        return self.relation in WITH_BASELINE
+
+    @property
+    def is_drop(self) -> bool:
+        """Whether its value is how much the metric worsens from clean images."""
+        return self.relation in DROPS
+
+    @property
+    def bound(self) -> float:
+        """The limit, 0 where none is given."""
+        return self.limit or 0.0
+
+    @model_validator(mode="after")
+    def _one_subject(self) -> "Statement":
+        given = [key for key in ("metric", "shape", "kind") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of metric, shape and kind (given: {' and '.join(given) or 'none'})")
+        if self.metric is None:
+            wrong = [key for key in OF_METRIC if getattr(self, key) is not None]
+            if wrong:
+                raise ValueError(f"{wrong[0]} goes with a metric: leave it out of a {given[0]}")
+            if self.over == "each":
+                raise ValueError(f'over = "each" goes with a metric: leave it out of a {given[0]}')
+        if self.negate and self.kind is None:
+            raise ValueError("negate goes with a kind of finding: write the opposite relation or another shape instead")
+        return self
+
+    @model_validator(mode="after")
+    def _cells_fit(self) -> "Statement":
+        _refuse_clean_severities(self.corruptions, self.severities)
+        if self.shape is not None or self.relation == "largest_drop":
+            subject = "a shape" if self.shape is not None else "largest_drop"
+            names = self.corruptions or []
+            if len(names) != 1 or names[0] in (CLEAN, *NAMES_OF_MANY):
+                raise ValueError(f'{subject} is of one corruption: write corruptions = ["fog"]')
+        if self.shape is not None and self.severities is not None:
+            raise ValueError("a shape is of the whole curve: leave out severities")
+        if self.relation == "largest_drop" and self.severities not in (None, "last"):
+            raise ValueError('largest_drop is of the mean over severities, or of severities = "last"')
+        if self.relation == "largest_drop" and self.over == "each":
+            raise ValueError('largest_drop compares corruptions with each other: leave out over = "each"')
+        if self.is_drop and CLEAN in (self.corruptions or ()):
+            raise ValueError(f'{self.relation} compares with clean images: leave "none" out of corruptions')
+        return self
+
+    @model_validator(mode="after")
+    def _relation_fits(self) -> "Statement":
+        relation, other = self.relation, self.other
+        if self.metric is not None and relation is None:
+            raise ValueError(f"a metric needs a relation: one of {', '.join(RELATIONS)}")
+        if other is not None and relation not in WITH_OTHER:
+            raise ValueError(f"other goes with {' and '.join(WITH_OTHER)} (given: {relation})")
+        if other is not None and (other.corruptions or self.corruptions, other.severities or self.severities) == (
+            self.corruptions,
+            self.severities,
+        ):
+            raise ValueError("other names the cells of the statement itself: name others")
+        return self
+
+    @model_validator(mode="after")
+    def _limit_fits(self) -> "Statement":
+        if self.relation in NEEDS_LIMIT and self.limit is None:
+            raise ValueError(f"{self.relation} needs a limit, such as limit = 0.3")
+        if self.relation == "largest_drop" and self.limit is not None:
+            raise ValueError("largest_drop takes no limit: leave it out, or write drop_at_least")
+        if (self.is_drop or self.is_relative) and self.bound < 0:
+            raise ValueError(f"limit: {self.relation} takes a margin of 0 or more (given: {self.limit})")
+        if _is_share(self) and abs(self.bound) > 1:
+            hint = f"write {self.bound / 100:g} for {self.bound:g}%"
+            raise ValueError(f"limit: {self.metric} is a share, and shares are 0 to 1: {hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_fits(self) -> "Statement":
+        if self.baseline is not None and not self.is_relative:
+            raise ValueError(f"baseline goes with {' and '.join(WITH_BASELINE)}")
+        if self.baseline is not None and self.baseline == self.model:
+            raise ValueError(f"model and baseline are both {self.baseline!r}: name two models")
+        return self
+
+
+def _refuse_clean_severities(corruptions: list[str] | None, severities: object) -> None:
+    if corruptions == [CLEAN] and severities is not None:
+        raise ValueError('corruptions = ["none"] is clean, which has no severities: leave them out')
+
+
+def _as_table(given: object) -> object:
+    if isinstance(given, str):
+        raise ValueError("a claim is a table, not a sentence: write [[claims]] with a metric, a relation and a limit")
+    return given
+
+
+def _as_claim(statement: Statement) -> Statement:
+    if statement.is_relative and statement.baseline is None:
+        raise ValueError(f'{statement.relation} compares with a model: write baseline = "LABEL"')
+    return statement
+
+
+def _as_rule(statement: Statement) -> Statement:
+    if statement.model is not None or statement.baseline is not None:
+        raise ValueError("a gate's models stand in [gate], as baseline and candidate: leave out model and baseline")
+    return statement
+
+
+def _each_once(statements: list[Statement]) -> list[Statement]:
+    return list({stored_form(statement): statement for statement in statements}.values())
+
+
+Claims = Annotated[
+    list[Annotated[Statement, BeforeValidator(_as_table), AfterValidator(_as_claim)]],
+    Field(max_length=MOST_CLAIMS),
+    AfterValidator(_each_once),
+]
+
+
+class GateSpec(StrictModel):
+    """A gate: rules about a candidate, most of them against a baseline.
+
+    Attributes:
+        baseline: a model's label (of several training seeds, the label without its seed), an evaluation's identity,
+            or a file: FILE.duckdb where it holds one model, else FILE.duckdb::LABEL; relative to the file of the
+            rules.
+        candidate: the same; if not given, the one model of the warehouse.
+        level: of every statement: the chance that a rule passes that does not hold is at most 1 minus it, and so is
+            the chance that any rule fails that does hold.
+        rules: in the order in which they are reported.
+    """
+
+    baseline: GivenName | None = None
+    candidate: GivenName | None = None
+    level: Level = 0.95
+    rules: Annotated[list[Annotated[Statement, AfterValidator(_as_rule)]], Field(min_length=1, max_length=MOST_RULES)]
+
+
+class _RulesFile(StrictModel):
+    """A file of rules that is no study; its metrics are read where they are used."""
+
+    gate: GateSpec
+    metrics: Any = None
+
+
+class _ClaimsFile(StrictModel):
+    """A file of claims that is no study; its metrics are read where they are used."""
+
+    claims: Claims
+    metrics: Any = None
+
+
+def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
+    """The gate of a file of rules, or of a study file, whose other keys are not looked at.
+
+    Args:
+        content: keys and tables, as TOML gives them.
+        origin: where they come from, for errors.
+
+    Raises:
+        StudyError: there is no table of that name, or the first problem in it.
+    """
+    if "gate" not in content:
+        raise StudyError(f"{origin} has no [gate] table: write [gate] and a [[gate.rules]] table for each rule")
+    is_study = "output" in content
+    return validate(_RulesFile, {"gate": content["gate"]} if is_study else dict(content), origin).gate
+
+
+def check_claims(content: Sequence[Mapping[str, Any] | Statement], origin: str) -> list[Statement]:
+    """Claims in their order; one that stands twice counts once.
+
+    Args:
+        content: a table each, as TOML gives them, at most MOST_CLAIMS.
+        origin: where they come from, for errors.
+
+    Raises:
+        StudyError: the first problem in them.
+    """
+    return validate(_ClaimsFile, {"claims": content}, origin).claims
+
+
+def claims_file(path: str | Path) -> list[Statement]:
+    """The claims of a file of [[claims]] tables, or of a study file, whose other keys are not looked at.
+
+    Raises:
+        StudyError: it cannot be read, it has no claims, or the first problem in them.
+    """
+    content = read_toml(Path(path))
+    if "claims" not in content:
+        raise StudyError(f"{path} has no claims: write a [[claims]] table for each")
+    is_study = "output" in content
+    return validate(_ClaimsFile, {"claims": content["claims"]} if is_study else content, str(path)).claims
+
+
+def stored_form(statement: Statement) -> str:
+    """A statement as JSON of the keys that it gives, in the order of the fields; equal statements give equal texts."""
+    return json.dumps(statement.model_dump(exclude_defaults=True), default=_number, ensure_ascii=False)
+
+
+def from_stored(text: str) -> Statement:
+    """The statement that `stored_form` wrote.
+
+    Raises:
+        StudyError: it is none.
+    """
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise StudyError(f"a stored statement is no JSON: {error}") from error
+    return validate(Statement, content, "a stored statement")
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == int(value) else float(value)
+
+
+_SHAPE_WORDS: dict[Shape, str] = {
+    "flat": "is flat",
+    "rise": "rises",
+    "near_linear": "is near-linear",
+    "late_collapse": "drops late",
+    "early_drop": "drops early",
+    "non_monotone": "is non-monotone",
+    "abrupt_drop": "drops abruptly",
+}
+_ATTENTION_WORDS = {  # kind: as it stands, and negated
+    "attention_on_object": ("is on the object", "is not on the object"),
+    "attention_off_object": ("leaves the object", "does not leave the object"),
+    "attention_drift": ("stays near its clean location", "loses its clean location"),
+}
+
+
+def statement_text(statement: Statement) -> str:
+    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back."""
+    of = f" of {statement.model}" if statement.model else ""
+    where = _where(statement.corruptions, statement.severities, statement.over if statement.metric else None)
+    if statement.shape is not None:
+        return f"the accuracy curve{of} under {_listed(statement.corruptions or [])} {_SHAPE_WORDS[statement.shape]}"
+    if statement.kind is not None:
+        if statement.kind in _ATTENTION_WORDS:
+            return f"attention{of} {_ATTENTION_WORDS[statement.kind][statement.negate]} {where}"
+        negation = "no " if statement.negate else ""
+        return f"{negation}{_spaced(statement.kind)}{of} {where}"
+    score = f" by {_spaced(statement.score)}" if statement.score else ""
+    return _of_metric(statement, f"{_spaced(str(statement.metric))}{score}{of}", where)
+
+
+def _of_metric(statement: Statement, metric: str, where: str) -> str:
+    words = _spaced(str(statement.relation))
+    margin = _amount(statement, statement.bound, is_difference=True)
+    if statement.relation == "largest_drop":
+        return f"{metric} drops most {where}"
+    if statement.is_drop:
+        verb = "drops" if _is_share(statement) else "worsens from clean images"
+        return f"{metric} {verb} by {words.removeprefix('drop ')} {margin} {where}"
+    if statement.is_relative:
+        baseline = f"that of {statement.baseline or 'the baseline'}"
+        is_worse = statement.relation == "worse_by_at_most"
+        if statement.bound == 0:
+            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than {baseline}"
+        extent = "at most" if is_worse else "at least"
+        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than {baseline}"
+    if statement.other is not None:
+        severities = statement.other.severities or statement.severities
+        corruptions = statement.other.corruptions or statement.corruptions
+        other = _where(corruptions, None if corruptions == [CLEAN] else severities, statement.over)
+        if statement.bound == 0:
+            return f"{metric} {where} is {'higher' if statement.relation == 'more_than' else 'lower'} than {other}"
+        return f"{metric} {where} minus that {other} is {words} {margin}"
+    return f"{metric} {where} is {words} {_amount(statement, statement.bound)}"
+
+
+def _where(corruptions: list[str] | None, severities: list[Decimal] | str | None, over: str | None) -> str:
+    if corruptions == [CLEAN]:
+        return "on clean images"
+    if over is None and severities is None:
+        at = ""
+    elif severities == "last":
+        at = "at the last severity"
+    elif severities is None:
+        at = "at each severity" if over == "each" else "on average over severities"
+    else:
+        levels = [f"{_number(Decimal(severity)):g}" for severity in severities]
+        at = f"at severit{'y' if len(levels) == 1 else 'ies'} {_joined(levels)}"
+    if corruptions is None:
+        under = "under each corruption" if over == "each" else "on average over corruptions"
+        return under if severities is None and over != "each" else f"{under} {at}"
+    is_many = len(corruptions) > 1 or corruptions[0] in NAMES_OF_MANY
+    if is_many and over == "mean":
+        return f"on average over {_listed(corruptions)}{'' if severities is None else f' {at}'}"
+    return f"under {'each of ' if is_many and over else ''}{_listed(corruptions)} {at}".rstrip()
+
+
+def _listed(corruptions: Sequence[str]) -> str:
+    names = {CLEAN: "clean images", "headline": "the headline corruptions", "all": "all corruptions"}
+    return _joined(
+        [
+            names.get(name) or _spaced(name).replace("jpeg", "JPEG").replace("gaussian", "Gaussian")
+            for name in corruptions
+        ]
+    )
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _spaced(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _is_share(statement: Statement) -> bool:
+    return str(statement.metric).endswith("accuracy")
+
+
+def _amount(statement: Statement, value: float, *, is_difference: bool = False) -> str:
+    if not _is_share(statement):
+        return f"{value:.10g}"
+    amount = f"{100 * value:.10g}"
+    if not is_difference:
+        return f"{amount}%"
+    return f"{amount} point" if amount == "1" else f"{amount} points"
