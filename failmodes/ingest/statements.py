@@ -12,19 +12,20 @@ statements are judged, and so are names of corruptions, which a results folder m
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
 from failmodes.ingest.specification import StrictModel, exact_severities, unique_values, validate
 from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
-from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.locations import read_toml
+from failmodes.warehouse.storage.locations import default_location, read_toml
 
 MOST_RULES = 1000
 MOST_CORRUPTIONS = 1000
@@ -140,6 +141,16 @@ class Statement(StrictModel):
     def bound(self) -> float:
         """The limit, 0 where none is given."""
         return self.limit or 0.0
+
+    @property
+    def title(self) -> str:
+        """What it is called where it is reported: its name, else its English."""
+        return self.name or statement_text(self)
+
+    @property
+    def all_corruptions(self) -> list[str]:
+        """All that it names as corruptions, of what it compares with too."""
+        return [*(self.corruptions or ()), *((self.other and self.other.corruptions) or ())]
 
     @model_validator(mode="after")
     def _one_subject(self) -> "Statement":
@@ -319,9 +330,58 @@ def claims_file(path: str | Path) -> list[Statement]:
     return validate(_ClaimsFile, {"claims": content["claims"]} if is_study else content, str(path)).claims
 
 
+def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement] | None:
+    """The claims of the study files among some locations; None where none of them is a study file.
+
+    No code of a study is run: where it brings its own corruptions, or evaluates nothing itself, its claims may name
+    any corruption.
+
+    Args:
+        locations: as for `find_results`.
+
+    Raises:
+        StudyError: a study cannot be read, or the first problem in its claims.
+    """
+    paths = [Path(location) if location else default_location() for location in locations]
+    studies = [path for path in paths if path.suffix == ".toml"]
+    return [claim for path in studies for claim in _claims_of_study(path)] if studies else None
+
+
+def _claims_of_study(path: Path) -> list[Statement]:
+    content = read_toml(path)
+    claims = check_claims(content.get("claims", []), str(path))
+    corruptions = content.get("corruptions")
+    names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
+    has_own = any(":" in str(name) for name in (names if isinstance(names, list) else [names]))
+    unknown = None if has_own or not content.get("models") else unknown_corruption(claims)
+    if unknown:
+        raise StudyError(f"{path}: claims: {unknown}")
+    return claims
+
+
+def unknown_corruption(statements: Iterable[Statement]) -> str | None:
+    """The first corruption that is neither published nor registered, with a hint; None where all are known."""
+    known = [*NAMES_OF_MANY, CLEAN, *CORRUPTIONS, *registered()]
+    for name in (name for statement in statements for name in statement.all_corruptions):
+        if name not in known and name not in ALIASES:
+            hint = did_you_mean(name.lower().replace(" ", "_"), known, f"known are {', '.join(known)}")
+            return f"unknown corruption {shown(name)}: {hint}"
+    return None
+
+
+def as_table(statement: Statement) -> dict[str, Any]:
+    """The keys that a statement gives, in the order of the fields, as TOML and JSON write them."""
+    return json.loads(stored_form(statement))  # type: ignore[no-any-return]
+
+
 def stored_form(statement: Statement) -> str:
     """A statement as JSON of the keys that it gives, in the order of the fields; equal statements give equal texts."""
     return json.dumps(statement.model_dump(exclude_defaults=True), default=_number, ensure_ascii=False)
+
+
+def stored_rows(claims: Iterable[Statement]) -> list[tuple[str, str]]:
+    """Claims as a load stores them: what each is called, and its JSON."""
+    return [(claim.title, stored_form(claim)) for claim in claims]
 
 
 def from_stored(text: str) -> Statement:

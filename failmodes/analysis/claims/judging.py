@@ -12,18 +12,22 @@ from failmodes.analysis.claims.judged_claim import ClaimContext, JudgedClaim
 from failmodes.analysis.claims.model_claims import judge_accuracy_limit, judge_better_model
 from failmodes.analysis.claims.shape_claims import judge_shape
 from failmodes.analysis.model_names import UnknownModelError
-from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import LABELS, Selection, corruption_labels, particulars, select
+from failmodes.analysis.selection import Selection, particulars, select
 from failmodes.ingest.claim_forms import (
     AccuracyLimit,
     AttentionClaim,
+    AttentionKind,
     BetterModel,
+    Claim,
     DropComparison,
     DropLimit,
     LargestDrop,
+    Relation,
     ShapeClaim,
 )
-from failmodes.ingest.claim_grammar import MOST_LETTERS, ClaimText, read_claims
+from failmodes.ingest.claim_grammar import MOST_LETTERS, ClaimText
+from failmodes.ingest.statements import Statement, from_stored
+from failmodes.warehouse.database.stated_claims import StatedClaim
 from failmodes.warehouse.errors import StudyError, printable
 
 UNKNOWN = "unknown"  # the form of a stored claim that is not understood
@@ -38,7 +42,7 @@ JUDGES: dict[type, tuple[str, Callable[[ClaimContext, Any], Iterator[JudgedClaim
 }
 
 
-def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[JudgedClaim]:
+def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> list[JudgedClaim]:
     """Claims that a warehouse holds; one that is not understood is inconclusive, and so is one about nothing here.
 
     Args:
@@ -47,9 +51,9 @@ def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[
     """
     found: list[JudgedClaim] = []
     selections = select(con)
-    for number, claim in enumerate(claims, start=1):
+    for number, (claim, statement) in enumerate(claims, start=1):
         try:
-            (stated,) = claims_of_warehouse(con, [claim])
+            stated = as_claim(from_stored(statement))
         except StudyError as error:
             found.append(_not_understood(number, claim, error))
         else:
@@ -57,7 +61,7 @@ def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[
     return found
 
 
-def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[JudgedClaim]:
+def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[Statement]) -> list[JudgedClaim]:
     """Claims that somebody asks about now.
 
     Args:
@@ -68,7 +72,7 @@ def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[J
         StudyError: one is not understood, or names a model that was not evaluated.
     """
     selections, found = select(con), []
-    for number, stated in enumerate(claims_of_warehouse(con, claims), start=1):
+    for number, stated in enumerate(map(as_claim, claims), start=1):
         rows = _judged(con, selections, number, stated)
         if unknown := [row for row in rows if row.form == UNKNOWN]:
             raise StudyError(f"claim {stated.text!r}: {unknown[0].reason}")
@@ -76,20 +80,52 @@ def judge_given(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[J
     return found
 
 
-def claims_of_warehouse(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[ClaimText]:
-    """Claims as data, about the corruptions and models of a warehouse.
+RELATIONS: dict[str, Relation] = {
+    "at_least": "at least", "at_most": "at most", "more_than": "more than", "less_than": "less than",
+    "drop_at_least": "at least", "drop_at_most": "at most",
+}  # fmt: skip
+ATTENTION: dict[tuple[str | None, bool], AttentionKind] = {
+    ("attention_on_object", False): "on_object",
+    ("attention_off_object", False): "leaves_object",
+    ("attention_drift", False): "keeps_place",
+    ("attention_drift", True): "loses_place",
+}
+
+
+def as_claim(statement: Statement) -> ClaimText:
+    """A statement as one of the forms that are judged here.
 
     Raises:
-        StudyError: one is not understood, or there are too many.
+        StudyError: it is none of them.
     """
-    return read_claims(claims, list(corruption_labels(con).items()), _model_labels(con))
+    found = _of_accuracy(statement) if statement.metric == "accuracy" else None
+    (name,) = statement.corruptions if len(statement.corruptions or ()) == 1 else (None,)
+    if statement.shape is not None:
+        found = ShapeClaim(str(name), statement.shape, statement.model)
+    elif (statement.kind, statement.negate) in ATTENTION:
+        found = AttentionClaim(ATTENTION[statement.kind, statement.negate], str(name), statement.model)
+    if found is None:
+        raise StudyError(f"claim {statement.title!r} cannot be judged")
+    return ClaimText(statement.title, found)
 
 
-@read_once
-def _model_labels(con: duckdb.DuckDBPyConnection) -> list[str]:
-    """All that models are called, with and without their training seed."""
-    query = " union ".join(f"select {column} from evaluation_labels where {column} is not null" for column in LABELS)
-    return [label for (label,) in con.execute(query).fetchall()]
+def _of_accuracy(statement: Statement) -> Claim | None:
+    (name,) = statement.corruptions if len(statement.corruptions or ()) == 1 else (None,)
+    levels = statement.severities
+    at = float(levels[0]) if isinstance(levels, list) else levels or "average"
+    relation, points = statement.relation, 100 * statement.bound
+    if relation == "largest_drop":
+        return LargestDrop(str(name), "last" if at == "last" else "average", statement.model)
+    if statement.is_drop:
+        return DropLimit(str(name), RELATIONS[str(relation)], points, at, statement.model)
+    if statement.other is not None:
+        other = (statement.other.corruptions or [""])[0]
+        return DropComparison(str(name), other, relation == "less_than", at, statement.model)
+    if relation == "better_by_at_least":
+        return BetterModel(str(statement.model), str(statement.baseline), name, at)
+    if relation in RELATIONS:
+        return AccuracyLimit(RELATIONS[relation], points, name, at, statement.model)
+    return None
 
 
 def _judged(

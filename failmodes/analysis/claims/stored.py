@@ -8,10 +8,11 @@ import duckdb
 import pyarrow as pa
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, judge_stored
+from failmodes.analysis.claims.judging import judge_given, judge_stored
 from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.findings.stored import due_findings, findings_fingerprint
 from failmodes.analysis.statistics.shape_tables import open_with_shapes, store_derived
+from failmodes.ingest.statements import Statement, stored_rows
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.connection import open_warehouse
@@ -25,7 +26,7 @@ METHOD = 2  # raise it when a sentence or a rule of claims changes, so that stor
 
 
 @contextmanager
-def open_with_claims(warehouse: Path, stated: Sequence[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_with_claims(warehouse: Path, stated: Sequence[Statement] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse to read, with current shapes, findings and claims: made and stored where they are out of date.
 
     Where they cannot be stored, this connection alone has them. It works in one thread, so that two reports are alike.
@@ -53,7 +54,7 @@ def judged_claims(con: duckdb.DuckDBPyConnection) -> list[JudgedClaim]:
 
 
 def warehouse_claims(
-    warehouse: Path, given: Sequence[str] = (), stated: Sequence[str] | None = None
+    warehouse: Path, given: Sequence[Statement] = (), stated: Sequence[Statement] | None = None
 ) -> list[JudgedClaim]:
     """Claims judged: those that are given, which are not stored; else those of the study, which are.
 
@@ -73,14 +74,12 @@ def warehouse_claims(
         return judged_claims(con)
 
 
-def _due_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None) -> dict[str, pa.Table]:
+def _due_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | None) -> dict[str, pa.Table]:
     """The tables of claims that are out of date, made anew; the connection has them."""
     tables: dict[str, pa.Table] = {}
     claims = stored_claims(con)
-    if stated is not None:
-        stated = [claim.text for claim in claims_of_warehouse(con, stated)]
-    if stated is not None and stated != claims:
-        tables[STATED_CLAIMS.name] = claim_rows(stated)
+    if stated is not None and stored_rows(stated) != claims:
+        tables[STATED_CLAIMS.name] = claim_rows(stored_rows(stated))
         con.register(STATED_CLAIMS.name, tables[STATED_CLAIMS.name])
         claims = stored_claims(con)
     half, _, settings = findings_fingerprint(con).partition("-")

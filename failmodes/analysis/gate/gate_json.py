@@ -49,7 +49,7 @@ def _rule(judged: JudgedRule) -> dict[str, Any]:
         "better": plan.metric.better,
         "unit": plan.metric.unit,
         "over": plan.rule.over,
-        plan.rule.limit_key: plan.rule.limit,
+        str(plan.rule.relation): plan.rule.bound,
         "limit": limit_phrase(plan),
         "images_needed": judged.images_needed,
         "decisions": [_decision(decision) for decision in judged.decisions],

@@ -16,7 +16,7 @@ from failmodes.analysis.gate.planned_rules import plan_rules
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
-from failmodes.ingest.gate_rules import GateSpec, check_gate
+from failmodes.ingest.statements import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
 from failmodes.warehouse.metrics.metric import Metric

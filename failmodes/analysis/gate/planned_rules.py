@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from failmodes.analysis.gate.rule_cells import RuleCells, find_rule_cells
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.ingest.gate_rules import GateRule, GateSpec
+from failmodes.ingest.statements import GateSpec, Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 
@@ -36,7 +36,7 @@ class PlannedRule:
         cells: that it is about.
     """
 
-    rule: GateRule
+    rule: Statement
     metric: Metric
     score: str | None
     requirement: Requirement
@@ -84,14 +84,14 @@ def plan_rules(
     return found
 
 
-def _known_metric(rule: GateRule, place: str, metrics: Mapping[str, Metric]) -> Metric:
+def _known_metric(rule: Statement, place: str, metrics: Mapping[str, Metric]) -> Metric:
     if rule.metric not in metrics:
         hint = did_you_mean(rule.metric.lower(), metrics, f"known are {', '.join(metrics)}")
         raise StudyError(f"{place}.metric: unknown metric {rule.metric[:100]!r}: {hint}")
     return metrics[rule.metric]
 
 
-def _known_score(rule: GateRule, metric: Metric, place: str, metrics: Mapping[str, Metric]) -> str | None:
+def _known_score(rule: Statement, metric: Metric, place: str, metrics: Mapping[str, Metric]) -> str | None:
     if not metric.takes_score:
         if rule.score is not None:
             takers = ", ".join(name for name, other in metrics.items() if other.takes_score)
@@ -104,19 +104,19 @@ def _known_score(rule: GateRule, metric: Metric, place: str, metrics: Mapping[st
     return score
 
 
-def _requirement(rule: GateRule, metric: Metric, place: str) -> Requirement:
+def _requirement(rule: Statement, metric: Metric, place: str) -> Requirement:
     if metric.higher_is_better is None:
         if rule.is_relative:
             raise StudyError(
                 f"{place}: neither direction of {rule.metric} is better, so nothing is worse: write at_least or at_most"
             )
-        return Requirement(rule.limit, rule.limit_key == "at_least")
+        return Requirement(rule.bound, rule.relation == "at_least")
     if rule.is_relative:
-        return Requirement(-rule.limit if metric.higher_is_better else rule.limit, metric.higher_is_better)
+        return Requirement(-rule.bound if metric.higher_is_better else rule.bound, metric.higher_is_better)
     expected_key = "at_least" if metric.higher_is_better else "at_most"
-    if rule.limit_key != expected_key:
+    if rule.relation != expected_key:
         raise StudyError(
             f"{place}: {rule.metric} is better the {metric.better}, so its limit is {expected_key} "
-            f"(given: {rule.limit_key})"
+            f"(given: {rule.relation})"
         )
-    return Requirement(rule.limit, metric.higher_is_better)
+    return Requirement(rule.bound, metric.higher_is_better)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
-from failmodes.ingest.gate_rules import GateRule
+from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.schema import CLEAN
 
@@ -34,7 +34,7 @@ class RuleCells(NamedTuple):
 
 
 def find_rule_cells(
-    rule: GateRule, candidate: Collection[CellKey], baseline: Collection[CellKey] | None, place: str
+    rule: Statement, candidate: Collection[CellKey], baseline: Collection[CellKey] | None, place: str
 ) -> RuleCells:
     """The cells that a rule is about: corruptions and severities that it leaves out are those on record of any model.
 
@@ -62,7 +62,7 @@ def find_rule_cells(
     return RuleCells(tuple(present), tuple(missing))
 
 
-def _corruptions(rule: GateRule, stored: set[str], place: str) -> list[str]:
+def _corruptions(rule: Statement, stored: set[str], place: str) -> list[str]:
     """Names of the rule's corruptions, each once; all on record but clean where it leaves them out."""
     if rule.corruptions is None:
         published = [name for name in (*CORRUPTIONS, *registered()) if name in stored]
@@ -86,7 +86,7 @@ def _known_name(given: str, stored: Iterable[str], place: str) -> str:
     return name
 
 
-def _severities(rule: GateRule, corruption: str, stored: Iterable[CellKey]) -> list[float] | list[None]:
+def _severities(rule: Statement, corruption: str, stored: Iterable[CellKey]) -> list[float] | list[None]:
     """Severities of one corruption; [None] where the rule takes all and none is on record."""
     if corruption == CLEAN:
         return [0.0]

@@ -60,8 +60,8 @@ def cell_phrase(cell: CellKey | MissingCell) -> str:
 def limit_phrase(plan: PlannedRule) -> str:
     """The limit: at most 1.0 points worse, at least 70.0 %."""
     if not plan.rule.is_relative:
-        return f"{plan.rule.limit_key.replace('_', ' ')} {_limit_amount(plan)}"
-    return f"at most {_limit_amount(plan)} worse" if plan.rule.limit else "no worse"
+        return f"{str(plan.rule.relation).replace('_', ' ')} {_limit_amount(plan)}"
+    return f"at most {_limit_amount(plan)} worse" if plan.rule.bound else "no worse"
 
 
 def value_phrase(plan: PlannedRule, value: float) -> str:
@@ -180,7 +180,7 @@ def _amount(plan: PlannedRule, value: float, *, signed: bool = False) -> str:
 
 def _limit_amount(plan: PlannedRule) -> str:
     """The limit as it was written: 1 point, 2.5 points, 70 %."""
-    limit = plan.rule.limit * (100 if plan.metric.unit == "share" else 1)
+    limit = plan.rule.bound * (100 if plan.metric.unit == "share" else 1)
     return _with_unit(plan, f"{limit:.10g}".replace("-", MINUS))
 
 
