@@ -19,7 +19,8 @@ baseline = "{MODELS[1]}"
 candidate = "{MODELS[0]}"
 [[gate.rules]]
 metric = "accuracy"
-worse_by_at_most = 0.01
+relation = "worse_by_at_most"
+limit = 0.01
 """
 COMMANDS = (
     ("status",),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
+    from failmodes.ingest.statements import Statement
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.storage.files import StorePath
 
@@ -116,13 +117,14 @@ def gate(
         assert failmodes.gate("gate.toml", "runs/mine")     # in a test: pytest shows what does not hold
         print(failmodes.gate({"gate": {
             "baseline": "Net A", "candidate": "Net B",
-            "rules": [{"metric": "accuracy", "corruptions": ["fog"], "worse_by_at_most": 0.01}],
+            "rules": [{"metric": "accuracy", "corruptions": ["fog"], "relation": "worse_by_at_most", "limit": 0.01}],
         }}, "runs/mine"))
 
     A rule is one metric, the cells that it is about (`corruptions` and `severities`, all on record if left out; "none"
-    is clean), whether it holds `over` their "mean" or "each" of them, and one limit: `worse_by_at_most` (than the
-    baseline), `at_least` or `at_most`. It passes where its one-sided bound at the level (0.95) lies within the limit,
-    and fails where the other bound, corrected for all that may stop the gate, lies beyond it; else it is inconclusive.
+    is clean), whether it holds `over` their "mean" or "each" of them, and a `relation` to a `limit`, such as
+    "worse_by_at_most" (than the baseline), "at_least" or "drop_at_most". It passes where its one-sided bound at the
+    level (0.95) lies within the limit, and fails where the other bound, corrected for all that may stop the gate, lies
+    beyond it; else it is inconclusive.
 
     Args:
         rules: a file of rules (TOML), a study file with a `gate` table, or their content.
@@ -190,7 +192,7 @@ def benchmark(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     version: str | None = None,
     name: str | None = None,
-    claims: Sequence[str] | None = None,
+    claims: Sequence[Mapping[str, Any]] | None = None,
     metrics: "Sequence[Callable[..., Any]] | None" = None,
     progress: bool = True,
 ) -> Warehouse:
@@ -254,8 +256,9 @@ def benchmark(
         version: your own name for code whose source or captured values cannot be read, such as a session of another
             library, or that reads files as it runs; change it when the code changes.
         name: of the study; the folder's name if not given.
-        claims: what is claimed of the models, a line each, such as "fog costs more than gaussian_noise": the report
-            and `Warehouse.claims` judge them. If not given, those of the last call stay.
+        claims: what is claimed of the models, a table each, such as {"metric": "accuracy", "corruptions": ["fog"],
+            "relation": "at_least", "limit": 0.3}: the report and `Warehouse.claims` judge them. docs/claims.md has all
+            keys. If not given, those of the last call stay.
         metrics: functions of your own, as `f(preds, target)` of torchmetrics (see `failmodes.metric`): they are in the
             table `cell_metrics` beside all others. If not given, the values of the last call stay for what has not
             changed since.
@@ -309,14 +312,15 @@ def benchmark(
     )  # fmt: skip
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
-    return _finished(done.run, done.study.results_folder, output, claims, own_metrics, show=progress)
+    stated = None if claims is None else done.study.claims
+    return _finished(done.run, done.study.results_folder, output, stated, own_metrics, show=progress)
 
 
 def _finished(
     report: "RunReport",
     record: "StorePath",
     output: Path,
-    claims: Sequence[str] | None,
+    claims: "Sequence[Statement] | None",
     metrics: "Sequence[Metric] | None",
     *,
     show: bool,
@@ -345,12 +349,13 @@ def _goes_on(show: bool) -> Iterator[None]:
 
 
 def _loaded(
-    record: "StorePath", output: Path, claims: Sequence[str] | None, metrics: "Sequence[Metric] | None"
+    record: "StorePath", output: Path, claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None"
 ) -> Warehouse:
+    from failmodes.ingest.statements import stored_rows
     from failmodes.warehouse.database.load import load
 
     path = output / WAREHOUSE_FILE
-    load([record], path, claims=claims, metrics=metrics)
+    load([record], path, claims=None if claims is None else stored_rows(claims), metrics=metrics)
     return _opened(path, path)
 
 
@@ -367,7 +372,7 @@ def _open_study(location: Path | None, path: Path) -> "StudyImages | None":
 
 def _listed(values: Any) -> Any:
     """Any values as a list; what is none as it is, to be refused under its argument's name."""
-    return values if isinstance(values, str) or not isinstance(values, Iterable) else list(values)
+    return values if isinstance(values, str | Mapping) or not isinstance(values, Iterable) else list(values)
 
 
 def _name_of(model: object) -> str:

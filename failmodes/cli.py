@@ -32,6 +32,7 @@ from failmodes.warehouse.cli import (
     STATUS_KEYS,
     TimeoutOption,
     WhereArgument,
+    load_locations,
     print_status,
     read_status,
     status_as_json,
@@ -107,11 +108,11 @@ def _run_stages(study_file: Path, names_models: bool, as_json: bool) -> Incomple
 
 @wraps(load_results)  # which knows nothing of what a claim may say
 def load(where: str | None = None, more: list[str] | None = None, **options: Any) -> None:
-    """Refuse claims that are not understood, then load; the help is that of `load_results`."""
-    from failmodes.evaluate.study.claims_check import check_claims
+    """Read the claims of the studies, and load; the help is that of `load_results`."""
+    from failmodes.ingest.statements import claims_of_studies, stored_rows
 
-    check_claims([where, *(more or [])])
-    load_results(where, more, **options)
+    claims = claims_of_studies([where, *(more or [])])
+    load_locations(where, more, **options, claims=None if claims is None else stored_rows(claims))
 
 
 def status(

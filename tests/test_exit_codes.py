@@ -49,7 +49,7 @@ corruptions = ["{corruption}"]
 STUDIES = {
     "misspelt.toml": {"corruption": "fogg"},
     "unknown-key.toml": {"top": "outptu = 1"},
-    "claim.toml": {"top": 'claims = ["fog smells worse than contrast"]'},
+    "claim.toml": {"top": 'claims = [{ metric = "accuracy", corruptions = ["fogg"], relation = "largest_drop" }]'},
     "no-folder.toml": {"dataset": 'kind = "folder"\npath = "gone"'},
     "damaged-image.toml": {"dataset": 'kind = "folder"\npath = "images"'},
     "fine.toml": {},
@@ -66,7 +66,7 @@ MODELS = {
 GATES = {
     "metric.toml": {"metric": "acuracy"},
     "corruption.toml": {"corruption": "fogg"},
-    "broken.toml": {"limit": "at_least = 0.999"},
+    "broken.toml": {"limit": 'relation = "at_least"\nlimit = 0.999'},
     "missing.toml": {"corruption": "snow"},
 }
 
@@ -195,7 +195,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
         (here / name).write_text(STUDY.format(**plain | changes))
     for name, keys in MODELS.items():
         (here / name).write_text(STUDY.format(**plain) + MODEL.format(keys=keys))
-    rule = {"metric": "accuracy", "corruption": "fog", "limit": "worse_by_at_most = 0.9"}
+    rule = {"metric": "accuracy", "corruption": "fog", "limit": 'relation = "worse_by_at_most"\nlimit = 0.9'}
     for name, changes in GATES.items():
         (here / name).write_text(GATE.format(**rule | changes))
     return here

@@ -188,7 +188,7 @@ def report(
     """Write the report: findings in sentences, charts, tables and how it was made, in one offline HTML file."""
     limit_command(timeout)
     from failmodes.analysis.report.rendering import REPORT_FILE, write_report
-    from failmodes.warehouse.database.stated_claims import claims_of_studies
+    from failmodes.ingest.statements import claims_of_studies
     from failmodes.warehouse.storage.locations import find_warehouse
 
     names = pair or []
@@ -229,7 +229,7 @@ def gate(
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Judge a model by rules: whether it is shown to be no worse than a baseline, or within limits.
+    """Judge a model by rules: whether it is no worse than a baseline, or within limits.
 
     \b
     Exit codes:
@@ -239,20 +239,22 @@ def gate(
       2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
 
     \b
-    Rules, of which each has one limit, such as:
+    Rules, each a metric with a relation to a limit (docs/claims.md has all relations):
       \\[gate]
       baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
       candidate = "Net B"
       level = 0.95
       [\\[gate.rules]]
       metric = "accuracy"
-      corruptions = ["fog"]      # all if left out; "none" is clean
-      severities = [3, 4, 5]     # all if left out
+      corruptions = ["fog"]      # all by default; "none" is clean
+      severities = [3, 4, 5]     # or "last"; the whole ones by default
       over = "mean"              # or "each" cell by itself
-      worse_by_at_most = 0.01    # than the baseline
+      relation = "worse_by_at_most"   # than the baseline
+      limit = 0.01
       [\\[gate.rules]]
       metric = "ece"
-      at_most = 0.05             # or at_least, of metrics that are better the higher
+      relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
+      limit = 0.05
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)

@@ -2,7 +2,7 @@
 
 import html
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,7 +42,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         >>> w.chart("curves", model="ResNet-18")
         >>> w.images("not correct order by confidence desc limit 12")
         >>> w.findings()
-        >>> w.claims(["fog costs more than gaussian_noise"])
+        >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "at_least", "limit": 0.3}])
         >>> w.compare("ResNet-18", "DenseNet-121")
         >>> w.report("report.html")
     """
@@ -172,33 +172,35 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         return warehouse_findings(path)
 
-    def claims(self, claims: str | Sequence[str] | None = None) -> "ClaimsResult":
+    def claims(self, claims: "Mapping[str, Any] | Sequence[Mapping[str, Any]] | None" = None) -> "ClaimsResult":
         """Judge claims by the data: a row a claim and model, which prints as a table.
 
-        Each is supported where the whole interval of its number lies on the claim's side, contradicted where it lies on
-        the other, else inconclusive. docs/claims.md says what can be claimed, and how each is judged.
+        A claim is supported where the whole interval of its number lies on the claim's side, contradicted where it lies
+        on the other side, inconclusive otherwise, and not measurable where the warehouse lacks what it is about.
+        docs/claims.md says what can be claimed, and how the data judge it.
 
         Args:
-            claims: a claim or several, such as "contrast is near-linear"; if not given, those of the study, which are
-                stored with their verdicts in the table `claims`.
+            claims: a claim or several, each the keys of a [[claims]] table; by default those of the study, which the
+                warehouse stores with their verdicts in the table `claims`.
 
         Raises:
-            StudyError: a claim is not understood, or names a model that was not evaluated.
+            StudyError: a claim has a wrong key or value, or names a model that was not evaluated.
             WarehouseError: there is no evaluation, or none that was run to the end.
 
         Examples:
             >>> w.claims()
-            >>> w.claims(["fog costs more than gaussian_noise at 5", '"Net A" better than "Net B" on average'])
-            >>> w.claims("fog collapses late")[0].verdict
+            >>> w.claims({"shape": "late_collapse", "corruptions": ["fog"]})[0].verdict
+            >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         path = self._opened()
         from failmodes.analysis.claims.claims_result import ClaimsResult
         from failmodes.analysis.claims.stored import warehouse_claims
+        from failmodes.ingest.statements import check_claims
 
-        given = names_of(claims)
-        if claims is not None and not given:
-            return ClaimsResult(())
-        return ClaimsResult(warehouse_claims(path, given))
+        if claims is None:
+            return ClaimsResult(warehouse_claims(path))
+        given = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
+        return ClaimsResult(warehouse_claims(path, given) if given else ())
 
     def compare(
         self,

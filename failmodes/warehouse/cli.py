@@ -11,6 +11,7 @@ from failmodes.warehouse.terminal import interruptible, named, note, print_json,
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
+    from failmodes.warehouse.database.stated_claims import StatedClaim
     from failmodes.warehouse.database.status import WarehouseStatus
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
@@ -57,8 +58,24 @@ def load(
     and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
     loaded.
     """
+    load_locations(
+        where, more, into=into, rebuild=rebuild, published=published, published_of=published_of, as_json=as_json
+    )
+
+
+def load_locations(
+    where: str | None,
+    more: list[str] | None,
+    *,
+    into: Path | None = None,
+    rebuild: bool = False,
+    published: list[Path] | None = None,
+    published_of: str | None = None,
+    as_json: bool = False,
+    claims: "list[StatedClaim] | None" = None,
+) -> None:
+    """Do what the command does, with the claims of the studies; None keeps those that the warehouse holds."""
     limit_command(None)
-    from failmodes.warehouse.database.stated_claims import claims_of_studies
     from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_results
@@ -69,7 +86,6 @@ def load(
     outputs = [find_results(location) for location in (where, *(more or []))]
     report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
-        claims = claims_of_studies([where, *(more or [])])
         metrics = metrics_of_studies([where, *(more or [])])
         report = _load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics)
     if sets:
@@ -135,7 +151,7 @@ def _load_results(
     target: Path,
     *,
     rebuild: bool,
-    claims: list[str] | None = None,
+    claims: "list[StatedClaim] | None" = None,
     metrics: "list[Metric] | None" = None,
 ) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_results

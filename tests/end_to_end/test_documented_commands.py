@@ -29,7 +29,10 @@ ASKING = ("chart", "compare", "export", "gate", "images", "publish", "query", "r
 MOST_README_WORDS = 900
 MODELS = ("ResNet-18", "DenseNet-121", "Net A", "Net B")
 STUDY = 'name = "Mine"\noutput = "runs/mine"\nmetrics = ["metrics.py"]\n[dataset]\nkind = "digits"\n'
-RULES = '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n[[gate.rules]]\nmetric = "accuracy"\nworse_by_at_most = 1\n'
+RULES = (
+    '[gate]\nbaseline = "Net A"\ncandidate = "Net B"\n'
+    '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 1\n'
+)
 NOTHING_TO_SHOW = {  # of models that answer alike everywhere
     "images": "no evaluated image fits the filter",
     "chart": "no curve falls over distortion that was measured and rises with severity",

@@ -78,7 +78,7 @@ def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_facto
         ):
             con.execute(sql, [LABELS[request.param]])
         first, second = [name for (name,) in con.sql("select evaluation_id from evaluations order by 1").fetchall()][:2]
-    rules = '[[gate.rules]]\nmetric = "accuracy"\nworse_by_at_most = 0.01\nover = "each"\n'
+    rules = '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 0.01\nover = "each"\n'
     (made / "gate.toml").write_text(f'[gate]\nbaseline = "{first}"\ncandidate = "{second}"\n{rules}')
     (made / "names").write_text(f"{first} {second}")
     return made

@@ -51,7 +51,7 @@ COMMAND_CASES = [
 def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
     shutil.copy(sound_warehouse, tmp_path / "w.duckdb")
     (tmp_path / "gate.toml").write_text(
-        '[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nat_least = 0\n'
+        '[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0\n'
     )
     return tmp_path
 

@@ -20,7 +20,7 @@ from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
-from failmodes.ingest.gate_rules import GateRule, GateSpec
+from failmodes.ingest.statements import GateSpec, Statement
 from failmodes.warehouse.metrics.registry import all_metrics
 
 PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
@@ -120,19 +120,18 @@ def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Ge
     return RunRows(matrix, np.arange(images), dict.fromkeys(CELLS, str(images)), columns)
 
 
-def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> GateRule:
+def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> Statement:
     """The rule whose limit is the truth: of the mean, or of one cell (the first, where all are alike)."""
     candidate = scenario.candidate.measures()[measure]
     value = float(candidate.mean() if over == "mean" else candidate[cell or 0])
     is_higher_better = "accuracy" in measure
     content: dict[str, Any] = {"metric": measure, "over": over}
     if scenario.baseline is None:
-        content["at_least" if is_higher_better else "at_most"] = value
-        return GateRule(**content)
+        return Statement(**content, relation="at_least" if is_higher_better else "at_most", limit=value)
     baseline = scenario.baseline.measures()[measure]
     other = float(baseline.mean() if over == "mean" else baseline[cell or 0])
     worse = other - value if is_higher_better else value - other
-    return GateRule(**content, worse_by_at_most=max(0.0, round(worse, 12)))
+    return Statement(**content, relation="worse_by_at_most", limit=max(0.0, round(worse, 12)))
 
 
 def verdicts_of(plans: Sequence[Sequence[PlannedRule]], pair: MeasuredPair) -> list[str]:
@@ -145,7 +144,7 @@ def verdicts_of(plans: Sequence[Sequence[PlannedRule]], pair: MeasuredPair) -> l
 
 
 def measure_gates(
-    scenario: Scenario, gates: Sequence[Sequence[GateRule]], images: int, rng: np.random.Generator, samples: int
+    scenario: Scenario, gates: Sequence[Sequence[Statement]], images: int, rng: np.random.Generator, samples: int
 ) -> Floats:
     """(samples, gates * 2) whether each gate is said to hold, and to be broken."""
     cells = set(CELLS)

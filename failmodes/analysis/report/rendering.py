@@ -40,6 +40,7 @@ from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
+from failmodes.ingest.statements import Statement
 from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.stages import counted
@@ -83,7 +84,7 @@ def write_report(
     output: Path | None = None,
     *,
     pairs: Sequence[Sequence[str]] = (),
-    claims: Sequence[str] | None = None,
+    claims: Sequence[Statement] | None = None,
     force: bool = False,
 ) -> Path:
     """Write the report of a warehouse, after its shapes, findings and claims were brought up to date.

@@ -1,7 +1,7 @@
 """The benchmark: live models over given images, by the engine, record and identities of a study."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -20,16 +20,15 @@ from failmodes.evaluate.engine.worker import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
-from failmodes.ingest.claim_forms import corruptions_of
-from failmodes.ingest.claim_grammar import read_claims
 from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
 from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, validate
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
+from failmodes.ingest.statements import check_claims
 from failmodes.ingest.study_types import first_duplicate
-from failmodes.warehouse.errors import ModelError, StudyError, shown
+from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.storage.locations import user_path
 
@@ -55,7 +54,7 @@ class BenchmarkRequest:
         sampling: keys of a study's [corruptions] table.
         evaluation: keys of a study's [evaluation] table.
         masks: of the images: an array, or the path of a `.npy` or of a folder.
-        claims: what is claimed of the models; None for what the study file of the last benchmark says.
+        claims: tables of what is claimed of the models; None for what the study file of the last benchmark says.
     """
 
     models: Mapping[str, Any]
@@ -70,7 +69,7 @@ class BenchmarkRequest:
     sampling: dict[str, Any]
     evaluation: dict[str, Any] = field(default_factory=dict)
     masks: Any = None
-    claims: Sequence[str] | None = None
+    claims: Sequence[Mapping[str, Any]] | None = None
 
 
 class BenchmarkReport(NamedTuple):
@@ -91,7 +90,8 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     parts = (CorruptionSpec, {"names": names} | _given(request.sampling)), (EvaluationSpec, _given(request.evaluation))
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
-    _check_claims(request.claims, request.models)
+    if request.claims is not None:
+        check_claims(request.claims, "benchmark")
     keys, dataset, models = _open_images(request)
     content = {
         "name": request.name,
@@ -108,15 +108,6 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     _write_study(study, live, own)
     report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)
     return BenchmarkReport(study, report)
-
-
-def _check_claims(claims: Any, models: Iterable[str]) -> None:
-    if not isinstance(claims, list | None):
-        raise StudyError(f"benchmark: claims: expected a list of texts (given: {shown(claims)})")
-    try:
-        read_claims(claims or (), models=models)
-    except StudyError as error:
-        raise StudyError(f"benchmark: claims: {error}") from error
 
 
 def _open_images(request: BenchmarkRequest) -> tuple[dict[str, Any], Dataset, list[GivenModel]]:
@@ -248,8 +239,8 @@ def _write_study(study: Study, live: list[LiveModel], own: Mapping[str, str | No
     notes = [one.note for one in live if one.note]
     unnamed = {name for name in own if not own[name]}
     notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if name in unnamed]
-    claims = [one.text for one in read_claims(study.claims) if not corruptions_of(one.claim) & unnamed]
-    notes += [f"claim: {claim}" for claim in study.claims if claim not in claims]
+    claims = [claim for claim in study.claims if not unnamed & set(claim.all_corruptions)]
+    notes += [f"claim: {claim.title}" for claim in study.claims if claim not in claims]
     named = [own.get(name, name) for name in study.corruptions.names]
     names = [name for name in named if name is not None]
     parts: dict[str, Any] = {
@@ -268,5 +259,7 @@ def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 def _argument_name(location: Location) -> str:
     """What the argument of `failmodes.benchmark` is called that ended up at this key of a study."""
+    if location[:1] == ("claims",):
+        return dotted_key(location)
     names = [part for part in location if isinstance(part, str)]
     return ARGUMENTS.get(names[-1], names[-1]) if names else ""

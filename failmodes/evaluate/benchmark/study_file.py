@@ -7,6 +7,7 @@ from typing import Any
 import tomli_w
 
 from failmodes.evaluate.study.study_schema import ModelSpec, Study
+from failmodes.ingest.statements import as_table
 from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml
@@ -29,13 +30,13 @@ def check_study_file(folder: Path) -> None:
         )
 
 
-def claims_of_folder(folder: Path) -> list[str]:
+def claims_of_folder(folder: Path) -> list[dict[str, Any]]:
     """The claims of the study file that a former benchmark wrote into a folder; none where there is no such file."""
     try:
         claims = parse_toml(_former_text(folder / STUDY_FILE)).get("claims", [])
     except ValueError:
         return []
-    return [claim for claim in claims if isinstance(claim, str)] if isinstance(claims, list) else []
+    return [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else []
 
 
 def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
@@ -73,8 +74,10 @@ def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
 
 def _content(study: Study) -> dict[str, Any]:
     """What differs from the defaults, paths relative to the output folder where they lie in it."""
-    content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models"})
+    content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models", "claims"})
     content |= {"output": ".", "models": [_model(model, study.output) for model in study.models]}
+    if study.claims:
+        content["claims"] = [as_table(claim) for claim in study.claims]
     content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
     for key in content["dataset"].keys() & {"path", "masks"}:
         content["dataset"][key] = _relative(content["dataset"][key], study.output)

@@ -9,11 +9,8 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
-from failmodes.ingest.claim_grammar import read_claims
-from failmodes.ingest.gate_rules import GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
-from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
-from failmodes.warehouse.errors import StudyError
+from failmodes.ingest.statements import Claims, GateSpec, Statement, unknown_corruption
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
@@ -248,7 +245,7 @@ class Study(StrictModel):
         corruptions: how they are corrupted.
         models: the models; none where all predictions are imported.
         evaluation: how models are run.
-        claims: what the study claims of its models, a line each, which the report and `failmodes claims` judge; they
+        claims: what the study claims of its models, a table each, which the report and `failmodes claims` judge; they
             change nothing of what is evaluated.
         metrics: Python files with metrics of your own, each a function under `@failmodes.metric`; `failmodes load` runs
             them and computes the metrics.
@@ -262,7 +259,7 @@ class Study(StrictModel):
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
-    claims: Annotated[list[str], Field(max_length=MOST_CLAIMS)] = []
+    claims: Claims = []
     metrics: Annotated[list[str], Field(max_length=MOST_METRIC_FILES)] = []
     gate: GateSpec | None = None
 
@@ -288,12 +285,11 @@ class Study(StrictModel):
 
     @field_validator("claims")
     @classmethod
-    def _understood(cls, claims: list[str], info: ValidationInfo) -> list[str]:
-        labels = [model.label_of(seed) for model in info.data.get("models", ()) for seed in (None, *model.seeds)]
-        try:
-            return [claim.text for claim in read_claims(claims, models=labels)]
-        except StudyError as error:
-            raise ValueError(str(error)) from error
+    def _known_corruptions(cls, claims: list[Statement], info: ValidationInfo) -> list[Statement]:
+        unknown = unknown_corruption(claims) if info.data.get("models") else None  # imported predictions may have any
+        if unknown:
+            raise ValueError(unknown)
+        return claims
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

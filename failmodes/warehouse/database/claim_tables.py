@@ -9,10 +9,11 @@ MOST_CLAIMS = 100  # of a study
 
 STATED_CLAIMS = Table.of(
     "stated_claims",
-    "one row per claim that the study states, in its words",
+    "one row per claim that the study states",
     ("position",),
     Column("position", int32, "order in the study, from 1"),
-    Column("claim", text, "the claim, as docs/claims.md says what can be claimed"),
+    Column("claim", text, "the claim in words: its name, else its table in English"),
+    Column("statement", text, "the table that states it, as JSON: its keys are those of docs/claims.md"),
 )
 
 CLAIMS = Table.of(
@@ -21,10 +22,9 @@ CLAIMS = Table.of(
     ("position",),
     Column("position", int32, "order, from 1"),
     Column("claim_number", int32, "position of the claim in stated_claims"),
-    Column("claim", text, "the claim as stated"),
-    Column("form", text, "what kind of claim it is: drop_comparison, drop_limit, largest_drop, shape, better_model, "
-           "accuracy_limit, attention; unknown where it is not understood"),
-    Column("verdict", text, "supported, contradicted or inconclusive"),
+    Column("claim", text, "the claim in words"),
+    Column("form", text, "how it is judged: its relation, such as at_least, its shape or its kind of finding"),
+    Column("verdict", text, "supported, contradicted, inconclusive or not_measurable"),
     Column("evaluation_id", text, "evaluation; null where none can be judged", True),
     Column("model_label", text, "the model's name on charts, or both names", True),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),

@@ -22,7 +22,7 @@ from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
 from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.database.relations import TABLES
-from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
+from failmodes.warehouse.database.stated_claims import StatedClaim, claim_rows, stored_claims
 from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_metrics import OF_USERS, update_metrics
 from failmodes.warehouse.database.tables import (
@@ -62,7 +62,7 @@ class LoadedState(NamedTuple):
 
     hashes: dict[FileKey, str]
     views_fingerprint: str
-    claims: tuple[str, ...] = ()
+    claims: tuple[StatedClaim, ...] = ()
     metrics: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -90,7 +90,7 @@ def load(
     warehouse: Path,
     *,
     rebuild: bool = False,
-    claims: Sequence[str] | None = None,
+    claims: Sequence[StatedClaim] | None = None,
     metrics: Sequence[Metric] | None = None,
 ) -> LoadReport:
     """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
@@ -99,7 +99,7 @@ def load(
         outputs: folders that hold a record, local or remote; of two shards with one key, the later folder's counts.
         warehouse: the DuckDB file, made where it is missing.
         rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
-        claims: what the study claims, in its words, in place of the claims that are there; None keeps these.
+        claims: what the study claims, in words and as JSON, in place of the claims that are there; None keeps these.
         metrics: the user's own metrics, in place of those that are there; None keeps the values of these, but of an
             evaluation whose shards have changed.
 
@@ -210,7 +210,7 @@ def _fill(
     return list(computed)
 
 
-def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> None:
+def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> None:
     con.execute(f"delete from {STATED_CLAIMS.name}")
     insert_rows(con, STATED_CLAIMS, claim_rows(claims))
 

@@ -11,7 +11,7 @@ from failmodes.analysis.gate.planned_rules import Requirement, plan_rules
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.training_seeds import MeanError
-from failmodes.ingest.gate_rules import GateSpec
+from failmodes.ingest.statements import GateSpec
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.registry import all_metrics
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from failmodes.analysis.gate.rule_cells import MissingCell, find_rule_cells
-from failmodes.ingest.gate_rules import GateRule
+from failmodes.ingest.statements import GateRule
 from failmodes.warehouse.errors import StudyError
 
 CLEAN = ("none", 0.0)
