@@ -347,10 +347,11 @@ def _goes_on(show: bool) -> Iterator[None]:
 def _loaded(
     record: "StorePath", output: Path, claims: Sequence[str] | None, metrics: "Sequence[Metric] | None"
 ) -> Warehouse:
+    from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.warehouse.database.load import load
 
     path = output / WAREHOUSE_FILE
-    load([record], path, claims=claims, metrics=metrics)
+    load([record], path, claims=claims, metrics=metrics, derivation=DERIVATION)
     return _opened(path, path)
 
 

@@ -60,24 +60,20 @@ def shapes(
 ) -> None:
     """Describe how accuracy falls: shape, stability, total drop, curvature and largest step of every curve.
 
-    Options left out keep the settings of the stored shapes.
+    Options change the settings of the shapes, and with them all that is derived and stored; those left out keep them.
     """
-    from dataclasses import replace
-
-    from failmodes.analysis.statistics.shape_tables import ensure_shapes, stored_settings
-    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.analysis.judging.stored import change_settings
+    from failmodes.analysis.statistics.shape_tables import open_current
     from failmodes.warehouse.storage.locations import find_warehouse
 
     limit_command(timeout)
     path = find_warehouse(where)
     given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold,
                              "resamples": resamples, "seed": seed, "interval_level": level}  # fmt: skip
-    with open_warehouse(path) as con:
-        settings = stored_settings(con)
     with stages_shown("shapes"):
-        ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
-    with open_warehouse(path) as con:
-        print_shape_table(con)
+        change_settings(path, {name: value for name, value in given.items() if value is not None})
+        with open_current(path) as con:
+            print_shape_table(con)
     suggest(f"failmodes chart shapes{named(where)}")
 
 
@@ -266,8 +262,7 @@ def gate(
 def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and what became of the study's claims."""
     from failmodes.analysis.claims.claim_table import counts_sentence
-    from failmodes.analysis.claims.stored import warehouse_claims
-    from failmodes.analysis.findings.stored import warehouse_findings
+    from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = stdout_console()

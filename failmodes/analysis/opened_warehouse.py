@@ -28,9 +28,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
     load put in its place meanwhile is seen, and several threads may use one warehouse. Tables are Polars data frames,
     charts are Altair charts; PyTorch is never needed.
 
-    SQL can neither change the warehouse nor read any other file. Charts, findings and the report need the shapes of the
-    curves: where these are out of date they are computed and stored in the file, or, where it cannot be written, kept
-    for that one call.
+    SQL can neither change the warehouse nor read any other file, and no call here writes to it. Charts, findings and
+    the report need what a load derives from the rows, such as the shapes of the curves: where that is not stored, or is
+    out of date, it is computed for that one call, with a note on stderr.
 
     Examples:
         >>> import failmodes
@@ -168,7 +168,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.findings().to_frame().filter(kind="shape", verdict="supported")
         """
         path = self._opened()
-        from failmodes.analysis.findings.stored import warehouse_findings
+        from failmodes.analysis.judging.stored import warehouse_findings
 
         return warehouse_findings(path)
 
@@ -179,8 +179,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         the other, else inconclusive. docs/claims.md says what can be claimed, and how each is judged.
 
         Args:
-            claims: a claim or several, such as "contrast is near-linear"; if not given, those of the study, which are
-                stored with their verdicts in the table `claims`.
+            claims: a claim or several, such as "contrast is near-linear"; if not given, those of the study, which a
+                load stores with their verdicts in the table `claims`.
 
         Raises:
             StudyError: a claim is not understood, or names a model that was not evaluated.
@@ -193,7 +193,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         """
         path = self._opened()
         from failmodes.analysis.claims.claims_result import ClaimsResult
-        from failmodes.analysis.claims.stored import warehouse_claims
+        from failmodes.analysis.judging.stored import warehouse_claims
 
         given = names_of(claims)
         if claims is not None and not given:

@@ -1,8 +1,9 @@
 """All findings: those of one selection in the order of a report, and those of a whole warehouse as one sequence."""
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, overload
 
 import duckdb
@@ -21,15 +22,14 @@ from failmodes.analysis.findings.limitations import limitations
 from failmodes.analysis.findings.predictions import class_findings, prediction_findings
 from failmodes.analysis.findings.training_seeds import seed_findings
 from failmodes.analysis.formatting import format_count
-from failmodes.analysis.selection import Selection
-from failmodes.warehouse.stages import counted
+from failmodes.analysis.selection import EvaluationInfo, Selection
 
 if TYPE_CHECKING:
     import polars as pl
 
-TOPICS = (drop_findings, shape_findings, distortion_shape_findings, prediction_findings, class_findings,
-          confidence_findings, failure_findings, early_warning_findings, attention_findings, seed_findings,
-          comparison_findings)  # fmt: skip
+OF_EVALUATIONS = (drop_findings, shape_findings, distortion_shape_findings, prediction_findings, class_findings,
+                  confidence_findings, failure_findings, early_warning_findings, attention_findings)  # fmt: skip
+OF_PAIRS = (seed_findings, comparison_findings)
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,11 +84,29 @@ TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption
 FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float for name in Finding._fields}
 
 
-def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that is judged of a selection, in the order of `KINDS`; needs shapes (see `open_with_shapes`)."""
-    found = [finding for topic_findings in counted("findings", TOPICS) for finding in topic_findings(con, selection)]
+def evaluation_findings(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Finding]:
+    """Everything that is judged of one evaluation of a selection; needs shapes (see `open_current`)."""
+    only = selection.only(evaluation)
+    return [finding for of_topic in OF_EVALUATIONS for finding in of_topic(con, only)]
+
+
+def pair_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Everything that is judged of pairs of a selection: each finding names another evaluation."""
+    return [finding for of_topic in OF_PAIRS for finding in of_topic(con, selection)]
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings in the order of `KINDS`, those of a kind as they come."""
     kinds = list(KINDS)
-    return sorted(found, key=lambda finding: kinds.index(finding.kind))
+    return sorted(findings, key=lambda finding: kinds.index(finding.kind))
+
+
+def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """Everything that is judged of a selection, in the order of `KINDS`; needs shapes (see `open_current`)."""
+    of_each = (evaluation_findings(con, selection, one) for one in selection.evaluations)
+    return in_order([*chain.from_iterable(of_each), *pair_findings(con, selection)])
 
 
 def collect(con: duckdb.DuckDBPyConnection, selection: Selection, found: Sequence[Finding]) -> Findings:

@@ -14,8 +14,8 @@ from failmodes.analysis.claims.claim_table import (
     verdict_counts,
 )
 from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.claims.stored import judged_claims
 from failmodes.analysis.formatting import MAX_LISTED, join_names
+from failmodes.analysis.judging.stored import judged_claims
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.text_tables import EMPTY
 

@@ -36,5 +36,4 @@ CLAIMS = Table.of(
     Column("reason", text, "why it is inconclusive, where more than the interval is to blame; null elsewhere", True),
     Column("sentence", text, "what was found, in words"),
     Column("query", text, "SQL that gives the figures"),
-    Column("input_fingerprint", text, "hash of the shards, settings and claims that these rows were made from"),
 )  # fmt: skip

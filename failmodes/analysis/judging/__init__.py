@@ -1,0 +1,1 @@
+"""Statements judged by the data, and what is stored of them."""

@@ -1,0 +1,259 @@
+"""Findings and judged claims as rows: made and stored at load; where those are not of now, made for one connection."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from failmodes.analysis.claims.judged_claim import JudgedClaim
+from failmodes.analysis.claims.judging import claims_of_warehouse, judge_given, judge_stored
+from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.findings.collection import Findings, collect, evaluation_findings, in_order, pair_findings
+from failmodes.analysis.findings.finding import KINDS, Finding
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import Selection, select
+from failmodes.analysis.statistics.shape_tables import (
+    due_shapes,
+    open_current,
+    say_computed,
+    stored_settings,
+    update_shapes,
+)
+from failmodes.warehouse.database.checks import refuse_broken_relations
+from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
+from failmodes.warehouse.database.connection import fetch_first, open_warehouse
+from failmodes.warehouse.database.own_tables import FINDINGS
+from failmodes.warehouse.database.stated_claims import claim_rows, stored_claims
+from failmodes.warehouse.database.stored_metrics import OF_USERS
+from failmodes.warehouse.database.updates import Derivation, changed_database
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.stages import counted
+
+VERDICTS = ["supported", "contradicted", "inconclusive"]
+SOURCES = (  # packages whose code decides what a statement says
+    "failmodes.analysis",
+    "failmodes.analysis.statistics",
+    "failmodes.analysis.findings",
+    "failmodes.analysis.claims",
+    "failmodes.analysis.judging",
+    "failmodes.ingest",
+)
+
+
+def due(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of what a load would derive anew; nothing where the tables do not fit together."""
+    try:
+        refuse_broken_relations(con)
+    except WarehouseError:
+        return []
+    made = (*_findings_made(con, _selections(con)), _claims_made(con, stored_claims(con)))
+    return due_shapes(con) + [one.name for one in made if one.due(con, stores=True)]
+
+
+def store(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any] | None = None) -> None:
+    """Derive what is due, on a connection that may write.
+
+    Nothing is derived of evaluations that are not whole, nor where tables do not fit together: readers are told why.
+
+    Args:
+        con: the warehouse.
+        settings: of the shapes, by the names of `ShapeSettings`; of those left out the stored ones stay.
+    """
+    try:
+        refuse_broken_relations(con)
+    except WarehouseError:
+        return
+    update_shapes(con, replace(stored_settings(con), **(settings or {})), stores=True)
+    _update_findings(con, _selections(con), stores=True)
+    update_claims(con, stores=True)
+
+
+DERIVATION = Derivation(due, store)
+
+
+def change_settings(warehouse: Path, given: Mapping[str, Any]) -> None:
+    """Derive everything with other settings of the shapes, and store it; nothing where they are the stored ones.
+
+    Raises:
+        WarehouseError: the warehouse is missing, in use, or holds what failmodes did not make.
+        StorageError: it cannot be written.
+    """
+    with open_warehouse(warehouse) as con:
+        refuse_broken_relations(con)
+        former = stored_settings(con)
+    if replace(former, **given) != former:
+        with changed_database(warehouse, keeps_all=True) as con:
+            store(con, given)
+
+
+def warehouse_findings(warehouse: Path) -> Findings:
+    """Everything that is judged of all evaluations.
+
+    Raises:
+        WarehouseError: see `open_current`; or there is no evaluation that was run to the end.
+    """
+    with open_current(warehouse) as con:
+        parts = [findings_of(con, selection) for selection in select(con)]
+    return Findings(
+        tuple(finding for part in parts for finding in part),
+        tuple(headline for part in parts for headline in part.headlines),
+        tuple(dict.fromkeys(limitation for part in parts for limitation in part.limitations)),
+    )
+
+
+def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Findings:
+    """Findings of a selection of the warehouse, as stored where that is current, else judged for this connection."""
+    _judge_findings(con)
+    return collect(con, selection, _read_findings(con, selection.ids))
+
+
+def warehouse_claims(
+    warehouse: Path, given: Sequence[str] = (), stated: Sequence[str] | None = None
+) -> list[JudgedClaim]:
+    """Claims judged: those that are given, else those of the study.
+
+    Args:
+        warehouse: the DuckDB file.
+        given: claims to judge now.
+        stated: what the study claims now; None for what the warehouse holds.
+
+    Raises:
+        StudyError: a given claim is not understood, or names a model that was not evaluated.
+        WarehouseError: the warehouse is missing, in use, or holds no evaluation that was run to the end.
+    """
+    with open_current(warehouse) as con:
+        if given:
+            return judge_given(con, given)
+        update_claims(con, stated, stores=False)
+        return judged_claims(con)
+
+
+def judged_claims(con: duckdb.DuckDBPyConnection) -> list[JudgedClaim]:
+    """The rows of the table `claims`, which `update_claims` makes current."""
+    names = ", ".join(JudgedClaim._fields)
+    rows = con.execute(f"select {names} from {CLAIMS.name} order by position").fetchall()
+    return [JudgedClaim(*row) for row in rows]
+
+
+def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None = None, *, stores: bool) -> None:
+    """Judge the study's claims where that is not stored as it is now.
+
+    Args:
+        con: the warehouse, with current shapes.
+        stated: what the study claims now, in place of what the warehouse holds; None for that.
+        stores: see `update_shapes`.
+
+    Raises:
+        StudyError: a claim of the study is not understood.
+    """
+    claims = stored_claims(con)
+    if stated is not None and (texts := [claim.text for claim in claims_of_warehouse(con, stated)]) != claims:
+        replace_rows(con, STATED_CLAIMS, claim_rows(texts), stores=stores)
+        claims = stored_claims(con)
+    made = _claims_made(con, claims)
+    strange = f"select count(*) from {CLAIMS.name} where not (verdict = any(?) and claim_number between 1 and ?)"
+    if not made.due(con, stores=stores) and fetch_first(con, strange, [VERDICTS, len(claims)]) == (0,):
+        return
+    unfit: list[str] = []
+    judged = _unless_unfit("", unfit, lambda: judge_stored(con, claims) if claims else [], stores=stores)
+    rows = [{**row._asdict(), "position": position} for position, row in enumerate(judged, start=1)]
+    replace_rows(con, CLAIMS, derived_rows(rows, CLAIMS), stores=stores)
+    if stores:
+        made.record(con, unfit)
+    else:
+        say_computed(con)
+
+
+def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> Made:
+    metrics = con.execute("select * from computed where starts_with(name, ?) order by all", [OF_USERS]).fetchall()
+    made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con)]
+    return Made(CLAIMS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if claims else {})
+
+
+@read_once
+def _judge_findings(con: duckdb.DuckDBPyConnection) -> None:
+    if _update_findings(con, select(con), stores=False):
+        say_computed(con)
+
+
+def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection], *, stores: bool) -> bool:
+    """Judge those evaluations, and pairs of those selections, whose findings are not stored as they are now."""
+    of_each, of_pairs = _findings_made(con, selections)
+    due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
+    strange = f"select count(*) from {FINDINGS.name} where not (kind = any(?) and verdict = any(?))"
+    if fetch_first(con, strange, [list(KINDS), VERDICTS]) != (0,):  # whoever wrote a file may write rows too
+        due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
+    if not due_each and not due_pairs:
+        return False
+    unfit_each, unfit_pairs, found = list[str](), list[str](), dict[str, list[Finding]]()
+    for selection, one in counted("findings", [(own, one) for own in selections for one in own.evaluations]):
+        key = one.evaluation_id
+        if key in due_each:
+            judge = partial(evaluation_findings, con, selection, one)
+            found[key] = _unless_unfit(key, unfit_each, judge, stores=stores)
+    judged: list[Finding] = []
+    for selection in selections:
+        kept = _read_findings(con, selection.ids)
+        own = [
+            finding
+            for key in selection.ids
+            for finding in found.get(key, (f for f in kept if f.evaluation_id == key and not f.other_evaluation_id))
+        ]
+        if (key := selection.ids[0]) in due_pairs:
+            own += _unless_unfit(key, unfit_pairs, partial(pair_findings, con, selection), stores=stores)
+        else:
+            own += [finding for finding in kept if finding.other_evaluation_id]
+        judged += in_order(own)
+    rows = [{**finding._asdict(), "position": position} for position, finding in enumerate(judged, start=1)]
+    replace_rows(con, FINDINGS, derived_rows(rows, FINDINGS), stores=stores)
+    if stores:
+        of_each.record(con, unfit_each)
+        of_pairs.record(con, unfit_pairs)
+    return True
+
+
+def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> tuple[Made, Made]:
+    """What findings about one evaluation are made from, and those about pairs, by the first of a selection."""
+    inputs, settings = evaluation_inputs(con), asdict(stored_settings(con))
+    of_each = {
+        one.evaluation_id: identity_of(
+            [inputs[one.evaluation_id], settings, one.label, selection.corruptions, selection.extras]
+        )
+        for selection in selections
+        for one in selection.evaluations
+    }
+    of_pairs = {own.ids[0]: identity_of([of_each[key] for key in own.ids]) for own in selections}
+    definition = source_hash(*SOURCES)
+    return Made(FINDINGS.name, definition, of_each), Made(f"{FINDINGS.name} of pairs", definition, of_pairs)
+
+
+def _read_findings(con: duckdb.DuckDBPyConnection, evaluations: Collection[str]) -> list[Finding]:
+    rows = con.execute(
+        f"select {', '.join(Finding._fields)} from {FINDINGS.name} where evaluation_id = any($1) "
+        "and (other_evaluation_id is null or other_evaluation_id = any($1)) order by position",
+        [list(evaluations)],
+    ).fetchall()
+    return [Finding(*row) for row in rows]
+
+
+def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:
+    """Those of the warehouse; none where no evaluation was run to the end."""
+    try:
+        return select(con)
+    except WarehouseError:
+        return []
+
+
+def _unless_unfit(key: str, unfit: list[str], judge: Callable[[], Sequence[Any]], *, stores: bool) -> list[Any]:
+    """What `judge` gives; where it cannot and a load goes on without, nothing, with its key among the unfit."""
+    try:
+        return list(judge())
+    except WarehouseError:
+        if not stores:
+            raise
+        unfit.append(key)
+        return []
