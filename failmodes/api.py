@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from failmodes.analysis.gate.gate_result import GateResult
+    from failmodes.analysis.judging.gate import GateResult
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
@@ -144,7 +144,7 @@ def gate(
         StudyError: the rules or another argument are not what they should be, or a model is unknown.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    from failmodes.analysis.gate.gating import read_request, run_gate
+    from failmodes.analysis.judging.gate import read_request, run_gate
 
     where = warehouse.path if isinstance(warehouse, Warehouse) else warehouse
     request = read_request(
@@ -351,11 +351,13 @@ def _goes_on(show: bool) -> Iterator[None]:
 def _loaded(
     record: "StorePath", output: Path, claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None"
 ) -> Warehouse:
+    from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.ingest.statements import stored_rows
     from failmodes.warehouse.database.load import load
 
     path = output / WAREHOUSE_FILE
-    load([record], path, claims=None if claims is None else stored_rows(claims), metrics=metrics)
+    stated = None if claims is None else stored_rows(claims)
+    load([record], path, claims=stated, metrics=metrics, derivation=DERIVATION)
     return _opened(path, path)
 
 

@@ -1,9 +1,9 @@
 """The command line's root: the commands of the stages, and those that are made of several."""
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from failmodes.evaluate.study_progress import StudyProgress
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
+ResultsArgument = Annotated[
+    str | None,
+    typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
+]
 STUDY, STAGES, QUESTIONS, DECISIONS = "A whole study", "Its stages", "Questions to a warehouse", "Decisions"
 
 
@@ -106,13 +110,36 @@ def _run_stages(study_file: Path, names_models: bool, as_json: bool) -> Incomple
     return raised
 
 
-@wraps(load_results)  # which knows nothing of what a claim may say
-def load(where: str | None = None, more: list[str] | None = None, **options: Any) -> None:
-    """Read the claims of the studies, and load; the help is that of `load_results`."""
+def load(
+    where: ResultsArgument = None,
+    more: Annotated[list[str] | None, typer.Argument(help="More studies, output folders or URLs.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
+    ] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
+    published: Annotated[
+        list[Path] | None,
+        typer.Option(help="Accuracies that others published, a CSV file of RobustBench's layout; may be repeated."),
+    ] = None,
+    published_of: Annotated[
+        str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done to stdout, as JSON.")] = False,
+) -> None:
+    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash.
+
+    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
+    and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
+    loaded.
+    """
+    from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.ingest.statements import claims_of_studies, stored_rows
 
     claims = claims_of_studies([where, *(more or [])])
-    load_locations(where, more, **options, claims=None if claims is None else stored_rows(claims))
+    load_results(
+        where, more or [], into=into, rebuild=rebuild, published=published or [], published_of=published_of,
+        as_json=as_json, claims=None if claims is None else stored_rows(claims), derivation=DERIVATION,
+    )  # fmt: skip
 
 
 def status(
@@ -128,6 +155,7 @@ def status(
     row_counts, evaluations, checks (name, invariant, passed, breaking_rows) and out_of_date.
     """
     limit_command(timeout)
+    from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
     where = where or default_location()
@@ -142,7 +170,7 @@ def status(
         if as_json:
             print_json({"study": study.as_json() if study else None} | dict.fromkeys(STATUS_KEYS))
         raise WarehouseError(f"no warehouse yet at {warehouse}: {unfinished}")
-    path, found = read_status(where, full=full)
+    path, found = read_status(where, DERIVATION, full=full)
     if as_json:
         print_json({"study": study.as_json() if study else None} | status_as_json(path, found))
     else:

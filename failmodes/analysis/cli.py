@@ -19,7 +19,7 @@ from failmodes.analysis.warehouse_options import (
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
+from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, say, stdout_console, suggest
 from failmodes.warehouse.watched_process import fail_with
@@ -60,24 +60,20 @@ def shapes(
 ) -> None:
     """Describe how accuracy falls: shape, stability, total drop, curvature and largest step of every curve.
 
-    Options left out keep the settings of the stored shapes.
+    Options change the settings of the shapes, and with them all that is derived and stored; those left out keep them.
     """
-    from dataclasses import replace
-
-    from failmodes.analysis.statistics.shape_tables import ensure_shapes, stored_settings
-    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.analysis.judging.stored import change_settings
+    from failmodes.analysis.statistics.shape_tables import open_current
     from failmodes.warehouse.storage.locations import find_warehouse
 
     limit_command(timeout)
     path = find_warehouse(where)
     given: dict[str, Any] = {"flat_below": flat_below, "curvature_threshold": curvature_threshold,
                              "resamples": resamples, "seed": seed, "interval_level": level}  # fmt: skip
-    with open_warehouse(path) as con:
-        settings = stored_settings(con)
     with stages_shown("shapes"):
-        ensure_shapes(path, replace(settings, **{name: value for name, value in given.items() if value is not None}))
-    with open_warehouse(path) as con:
-        print_shape_table(con)
+        change_settings(path, {name: value for name, value in given.items() if value is not None})
+        with open_current(path) as con:
+            print_shape_table(con)
     suggest(f"failmodes chart shapes{named(where)}")
 
 
@@ -258,18 +254,24 @@ def gate(
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
-    from failmodes.analysis.gate.command import run_gate_command
+    from failmodes.analysis.judging.gate import compare_command, read_request, run_gate
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
-    result = run_gate_command(rules, where, candidate, baseline, inconclusive, outputs, force=force)
+    check_texts(outputs, force=force)
+    request = read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
+    with stages_shown("gate"):
+        result = run_gate(request)
+    texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
+    if not write_texts(texts, outputs, force=force):
+        say(str(result))
+        suggest(compare_command(request))
     raise typer.Exit(result.exit_code)
 
 
 def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and what became of the study's claims."""
-    from failmodes.analysis.claims.claim_table import counts_sentence
-    from failmodes.analysis.claims.stored import warehouse_claims
-    from failmodes.analysis.judging.stored import warehouse_findings
+    from failmodes.analysis.judging.claims import counts_sentence
+    from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 
     console = stdout_console()

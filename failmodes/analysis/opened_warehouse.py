@@ -14,7 +14,7 @@ from failmodes.warehouse.errors import FailmodesError
 if TYPE_CHECKING:
     import altair as alt
 
-    from failmodes.analysis.claims.claims_result import ClaimsResult
+    from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.comparison.result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.judging.findings.collection import Findings
@@ -28,9 +28,9 @@ class Warehouse(WarehouseRows, WarehouseFiles):
     load put in its place meanwhile is seen, and several threads may use one warehouse. Tables are Polars data frames,
     charts are Altair charts; PyTorch is never needed.
 
-    SQL can neither change the warehouse nor read any other file. Charts, findings and the report need the shapes of the
-    curves: where these are out of date they are computed and stored in the file, or, where it cannot be written, kept
-    for that one call.
+    SQL can neither change the warehouse nor read any other file, and no call here writes to it. Charts, findings and
+    the report need what a load derives from the rows, such as the shapes of the curves: where that is not stored, or is
+    out of date, it is computed for that one call, with a note on stderr.
 
     Examples:
         >>> import failmodes
@@ -180,8 +180,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         docs/claims.md says what can be claimed, and how the data judge it.
 
         Args:
-            claims: a claim or several, each the keys of a [[claims]] table; by default those of the study, which the
-                warehouse stores with their verdicts in the table `claims`.
+            claims: a claim or several, each the keys of a [[claims]] table; by default those of the study, which a load
+                stores with their verdicts in the table `claims`.
 
         Raises:
             StudyError: a claim has a wrong key or value, or names a model that was not evaluated.
@@ -193,8 +193,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         path = self._opened()
-        from failmodes.analysis.claims.claims_result import ClaimsResult
-        from failmodes.analysis.claims.stored import warehouse_claims
+        from failmodes.analysis.judging.claims import ClaimsResult
+        from failmodes.analysis.judging.stored import warehouse_claims
         from failmodes.ingest.statements import check_claims
 
         if claims is None:

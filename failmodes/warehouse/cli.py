@@ -1,5 +1,6 @@
 """Commands of the warehouse: load records into it, say what it holds."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
     from failmodes.warehouse.database.stated_claims import StatedClaim
     from failmodes.warehouse.database.status import WarehouseStatus
+    from failmodes.warehouse.database.updates import Derivation
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
     from failmodes.warehouse.storage.files import StorePath
@@ -30,66 +32,47 @@ STATUS_KEYS = (
     "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
 )  # fmt: skip
 
-ResultsArgument = Annotated[
-    str | None,
-    typer.Argument(help="Study file, output folder or URL that holds a record; study.toml here by default."),
-]
-
 
 def load(
-    where: ResultsArgument = None,
-    more: Annotated[list[str] | None, typer.Argument(help="More studies, output folders or URLs.")] = None,
-    into: Annotated[
-        Path | None, typer.Option(help="The warehouse, a local file; by default that of the first WHERE.")
-    ] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Start from nothing: holds just what is named.")] = False,
-    published: Annotated[
-        list[Path] | None,
-        typer.Option(help="Accuracies that others published, a CSV file of RobustBench's layout; may be repeated."),
-    ] = None,
-    published_of: Annotated[
-        str | None, typer.Option(help="The data set that they are of, where the file's name (cifar10_…) does not tell.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done to stdout, as JSON.")] = False,
-) -> None:
-    """Load evaluated cells into the warehouse: only what is new, each file verified by its hash.
-
-    Keys of --json: warehouse, shards (new, replaced, kept, dropped), rows, is_changed, measured_evaluations, elapsed_s;
-    and published: name, models, dataset, has_clean and is_drawn of each set. What is of a record is null where none was
-    loaded.
-    """
-    load_locations(
-        where, more, into=into, rebuild=rebuild, published=published, published_of=published_of, as_json=as_json
-    )
-
-
-def load_locations(
     where: str | None,
-    more: list[str] | None,
+    more: Sequence[str],
     *,
-    into: Path | None = None,
-    rebuild: bool = False,
-    published: list[Path] | None = None,
-    published_of: str | None = None,
-    as_json: bool = False,
-    claims: "list[StatedClaim] | None" = None,
+    into: Path | None,
+    rebuild: bool,
+    published: Sequence[Path],
+    published_of: str | None,
+    as_json: bool,
+    claims: "Sequence[StatedClaim] | None",
+    derivation: "Derivation",
 ) -> None:
-    """Do what the command does, with the claims of the studies; None keeps those that the warehouse holds."""
+    """What `failmodes load` does; its help says what each argument is.
+
+    Args:
+        where: study file, output folder or URL.
+        more: further ones.
+        into: the warehouse.
+        rebuild: start from nothing.
+        published: files of published accuracies.
+        published_of: the data set that they are of.
+        as_json: print what was done.
+        claims: those of the studies; None keeps those that the warehouse holds.
+        derivation: what is derived from the facts, and stored with them.
+    """
     limit_command(None)
     from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.published_layout import read_published
     from failmodes.warehouse.shards.inventory import has_results
     from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
-    sets = [read_published(path, published_of) for path in published or []]  # one that is damaged stops before all else
+    sets = [read_published(path, published_of) for path in published]  # one that is damaged stops before all else
     target = find_warehouse(into or where)
-    outputs = [find_results(location) for location in (where, *(more or []))]
+    outputs = [find_results(location) for location in (where, *more)]
     report, published_sets = None, []
     if not sets or rebuild or not target.exists() or any(map(has_results, outputs)):
-        metrics = metrics_of_studies([where, *(more or [])])
-        report = _load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics)
+        metrics = metrics_of_studies([where, *more])
+        report = _load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics, derivation=derivation)
     if sets:
-        published_sets = _load_published(sets, target)
+        published_sets = _load_published(sets, target, derivation)
     if as_json:
         print_json(_as_json(target, report, published_sets))
         return
@@ -117,14 +100,14 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
     }
 
 
-def _load_published(sets: list["PublishedSet"], target: Path) -> list[dict[str, Any]]:
+def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Derivation") -> list[dict[str, Any]]:
     """Put published accuracies into the warehouse, and say whether they will be drawn beside its models."""
     from failmodes.warehouse.database.connection import open_warehouse
     from failmodes.warehouse.database.published import store_published
     from failmodes.warehouse.database.published_sets import is_of
 
     with interruptible("the warehouse is as it was"):
-        store_published(target, sets)
+        store_published(target, sets, derivation)
     with open_warehouse(target, ["datasets"]) as con:
         datasets = con.execute("select dataset_name, dataset_label from datasets").fetchall()
     published_sets = []
@@ -151,13 +134,14 @@ def _load_results(
     target: Path,
     *,
     rebuild: bool,
-    claims: "list[StatedClaim] | None" = None,
-    metrics: "list[Metric] | None" = None,
+    claims: "Sequence[StatedClaim] | None",
+    metrics: "list[Metric] | None",
+    derivation: "Derivation",
 ) -> "LoadReport":
     from failmodes.warehouse.database.load import load as load_results
 
     with stages_shown("load"), interruptible("the warehouse is as it was"):
-        report = load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics)
+        report = load_results(outputs, target, rebuild=rebuild, claims=claims, metrics=metrics, derivation=derivation)
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",
@@ -172,11 +156,12 @@ def _load_results(
     return report
 
 
-def read_status(where: Path, *, full: bool = False) -> tuple[Path, "WarehouseStatus"]:
+def read_status(where: Path, derivation: "Derivation", *, full: bool = False) -> tuple[Path, "WarehouseStatus"]:
     """The warehouse that is meant, and what it holds.
 
     Args:
         where: study file, output folder or .duckdb file.
+        derivation: says what of the derived tables is out of date.
         full: check all rows again.
     """
     from failmodes.warehouse.database.status import warehouse_status
@@ -184,7 +169,7 @@ def read_status(where: Path, *, full: bool = False) -> tuple[Path, "WarehouseSta
 
     path = find_warehouse(where)
     with stages_shown("status"):
-        return path, warehouse_status(path, full=full)
+        return path, warehouse_status(path, full=full, derivation=derivation)
 
 
 def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
@@ -231,5 +216,5 @@ def print_status(path: Path, status: "WarehouseStatus") -> None:
     for check in failed:
         console.print(f"BROKEN {check.name}: {check.invariant} ({check.row_count:,} rows break it)")
     if status.stale_derived:
-        console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes shapes` makes them anew")
+        console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` makes them anew")
     console.print(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks hold")

@@ -7,6 +7,8 @@ two collide is about 3e-8 (birthday bound n²/2⁶⁵).
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -46,3 +48,10 @@ def fingerprint_of(arrays: Iterable[Any]) -> str:
         for start in range(0, array.shape[0], BLOCK_ROWS):
             hasher.update(np.ascontiguousarray(array[start : start + BLOCK_ROWS]).data)
     return hasher.hexdigest()
+
+
+@cache
+def source_hash(*packages: str) -> str:
+    """Hash of the source of packages, without those within them: what other code has made is computed again."""
+    files = (file for name in packages for file in resources.files(name).iterdir() if file.name.endswith(".py"))
+    return identity_of(sorted(file.read_text(encoding="utf-8") for file in files))

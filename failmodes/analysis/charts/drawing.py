@@ -19,7 +19,7 @@ from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
 from failmodes.analysis.formatting import join_names
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import published_curves
-from failmodes.analysis.statistics.shape_tables import open_with_shapes
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
@@ -139,7 +139,7 @@ def draw_from_warehouse(
     is_figure: bool = False,
     published: bool | None = None,
 ) -> alt.VConcatChart:
-    """Draw one chart from a warehouse, after its shapes were brought up to date.
+    """Draw one chart from a warehouse, with current shapes (see `open_current`).
 
     Args:
         path: the DuckDB file.
@@ -160,7 +160,7 @@ def draw_from_warehouse(
     if not isinstance(name, str) or name not in CHARTS:
         raise StudyError(f"no chart {name!r} of a warehouse: choose among {', '.join(CHARTS)}")
     width_mm = figure_width_mm(size, width)
-    with open_with_shapes(path) as con, debug_mode(False):
+    with open_current(path) as con, debug_mode(False):
         selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
         options: dict[str, Any] = _published_option(con, selection, name, published)
         if name in ORDERED_CHARTS:

@@ -60,7 +60,7 @@ class ClaimRow(NamedTuple):
     Attributes:
         claim_number: position of the claim in the study, from 1.
         claim: in English.
-        kind: 'metric', 'shape', or a kind of finding; 'unknown' of a stored claim that cannot be judged.
+        kind: its relation, shape or kind of finding; 'unknown' of a stored claim that cannot be judged.
         verdict: 'supported', 'contradicted', 'inconclusive' or 'not_measurable'.
         evaluation_id: the evaluation that it is about, of several training runs the first; None where there is none.
         model_label: the model's name on charts, or both names.
@@ -198,7 +198,7 @@ def _rows(
     stated = ClaimRow(
         number,
         claim.name or statement_text(claim),
-        claim.kind or ("shape" if claim.shape else "metric"),
+        claim.kind or claim.shape or str(claim.relation),
         "inconclusive",
     )
     if claim.metric is None:
@@ -388,12 +388,6 @@ def _query(runs: Sequence[EvaluationInfo], metric: Metric, names: set[str]) -> s
         f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "
         f"and corruption in ({corruptions})"
     )
-
-
-def stored_claims(con: duckdb.DuckDBPyConnection) -> list[ClaimRow]:
-    """The rows of the table `claims`."""
-    rows = con.execute(f"select {', '.join(ClaimRow._fields)} from claims order by position").fetchall()
-    return [ClaimRow(*row) for row in rows]
 
 
 def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:

@@ -1,47 +1,102 @@
-"""Findings as rows: stored by a report with what they were made from, and read where that is still so."""
+"""Findings and judged claims as rows: made and stored at load; where those are not of now, made for one connection."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 
-from failmodes.analysis.derived_rows import derived_rows
+from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored
 from failmodes.analysis.judging.findings.collection import Findings, collect
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import selection_findings
+from failmodes.analysis.judging.findings.registry import all_kinds, evaluation_findings, in_order, pair_findings
+from failmodes.analysis.judging.statement import WORDS
+from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, select
-from failmodes.analysis.statistics.shape_tables import METHOD as SHAPE_METHOD
-from failmodes.analysis.statistics.shape_tables import due_shapes, open_with_shapes, stored_settings
-from failmodes.warehouse.database.fingerprints import input_fingerprint
+from failmodes.analysis.statistics.shape_tables import (
+    due_shapes,
+    open_current,
+    say_computed,
+    stored_settings,
+    update_shapes,
+)
+from failmodes.ingest.statements import Statement, stored_rows
+from failmodes.warehouse.database.checks import refuse_broken_relations
+from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
+from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.own_tables import FINDINGS
-from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.database.stated_claims import StatedClaim, claim_rows, stored_claims
+from failmodes.warehouse.database.stored_metrics import OF_USERS
+from failmodes.warehouse.database.updates import Derivation, changed_database
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.stages import counted
 
-METHOD = 6  # raise it when a sentence or a rule changes, so that stored findings are judged again
-NAMES = (  # that sentences use
-    "select evaluation_id, model_label, model_name, training_seed, training_recipe from evaluation_labels order by all",
-    "select corruption, corruption_label from corruptions order by all",
-    "select dataset_id, class_index, class_name from classes order by all",
+SOURCES = (  # packages whose code decides what a statement says
+    "failmodes.analysis",
+    "failmodes.analysis.statistics",
+    "failmodes.analysis.judging",
+    "failmodes.analysis.judging.findings",
+    "failmodes.ingest",
 )
 
 
-def due_findings(con: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
-    """The tables of shapes and findings that are out of date, made anew; the connection has them."""
-    tables = due_shapes(con)
-    for name, rows in tables.items():
-        con.register(name, rows)  # hides the stored one
-    fingerprint = findings_fingerprint(con)
-    if tables or not _are_current(con, fingerprint):
-        tables[FINDINGS.name] = findings_table(con, fingerprint)
-        con.register(FINDINGS.name, tables[FINDINGS.name])
-    return tables
+def due(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of what a load would derive anew; nothing where the tables do not fit together."""
+    try:
+        refuse_broken_relations(con)
+    except WarehouseError:
+        return []
+    made = (*_findings_made(con, _selections(con)), _claims_made(con, stored_claims(con)))
+    return due_shapes(con) + [one.name for one in made if one.due(con, stores=True)]
+
+
+def store(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any] | None = None) -> None:
+    """Derive what is due, on a connection that may write.
+
+    Nothing is derived of evaluations that are not whole, nor where tables do not fit together: readers are told why.
+
+    Args:
+        con: the warehouse.
+        settings: of the shapes, by the names of `ShapeSettings`; of those left out the stored ones stay.
+    """
+    try:
+        refuse_broken_relations(con)
+    except WarehouseError:
+        return
+    update_shapes(con, replace(stored_settings(con), **(settings or {})), stores=True)
+    _update_findings(con, _selections(con), stores=True)
+    update_claims(con, stores=True)
+
+
+DERIVATION = Derivation(due, store)
+
+
+def change_settings(warehouse: Path, given: Mapping[str, Any]) -> None:
+    """Derive everything with other settings of the shapes, and store it; nothing where they are the stored ones.
+
+    Raises:
+        WarehouseError: the warehouse is missing, in use, or holds what failmodes did not make.
+        StorageError: it cannot be written.
+    """
+    with open_warehouse(warehouse) as con:
+        refuse_broken_relations(con)
+        former = stored_settings(con)
+    if replace(former, **given) != former:
+        with changed_database(warehouse, keeps_all=True) as con:
+            store(con, given)
 
 
 def warehouse_findings(warehouse: Path) -> Findings:
-    """Everything that is judged of all evaluations: as stored where that is current, else judged now and not stored."""
-    with open_with_shapes(warehouse) as con:
+    """Everything that is judged of all evaluations.
+
+    Raises:
+        WarehouseError: see `open_current`; or there is no evaluation that was run to the end.
+    """
+    with open_current(warehouse) as con:
         parts = [findings_of(con, selection) for selection in select(con)]
     return Findings(
         tuple(finding for part in parts for finding in part),
@@ -51,42 +106,150 @@ def warehouse_findings(warehouse: Path) -> Findings:
 
 
 def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Findings:
-    """Findings of one selection: as stored where that is current and all of its evaluations are in, else judged now."""
-    found: Sequence[Finding] = []
-    if _are_current(con, findings_fingerprint(con)):
-        found = _read(con, selection)
-    return collect(con, selection, found or selection_findings(con, selection))
+    """Findings of a selection of the warehouse, as stored where that is current, else judged for this connection."""
+    _judge_findings(con)
+    return collect(con, selection, _read_findings(con, selection.ids))
 
 
-def findings_fingerprint(con: duckdb.DuckDBPyConnection) -> str:
-    """What findings are made from: the shards, the settings of the shapes, and the rules."""
-    settings = {**asdict(stored_settings(con)), "method": SHAPE_METHOD, "findings": METHOD, "schema": SCHEMA_VERSION}
-    metrics = con.execute("select name, evaluation_id, definition, input_hash from computed order by all").fetchall()
-    names = [con.execute(query).fetchall() for query in NAMES]
-    return input_fingerprint(con, settings | {"metrics": identity_of(metrics), "names": identity_of(names)})
+def warehouse_claims(
+    warehouse: Path, given: Sequence[Statement] = (), stated: Sequence[Statement] | None = None
+) -> list[ClaimRow]:
+    """Claims judged: those that are given, else those of the study.
+
+    Args:
+        warehouse: the DuckDB file.
+        given: claims to judge now.
+        stated: what the study claims now; None for what the warehouse holds.
+
+    Raises:
+        StudyError: a given claim is not understood, or names a model that was not evaluated.
+        WarehouseError: the warehouse is missing, in use, or holds no evaluation that was run to the end.
+    """
+    with open_current(warehouse) as con:
+        if given:
+            return judge_claims(con, given)
+        update_claims(con, stated, stores=False)
+        return judged_claims(con)
 
 
-def findings_table(con: duckdb.DuckDBPyConnection, fingerprint: str) -> pa.Table:
-    """The rows of the table `findings`: everything that is judged of every selection."""
-    found = [finding for selection in select(con) for finding in selection_findings(con, selection)]
-    rows = [
-        {**finding._asdict(), "position": position, "input_fingerprint": fingerprint}
-        for position, finding in enumerate(found, start=1)
-    ]
-    return derived_rows(rows, FINDINGS)
+def judged_claims(con: duckdb.DuckDBPyConnection) -> list[ClaimRow]:
+    """The rows of the table `claims`, which `update_claims` makes current."""
+    rows = con.execute(f"select {', '.join(ClaimRow._fields)} from {CLAIMS.name} order by position").fetchall()
+    return [ClaimRow(*row) for row in rows]
 
 
-def _are_current(con: duckdb.DuckDBPyConnection, fingerprint: str) -> bool:
-    if not con.execute(
-        "select 1 from duckdb_tables() where table_name = ? and not internal", [FINDINGS.name]
-    ).fetchall():
+def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | None = None, *, stores: bool) -> None:
+    """Judge the study's claims where that is not stored as it is now.
+
+    Args:
+        con: the warehouse, with current shapes.
+        stated: what the study claims now, in place of what the warehouse holds; None for that.
+        stores: see `update_shapes`.
+    """
+    claims = stored_claims(con)
+    if stated is not None and (rows := stored_rows(stated)) != claims:
+        replace_rows(con, STATED_CLAIMS, claim_rows(rows), stores=stores)
+        claims = stored_claims(con)
+    made = _claims_made(con, claims)
+    strange = f"select count(*) from {CLAIMS.name} where not (verdict = any(?) and claim_number between 1 and ?)"
+    if not made.due(con, stores=stores) and fetch_first(con, strange, [list(WORDS), len(claims)]) == (0,):
+        return
+    unfit: list[str] = []
+    judged = _unless_unfit("", unfit, lambda: judge_stored(con, [form for _, form in claims]) if claims else [], stores=stores)
+    rows = [{**row._asdict(), "position": position} for position, row in enumerate(judged, start=1)]
+    replace_rows(con, CLAIMS, derived_rows(rows, CLAIMS), stores=stores)
+    if stores:
+        made.record(con, unfit)
+    else:
+        say_computed(con)
+
+
+def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> Made:
+    metrics = con.execute("select * from computed where starts_with(name, ?) order by all", [OF_USERS]).fetchall()
+    made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con)]
+    return Made(CLAIMS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if claims else {})
+
+
+@read_once
+def _judge_findings(con: duckdb.DuckDBPyConnection) -> None:
+    if _update_findings(con, select(con), stores=False):
+        say_computed(con)
+
+
+def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection], *, stores: bool) -> bool:
+    """Judge those evaluations, and pairs of those selections, whose findings are not stored as they are now."""
+    of_each, of_pairs = _findings_made(con, selections)
+    due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
+    strange = f"select count(*) from {FINDINGS.name} where not (kind = any(?) and verdict = any(?))"
+    if fetch_first(con, strange, [list(all_kinds()), list(WORDS)]) != (0,):  # whoever wrote a file may write rows too
+        due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
+    if not due_each and not due_pairs:
         return False
-    return con.execute(f"select distinct input_fingerprint from {FINDINGS.name}").fetchall() == [(fingerprint,)]
+    unfit_each, unfit_pairs, found = list[str](), list[str](), dict[str, list[Finding]]()
+    for selection, one in counted("findings", [(own, one) for own in selections for one in own.evaluations]):
+        key = one.evaluation_id
+        if key in due_each:
+            judge = partial(evaluation_findings, con, selection, one)
+            found[key] = _unless_unfit(key, unfit_each, judge, stores=stores)
+    judged: list[Finding] = []
+    for selection in selections:
+        kept = _read_findings(con, selection.ids)
+        own = [
+            finding
+            for key in selection.ids
+            for finding in found.get(key, (f for f in kept if f.evaluation_id == key and not f.other_evaluation_id))
+        ]
+        if (key := selection.ids[0]) in due_pairs:
+            own += _unless_unfit(key, unfit_pairs, partial(pair_findings, con, selection), stores=stores)
+        else:
+            own += [finding for finding in kept if finding.other_evaluation_id]
+        judged += in_order(own)
+    rows = [{**finding._asdict(), "position": position} for position, finding in enumerate(judged, start=1)]
+    replace_rows(con, FINDINGS, derived_rows(rows, FINDINGS), stores=stores)
+    if stores:
+        of_each.record(con, unfit_each)
+        of_pairs.record(con, unfit_pairs)
+    return True
 
 
-def _read(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+def _findings_made(con: duckdb.DuckDBPyConnection, selections: Sequence[Selection]) -> tuple[Made, Made]:
+    """What findings about one evaluation are made from, and those about pairs, by the first of a selection."""
+    inputs, settings = evaluation_inputs(con), asdict(stored_settings(con))
+    of_each = {
+        one.evaluation_id: identity_of(
+            [inputs[one.evaluation_id], settings, one.label, selection.corruptions, selection.extras]
+        )
+        for selection in selections
+        for one in selection.evaluations
+    }
+    of_pairs = {own.ids[0]: identity_of([of_each[key] for key in own.ids]) for own in selections}
+    definition = source_hash(*SOURCES)
+    return Made(FINDINGS.name, definition, of_each), Made(f"{FINDINGS.name} of pairs", definition, of_pairs)
+
+
+def _read_findings(con: duckdb.DuckDBPyConnection, evaluations: Collection[str]) -> list[Finding]:
     rows = con.execute(
-        f"select {', '.join(Finding._fields)} from {FINDINGS.name} where evaluation_id = any(?) order by position",
-        [selection.ids],
+        f"select {', '.join(Finding._fields)} from {FINDINGS.name} where evaluation_id = any($1) "
+        "and (other_evaluation_id is null or other_evaluation_id = any($1)) order by position",
+        [list(evaluations)],
     ).fetchall()
     return [Finding(*row) for row in rows]
+
+
+def _selections(con: duckdb.DuckDBPyConnection) -> list[Selection]:
+    """Those of the warehouse; none where no evaluation was run to the end."""
+    try:
+        return select(con)
+    except WarehouseError:
+        return []
+
+
+def _unless_unfit(key: str, unfit: list[str], judge: Callable[[], Sequence[Any]], *, stores: bool) -> list[Any]:
+    """What `judge` gives; where it cannot and a load goes on without, nothing, with its key among the unfit."""
+    try:
+        return list(judge())
+    except WarehouseError:
+        if not stores:
+            raise
+        unfit.append(key)
+        return []

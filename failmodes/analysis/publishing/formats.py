@@ -12,7 +12,7 @@ from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
 from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.shape_tables import open_with_shapes
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.output_files import check_output
 from failmodes.warehouse.published_layout import clean_file_of
@@ -73,6 +73,6 @@ def publish_results(
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
     for file in chosen.files(path):
         check_output(file, (chosen.suffix,), force=force)
-    with open_with_shapes(warehouse) as con:
+    with open_current(warehouse) as con:
         selection = select_one(con, models=models, evaluations=evaluations)
         return chosen.write(con, warehouse, selection, path, force)

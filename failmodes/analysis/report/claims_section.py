@@ -5,22 +5,14 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.claims.claim_table import (
-    MARKS,
-    ClaimGroup,
-    claim_groups,
-    counts_sentence,
-    number_text,
-    verdict_counts,
-)
-from failmodes.analysis.claims.judged_claim import JudgedClaim
-from failmodes.analysis.claims.stored import judged_claims
-from failmodes.analysis.formatting import MAX_LISTED, join_names
+from failmodes.analysis.formatting import MAX_LISTED
+from failmodes.analysis.judging.claims import MARKS, ClaimRow, claim_groups, counts_sentence, counts_text, number_text
+from failmodes.analysis.judging.stored import judged_claims
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.text_tables import EMPTY
 
 
-class ClaimRow(NamedTuple):
+class ReportRow(NamedTuple):
     """A claim on one model or pair: texts of its cells, and behind them the sentence and the query."""
 
     model: str
@@ -38,7 +30,7 @@ class ReportClaim(NamedTuple):
 
     claim: str
     tally: str
-    rows: list[ClaimRow]
+    rows: list[ReportRow]
 
 
 class ClaimsSection(NamedTuple):
@@ -60,7 +52,7 @@ def claims_section(con: duckdb.DuckDBPyConnection, selection: Selection, *, is_f
     if not rows:
         return None
     groups = [
-        ReportClaim(group.claim, _tally(group) if len(group.rows) > MAX_LISTED else "", list(map(_row, group.rows)))
+        ReportClaim(group[0].claim, counts_text(group) if len(group) > MAX_LISTED else "", list(map(_row, group)))
         for group in claim_groups(rows)
     ]
     return ClaimsSection(counts_sentence(rows), groups)
@@ -70,14 +62,10 @@ def _none(is_first: bool) -> Iterable[None]:
     return [None] if is_first else []
 
 
-def _tally(group: ClaimGroup) -> str:
-    return join_names(f"{count:,} {verdict}" for verdict, count in verdict_counts(group.rows).items() if count)
-
-
-def _row(row: JudgedClaim) -> ClaimRow:
-    return ClaimRow(
+def _row(row: ClaimRow) -> ReportRow:
+    return ReportRow(
         model=row.model_label or EMPTY,
-        verdict=row.verdict,
+        verdict=row.verdict.replace("_", " "),
         mark=MARKS[row.verdict],
         number=number_text(row),
         reason=row.reason or "",

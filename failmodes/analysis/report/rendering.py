@@ -13,12 +13,11 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
-from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.judging.stored import findings_of
+from failmodes.analysis.judging.stored import findings_of, update_claims
 from failmodes.analysis.report.claims_section import ClaimsSection, claims_section
 from failmodes.analysis.report.comparison_section import (
     Pair,
@@ -38,6 +37,7 @@ from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.corruption_drop import drop_rankings
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
@@ -87,7 +87,7 @@ def write_report(
     claims: Sequence[Statement] | None = None,
     force: bool = False,
 ) -> Path:
-    """Write the report of a warehouse, after its shapes, findings and claims were brought up to date.
+    """Write the report of a warehouse, with current shapes, findings and claims (see `open_current`).
 
     Args:
         warehouse: the DuckDB file.
@@ -107,14 +107,15 @@ def write_report(
     path = output or warehouse.parent / REPORT_FILE
     check_output(path, (".html",), force=force)
     # no part of a chart is validated here: tests validate every chart
-    with open_with_claims(warehouse, claims) as con, debug_mode(False):
+    with open_current(warehouse) as con, debug_mode(False):
+        update_claims(con, claims, stores=False)
         page = render(con, warehouse, pairs)
     write_output(path, page.encode(), (".html",), force=force)
     return path
 
 
 def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = ()) -> str:
-    """The report as HTML; needs shapes, and takes the stored findings where they are current."""
+    """The report as HTML; needs current shapes and claims, and takes the stored findings where they are current."""
     selections = select(con)
     compared = _pairs_by_selection(con, path, selections, pairs)
     sections = [

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from failmodes.analysis.derived_rows import derived_rows
+from failmodes.analysis.derived_rows import Made, derived_rows, replace_rows
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -26,14 +25,12 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel
-from failmodes.warehouse.database.fingerprints import input_fingerprint
 from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
 from failmodes.warehouse.database.published_sets import published_of
-from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.schema import CLEAN
 
 _SOUND = "accuracy between 0 and 1 and severity between 0 and 5"  # a stranger's warehouse may hold anything
-METHOD = 1  # raise it when the method changes, so that stored shapes are computed again
 
 
 class PublishedMean(NamedTuple):
@@ -75,20 +72,31 @@ class PublishedComparison(NamedTuple):
     standings: tuple[Standing, ...]
 
 
-def due_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> dict[str, pa.Table]:
-    """The table of published shapes, computed anew; empty where the stored one is current."""
-    rows = con.execute(
+def published_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
+    """What the shapes of published models are made from."""
+    rows = _sound_rows(con)
+    inputs = {"": identity_of([rows, settings.flat_below, settings.curvature_threshold])} if rows else {}
+    return Made(PUBLISHED_SHAPES.name, source_hash("failmodes.analysis.statistics"), inputs)
+
+
+def update_published_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, *, stores: bool) -> bool:
+    """Describe published curves where that is not stored as it is now; see `update_shapes`."""
+    made = published_made(con, settings)
+    if not made.due(con, stores=stores):
+        return False
+    used = {"flat_below": settings.flat_below, "curvature_threshold": settings.curvature_threshold}
+    shapes = [row | used for row in _shapes(_sound_rows(con), settings)]
+    replace_rows(con, PUBLISHED_SHAPES, derived_rows(shapes, PUBLISHED_SHAPES), stores=stores)
+    if stores:
+        made.record(con)
+    return True
+
+
+def _sound_rows(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, float, float]]:
+    return con.execute(
         "select published_set, model, corruption, severity::double, accuracy from published_accuracy "
         f"where {_SOUND} order by all"
     ).fetchall()
-    used = {"flat_below": settings.flat_below, "curvature_threshold": settings.curvature_threshold}
-    fingerprint = input_fingerprint(con, {**used, "method": METHOD, "published": identity_of(rows)})
-    if con.execute("select distinct input_fingerprint from published_shapes").fetchall() == [(fingerprint,)]:
-        return {}
-    shapes = [row | {**used, "input_fingerprint": fingerprint} for row in _shapes(rows, settings)]
-    if not shapes and con.execute("select count(*) from published_shapes").fetchall() == [(0,)]:
-        return {}
-    return {PUBLISHED_SHAPES.name: derived_rows(shapes, PUBLISHED_SHAPES)}
 
 
 def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:

@@ -1,20 +1,24 @@
-"""From correctness in the warehouse to the derived tables of shapes, steps and thresholds tried; only when needed."""
+"""Derived tables of curves: their shapes, steps, other axes, breaks, fitted curves, ranks; computed only when due."""
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-import pyarrow as pa
+import polars as pl
+from numpy.typing import NDArray
 
-from failmodes.analysis.derived_rows import derived_rows
-from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
+from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import read_metrics
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
 from failmodes.analysis.statistics.chance import chance_from, chance_of
+from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
+from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
@@ -24,130 +28,181 @@ from failmodes.analysis.statistics.curve_shape import (
     classify,
     describe_curve,
 )
-from failmodes.analysis.statistics.curve_tables import (
-    AXIS_TITLES,
-    DescribedCurve,
-    EvaluationCurves,
-    as_tables,
-    curve_rows,
-    no_rows,
+from failmodes.analysis.statistics.distortion_shapes import (
+    RMSE_AXIS,
+    SEVERITY_AXIS,
+    SSIM_AXIS,
+    axis_reason,
+    shapes_over_axes,
 )
-from failmodes.analysis.statistics.curve_tables import METHOD as CURVE_METHOD
-from failmodes.analysis.statistics.distortion_shapes import SEVERITY_AXIS
-from failmodes.analysis.statistics.published import due_published_shapes
+from failmodes.analysis.statistics.failure_order import (
+    FEWEST_OF_CLASS,
+    MEASURES,
+    RankedDrop,
+    columns_of_drops,
+    rank_classes,
+    rank_corruptions,
+)
+from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.analysis.statistics.published import published_made, update_published_shapes
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database.fingerprints import input_fingerprint
+from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
-from failmodes.warehouse.errors import StorageError, WarehouseError
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import note
 
-METHOD = 3  # raise it when the method changes, so that stored shapes are computed again
+TABLES = (SHAPES, STEPS, SHAPE_SWEEP, *CURVE_TABLES)
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.10, 0.15, 0.20)
 INCONCLUSIVE_SHAPE = SHAPE_CLASSES[INCONCLUSIVE]
 WITHHELD = {"abrupt_drop": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
+AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
 
-def ensure_shapes(warehouse: Path, settings: ShapeSettings | None = None) -> bool:
-    """Make the derived tables of `warehouse` current; close other connections to it first.
+class DescribedCurve(NamedTuple):
+    """One curve of an evaluation with its shape.
 
-    Args:
-        warehouse: the DuckDB file.
-        settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
-
-    Returns:
-        Whether anything had to be computed.
-
-    Raises:
-        WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
-        StorageError: it cannot be written.
+    Attributes:
+        corruption: its name.
+        grid: (S,) severities, rising from 0.
+        columns: of its cells in the correctness matrix.
+        shape: as `describe_curve` gives it.
+        reason: why its shape is inconclusive; None where it is not.
+        is_withheld: whether too many of its predictions are no finite numbers.
     """
-    from failmodes.warehouse.database.updates import replace_derived_tables  # here: who only reads needs none of it
 
-    with open_warehouse(warehouse) as con:
-        refuse_broken_relations(con)
-        tables = due_shapes(con, settings)
-    if tables:
-        replace_derived_tables(warehouse, tables)
-    return bool(tables)
+    corruption: str
+    grid: Float64Array
+    columns: list[int]
+    shape: CurveShape
+    reason: str | None
+    is_withheld: bool
+
+
+class EvaluationCurves(NamedTuple):
+    """The curves of one evaluation, and what they are made from: draws are (B, C) accuracies of resampled images."""
+
+    correctness: CorrectnessMatrix
+    replicates: Float64Array
+    chance: float | None
+    settings: ShapeSettings
+    curves: list[DescribedCurve]
+
+    @property
+    def image_count(self) -> int:
+        """Images of each cell."""
+        return len(self.correctness.correct)
 
 
 @contextmanager
-def open_with_shapes(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the warehouse to read, with current shapes: computed and stored where they are out of date.
+def open_current(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the warehouse to read, with current shapes: what is not stored is computed for this connection.
 
-    Where they cannot be stored (a read-only file or folder, another writer at work), this connection alone has them.
-    It works in one thread, so that what is drawn twice is the same to the last digit.
+    The file is never written: `failmodes load` stores what is derived. It works in one thread, so that what is drawn
+    twice is the same to the last digit.
 
     Raises:
         WarehouseError: it is missing, in use, its tables do not fit together, or a cell is incomplete.
     """
     with open_warehouse(warehouse, one_thread=True) as con:
         refuse_broken_relations(con)
-        tables = due_shapes(con)
-        for name, rows in tables.items():
-            con.register(name, rows)  # hides the stored one
-        if tables:
-            store_derived(warehouse, tables)
+        if update_shapes(con, stores=False):
+            say_computed(con)
         yield con
 
 
-def store_derived(warehouse: Path, tables: dict[str, pa.Table]) -> None:
-    """Store derived tables; where that cannot be done say so: whoever made them goes on with what was made."""
-    from failmodes.warehouse.database.updates import replace_derived_tables  # as above
-
-    try:
-        if not os.access(warehouse, os.W_OK):  # its folder may be open to writers all the same
-            raise StorageError(f"{warehouse} is write-protected")
-        replace_derived_tables(warehouse, tables)
-    except (StorageError, WarehouseError) as error:
-        note(f"the shapes of its curves hold for this call alone, since they cannot be stored: {error}")
+@read_once
+def say_computed(con: duckdb.DuckDBPyConnection) -> None:
+    """Say, once a connection, that it computes what is not stored."""
+    note(
+        "the warehouse does not hold all that is derived from its rows, or holds it as other code or settings made it: "
+        "it is computed for this call alone; `failmodes load` stores it"
+    )
 
 
-def due_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None) -> dict[str, pa.Table]:
-    """The tables of shapes, computed anew; empty where those stored are current.
+def due_shapes(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the sets of shapes that a load would compute."""
+    settings = stored_settings(con)
+    due = {"shapes": _due(con, shapes_made(con, settings), settings, stores=True)}
+    due["published_shapes"] = published_made(con, settings).due(con, stores=True)
+    return [name for name, keys in due.items() if keys]
+
+
+def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None = None, *, stores: bool) -> bool:
+    """Compute the shapes of those evaluations, and of published models, for which they are not there as they are now.
 
     Args:
         con: the warehouse.
         settings: thresholds and resampling; None keeps those of the stored shapes, or takes the defaults.
+        stores: whether `con` may write, and an evaluation that is not whole goes without; else `con` alone has them.
+
+    Returns:
+        Whether anything had to be computed.
+
+    Raises:
+        WarehouseError: a cell is incomplete, and `stores` is false.
     """
     settings = settings or stored_settings(con)
-    fingerprint = input_fingerprint(con, {**asdict(settings), "method": METHOD, "curves": CURVE_METHOD})
-    published = due_published_shapes(con, settings)
-    if con.execute("select distinct input_fingerprint from shapes").fetchall() == [(fingerprint,)] and _are_ours(
-        con, settings
-    ):
+    published = update_published_shapes(con, settings, stores=stores)
+    made = shapes_made(con, settings)
+    due = _due(con, made, settings, stores=stores)
+    if not due:
         return published
-    return shape_tables(con, settings, fingerprint) | published
+    rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
+    unfit = []
+    for evaluation_id in counted("shapes", due):
+        try:
+            for name, own in shape_rows(con, evaluation_id, settings).items():
+                rows[name] += [{"evaluation_id": evaluation_id, **row} for row in own]
+        except WarehouseError:  # as it reads what all rows are made from, before there is any
+            if not stores:
+                raise
+            unfit.append(evaluation_id)
+    for table in TABLES:
+        replace_rows(con, table, derived_rows(rows[table.name], table), due, stores=stores)
+    if stores:
+        made.record(con, unfit)
+    return True
+
+
+def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made:
+    """What the shapes of each evaluation are made from."""
+    inputs = {key: identity_of([own, asdict(settings)]) for key, own in evaluation_inputs(con).items()}
+    return Made("shapes", source_hash("failmodes.analysis.statistics"), inputs)
+
+
+def _due(con: duckdb.DuckDBPyConnection, made: Made, settings: ShapeSettings, *, stores: bool) -> list[str]:
+    return made.due(con, stores=stores) if _are_ours(con, settings) else list(made.inputs)
 
 
 def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Whether the stored tables hold what this program could have stored: whoever wrote a file may write rows too."""
     axes = [SEVERITY_AXIS, *AXIS_TITLES]
-    if con.execute(f"select distinct {_SETTINGS} from shapes").fetchall() != [astuple(settings)]:
+    if con.execute(f"select distinct {_SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
         return False
     known = fetch_first(
         con,
-        "select (select bool_and(shape = any($1)) from shapes), "
-        "(select bool_and(shape = any($1) and axis = any($2)) from shapes_over_distortion), "
-        "(select bool_and(threshold = any($3)) from change_points)",
+        "select (select count(*) from shapes where not shape = any($1)) "
+        "+ (select count(*) from shapes_over_distortion where not (shape = any($1) and axis = any($2))) "
+        "+ (select count(*) from change_points where not threshold = any($3))",
         [list(SHAPE_CLASSES), axes, ["supported", "contradicted", "inconclusive"]],
     )
     curves = "select distinct evaluation_id, corruption from"
     over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
-    agree = all(
+    return known == (0,) and all(
         not con.execute(
             f"({curves} shapes except {curves} {other}) union all ({curves} {other} except {curves} shapes) limit 1"
         ).fetchall()
         for other in ("steps", "shape_sweep", *over_axes)
     )
-    return agree and all(known or ())
 
 
 def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
@@ -165,44 +220,46 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
     return ShapeSettings(*(row or ()))
 
 
-def shape_tables(con: duckdb.DuckDBPyConnection, settings: ShapeSettings, fingerprint: str) -> dict[str, pa.Table]:
-    """The derived tables of every evaluation, by name. A curve of fewer than three points has no shape and no row."""
-    rows: dict[str, list[Row]] = {table.name: [] for table in (SHAPES, STEPS, SHAPE_SWEEP)} | no_rows()
-    evaluations = con.execute(
-        "select evaluation_id from evaluations semi join (from shards where table_name = 'prediction_facts') "
-        "using (evaluation_id) order by evaluation_id"
-    ).fetchall()
-    for (evaluation_id,) in counted("shapes", evaluations):
-        correctness = read_correctness(con, evaluation_id)
-        replicates = correctness.resampled(settings.resamples, settings.seed)
-        chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
-        described = []
-        curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
-        for corruption, column_of in curves.items():
-            grid, columns = np.array(list(column_of)), list(column_of.values())
-            correct = correctness.correct[:, columns]
-            shape = describe_curve(
-                correct, replicates[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
-            )
-            withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
-            key = {"evaluation_id": evaluation_id, "corruption": corruption, "input_fingerprint": fingerprint}
-            own = _shape_row(shape, grid, len(correct), settings) | {
-                "chance_from": chance_from(correct, grid, chance, settings.interval_level),
-                "reason": _reason(shape, len(correct), withheld),
-            }
-            own |= {"shape": INCONCLUSIVE_SHAPE} if own["reason"] else {}
-            rows["shapes"].append(key | (own | WITHHELD if withheld else own))
-            rows["steps"].extend(key | row for row in _step_rows(shape, grid))
-            swept = _sweep_rows(correct.mean(axis=0), grid, shape, settings)
-            rows["shape_sweep"].extend(
-                key | (row | {"shape": INCONCLUSIVE_SHAPE} if withheld else row) for row in swept
-            )
-            described.append(DescribedCurve(corruption, grid, columns, shape, own["reason"], bool(withheld)))
-        found = EvaluationCurves(correctness, replicates, chance, described)
-        for name, more in curve_rows(con, found, settings).items():
-            rows[name].extend(more)
-    tables = {table.name: derived_rows(rows[table.name], table) for table in (SHAPES, STEPS, SHAPE_SWEEP)}
-    return tables | as_tables(rows, fingerprint)
+def shape_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings) -> dict[str, Iterable[Row]]:
+    """Rows of every table for one evaluation, by name of the table; a curve of fewer than three points has none.
+
+    Raises:
+        WarehouseError: a cell is incomplete.
+    """
+    correctness = read_correctness(con, evaluation_id)
+    replicates = correctness.resampled(settings.resamples, settings.seed)
+    chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
+    found = EvaluationCurves(correctness, replicates, chance, settings, [])
+    rows = {table.name: list[Row]() for table in (SHAPES, STEPS, SHAPE_SWEEP)}
+    curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
+    for corruption, column_of in curves.items():
+        grid, columns = np.array(list(column_of)), list(column_of.values())
+        correct = correctness.correct[:, columns]
+        shape = describe_curve(
+            correct, replicates[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
+        )
+        withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
+        reason = _reason(shape, len(correct), withheld)
+        own = _shape_row(shape, grid, len(correct), settings) | {
+            "chance_from": chance_from(correct, grid, chance, settings.interval_level),
+            "reason": reason,
+        }
+        own |= {"shape": INCONCLUSIVE_SHAPE} if reason else {}
+        swept = _sweep_rows(correct.mean(axis=0), grid, shape, settings)
+        key = {"corruption": corruption}
+        rows["shapes"].append(key | own | (WITHHELD if withheld else {}))
+        rows["steps"] += [key | row for row in _step_rows(shape, grid)]
+        rows["shape_sweep"] += [key | row | ({"shape": INCONCLUSIVE_SHAPE} if withheld else {}) for row in swept]
+        found.curves.append(DescribedCurve(corruption, grid, columns, shape, reason, bool(withheld)))
+    distortion = _read_distortion(con, evaluation_id)
+    ranked, unranked = _ranked_corruptions(con, found)
+    return rows | {
+        "shapes_over_distortion": [row for curve in found.curves for row in _axis_rows(curve, found, distortion)],
+        "change_points": _change_point_rows(found),
+        "curve_fits": _fit_rows(found),
+        "corruption_ranks": _corruption_rank_rows(found, ranked, unranked),
+        "class_ranks": _class_rank_rows(con, found, ranked),
+    }
 
 
 def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None:
@@ -219,46 +276,32 @@ def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None
 
 
 def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: ShapeSettings) -> Row:
-    lost, falls = float(shape.largest.lost), shape.curvature is not None
+    lost = float(shape.largest.lost)
     return {
         "shape": shape.shape,
         "stability": shape.stability,
-        **dict(zip(("total_drop", "total_drop_low", "total_drop_high"), shape.drop, strict=True)),
-        **dict(
-            zip(("curvature", "curvature_low", "curvature_high"), shape.curvature or (None, None, None), strict=True)
-        ),
-        "largest_step": lost,
-        **dict(zip(("largest_step_low", "largest_step_high"), shape.largest_interval, strict=True)),
-        "largest_step_share": lost / shape.drop.value if falls else None,
-        "largest_step_from": _decimal(float(grid[shape.largest.start])),
-        "largest_step_to": _decimal(float(grid[shape.largest.end])),
+        **_with_interval("total_drop", shape.drop),
+        **_with_interval("curvature", shape.curvature),
+        **_with_interval("largest_step", (lost, *shape.largest_interval)),
+        "largest_step_share": None if shape.curvature is None else lost / shape.drop.value,
+        "largest_step_from": _decimal(grid[shape.largest.start]),
+        "largest_step_to": _decimal(grid[shape.largest.end]),
         "abrupt_drop": shape.one_step,
         "flat": shape.flat,
-        **dict(zip(("largest_change", "largest_change_low", "largest_change_high"), shape.largest_change, strict=True)),
-        **dict(zip(("largest_rise", "largest_rise_low", "largest_rise_high"), shape.rise, strict=True)),
-        "largest_rise_at": _decimal(float(grid[shape.rise_position])),
+        **_with_interval("largest_change", shape.largest_change),
+        **_with_interval("largest_rise", shape.rise),
+        "largest_rise_at": _decimal(grid[shape.rise_position]),
         "smallest_drop_shown": shape.smallest_shown,
         **{f"share_{name}": share for name, share in shape.shares.items()},
         "image_count": images,
-        "resamples": settings.resamples,
-        "bootstrap_seed": settings.seed,
-        "interval_level": settings.interval_level,
-        "flat_below": settings.flat_below,
-        "curvature_threshold": settings.curvature_threshold,
+        **dict(zip(_SETTINGS.split(", "), astuple(settings), strict=True)),
     }
 
 
 def _step_rows(shape: CurveShape, grid: Float64Array) -> Iterator[Row]:
-    severities = grid.tolist()
-    changes = zip(*shape.changes, strict=True)
-    for start, end, (value, low, high) in zip(severities, severities[1:], changes, strict=False):
-        yield {
-            "severity_from": _decimal(start),
-            "severity_to": _decimal(end),
-            "accuracy_change": float(value),
-            "accuracy_change_low": float(low),
-            "accuracy_change_high": float(high),
-        }
+    for start, end, change in zip(grid.tolist(), grid[1:].tolist(), zip(*shape.changes, strict=True), strict=False):
+        changed = _with_interval("accuracy_change", tuple(map(float, change)))
+        yield {"severity_from": _decimal(start), "severity_to": _decimal(end), **changed}
 
 
 def _sweep_rows(curve: Float64Array, grid: Float64Array, shape: CurveShape, settings: ShapeSettings) -> Iterator[Row]:
@@ -267,6 +310,168 @@ def _sweep_rows(curve: Float64Array, grid: Float64Array, shape: CurveShape, sett
             tried = replace(settings, flat_below=flat_below, curvature_threshold=threshold)
             code = int(classify(curve, grid, shape.margins, tried))
             yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": SHAPE_CLASSES[code]}
+
+
+def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[tuple[str, float], tuple[float, ...]]:
+    """Mean RMSE and mean 1 - SSIM by corruption and severity; NaN where images have none."""
+    rows = read_metrics(con, [evaluation_id], ["accuracy", "mean_rmse", "mean_ssim"])
+    cells = rows.group_by("corruption", "severity").agg(
+        pl.when(metric=name).then("value").max().fill_null(float("nan")).alias(name)
+        for name in ("mean_rmse", "mean_ssim")
+    )
+    return {(corruption, severity): (rmse, 1 - ssim) for corruption, severity, rmse, ssim in cells.iter_rows()}
+
+
+def _axis_rows(
+    curve: DescribedCurve, found: EvaluationCurves, distortion: dict[tuple[str, float], tuple[float, ...]]
+) -> Iterator[Row]:
+    measured = [distortion.get((curve.corruption if s else CLEAN, s), (np.nan, np.nan)) for s in curve.grid.tolist()]
+    axes = {SEVERITY_AXIS: curve.grid} | dict(zip(AXIS_TITLES, np.array(measured).T, strict=True))
+    reasons = {name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()}
+    usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
+    accuracy, replicates = found.correctness.accuracy[curve.columns], found.replicates[:, curve.columns]
+    shapes = shapes_over_axes(accuracy, replicates, curve.grid, usable, curve.shape.margins, found.settings)
+    for name, axis in axes.items():
+        end = float(axis[-1])
+        row = {"corruption": curve.corruption, "axis": name, "axis_end": end if np.isfinite(end) else None}
+        row |= {"shape": INCONCLUSIVE_SHAPE, "reason": reasons.get(name) or curve.reason}
+        if name in shapes and not curve.is_withheld:
+            own = shapes[name]
+            row |= {"shape": INCONCLUSIVE_SHAPE if curve.reason else own.shape, "stability": own.stability}
+            row |= _with_interval("curvature", own.curvature) | _with_interval("curvature_change", own.curvature_change)
+        yield row
+
+
+def _change_point_rows(found: EvaluationCurves) -> list[Row]:
+    level, correctness = found.settings.interval_level, found.correctness
+    points = [
+        None
+        if curve.is_withheld or found.image_count < FEWEST_IMAGES
+        else find_change_point(
+            correctness.correct[:, curve.columns],
+            found.replicates[:, curve.columns],
+            curve.grid,
+            level,
+            paired=correctness.paired,
+        )
+        for curve in found.curves
+    ]
+    p_values = [point.p_value for point in points if point is not None and point.p_value is not None]
+    adjusted = iter(holm(p_values))
+    rows = []
+    for curve, point in zip(found.curves, points, strict=True):
+        row: Row = {"corruption": curve.corruption, "threshold": "inconclusive"}
+        if point is None:
+            row["reason"] = curve.reason
+        elif point.p_value is None:
+            row["reason"] = f"fewer than {FEWEST_CHANGING} images change along the curve"
+        else:
+            row |= _tested(point, next(adjusted), curve.grid, level)
+        rows.append(row)
+    return rows
+
+
+def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: float) -> Row:
+    row: Row = {
+        "threshold": point.threshold(adjusted_p, level), "p_value": point.p_value, "adjusted_p_value": adjusted_p
+    }  # fmt: skip
+    if adjusted_p > 1 - level:
+        return row
+    places = {"break_at": point.at, "break_from": point.first, "break_to": point.last}
+    row |= {name: _decimal(grid[place]) for name, place in places.items()}
+    return row | _with_interval("slope_before", point.before) | _with_interval("slope_after", point.after)
+
+
+def _fit_rows(found: EvaluationCurves) -> list[Row]:
+    """Fits of all curves, those of one grid at once."""
+    by_grid: dict[tuple[float, ...], list[DescribedCurve]] = {}
+    for curve in found.curves:
+        if not curve.is_withheld:
+            by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
+    rows = []
+    for grid, curves in by_grid.items():
+        correct = [found.correctness.correct[:, curve.columns] for curve in curves]
+        fitted = fit_curves(correct, grid, found.chance, paired=found.correctness.paired)
+        rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
+    return rows
+
+
+def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
+    same = ("function", "upper", "floor", "location", "slope", "deviance", "degrees_of_freedom", "quasi_aic")
+    return {
+        "corruption": curve.corruption,
+        "parameter_count": fit.parameters,
+        "lack_of_fit_p_value": fit.lack_of_fit_p,
+        **{name: getattr(fit, name) for name in same},
+    }
+
+
+def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
+    """The corruptions that are ranked, headline ones if there are any, and the reason why each other one is not."""
+    present = list(found.correctness.curves())
+    headline = {name for (name,) in con.execute("select corruption from corruptions where headline").fetchall()}
+    considered = [name for name in present if name in headline] or present
+    reasons = {name: "an extra corruption, which is not ranked" for name in present if name not in considered}
+    reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
+    if found.image_count < FEWEST_IMAGES:
+        reasons = dict.fromkeys(present, f"{found.image_count} images are too few: it takes {FEWEST_IMAGES}")
+    return [name for name in considered if name not in reasons], reasons
+
+
+def _corruption_rank_rows(found: EvaluationCurves, ranked: Sequence[str], reasons: dict[str, str]) -> Iterator[Row]:
+    level = found.settings.interval_level
+    for measure in MEASURES:
+        drops = rank_corruptions(found.correctness, ranked, measure, level)
+        others = rank_corruptions(found.correctness, list(reasons), measure, level)
+        for name, drop in (drops | others).items():
+            row = {"corruption": name, "measure": measure, "ranked_count": len(drops)}
+            yield row | _columns_of_drop(drop, reasons.get(name))
+
+
+def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ranked: Sequence[str]) -> Iterator[Row]:
+    """None where images of cells do not pair: then their classes differ too."""
+    correctness = found.correctness
+    if not correctness.paired or not ranked:
+        return
+    labels = _read_labels(con, correctness.evaluation_id)
+    classes, counts = np.unique(labels, return_counts=True)
+    clean = correctness.curves()[ranked[0]][0.0]
+    for measure in MEASURES:
+        left = [
+            correctness.correct[:, own].mean(axis=1) for own in columns_of_drops(correctness, ranked, measure).values()
+        ]
+        losses = correctness.correct[:, clean] - np.mean(left, axis=0)
+        drops = rank_classes(losses, labels, found.settings.interval_level)
+        for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
+            row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
+            too_few = f"{count} images are too few: it takes {FEWEST_OF_CLASS}"
+            plain: Row = {"accuracy_drop": float(losses[labels == index].mean()), "reason": too_few}
+            yield row | (_columns_of_drop(drops[index], None) if index in drops else plain)
+
+
+def _read_labels(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> NDArray[np.int64]:
+    """Class of each image, in the order of image_id."""
+    rows = con.execute(
+        "select label from prediction_facts where evaluation_id = ? and corruption = ? order by image_id",
+        [evaluation_id, CLEAN],
+    ).fetchnumpy()
+    return np.asarray(rows["label"], dtype=np.int64)
+
+
+def _columns_of_drop(drop: RankedDrop, reason: str | None) -> Row:
+    row = _with_interval("accuracy_drop", drop.drop) | {"reason": reason}
+    if reason is not None:
+        return row
+    return row | {
+        "rank": drop.rank,
+        "rank_low": drop.rank_low,
+        "rank_high": drop.rank_high,
+        "smallest_difference_shown": drop.smallest_shown,
+    }
+
+
+def _with_interval(name: str, estimate: tuple[float, ...] | None) -> Row:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), estimate or (None, None, None), strict=True))
 
 
 def _decimal(severity: float) -> Decimal:

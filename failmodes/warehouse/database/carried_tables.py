@@ -10,7 +10,6 @@ saves seconds for millions of rows.
 """
 
 import re
-from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -110,13 +109,12 @@ def own_statements() -> dict[str, str]:
         return dict(con.execute("select table_name, sql from duckdb_tables()").fetchall())
 
 
-def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path, replaced: Collection[str]) -> None:
+def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     """Fill a new file from the tables of the one that is attached to it read-only as `warehouse`.
 
     Args:
         con: the new file, empty; its views are installed at the end.
         warehouse: the former file, for errors.
-        replaced: names of tables that whoever writes fills anew, and that stay empty.
 
     Raises:
         WarehouseError: a table is not as this program makes it, a value has no place in our columns, or it is damaged.
@@ -126,8 +124,7 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path, replaced: Collec
     stored = base_tables(con)
     try:
         for name, table in TABLES.items():
-            if name not in replaced:
-                con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
+            con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
         for name in sorted(stored):
             if _is_carried(con, name):
                 con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")

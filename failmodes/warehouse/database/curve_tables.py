@@ -6,7 +6,6 @@ They load no library, as the other tables of the database (`failmodes.warehouse.
 from failmodes.warehouse.schema import SEVERITY, Column, Table, double, int32, text
 
 CURVE_COLUMNS = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
-INPUT_FINGERPRINT = Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from")
 
 SHAPES_OVER_DISTORTION = Table.of(
     "shapes_over_distortion",
@@ -29,7 +28,6 @@ SHAPES_OVER_DISTORTION = Table.of(
     ),
     Column("curvature_change_low", double, "lower end of its interval", True),
     Column("curvature_change_high", double, "upper end of its interval", True),
-    INPUT_FINGERPRINT,
 )
 
 CHANGE_POINTS = Table.of(
@@ -52,7 +50,6 @@ CHANGE_POINTS = Table.of(
     Column("slope_after", double, "accuracy a severity beyond the break", True),
     Column("slope_after_low", double, "lower end of its interval", True),
     Column("slope_after_high", double, "upper end of its interval", True),
-    INPUT_FINGERPRINT,
 )  # fmt: skip
 
 CURVE_FITS = Table.of(
@@ -72,7 +69,6 @@ CURVE_FITS = Table.of(
     Column("degrees_of_freedom", int32, "severities, clean included, beyond the parameters"),
     Column("lack_of_fit_p_value", double, "that residuals are so large by chance, 0-1; null of too few images", True),
     Column("quasi_aic", double, "deviance / overdispersion of the best fit + 2 parameters, 0 to infinity; low is best"),
-    INPUT_FINGERPRINT,
 )
 
 _DROP = (
@@ -96,7 +92,6 @@ CORRUPTION_RANKS = Table.of(
     ("evaluation_id", "corruption", "measure"),
     *CURVE_COLUMNS,
     *_DROP,
-    INPUT_FINGERPRINT,
 )
 
 CLASS_RANKS = Table.of(
@@ -107,7 +102,6 @@ CLASS_RANKS = Table.of(
     Column("class_index", int32, "class, from 0"),
     Column("image_count", int32, "images of the class"),
     *_DROP,
-    INPUT_FINGERPRINT,
 )
 
 CURVE_TABLES = (SHAPES_OVER_DISTORTION, CHANGE_POINTS, CURVE_FITS, CORRUPTION_RANKS, CLASS_RANKS)

@@ -33,7 +33,7 @@ from failmodes.warehouse.database.tables import (
     views_fingerprint,
     write_info,
 )
-from failmodes.warehouse.database.updates import staged_database, writer_lock
+from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output
@@ -58,12 +58,16 @@ _FACTS_KEPT = ("elapsed_s", "images_per_s", "device", "batch_size", "identity_er
 
 
 class LoadedState(NamedTuple):
-    """What a warehouse holds: hashes of the loaded files by key, which views are installed, claims, users' metrics."""
+    """What a warehouse holds: hashes of the loaded files by key, which views are installed, claims, users' metrics.
+
+    `due` names what was derived from other rows or by other code than now.
+    """
 
     hashes: dict[FileKey, str]
     views_fingerprint: str
     claims: tuple[StatedClaim, ...] = ()
     metrics: frozenset[tuple[str, str]] = frozenset()
+    due: tuple[str, ...] = ()
 
 
 EMPTY_STATE = LoadedState({}, "")
@@ -92,16 +96,18 @@ def load(
     rebuild: bool = False,
     claims: Sequence[StatedClaim] | None = None,
     metrics: Sequence[Metric] | None = None,
+    derivation: Derivation | None = None,
 ) -> LoadReport:
     """Load the records of `outputs` into `warehouse`; nothing new leaves the file as it is.
 
     Args:
         outputs: folders that hold a record, local or remote; of two shards with one key, the later folder's counts.
         warehouse: the DuckDB file, made where it is missing.
-        rebuild: start from an empty file; derived tables are then empty, and what only other folders hold is gone.
+        rebuild: start from an empty file: what only other folders hold is gone, and settings are the defaults.
         claims: what the study claims, in words and as JSON, in place of the claims that are there; None keeps these.
         metrics: the user's own metrics, in place of those that are there; None keeps the values of these, but of an
             evaluation whose shards have changed.
+        derivation: what is derived from the facts, stored in the same new file; None leaves it as it is.
 
     Raises:
         StudyError: the warehouse is a link, a folder or a device.
@@ -112,19 +118,22 @@ def load(
     start = time.monotonic()
     check_output(warehouse, (warehouse.suffix.lower(),), force=True)  # what a file holds is checked as it is opened
     with writer_lock(warehouse):
-        former = _read_loaded_state(warehouse, rebuild)
+        former = _read_loaded_state(warehouse, rebuild, derivation)
         loaded = EMPTY_STATE if rebuild else former
         found, damaged = scan_results(outputs)
         files = [found[key] for key in sorted(found, key=_place) if loaded.hashes.get(key) != found[key].content_hash]
         measured: list[str] = []
         restated = claims is not None and tuple(dict.fromkeys(claims)) != loaded.claims
         remeasured = metrics is not None and {(one.name, one.version) for one in metrics} != loaded.metrics
-        swap = bool(files or damaged) or restated or remeasured or loaded.views_fingerprint != views_fingerprint()
+        changed = bool(files or damaged or loaded.due) or restated or remeasured
+        swap = changed or loaded.views_fingerprint != views_fingerprint()
         if swap:
             with staged_database(warehouse, empty=rebuild or not warehouse.exists()) as con:
                 measured = _fill(con, files, loaded, [*damaged], metrics)
                 if claims is not None and restated:
                     _state_claims(con, claims)
+                if derivation is not None:
+                    derivation.store(con)
     shards = [file for file in files if file.table in FACTS]
     replaced = sum(file.key in loaded.hashes for file in shards)
     return LoadReport(
@@ -139,12 +148,12 @@ def load(
     )
 
 
-def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
+def _read_loaded_state(warehouse: Path, rebuild: bool, derivation: Derivation | None) -> LoadedState:
     """What the file holds; nothing where there is none, or where a `rebuild` replaces one that cannot be read."""
     if not warehouse.exists():
         return EMPTY_STATE
     try:
-        return _loaded_state(warehouse)
+        return _loaded_state(warehouse, derivation)
     except WarehouseInUseError:
         raise
     except WarehouseError:
@@ -153,8 +162,8 @@ def _read_loaded_state(warehouse: Path, rebuild: bool) -> LoadedState:
         raise
 
 
-def _loaded_state(warehouse: Path) -> LoadedState:
-    with open_warehouse(warehouse, TABLES) as con:
+def _loaded_state(warehouse: Path, derivation: Derivation | None) -> LoadedState:
+    with open_warehouse(warehouse, [*TABLES, "evaluation_labels"]) as con:
         fingerprint: str
         ((fingerprint,),) = con.execute("select views_fingerprint from warehouse_info").fetchall()
         keys = ", ".join(f"{name}::varchar" for name in PARTITIONS)
@@ -166,10 +175,11 @@ def _loaded_state(warehouse: Path) -> LoadedState:
             "where starts_with(name, ?) group by name, definition",
             [OF_USERS],
         ).fetchall()
+        due = tuple(derivation.due(con)) if derivation else ()
     metrics = frozenset(
         (name.removeprefix(OF_USERS), version if is_whole else "") for name, version, is_whole in stored
     )
-    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics)
+    return LoadedState({row[:-1]: row[-1] for row in (*shards, *files)}, fingerprint, claims, metrics, due)
 
 
 def _place(key: FileKey) -> tuple[str, ...]:

@@ -44,7 +44,6 @@ LOADED_DIMENSIONS = Table.of(
 )
 
 _CURVE = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
-_INPUT_FINGERPRINT = Column("input_fingerprint", text, "hash of the shards and settings that these rows were made from")
 
 SHAPES = Table.of(
     "shapes",
@@ -94,7 +93,6 @@ SHAPES = Table.of(
     Column("interval_level", double, "level of all intervals, 0-1, such as 0.95"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
     Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
-    _INPUT_FINGERPRINT,
 )  # fmt: skip
 
 SHAPE_SWEEP = Table.of(
@@ -105,7 +103,6 @@ SHAPE_SWEEP = Table.of(
     Column("flat_below", double, "a total drop below this is flat, 0-1"),
     Column("curvature_threshold", double, "curvature at which a curve counts as late or early, 0 to infinity"),
     Column("shape", text, "the shape under these thresholds"),
-    _INPUT_FINGERPRINT,
 )
 
 STEPS = Table.of(
@@ -118,7 +115,6 @@ STEPS = Table.of(
     Column("accuracy_change", double, "accuracy after minus before, -1 to 1"),
     Column("accuracy_change_low", double, "lower end of its interval (Newcombe)"),
     Column("accuracy_change_high", double, "upper end of its interval"),
-    _INPUT_FINGERPRINT,
 )
 
 FINDINGS = Table.of(
@@ -143,7 +139,6 @@ FINDINGS = Table.of(
     Column("n", int64, "images that the value is of"),
     Column("sentence", text, "the finding in words"),
     Column("query", text, "SQL that gives the figures"),
-    _INPUT_FINGERPRINT,
 )
 
 PUBLISHED_ACCURACY = Table.of(
@@ -173,7 +168,6 @@ PUBLISHED_SHAPES = Table.of(
     Column("severity_count", int32, "severities above clean"),
     Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
     Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
-    _INPUT_FINGERPRINT,
 )  # fmt: skip
 
 DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
@@ -205,12 +199,23 @@ SHARDS = Table.of(
 
 COMPUTED = Table.of(
     "computed",
-    "one row per computed table, user's metric or check and evaluation: what it was made from, and what a check found",
+    "one row per table (or set of tables), user's metric or check, and evaluation: what it was made from, and what a "
+    "check found",
     ("name", "evaluation_id"),
     Column("name", text, "name of the table or check, or 'metric ' and the name of a user's metric"),
-    Column("evaluation_id", text, "evaluation"),
+    Column(
+        "evaluation_id",
+        text,
+        "evaluation; of findings about pairs the first of those that are compared; empty where "
+        "rows are about the whole warehouse",
+    ),
     Column("definition", text, "hash of the definition"),
-    Column("input_hash", text, "hash of the shards that it was made from, and of what they belong to"),
+    Column(
+        "input_hash",
+        text,
+        "hash of the shards that it was made from, and of what they belong to; with 'unfit ' before "
+        "it where nothing could be derived from them",
+    ),
     Column("breaking_rows", int64, "rows that break the check; null of a table or metric", True),
 )
 

@@ -7,13 +7,13 @@ from typing import Any
 import pyarrow as pa
 
 from failmodes.warehouse.database.own_tables import PUBLISHED_ACCURACY
-from failmodes.warehouse.database.tables import as_of_today, upsert
-from failmodes.warehouse.database.updates import staged_database, writer_lock
+from failmodes.warehouse.database.tables import upsert
+from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import PublishedSet
 
 
-def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
+def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: Derivation | None = None) -> None:
     """Put published sets into a warehouse; one of the same name is replaced whole. The new file is made beside the old.
 
     Raises:
@@ -25,8 +25,10 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet]) -> None:
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
     rows = pa.Table.from_pylist([row for one in sets for row in _rows(one)], schema=PUBLISHED_ACCURACY.arrow())
-    with writer_lock(warehouse), staged_database(warehouse) as con, as_of_today(con):
+    with changed_database(warehouse) as con:
         upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
+        if derivation is not None:
+            derivation.store(con)
 
 
 def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:

@@ -9,9 +9,11 @@ import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.fingerprints import stale_tables
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.relations import TABLES
+from failmodes.warehouse.database.updates import Derivation
+from failmodes.warehouse.metrics.registry import definitions_hash
+from failmodes.warehouse.metrics.tables import COMPUTED_TABLES
 from failmodes.warehouse.schema import Table
 
 
@@ -47,12 +49,13 @@ order by labels.dataset_label, labels.model_label, labels.evaluation_id
 """
 
 
-def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
+def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation | None = None) -> WarehouseStatus:
     """Read the state of a warehouse, and what its checks found as it was loaded.
 
     Args:
         path: the DuckDB file.
         full: run all checks again.
+        derivation: says what of the derived tables is out of date.
 
     Raises:
         WarehouseError: it is missing, no warehouse, of another schema version, or in use by a writer.
@@ -67,7 +70,7 @@ def warehouse_status(path: Path, *, full: bool = False) -> WarehouseStatus:
             row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
             evaluations=con.sql(_EVALUATIONS).pl(),
             checks=run_checks(con) if full else read_checks(con),
-            stale_derived=stale_tables(con),
+            stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )
 
 
@@ -75,3 +78,12 @@ def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:
     count: int
     ((count,),) = con.execute(f"select count(*) from {table.name}").fetchall()
     return count
+
+
+def _stale_metrics(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of computed tables that were made by other definitions."""
+    found = con.execute(
+        "select distinct name from computed where list_contains(?, name) and definition <> ? order by name",
+        [[table.name for table in COMPUTED_TABLES], definitions_hash()],
+    ).fetchall()
+    return [name for (name,) in found]

@@ -6,8 +6,6 @@ and are replaced whenever the SQL has changed.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC
 from typing import Any
 
@@ -93,27 +91,6 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
     con.unregister("incoming_rows")
 
 
-@contextmanager
-def as_of_today(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Around what writes rows to a file: views and comments are of today then, as they are where this version wrote it.
-
-    For writers that ask no view: those in a file may be a stranger's.
-    """
-    if _is_of_today(con):
-        yield
-        _write_info_row(con)
-    else:
-        create_tables(con)
-        yield
-        write_info(con)
-
-
-def _is_of_today(con: duckdb.DuckDBPyConnection) -> bool:
-    names = "schema_version, failmodes_version, views_fingerprint"
-    written = con.execute(f"select {names} from {WAREHOUSE_INFO.name}").fetchall()
-    return bool(written == [(SCHEMA_VERSION, _own_version(), views_fingerprint())])
-
-
 def _own_version() -> str:
     return library_versions(("failmodes",)).get("failmodes", "unknown")
 
@@ -121,10 +98,6 @@ def _own_version() -> str:
 def write_info(con: duckdb.DuckDBPyConnection) -> None:
     """Install the views and write the row of `warehouse_info`."""
     install_views(con)
-    _write_info_row(con)
-
-
-def _write_info_row(con: duckdb.DuckDBPyConnection) -> None:
     former = fetch_first(con, "select created_at at time zone 'UTC' from warehouse_info")
     now = now_utc()
     row: dict[str, Any] = {

@@ -2,23 +2,21 @@
 
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
-import pyarrow as pa
 
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database.carried_tables import STORAGE, Former, carry_over
-from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
 from failmodes.warehouse.database.connection import LOCKED, fetch_first
-from failmodes.warehouse.database.own_tables import DERIVED
-from failmodes.warehouse.database.tables import as_of_today, insert_rows
+from failmodes.warehouse.database.stored_checks import update_checks
+from failmodes.warehouse.database.stored_metrics import update_metrics
+from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.limits import database_memory
-from failmodes.warehouse.shards.inventory import cast_to_table
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note
@@ -26,6 +24,18 @@ from failmodes.warehouse.terminal import note
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
+
+
+class Derivation(NamedTuple):
+    """What the analysis makes from a warehouse and stores in it; callers pass it, for nothing here knows the analysis.
+
+    Attributes:
+        due: names of what is missing, or was made from other rows or by other code.
+        store: makes it, on a connection that may write, whose facts, metrics and views are of now.
+    """
+
+    due: Callable[[duckdb.DuckDBPyConnection], list[str]]
+    store: Callable[[duckdb.DuckDBPyConnection], None]
 
 
 @contextmanager
@@ -58,7 +68,6 @@ def staged_database(
     warehouse: Path,
     *,
     empty: bool = False,
-    replaced: Collection[str] = (),
     keeps_all: bool = False,
     block_bytes: int = BLOCK_BYTES,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -70,7 +79,6 @@ def staged_database(
     Args:
         warehouse: the DuckDB file.
         empty: start from nothing.
-        replaced: tables whose rows are all replaced, and that may be empty from the start.
         keeps_all: refuse a file that holds what a new one would be without; else it is said what that was.
         block_bytes: size of the blocks of the new file; a copy byte by byte keeps those it has.
 
@@ -103,7 +111,7 @@ def staged_database(
                 con.execute("set enable_external_access = false")
                 if carries:
                     con.begin()
-                    carry_over(con, warehouse, replaced)
+                    carry_over(con, warehouse)
                     con.commit()
                     con.execute("detach warehouse")
                 con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
@@ -155,31 +163,25 @@ def _tune(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(f"set {setting}")
 
 
-def replace_derived_tables(warehouse: Path, tables: Mapping[str, pa.Table]) -> None:
-    """Replace all rows of the named derived tables, or of the stated claims.
+@contextmanager
+def changed_database(warehouse: Path, *, keeps_all: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to change a warehouse by: like in a load, the new file is made beside the old and swapped.
 
-    Like in a load, the new file is made beside the old and swapped. A file that would lose what failmodes did not make
-    is left alone: who draws a chart did not ask for that.
-    Close connections of this process to the warehouse first: they keep seeing the former file.
+    Its tables, views and metrics are those of today. Close connections of this process to the warehouse first: they
+    keep seeing the former file.
 
     Args:
-        warehouse: the DuckDB file.
-        tables: Arrow rows by table name, with the columns of `DERIVED`.
+        warehouse: the DuckDB file; of a link the file that it leads to is replaced, not the link.
+        keeps_all: leave a file alone that would lose what failmodes did not make.
 
     Raises:
-        WarehouseError: a name is no derived table; the warehouse is missing, of another version, being written, or
-            holds what failmodes did not make.
+        WarehouseError: the warehouse is missing, of another version, being written, or holds what failmodes did not
+            make.
         StorageError: the new file cannot be written.
     """
-    known = {table.name: table for table in (*DERIVED, STATED_CLAIMS)}
-    if unknown := sorted(tables.keys() - known.keys()):
-        raise WarehouseError(f"{', '.join(unknown)}: no derived table; these are {', '.join(known)}")
-    warehouse = warehouse.resolve()  # of a link the file that it leads to is replaced, not the link
-    with (
-        writer_lock(warehouse),
-        staged_database(warehouse, replaced=tables.keys(), keeps_all=True) as con,
-        as_of_today(con),
-    ):
-        for name, rows in tables.items():
-            con.execute(f"delete from {name}")
-            insert_rows(con, known[name], cast_to_table(rows, known[name], name))
+    warehouse = warehouse.resolve()
+    with writer_lock(warehouse), staged_database(warehouse, keeps_all=keeps_all) as con:
+        create_tables(con)
+        write_info(con)
+        update_checks(con, update_metrics(con))
+        yield con

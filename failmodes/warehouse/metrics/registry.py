@@ -3,10 +3,10 @@
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module, resources
+from importlib import import_module
 
 from failmodes.warehouse import metrics as package
-from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.hashing import source_hash
 from failmodes.warehouse.metrics.metric import METRICS, Metric
 
 FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "transitions", "attention")
@@ -26,8 +26,6 @@ def _place(metric: Metric) -> tuple[int, str]:
     return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)), family
 
 
-@cache
 def definitions_hash() -> str:
     """Hash of the source of all definitions: tables that others have made are computed again at the next load."""
-    files = (one for one in resources.files(package).iterdir() if one.name.endswith(".py"))
-    return identity_of(sorted(file.read_text(encoding="utf-8") for file in files))
+    return source_hash(package.__name__)
