@@ -32,7 +32,6 @@ from failmodes.warehouse.cli import (
     STATUS_KEYS,
     TimeoutOption,
     WhereArgument,
-    load_locations,
     print_status,
     read_status,
     status_as_json,

@@ -14,9 +14,9 @@ from failmodes.warehouse.errors import FailmodesError
 if TYPE_CHECKING:
     import altair as alt
 
-    from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.comparison.result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
+    from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
 

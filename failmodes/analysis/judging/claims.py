@@ -8,6 +8,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
@@ -24,7 +25,8 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
-from failmodes.analysis.judging.findings.registry import statements_of_kind
+from failmodes.analysis.judging.findings.kind import Verdict as FindingVerdict
+from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.findings.shape import STABLE
 from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, Word, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
@@ -39,7 +41,7 @@ from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.ingest.statements import Statement, from_stored, statement_text
 from failmodes.sql import sql_literal
-from failmodes.warehouse.errors import StudyError, printable, shown
+from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
@@ -48,9 +50,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
-NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
+NEGATED: dict[FindingVerdict, FindingVerdict] = {"supported": "contradicted", "contradicted": "supported"}
 MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
-SHARES, NUMBERS = ("share of", "share"), ("curvature", "ECE", "AUROC", "nats", "score", "severity", "image widths")
+SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
+POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
 MOST_LETTERS = 200  # of a claim that cannot be read
 
 
@@ -227,7 +230,8 @@ def _of_metric(
     metrics: Mapping[str, Metric],
     level: float,
 ) -> ClaimRow:
-    models = ModelMetrics(model_rows(con, model), baseline and model_rows(con, baseline), metrics=metrics)
+    rows = [model_rows(con, one) for one in (model, baseline) if one is not None]
+    models = ModelMetrics(*rows, metrics=metrics)
     label = model.label if baseline is None else f"{model.label} and {baseline.label}"
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
     plan = plan_statement(claim, record, metrics, f"claim {stated.claim_number}")
@@ -282,17 +286,20 @@ def _found(
     con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement
 ) -> tuple[list[Finding], str | None]:
     """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
-    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else str(claim.kind)
-    wanted = claim.corruptions
+    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else _known_kind(str(claim.kind))
+    wanted, severities, whole = claim.corruptions, claim.severities, selection
+    if wanted and all_kinds()[kind].section == "attention":  # its intervals hold for all corruptions that are asked for
+        own = tuple(name for name in selection.corruptions if name in wanted)
+        selection = replace(selection, corruptions=own or selection.corruptions[:1], extras=())
     found = [
         one
         for one in statements_of_kind(con, selection, run, kind)
         if (wanted is None or one.corruption in wanted)
-        and (not isinstance(claim.severities, list) or one.severity in map(float, claim.severities))
+        and (not isinstance(severities, list) or one.severity in [float(severity) for severity in severities])
     ]
     reason = None
     if not found:
-        names = join_names(name for name in wanted or () if name not in (CLEAN, *selection.corruptions))
+        names = join_names(name for name in wanted or () if name not in (CLEAN, *whole.corruptions))
         reason = f"{names} was not evaluated" if names else "there is nothing of it on record"
         if claim.shape and not names:
             reason = "a curve of fewer than three severities, clean included, has no shape"
@@ -304,6 +311,13 @@ def _found(
     if claim.negate:
         found = [one._replace(verdict=NEGATED.get(one.verdict, one.verdict)) for one in found]
     return found, reason
+
+
+def _known_kind(name: str) -> str:
+    known = [kind.name for kind in all_kinds().values() if not kind.is_of_pairs]
+    if name not in known:
+        raise StudyError(f"unknown kind {shown(name)}: {did_you_mean(name, known, 'known are ' + ', '.join(known))}")
+    return name
 
 
 def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
@@ -403,11 +417,13 @@ def number_text(row: ClaimRow) -> str:
     estimate = row.estimate
     if estimate is None:
         return EMPTY
-    if row.unit.startswith(SHARES):
+    if row.unit in SHARES:
         return format_percent_interval(estimate)
-    if row.unit in NUMBERS:
-        return format_number_interval(estimate, 2 if row.unit == "curvature" else 3)
-    return format_points_interval(estimate)
+    if row.unit in POINTS:
+        return format_points_interval(estimate)
+    if row.unit == "curvature":
+        return f"curvature {format_number_interval(estimate, 2)}"
+    return format_number_interval(estimate)
 
 
 def counts_text(claims: Sequence[ClaimRow]) -> str:

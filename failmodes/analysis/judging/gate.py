@@ -18,6 +18,7 @@ from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.ingest.statements import GateSpec, Statement, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
@@ -229,8 +230,9 @@ def judge_rules(
 def _judged_kind(rule: Statement, candidate: OpenedModel | None) -> JudgedStatement:
     assert candidate is not None
     (run,) = candidate.model.runs[:1]
-    (selection,) = select(candidate.con, evaluations=[run.evaluation_id])
-    return judge_kind(candidate.con, selection, run, rule)
+    with open_current(candidate.path) as con:
+        (selection,) = select(con, evaluations=[run.evaluation_id])
+        return judge_kind(con, selection, selection.evaluations[0], rule)
 
 
 def _refuse_wrong_side(plan: Plan, place: str) -> None:

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_count
 from failmodes.analysis.judging.gate import GATE_WORDS, GateResult
-from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
+from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict, Word
 from failmodes.analysis.judging.wording import Wording
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.warehouse.errors import printable
@@ -16,7 +16,7 @@ from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
 
 LOUD = {"contradicted": "FAIL", "not_measurable": "NOT MEASURABLE"}
-PLAIN = Wording()
+PLAIN = Wording(said=GATE_WORDS)
 # What XML 1.0 takes; controls are spelt out before
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -46,7 +46,7 @@ def gate_summary(gate: GateResult) -> str:
 
 def gate_markdown(gate: GateResult) -> str:
     """A heading with the verdict, what it rests on, a row a rule, and what to do next."""
-    words = Wording(harmless)
+    words = Wording(harmless, GATE_WORDS)
     lines = [
         f"### Gate {_ending(gate)}: {_title(gate, words)}",
         "",
@@ -209,13 +209,12 @@ def _counts(gate: GateResult) -> str:
     counts = gate.counts
     verb = "passes" if 1 in (counts["supported"], len(gate.rules)) else "pass"
     parts = [f"{counts['supported']} of {format_count(len(gate.rules), 'rule')} {verb}"]
-    for word, one, several in (
-        ("contradicted", "fails", "fail"),
-        ("inconclusive", "is inconclusive", "are inconclusive"),
-        ("not_measurable", "is not measurable", "are not measurable"),
-    ):
-        count = counts[word]
-        parts += [f"{count} {one if count == 1 else several}"] if count else []
+    said: dict[Word, tuple[str, str]] = {
+        "contradicted": ("fails", "fail"),
+        "inconclusive": ("is inconclusive", "are inconclusive"),
+        "not_measurable": ("is not measurable", "are not measurable"),
+    }
+    parts += [f"{counts[word]} {verbs[counts[word] > 1]}" for word, verbs in said.items() if counts[word]]
     return ", ".join(parts)
 
 

@@ -147,15 +147,16 @@ def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | 
         stores: see `update_shapes`.
     """
     claims = stored_claims(con)
-    if stated is not None and (rows := stored_rows(stated)) != claims:
-        replace_rows(con, STATED_CLAIMS, claim_rows(rows), stores=stores)
+    if stated is not None and stored_rows(stated) != claims:
+        replace_rows(con, STATED_CLAIMS, claim_rows(stored_rows(stated)), stores=stores)
         claims = stored_claims(con)
     made = _claims_made(con, claims)
     strange = f"select count(*) from {CLAIMS.name} where not (verdict = any(?) and claim_number between 1 and ?)"
     if not made.due(con, stores=stores) and fetch_first(con, strange, [list(WORDS), len(claims)]) == (0,):
         return
     unfit: list[str] = []
-    judged = _unless_unfit("", unfit, lambda: judge_stored(con, [form for _, form in claims]) if claims else [], stores=stores)
+    forms = [form for _, form in claims]
+    judged = _unless_unfit("", unfit, lambda: judge_stored(con, forms) if forms else [], stores=stores)
     rows = [{**row._asdict(), "position": position} for position, row in enumerate(judged, start=1)]
     replace_rows(con, CLAIMS, derived_rows(rows, CLAIMS), stores=stores)
     if stores:

@@ -1,7 +1,7 @@
 """Statements and what is shown of them, in words: what terminal, JUnit, Markdown and the table of claims share."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.formatting import (
@@ -14,7 +14,7 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict, Word
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text
@@ -28,6 +28,7 @@ class Wording(NamedTuple):
     """Phrases about statements, in which text from outside is quoted as a format asks for."""
 
     quote: Callable[[str], str] = str
+    said: Mapping[Word, str] = {}
 
     def title(self, judged: JudgedStatement) -> str:
         """What the statement is about, behind its own name where it has one."""
@@ -103,7 +104,7 @@ class Wording(NamedTuple):
         if judged.verdict == "supported":
             return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
         more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
-        return f"{_tally(judged)}: {'; '.join(parts + more)}{images_needed_phrase(judged)}"
+        return f"{self._tally(judged)}: {'; '.join(parts + more)}{images_needed_phrase(judged)}"
 
     def value_and_bounds(self, plan: Plan, one: Verdict) -> str:
         """What is shown of one decision: −0.4 points, shown to be −1.3 points or more."""
@@ -145,6 +146,17 @@ class Wording(NamedTuple):
             return join_names(names)
         return join_names([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1:,} more cells"])
 
+    def _tally(self, judged: JudgedStatement) -> str:
+        """Of how many cells what is shown: contradicted in 1 of 30 cells, inconclusive in 19."""
+        counts = Counter(one.verdict for one in judged.verdicts)
+        first, *others = [
+            (self.said.get(word, word).replace("_", " "), counts[word])
+            for word in WORDS
+            if counts[word] and word != "supported"
+        ]
+        cells = f"{first[0]} in {first[1]:,} of {format_count(len(judged.verdicts), 'cell')}"
+        return ", ".join([cells, *(f"{word} in {count:,}" for word, count in others)])
+
 
 def images_needed_phrase(judged: JudgedStatement) -> str:
     """What would decide what is inconclusive; empty for others."""
@@ -173,10 +185,11 @@ def rounded_up(count: int) -> int:
 
 
 def _amount(plan: Plan, value: float) -> str:
-    """A measured value: to a hundredth of a point or per cent, others to four digits."""
+    """A measured value: to a hundredth of a point or per cent, others to four digits; a drop has no sign."""
     is_share = plan.metric.unit == "share"
     digits = 2 if is_share else 4
-    return _with_unit(plan, format_number(100 * value if is_share else value, digits, signed=plan.is_difference))
+    is_signed = plan.is_difference and not plan.statement.is_drop
+    return _with_unit(plan, format_number(100 * value if is_share else value, digits, signed=is_signed))
 
 
 def _limit_amount(plan: Plan) -> str:
@@ -190,14 +203,3 @@ def _with_unit(plan: Plan, number: str) -> str:
         return f"{number}{NO_BREAK}nats" if plan.metric.unit == "nats" else number
     unit = ("point" if number == "1" else "points") if plan.is_difference else "%"
     return f"{number}{NO_BREAK}{unit}"
-
-
-def _tally(judged: JudgedStatement) -> str:
-    """Of how many cells what is shown: contradicted in 1 of 30 cells, inconclusive in 19."""
-    counts = Counter(one.verdict for one in judged.verdicts)
-    first, *others = [word for word in WORDS if counts[word] and word != "supported"]
-    said = {word: word.replace("_", " ") for word in WORDS}
-    cells = format_count(len(judged.verdicts), "cell")
-    return ", ".join(
-        [f"{said[first]} in {counts[first]:,} of {cells}", *(f"{said[w]} in {counts[w]:,}" for w in others)]
-    )

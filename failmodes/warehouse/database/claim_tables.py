@@ -23,7 +23,7 @@ CLAIMS = Table.of(
     Column("position", int32, "order, from 1"),
     Column("claim_number", int32, "position of the claim in stated_claims"),
     Column("claim", text, "the claim in words"),
-    Column("kind", text, "its relation, such as at_least, its shape or its kind of finding; unknown if it cannot be judged"),
+    Column("kind", text, "relation, shape or kind of finding that is claimed; unknown if it cannot be judged"),
     Column("verdict", text, "supported, contradicted, inconclusive or not_measurable"),
     Column("evaluation_id", text, "evaluation; null where none can be judged", True),
     Column("model_label", text, "the model's name on charts, or both names", True),

@@ -1,9 +1,8 @@
 """All findings of a warehouse as one sequence, with what is printed of them."""
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, overload
 
 import duckdb
