@@ -12,6 +12,7 @@ from page_order import arranged
 from reference_charts import charts_page, queries_page
 from reference_commands import commands_page
 from reference_errors import errors_page
+from reference_findings import findings_page
 from reference_glossary import glossary_page
 from reference_metrics import metrics_page
 from reference_python import python_page
@@ -23,6 +24,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/study-file.md": study_page,
     "reference/schema.md": schema_page,
     "reference/metrics.md": metrics_page,
+    "reference/findings.md": findings_page,
     "reference/glossary.md": glossary_page,
     "reference/python.md": python_page,
     "reference/charts.md": charts_page,

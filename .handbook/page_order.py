@@ -58,6 +58,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "reference/study-file.md",
             "reference/schema.md",
             "reference/metrics.md",
+            "reference/findings.md",
             "reference/glossary.md",
             "reference/python.md",
             "reference/charts.md",

@@ -14,7 +14,7 @@ from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.judging.findings.collection import selection_findings
+from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.corruption_drop import drop_rankings

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Iterator
 from itertools import combinations
 
+import duckdb
 import numpy as np
 from scipy import stats
 from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.selection import EvaluationInfo
+from failmodes.analysis.judging.findings.registry import statements_of_kind
+from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference
 from failmodes.analysis.statistics.mcnemar import CellTest, PairTest
@@ -19,6 +21,11 @@ NO_BREAK = "\u00a0"
 def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Finding]:
     """Findings of a kind whose fields have these values, in their order."""
     return [f for f in findings if f.kind == kind and all(getattr(f, name) == fact for name, fact in facts.items())]
+
+
+def judged(con: duckdb.DuckDBPyConnection, selection: Selection, kind: str) -> list[Finding]:
+    """Every statement of a kind about the evaluations of a selection, judged now."""
+    return [f for one in selection.evaluations for f in statements_of_kind(con, selection, one, kind)]
 
 
 def words_of(sentence: str) -> list[str]:

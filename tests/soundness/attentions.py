@@ -9,8 +9,15 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import Floats
 from numpy.typing import NDArray
 
+from failmodes.analysis.judging.findings.attention_drift import LOST_WITHIN, keeps_place
 from failmodes.analysis.statistics.attention_lead import mean_share_change
-from failmodes.analysis.statistics.attention_null import OwnMapTest, variance_inflation
+from failmodes.analysis.statistics.attention_null import (
+    CHANCE,
+    NullComparison,
+    OwnMapTest,
+    share_on_cycle,
+    variance_inflation,
+)
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 KIND = "attention_drift"
@@ -18,12 +25,12 @@ FEW = "two made-up images weigh where images are few"
 
 
 def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether, of several corruptions, some is said to end nearer to its own clean centroid, or farther."""
+    """Whether, of several corruptions, some is said to end nearer to its own clean centroid."""
     found = []
     for _ in range(samples):
         compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
         verdicts = {OwnMapTest("any", 0, 0.0, one, corruptions).verdict for one in compared}
-        found.append(("nearer" in verdicts, "farther" in verdicts))
+        found.append(["nearer" in verdicts])
     return np.array(found, dtype=np.float64)
 
 
@@ -32,7 +39,7 @@ def _covered(truth: str, images: int, rng: np.random.Generator, samples: int) ->
 
 
 def _nearer(truth: str, images: int, rng: np.random.Generator, samples: int) -> Floats:
-    return measure_own_map(truth, images, 1, rng, samples)[:, :1]
+    return measure_own_map(truth, images, 1, rng, samples)
 
 
 def _moves_most(images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
@@ -51,8 +58,7 @@ def own_map_jobs() -> list[Job]:
                 continue
             for corruptions in (1, 6):
                 note = f"any of {corruptions} corruptions"
-                claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"nearer, {note}"),
-                          Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"farther, {note}"))  # fmt: skip
+                claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"nearer, {note}"),)
                 measured = partial(measure_own_map, truth, images, corruptions)
                 found.append(Job(claims, measured, images * 20 * corruptions))
     for images in (50, 500):
@@ -62,6 +68,32 @@ def own_map_jobs() -> list[Job]:
             found.append(Job(claims, partial(_moves_most, images, corruptions), images * 20 * corruptions))
     claims = (Claim(KIND, POWER, "a little left", 500, 0, NO_LIMIT, "nearer"),)
     return [*found, Job(claims, partial(_nearer, "a little left", 500), 10_000)]
+
+
+def measure_places(share: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    """Whether a place is said to be lost, and to be kept, where so many images are nearer to their own clean map."""
+    following = sample_null_pairs(np.zeros(images, np.int64)).any_image
+    found = []
+    for _ in range(samples):
+        nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
+        verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
+        found.append((verdict == "contradicted", verdict == "supported"))
+    return np.array(found, dtype=np.float64)
+
+
+def place_jobs() -> list[Job]:
+    found = []
+    for images in (50, 500, 2_000):
+        cases = ((CHANCE, 1, "half are nearer", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
+        for share, column, truth, note in cases:
+            claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, note),)
+            found.append(Job(claims, partial(_place, share, column, images), images))
+    claims = (Claim(KIND, POWER, "half are nearer", 2_000, 0, NO_LIMIT, "lost"),)
+    return [*found, Job(claims, partial(_place, CHANCE, 0, 2_000), 2_000)]
+
+
+def _place(share: float, column: int, images: int, rng: np.random.Generator, samples: int) -> Floats:
+    return measure_places(share, images, rng, samples)[:, column : column + 1]
 
 
 def _normal(rng: np.random.Generator, images: int) -> Floats:
@@ -173,4 +205,4 @@ def _of_claims(
 
 
 def jobs() -> list[Job]:
-    return own_map_jobs() + background_jobs() + beyond_null_jobs()
+    return own_map_jobs() + place_jobs() + background_jobs() + beyond_null_jobs()

@@ -7,12 +7,13 @@ import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 
-from failmodes.analysis.charts.distortion_shapes import KIND, axes_verdict
+from failmodes.analysis.charts.distortion_shapes import axes_verdict
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import FALLING, ShapeSettings, curvature, describe_curve
 from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, ShapeOverAxis, shapes_over_axes
 
 RESAMPLES = 1000
+KIND = "shape_over_distortion"
 Axis = tuple[float, ...]
 EVEN: Axis = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1)
 SLOW: Axis = (0.0, 0.01, 0.025, 0.045, 0.07, 0.1)  # distortion grows ever faster

@@ -23,7 +23,7 @@ import training
 from claims import Job, Row, judge
 from curves import Floats
 
-from failmodes.analysis.judging.findings.kind import KINDS
+from failmodes.analysis.judging.findings.registry import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
@@ -94,6 +94,6 @@ def measure_part(job: Job, part: int, count: int, seed: int) -> Floats:
 
 def _order(row: Row) -> tuple[int, str, str, str, int, int, str]:
     """Kinds of findings in the order of a report, then everything else by name."""
-    kinds = list(KINDS)
+    kinds = list(all_kinds())
     place = kinds.index(row.kind) if row.kind in kinds else len(kinds)
     return place, row.kind, row.measured, row.truth, row.images, row.severities, row.note

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import FALSE, NEVER_FALSE, Claim, Job
 from curves import Floats, bent, draw_cells, draw_outcomes, straight
 from drops import SEVERITIES, matrix_of
 from shapes import describe_draws
 
-from failmodes.analysis.claims.attention_claims import LOST_WITHIN, keeps_place
 from failmodes.analysis.claims.judged_claim import verdict_on
 from failmodes.analysis.claims.shape_claims import is_ruled_out
-from failmodes.analysis.statistics.attention_null import CHANCE, NullComparison, OwnMapTest, share_on_cycle
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.claimed_differences import (
     At,
@@ -22,7 +20,6 @@ from failmodes.analysis.statistics.claimed_differences import (
     trained_model_difference,
 )
 from failmodes.analysis.statistics.trained_model_accuracy import training_runs
-from failmodes.warehouse.null_pairs import sample_null_pairs
 
 LEVEL = 0.95
 PLACES: tuple[At, ...] = (5.0, "average")
@@ -99,17 +96,6 @@ def measure_shapes(curvature: float, images: int, rng: np.random.Generator, samp
     return np.array(found, dtype=np.float64)
 
 
-def measure_places(share: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether a place is said to be lost, and to be kept, where so many images are nearer to their own clean map."""
-    following = sample_null_pairs(np.zeros(images, np.int64)).any_image
-    found = []
-    for _ in range(samples):
-        nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
-        verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
-        found.append((verdict == "contradicted", verdict == "supported"))
-    return np.array(found, dtype=np.float64)
-
-
 def jobs() -> list[Job]:
     found = []
     for images in (50, 500, 2_000):
@@ -131,7 +117,7 @@ def jobs() -> list[Job]:
               f"{note}, images do not pair") for note in _notes()
     )  # fmt: skip
     found.append(Job(claims, partial(measure_two_drops, FALLING, 500, False), 6_000))
-    return found + shape_jobs() + place_jobs()
+    return found + shape_jobs()
 
 
 def shape_jobs() -> list[Job]:
@@ -145,18 +131,3 @@ def shape_jobs() -> list[Job]:
             )  # fmt: skip
             found.append(Job(claims, partial(measure_shapes, curvature, images), images * SEVERITIES))
     return found
-
-
-def place_jobs() -> list[Job]:
-    found, kind = [], "a claim that attention loses its place"
-    for images in (50, 500, 2_000):
-        cases = ((CHANCE, 1, "half are nearer", "kept"), (CHANCE + LOST_WITHIN, 0, "5 points above half", "lost"))
-        for share, column, truth, note in cases:
-            claims = (Claim(kind, FALSE, truth, images, 0, NEVER_FALSE, note),)
-            found.append(Job(claims, partial(_place, share, column, images), images))
-    claims = (Claim(kind, POWER, "half are nearer", 2_000, 0, NO_LIMIT, "lost"),)
-    return [*found, Job(claims, partial(_place, CHANCE, 0, 2_000), 2_000)]
-
-
-def _place(share: float, column: int, images: int, rng: np.random.Generator, samples: int) -> Floats:
-    return measure_places(share, images, rng, samples)[:, column : column + 1]

@@ -13,7 +13,7 @@ from failmodes.analysis.statistics.mcnemar import ALPHA
 from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns, mean_over_seeds, training_runs
 from failmodes.analysis.statistics.trained_model_difference import seed_difference
 
-KIND = "better_over_seeds"
+KIND = "better_model over seeds"
 CORRUPTIONS = ("00", "01", "02")
 SEVERITIES = 6
 SHARED, OF_CELL = 0.5, 0.2  # of an image's latent number: what all runs and cells share, and all runs in a cell

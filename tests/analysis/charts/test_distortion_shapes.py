@@ -7,9 +7,9 @@ import duckdb
 import pytest
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.charts.distortion_shapes import axes_verdict, axis_pairs, distortion_shapes_sentence
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.charts.distortion_shapes import axis_pairs, distortion_shapes_sentence
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
@@ -17,6 +17,9 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
 
 DRAW = CHARTS["distortion-shapes"]
+STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}
+LATE = STEADY | {"shape": "late_collapse"}
+OPEN = STEADY | {"stability": 0.9}
 
 
 def rows_of(spec: dict, field: str) -> list[dict]:
@@ -66,3 +69,44 @@ def test_without_distortion_it_says_why_there_is_none(tmp_path: Path) -> None:
         pytest.raises(WarehouseError, match="the table shapes_over_distortion says why"),
     ):
         DRAW(con, select_one(con))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        (LATE, STEADY, "supported"),
+        (LATE, LATE, "contradicted"),
+        (LATE, OPEN, "inconclusive"),
+        (OPEN, LATE, "inconclusive"),
+    ],
+)
+def test_both_classes_must_be_stable(first: dict, second: dict, verdict: str) -> None:
+    assert axes_verdict(first, second) == verdict
+
+
+def test_of_the_largest_change_both_shapes_are_told(bent_axis: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(bent_axis)
+    verdicts = [(over["corruption"], over["axis"], axes_verdict(severity, over))
+                for severity, over in axis_pairs(bent_axis, selection)]  # fmt: skip
+    assert verdicts[0] == ("fog", "rmse", "supported")
+    assert ("fog", "1-ssim", "contradicted") in verdicts
+    assert [axis for corruption, axis, _ in verdicts if corruption == "contrast"] == ["1-ssim"]
+    reasons = bent_axis.execute(
+        "select reason from shapes_over_distortion where corruption = 'contrast' and axis = 'rmse'"
+    ).fetchall()
+    assert reasons == [("mean RMSE falls from severity 3 to 4",)]
+    sentence = distortion_shapes_sentence(bent_axis, selection)
+    assert sentence.startswith("Under fog Alpha falls late over severity but near-linearly over RMSE: curvature ")
+    assert sentence.endswith("; the axes disagree for 1 of 3\u00a0curves")
+
+
+def test_where_the_axes_agree_it_is_said(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    verdicts = [axes_verdict(*pair) for pair in axis_pairs(con, selection)]
+    assert "supported" not in verdicts
+    sentence = distortion_shapes_sentence(con, selection)
+    assert (
+        "No curve is shown to have another shape over RMSE and 1\u00a0\u2212\u00a0SSIM than over severity" in sentence
+    )
+    assert f"{verdicts.count('contradicted')} alike" in sentence
+    judged = {over["corruption"] for _, over in axis_pairs(con, selection)}
+    assert judged == {"fog", "contrast", "motion_blur"}, "the others do not fall"

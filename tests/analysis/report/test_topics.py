@@ -1,12 +1,12 @@
 """Every kind of finding has a place in the report, and so has every chart."""
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.judging.findings.kind import KINDS
+from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.report.topics import FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, TOPICS
 
 
-def test_every_kind_of_finding_is_reported_once() -> None:
-    assert sorted(kind for topic in TOPICS for kind in topic.kinds) == sorted(KINDS)
+def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:
+    assert {kind.section for kind in all_kinds().values()} == {topic.key for topic in TOPICS}
 
 
 def test_every_chart_is_shown_once() -> None:

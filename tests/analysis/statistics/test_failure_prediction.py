@@ -6,17 +6,15 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from checkpoint_comparisons import judged
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import draw_from_warehouse
-from failmodes.analysis.findings.failure_prediction import (
-    abstention_sentence,
-    discrimination_sentence,
-    failure_findings,
-)
+from failmodes.analysis.charts.failure_prediction import discrimination_sentence
+from failmodes.analysis.charts.risk_coverage import abstention_sentence
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import (
@@ -128,7 +126,7 @@ def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
     with open_warehouse(tmp_path / "w.duckdb") as con:
         selection = select_one(con)
         assert predict_failures(con, selection, selection.evaluations[0]) is None
-        assert failure_findings(con, selection) == []
+        assert judged(con, selection, "confidence_below_chance") == []
         for sentence in (discrimination_sentence, abstention_sentence):
             assert sentence(con, selection).startswith("Too few failures")
     for name in ("failure-prediction", "risk-coverage"):

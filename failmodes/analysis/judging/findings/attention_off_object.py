@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.formatting import format_points_interval
-from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, where
+from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, verdict_of_sign, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import has_mask_null, mask_changes_at_last, own_map_tests
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -31,8 +31,7 @@ def attention_off_object(
     has_null = has_mask_null(con, selection, evaluation)
     for corruption, change in changes.items():
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=has_null)}"
-        verdict = "supported" if change.below_zero else "contradicted" if change.above_zero else "inconclusive"
-        yield Judged(verdict, said, n, change, corruption)
+        yield Judged(verdict_of_sign(negative(change)), said, n, change, corruption)
     if not changes and own_map_tests(con, selection, evaluation):
         said = f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks."
         yield Judged("inconclusive", said, n)

@@ -6,7 +6,7 @@ import duckdb
 
 from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.attention_off_object import object_word
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
+from failmodes.analysis.judging.findings.kind import Judged, kind, negative, verdict_of_sign, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import shares_over_null
 
@@ -26,8 +26,7 @@ def attention_on_object(
 ) -> Iterator[Judged]:
     """Clean images and each corruption at its last severity; nothing without masks or another image's map."""
     for corruption, over_null in shares_over_null(con, selection, evaluation).items():
-        verdict = "supported" if over_null.above_zero else "contradicted" if over_null.high <= 0 else "inconclusive"
         word, size = ("more", over_null) if over_null.value >= 0 else ("less", negative(over_null))
         said = f"{where(con, corruption)} {format_points_interval(size)} {word} of the attention of {evaluation.label} "
         said += f"lie on {object_word(evaluation)} than of another image's map"
-        yield Judged(verdict, said, selection.image_count, over_null, corruption)
+        yield Judged(verdict_of_sign(over_null), said, selection.image_count, over_null, corruption)

@@ -59,7 +59,7 @@ def of_runs(one: TrainedModel, other: TrainedModel) -> str:
     if one.has_several_seeds and other.has_several_seeds:
         return f", over {over_seeds(one, other)}"
     if one.has_several_seeds or other.has_several_seeds:
-        return f", of these {len(one.runs)} and {format_count(len(other.runs), 'checkpoint')} only"
+        return f", of these {len(one.runs)} and {len(other.runs)} checkpoints only"
     return ""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.formatting import format_points, format_points_interval
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
+from failmodes.analysis.judging.findings.kind import Judged, Verdict, kind, negative, where
 from failmodes.analysis.judging.findings.shape import curves, estimate_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
 
@@ -29,7 +29,8 @@ PHRASES = {
 def flat(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """The largest change of each curve, by the verdict that the table of shapes has."""
     for row in curves(con, selection, evaluation):
-        change, verdict = negative(estimate_of(row, "largest_change")), row["flat"] or "inconclusive"
+        change = negative(estimate_of(row, "largest_change"))
+        verdict: Verdict = row["flat"] or "inconclusive"
         phrase = PHRASES[verdict].format(format_points(row["flat_below"], 0))
         said = f"{where(con, row['corruption'])} {evaluation.label} {phrase}"
         said += f": largest change {format_points_interval(change)}"

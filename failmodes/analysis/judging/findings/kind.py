@@ -196,6 +196,11 @@ def where(con: duckdb.DuckDBPyConnection, corruption: str, severity: float | Non
     return f"Under {lower_label(corruption_labels(con)[corruption])}{at}"
 
 
+def verdict_of_sign(estimate: Estimate) -> Verdict:
+    """Supported where the whole interval lies above 0, contradicted where it lies below."""
+    return "supported" if estimate.above_zero else "contradicted" if estimate.below_zero else "inconclusive"
+
+
 def negative(estimate: tuple[float, float, float]) -> Estimate:
     """The estimate with the other sign: a loss as a change, one model's lead as the other's."""
     value, low, high = estimate

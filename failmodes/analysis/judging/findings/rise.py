@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.formatting import format_points_interval, format_severity
-from failmodes.analysis.judging.findings.kind import Judged, Verdict, kind, where
+from failmodes.analysis.judging.findings.kind import Judged, Verdict, kind, verdict_of_sign, where
 from failmodes.analysis.judging.findings.shape import curves, estimate_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
 
-PHRASES: dict[Verdict, str] = {
+PHRASES = {
     "supported": "is more accurate than when clean",
     "contradicted": "is less accurate than when clean at every severity; least",
     "inconclusive": "is not shown to be more accurate than when clean",
@@ -28,10 +28,9 @@ PHRASES: dict[Verdict, str] = {
 def rise(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
     """The largest gain of each curve over its clean accuracy."""
     for row in curves(con, selection, evaluation):
-        gain, severity, verdict = estimate_of(row, "largest_rise"), row["largest_rise_at"], "inconclusive"
+        gain, severity = estimate_of(row, "largest_rise"), row["largest_rise_at"]
         is_withheld = row["abrupt_drop"] is None  # too many predictions are no finite numbers
-        if not is_withheld:
-            verdict = "supported" if gain.above_zero else "contradicted" if gain.below_zero else "inconclusive"
+        verdict: Verdict = "inconclusive" if is_withheld else verdict_of_sign(gain)
         said = f"{where(con, row['corruption'])} {evaluation.label} {PHRASES[verdict]} "
         said += f"at severity {format_severity(severity)}: {format_points_interval(gain)}"
         yield Judged(verdict, said, row["image_count"], gain, row["corruption"], severity)

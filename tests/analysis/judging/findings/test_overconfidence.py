@@ -2,15 +2,11 @@
 
 import duckdb
 import pytest
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.judging.findings.overconfidence import (
-    confidence_findings,
-    overconfidence_phrase,
-    overconfidence_sentence,
-    overconfidence_tally,
-)
+from failmodes.analysis.charts.calibration import overconfidence_sentence, overconfidence_tally
 from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.overconfidence import overconfidence_phrase
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import (
@@ -71,10 +67,10 @@ def test_the_noise_of_a_calibrated_model_is_no_finding(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "failmodes.analysis.judging.findings.overconfidence.clean_calibration",
+        "failmodes.analysis.judging.findings.calibration_error.clean_calibration",
         lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(noise_floor=0.5),
     )
-    found = of_kind(confidence_findings(con, selection), "calibration_error")
+    found = judged(con, selection, "calibration_error")
     assert {finding.verdict for finding in found} == {"inconclusive"}
 
 

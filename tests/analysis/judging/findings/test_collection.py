@@ -8,8 +8,8 @@ import pytest
 
 from failmodes.analysis.cli import print_findings
 from failmodes.analysis.judging.findings.collection import Findings, collect
-from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
+from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.stored import warehouse_findings
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.own_tables import FINDINGS

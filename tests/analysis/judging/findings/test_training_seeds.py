@@ -11,13 +11,13 @@ from scipy import stats
 from seeded_results import write_seeded
 from synthetic_results import Synthetic
 
-from failmodes.analysis.judging.findings.collection import selection_findings
-from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.headlines import headlines
+from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.limitations import limitations
-from failmodes.analysis.report.verdict import verdict_sentences
+from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.pair_tables import SAME_MODEL, pair_tables
 from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
@@ -51,7 +51,7 @@ def corrupted(results: Synthetic, run: str) -> np.ndarray:
 def test_a_model_is_better_over_seeds_and_images(
     seeded_findings: list[Finding], seeded_results: Synthetic, seeded: Selection
 ) -> None:
-    (found,) = of_kind(seeded_findings, "better_over_seeds")
+    (found, *_) = of_kind(seeded_findings, "better_model")
     of_runs = {label: [corrupted(seeded_results, run) for run in runs] for label, runs in RUNS.items()}
     means = {label: [run.mean() for run in runs] for label, runs in of_runs.items()}
     difference = np.mean(means["Fir"]) - np.mean(means["Oak"])
@@ -63,31 +63,44 @@ def test_a_model_is_better_over_seeds_and_images(
     assert found.evaluation_id == seeded_results.evaluations["Fir, seed 0"]
     assert found.other_evaluation_id == seeded_results.evaluations["Oak, seed 0"]
     assert "Fir is right more often than Oak under corruption" in found.sentence
-    assert found.sentence.endswith(f"over 3 and 3\u00a0training seeds and {seeded.image_count}\u00a0images.")
+    assert found.sentence.endswith(f", over 3 and 3\u00a0training seeds ({seeded.image_count}\u00a0images).")
     assert len(words_of(found.sentence)) <= 30
 
 
 def test_its_query_gives_both_models(seeded_con: duckdb.DuckDBPyConnection, seeded_findings: list[Finding]) -> None:
-    (found,) = of_kind(seeded_findings, "better_over_seeds")
+    (found, *_) = of_kind(seeded_findings, "better_model")
     rows = seeded_con.sql(f"select distinct model_name, seed_count from ({found.query}) order by 1").fetchall()
     assert rows == [("Fir", 3), ("Oak", 3)]
 
 
-def test_checkpoints_are_compared_where_one_of_them_stands_alone(seeded_findings: list[Finding]) -> None:
-    found = of_kind(seeded_findings, "better_model")
-    assert len(found) == 6, "each of six runs with Loner; no run of Fir with one of Fir or Oak"
-    assert all("Loner" in finding.sentence for finding in found)
+def test_of_a_model_without_other_runs_checkpoints_are_compared(
+    seeded_findings: list[Finding], seeded_results: Synthetic, seeded: Selection
+) -> None:
+    _, *found = of_kind(seeded_findings, "better_model")
+    ids = seeded_results.evaluations
+    assert {frozenset((f.evaluation_id, f.other_evaluation_id)) for f in found} == {
+        frozenset((ids["Loner"], ids[f"{label}, seed 0"])) for label in RUNS
+    }
+    runs = np.mean([corrupted(seeded_results, run) for run in RUNS["Fir"]], axis=0)
+    each = np.append(runs - corrupted(seeded_results, "Loner"), [1, -1])
+    half = stats.norm.ppf(0.975) * stats.sem(each, ddof=0)
+    (fir,) = [f for f in found if "Fir" in f.sentence]
+    sign = 1 if fir.evaluation_id == ids["Fir, seed 0"] else -1
+    assert sign * fir.value == pytest.approx(each[:-2].mean())
+    assert (sign * fir.low + sign * fir.high) / 2 == pytest.approx(each.mean())
+    assert fir.high - fir.low == pytest.approx(2 * half)
+    assert "checkpoints only" in fir.sentence
+    assert fir.sentence.endswith(f"({seeded.image_count}\u00a0images).")
 
 
 @pytest.mark.slow
 def test_seeds_that_lie_far_apart_leave_it_inconclusive(close: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(close)
     found = selection_findings(close, selection)
-    (one,) = of_kind(found, "better_over_seeds")
+    (one,) = of_kind(found, "better_model")
     assert one.verdict == "inconclusive"
     assert one.low < 0 < one.high
-    assert not of_kind(found, "better_model")
-    (headline,) = [h for h in headlines(found) if h.kind == "better_over_seeds"]
+    (headline,) = [h for h in headlines(found) if h.kind == "better_model"]
     assert headline.sentence == one.sentence
     _, better = verdict_sentences(close, selection)
     assert better.startswith(

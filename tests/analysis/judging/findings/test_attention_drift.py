@@ -1,4 +1,4 @@
-"""Findings on attention: own clean centroid against another's of the class, the object mask, and titles."""
+"""Findings on attention: own clean centroid against another's of the class, and the object mask."""
 
 from decimal import Decimal
 from pathlib import Path
@@ -7,15 +7,13 @@ from types import SimpleNamespace
 import duckdb
 import polars as pl
 import pytest
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.findings import attention as module
-from failmodes.analysis.findings.attention import attention_findings, drift_sentence
+from failmodes.analysis.judging.findings import attention_drift, attention_off_object
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
-from failmodes.analysis.statistics.attention_lead import Lead
+from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests, shares_over_null
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -38,22 +36,25 @@ def test_centroids_are_compared_with_another_image_of_the_class(
 
 
 @pytest.mark.parametrize(
-    ("verdict", "worst", "expected"),
+    ("verdict", "share", "worst", "expected"),
     [
-        ("nearer", True, "supported"),
-        ("nearer", False, "inconclusive"),
-        ("farther", True, "contradicted"),
-        ("inconclusive", True, "inconclusive"),
+        ("nearer", (0.6, 0.55, 0.65), True, "supported"),
+        ("nearer", (0.6, 0.55, 0.65), False, "inconclusive"),
+        ("nearer", (0.52, 0.51, 0.53), False, "inconclusive"),
+        ("farther", (0.4, 0.35, 0.45), True, "contradicted"),
+        ("inconclusive", (0.52, 0.49, 0.549), True, "contradicted"),
+        ("inconclusive", (0.52, 0.49, 0.55), True, "inconclusive"),
     ],
 )
-def test_what_empty_maps_could_undo_is_inconclusive(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, worst: bool, expected: str
-) -> None:
+def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
+    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, verdict: str, share: tuple[float, float, float],
+    worst: bool, expected: str,
+) -> None:  # fmt: skip
     test = SimpleNamespace(
-        corruption="fog", share=Estimate(0.6, 0.55, 0.65), image_count=400, verdict=verdict, holds_in_worst_case=worst
+        corruption="fog", share=Estimate(*share), image_count=400, verdict=verdict, holds_in_worst_case=worst
     )
-    monkeypatch.setattr(module, "own_map_tests", lambda *_, **__: [test])
-    (found,) = of_kind(attention_findings(con, select_one(con, models=["Alpha"])), "attention_drift")
+    monkeypatch.setattr(attention_drift, "own_map_tests", lambda *_, **__: [test])
+    (found,) = judged(con, select_one(con, models=["Alpha"]), "attention_drift")
     assert found.verdict == expected
 
 
@@ -98,7 +99,7 @@ def test_what_another_image_loses_too_is_no_loss(
         _with_null(made.output, ShardKey(made.evaluations["Alpha"], cell), null)
     load([made.output], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
-        (found,) = of_kind(attention_findings(con, select_one(con)), "attention_off_object")
+        (found,) = judged(con, select_one(con), "attention_off_object")
     assert found.verdict == verdict
     assert text in found.sentence.replace("\u00a0", " ")
 
@@ -108,8 +109,8 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: changes)
-    found = of_kind(attention_findings(con, alpha), "attention_off_object")
+    monkeypatch.setattr(attention_off_object, "mask_changes_at_last", lambda *_: changes)
+    found = judged(con, alpha, "attention_off_object")
     assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
 
@@ -118,8 +119,8 @@ def test_without_masks_nothing_is_said_of_the_object(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
-    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: {})
-    (found,) = of_kind(attention_findings(con, alpha), "attention_off_object")
+    monkeypatch.setattr(attention_off_object, "mask_changes_at_last", lambda *_: {})
+    (found,) = judged(con, alpha, "attention_off_object")
     assert (found.verdict, found.corruption, found.value) == ("inconclusive", None, None)
     assert "no object masks" in found.sentence
 
@@ -128,42 +129,24 @@ def test_without_pairing_attention_is_inconclusive_with_the_reason(tmp_path: Pat
     write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False, corruptions=("fog",), severities=(2, 5))
     load([tmp_path], tmp_path / "warehouse.duckdb")
     with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        found = attention_findings(con, select_one(con))
-    (attention,) = of_kind(found, "attention_drift")
+        (attention,) = judged(con, select_one(con), "attention_drift")
     assert (attention.verdict, attention.corruption) == ("inconclusive", None)
     assert "attention of Alpha: labels differ" in attention.sentence
 
 
-def lead(corruption: str, value: float, runner_up: str | None = None, low: float = 0.1) -> Lead:
-    return Lead(corruption, value, runner_up, Estimate(0.2, low, 0.3) if runner_up else None, 100)
-
-
-def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+def test_that_attention_lies_on_the_object_is_judged_where_it_is_claimed(
+    tmp_path: Path, all_findings: list[Finding]
 ) -> None:
-    leads = {"Alpha": lead("fog", 0.25, "contrast"), "Beta": lead("contrast", 0.1, "fog", low=-0.1)}
-    monkeypatch.setattr(module, "farthest_corruption", lambda _con, _selection, e: leads[e.label])
-    text = drift_sentence(con, select_one(con))
-    assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in text.replace(
-        " image", "\u00a0image"
-    )
-    assert "Beta moves 0.10" in text
-    assert "not told apart from fog" in text
-
-
-def test_titles_of_many_models_count_them(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        module,
-        "farthest_corruption",
-        lambda _con, _selection, e: lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1),
-    )
-    assert "in 3 of 6 models" in drift_sentence(many_con, many_selection)
-
-
-def test_where_no_image_has_a_shift_the_title_says_so(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "farthest_corruption", lambda *_: None)
-    assert drift_sentence(con, select_one(con)).startswith("Too few images")
+    """More of a map than of another image's: of clean images and at the last severity, and never as a finding."""
+    made = write_synthetic(tmp_path / "out", images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
+    for cell, null in ((CLEAN_CELL, -0.1), (Cell("fog", Decimal("5.000")), 0.1)):
+        _with_null(made.output, ShardKey(made.evaluations["Alpha"], cell), null)
+    load([made.output], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        selection = select_one(con)
+        found = {finding.corruption: finding for finding in judged(con, selection, "attention_on_object")}
+        shares = shares_over_null(con, selection, selection.evaluations[0])
+    assert {c: (f.value, f.low, f.high) for c, f in found.items()} == {c: tuple(e) for c, e in shares.items()}
+    assert {c: f.verdict for c, f in found.items()} == {"none": "supported", "fog": "contradicted"}
+    assert found["none"].sentence.startswith("When clean 10.0\u00a0points [")
+    assert not of_kind(all_findings, "attention_on_object")

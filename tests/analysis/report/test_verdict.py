@@ -7,8 +7,8 @@ import pytest
 from checkpoint_comparisons import FALLS, of_kind
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.judging.findings.collection import selection_findings
 from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings

@@ -2,16 +2,14 @@
 
 import duckdb
 import pytest
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.findings import failure_prediction as module
-from failmodes.analysis.findings.failure_prediction import (
-    abstention_sentence,
-    discrimination_sentence,
-    failure_findings,
-)
+from failmodes.analysis.charts import failure_prediction, risk_coverage
+from failmodes.analysis.charts.failure_prediction import discrimination_sentence
+from failmodes.analysis.charts.risk_coverage import abstention_sentence
+from failmodes.analysis.judging.findings import confidence_below_chance
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, FailurePrediction, predict_failures
 
@@ -39,14 +37,15 @@ def replaced(monkeypatch: pytest.MonkeyPatch, *cells: Estimate) -> None:
     """Let every model have these AUROCs, at one corruption each."""
     names = ("fog", "contrast", "brightness")
     found = tuple(CellAuroc(name, 5.0, auroc, 400) for name, auroc in zip(names, cells, strict=False))
-    monkeypatch.setattr(module, "predict_failures", lambda *_: FailurePrediction(found, RATE, KEPT))
+    for user in (confidence_below_chance, failure_prediction, risk_coverage):
+        monkeypatch.setattr(user, "predict_failures", lambda *_: FailurePrediction(found, RATE, KEPT))
 
 
 def test_only_worse_than_chance_supports_the_claim(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced(monkeypatch, WORSE, NEITHER, BETTER)
-    found = [f for f in failure_findings(con, selection) if f.model_label == "Alpha"]
+    found = judged(con, select_one(con, models=["Alpha"]), "confidence_below_chance")
     assert [f.verdict for f in found] == ["supported", "inconclusive", "contradicted"]
     assert "worse than chance" in found[0].sentence
     assert "is not shown to find" in found[1].sentence

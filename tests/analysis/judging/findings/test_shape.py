@@ -6,12 +6,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.judging.findings.shape import STABLE, is_stable, shape_findings, shape_of
 from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.shape import STABLE, is_stable, shape_of
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
@@ -113,9 +113,9 @@ def many_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
 
 
 def test_enough_images_show_that_a_curve_stays_flat(many_images: duckdb.DuckDBPyConnection) -> None:
-    found = shape_findings(many_images, select_one(many_images, models=["Level"]))
-    (flat,) = of_kind(found, "flat", corruption="brightness")
-    (shape,) = of_kind(found, "shape", corruption="brightness")
+    selection = select_one(many_images, models=["Level"])
+    (flat,) = of_kind(judged(many_images, selection, "flat"), "flat", corruption="brightness")
+    (shape,) = of_kind(judged(many_images, selection, "shape"), "shape", corruption="brightness")
     assert (flat.verdict, shape.verdict, shape.claim) == ("supported", "supported", "flat")
     assert -0.02 < flat.low < flat.value < flat.high < 0.02
     assert "stays within 2\u00a0points" in flat.sentence
@@ -123,14 +123,14 @@ def test_enough_images_show_that_a_curve_stays_flat(many_images: duckdb.DuckDBPy
 
 
 def test_a_gain_in_accuracy_is_a_rise(many_images: duckdb.DuckDBPyConnection) -> None:
-    found = shape_findings(many_images, select_one(many_images, models=["Riser"]))
-    (rise,) = of_kind(found, "rise", corruption="fog")
-    (shape,) = of_kind(found, "shape", corruption="fog")
+    selection = select_one(many_images, models=["Riser"])
+    (rise,) = of_kind(judged(many_images, selection, "rise"), "rise", corruption="fog")
+    (shape,) = of_kind(judged(many_images, selection, "shape"), "shape", corruption="fog")
     assert (rise.verdict, rise.severity, shape.claim) == ("supported", 5, "rise")
     assert rise.low > 0
     assert "more accurate than when clean at severity 5" in rise.sentence
     assert shape.value < 0, "its drop is negative"
-    (flat,) = of_kind(found, "flat", corruption="fog")
+    (flat,) = of_kind(judged(many_images, selection, "flat"), "flat", corruption="fog")
     assert flat.verdict == "contradicted"
     assert flat.value > 0
 
@@ -145,7 +145,7 @@ def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> N
     load([tmp_path], tmp_path / "w.duckdb")
     ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
     with open_warehouse(tmp_path / "w.duckdb") as con:
-        (flat,) = of_kind(shape_findings(con, select_one(con)), "flat")
+        (flat,) = judged(con, select_one(con), "flat")
     assert flat.high < -0.3, "its largest change lies far beyond the margin with its whole interval"
     assert flat.verdict == "contradicted"
 
@@ -158,8 +158,8 @@ def test_the_same_drop_is_the_same_number_wherever_it_is_reported(all_findings: 
 
 
 def test_every_curve_is_judged_four_times(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    found = shape_findings(con, selection)
     curves = len(read_for_selection(con, "shapes", selection))
     for kind in ("shape", "abrupt_drop", "flat", "rise"):
-        assert len(of_kind(found, kind)) == curves
-    assert np.isfinite([finding.value for finding in found]).all()
+        found = judged(con, selection, kind)
+        assert len(found) == curves
+        assert np.isfinite([finding.value for finding in found]).all()

@@ -4,8 +4,9 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind, words_of
 
-from failmodes.analysis.judging.findings.kind import KINDS, Finding
-from failmodes.analysis.judging.findings.headlines import INCONCLUSIVE, headlines
+from failmodes.analysis.judging.findings.headlines import headlines
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.registry import all_kinds
 
 
 def finding(kind: str, model: str = "A", corruption: str = "fog", verdict: str = "supported", value: float = 0.1,
@@ -100,19 +101,26 @@ def test_of_drops_the_first_of_each_model_says_what_is_inconclusive() -> None:
     assert "inconclusive for 2 of 3\u00a0models" in headlines([*found, *clear])[-1].sentence
 
 
+def test_without_masks_these_would_decide() -> None:
+    found = [finding("attention_off_object", model, verdict="inconclusive")._replace(value=None) for model in "AB"]
+    (line,) = headlines(found)
+    assert line.sentence.endswith("is inconclusive for 2 of 2\u00a0models: object masks would decide.")
+
+
 def test_what_is_withheld_does_not_make_a_decided_model_inconclusive() -> None:
     found = [finding("largest_drop"), finding("largest_drop", corruption="snow", verdict="inconclusive")]
     assert [headline.verdict for headline in headlines(found)] == ["supported"]
 
 
 def test_what_no_line_speaks_of_is_not_reported_inconclusive() -> None:
-    silent = KINDS.keys() - INCONCLUSIVE.keys()
+    silent = [name for name, kind in all_kinds().items() if kind.inconclusive is None]
+    assert "flat" in silent
     assert printed([finding(kind, verdict="inconclusive") for kind in silent]) == []
 
 
 @pytest.mark.parametrize("images", [1, 29])
 def test_of_few_images_there_is_one_line(images: int) -> None:
-    found = [finding(kind, verdict="inconclusive", n=images) for kind in KINDS]
+    found = [finding(kind, verdict="inconclusive", n=images) for kind in all_kinds()]
     (line,) = headlines(found)
     assert line.verdict == "inconclusive"
     assert f"{images}\u00a0image" in line.sentence

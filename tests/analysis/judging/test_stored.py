@@ -14,9 +14,10 @@ from rewritten_shards import cell_of
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.claims.stored import open_with_claims
-from failmodes.analysis.findings import stored
-from failmodes.analysis.judging.findings.collection import Findings, selection_findings
+from failmodes.analysis.judging import stored
+from failmodes.analysis.judging.findings.collection import Findings
 from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.judging.stored import warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import duckdb
 import pytest
+from checkpoint_comparisons import judged
 
-from failmodes.analysis.findings import early_warning as module
-from failmodes.analysis.judging.findings.early_warning import early_warning_findings, early_warning_sentence
+from failmodes.analysis.charts import early_warning as chart
+from failmodes.analysis.judging.findings import early_warning as module
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import COMPARED, EarlyWarning, PredictorGain
@@ -46,12 +47,13 @@ def test_sentences_name_two_models_at_most(
 ) -> None:
     shares, sentence = CASES[case]
     found = {label: shown(part) for label, part in zip("ABCDE", shares, strict=False)}
-    monkeypatch.setattr(module, "early_warning", lambda _con, _selection, evaluation: found[evaluation.label])
+    for user in (module, chart):
+        monkeypatch.setattr(user, "early_warning", lambda _con, _selection, evaluation: found[evaluation.label])
     chosen = replace(selection, evaluations=tuple(EvaluationInfo(label, label, {}) for label in found))
-    text = early_warning_sentence(con, chosen)
+    text = chart.early_warning_sentence(con, chosen)
     assert text == sentence
     assert len(text.split(" ")) <= 30
-    for finding in early_warning_findings(con, chosen):
+    for finding in judged(con, chosen, "early_warning"):
         share = shares["ABCDE".index(finding.model_label)][finding.claim]
         assert (finding.verdict, finding.value) == ("supported" if share > 0 else "inconclusive", share)
         assert len(finding.sentence.split(" ")) <= 30

@@ -4,16 +4,12 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.judging.findings.largest_drop import (
-    drop_findings,
-    largest_drop_of_one,
-    largest_drop_sentence,
-    largest_mean_drop_sentence,
-)
+from failmodes.analysis.charts.drops import largest_mean_drop_sentence
 from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings
@@ -42,14 +38,16 @@ def test_the_corruption_of_the_largest_drop_is_named(all_findings: list[Finding]
 
 def test_the_verdict_is_by_the_lead_over_each_other(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation, ranking in drop_rankings(con, selection).items():
-        first, *others = of_kind(drop_findings(con, selection), "largest_drop", evaluation_id=evaluation.evaluation_id)
+        first, *others = of_kind(
+            judged(con, selection, "largest_drop"), "largest_drop", evaluation_id=evaluation.evaluation_id
+        )
         assert (first.verdict == "supported") == ranking.is_clear
         assert [f.verdict == "contradicted" for f in others] == [lead.above_zero for lead in ranking.leads]
 
 
 def test_drops_that_cannot_be_distinguished_are_inconclusive(con: duckdb.DuckDBPyConnection) -> None:
     close = select_one(con, models=["Alpha"], corruptions=["fog", "contrast"])
-    found = drop_findings(con, close)
+    found = judged(con, close, "largest_drop")
     assert {finding.verdict for finding in found} == {"inconclusive"}
     for part in ("Alpha", "at severity 5", "fog", "contrast", "0.5\u00a0points ["):
         assert part in found[0].sentence
@@ -94,7 +92,7 @@ def test_few_models_say_so_where_nothing_drops(many_con: duckdb.DuckDBPyConnecti
     )
     average = largest_mean_drop_sentence(many_con, few)
     assert average.lower().endswith("no corruption costs birch accuracy beyond sampling noise")
-    birch = of_kind(drop_findings(many_con, few), "largest_drop", model_label="Birch")
+    birch = of_kind(judged(many_con, few, "largest_drop"), "largest_drop", model_label="Birch")
     assert {finding.verdict for finding in birch} == {"inconclusive"}
     assert birch[0].sentence.startswith("No corruption costs Birch accuracy at severity 5 beyond sampling noise")
 

@@ -1,15 +1,15 @@
 """Mode collapse and classes far below the others: said with cell, class, count and interval, and of nothing else."""
 
 import duckdb
-from checkpoint_comparisons import of_kind
+from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.judging.findings.prediction_collapse import class_findings, collapse_sentence, prediction_findings
+from failmodes.analysis.charts.predictions import collapse_sentence
 from failmodes.analysis.selection import Selection, select_one
 
 
 def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(collapsing)
-    found = prediction_findings(collapsing, selection)
+    found = judged(collapsing, selection, "prediction_collapse")
     assert len(found) == 2 * 3, "both models, clean and under two corruptions"
     (collapse,) = of_kind(found, "prediction_collapse", verdict="supported")
     assert (collapse.model_label, collapse.corruption, collapse.severity) == ("Alpha", "contrast", 5.0)
@@ -21,7 +21,7 @@ def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnec
 
 
 def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.DuckDBPyConnection) -> None:
-    found = prediction_findings(collapsing, select_one(collapsing))
+    found = judged(collapsing, select_one(collapsing), "prediction_collapse")
     (clean,) = of_kind(found, "prediction_collapse", model_label="Beta", corruption="none")
     assert (clean.verdict, clean.severity) == ("contradicted", 0)
     assert clean.sentence.startswith("When clean Beta ")
@@ -29,13 +29,13 @@ def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.Duck
 
 
 def test_nothing_is_claimed_where_nothing_collapses(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    found = prediction_findings(con, selection)
+    found = judged(con, selection, "prediction_collapse")
     assert {finding.verdict for finding in found} == {"contradicted"}
     assert collapse_sentence(con, selection).startswith("No model is seen to give one answer to nearly all")
 
 
 def test_a_class_far_below_the_others_is_named(collapsing: duckdb.DuckDBPyConnection) -> None:
-    found = class_findings(collapsing, select_one(collapsing))
+    found = judged(collapsing, select_one(collapsing), "class_failure")
     (gap,) = of_kind(found, "class_failure", model_label="Beta", verdict="supported")
     assert (gap.corruption, gap.value, gap.n) == ("fog", 1.0, 40)
     for part in ("fog at severity 5", "Beta", "0.0\u00a0%", "\u201cthree\u201d", "100.0\u00a0points", "40\u00a0images"):
