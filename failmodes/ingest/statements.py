@@ -417,13 +417,13 @@ _ATTENTION_WORDS = {  # kind: as it stands, and negated
 
 def statement_text(statement: Statement) -> str:
     """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back."""
-    of = f" of {statement.model}" if statement.model else ""
+    of = f' of "{statement.model}"' if statement.model else ""
     where = _where(statement, statement.over if statement.metric else None)
     if statement.shape is not None:
         return f"the accuracy curve{of} {where} {_SHAPE_WORDS[statement.shape]}"
     if statement.kind is not None:
         if statement.kind in _ATTENTION_WORDS:
-            return f"attention{of} {_ATTENTION_WORDS[statement.kind][statement.negate]} {where}"
+            return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
         negation = "no " if statement.negate else ""
         return f"{negation}{_spaced(statement.kind)}{of} {where}"
     score = f" by {_spaced(statement.score)}" if statement.score else ""
@@ -440,12 +440,12 @@ def _of_metric(statement: Statement, metric: str, where: str) -> str:
         verb = "drops" if _is_share(statement) else "worsens from clean images"
         return f"{metric} {verb} by {words.removeprefix('drop ')} {margin} {where}"
     if statement.is_relative:
-        baseline = f"that of {statement.baseline or 'the baseline'}"
+        named = "the baseline" if statement.baseline is None else f'"{statement.baseline}"'
         is_worse = statement.relation == "worse_by_at_most"
         if statement.bound == 0:
-            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than {baseline}"
+            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than that of {named}"
         extent = "at most" if is_worse else "at least"
-        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than {baseline}"
+        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than that of {named}"
     return f"{metric} {where} is {words} {_amount(statement, statement.bound)}"
 
 
