@@ -84,9 +84,7 @@ class CellsOf(StrictModel):
     def _clean_has_no_severity(self) -> "CellsOf":
         _refuse_clean_severities(self.corruptions, self.severities)
         if self.corruptions is None and self.severities is None:
-            raise ValueError(
-                'other names corruptions, severities or both: other = { corruptions = ["gaussian_noise"] }'
-            )
+            raise ValueError('give corruptions or severities, as in { corruptions = ["gaussian_noise"] }')
         return self
 
 
@@ -419,17 +417,18 @@ _ATTENTION_WORDS = {  # kind: as it stands, and negated
 
 def statement_text(statement: Statement) -> str:
     """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back."""
-    of = f" of {statement.model}" if statement.model else ""
-    where = _where(statement.corruptions, statement.severities, statement.over if statement.metric else None)
+    of = f' of "{statement.model}"' if statement.model else ""
+    where = _where(statement, statement.over if statement.metric else None)
     if statement.shape is not None:
-        return f"the accuracy curve{of} under {_listed(statement.corruptions or [])} {_SHAPE_WORDS[statement.shape]}"
+        return f"the accuracy curve{of} {where} {_SHAPE_WORDS[statement.shape]}"
     if statement.kind is not None:
         if statement.kind in _ATTENTION_WORDS:
-            return f"attention{of} {_ATTENTION_WORDS[statement.kind][statement.negate]} {where}"
+            return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
         negation = "no " if statement.negate else ""
         return f"{negation}{_spaced(statement.kind)}{of} {where}"
     score = f" by {_spaced(statement.score)}" if statement.score else ""
-    return _of_metric(statement, f"{_spaced(str(statement.metric))}{score}{of}", where)
+    metric = f"{_spaced(str(statement.metric))}{score}{of}"
+    return _compared(statement, metric) if statement.other else _of_metric(statement, metric, where)
 
 
 def _of_metric(statement: Statement, metric: str, where: str) -> str:
@@ -441,41 +440,62 @@ def _of_metric(statement: Statement, metric: str, where: str) -> str:
         verb = "drops" if _is_share(statement) else "worsens from clean images"
         return f"{metric} {verb} by {words.removeprefix('drop ')} {margin} {where}"
     if statement.is_relative:
-        baseline = f"that of {statement.baseline or 'the baseline'}"
+        named = "the baseline" if statement.baseline is None else f'"{statement.baseline}"'
         is_worse = statement.relation == "worse_by_at_most"
         if statement.bound == 0:
-            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than {baseline}"
+            return f"{metric} {where} is {'no worse' if is_worse else 'better'} than that of {named}"
         extent = "at most" if is_worse else "at least"
-        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than {baseline}"
-    if statement.other is not None:
-        severities = statement.other.severities or statement.severities
-        corruptions = statement.other.corruptions or statement.corruptions
-        other = _where(corruptions, None if corruptions == [CLEAN] else severities, statement.over)
-        if statement.bound == 0:
-            return f"{metric} {where} is {'higher' if statement.relation == 'more_than' else 'lower'} than {other}"
-        return f"{metric} {where} minus that {other} is {words} {margin}"
+        return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than that of {named}"
     return f"{metric} {where} is {words} {_amount(statement, statement.bound)}"
 
 
-def _where(corruptions: list[str] | None, severities: list[Decimal] | str | None, over: str | None) -> str:
+def _compared(statement: Statement, metric: str) -> str:
+    """A statement that compares cells with others; severities that are those of both are said once."""
+    given = statement.other or CellsOf(severities="last")
+    corruptions = given.corruptions or statement.corruptions
+    severities = None if corruptions == [CLEAN] else given.severities or statement.severities
+    one, other = statement, statement.model_copy(update={"corruptions": corruptions, "severities": severities})
+    over, at = statement.over, ""
+    if CLEAN not in (one.corruptions or ())[:1] and corruptions != [CLEAN] and one.severities == other.severities:
+        places = _under(one, over), _under(other, over)
+        at = f" {_at(one, over)}".rstrip()
+    else:
+        places = _where(one, over), _where(other, over)
+    if statement.bound == 0:
+        word = "higher" if statement.relation == "more_than" else "lower"
+        return f"{metric} is {word} {places[0]} than {places[1]}{at}"
+    margin = _amount(statement, statement.bound, is_difference=True)
+    return f"{metric} {places[0]} minus that {places[1]} is {_spaced(str(statement.relation))} {margin}{at}"
+
+
+def _where(statement: Statement, over: str | None) -> str:
+    return f"{_under(statement, over)} {_at(statement, over)}".rstrip()
+
+
+def _under(statement: Statement, over: str | None) -> str:
+    corruptions = statement.corruptions
     if corruptions == [CLEAN]:
         return "on clean images"
-    if over is None and severities is None:
-        at = ""
-    elif severities == "last":
-        at = "at the last severity"
-    elif severities is None:
-        at = "at each severity" if over == "each" else "on average over severities"
-    else:
-        levels = [f"{_number(Decimal(severity)):g}" for severity in severities]
-        at = f"at severit{'y' if len(levels) == 1 else 'ies'} {_joined(levels)}"
-    if corruptions is None:
-        under = "under each corruption" if over == "each" else "on average over corruptions"
-        return under if severities is None and over != "each" else f"{under} {at}"
-    is_many = len(corruptions) > 1 or corruptions[0] in NAMES_OF_MANY
+    is_many = corruptions is None or len(corruptions) > 1 or corruptions[0] in NAMES_OF_MANY
+    names = "corruptions" if corruptions is None else _listed(corruptions)
     if is_many and over == "mean":
-        return f"on average over {_listed(corruptions)}{'' if severities is None else f' {at}'}"
-    return f"under {'each of ' if is_many and over else ''}{_listed(corruptions)} {at}".rstrip()
+        return f"on average over {names}"
+    if corruptions is None:
+        return "under each corruption" if over else "under corruption"
+    return f"under {'each of ' if is_many and over else ''}{names}"
+
+
+def _at(statement: Statement, over: str | None) -> str:
+    corruptions, severities = statement.corruptions, statement.severities
+    if severities == "last":
+        return "at the last severity"
+    if severities is not None:
+        levels = [f"{_number(level):g}" for level in severities]
+        return f"at severit{'y' if len(levels) == 1 else 'ies'} {_joined(levels)}"
+    if over == "each":
+        return "at each severity"
+    is_one = corruptions is not None and len(corruptions) == 1 and corruptions[0] not in (CLEAN, *NAMES_OF_MANY)
+    return "on average over severities" if over and is_one else ""
 
 
 def _listed(corruptions: Sequence[str]) -> str:

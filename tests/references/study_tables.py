@@ -67,10 +67,11 @@ def claims() -> str:
 
 def _judged(row: dict[str, Any]) -> str:
     scale, digits = (1, 2) if row["unit"] == "curvature" else (100, 1)
+    verdict = row["verdict"].replace("_", " ")
     if row["value"] is None:
-        return f"{row['verdict']}: {row['reason']}"
+        return f"{verdict}: {row['reason']}"
     found = with_interval(*(scale * row[key] for key in ("value", "low", "high")), digits=digits)
-    return f"{row['verdict']}: {UNITS[row['unit']].format(found)}"
+    return f"{verdict}: {UNITS[row['unit']].format(found)}"
 
 
 def shapes() -> str:

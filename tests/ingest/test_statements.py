@@ -1,0 +1,203 @@
+"""Claims and gate rules as TOML: what each relation takes, what is refused with which hint, how a claim is kept."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from failmodes.ingest.statements import (
+    RELATIONS,
+    SHAPES,
+    CellsOf,
+    Statement,
+    check_claims,
+    check_gate,
+    claims_file,
+    claims_of_studies,
+    from_stored,
+    statement_text,
+    stored_form,
+    stored_rows,
+)
+from failmodes.warehouse.errors import StudyError
+
+FOG: dict[str, Any] = {"metric": "accuracy", "corruptions": ["fog"]}
+NOISE = {"corruptions": ["gaussian_noise"]}
+LIMITED: dict[str, Any] = FOG | {"relation": "at_least", "limit": 0.3}
+FLAT: dict[str, Any] = {"shape": "flat", "corruptions": ["fog"]}
+
+# Every form: keys, and what it says in English
+FORMS: list[tuple[dict[str, Any], str]] = [
+    (LIMITED | {"severities": [5]}, "accuracy under fog at severity 5 is at least 30%"),
+    (FOG | {"relation": "at_most", "limit": 0.875}, "accuracy under fog on average over severities is at most 87.5%"),
+    ({"metric": "ece", "relation": "at_most", "limit": 0.05, "over": "each", "severities": [1.5, 3]},
+     "ece under each corruption at severities 1.5 and 3 is at most 0.05"),
+    ({"metric": "accuracy", "corruptions": ["none"], "relation": "more_than", "limit": 0.9},
+     "accuracy on clean images is more than 90%"),
+    (FOG | {"relation": "less_than", "other": NOISE, "severities": "last"},
+     "accuracy is lower under fog than under Gaussian noise at the last severity"),
+    (FOG | {"relation": "more_than", "other": {"severities": [1]}, "severities": [5], "limit": 0.02},
+     "accuracy under fog at severity 5 minus that under fog at severity 1 is more than 2 points"),
+    (FOG | {"relation": "drop_at_most", "limit": 0.1, "severities": [5]},
+     "accuracy drops by at most 10 points under fog at severity 5"),
+    ({"metric": "augrc", "score": "margin", "corruptions": ["headline"], "relation": "drop_at_least", "limit": 0.1},
+     "augrc by margin worsens from clean images by at least 0.1 on average over the headline corruptions"),
+    (FOG | {"relation": "largest_drop", "model": "Net A"},
+     'accuracy of "Net A" drops most under fog on average over severities'),
+    ({"metric": "accuracy", "model": "A", "baseline": "B", "relation": "better_by_at_least"},
+     'accuracy of "A" on average over corruptions is better than that of "B"'),
+    (FOG | {"baseline": "B", "relation": "worse_by_at_most", "limit": 0.01},
+     'accuracy under fog on average over severities is at most 1 point worse than that of "B"'),
+    (FLAT, "the accuracy curve under fog is flat"),
+    ({"kind": "attention_on_object", "corruptions": ["none"]}, "attention on clean images is on the object"),
+    ({"kind": "attention_drift", "corruptions": ["fog"], "negate": True},
+     "attention under fog loses its clean location"),
+    ({"kind": "overconfidence", "corruptions": ["fog", "snow"]}, "overconfidence under fog and snow"),
+]  # fmt: skip
+
+# What a claim gets wrong, and what its error says
+WRONG: list[tuple[Any, str]] = [
+    ("fog is flat", "a claim is a table, not a sentence"),
+    (3, "claims.0: input should be"),
+    ({}, r"give exactly one of metric, shape and kind \(given: none\)"),
+    (LIMITED | {"shape": "flat"}, r"give exactly one of metric, shape and kind \(given: metric and shape\)"),
+    ({"metrics": "accuracy"}, "claims.0.metrics: unknown key; did you mean 'metric'"),
+    (FOG, "a metric needs a relation: one of at_least, at_most"),
+    (FOG | {"relation": "atleast"}, "claims.0.relation: input should be 'at_least'"),
+    (FOG | {"relation": "at_least"}, "at_least needs a limit, such as limit = 0.3"),
+    (FOG | {"relation": "drop_at_most"}, "drop_at_most needs a limit"),
+    (LIMITED | {"limit": 90}, "accuracy is a share, and shares are 0 to 1: write 0.9 for 90%"),
+    (LIMITED | {"limit": "0.9"}, "claims.0.limit: input should be a valid number"),
+    (LIMITED | {"limit": float("nan")}, "claims.0.limit: input should be a finite number"),
+    (LIMITED | {"limit": True}, "claims.0.limit: input should be a valid number"),
+    (FOG | {"relation": "drop_at_most", "limit": -0.1}, "drop_at_most takes a margin of 0 or more"),
+    (FOG | {"relation": "worse_by_at_most", "limit": -0.1, "baseline": "B"}, "takes a margin of 0 or more"),
+    (FOG | {"relation": "worse_by_at_most"}, 'compares with a model: write baseline = "LABEL"'),
+    (LIMITED | {"baseline": "B"}, "baseline goes with worse_by_at_most and better_by_at_least"),
+    (FOG | {"relation": "better_by_at_least", "baseline": "B", "model": "B"}, "are both 'B': name two models"),
+    (LIMITED | {"other": NOISE}, "other goes with more_than and less_than"),
+    (FOG | {"relation": "less_than", "other": {}}, "give corruptions or severities, as in"),
+    (FOG | {"relation": "less_than", "other": {"corruptions": ["fog"]}}, "the cells of the statement itself"),
+    (FOG | {"relation": "less_than", "other": {"corruption": ["fog"]}}, "other.corruption: unknown key; did you mean"),
+    (FOG | {"relation": "largest_drop", "limit": 0.1}, "largest_drop takes no limit"),
+    (FOG | {"relation": "largest_drop", "severities": [5]}, 'of the mean over severities, or of severities = "last"'),
+    (FOG | {"relation": "largest_drop", "over": "each"}, 'leave out over = "each"'),
+    ({"metric": "accuracy", "relation": "largest_drop"}, r'is of one corruption: write corruptions = \["fog"\]'),
+    ({"metric": "accuracy", "corruptions": ["none"], "relation": "drop_at_most", "limit": 0.1}, 'leave "none" out'),
+    ({"shape": "flat"}, "a shape is of one corruption"),
+    ({"shape": "flat", "corruptions": ["headline"]}, "a shape is of one corruption"),
+    (FLAT | {"shape": "linear"}, "claims.0.shape: input should be 'flat', 'rise'"),
+    (FLAT | {"severities": [5]}, "a shape is of the whole curve: leave out severities"),
+    (FLAT | {"limit": 0.1}, "limit goes with a metric: leave it out of a shape"),
+    (FLAT | {"over": "each"}, "leave it out of a shape"),
+    (FLAT | {"negate": True}, "negate goes with a kind of finding"),
+    ({"kind": "attention_drift", "score": "margin"}, "score goes with a metric: leave it out of a kind"),
+    (LIMITED | {"severities": [0]}, r'severity 0 is clean: write corruptions = \["none"\] instead'),
+    (LIMITED | {"severities": [5, 5]}, "severity .* is named twice"),
+    (LIMITED | {"severities": [6]}, "severity 6 is out of range"),
+    (LIMITED | {"severities": []}, r'a list of severities such as \[3, 4, 5\], or "last"'),
+    (LIMITED | {"severities": "all"}, r'a list of severities such as \[3, 4, 5\], or "last"'),
+    (LIMITED | {"corruptions": ["none"], "severities": [5]}, "is clean, which has no severities: leave them out"),
+    (LIMITED | {"corruptions": ["fog", "fog"]}, "corruption 'fog' is named twice"),
+    (LIMITED | {"corruptions": []}, "claims.0.corruptions: list should have at least 1 item"),
+    (LIMITED | {"corruptions": "fog"}, "claims.0.corruptions: input should be a valid list"),
+    (LIMITED | {"name": "a\x1b[31m"}, "it must be printable"),
+    (LIMITED | {"over": "all"}, "claims.0.over: input should be 'mean' or 'each'"),
+]
+
+
+@pytest.mark.parametrize(("keys", "english"), FORMS)
+def test_every_form_has_its_english_and_is_stored_and_read_back(keys: dict[str, Any], english: str) -> None:
+    (statement,) = check_claims([keys], "study.toml")
+    assert statement_text(statement) == english
+    stored = stored_form(statement)
+    assert json.loads(stored) == keys
+    assert from_stored(stored) == statement
+
+
+def test_every_relation_and_every_shape_is_among_the_forms() -> None:
+    assert {keys["relation"] for keys, _ in FORMS if "relation" in keys} == set(RELATIONS)
+    assert [check_claims([FLAT | {"shape": shape}], "study")[0].shape for shape in SHAPES] == list(SHAPES)
+
+
+@pytest.mark.parametrize(("keys", "says"), WRONG)
+def test_what_is_wrong_is_one_line_with_a_hint(keys: Any, says: str) -> None:
+    with pytest.raises(StudyError, match=f"^study.toml: .*{says}") as refused:
+        check_claims([keys], "study.toml")
+    assert "\n" not in str(refused.value)
+
+
+def test_defaults_and_severities_to_thousandths() -> None:
+    other = {"corruptions": ["snow"], "severities": [2]}
+    (statement,) = check_claims([FOG | {"relation": "less_than", "severities": [1.5, 3], "other": other}], "study")
+    assert statement.severities == [Decimal("1.5"), Decimal(3)]
+    assert statement.other == CellsOf(corruptions=["snow"], severities=[Decimal(2)])
+    assert (statement.bound, statement.over, statement.is_relative, statement.is_drop) == (0, "mean", False, False)
+    assert statement.all_corruptions == ["fog", "snow"]
+
+
+def test_a_claim_that_stands_twice_counts_once_whatever_the_order_of_its_keys() -> None:
+    turned = dict(reversed(LIMITED.items()))
+    assert len(check_claims([LIMITED, FLAT, turned, LIMITED | {"over": "mean"}], "study")) == 2
+    assert len(check_claims([LIMITED | {"limit": step / 100} for step in range(100)], "study")) == 100
+    with pytest.raises(StudyError, match="claims: list should have at most 100 items"):
+        check_claims([LIMITED | {"limit": step / 1000} for step in range(101)], "study")
+
+
+def test_a_stored_row_is_called_by_its_name() -> None:
+    named, plain = check_claims([LIMITED | {"name": "holds in fog"}, FLAT], "study")
+    assert [title for title, _ in stored_rows([named, plain])] == [
+        "holds in fog",
+        "the accuracy curve under fog is flat",
+    ]
+    with pytest.raises(StudyError, match="a stored statement is no JSON"):
+        from_stored("{")
+
+
+def test_rules_of_a_gate() -> None:
+    rule = FOG | {"relation": "worse_by_at_most", "limit": 0.01}
+    gate = check_gate({"gate": {"baseline": "A", "candidate": "B", "rules": [rule, LIMITED]}}, "gate.toml")
+    assert gate.level == 0.95
+    assert gate.rules == [Statement(**rule), Statement(**LIMITED)]
+    study = {"output": "out", "name": "", "gate": {"rules": [LIMITED]}}
+    assert check_gate(study, "study.toml").baseline is None  # its other keys are not looked at
+
+
+@pytest.mark.parametrize(("gate", "says"), [
+    ({}, r"gate.toml has no \[gate\] table"),
+    ({"gate": {"rules": []}}, "gate.rules: list should have at least 1 item"),
+    ({"gate": {"rules": [LIMITED | {"model": "A"}]}}, r"gate.rules.0: a gate's models stand in \[gate\]"),
+    ({"gate": {"rules": [LIMITED], "level": 0.5}}, "gate.level: input should be greater than 0.5"),
+    ({"gate": {"rules": [LIMITED | {"at_least": 0.3}]}}, "gate.rules.0.at_least: unknown key"),
+    ({"gate": {"rules": [LIMITED]}, "gates": 3}, "gates: unknown key; did you mean 'gate'"),
+])  # fmt: skip
+def test_a_gate_that_is_wrong_is_one_line(gate: dict[str, Any], says: str) -> None:
+    with pytest.raises(StudyError, match=says):
+        check_gate(gate, "gate.toml")
+
+
+def test_a_file_of_claims_alone_and_that_of_a_study(tmp_path: Path) -> None:
+    claims = '[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n'
+    path = tmp_path / "claims.toml"
+    path.write_text(claims)
+    assert claims_file(path) == check_claims([FLAT], "study")
+    path.write_text(f'output = "out"\nunchecked = 3\n{claims}')
+    assert claims_file(path) == check_claims([FLAT], "study")
+    path.write_text("[[claim]]\n")
+    with pytest.raises(StudyError, match=r"has no claims: write a \[\[claims\]\] table for each"):
+        claims_file(path)
+
+
+def test_claims_of_studies_know_corruptions_unless_the_study_brings_its_own(tmp_path: Path) -> None:
+    path, claim = tmp_path / "study.toml", '[[claims]]\nshape = "flat"\ncorruptions = ["fogg"]\n'
+    assert claims_of_studies([tmp_path, "memory://bucket/results"]) is None
+    path.write_text(claim)  # it evaluates nothing itself
+    (stated,) = claims_of_studies([tmp_path, path]) or ()
+    assert stated.corruptions == ["fogg"]
+    path.write_text(f'{claim}[[models]]\nlabel = "A"\n')
+    with pytest.raises(StudyError, match="claims: unknown corruption 'fogg': did you mean 'fog'"):
+        claims_of_studies([path])
+    path.write_text(f'{claim}[[models]]\nlabel = "A"\n[corruptions]\nnames = ["my_module:dirt"]\n')
+    assert claims_of_studies([path]) == [stated]
