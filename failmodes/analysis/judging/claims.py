@@ -247,7 +247,7 @@ def _of_metric(
         unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(runs, plan.metric, names),
     )  # fmt: skip
     if deciding.estimate is None:
-        reason = words.missing(judged.deciding)
+        reason = words.not_evaluated(judged.deciding)
         return row._replace(reason=reason, sentence=f"{label}: {words.about(judged)} is not measurable: {reason}.")
     about = f"{capitalize_first(words.about(judged))} of {model.label}{' minus ' + baseline.label if baseline else ''}"
     over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"

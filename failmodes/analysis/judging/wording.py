@@ -135,6 +135,13 @@ class Wording(NamedTuple):
             parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
         return "; ".join(parts)
 
+    def not_evaluated(self, verdicts: Sequence[Verdict]) -> str:
+        """The same of one model, which needs no name: fog 5 was not evaluated."""
+        cells = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
+        if not cells:
+            return self.quote(verdicts[0].reason)
+        return f"{self._listed(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
+
     def where(self, one: Verdict) -> str:
         """The cell of one of several decisions; of a mean its corruption."""
         first = one.cells[0]
