@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from failmodes.analysis.judging.gate import GateResult
+    from failmodes.analysis.judging.gate_result import GateResult
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption

@@ -270,7 +270,7 @@ def gate(
 
 def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and what became of the study's claims."""
-    from failmodes.analysis.judging.claims import counts_sentence
+    from failmodes.analysis.judging.claims_result import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.warehouse.storage.locations import find_warehouse
 

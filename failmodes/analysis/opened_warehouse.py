@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from failmodes.analysis.comparison.result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
-    from failmodes.analysis.judging.claims import ClaimsResult
+    from failmodes.analysis.judging.claims_result import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
 
@@ -193,7 +193,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         path = self._opened()
-        from failmodes.analysis.judging.claims import ClaimsResult
+        from failmodes.analysis.judging.claims_result import ClaimsResult
         from failmodes.analysis.judging.stored import warehouse_claims
         from failmodes.ingest.statements import check_claims
 

@@ -4,23 +4,16 @@ A claim is judged by itself, with no correction for the number of claims, since 
 data, by both ends of its two-sided interval.
 """
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
 from failmodes.analysis.formatting import (
     capitalize_first,
-    format_count,
-    format_number_interval,
     format_percent,
-    format_percent_interval,
-    format_points_interval,
     join_names,
 )
 from failmodes.analysis.judging.cells import OnRecord
@@ -37,7 +30,6 @@ from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.ingest.statements import Statement, from_stored, statement_text
 from failmodes.sql import sql_literal
@@ -47,13 +39,10 @@ from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
 NEGATED: dict[FindingVerdict, FindingVerdict] = {"supported": "contradicted", "contradicted": "supported"}
-MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
-SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
-POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
 MOST_LETTERS = 200  # of a claim that cannot be read
 
 
@@ -402,144 +391,3 @@ def _query(runs: Sequence[EvaluationInfo], metric: Metric, names: set[str]) -> s
         f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "
         f"and corruption in ({corruptions})"
     )
-
-
-def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
-    """The rows of each claim, in the order of the claims."""
-    groups: dict[int, list[ClaimRow]] = {}
-    for row in claims:
-        groups.setdefault(row.claim_number, []).append(row)
-    return list(groups.values())
-
-
-def number_text(row: ClaimRow) -> str:
-    """The number that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
-    estimate = row.estimate
-    if estimate is None:
-        return EMPTY
-    if row.unit in SHARES:
-        return format_percent_interval(estimate)
-    if row.unit in POINTS:
-        return format_points_interval(estimate)
-    if row.unit == "curvature":
-        return f"curvature {format_number_interval(estimate, 2)}"
-    return format_number_interval(estimate)
-
-
-def counts_text(claims: Sequence[ClaimRow]) -> str:
-    """How often claims have each verdict: 3 supported and 1 inconclusive."""
-    counts = {word: sum(row.verdict == word for row in claims) for word in MARKS}
-    return join_names(f"{count:,} {word.replace('_', ' ')}" for word, count in counts.items() if count)
-
-
-def counts_sentence(claims: Sequence[ClaimRow]) -> str:
-    """How many claims there are, and how often they have each verdict."""
-    if not claims:
-        return "No claims are stated."
-    groups = format_count(len({row.claim_number for row in claims}), "claim")
-    return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
-
-
-def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
-    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
-    rows = [
-        (
-            TableCell("" if place else row.claim),
-            TableCell(row.model_label or EMPTY),
-            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
-            TableCell(number_text(row), row.reason or ""),
-            TableCell(EMPTY if row.n is None else f"{row.n:,}"),
-        )
-        for group in claim_groups(claims)
-        for place, row in enumerate(group)
-    ]
-    note = (
-        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
-        "inconclusive. Each claim is judged by itself."
-    )
-    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows))
-
-
-class ClaimsResult(Sequence[ClaimRow]):
-    """JudgedStatement claims: they print as a table, show themselves in notebooks, and become a data frame.
-
-    What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
-
-    Examples:
-        >>> found = w.claims([{"shape": "near_linear", "corruptions": ["contrast"]}])
-        >>> print(found)                                         # in a notebook it shows itself
-        >>> found[0].verdict, found[0].estimate, found[0].sentence
-        >>> found.to_frame().filter(verdict="contradicted")
-    """
-
-    def __init__(self, claims: Sequence[ClaimRow]) -> None:
-        """Hold judged claims; `Warehouse.claims` makes them."""
-        self._claims = tuple(claims)
-
-    def __len__(self) -> int:
-        return len(self._claims)
-
-    @overload
-    def __getitem__(self, index: int) -> ClaimRow: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[ClaimRow, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> ClaimRow | tuple[ClaimRow, ...]:
-        return self._claims[index]
-
-    def to_frame(self) -> "pl.DataFrame":
-        """One row a claim and model, with the columns of the table `claims`."""
-        import polars as pl
-
-        numbers = dict.fromkeys(("claim_number", "n", "images_needed"), int) | dict.fromkeys(
-            ("value", "low", "high"), float
-        )
-        return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
-
-    def to_text(self, width: int = 110) -> str:
-        """The table for a terminal of so many letters a line."""
-        from failmodes.analysis.judging.claim_formats import as_text
-
-        return as_text(self._claims, width)
-
-    def to_markdown(self) -> str:
-        """Markdown for a pull request."""
-        from failmodes.analysis.judging.claim_formats import as_markdown
-
-        return as_markdown(self._claims)
-
-    def to_json(self) -> str:
-        """Everything as JSON: an object with `claims`, a list of rows of the table `claims`."""
-        from failmodes.warehouse.runner_commands import json_without_commands
-
-        document = {"claims": [row._asdict() for row in self._claims]}
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).replace("\u00a0", " ")
-        return json_without_commands(text) + "\n"
-
-    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
-        """Write it as .md, .json or .txt.
-
-        Args:
-            path: the file.
-            force: replace even a study, warehouse or results shard that has one of these suffixes.
-
-        Raises:
-            StudyError: another suffix, or a file that must not be replaced.
-            StorageError: the file could not be written.
-        """
-        from failmodes.warehouse.output_files import check_output, write_output
-
-        target = Path(path)
-        formats = {".txt": self.to_text, ".json": self.to_json, ".md": self.to_markdown}
-        check_output(target, formats, force=force)
-        write_output(target, formats[target.suffix.lower()]().encode(), formats, force=force)
-        return target
-
-    def __repr__(self) -> str:
-        return self.to_text().rstrip("\n")
-
-    def _repr_html_(self) -> str:
-        from failmodes.analysis.judging.claim_formats import as_html
-
-        return as_html(self._claims)

@@ -1,21 +1,20 @@
 """A gate: rules of a file judged on a candidate, and what that means to a pipeline."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from shlex import quote
-from typing import Any, Literal
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import judge_kind
-from failmodes.analysis.judging.statement import Family, JudgedStatement, Plan, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.gate_result import GateResult, Inconclusive
+from failmodes.analysis.judging.statement import Family, JudgedStatement, Plan, judge_plan, plan_statement
 from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
 from failmodes.analysis.statistics.shape_tables import open_current
@@ -28,90 +27,6 @@ from failmodes.warehouse.storage.locations import find_warehouse, read_toml, use
 from failmodes.warehouse.terminal import named
 
 FROM_PROGRAM = "failmodes.gate"  # where rules come from that are a mapping
-PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
-GATE_WORDS: dict[Word, str] = {
-    "supported": "pass", "contradicted": "fail", "inconclusive": "inconclusive", "not_measurable": "not_measurable",
-}  # fmt: skip
-
-Inconclusive = Literal["stop", "pass"]
-
-
-@dataclass(frozen=True)
-class GateResult:
-    """A gate with what is shown of each rule; true where it passes.
-
-    A failed `assert gate(…)` shows its first rule that fails; `assert result, result` all of its text.
-
-    Attributes:
-        origin: where the rules come from.
-        candidate: what they are about.
-        baseline: what it is compared with; None where no baseline is named.
-        pairing: which images are compared; None without a baseline.
-        is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
-        level: of every statement.
-        inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
-        rules: in the order of the file.
-    """
-
-    origin: str
-    candidate: ComparedModel
-    baseline: ComparedModel | None
-    pairing: ImagePairing | None
-    is_about_training: bool
-    level: float
-    inconclusive: Inconclusive
-    rules: tuple[JudgedStatement, ...]
-
-    @property
-    def counts(self) -> Counter[Word]:
-        """How many rules have each verdict."""
-        return Counter(rule.verdict for rule in self.rules)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the pipeline may go on."""
-        return self.exit_code == PASSED
-
-    @property
-    def exit_code(self) -> int:
-        """0 passed, 1 a rule fails, 3 a rule is inconclusive or not measurable."""
-        counts = self.counts
-        if counts["contradicted"]:
-            return FAILED
-        if counts["not_measurable"] or (counts["inconclusive"] and self.inconclusive == "stop"):
-            return NOT_SHOWN
-        return PASSED
-
-    def __bool__(self) -> bool:
-        return self.passed
-
-    def __str__(self) -> str:
-        from failmodes.analysis.judging.gate_formats import gate_lines
-
-        return "\n".join(gate_lines(self))
-
-    def __repr__(self) -> str:
-        from failmodes.analysis.judging.gate_formats import gate_summary
-
-        return f"<{gate_summary(self)}>"
-
-    def to_json(self) -> str:
-        """An object with every rule and every decision."""
-        from failmodes.analysis.judging.gate_formats import gate_json
-
-        return gate_json(self)
-
-    def to_junit(self) -> str:
-        """JUnit XML, a test case a rule or cell."""
-        from failmodes.analysis.judging.gate_formats import gate_junit
-
-        return gate_junit(self)
-
-    def to_markdown(self) -> str:
-        """A summary for a pull request."""
-        from failmodes.analysis.judging.gate_formats import gate_markdown
-
-        return gate_markdown(self)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.formatting import MAX_LISTED
-from failmodes.analysis.judging.claims import MARKS, ClaimRow, claim_groups, counts_sentence, counts_text, number_text
+from failmodes.analysis.judging.claims import ClaimRow
+from failmodes.analysis.judging.claims_result import MARKS, claim_groups, counts_sentence, counts_text, number_text
 from failmodes.analysis.judging.stored import judged_claims
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.text_tables import EMPTY

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import failmodes
-from failmodes.analysis.gate.gate_result import GateResult
+from failmodes.analysis.judging.gate_result import GateResult
 
 RULES: list[dict[str, Any]] = [
     {"metric": "accuracy", "worse_by_at_most": 0.2},

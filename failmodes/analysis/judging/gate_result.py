@@ -1,19 +1,97 @@
-"""What a gate found, as lines for a terminal, Markdown, JSON and JUnit XML."""
+"""What a gate found: rules with what is shown of each, as lines for a terminal, Markdown, JSON and JUnit XML."""
 
 import json
 import re
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_count
-from failmodes.analysis.judging.gate import GATE_WORDS, GateResult
 from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict, Word
 from failmodes.analysis.judging.wording import Wording
+from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
+
+PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
+GATE_WORDS: dict[Word, str] = {
+    "supported": "pass", "contradicted": "fail", "inconclusive": "inconclusive", "not_measurable": "not_measurable",
+}  # fmt: skip
+
+Inconclusive = Literal["stop", "pass"]
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """A gate with what is shown of each rule; true where it passes.
+
+    A failed `assert gate(…)` shows its first rule that fails; `assert result, result` all of its text.
+
+    Attributes:
+        origin: where the rules come from.
+        candidate: what they are about.
+        baseline: what it is compared with; None where no baseline is named.
+        pairing: which images are compared; None without a baseline.
+        is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
+        level: of every statement.
+        inconclusive: whether an inconclusive rule stops the pipeline, or lets it pass.
+        rules: in the order of the file.
+    """
+
+    origin: str
+    candidate: ComparedModel
+    baseline: ComparedModel | None
+    pairing: ImagePairing | None
+    is_about_training: bool
+    level: float
+    inconclusive: Inconclusive
+    rules: tuple[JudgedStatement, ...]
+
+    @property
+    def counts(self) -> Counter[Word]:
+        """How many rules have each verdict."""
+        return Counter(rule.verdict for rule in self.rules)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the pipeline may go on."""
+        return self.exit_code == PASSED
+
+    @property
+    def exit_code(self) -> int:
+        """0 passed, 1 a rule fails, 3 a rule is inconclusive or not measurable."""
+        counts = self.counts
+        if counts["contradicted"]:
+            return FAILED
+        if counts["not_measurable"] or (counts["inconclusive"] and self.inconclusive == "stop"):
+            return NOT_SHOWN
+        return PASSED
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        return "\n".join(gate_lines(self))
+
+    def __repr__(self) -> str:
+        return f"<{gate_summary(self)}>"
+
+    def to_json(self) -> str:
+        """An object with every rule and every decision."""
+        return gate_json(self)
+
+    def to_junit(self) -> str:
+        """JUnit XML, a test case a rule or cell."""
+        return gate_junit(self)
+
+    def to_markdown(self) -> str:
+        """A summary for a pull request."""
+        return gate_markdown(self)
+
 
 LOUD = {"contradicted": "FAIL", "not_measurable": "NOT MEASURABLE"}
 PLAIN = Wording(said=GATE_WORDS)
