@@ -155,8 +155,8 @@ def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[str] | None =
         replace_rows(con, STATED_CLAIMS, claim_rows(texts), stores=stores)
         claims = stored_claims(con)
     made = _claims_made(con, claims)
-    strange = f"select count(*) from {CLAIMS.name} where not (verdict = any(?) and claim_number between 1 and ?)"
-    if not made.due(con, stores=stores) and fetch_first(con, strange, [VERDICTS, len(claims)]) == (0,):
+    stored = f"select count(distinct claim_number), count(*) filter (not verdict = any(?)) from {CLAIMS.name}"
+    if not made.due(con, stores=stores) and fetch_first(con, stored, [VERDICTS]) == (len(claims), 0):
         return
     unfit: list[str] = []
     judged = _unless_unfit("", unfit, lambda: judge_stored(con, claims) if claims else [], stores=stores)
@@ -184,8 +184,8 @@ def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Select
     """Judge those evaluations, and pairs of those selections, whose findings are not stored as they are now."""
     of_each, of_pairs = _findings_made(con, selections)
     due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
-    strange = f"select count(*) from {FINDINGS.name} where not (kind = any(?) and verdict = any(?))"
-    if fetch_first(con, strange, [list(KINDS), VERDICTS]) != (0,):  # whoever wrote a file may write rows too
+    ours = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"
+    if fetch_first(con, ours, [list(KINDS), VERDICTS]) != (True,):  # whoever wrote a file may write rows too, or none
         due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
     if not due_each and not due_pairs:
         return False

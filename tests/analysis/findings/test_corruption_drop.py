@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.findings.corruption_drop import (
     drop_findings,
@@ -18,7 +19,6 @@ from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
