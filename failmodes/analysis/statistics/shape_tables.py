@@ -153,7 +153,7 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
     settings = settings or stored_settings(con)
     published = update_published_shapes(con, settings, stores=stores)
     made = shapes_made(con, settings)
-    due = _due(con, made, settings, stores=stores)
+    due = sorted({*_due(con, made, settings, stores=stores), *_without_rows(con)})
     if not due:
         return published
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
@@ -181,6 +181,16 @@ def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made
 
 def _due(con: duckdb.DuckDBPyConnection, made: Made, settings: ShapeSettings, *, stores: bool) -> list[str]:
     return made.due(con, stores=stores) if _are_ours(con, settings) else list(made.inputs)
+
+
+def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Evaluations with corrupted cells of which nothing is stored, whatever `computed` says."""
+    rows = con.execute(
+        "select distinct evaluation_id from shards semi join evaluations using (evaluation_id) "
+        "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' and corruption <> ?",
+        [CLEAN],
+    ).fetchall()
+    return [evaluation_id for (evaluation_id,) in rows]
 
 
 def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
