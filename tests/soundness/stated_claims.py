@@ -20,8 +20,8 @@ from failmodes.analysis.statistics.claimed_differences import (
     drop_difference,
     drop_of,
     trained_model_difference,
+    training_runs,
 )
-from failmodes.analysis.statistics.trained_model_accuracy import training_runs
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 LEVEL = 0.95

@@ -10,7 +10,7 @@ from failmodes.analysis.formatting import capitalize_first, format_points_interv
 from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
 from failmodes.analysis.statistics.claimed_differences import drop_difference, drop_of
-from failmodes.analysis.statistics.corruption_drop import DropRanking, drop_rankings
+from failmodes.analysis.statistics.model_accuracy import DropRanking, drop_rankings
 from failmodes.ingest.claim_forms import DropComparison, DropLimit, LargestDrop
 from failmodes.sql import sql_literal
 

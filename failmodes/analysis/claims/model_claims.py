@@ -8,8 +8,7 @@ from failmodes.analysis.findings.finding import rows_of
 from failmodes.analysis.findings.training_seeds import over_seeds
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
 from failmodes.analysis.statistics.bootstrap import Estimate, read_correctness
-from failmodes.analysis.statistics.claimed_differences import accuracy_of, trained_model_difference
-from failmodes.analysis.statistics.trained_model_accuracy import read_training_runs
+from failmodes.analysis.statistics.claimed_differences import accuracy_of, read_training_runs, trained_model_difference
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.ingest.claim_forms import AccuracyLimit, At, BetterModel
 from failmodes.sql import sql_literal

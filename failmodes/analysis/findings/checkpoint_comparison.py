@@ -3,6 +3,7 @@
 import duckdb
 
 from failmodes.analysis.findings.finding import Finding, judged, of_images
+from failmodes.analysis.findings.training_seeds import as_evaluation, leading
 from failmodes.analysis.formatting import (
     MAX_LISTED,
     format_count,
@@ -11,48 +12,37 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, compare_checkpoints
-from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
-from failmodes.analysis.trained_models import model_of_runs
+from failmodes.analysis.statistics.model_accuracy import model_accuracies
+from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.sql import sql_literal
 
 
 def comparison_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """For each pair of checkpoints, which of the two is right more often under corruption.
-
-    Of two models with several training runs each no two runs are told apart: the models are (`seed_findings`).
-    """
-    model = model_of_runs(selection.evaluations)
-    return [
-        _finding(pair)
-        for pair in compare_checkpoints(con, selection)
-        if not (model[pair.a].has_several_seeds and model[pair.b].has_several_seeds)
-    ]
+    """For each pair of models, not both of several training seeds, which of the two is right more often."""
+    return [_finding(pair) for pair in compare_models_of(con, selection) if not pair.is_about_training]
 
 
-def _finding(pair: CheckpointDifference) -> Finding:
+def _finding(pair: PairDifference) -> Finding:
     """Of the second of a pair where it is better, so that the number is positive; as found where inconclusive."""
-    better, worse, (value, low, high) = pair.a, pair.b, pair.difference
-    if pair.winner == pair.b:
-        better, worse, value, low, high = pair.b, pair.a, -value, -high, -low
-    size = format_points_interval((value, low, high))
+    better, worse, difference = leading(pair)
+    size = format_points_interval(difference)
     said = f"{better.label} is right more often than {worse.label} under corruption: by {size} on average"
     if pair.winner is None:
         said = f"Whether {better.label} or {worse.label} is right more often under corruption is inconclusive: {size}"
-    ids = " and ".join(
-        f"evaluation_id_{side} = {sql_literal(evaluation.evaluation_id)}"
-        for side, evaluation in (("a", pair.a), ("b", pair.b))
-    )
+    ids = [sql_literal(model.runs[0].evaluation_id) for model in (pair.a, pair.b)]
+    query = f"from model_disagreement where evaluation_id_a = {ids[0]} and evaluation_id_b = {ids[1]}"
+    if len(pair.a.runs) > 1 or len(pair.b.runs) > 1:
+        query = f"from accuracy_by_model where evaluation_id in ({', '.join(ids)})"
     return judged(
         "better_model",
         "inconclusive" if pair.winner is None else "supported",
-        better,
+        as_evaluation(better),
         f"{said} {of_images(pair.image_count)}.",
-        f"from model_disagreement where {ids}",
+        query,
         n=pair.image_count,
         unit="accuracy",
-        estimate=(value, low, high),
-        other=worse,
+        estimate=difference,
+        other=as_evaluation(worse),
     )
 
 

@@ -17,12 +17,9 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, compare_checkpoints, rank_by_wins
-from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, drop_rankings
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
+from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of, rank_by_wins
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
-from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
-from failmodes.analysis.statistics.trained_model_difference import TrainedModelDifference, compare_trained_models
 from failmodes.analysis.trained_models import noun_of_runs
 
 MOST_DESCRIBED = 2  # models whose failure is told one by one
@@ -64,7 +61,7 @@ def _fall(
     shapes = read_for_selection(con, "shapes", selection)
     rows = shapes.filter(evaluation_id=evaluation.evaluation_id, corruption=drop.corruption).rows(named=True)
     manner = MANNERS.get(shape_of(rows[0]), "") if rows else ""
-    clean = mean_accuracies(con, selection)[evaluation].clean.value
+    clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)
@@ -94,10 +91,9 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         return (
             f"{model.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
         )
-    trained = compare_trained_models(con, selection)
-    if trained:
+    pairs = compare_models_of(con, selection)
+    if trained := [pair for pair in pairs if pair.is_about_training]:
         return _better_over_seeds(trained, averaged)
-    pairs = compare_checkpoints(con, selection)
     if not pairs:
         return "Which checkpoint is better is not compared: no two have a corruption in common"
     if len(pairs) == 1:
@@ -105,7 +101,7 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     return _best_of_many(pairs)
 
 
-def _better_over_seeds(pairs: list[TrainedModelDifference], averaged: str) -> str:
+def _better_over_seeds(pairs: list[PairDifference], averaged: str) -> str:
     """Of two models of several training seeds which is better; of more whether one is better than each other."""
     if len(pairs) > 1:
         return _best_over_seeds(pairs)
@@ -120,7 +116,7 @@ def _better_over_seeds(pairs: list[TrainedModelDifference], averaged: str) -> st
     )
 
 
-def _best_over_seeds(pairs: list[TrainedModelDifference]) -> str:
+def _best_over_seeds(pairs: list[PairDifference]) -> str:
     models = list(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)))
     among = f"{format_count(len(models), 'model')} of several training seeds"
     for model in models:
@@ -129,7 +125,7 @@ def _best_over_seeds(pairs: list[TrainedModelDifference]) -> str:
     return f"No model is shown to be the best of {among}"
 
 
-def _better_of_two(pair: CheckpointDifference, averaged: str, paired: str) -> str:
+def _better_of_two(pair: PairDifference, averaged: str, paired: str) -> str:
     value, low, high = pair.difference
     if pair.winner is None:
         size = format_points_interval(pair.difference)
@@ -142,13 +138,13 @@ def _better_of_two(pair: CheckpointDifference, averaged: str, paired: str) -> st
     )
 
 
-def _best_of_many(pairs: list[CheckpointDifference]) -> str:
+def _best_of_many(pairs: list[PairDifference]) -> str:
     ranked = rank_by_wins(pairs)
     first = ranked[0]
     if first.won == len(ranked) - 1:
         others = format_count(first.others, "other model")
-        return f"{first.evaluation.label} is the best checkpoint: right more often than each of the {others}"
-    unbeaten = [count.evaluation.label for count in ranked if not count.lost]
+        return f"{first.model.label} is the best checkpoint: right more often than each of the {others}"
+    unbeaten = [count.model.label for count in ranked if not count.lost]
     if not 1 < len(unbeaten) <= MAX_LISTED:
         return f"No checkpoint is shown to be the best of {format_count(len(ranked), 'model')}"
     return f"No checkpoint is shown to be the best: none is right more often than {join_names(unbeaten)}"

@@ -31,7 +31,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_classes,
     rank_corruptions,
 )
-from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.schema import CLEAN

@@ -8,9 +8,9 @@ import pytest
 
 from failmodes.analysis.gate.judging import Decision, JudgedRule, decide, judge_rules
 from failmodes.analysis.gate.planned_rules import Requirement, plan_rules
+from failmodes.analysis.statistics.difference import MeanError
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.analysis.statistics.training_seeds import MeanError
 from failmodes.ingest.gate_rules import GateSpec
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.registry import all_metrics

@@ -10,18 +10,18 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, read_correctness
-from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
 from failmodes.analysis.statistics.claimed_differences import (
     accuracy_of,
     claimed_severities,
     drop_difference,
     drop_of,
+    mean_accuracy,
+    read_training_runs,
     trained_model_difference,
+    training_runs,
 )
-from failmodes.analysis.statistics.corruption_drop import rank_drops
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracy
-from failmodes.analysis.statistics.trained_model_accuracy import read_training_runs, training_runs
-from failmodes.analysis.statistics.trained_model_difference import compare_trained_models
+from failmodes.analysis.statistics.model_accuracy import rank_drops
+from failmodes.analysis.statistics.model_pairs import compare_models_of
 from failmodes.analysis.trained_models import trained_models
 
 Z = float(stats.norm.ppf(0.975))
@@ -120,8 +120,8 @@ def test_differences_are_those_of_the_ranking(paired: bool) -> None:
 
 
 def test_models_on_average_are_compared_as_in_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    (pair,) = compare_checkpoints(con, selection)
-    a, b = (training_runs([read_correctness(con, one.evaluation_id)]) for one in (pair.a, pair.b))
+    (pair,) = compare_models_of(con, selection)
+    a, b = (training_runs([read_correctness(con, one.runs[0].evaluation_id)]) for one in (pair.a, pair.b))
     assert trained_model_difference(a, b, selection.averaged, "average", 0.95) == pytest.approx(pair.difference)
 
 
@@ -142,7 +142,7 @@ def test_models_in_one_cell_are_newcombes(con: duckdb.DuckDBPyConnection, synthe
 def test_models_of_several_seeds_are_compared_over_them(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection
 ) -> None:
-    (pair,) = compare_trained_models(seeded_con, seeded)
+    (pair,) = (one for one in compare_models_of(seeded_con, seeded) if one.is_about_training)
     a, b = (read_training_runs(seeded_con, model) for model in (pair.a, pair.b))
     assert trained_model_difference(a, b, seeded.averaged, "average", 0.95) == pytest.approx(pair.difference)
     under_fog = trained_model_difference(a, b, ("fog",), 5.0, 0.95)
