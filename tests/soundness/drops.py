@@ -8,12 +8,9 @@ from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIM
 from curves import Bools, Floats, draw_cells, draw_outcomes, straight
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.corruption_drop import rank_drops
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    mean_difference_interval,
-    newcombe_interval,
-)
+from failmodes.analysis.statistics.claimed_differences import mean_difference_interval
+from failmodes.analysis.statistics.model_accuracy import rank_drops
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.warehouse.schema import CLEAN
 
 KIND = "largest_drop"

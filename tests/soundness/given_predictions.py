@@ -7,8 +7,8 @@ from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIM
 from curves import Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
 from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
 

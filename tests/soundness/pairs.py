@@ -9,8 +9,8 @@ from curves import Floats, draw_cells, straight
 from drops import matrix_of
 
 from failmodes.analysis.selection import EvaluationInfo
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, paired_difference
-from failmodes.analysis.statistics.mcnemar import ALPHA, exact_mcnemar, holm
+from failmodes.analysis.statistics.model_pairs import paired_difference
+from failmodes.analysis.statistics.shares import ALPHA, exact_mcnemar, holm
 
 MODELS = (EvaluationInfo("a", "A", {}), EvaluationInfo("b", "B", {}))
 CORRUPTIONS = ("00", "01", "02")

@@ -9,9 +9,9 @@ from curves import Bools, Floats, straight
 from drops import matrix_of
 from scipy.special import ndtri
 
-from failmodes.analysis.statistics.mcnemar import ALPHA
-from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns, mean_over_seeds, training_runs
-from failmodes.analysis.statistics.trained_model_difference import seed_difference
+from failmodes.analysis.statistics.claimed_differences import TrainingRuns, mean_over_seeds, training_runs
+from failmodes.analysis.statistics.model_pairs import seed_difference
+from failmodes.analysis.statistics.shares import ALPHA
 
 KIND = "better_model over seeds"
 CORRUPTIONS = ("00", "01", "02")

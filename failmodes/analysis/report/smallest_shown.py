@@ -10,11 +10,11 @@ from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.calibration import overconfidence
-from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
 from failmodes.analysis.statistics.detectable import difference_shown
+from failmodes.analysis.statistics.model_accuracy import drops_over_seeds
+from failmodes.analysis.statistics.model_pairs import compare_models_of
 from failmodes.analysis.statistics.predictions import class_gaps
 from failmodes.analysis.statistics.published import Standing
-from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds
 from failmodes.analysis.trained_models import TrainedModel
 
 FROM_CLEAN = "drop from clean to the last severity"
@@ -22,7 +22,7 @@ FROM_CLEAN = "drop from clean to the last severity"
 
 def shown_between_models(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Of two models' mean corrupted accuracies."""
-    differences = [pair.difference for pair in compare_checkpoints(con, selection)]
+    differences = [pair.difference for pair in compare_models_of(con, selection)]
     return _sentence(differences, "difference of two models' means")
 
 

@@ -8,7 +8,6 @@ from failmodes.analysis.selection import averaged_severities, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.changed_images import changed_images
 from failmodes.analysis.statistics.class_differences import class_differences
-from failmodes.analysis.statistics.mcnemar import exact_mcnemar, holm
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.model_comparison import (
@@ -23,6 +22,7 @@ from failmodes.analysis.statistics.model_comparison import (
 )
 from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.analysis.statistics.shares import exact_mcnemar, holm
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import all_metrics

@@ -18,11 +18,7 @@ from failmodes.analysis.statistics.bootstrap import (
     Resampling,
     bootstrap_estimate,
 )
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    newcombe_interval,
-    smallest_detectable_difference,
-)
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
 
 SHAPE_CLASSES = ("flat", "rise", "non_monotone", "late_collapse", "early_drop", "near_linear", "inconclusive")
 FLAT, RISE, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR, INCONCLUSIVE = range(len(SHAPE_CLASSES))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
-from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.metrics.intervals import normal_quantile
 
 

@@ -462,6 +462,8 @@ class ModelMetrics:
 
     def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
         """Read what a metric needs of all cells at once; of what is not on record it says so itself."""
+        if is_share_of_images(metric) and set(metric.columns) <= {"label", "predicted"}:
+            return  # which predictions are correct is at hand
         for run in model.runs:
             with suppress(NotOnRecord):
                 run.read(metric.columns_of(score))

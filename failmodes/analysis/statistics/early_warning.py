@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.discrete_time_hazard import (
     held_out_losses,
     standardized,
 )
-from failmodes.analysis.statistics.mcnemar import ALPHA, holm
+from failmodes.analysis.statistics.shares import ALPHA, holm
 from failmodes.warehouse.schema import CLEAN
 
 OF_PREDICTION = ("margin", "confidence", "entropy")

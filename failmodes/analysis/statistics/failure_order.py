@@ -8,9 +8,9 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
-from failmodes.analysis.statistics.corruption_drop import accuracy_difference
-from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.model_accuracy import accuracy_difference
 from failmodes.analysis.statistics.rank_intervals import errors_of_pairs, quantiles_of_pairs, rank_intervals
+from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.metrics.intervals import normal_quantile
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.difference import error_over_seeds
 from failmodes.analysis.statistics.image_pairing import ImagePairing, ModelRows, PairedImages, Rows, pair_images
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.paired_difference import count_pairs
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.shares import count_pairs
 from failmodes.analysis.statistics.side_value import (
     SideValue,
     is_share_of_images,
@@ -26,7 +27,6 @@ from failmodes.analysis.statistics.side_value import (
     minus,
     share_difference,
 )
-from failmodes.analysis.statistics.training_seeds import error_over_seeds
 from failmodes.warehouse.metrics.cell_rows import Cell
 from failmodes.warehouse.metrics.columns import NotOnRecord
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, evaluate

@@ -6,8 +6,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import BISECTIONS, POWER
-from failmodes.analysis.statistics.training_seeds import MeanError
+from failmodes.analysis.statistics.difference import MeanError
+from failmodes.analysis.statistics.shares import BISECTIONS, POWER
 
 MOST_IMAGES = 10_000_000  # more than any data set that images are classified in
 

@@ -10,7 +10,7 @@ import duckdb
 from failmodes.analysis.model_names import named_model
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
@@ -58,9 +58,7 @@ class OpenedModel(NamedTuple):
         Raises:
             WarehouseError: a cell is incomplete, or the clean cell is missing.
         """
-        facts = self.selection.shared
-        runs = tuple(read_run(self.con, run.evaluation_id) for run in self.model.runs)
-        return ModelRows(runs, facts["dataset_id"], facts["source_id"])
+        return rows_of(self.con, self.model)
 
 
 @contextmanager

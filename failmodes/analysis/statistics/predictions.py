@@ -8,7 +8,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.difference import MeanError, add_errors
 from failmodes.analysis.statistics.measured_value import MeasuredValue
-from failmodes.analysis.statistics.paired_difference import PairedCounts, newcombe_interval, newcombe_of_groups
-from failmodes.analysis.statistics.training_seeds import MeanError, add_errors
+from failmodes.analysis.statistics.shares import PairedCounts, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell
 from failmodes.warehouse.metrics.intervals import mean_with_made_up

@@ -8,6 +8,7 @@ import pytest
 
 from failmodes.analysis.gate.judging import Decision, JudgedRule, decide, judge_rules
 from failmodes.analysis.gate.planned_rules import Requirement, plan_rules
+from failmodes.analysis.statistics.difference import MeanError
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.training_seeds import MeanError

@@ -13,8 +13,9 @@ from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.smallest_shown import shown_of_attention, shown_of_calibration, shown_of_predictions
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.attention import own_map_tests
+from failmodes.analysis.statistics.claimed_differences import read_training_runs
+from failmodes.analysis.statistics.model_accuracy import drops_over_seeds
 from failmodes.analysis.statistics.predictions import class_gaps
-from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds, read_training_runs
 from failmodes.analysis.trained_models import trained_models
 
 Z_A, Z_B = stats.norm.ppf([0.975, 0.8])

@@ -10,9 +10,9 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints, paired_difference, rank_by_wins
-from failmodes.analysis.statistics.mcnemar import holm
-from failmodes.analysis.statistics.paired_difference import mean_difference
+from failmodes.analysis.statistics.claimed_differences import mean_difference
+from failmodes.analysis.statistics.model_pairs import paired_difference, rank_by_wins
+from failmodes.analysis.statistics.shares import holm
 
 CELLS = [("fog", 1.0), ("fog", 2.0), ("none", 0.0), ("snow", 1.0)]
 CORRUPTED = [0, 1, 3]

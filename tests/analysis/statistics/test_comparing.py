@@ -11,9 +11,9 @@ from scipy import stats
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.statistics.comparing import compare_models
-from failmodes.analysis.statistics.mcnemar import holm
 from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.analysis.statistics.opened_models import find_model, open_models
+from failmodes.analysis.statistics.shares import holm
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError

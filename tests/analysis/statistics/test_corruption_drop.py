@@ -10,12 +10,9 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.corruption_drop import DropRanking, drop_rankings, rank_drops
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    mean_difference_interval,
-    newcombe_interval,
-)
+from failmodes.analysis.statistics.claimed_differences import mean_difference_interval
+from failmodes.analysis.statistics.model_accuracy import DropRanking, drop_rankings, rank_drops
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.warehouse.database.connection import open_warehouse
 
 NAMES = ("fog", "frost", "snow")

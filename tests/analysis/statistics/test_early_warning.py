@@ -31,7 +31,7 @@ from failmodes.analysis.statistics.early_warning import (
     is_found,
     predictor_gains,
 )
-from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.analysis.statistics.shares import holm
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.corruption_drop import rank_drops
 from failmodes.analysis.statistics.failure_order import (
     AT_LAST,
     FEWEST_OF_CLASS,
@@ -14,6 +13,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_classes,
     rank_corruptions,
 )
+from failmodes.analysis.statistics.model_accuracy import rank_drops
 from failmodes.warehouse.schema import CLEAN
 
 SHARES = {"fog": (0.8, 0.7, 0.2), "contrast": (0.8, 0.5, 0.5), "frost": (0.85, 0.8, 0.5)}

@@ -10,7 +10,8 @@ from scipy import stats
 from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.mcnemar import compare_pairs, correct_jointly, exact_mcnemar, holm
+from failmodes.analysis.statistics.model_pairs import compare_pairs, correct_jointly
+from failmodes.analysis.statistics.shares import exact_mcnemar, holm
 
 
 def test_counts_agree_with_correctness(

@@ -8,7 +8,8 @@ from scipy import stats
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies, mean_accuracy
+from failmodes.analysis.statistics.claimed_differences import mean_accuracy
+from failmodes.analysis.statistics.model_accuracy import run_accuracies
 from failmodes.warehouse.database.connection import open_warehouse
 
 
@@ -20,7 +21,7 @@ def matrix(correct: np.ndarray, *, paired: bool = True) -> CorrectnessMatrix:
 def test_they_are_those_of_the_views(shaped_warehouse: Path) -> None:
     with open_warehouse(shaped_warehouse) as con:
         selection = select_one(con)
-        found = mean_accuracies(con, selection)
+        found = run_accuracies(con, selection)
         overall = dict(con.sql("select evaluation_id, mean_corrupted_accuracy from robustness_by_model").fetchall())
         each = con.sql("select evaluation_id, corruption, 1 - mean_error from corruption_error_by_model").fetchall()
     by_id = {evaluation.evaluation_id: one for evaluation, one in found.items()}

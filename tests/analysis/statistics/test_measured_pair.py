@@ -5,16 +5,12 @@ import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from scipy import stats
 
-from failmodes.analysis.statistics.checkpoint_difference import paired_difference
 from failmodes.analysis.statistics.image_pairing import ModelRows, pair_images
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    newcombe_interval,
-    newcombe_of_groups,
-)
+from failmodes.analysis.statistics.model_pairs import paired_difference
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]

@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from failmodes.analysis.statistics.paired_difference import (
+from failmodes.analysis.statistics.claimed_differences import mean_difference, mean_difference_interval
+from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
-    mean_difference,
-    mean_difference_interval,
     newcombe_interval,
     newcombe_of_groups,
     smallest_detectable_difference,

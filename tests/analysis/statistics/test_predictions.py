@@ -7,7 +7,6 @@ from scipy.stats import binomtest
 
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
 from failmodes.analysis.statistics.predictions import (
     ClassGap,
     Collapse,
@@ -15,6 +14,7 @@ from failmodes.analysis.statistics.predictions import (
     collapse_by_corruption,
     find_collapse,
 )
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 
 
 def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:

@@ -7,9 +7,9 @@ import pytest
 from scipy import stats
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns, mean_over_seeds, training_runs
-from failmodes.analysis.statistics.trained_model_difference import seed_difference
-from failmodes.analysis.statistics.training_seeds import MeanError, add_errors, error_over_seeds
+from failmodes.analysis.statistics.claimed_differences import TrainingRuns, mean_over_seeds, training_runs
+from failmodes.analysis.statistics.difference import MeanError, add_errors, error_over_seeds
+from failmodes.analysis.statistics.model_pairs import seed_difference
 
 SEVERITIES = 5
 

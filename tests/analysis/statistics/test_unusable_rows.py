@@ -10,8 +10,8 @@ from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
+from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
