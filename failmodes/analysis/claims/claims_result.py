@@ -91,6 +91,6 @@ class ClaimsResult(Sequence[JudgedClaim]):
 
     def _repr_html_(self) -> str:
         from failmodes.analysis.claims.claim_table import claim_table, counts_sentence
-        from failmodes.analysis.comparison.html_fragment import table_html
+        from failmodes.analysis.text_tables import html_table as table_html
 
         return f"<p>{escape(counts_sentence(self._claims))}</p>{table_html(claim_table(self._claims))}"

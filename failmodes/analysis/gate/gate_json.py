@@ -6,7 +6,7 @@ from typing import Any
 from failmodes.analysis.gate.judged_gate import JudgedGate
 from failmodes.analysis.gate.judging import Decision, JudgedRule
 from failmodes.analysis.gate.wording import images_phrase, limit_phrase, rule_name, rule_statement
-from failmodes.analysis.statistics.model_comparison import ComparedModel
+from failmodes.analysis.statistics.opened_models import DescribedModel as ComparedModel
 from failmodes.warehouse.runner_commands import json_without_commands
 
 

@@ -14,8 +14,8 @@ from failmodes.analysis.gate.judged_gate import Inconclusive
 from failmodes.analysis.gate.judging import judge_rules
 from failmodes.analysis.gate.planned_rules import plan_rules
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
-from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
+from failmodes.analysis.statistics.opened_models import DescribedModel as ComparedModel
 from failmodes.ingest.gate_rules import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics

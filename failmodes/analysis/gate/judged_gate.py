@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from failmodes.analysis.gate.judging import JudgedRule, Verdict
-from failmodes.analysis.statistics.model_comparison import ComparedModel, ImagePairing
+from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.opened_models import DescribedModel as ComparedModel
 
 PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
 

@@ -1,0 +1,1 @@
+"""Statements about models, judged by the data: comparisons of two models."""
