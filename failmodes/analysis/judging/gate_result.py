@@ -12,7 +12,7 @@ from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_cou
 from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict, Word
 from failmodes.analysis.judging.wording import Wording
 from failmodes.analysis.statistics.image_pairing import ImagePairing
-from failmodes.analysis.statistics.model_comparison import ComparedModel
+from failmodes.analysis.statistics.opened_models import DescribedModel
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
@@ -43,8 +43,8 @@ class GateResult:
     """
 
     origin: str
-    candidate: ComparedModel
-    baseline: ComparedModel | None
+    candidate: DescribedModel
+    baseline: DescribedModel | None
     pairing: ImagePairing | None
     is_about_training: bool
     level: float
@@ -161,7 +161,7 @@ def gate_json(gate: GateResult) -> str:
     return json_without_commands(json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ")) + "\n"
 
 
-def _model(model: ComparedModel) -> dict[str, Any]:
+def _model(model: DescribedModel) -> dict[str, Any]:
     return {
         "label": model.label,
         "evaluations": list(model.evaluation_ids),

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
@@ -32,6 +32,24 @@ NEEDED = (
 )
 
 
+class DescribedModel(NamedTuple):
+    """What is told of a model that is judged or compared.
+
+    Attributes:
+        label: its name; two models that are compared have different ones.
+        evaluation_ids: an evaluation for each training run.
+        seeds: training seeds, where they are stated.
+        image_count: images that each of its evaluations saw.
+        source_line: data set, subset, corruptions, training seeds and date.
+    """
+
+    label: str
+    evaluation_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    image_count: int
+    source_line: str
+
+
 class OpenedModel(NamedTuple):
     """A model of an open warehouse.
 
@@ -51,6 +69,12 @@ class OpenedModel(NamedTuple):
     def label(self) -> str:
         """Its name on charts."""
         return self.model.label
+
+    @property
+    def described(self) -> DescribedModel:
+        """What is told of it."""
+        ids, seeds, selection = tuple(self.selection.ids), self.model.seeds, self.selection
+        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line)
 
     def rows(self) -> ModelRows:
         """The rows of its runs.
@@ -109,6 +133,11 @@ def find_model(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> 
     return one._replace(model=found, selection=one.selection.only(found.runs[0]))
 
 
+def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel) -> OpenedModel:
+    """A model of an open warehouse, with the corruptions that its runs have."""
+    return OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs]))
+
+
 def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
     """The file that a name is in, and the name in it; None for the only one."""
     file, separator, label = name.partition(SEPARATOR)
@@ -123,11 +152,8 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
         "from evaluation_labels semi join (from shards where table_name = 'prediction_facts') using (evaluation_id) "
         "order by model_label, evaluation_id"
     ).pl()
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows.rows(named=True):
-        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
-    found = []
-    for group in groups.values():
-        for model in trained_models(selection_of(con, group).evaluations):
-            found.append(OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs])))
+    found: list[OpenedModel] = []
+    for group in rows.partition_by("dataset_id", "source_id", "subset_id"):
+        evaluations = selection_of(con, group.to_dicts()).evaluations
+        found += [opened_model(con, path, model) for model in trained_models(evaluations)]
     return found

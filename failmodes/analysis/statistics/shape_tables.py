@@ -43,8 +43,8 @@ from failmodes.analysis.statistics.failure_order import (
     rank_classes,
     rank_corruptions,
 )
-from failmodes.analysis.statistics.mcnemar import holm
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
+from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
