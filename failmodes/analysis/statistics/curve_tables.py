@@ -14,7 +14,7 @@ from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
-from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
+from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
 from failmodes.analysis.statistics.curve_shape import INCONCLUSIVE, SHAPE_CLASSES, CurveShape, ShapeSettings
 from failmodes.analysis.statistics.distortion_shapes import (
     RMSE_AXIS,
@@ -36,7 +36,7 @@ from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.schema import CLEAN
 
-METHOD = 1  # raise it when the method changes, so that stored rows are computed again
+METHOD = 2  # raise it when the method changes, so that stored rows are computed again
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -177,17 +177,13 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    """Fits of all curves, those of one grid at once."""
-    by_grid: dict[tuple[float, ...], list[DescribedCurve]] = {}
-    for curve in found.curves:
-        if not curve.is_withheld:
-            by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
-    rows = []
-    for grid, curves in by_grid.items():
-        correct = [found.correctness.correct[:, curve.columns] for curve in curves]
-        fitted = fit_curves(correct, grid, found.chance, paired=found.correctness.paired)
-        rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
-    return rows
+    correct, paired = found.correctness.correct, found.correctness.paired
+    return [
+        _fit_row(curve, fit)
+        for curve in found.curves
+        if not curve.is_withheld
+        for fit in fit_curve(correct[:, curve.columns], curve.grid, found.chance, paired=paired)
+    ]
 
 
 def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
