@@ -9,8 +9,7 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import Floats
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.attention_lead import mean_share_change
-from failmodes.analysis.statistics.attention_null import OwnMapTest, variance_inflation
+from failmodes.analysis.statistics.attention import mean_share_change, variance_inflation
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 KIND = "attention_drift"
@@ -21,8 +20,8 @@ def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Ge
     """Whether, of several corruptions, some is said to end nearer to its own clean centroid, or farther."""
     found = []
     for _ in range(samples):
-        compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
-        verdicts = {OwnMapTest("any", 0, 0.0, one, corruptions).verdict for one in compared}
+        drawn = (draw_distances(TRUTHS[truth], images, rng) for _ in range(corruptions))
+        verdicts = {compare(one, corruptions).verdict for one in drawn}
         found.append(("nearer" in verdicts, "farther" in verdicts))
     return np.array(found, dtype=np.float64)
 

@@ -12,7 +12,7 @@ from shapes import describe_draws
 from failmodes.analysis.claims.attention_claims import LOST_WITHIN, keeps_place
 from failmodes.analysis.claims.judged_claim import verdict_on
 from failmodes.analysis.claims.shape_claims import is_ruled_out
-from failmodes.analysis.statistics.attention_null import CHANCE, NullComparison, OwnMapTest, share_on_cycle
+from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, share_on_cycle
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.claimed_differences import (
     At,
@@ -105,7 +105,7 @@ def measure_places(share: float, images: int, rng: np.random.Generator, samples:
     found = []
     for _ in range(samples):
         nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
-        verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
+        verdict = keeps_place(OwnMapTest("any", images, 0, 0.0, 0.0, nearer, nearer))
         found.append((verdict == "contradicted", verdict == "supported"))
     return np.array(found, dtype=np.float64)
 

@@ -8,9 +8,13 @@ from failmodes.analysis.findings.attention import object_word
 from failmodes.analysis.findings.finding import Verdict, rows_of
 from failmodes.analysis.formatting import format_count, format_percent_interval, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo
-from failmodes.analysis.statistics.attention import missing_drift_reason
-from failmodes.analysis.statistics.attention_at_last import AttentionAtLast, attention_at_last
-from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
+from failmodes.analysis.statistics.attention import (
+    CHANCE,
+    AttentionAtLast,
+    OwnMapTest,
+    attention_at_last,
+    missing_drift_reason,
+)
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.ingest.claim_forms import AttentionClaim
 from failmodes.warehouse.database.connection import fetch_first
@@ -90,7 +94,7 @@ def _place(context: ClaimContext, evaluation: EvaluationInfo, claim: AttentionCl
     query, reason = rows_of("attention_drift", evaluation, claim.corruption), None
     if verdict == "inconclusive" and test.verdict == "nearer":
         reason = (
-            f"{format_count(test.within_class.missing_count, 'image')} without a map would turn it in the worst case: "
+            f"{format_count(test.missing_count, 'image')} without a map would turn it in the worst case: "
             f"{format_percent_interval(test.worst_case)}"
         )
     return context.row(

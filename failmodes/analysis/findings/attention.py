@@ -16,15 +16,7 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.attention import (
-    farthest_corruption,
-    has_mask_null,
-    mask_changes_at_last,
-    missing_drift_reason,
-    own_map_tests,
-)
-from failmodes.analysis.statistics.attention_lead import Lead
-from failmodes.analysis.statistics.attention_null import OwnMapTest
+from failmodes.analysis.statistics.attention import Lead, OwnMapTest, attention_at_last, missing_drift_reason
 from failmodes.analysis.statistics.bootstrap import Estimate
 
 WIDTHS = f"image{NO_BREAK}widths"
@@ -37,17 +29,15 @@ def attention_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
     found = []
     for evaluation in selection.evaluations:
-        tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
-        found += [_own_map(evaluation, test, names) for test in tests]
-        if not tests:
+        attention = attention_at_last(con, evaluation, selection.corruptions)
+        found += [_own_map(evaluation, test, names) for test in attention.own_maps]
+        if not attention.own_maps:
             found.append(_missing(selection.only(evaluation)))
-        changes = mask_changes_at_last(con, selection, evaluation)
-        beyond = has_mask_null(con, selection, evaluation)
         found += [
-            _mask(selection, evaluation, corruption, change, names, is_beyond_null=beyond)
-            for corruption, change in changes.items()
+            _mask(selection, evaluation, corruption, change, names, is_beyond_null=attention.has_mask_null)
+            for corruption, change in attention.mask_changes.items()
         ]
-        if tests and not changes:
+        if attention.own_maps and not attention.mask_changes:
             found.append(_without_masks(selection, evaluation))
     return found
 
@@ -136,7 +126,7 @@ def _without_masks(selection: Selection, evaluation: EvaluationInfo) -> Finding:
 def drift_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Where attention moves most, where that is clear: of each model, or of many in how many."""
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
-    leads = {e.label: farthest_corruption(con, selection, e) for e in selection.evaluations}
+    leads = {e.label: attention_at_last(con, e, selection.corruptions).farthest for e in selection.evaluations}
     known = {label: lead for label, lead in leads.items() if lead}
     clear = {label: lead for label, lead in known.items() if lead.is_clear}
     if len(known) > MAX_LISTED:

@@ -113,7 +113,8 @@ def _fit(name: str, share: Float64Array, correct: np.ndarray, chance: float) -> 
     def residuals(numbers: Float64Array) -> Float64Array:
         fitted = np.clip(_accuracy(name, numbers, share, chance), NEAREST, 1 - NEAREST)
         lost = accuracy * np.log(own / fitted) + (1 - accuracy) * np.log((1 - own) / (1 - fitted))
-        return np.sign(own - fitted) * np.sqrt(2 * images * np.maximum(lost, 0))
+        signed: Float64Array = np.sign(own - fitted) * np.sqrt(2 * images * np.maximum(lost, 0))
+        return signed
 
     fits = [least_squares(residuals, start, method="lm") for start in STARTS[name]]
     best = min(fits, key=lambda fit: fit.cost)

@@ -14,13 +14,14 @@ from failmodes.analysis.findings import attention as module
 from failmodes.analysis.findings.attention import attention_findings, drift_sentence
 from failmodes.analysis.findings.finding import Finding
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
-from failmodes.analysis.statistics.attention_lead import Lead
+from failmodes.analysis.statistics.attention import AttentionAtLast, Lead, attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
+
+NOTHING = AttentionAtLast([], None, {}, {}, has_mask_null=False)
 
 
 def test_centroids_are_compared_with_another_image_of_the_class(
@@ -28,7 +29,7 @@ def test_centroids_are_compared_with_another_image_of_the_class(
 ) -> None:
     for evaluation in selection.evaluations:
         found = of_kind(all_findings, "attention_drift", evaluation_id=evaluation.evaluation_id)
-        tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+        tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
         assert [finding.corruption for finding in found] == [test.corruption for test in tests]
         for finding, test in zip(found, tests, strict=True):
             assert (finding.value, finding.low, finding.high) == test.share
@@ -52,7 +53,7 @@ def test_what_empty_maps_could_undo_is_inconclusive(
     test = SimpleNamespace(
         corruption="fog", share=Estimate(0.6, 0.55, 0.65), image_count=400, verdict=verdict, holds_in_worst_case=worst
     )
-    monkeypatch.setattr(module, "own_map_tests", lambda *_, **__: [test])
+    monkeypatch.setattr(module, "attention_at_last", lambda *_: NOTHING._replace(own_maps=[test]))
     (found,) = of_kind(attention_findings(con, select_one(con, models=["Alpha"])), "attention_drift")
     assert found.verdict == expected
 
@@ -62,7 +63,7 @@ def test_masks_say_where_attention_moves_to(
 ) -> None:
     for label, evaluation in zip(synthetic.evaluations, selection.evaluations, strict=True):
         found = of_kind(all_findings, "attention_off_object", model_label=label)
-        changes = mask_changes_at_last(con, selection, evaluation)
+        changes = attention_at_last(con, evaluation, selection.corruptions).mask_changes
         assert {f.corruption: (f.value, f.low, f.high) for f in found} == {c: tuple(e) for c, e in changes.items()}
         for finding in found:
             assert finding.value == pytest.approx(-0.15, abs=0.02)
@@ -108,7 +109,7 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: changes)
+    monkeypatch.setattr(module, "attention_at_last", lambda *_: NOTHING._replace(mask_changes=changes))
     found = of_kind(attention_findings(con, alpha), "attention_off_object")
     assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
@@ -118,7 +119,8 @@ def test_without_masks_nothing_is_said_of_the_object(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
-    monkeypatch.setattr(module, "mask_changes_at_last", lambda *_: {})
+    own = attention_at_last(con, alpha.evaluations[0], alpha.corruptions)
+    monkeypatch.setattr(module, "attention_at_last", lambda *_: own._replace(mask_changes={}))
     (found,) = of_kind(attention_findings(con, alpha), "attention_off_object")
     assert (found.verdict, found.corruption, found.value) == ("inconclusive", None, None)
     assert "no object masks" in found.sentence
@@ -135,14 +137,14 @@ def test_without_pairing_attention_is_inconclusive_with_the_reason(tmp_path: Pat
 
 
 def lead(corruption: str, value: float, runner_up: str | None = None, low: float = 0.1) -> Lead:
-    return Lead(corruption, value, runner_up, Estimate(0.2, low, 0.3) if runner_up else None, 100)
+    return Lead(corruption, value, runner_up, Estimate(0.2, low, 0.3) if runner_up else None)
 
 
 def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leads = {"Alpha": lead("fog", 0.25, "contrast"), "Beta": lead("contrast", 0.1, "fog", low=-0.1)}
-    monkeypatch.setattr(module, "farthest_corruption", lambda _con, _selection, e: leads[e.label])
+    monkeypatch.setattr(module, "attention_at_last", lambda _, e, __: NOTHING._replace(farthest=leads[e.label]))
     text = drift_sentence(con, select_one(con))
     assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in text.replace(
         " image", "\u00a0image"
@@ -156,8 +158,10 @@ def test_titles_of_many_models_count_them(
 ) -> None:
     monkeypatch.setattr(
         module,
-        "farthest_corruption",
-        lambda _con, _selection, e: lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1),
+        "attention_at_last",
+        lambda _, e, __: NOTHING._replace(
+            farthest=lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1)
+        ),
     )
     assert "in 3 of 6 models" in drift_sentence(many_con, many_selection)
 
@@ -165,5 +169,5 @@ def test_titles_of_many_models_count_them(
 def test_where_no_image_has_a_shift_the_title_says_so(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "farthest_corruption", lambda *_: None)
+    monkeypatch.setattr(module, "attention_at_last", lambda *_: NOTHING)
     assert drift_sentence(con, select_one(con)).startswith("Too few images")
