@@ -9,8 +9,7 @@ from failmodes.analysis.findings.curve_shape import MANNERS, is_stable
 from failmodes.analysis.findings.finding import Finding, Verdict, judged, of_images
 from failmodes.analysis.formatting import format_count, format_interval, format_number, join_names, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.curve_shape import FALLING
-from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
+from failmodes.analysis.statistics.curve_shape import FALLING, RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.sql import sql_literal
 
 KIND = "shape_over_distortion"

@@ -15,11 +15,14 @@ from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
 from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
-from failmodes.analysis.statistics.curve_shape import INCONCLUSIVE, SHAPE_CLASSES, CurveShape, ShapeSettings
-from failmodes.analysis.statistics.distortion_shapes import (
+from failmodes.analysis.statistics.curve_shape import (
+    INCONCLUSIVE,
     RMSE_AXIS,
     SEVERITY_AXIS,
+    SHAPE_CLASSES,
     SSIM_AXIS,
+    CurveShape,
+    ShapeSettings,
     axis_reason,
     shapes_over_axes,
 )

@@ -18,6 +18,7 @@ from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
+    SEVERITY_AXIS,
     SHAPE_CLASSES,
     CurveShape,
     ShapeSettings,
@@ -33,7 +34,6 @@ from failmodes.analysis.statistics.curve_tables import (
     no_rows,
 )
 from failmodes.analysis.statistics.curve_tables import METHOD as CURVE_METHOD
-from failmodes.analysis.statistics.distortion_shapes import SEVERITY_AXIS
 from failmodes.analysis.statistics.published import due_published_shapes
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
 from failmodes.warehouse.database.checks import refuse_broken_relations
