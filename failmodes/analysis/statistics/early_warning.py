@@ -201,8 +201,8 @@ def held_out_losses(rows: pl.DataFrame, model: Model) -> Float64Array:
     odds, moved, beta = np.empty(len(rows)), np.zeros(cell[-1] + 1), np.zeros(len(model))
     for number in range(FOLDS):
         held, others = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
-        alpha, moved, beta = fit_hazard(cell[others], event[others], scores[:, others], moved, beta)
-        odds[held] = alpha[cell[held]] + np.einsum("p,pr->r", beta, scores[:, held])
+        alpha, moved, beta = fit_hazard(cell[others], event[others], scores.take(others, axis=1), moved, beta)
+        odds[held] = alpha[cell[held]] + np.einsum("p,pr->r", beta, scores.take(held, axis=1))
     losses: Float64Array = np.logaddexp(0, odds) - event * odds
     return losses
 
@@ -229,9 +229,12 @@ def fit_hazard(
     from scipy.special import expit  # here: it takes .2 s, and most charts do without
 
     counts, cells = np.bincount(cell, minlength=len(moved)), len(moved)
+    firsts = (np.cumsum(counts) - counts)[counts > 0]
 
     def sums(values: Float64Array) -> Float64Array:
-        return np.add.reduceat(np.append(values, 0), np.cumsum(counts) - counts) * (counts > 0)
+        found = np.zeros(cells)
+        found[counts > 0] = np.add.reduceat(values, firsts)
+        return found
 
     share, ridge = (event.sum() + 0.5) / (len(event) + 1), SLOPE_RIDGE * np.eye(len(beta))
     alone = (sums(event) + PSEUDO_ROWS * share) / (counts + PSEUDO_ROWS)
