@@ -19,8 +19,8 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
 )
 from failmodes.analysis.findings.failure_prediction import SCORE_NAMES, discrimination_sentence
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged, cell_scores
+from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.failure_prediction import CHANCE, ENOUGH, FEWEST, averaged
 
 
 class ScoreLook(NamedTuple):
@@ -48,7 +48,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model."""
     known = pl.when(ENOUGH)
     means = averaged(
-        cell_scores(con, selection), selection, ["score"],
+        read_for_selection(con, "failure_prediction", selection), selection, ["score"],
         auroc=known.then("auroc"), low=known.then("auroc_low"), high=known.then("auroc_high"), augrc=pl.col("augrc"),
     )  # fmt: skip
     rows = means.with_columns(

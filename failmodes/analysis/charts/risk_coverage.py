@@ -10,8 +10,8 @@ from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.findings.failure_prediction import abstention_sentence
 from failmodes.analysis.formatting import format_severity
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import averaged, cell_risks
+from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.failure_prediction import averaged
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -20,7 +20,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
-    cells = cell_risks(con, selection).filter(score="confidence")
+    cells = read_for_selection(con, "risk_coverage", selection).filter(score="confidence")
     rows = averaged(cells, selection, ["coverage"], risk=pl.col("selective_risk"))
     colors = severity_colors(rows["severity"].unique().to_list())
     is_part = len(colors) < rows["severity"].n_unique()

@@ -21,7 +21,6 @@ from failmodes.analysis.formatting import (
     smallest_shown_sentence,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.detectable import difference_shown
 from failmodes.analysis.statistics.model_comparison import (
     CellComparison,
     ChangedImages,
@@ -30,6 +29,7 @@ from failmodes.analysis.statistics.model_comparison import (
     MetricComparison,
     Winner,
 )
+from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.schema import CLEAN
 

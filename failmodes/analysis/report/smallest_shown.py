@@ -11,9 +11,9 @@ from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.calibration import overconfidence
 from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
-from failmodes.analysis.statistics.detectable import difference_shown
 from failmodes.analysis.statistics.predictions import class_gaps
 from failmodes.analysis.statistics.published import Standing
+from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds
 from failmodes.analysis.trained_models import TrainedModel
 

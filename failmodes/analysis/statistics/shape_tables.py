@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from failmodes.analysis.derived_rows import derived_rows
 from failmodes.analysis.statistics.bootstrap import Float64Array, read_correctness
-from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
@@ -35,7 +34,13 @@ from failmodes.analysis.statistics.curve_tables import (
 )
 from failmodes.analysis.statistics.curve_tables import METHOD as CURVE_METHOD
 from failmodes.analysis.statistics.published import due_published_shapes
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.statistics.sufficiency import (
+    FEWEST_IMAGES,
+    MOST_NON_FINITE,
+    chance_from,
+    chance_of,
+    non_finite_cells,
+)
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.fingerprints import input_fingerprint
