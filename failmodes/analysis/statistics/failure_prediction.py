@@ -67,9 +67,7 @@ def predict_failures(
     )
     if cells.is_empty():
         return None
-    rows = (
-        cells.sort("auroc", "corruption", "severity").select("corruption", "severity", "auroc", "failures", "n").rows()
-    )
+    cells = cells.select("corruption", "severity", "auroc", "failures", "n").sort("auroc", "corruption", "severity")
     risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
         pl.col("corruption").is_in(selection.averaged), score="confidence"
     )
@@ -80,8 +78,8 @@ def predict_failures(
     )
     return FailurePrediction(
         tuple(
-            CellAuroc(corruption, severity, auroc_estimate(auroc, failures, count - failures, len(rows)), count)
-            for corruption, severity, auroc, failures, count in rows
+            CellAuroc(corruption, severity, auroc_estimate(auroc, failures, count - failures, len(cells)), count)
+            for corruption, severity, auroc, failures, count in cells.rows()
         ),
         error_rate,
         error_rate_kept,
