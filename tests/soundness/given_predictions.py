@@ -23,7 +23,7 @@ def measure_collapse(
     found = []
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
-        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share, None, 0.0)
+        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share)
         found.append((outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw]))
     return np.array(found, dtype=np.float64)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import duckdb
-import numpy as np
 import polars as pl
 
 from failmodes.analysis.once import read_once
@@ -229,6 +228,6 @@ def accuracy_difference(
     correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
 ) -> Estimate:
     """Mean accuracy of some cells, by their columns, minus that of others."""
-    metrics = ModelMetrics(ModelRows((RunRows(correctness, np.arange(len(correctness.correct)), {}),)))
+    metrics = ModelMetrics(ModelRows((RunRows(correctness, {}),)))
     one, other = ([correctness.cells[column] for column in columns] for columns in (first, second))
     return accuracy_over(metrics, [*mean_of(one), *mean_of(other, -1)]).interval(level)

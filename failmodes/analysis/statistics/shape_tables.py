@@ -16,23 +16,20 @@ from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_input
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
-from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
-from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
+from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
-    SHAPE_CLASSES,
-    CurveShape,
-    ShapeSettings,
-    classify,
-    describe_curve,
-)
-from failmodes.analysis.statistics.distortion_shapes import (
     RMSE_AXIS,
     SEVERITY_AXIS,
+    SHAPE_CLASSES,
     SSIM_AXIS,
+    CurveShape,
+    ShapeSettings,
     axis_reason,
+    classify,
+    describe_curve,
     shapes_over_axes,
 )
 from failmodes.analysis.statistics.failure_order import (
@@ -45,7 +42,13 @@ from failmodes.analysis.statistics.failure_order import (
 )
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
 from failmodes.analysis.statistics.shares import holm
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.statistics.sufficiency import (
+    FEWEST_IMAGES,
+    MOST_NON_FINITE,
+    chance_from,
+    chance_of,
+    non_finite_cells,
+)
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
@@ -383,17 +386,13 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    """Fits of all curves, those of one grid at once."""
-    by_grid: dict[tuple[float, ...], list[DescribedCurve]] = {}
-    for curve in found.curves:
-        if not curve.is_withheld:
-            by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
-    rows = []
-    for grid, curves in by_grid.items():
-        correct = [found.correctness.correct[:, curve.columns] for curve in curves]
-        fitted = fit_curves(correct, grid, found.chance, paired=found.correctness.paired)
-        rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
-    return rows
+    correct, paired = found.correctness.correct, found.correctness.paired
+    return [
+        _fit_row(curve, fit)
+        for curve in found.curves
+        if not curve.is_withheld
+        for fit in fit_curve(correct[:, curve.columns], curve.grid, found.chance, paired=paired)
+    ]
 
 
 def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:

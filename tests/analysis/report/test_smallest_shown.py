@@ -12,8 +12,7 @@ from scipy import stats
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.smallest_shown import shown_of_attention, shown_of_calibration, shown_of_predictions
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.attention import own_map_tests
-from failmodes.analysis.statistics.claimed_differences import read_training_runs
+from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.model_accuracy import drops_over_seeds
 from failmodes.analysis.statistics.predictions import class_gaps
 from failmodes.analysis.trained_models import trained_models
@@ -64,7 +63,7 @@ def test_attention_tells_what_is_tested_and_that_the_rest_is_not(
 ) -> None:
     (alpha, *_) = selection.evaluations
     note = notes(con, selection)["Attention of Alpha at the last severity"]
-    tests = own_map_tests(con, selection, alpha, comparisons=len(selection.corruptions))
+    tests = attention_at_last(con, alpha, selection.corruptions).own_maps
     of_all = stats.norm.ppf(1 - 0.025 / len(selection.corruptions))
     expected = sorted(50 * (one.share.high - one.share.low) * (1 + Z_B / of_all) for one in tests)
     what = "excess over one half of centroids nearer to their own clean one than to that of another image of the class"

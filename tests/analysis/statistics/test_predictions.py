@@ -50,7 +50,7 @@ def test_of_each_corruption_the_worst_cell_is_reported_and_the_clean_one(collaps
 def test_a_verdict_of_collapse_compares_with_the_middle_between_labels_and_all() -> None:
     def verdict(low: float, high: float, labels: float) -> str:
         share = Estimate((low + high) / 2, low, high)
-        return Collapse("fog", 5.0, "one", 90, 100, share, labels, None, 0.1).verdict
+        return Collapse("fog", 5.0, "one", 90, 100, share, labels).verdict
 
     assert verdict(0.63, 0.9, 0.25) == "supported"
     assert verdict(0.62, 0.9, 0.25) == "inconclusive"

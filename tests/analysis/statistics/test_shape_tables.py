@@ -9,10 +9,9 @@ import polars as pl
 import pytest
 from synthetic_results import CURVES, Synthetic
 
-from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
 from failmodes.analysis.statistics.shape_tables import ensure_shapes, open_with_shapes, stored_settings
-from failmodes.analysis.statistics.sufficiency import non_finite_cells
+from failmodes.analysis.statistics.sufficiency import chance_from, chance_of, non_finite_cells
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StorageError
 

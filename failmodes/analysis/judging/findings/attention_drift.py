@@ -7,8 +7,7 @@ import duckdb
 from failmodes.analysis.formatting import format_percent_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, Verdict, kind, rows_of, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.attention import missing_drift_reason, own_map_tests
-from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
+from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, attention_at_last, missing_drift_reason
 
 LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 
@@ -29,7 +28,7 @@ def attention_drift(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """Each corruption at its last severity; in words the centroid, not the map; an empty map counts one half."""
-    tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+    tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
     for test in tests:
         said = f"{where(con, test.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
         said += f"than to another image's of the class in {format_percent_interval(test.share)}"

@@ -20,13 +20,15 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
+NOTHING = AttentionAtLast([], None, {}, {}, has_mask_null=False)
+
 
 def test_centroids_are_compared_with_another_image_of_the_class(
     con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding]
 ) -> None:
     for evaluation in selection.evaluations:
         found = of_kind(all_findings, "attention_drift", evaluation_id=evaluation.evaluation_id)
-        tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+        tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
         assert [finding.corruption for finding in found] == [test.corruption for test in tests]
         for finding, test in zip(found, tests, strict=True):
             assert (finding.value, finding.low, finding.high) == test.share
@@ -63,7 +65,7 @@ def test_masks_say_where_attention_moves_to(
 ) -> None:
     for label, evaluation in zip(synthetic.evaluations, selection.evaluations, strict=True):
         found = of_kind(all_findings, "attention_off_object", model_label=label)
-        changes = mask_changes_at_last(con, selection, evaluation)
+        changes = attention_at_last(con, evaluation, selection.corruptions).mask_changes
         assert {f.corruption: (f.value, f.low, f.high) for f in found} == {c: tuple(e) for c, e in changes.items()}
         for finding in found:
             assert finding.value == pytest.approx(-0.15, abs=0.02)
