@@ -1,7 +1,7 @@
-"""Two models compared: overall, by corruption, cell, class and image; every difference is the second minus the first."""
+"""Two models compared: overall, by corruption, cell, class and image; differences are the second minus the first."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -301,17 +301,11 @@ def _verdict(*, is_shown: bool, is_contradicted: bool) -> Verdict:
 
 def _with_distinct_labels(a: OpenedModel, b: OpenedModel) -> tuple[DescribedModel, DescribedModel]:
     """Both models, with names that tell them apart."""
-    labels = a.label, b.label
-    if a.label == b.label:
-        is_same_file = a.path.resolve() == b.path.resolve()
-        labels = f"{a.label} ({_marked(a, is_same_file)})", f"{b.label} ({_marked(b, is_same_file)})"
-    if labels[0] == labels[1]:
-        labels = f"{a.label} ({a.path})", f"{b.label} ({b.path})"
-    return a.described._replace(label=labels[0]), b.described._replace(label=labels[1])
-
-
-def _marked(model: OpenedModel, is_same_file: bool) -> str:
-    return model.selection.ids[0] if is_same_file else model.path.name
+    if a.label != b.label:
+        return a.described, b.described
+    marks = ((one.path.name, str(one.path), one.selection.ids[0]) for one in (a, b))
+    of_a, of_b = next(pair for pair in zip(*marks, strict=True) if pair[0] != pair[1])
+    return replace(a.described, label=f"{a.label} ({of_a})"), replace(b.described, label=f"{b.label} ({of_b})")
 
 
 class _Pair:
@@ -328,7 +322,11 @@ class _Pair:
     def __init__(
         self, a: OpenedModel, b: OpenedModel, models: ModelMetrics, level: float, corruptions: Sequence[str]
     ) -> None:
+        assert models.baseline is not None
         self.a, self.models, self.level = a, models, level
+        self.accuracy = models.metrics["accuracy"]
+        rows = ((models.baseline.runs, models.images.rows_a), (models.candidate.runs, models.images.rows_b))
+        self.sides = [(runs, np.arange(runs[0].image_count) if own is None else own) for runs, own in rows]
         self.labels = corruption_labels(a.con) | corruption_labels(b.con)
         known = [c for c in dict.fromkeys([*a.selection.corruptions, *b.selection.corruptions]) if c != CLEAN]
         for corruption in corruptions:
@@ -336,12 +334,10 @@ class _Pair:
                 hint = did_you_mean(corruption, known, f"there are {', '.join(known)}")
                 raise StudyError(f"neither model was evaluated under {corruption!r}: {hint}")
         wanted = [c for c in known if not corruptions or c in corruptions]
-        assert models.baseline is not None
-        self.sides: tuple[tuple[RunRows, ...], ...] = models.baseline.runs, models.candidate.runs
         of_either = {*models.baseline.cells, *models.candidate.cells}
-        shared, of_either = set(models.cells), {cell for cell in of_either if cell[0] in (CLEAN, *wanted)}
-        self.every = sorted(shared & of_either, key=lambda cell: (cell[1] > 0, cell))
-        self.missing = tuple(sorted(of_either - shared))
+        of_either = {cell for cell in of_either if cell[0] in (CLEAN, *wanted)}
+        self.every = sorted(of_either & set(models.cells), key=lambda cell: (cell[1] > 0, cell))
+        self.missing = tuple(sorted(of_either - set(models.cells)))
         self.by_severity = {
             corruption: [(corruption, severity) for severity in severities]
             for corruption in wanted
@@ -350,11 +346,10 @@ class _Pair:
         if not self.by_severity:
             raise StudyError(f"{a.label} and {b.label} share no corruption and severity: there is nothing to compare")
         extras = {*a.selection.extras, *b.selection.extras}
-        self.averaged = [corruption for corruption in self.by_severity if corruption not in extras]
-        self.averaged = self.averaged or list(self.by_severity)
+        self.averaged = [c for c in self.by_severity if c not in extras] or list(self.by_severity)
         self.shares_images = models.baseline.shares_images and models.candidate.shares_images
         self.shares_classes = models.baseline.dataset_id == models.candidate.dataset_id
-        self.is_by_image = models.pairing.is_paired and all(len(runs) == 1 for runs in self.sides)
+        self.is_by_image = models.pairing.is_paired and all(len(runs) == 1 for runs, _ in self.sides)
 
     @cached_property
     def corrupted(self) -> list[Term]:
@@ -373,13 +368,6 @@ class _Pair:
         """Accuracy of every cell."""
         found = {cell: self.models.compared("accuracy", mean_of([cell])) for cell in self.every}
         return {cell: one for cell, one in found.items() if not isinstance(one, Undefined)}
-
-    @cached_property
-    def compared_rows(self) -> tuple[NDArray[np.int64], ...]:
-        """The rows of each side that are compared."""
-        images, counts = self.models.images, [runs[0].image_count for runs in self.sides]
-        rows = (images.rows_a, images.rows_b)
-        return tuple(np.arange(n) if own is None else own for n, own in zip(counts, rows, strict=True))
 
     def row(self, name: str, cells: Any, terms: Sequence[Term], score: str | None = None, **facts: Any) -> Difference:
         """A metric of both over some cells; why there is none where it is not defined."""
@@ -401,21 +389,32 @@ class _Pair:
 
     def by_corruption(self) -> list[Difference]:
         """Mean accuracy under each corruption, the largest loss of the second first."""
-        found = []
-        for corruption, cells in self.by_severity.items():
-            facts = {"label": self.labels.get(corruption, corruption), "crossover": self._crossover(corruption)}
-            found.append(self.row("accuracy", "corruption", mean_of(cells), corruption=corruption, **facts))
+        found = [
+            self.row(
+                "accuracy",
+                "corruption",
+                mean_of(cells),
+                corruption=corruption,
+                label=self.labels.get(corruption, corruption),
+                crossover=self._crossover(corruption),
+            )
+            for corruption, cells in self.by_severity.items()
+        ]
         return sorted(found, key=lambda row: row.estimate.value)
 
     def by_cell(self) -> Iterator[Difference]:
         """Accuracy in every cell; exact McNemar tests where it is compared image by image, else of the differences."""
         counts = [self.models.discordant(cell) if self.is_by_image else (None, None) for cell in self.every]
-        p_values = [one.difference.p_value for one in self.accuracies.values()] if not self.is_by_image else []
-        p_values = p_values or exact_mcnemar(*zip(*counts, strict=True)).tolist()
-        for (cell, found), (only_a, only_b), p in zip(self.accuracies.items(), counts, holm(p_values), strict=True):
-            facts = {"corruption": cell[0], "severity": cell[1], "label": self.labels.get(cell[0], cell[0])}
-            facts |= {"only_a": only_a, "only_b": only_b, "adjusted_p": p}
-            yield self._difference(all_metrics()["accuracy"], "cell", found, is_shown=p < 1 - self.level, **facts)
+        if self.is_by_image:
+            p_values = exact_mcnemar(*zip(*counts, strict=True)).tolist()
+        else:
+            p_values = [found.difference.p_value for found in self.accuracies.values()]
+        for (cell, found), only, p in zip(self.accuracies.items(), counts, holm(p_values), strict=True):
+            facts: dict[str, Any] = dict(
+                zip(("corruption", "severity", "only_a", "only_b"), (*cell, *only), strict=True)
+            )
+            facts |= {"label": self.labels.get(cell[0], cell[0]), "adjusted_p": p, "is_shown": p < 1 - self.level}
+            yield self._difference(self.accuracy, "cell", found, **facts)
 
     def by_class(self) -> list[Difference]:
         """Mean corrupted accuracy on the images of each class, the largest loss of the second first.
@@ -424,28 +423,23 @@ class _Pair:
         """
         if not (self.shares_images and self.shares_classes):
             return []
-        weights = {term.cell: term.weight for term in self.corrupted}
-        labels = {
-            run: run.rows(self.every[0])["label"][rows]
-            for runs, rows in zip(self.sides, self.compared_rows, strict=True)
-            for run in runs
-        }
+        weights = np.array([term.weight for term in self.corrupted])
+        labels = {run: run.rows(self.every[0], rows)["label"] for runs, rows in self.sides for run in runs}
+        (baseline, *_), (candidate, *_) = (runs for runs, _ in self.sides)
 
         def mean_correct(run: RunRows) -> NDArray[np.float64]:
-            correct = run.correctness.correct[:, [run.places[cell] for cell in weights]]
-            return np.asarray(correct @ np.array(list(weights.values())), dtype=np.float64)
+            places = [run.places[term.cell] for term in self.corrupted]
+            return np.asarray(run.correctness.correct[:, places] @ weights, dtype=np.float64)
 
-        means = {run: mean_correct(run) for run in labels}
-        indices, numbers = np.unique(labels[self.sides[1][0]], return_counts=True)
-        counts = dict(zip(indices.tolist(), numbers.tolist(), strict=True))
-        shared = {index: n for index, n in counts.items() if index in labels[self.sides[0][0]]}
+        indices, numbers = np.unique(labels[candidate], return_counts=True)
+        is_shared = np.isin(indices, labels[baseline])
+        counts = dict(zip(indices[is_shared].tolist(), numbers[is_shared].tolist(), strict=True))
         found = []
-        for index, count in shared.items():
-            compared = self.models.difference_of_images(
-                all_metrics()["accuracy"], means.__getitem__, lambda run, index=index: labels[run] == index
-            )
+        for index, count in counts.items():
+            in_class = {run: of_images == index for run, of_images in labels.items()}
+            row = self.models.difference_of_images(self.accuracy, mean_correct, in_class.__getitem__)
             facts = {"class_index": index, "label": self.class_names.get(index, str(index)), "image_count": count}
-            found.append(self._difference(all_metrics()["accuracy"], "class", compared, len(shared), **facts))
+            found.append(self._difference(self.accuracy, "class", row, comparisons=len(counts), **facts))
         return sorted(found, key=lambda row: row.estimate.value)
 
     def changed_images(self) -> tuple[ChangedImages, ChangedImages] | tuple[None, None]:
@@ -454,14 +448,15 @@ class _Pair:
             return None, None
         one, other = (
             runs[0].correctness.correct[rows][:, [runs[0].places[cell] for cell in self.every]]
-            for runs, rows in zip(self.sides, self.compared_rows, strict=True)
+            for runs, rows in self.sides
         )
         return self._changed(one & ~other), self._changed(other & ~one)
 
     def _changed(self, changed: Flags) -> ChangedImages:
         """Those of most cells, of (N, cells) whether an image changes sides."""
         is_corrupted, counts = np.array([cell[1] > 0 for cell in self.every]), changed.sum(axis=1)
-        order = np.lexsort((self.sides[0][0].image_ids[self.compared_rows[0]], -counts))
+        (runs, rows), _ = self.sides
+        order = np.lexsort((runs[0].image_ids[rows], -counts))
         images = tuple(self._changed_image(int(place), changed[place]) for place in order[:MOST_SHOWN] if counts[place])
         return ChangedImages(int(changed[:, ~is_corrupted].sum()), float(changed[:, is_corrupted].mean()), images)
 
@@ -469,22 +464,21 @@ class _Pair:
         cells = [cell for cell, is_changed in zip(self.every, changed, strict=True) if is_changed]
         agreeing = [corruption for corruption, _ in cells]
         mildest = min(cells, key=lambda cell: (cell[1], -agreeing.count(cell[0]), cell[0]))
-        one, other = (
-            {name: int(runs[0].rows(mildest)[name][rows[place]]) for name in ("image_id", "label", "predicted")}
-            for runs, rows in zip(self.sides, self.compared_rows, strict=True)
-        )
-        names: Mapping[int, str] = self.class_names
-        label, *predicted = (names.get(i, str(i)) for i in (one["label"], one["predicted"], other["predicted"]))
-        of_a, of_b = (None if side["predicted"] == OTHER else name for side, name in zip((one, other), predicted))
-        return ChangedImage(one["image_id"], one["label"], label, len(cells), *mildest, of_a, of_b)
+        one, other = (runs[0].rows(mildest, own[[place]]) for runs, own in self.sides)
+        label, predicted = int(one["label"][0]), [self._class(int(rows["predicted"][0])) for rows in (one, other)]
+        name = self.class_names.get(label, str(label))
+        return ChangedImage(int(one["image_id"][0]), label, name, len(cells), *mildest, *predicted)
+
+    def _class(self, index: int) -> str | None:
+        return None if index == OTHER else self.class_names.get(index, str(index))
 
     def _difference(
         self,
         metric: Metric,
         cells: Any,
         found: Compared,
-        comparisons: int = 1,
         *,
+        comparisons: int = 1,
         is_shown: bool | None = None,
         **facts: Any,
     ) -> Difference:

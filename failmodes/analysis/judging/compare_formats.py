@@ -85,8 +85,8 @@ def as_document(comparison: Comparison) -> dict[str, Any]:
         "sentences": ComparisonText(comparison).sentences,
         "has_verdict": comparison.has_verdict,
         **{name: value for name, value in vars(comparison).items() if name not in ("overall", "clean")},
-        "a": comparison.a._asdict(),
-        "b": comparison.b._asdict(),
+        "a": vars(comparison.a),
+        "b": vars(comparison.b),
         "pairing": vars(comparison.pairing),
         "missing_cells": [{"corruption": c, "severity": severity} for c, severity in comparison.missing_cells],
         "bounds": dict(zip(("low", "high"), comparison.bounds, strict=True)),
@@ -176,7 +176,7 @@ def _on_one_line(cell: TableCell) -> str:
 
 
 def as_html(comparison: Comparison) -> str:
-    """The first sentence in bold, the others, the table by corruption, and the other tables folded, all text escaped."""
+    """The first sentence in bold, the others, the table by corruption, the other tables folded; all text escaped."""
     text = ComparisonText(comparison)
     first, *rest = map(escape, (*text.sentences, f"A: {text.a}; B: {text.b}"))
     parts = [f"<p><b>{first}</b></p>", *(f"<p>{sentence}</p>" for sentence in rest)]

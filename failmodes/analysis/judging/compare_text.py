@@ -58,6 +58,7 @@ class ComparisonText:
         self.comparison, self.name, self.has_intervals = comparison, name, has_intervals
         self.most_levels, self.most_classes, self.most_images = most_levels, most_classes, most_images
         self.a, self.b = name(comparison.a.label), name(comparison.b.label)
+        self.run_counts = len(comparison.a.evaluation_ids), len(comparison.b.evaluation_ids)
         self.level = format_percent(comparison.level, 0)
 
     @property
@@ -82,14 +83,13 @@ class ComparisonText:
         """Which of the two is right more often under corruption, and by how much; without a full stop."""
         overall, averaged = self.comparison.overall, format_count(len(self.comparison.averaged), "corruption")
         value, low, high = overall.estimate
+        size = format_points_interval(overall.estimate, signed=True)
+        said = f"Whether {self.b} or {self.a} is right more often under corruption is inconclusive: {size}"
         if not self.comparison.has_verdict:
-            said = f"{self.b} minus {self.a}: {format_points_interval((value, low, high), signed=True)}"
-        elif not overall.winner:
-            size = format_points_interval((value, low, high), signed=True)
-            said = f"Whether {self.b} or {self.a} is right more often under corruption is inconclusive: {size}"
-        else:
-            word, size = ("more", (value, low, high)) if overall.winner == "b" else ("less", (-value, -high, -low))
-            said = f"{self.b} is right {word} often than {self.a} under corruption: by {format_points_interval(size)}"
+            said = f"{self.b} minus {self.a}: {size}"
+        elif overall.winner:
+            word, ends = ("more", (value, low, high)) if overall.winner == "b" else ("less", (-value, -high, -low))
+            said = f"{self.b} is right {word} often than {self.a} under corruption: by {format_points_interval(ends)}"
         return f"{said} on average over {averaged}"
 
     @property
@@ -140,9 +140,10 @@ class ComparisonText:
         label = next((row.label for row in self.comparison.corruptions if row.corruption == corruption), corruption)
         return "clean" if corruption == CLEAN else f"{self.name(label)} {format_severity(severity)}"
 
-    def predictions(self, image: ChangedImage) -> list[str]:
+    def predictions(self, image: ChangedImage) -> tuple[str, str]:
         """The classes that both predict for an image that changes sides."""
-        return [self.name(one) if one else "another class" for one in (image.predicted_a, image.predicted_b)]
+        of_a, of_b = (self.name(one) if one else "another class" for one in (image.predicted_a, image.predicted_b))
+        return of_a, of_b
 
     def tables(self) -> list[TextTable]:
         """All tables, the one by corruption first."""
@@ -184,8 +185,9 @@ class ComparisonText:
         smallest = shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
         return TextTable(
             "Other metrics",
-            "Corrupted: the mean over corruptions of the mean over their severities. Differences of per cent are points, "
-            f"with {self.level} intervals.{smallest}",
+            "Corrupted: the mean over corruptions of the mean over their severities. "
+            "Differences of per cent are points; "
+            f"{self.level} intervals.{smallest}",
             ("Metric", *COLUMNS, BETTER),
             tuple(lines),
         )
@@ -230,21 +232,16 @@ class ComparisonText:
             (self.comparison.newly_incorrect, "Newly wrong", "A", "B"),
             (self.comparison.newly_correct, "Newly right", "B", "A"),
         )
-        return [
-            TextTable(
-                title,
-                f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
-                f"answers in the mildest.{self._more_images(changed)}",
-                (IMAGE, "Class", "Cells", "Mildest", "A", "B"),
-                tuple(self._image_line(image) for image in changed.images[: self.most_images]),
-            )
-            for changed, title, correct, incorrect in changes
-            if changed is not None
-        ]
-
-    def _more_images(self, changed: ChangedImages) -> str:
-        rest = len(changed.images) - len(changed.images[: self.most_images])
-        return f" {format_count(rest, 'more image')} in JSON." if rest else ""
+        found = []
+        for changed, title, correct, incorrect in changes:
+            if changed is None:
+                continue
+            lines = tuple(self._image_line(image) for image in changed.images[: self.most_images])
+            rest = format_count(len(changed.images) - len(lines), "more image")
+            note = f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
+            note += f"answers in the mildest.{f' {rest} in JSON.' if len(lines) < len(changed.images) else ''}"
+            found.append(TextTable(title, note, (IMAGE, "Class", "Cells", "Mildest", "A", "B"), lines))
+        return found
 
     def _shown(self, rows: Sequence[Difference], what: str = "difference", comparisons: int = 1) -> str:
         """The smallest of such differences that these images could show, in words."""
@@ -263,27 +260,23 @@ class ComparisonText:
         return tuple(map(TableCell, (*texts, *self.predictions(image))))
 
     def _images(self) -> str:
-        pairing, sides = self.comparison.pairing, (self.comparison.a, self.comparison.b)
-        counts = [format_count(side.image_count, "image") for side in sides]
+        count = format_count(self.comparison.pairing.image_count, "image")
+        of_a, of_b = (format_count(one.image_count, "image") for one in (self.comparison.a, self.comparison.b))
         return {
-            "same": f"on the same {format_count(pairing.image_count, 'image')}",
-            "common": f"on the {format_count(pairing.image_count, 'image')} that both saw",
-            "different": f"on different images ({counts[0]} of {self.a}, {counts[1]} of {self.b})",
-        }[pairing.kind]
-
-    @property
-    def _run_counts(self) -> tuple[int, int]:
-        return len(self.comparison.a.evaluation_ids), len(self.comparison.b.evaluation_ids)
+            "same": f"on the same {count}",
+            "common": f"on the {count} that both saw",
+            "different": f"on different images ({of_a} of {self.a}, {of_b} of {self.b})",
+        }[self.comparison.pairing.kind]
 
     def _runs(self) -> str:
         """What the statement is about: checkpoints, or the training of models."""
-        of_a, of_b = self._run_counts
+        of_a, of_b = self.run_counts
         if self.comparison.is_about_training:
             return f"over training seeds: {of_a} of {self.a}, {of_b} of {self.b}"
         if of_a == of_b == 1:
             return "checkpoints, one training run each"
-        counts = (format_count(count, "training run") for count in self._run_counts)
-        return f"these checkpoints only: {next(counts)} of {self.a} and {next(counts)} of {self.b}"
+        runs_a, runs_b = (format_count(count, "training run") for count in self.run_counts)
+        return f"these checkpoints only: {runs_a} of {self.a} and {runs_b} of {self.b}"
 
     def _margin_sentence(self) -> str:
         compared, margin = self.comparison, self.margin
@@ -291,7 +284,7 @@ class ComparisonText:
         one_sided = f"(one-sided, {self.level})"
         needed = "no number of images would decide it, were the difference as measured"
         if compared.images_needed is not None:
-            least = "at least" if max(self._run_counts) > 1 else "about"
+            least = "at least" if max(self.run_counts) > 1 else "about"
             needed = f"{least} {format_count(_rounded_up(compared.images_needed), 'image')} would decide it"
         not_worse = {
             "supported": f"{self.b} is shown to be at most {margin} worse: the difference is above {low} {one_sided}",

@@ -129,18 +129,15 @@ def _group(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: Change
     cells = {image.image_id: (image.corruption, image.severity) for image in images}
     pixels, missing = changed_pictures(con, [model.evaluation_ids[0] for model in models], cells)
     is_incorrect = changed is text.comparison.newly_incorrect
-    turn = slice(None, None, 1 if is_incorrect else -1)
-    pictures = [
-        ChangedPicture(
-            image.image_id,
-            image.label_name,
-            text.cell(image.corruption, image.severity),
-            image.cell_count,
-            *text.predictions(image)[turn],
-            image_url(np.asarray(small_picture(pixels[image.image_id]))),
-        )
-        for image in images
-        if image.image_id in pixels
-    ]
+    pictures = []
+    for image in images:
+        if image.image_id in pixels:
+            where, predicted = text.cell(image.corruption, image.severity), text.predictions(image)
+            correct, incorrect = predicted if is_incorrect else predicted[::-1]
+            url = image_url(np.asarray(small_picture(pixels[image.image_id])))
+            pictures.append(
+                ChangedPicture(image.image_id, image.label_name, where, image.cell_count, correct, incorrect, url)
+            )
     title = "Newly wrong" if is_incorrect else "Newly right"
-    return PictureGroup(title, changed_text(changed), *(text.a, text.b)[turn], pictures, missing)
+    correct, incorrect = (text.a, text.b) if is_incorrect else (text.b, text.a)
+    return PictureGroup(title, changed_text(changed), correct, incorrect, pictures, missing)

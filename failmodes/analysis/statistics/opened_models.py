@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +33,8 @@ NEEDED = (
 )
 
 
-class DescribedModel(NamedTuple):
+@dataclass(frozen=True)
+class DescribedModel:
     """What is told of a model that is judged or compared.
 
     Attributes:

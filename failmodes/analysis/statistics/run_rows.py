@@ -164,12 +164,13 @@ class RunRows:
                 self.columns[f"{target}.{name}"] = at_rows(name, column_of(found, name)[is_known], where, ids.shape)
 
     def _stored(self, table: str, columns: Sequence[str], condition: str = "", *parameters: str) -> pa.Table:
-        """Columns of a table's rows of this evaluation, with `place` of the cell among cells and `own_id` of the image."""
+        """Columns of a table's rows of this evaluation, with `place`, of the cell among cells, and `own_id`, of the image."""
         assert self.con is not None
         return self.con.sql(
-            f"select {', '.join(['place', 'image_id as own_id', *columns])} from {table} inner join (select corruption, "
-            "severity, row_number() over (order by corruption, severity) - 1 as place from cell_predictions "
-            f"where evaluation_id = $1) using (corruption, severity) where evaluation_id = $1 {condition}",
+            f"select {', '.join(['place', 'image_id as own_id', *columns])} from {table} inner join ("
+            "select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
+            "from cell_predictions where evaluation_id = $1) "
+            f"using (corruption, severity) where evaluation_id = $1 {condition}",
             params=[self.correctness.evaluation_id, *parameters],
         ).to_arrow_table()
 
