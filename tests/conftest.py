@@ -145,7 +145,9 @@ def small_import(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def query_folder(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a warehouse, files that no query may read, and the folder that DuckDB usually spills to."""
-    from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+    from warehouse_files import ensure_shapes
+
+    from failmodes.analysis.statistics.shape_tables import ShapeSettings
 
     folder = tmp_path_factory.mktemp("query")
     shutil.copy(sound_warehouse, folder)

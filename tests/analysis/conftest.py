@@ -12,12 +12,12 @@ from PIL import Image
 from rewritten_shards import cell_of, distort_by, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

@@ -11,6 +11,7 @@ import duckdb
 import pytest
 from checkpoint_comparisons import of_kind
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
@@ -19,7 +20,6 @@ from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse

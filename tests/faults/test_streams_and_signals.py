@@ -11,9 +11,7 @@ import duckdb
 import pytest
 from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
 from synthetic_results import Synthetic
-from warehouse_files import write_small_results
-
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from warehouse_files import ensure_shapes, write_small_results
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")
 

@@ -11,16 +11,27 @@ import typer
 from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
+from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.own_tables import STEPS
+from failmodes.warehouse.database.tables import insert_rows
+from failmodes.warehouse.database.updates import changed_database
 
 
-def steps_table(fingerprint: str) -> pa.Table:
+def ensure_shapes(path: Path, settings: ShapeSettings | None = None) -> bool:
+    """Store shapes, of these settings if any are given, and nothing else that is derived; whether any were due."""
+    with changed_database(path) as con:
+        return update_shapes(con, settings, stores=True)
+
+
+def write_a_step(path: Path) -> None:
+    """Store a row of `steps` that no load made."""
     row = {c.name: 0.0 for c in STEPS.columns} | {
         "evaluation_id": "e", "corruption": "fog", "severity_from": 0, "severity_to": 1,
-        "input_fingerprint": fingerprint,
     }  # fmt: skip
-    return pa.Table.from_pylist([row], schema=pa.schema([pa.field(field.name, field.type) for field in STEPS.arrow()]))
+    with changed_database(path, keeps_all=True) as con:
+        insert_rows(con, STEPS, pa.Table.from_pylist([row], schema=STEPS.arrow()))
 
 
 def write_small_results(folder: Path, model: str) -> Synthetic:

@@ -49,11 +49,19 @@ class OnRecord(NamedTuple):
 
 
 class StatedCells(NamedTuple):
-    """Cells by corruption of a statement, those that it compares with, and those that a model lacks."""
+    """The cells of a statement.
+
+    Attributes:
+        own: by corruption.
+        other: that it compares each of its own with, by corruption.
+        missing: those that a model lacks.
+        lacks_other: whether any of these is one that it compares with.
+    """
 
     own: dict[str, list[CellKey]]
     other: dict[str, list[CellKey]]
     missing: list[MissingCell]
+    lacks_other: bool = False
 
 
 def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCells:
@@ -71,10 +79,10 @@ def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCell
         StudyError: a corruption that neither the catalog nor a model knows.
     """
     other = statement.other or CellsOf.model_construct(corruptions=[], severities=None)
-    names = _corruptions(statement.corruptions, record, place, is_mean=statement.over == "mean")
-    other_names = names if other.corruptions is None else _corruptions(other.corruptions, record, place)
+    names = named_corruptions(statement.corruptions, record, place, is_mean=statement.over == "mean")
+    other_names = names if other.corruptions is None else named_corruptions(other.corruptions, record, place)
     if statement.relation == "largest_drop":
-        other_names = [name for name in _corruptions(None, record, place) if name not in names]
+        other_names = [name for name in named_corruptions(None, record, place) if name not in names]
     missing: list[MissingCell] = []
 
     def cells_of(corruption: str, stated: object, compared: Sequence[str]) -> list[CellKey]:
@@ -87,19 +95,31 @@ def find_cells(statement: Statement, record: OnRecord, place: str) -> StatedCell
                 found.append((corruption, severity))
         return found
 
-    both = [*names, *other_names] if other_names and statement.over == "mean" else []
-    own = {name: cells_of(name, statement.severities, both or [name]) for name in names}
+    alike = other_names if other.severities is None else []  # whose severities are those of the statement
+    both = [*names, *alike] if alike and statement.over == "mean" else []
+    own = {name: cells_of(name, statement.severities, both or [name, *alike]) for name in names}
+    lacking = len(missing)
     stated = other.severities or statement.severities
-    others = {name: cells_of(name, stated, both if other.severities is None else [name]) for name in other_names}
+    others = {name: cells_of(name, stated, both if alike else [name]) for name in other_names}
     if (statement.is_drop or statement.relation == "largest_drop") and (
         lacked_by := record.lacking(*CLEAN_CELL, is_relative=False)
     ):
         missing.append(MissingCell(*CLEAN_CELL, lacked_by))
-    return StatedCells(own, others, missing)
+    return StatedCells(own, others, missing, len(missing) > lacking)
 
 
-def _corruptions(given: list[str] | None, record: OnRecord, place: str, *, is_mean: bool = True) -> list[str]:
-    """Names of corruptions, each once."""
+def named_corruptions(given: list[str] | None, record: OnRecord, place: str, *, is_mean: bool = True) -> list[str]:
+    """Names of corruptions as they are on record, each once.
+
+    Args:
+        given: of a statement; None for all on record.
+        record: what the models have.
+        place: of the statement in its file, for errors.
+        is_mean: whether extras are left out where none is given.
+
+    Raises:
+        StudyError: a corruption that neither the catalog nor a model knows.
+    """
     stored = {corruption for corruption, _ in record.cells}
     if given is None:
         known = [name for name in (*CORRUPTIONS, *registered()) if name in stored]

@@ -7,7 +7,7 @@ data, by both ends of its two-sided interval.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -16,7 +16,7 @@ from failmodes.analysis.formatting import (
     format_percent,
     join_names,
 )
-from failmodes.analysis.judging.cells import OnRecord
+from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.kind import Verdict as FindingVerdict
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
@@ -29,6 +29,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
+from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.ingest.statements import Statement, from_stored, statement_text
@@ -38,12 +39,10 @@ from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
 
-if TYPE_CHECKING:
-    pass
-
 CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
 NEGATED: dict[FindingVerdict, FindingVerdict] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
+PLACE = "claims"  # for errors, which name the claim
 
 
 class ClaimRow(NamedTuple):
@@ -155,16 +154,17 @@ def _judged(
     Raises:
         StudyError: it names what there is not in any of them.
     """
-    by_selection, unknown = [], list[UnknownModelError]()
+    by_selection, refused = [], list[StudyError]()
     for selection in selections:
         try:
             rows = list(_rows(con, selection, number, claim, metrics))
-        except UnknownModelError as error:
-            unknown.append(error)
+        except StudyError as error:
+            refused.append(error)
         else:
             by_selection.append((selection, rows))
     if not by_selection:
-        raise StudyError(f"claim {shown(claim.name or statement_text(claim))}: {unknown[0]}")
+        refused.sort(key=lambda error: isinstance(error, UnknownModelError))  # what no selection knows says more
+        raise StudyError(f"claim {shown(claim.name or statement_text(claim))}: {refused[0]}")
     labels = Counter(label for _, rows in by_selection for label in {row.model_label for row in rows})
     found = [
         [
@@ -195,7 +195,7 @@ def _rows(
     )
     if claim.metric is None:
         for run in _runs(selection, claim.model):
-            yield _of_kind(stated, run, claim, *_found(con, selection, run, claim))
+            yield _of_kind(stated, run, *_found(con, selection, run, claim, PLACE))
         return
     candidates = [TrainedModel(run.label, (run,)) for run in _runs(selection, claim.model)]
     baseline = None
@@ -204,6 +204,8 @@ def _rows(
         candidates = [_model(selection, claim.model)] if claim.model else trained_models(selection.evaluations)
         if claim.model is None:
             candidates = [model for model in candidates if model != baseline]
+        if not candidates:
+            raise UnknownModelError(f"no model but {shown(claim.baseline)} was evaluated: there is nothing to compare")
     level = stored_resampling(con).interval_level
     for model in candidates:
         yield _of_metric(con, selection, stated, model, baseline, claim, metrics, level)
@@ -223,12 +225,13 @@ def _of_metric(
     models = ModelMetrics(*rows, metrics=metrics)
     label = model.label if baseline is None else f"{model.label} and {baseline.label}"
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
-    plan = plan_statement(claim, record, metrics, f"claim {stated.claim_number}")
+    plan = plan_statement(claim, record, metrics, PLACE)
     judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
     deciding, words = judged.deciding[0], Wording()
-    names = {cell[0] for question in plan.questions for cell in question.cells}
+    cells = {term.cell for question in plan.questions for term in question.terms}
+    names = {corruption for corruption, _ in cells} - {CLEAN}
     runs = [run for one in (model, baseline) if one is not None for run in one.runs]
-    reason = _non_finite(con, runs, names) or deciding.reason or None
+    reason = _non_finite(con, runs, cells) or deciding.reason or None
     verdict = "inconclusive" if reason and judged.verdict != "not_measurable" else judged.verdict
     row = stated._replace(
         verdict=verdict, evaluation_id=runs[0].evaluation_id, model_label=label,
@@ -248,35 +251,44 @@ def _of_metric(
 
 
 def judge_kind(
-    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement
+    con: duckdb.DuckDBPyConnection, selection: Selection, statement: Statement, place: str
 ) -> JudgedStatement:
-    """A statement about a shape, or of a kind of finding, on one evaluation; findings on the same thing agree with it.
+    """A statement about a shape, or of a kind of finding, on every evaluation of a selection: all must agree with it.
 
     Args:
         con: the warehouse, with shapes.
-        selection: that the evaluation is of.
-        run: the evaluation.
-        claim: names a shape or a kind.
+        selection: the evaluations.
+        statement: names a shape or a kind.
+        place: of the statement in its file, for errors.
 
     Raises:
-        StudyError: there is no such kind.
+        StudyError: there is no such kind, or corruption.
     """
-    found, reason = _found(con, selection, run, claim)
-    verdicts = tuple(
-        Verdict(one.verdict, ((one.corruption or "", one.severity or 0.0),), _estimate(one), one.n, None, reason or "")
-        for one in found
-    )
-    missing = Verdict("not_measurable", (), reason=reason or "nothing of it is on record")
-    sentence = next((one.sentence for one in _by_verdict(found)), "")
-    return JudgedStatement(claim, verdicts or (missing,), None, sentence)
+    verdicts: list[Verdict] = []
+    for run in selection.evaluations:
+        found, reason = _found(con, selection, run, statement, place)
+        verdicts += [
+            Verdict(one.verdict, _cells_of(one), _estimate(one), one.n, reason=one.sentence) for one in found
+        ] or [Verdict("not_measurable", (), reason=reason or "")]
+    return JudgedStatement(statement, tuple(verdicts))
+
+
+def _cells_of(finding: Finding) -> tuple[CellKey | tuple[str, None], ...]:
+    corruption, severity = finding.corruption, finding.severity
+    if corruption is None:
+        return ()
+    return ((corruption, severity) if severity is not None else (corruption, None),)
 
 
 def _found(
-    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement
+    con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement, place: str
 ) -> tuple[list[Finding], str | None]:
     """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
-    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else _known_kind(str(claim.kind))
-    wanted, severities, whole = claim.corruptions, claim.severities, selection
+    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else _known_kind(str(claim.kind), place)
+    record = OnRecord([(name, 1.0) for name in selection.corruptions])
+    wanted = claim.corruptions and named_corruptions(claim.corruptions, record, place)
+    lacking = [name for name in wanted or () if name not in (CLEAN, *selection.corruptions)]
+    severities = claim.severities
     if wanted and all_kinds()[kind].section == "attention":  # its intervals hold for all corruptions that are asked for
         own = tuple(name for name in selection.corruptions if name in wanted)
         selection = replace(selection, corruptions=own or selection.corruptions[:1], extras=())
@@ -287,11 +299,6 @@ def _found(
         and (not isinstance(severities, list) or one.severity in [float(severity) for severity in severities])
     ]
     reason = None
-    if not found:
-        names = join_names(name for name in wanted or () if name not in (CLEAN, *whole.corruptions))
-        reason = f"{names} was not evaluated" if names else "there is nothing of it on record"
-        if claim.shape and not names:
-            reason = "a curve of fewer than three severities, clean included, has no shape"
     if claim.shape and found:
         rows = read_for_selection(con, "shapes", selection)
         (row,) = rows.filter(evaluation_id=run.evaluation_id, corruption=found[0].corruption).rows(named=True)
@@ -299,13 +306,19 @@ def _found(
         reason = row["reason"] if found[0].verdict == "inconclusive" else None
     if claim.negate:
         found = [one._replace(verdict=NEGATED.get(one.verdict, one.verdict)) for one in found]
-    return found, reason
+    if lacking and not any(one.verdict == "contradicted" for one in found):
+        return [], f"{join_names(lacking)} {'was' if len(lacking) == 1 else 'were'} not evaluated"
+    if not found and claim.shape:
+        reason = "a curve of fewer than three severities, clean included, has no shape"
+    return found, reason if found or claim.shape else "there is nothing of it on record"
 
 
-def _known_kind(name: str) -> str:
+def _known_kind(name: str, place: str) -> str:
     known = [kind.name for kind in all_kinds().values() if not kind.is_of_pairs]
     if name not in known:
-        raise StudyError(f"unknown kind {shown(name)}: {did_you_mean(name, known, 'known are ' + ', '.join(known))}")
+        raise StudyError(
+            f"{place}.kind: unknown kind {shown(name)}: {did_you_mean(name, known, 'known are ' + ', '.join(known))}"
+        )
     return name
 
 
@@ -329,9 +342,7 @@ def is_ruled_out(shape: str, row: Mapping[str, Any]) -> bool:
     return bool(row["curvature_low"] < row["curvature_high"] and row[f"share_{shape}"] <= 1 - STABLE)
 
 
-def _of_kind(
-    stated: ClaimRow, run: EvaluationInfo, claim: Statement, found: Sequence[Finding], reason: str | None
-) -> ClaimRow:
+def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:
     row = stated._replace(evaluation_id=run.evaluation_id, model_label=run.label)
     if not found:
         return row._replace(
@@ -370,11 +381,11 @@ def _model(selection: Selection, name: str) -> TrainedModel:
         raise
 
 
-def _non_finite(con: duckdb.DuckDBPyConnection, runs: Sequence[EvaluationInfo], names: set[str]) -> str | None:
-    """Why nothing is said of some corruptions: too many predictions are not finite; None where they are."""
+def _non_finite(con: duckdb.DuckDBPyConnection, runs: Sequence[EvaluationInfo], cells: set[CellKey]) -> str | None:
+    """Why nothing is said of some cells: too many predictions are not finite; None where they are."""
     for run in runs:
         for corruption, severity in non_finite_cells(con, run.evaluation_id):
-            if corruption in (CLEAN, *names):
+            if (corruption, severity) in cells:
                 where = "of clean images" if corruption == CLEAN else f"under {corruption} at {severity:g}"
                 return f"more than {MOST_NON_FINITE:.0%} of the predictions {where} are not finite"
     return None

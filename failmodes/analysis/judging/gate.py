@@ -13,7 +13,6 @@ from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import judge_kind
 from failmodes.analysis.judging.gate_result import GateResult, Inconclusive
 from failmodes.analysis.judging.statement import Family, JudgedStatement, Plan, judge_plan, plan_statement
-from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
 from failmodes.analysis.statistics.shape_tables import open_current
@@ -127,8 +126,8 @@ def judge_rules(
     extras = () if candidate is None else candidate.selection.extras
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, extras)
     plans: list[Plan | Statement] = []
-    for number, rule in enumerate(gate.rules):
-        place = f"{origin}: gate.rules.{number}"
+    places = [f"{origin}: gate.rules.{number}" for number in range(len(gate.rules))]
+    for rule, place in zip(gate.rules, places, strict=True):
         plan = rule if rule.metric is None else plan_statement(rule, record, models.metrics, place)
         if isinstance(plan, Plan):
             _refuse_wrong_side(plan, place)
@@ -136,17 +135,15 @@ def judge_rules(
     family = Family(gate.level, sum(plan.decision_count if isinstance(plan, Plan) else 1 for plan in plans))
     with threadpool_limits(1):  # of many small products, for which more threads mostly wait
         return tuple(
-            judge_plan(plan, models, family) if isinstance(plan, Plan) else _judged_kind(plan, candidate)
-            for plan in plans
+            judge_plan(plan, models, family) if isinstance(plan, Plan) else _judged_kind(plan, candidate, place)
+            for plan, place in zip(plans, places, strict=True)
         )
 
 
-def _judged_kind(rule: Statement, candidate: OpenedModel | None) -> JudgedStatement:
+def _judged_kind(rule: Statement, candidate: OpenedModel | None, place: str) -> JudgedStatement:
     assert candidate is not None
-    (run,) = candidate.model.runs[:1]
     with open_current(candidate.path) as con:
-        (selection,) = select(con, evaluations=[run.evaluation_id])
-        return judge_kind(con, selection, selection.evaluations[0], rule)
+        return judge_kind(con, candidate.selection, rule, place)
 
 
 def _refuse_wrong_side(plan: Plan, place: str) -> None:

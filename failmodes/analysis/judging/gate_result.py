@@ -226,8 +226,8 @@ def gate_junit(gate: GateResult) -> str:
 
 
 def _add_case(suite: Element, judged: JudgedStatement, one: Verdict, gate: GateResult) -> None:
-    alone = JudgedStatement(judged.statement, (one,), judged.plan, judged.sentence)
-    name = "mean" if judged.statement.over == "mean" else PLAIN.cell(one.cells[0])
+    alone = JudgedStatement(judged.statement, (one,), judged.plan)
+    name = PLAIN.where(one) if judged.statement.over == "each" or len(judged.verdicts) > 1 else "mean"
     message = _xml(f"{PLAIN.shown(alone)} (limit: {PLAIN.limit(judged)})")
     case = SubElement(suite, "testcase", classname=_xml(f"failmodes.gate.{PLAIN.name(judged)}"), name=_xml(name))
     if one.verdict == "not_measurable":
@@ -312,6 +312,7 @@ def _next_steps(gate: GateResult) -> list[str]:
 
 def _first_decision(judged: JudgedStatement) -> str:
     """What is shown of the decision that is worst, and the limit."""
-    worst = JudgedStatement(judged.statement, (judged.deciding[0],), judged.plan, judged.sentence)
-    where = "" if judged.statement.over == "mean" else f"{PLAIN.cell(judged.deciding[0].cells[0])}: "
+    worst = JudgedStatement(judged.statement, (judged.deciding[0],), judged.plan)
+    is_one = judged.plan is None or (judged.statement.over == "mean" and len(judged.verdicts) == 1)
+    where = "" if is_one else f"{PLAIN.where(judged.deciding[0])}: "
     return f"{where}{PLAIN.shown(worst)}, limit: {PLAIN.limit(judged)}"

@@ -69,17 +69,18 @@ class Verdict:
 
     Attributes:
         verdict: what is shown.
-        cells: that it is about; the missing one where one is missing.
+        cells: that it is about; the missing one where one is missing; of a whole curve its corruption alone.
         estimate: the value with the bounds that decide; None where it is not measurable.
         n: images of a cell; 0 where it is not measurable.
         images_needed: images that would decide it with a chance of 80 % if the truth is as measured; None where it is
             decided or not measurable, or where no number would do.
-        reason: why it is not measurable, or inconclusive whatever the bounds are; else empty.
+        reason: why it is not measurable, or inconclusive whatever the bounds are; of a shape or kind of finding what
+            was found; else empty.
         is_over_seeds: whether bounds are over training runs too, which more images do not narrow.
     """
 
     verdict: Word
-    cells: tuple[CellKey | MissingCell, ...]
+    cells: tuple[CellKey | MissingCell | tuple[str, None], ...]
     estimate: Estimate | None = None
     n: int = 0
     images_needed: int | None = None
@@ -135,13 +136,11 @@ class JudgedStatement:
         statement: as it is written.
         verdicts: one of the mean, or one a cell.
         plan: what its names stand for; None of a statement about a shape or a kind of finding.
-        sentence: what was found, of such a statement.
     """
 
     statement: Statement
     verdicts: tuple[Verdict, ...]
     plan: Plan | None = None
-    sentence: str = ""
 
     @property
     def verdict(self) -> Word:
@@ -192,7 +191,8 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
             f"{place}: neither direction of {metric.name} is better, so nothing is worse: write at_least or at_most"
         )
     cells = find_cells(statement, record, place)
-    questions = () if cells.missing and statement.over == "mean" else tuple(_questions(statement, metric, cells))
+    is_whole = not (cells.lacks_other or (cells.missing and statement.over == "mean"))
+    questions = tuple(_questions(statement, metric, cells)) if is_whole else ()
     return Plan(statement, metric, score, _requirement(statement, metric), questions, tuple(cells.missing))
 
 
@@ -246,7 +246,12 @@ def _questions(statement: Statement, metric: Metric, cells: StatedCells) -> list
     else:
         groups = [((cell,), [Term(cell, 1.0)]) for group in own.values() for cell in group]
         if statement.other is not None:
-            groups = [(cell, terms + _mean(_at(cells.other, cell[0][1]), -1.0)) for cell, terms in groups]
+            of_itself = statement.other.corruptions is None
+            groups = [
+                (cell, terms + _mean(_at({name: cells.other[name]} if of_itself else cells.other, severity), -1.0))
+                for cell, terms in groups
+                for name, severity in cell
+            ]
     found = []
     for of, terms in groups:
         if statement.is_drop:

@@ -151,8 +151,12 @@ def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | 
         replace_rows(con, STATED_CLAIMS, claim_rows(stored_rows(stated)), stores=stores)
         claims = stored_claims(con)
     made = _claims_made(con, claims)
-    strange = f"select count(*) from {CLAIMS.name} where not (verdict = any(?) and claim_number between 1 and ?)"
-    if not made.due(con, stores=stores) and fetch_first(con, strange, [list(WORDS), len(claims)]) == (0,):
+    stored = (
+        "select count(distinct claim_number), "
+        f"count(*) filter (not (verdict = any(?) and claim_number between 1 and ?)) from {CLAIMS.name}"
+    )
+    complete = (len(claims), 0)
+    if not made.due(con, stores=stores) and fetch_first(con, stored, [list(WORDS), len(claims)]) == complete:
         return
     unfit: list[str] = []
     forms = [form for _, form in claims]
@@ -181,8 +185,8 @@ def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Select
     """Judge those evaluations, and pairs of those selections, whose findings are not stored as they are now."""
     of_each, of_pairs = _findings_made(con, selections)
     due_each, due_pairs = of_each.due(con, stores=stores), of_pairs.due(con, stores=stores)
-    strange = f"select count(*) from {FINDINGS.name} where not (kind = any(?) and verdict = any(?))"
-    if fetch_first(con, strange, [list(all_kinds()), list(WORDS)]) != (0,):  # whoever wrote a file may write rows too
+    ours = f"select bool_and(kind = any(?) and verdict = any(?)) from {FINDINGS.name}"
+    if fetch_first(con, ours, [list(all_kinds()), list(WORDS)]) != (True,):  # whoever wrote a file may write rows too
         due_each, due_pairs = list(of_each.inputs), list(of_pairs.inputs)
     if not due_each and not due_pairs:
         return False

@@ -45,7 +45,8 @@ class Wording(NamedTuple):
         if plan is None:
             return self.quote(statement_text(judged.statement))
         metric = f"{plan.metric.title} by {plan.score}" if plan.score else plan.metric.title
-        what = f"drop of {metric}" if plan.statement.is_drop else metric
+        is_drop = plan.statement.is_drop or plan.statement.relation == "largest_drop"
+        what = f"drop of {metric}" if is_drop else metric
         return f"{what}, {self.cells(plan)}"
 
     def cells(self, plan: Plan) -> str:
@@ -64,7 +65,7 @@ class Wording(NamedTuple):
         severities = join_names(format_severity(float(one)) for one in sorted(statement.severities))
         return f"{statement.over} of {corruptions} at {severities}"
 
-    def cell(self, cell: CellKey | MissingCell) -> str:
+    def cell(self, cell: CellKey | MissingCell | tuple[str, None]) -> str:
         """One cell: fog 3, clean; fog where no severity of it is on record."""
         corruption, severity = cell[:2]
         if corruption == CLEAN:
@@ -95,7 +96,7 @@ class Wording(NamedTuple):
         """What is shown of a statement, in one line."""
         deciding = judged.deciding
         if judged.plan is None:
-            return self.quote(judged.sentence or deciding[0].reason)
+            return self.quote(deciding[0].reason)
         if judged.verdict == "not_measurable":
             return self.missing(deciding)
         if len(judged.verdicts) == 1:
@@ -143,7 +144,9 @@ class Wording(NamedTuple):
         return f"{self._listed(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
 
     def where(self, one: Verdict) -> str:
-        """The cell of one of several decisions; of a mean its corruption."""
+        """The cell of one of several decisions; of a mean its corruption; of all corruptions nothing."""
+        if not one.cells:
+            return ""
         first = one.cells[0]
         return self.cell(first) if len(one.cells) == 1 else self.quote(first[0])
 

@@ -156,7 +156,7 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
     settings = settings or stored_settings(con)
     published = update_published_shapes(con, settings, stores=stores)
     made = shapes_made(con, settings)
-    due = _due(con, made, settings, stores=stores)
+    due = sorted({*_due(con, made, settings, stores=stores), *_without_rows(con)})
     if not due:
         return published
     rows: dict[str, list[Row]] = {table.name: [] for table in TABLES}
@@ -184,6 +184,16 @@ def shapes_made(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> Made
 
 def _due(con: duckdb.DuckDBPyConnection, made: Made, settings: ShapeSettings, *, stores: bool) -> list[str]:
     return made.due(con, stores=stores) if _are_ours(con, settings) else list(made.inputs)
+
+
+def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Evaluations with corrupted cells of which nothing is stored, whatever `computed` says."""
+    rows = con.execute(
+        "select distinct evaluation_id from shards semi join evaluations using (evaluation_id) "
+        "anti join corruption_ranks using (evaluation_id) where table_name = 'prediction_facts' and corruption <> ?",
+        [CLEAN],
+    ).fetchall()
+    return [evaluation_id for (evaluation_id,) in rows]
 
 
 def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
@@ -287,8 +297,8 @@ def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: Sha
         **_with_interval("curvature", shape.curvature),
         **_with_interval("largest_step", (lost, *shape.largest_interval)),
         "largest_step_share": None if shape.curvature is None else lost / shape.drop.value,
-        "largest_step_from": _decimal(grid[shape.largest.start]),
-        "largest_step_to": _decimal(grid[shape.largest.end]),
+        "largest_step_from": _decimal(float(grid[shape.largest.start])),
+        "largest_step_to": _decimal(float(grid[shape.largest.end])),
         "abrupt_drop": shape.one_step,
         "flat": shape.flat,
         **_with_interval("largest_change", shape.largest_change),

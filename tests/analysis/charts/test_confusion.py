@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from sklearn.metrics import confusion_matrix
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.confusion import MOST_CLASSES, chart
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

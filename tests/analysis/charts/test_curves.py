@@ -8,13 +8,13 @@ import pytest
 from checkpoint_comparisons import CORRUPTIONS, FALLS
 from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.formatting import SHAPE_NAMES
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

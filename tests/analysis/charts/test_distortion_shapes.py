@@ -6,12 +6,13 @@ from pathlib import Path
 import duckdb
 import pytest
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.distortion_shapes import axes_verdict, axis_pairs, distortion_shapes_sentence
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+from failmodes.analysis.statistics.shape_tables import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError

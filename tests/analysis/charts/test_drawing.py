@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from checkpoint_comparisons import FALLS
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE, CHARTS_OF_IMAGES, complete_chart
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS, ImageOptions, WarehouseOptions, draw_chart
@@ -13,7 +14,6 @@ from failmodes.analysis.charts.style.saving import save_chart
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError, WarehouseError

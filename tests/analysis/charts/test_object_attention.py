@@ -7,11 +7,12 @@ import duckdb
 import pyarrow as pa
 import pytest
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import PAGE
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+from failmodes.analysis.statistics.shape_tables import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError

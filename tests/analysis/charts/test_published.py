@@ -7,11 +7,11 @@ from pathlib import Path
 import duckdb
 import pytest
 from published_files import CURVES, write_published_files
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS, draw_from_warehouse
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.errors import StudyError, WarehouseError

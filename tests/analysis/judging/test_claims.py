@@ -8,6 +8,7 @@ import pytest
 from checkpoint_comparisons import of_kind
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import CURVES, Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.claims.judged_claim import JudgedClaim, verdict_on
 from failmodes.analysis.claims.judging import UNKNOWN, judge_given, judge_stored
@@ -15,7 +16,6 @@ from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query

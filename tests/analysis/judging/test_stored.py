@@ -1,4 +1,4 @@
-"""Findings in the warehouse: stored by a report with what they were made from, read while that is so, judged anew."""
+"""Findings in the warehouse: stored by a load, of what has changed; read while they are of now, else judged anew."""
 
 import re
 import shutil
@@ -13,25 +13,22 @@ from markupsafe import escape
 from rewritten_shards import cell_of
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.judging import stored
-from failmodes.analysis.judging.findings.collection import Findings
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.judging.stored import warehouse_findings
+from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
+from failmodes.analysis.selection import select
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import StorageError
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import ATTENTION, CORRUPTIONS
 from failmodes.warehouse.shards.format import read_verified, shard_path, write_dimension, write_shard
 
-QUICK = ShapeSettings(resamples=50)
 SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
 
@@ -45,23 +42,27 @@ def without_charts() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A warehouse of two models, one with a malicious name, with a report beside it; copy it before you change it."""
-    folder = tmp_path_factory.mktemp("reported")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of two models, one with a malicious name; copy it before you change it."""
+    folder = tmp_path_factory.mktemp("loaded")
     write_synthetic(folder / "out", models=(MALICIOUS, "Beta"), **SMALL)
-    load([folder / "out"], folder / "w.duckdb")
-    ensure_shapes(folder / "w.duckdb", QUICK)
-    write_report(folder / "w.duckdb")
+    load([folder / "out"], folder / "w.duckdb", derivation=DERIVATION)
     return folder / "w.duckdb"
 
 
 @pytest.fixture
-def own(reported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(reported, tmp_path / "w.duckdb"))
+def own(loaded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(loaded, tmp_path / "w.duckdb"))
 
 
-def refused(*_: object) -> list[Finding]:
-    raise AssertionError("judged although it is stored")
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Labels of the evaluations whose findings were judged from now on, and 'pairs' for those of a selection."""
+    calls: list[str] = []
+    of_one, of_pairs = stored.evaluation_findings, stored.pair_findings
+    monkeypatch.setattr(stored, "evaluation_findings", lambda c, s, e: calls.append(e.label) or of_one(c, s, e))
+    monkeypatch.setattr(stored, "pair_findings", lambda *given: calls.append("pairs") or of_pairs(*given))
+    return calls
 
 
 def rows_of(path: Path) -> list[tuple]:
@@ -69,77 +70,96 @@ def rows_of(path: Path) -> list[tuple]:
         return con.execute(f"select {', '.join(Finding._fields)} from findings order by position").fetchall()
 
 
+def judge_all(path: Path) -> list[tuple]:
+    """What is judged of all selections at once, with nothing stored."""
+    with open_current(path) as con:
+        return [tuple(finding) for selection in select(con) for finding in selection_findings(con, selection)]
+
+
 @pytest.mark.slow
-def test_a_report_stores_every_finding(reported: Path) -> None:
-    found = warehouse_findings(reported)
-    assert rows_of(reported) == [tuple(finding) for finding in found]
-    with open_warehouse(reported) as con:
+def test_a_load_stores_every_finding(loaded: Path, judged: list[str]) -> None:
+    found = warehouse_findings(loaded)
+    assert judged == []
+    assert rows_of(loaded) == [tuple(finding) for finding in found] == judge_all(loaded)
+    with open_warehouse(loaded) as con:
         positions = [position for (position,) in con.execute("select position from findings").fetchall()]
-        fingerprints = con.execute("select distinct input_fingerprint from findings").fetchall()
-        ((judged,),) = [con.execute("select count(*) from findings where value is not null").fetchall()]
     assert sorted(positions) == list(range(1, len(found) + 1))
-    assert len(fingerprints) == 1
-    assert judged[0] > 0
+    assert len(found.headlines) < len(found)
 
 
 @pytest.mark.slow
-def test_a_second_report_reads_them_and_is_the_same(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = write_report(own).read_bytes()
+def test_reports_read_them_and_write_nothing(own: Path, judged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     content = own.read_bytes()
-    monkeypatch.setattr(stored, "selection_findings", refused)
+    first = write_report(own).read_bytes()
     assert write_report(own).read_bytes() == first
     assert own.read_bytes() == content
-    assert len(Warehouse(own).findings()) == len(rows_of(own))
+    assert judged == []
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.slow
-def test_findings_that_are_read_are_those_that_would_be_judged(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = warehouse_findings(own)
+@pytest.mark.parametrize(
+    "change",
+    ["delete from findings", "update findings set verdict = 'true'", "update computed set definition = 'older'"],
+)
+def test_what_is_missing_or_not_of_now_is_judged_for_one_call(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
+    found = warehouse_findings(own)
     with duckdb.connect(str(own)) as writer:
-        writer.execute("delete from findings")
-    judged = warehouse_findings(own)
-    assert judged == read
-    assert isinstance(read, Findings)
-    assert len(read.headlines) < len(read)
-
-
-@pytest.mark.slow
-def test_asking_for_findings_writes_nothing(own: Path) -> None:
-    with duckdb.connect(str(own)) as writer:
-        writer.execute("delete from findings")
+        writer.execute(change)
     content = own.read_bytes()
-    assert len(Warehouse(own).findings()) > 0
+    assert warehouse_findings(own) == found
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "`failmodes load` stores it" in said
+    page = write_report(own, tmp_path / "elsewhere.html").read_text()
+    assert all(str(escape(headline.sentence)) in page for headline in found.headlines)
     assert own.read_bytes() == content
-    assert rows_of(own) == []
 
 
 @pytest.mark.slow
-def test_a_new_load_makes_them_stale_and_they_are_judged_again(own: Path, tmp_path: Path) -> None:
-    before = rows_of(own)
+def test_a_load_judges_only_what_it_changed(own: Path, judged: list[str], tmp_path: Path) -> None:
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
-    load([tmp_path / "more"], own)
-    assert {finding.model_label for finding in warehouse_findings(own)} == {MALICIOUS, "Beta", "Gamma"}
-    assert rows_of(own) == before, "they are stored by a report alone"
-    write_report(own)
+    load([tmp_path / "more"], own, derivation=DERIVATION)
+    assert judged == ["Gamma", "pairs"]
     assert {row[Finding._fields.index("model_label")] for row in rows_of(own)} == {MALICIOUS, "Beta", "Gamma"}
+    assert rows_of(own) == judge_all(own)
+    del judged[:]
+    load([tmp_path / "more"], own)  # who does not know the analysis
+    assert load([tmp_path / "more"], own, derivation=DERIVATION).swapped is False
+    assert judged == []
 
 
 @pytest.mark.slow
-def test_other_settings_of_the_shapes_make_them_stale(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ensure_shapes(own, ShapeSettings(resamples=50, flat_below=0.9))
-    calls = []
-    monkeypatch.setattr(stored, "selection_findings", lambda *a: calls.append(a) or selection_findings(*a))
+def test_other_code_makes_a_load_derive_all_again(
+    loaded: Path, own: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = rows_of(own)
+    monkeypatch.setattr(stored, "source_hash", lambda *_: "another")
+    with open_warehouse(own) as con:
+        assert DERIVATION.due(con) == ["findings", "findings of pairs"]
+    report = load([loaded.parent / "out"], own, derivation=DERIVATION)
+    assert (report.new_shards, report.replaced_shards, report.swapped) == (0, 0, True)
+    assert judged == [MALICIOUS, "Beta", "pairs"]
+    assert rows_of(own) == before
+
+
+@pytest.mark.slow
+def test_other_settings_of_the_shapes_make_them_stale(own: Path) -> None:
+    change_settings(own, {"flat_below": 0.9, "resamples": 50})
     assert {f.verdict for f in warehouse_findings(own) if f.kind == "flat"} == {"supported"}
-    assert calls
+    assert rows_of(own) == [tuple(finding) for finding in warehouse_findings(own)]
+    content = own.read_bytes()
+    change_settings(own, {"flat_below": 0.9})
+    assert own.read_bytes() == content
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Synthetic, Path]:
-    """A record of one model with a warehouse that a report was made of."""
+    """A record of one model with a warehouse."""
     made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
-    load([made.output], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", QUICK)
-    write_report(tmp_path / "w.duckdb")
+    load([made.output], tmp_path / "w.duckdb", derivation=DERIVATION)
     return made, tmp_path / "w.duckdb"
 
 
@@ -162,40 +182,24 @@ def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path
     with open_warehouse(path) as con:
         (fog,) = con.sql("from corruptions where corruption = 'fog'").pl().rows(named=True)
     write_dimension(made.output, CORRUPTIONS, "fog", [fog | {"corruption_label": "Mist"}])
-    load([made.output], path)
-    assert warehouse_findings(path)[0].sentence.startswith("Mist costs Alpha most")
-
-
-def test_another_method_makes_them_stale(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stored, "METHOD", stored.METHOD + 1)
-    monkeypatch.setattr(stored, "selection_findings", refused)
-    with pytest.raises(AssertionError, match="judged although"):
-        warehouse_findings(own)
+    load([made.output], path, derivation=DERIVATION)
+    assert rows_of(path)[0][Finding._fields.index("sentence")].startswith("Mist costs Alpha most")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protected", ["file", "folder"])
-def test_a_protected_warehouse_gives_a_report_all_the_same(
-    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], protected: str
-) -> None:
-    with duckdb.connect(str(own)) as writer:
-        writer.execute("delete from findings")
-    content = own.read_bytes()
-    if protected == "file":
-        monkeypatch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
-    else:
-        monkeypatch.setattr("failmodes.warehouse.database.updates.file_lock", _no_lock)
-    page = write_report(own, tmp_path / "elsewhere.html").read_text()
-    assert "cannot be stored" in capsys.readouterr().err
-    assert own.read_bytes() == content
-    for headline in warehouse_findings(own).headlines:
-        assert str(escape(headline.sentence)) in page
-    with open_with_claims(own) as con:
-        assert con.execute("select count(*) > 0 from findings").fetchall() == [(True,)], "for that call it has them"
-
-
-def _no_lock(*_: object) -> None:
-    raise StorageError("cannot write the lock: permission denied")
+def test_an_evaluation_that_is_not_whole_is_loaded_without(small: tuple[Synthetic, Path]) -> None:
+    made, path = small
+    write_synthetic(made.output, images=40, models=("Beta",), corruptions=("fog",), severities=(2, 5))
+    shutil.rmtree(
+        made.output / "results/prediction_facts" / f"evaluation_id={made.evaluations['Alpha']}/corruption=none"
+    )
+    load([made.output], path, rebuild=True, derivation=DERIVATION)
+    assert load([made.output], path, derivation=DERIVATION).swapped is False
+    with open_warehouse(path) as con:
+        assert con.execute("select distinct model_label from findings").fetchall() == [("Beta",)]
+        assert con.execute("select count(distinct evaluation_id) from shapes").fetchall() == [(1,)]
+    with pytest.raises(WarehouseError, match="has no clean cell"):
+        warehouse_findings(path)
 
 
 @pytest.mark.slow
@@ -220,8 +224,8 @@ def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
 
 
 @pytest.mark.slow
-def test_inconclusive_findings_are_found_by_the_query_of_their_line(reported: Path) -> None:
-    lines = [line for line in warehouse_findings(reported).headlines if line.query.startswith("from findings")]
+def test_inconclusive_findings_are_found_by_the_query_of_their_line(loaded: Path) -> None:
+    lines = [line for line in warehouse_findings(loaded).headlines if line.query.startswith("from findings")]
     assert lines
     for line in lines:
-        assert run_query(reported, line.query)["verdict"].unique().to_list() == ["inconclusive"]
+        assert run_query(loaded, line.query)["verdict"].unique().to_list() == ["inconclusive"]

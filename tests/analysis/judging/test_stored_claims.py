@@ -7,11 +7,9 @@ import duckdb
 import pytest
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.claims import stored
-from failmodes.analysis.claims.stored import warehouse_claims
+from failmodes.analysis.judging import stored
+from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims
 from failmodes.analysis.opened_warehouse import Warehouse
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
@@ -19,7 +17,6 @@ from failmodes.warehouse.database.stated_claims import stored_claims
 from failmodes.warehouse.errors import StudyError
 
 STATED = ["fog costs less than 60 points at 5", "contrast is near-linear"]
-QUICK = ShapeSettings(resamples=60)
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 @pytest.fixture(scope="module")
 def judged_once(results: Synthetic) -> Path:
     path = results.output / "w.duckdb"
-    load([results.output], path, claims=STATED)
-    ensure_shapes(path, QUICK)
-    warehouse_claims(path)
+    load([results.output], path, claims=STATED, derivation=DERIVATION)
     return path
 
 
@@ -55,32 +50,34 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
     found = warehouse_claims(own)
     assert asked == []
     assert [row.claim for row in found] == [claim for claim in STATED for _ in range(2)]
-    rows = run_query(own, "select claim_number, claim, verdict, value, input_fingerprint from claims order by position")
+    rows = run_query(own, "select claim_number, claim, verdict from claims order by position")
     assert rows["claim_number"].to_list() == [1, 1, 2, 2]
     assert rows["verdict"].to_list() == [row.verdict for row in found]
-    assert rows["input_fingerprint"].n_unique() == 1
 
 
 @pytest.mark.slow
 def test_other_claims_are_judged_again(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
-    assert load([results.output], own, claims=STATED).swapped is False
-    assert load([results.output], own, claims=STATED[:1]).swapped is True
+    assert load([results.output], own, claims=STATED, derivation=DERIVATION).swapped is False
+    assert load([results.output], own, claims=STATED[:1], derivation=DERIVATION).swapped is True
     assert len(warehouse_claims(own)) == 2
+    content = own.read_bytes()
     assert len(warehouse_claims(own, stated=["fog is flat", "fog is flat"])) == 2
     assert asked == [STATED[:1], ["fog is flat"]]
-    with open_warehouse(own) as con:
-        assert stored_claims(con) == ["fog is flat"]
     assert warehouse_claims(own, stated=[]) == []
+    assert own.read_bytes() == content, "only a load stores them"
+    load([results.output], own, claims=[], derivation=DERIVATION)
     assert warehouse_claims(own) == []
+    assert run_query(own, "from claims").is_empty()
 
 
 @pytest.mark.slow
 def test_other_settings_and_other_rules_are_judged_again(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
-    ensure_shapes(own, ShapeSettings(resamples=70))
+    change_settings(own, {"resamples": 70})
     warehouse_claims(own)
-    monkeypatch.setattr(stored, "METHOD", stored.METHOD + 1)
+    assert len(asked) == 1
+    monkeypatch.setattr(stored, "source_hash", lambda *_: "another")
     warehouse_claims(own)
     assert len(asked) == 2
 
@@ -92,11 +89,11 @@ def test_a_load_without_a_study_keeps_them(own: Path, results: Synthetic) -> Non
 
 
 @pytest.mark.slow
-def test_more_shards_leave_them_out_of_date_until_they_are_asked_for(own: Path, tmp_path: Path) -> None:
+def test_more_shards_are_judged_with_the_others(own: Path, tmp_path: Path) -> None:
     more = write_synthetic(tmp_path / "more", images=60, models=("Gamma",), corruptions=("fog", "contrast"),
                            severities=(2, 5))  # fmt: skip
-    load([more.output], own)
-    assert {row.model_label for row in warehouse_claims(own)} == {"Alpha", "Beta", "Gamma"}
+    load([more.output], own, derivation=DERIVATION)
+    assert set(run_query(own, "from claims")["model_label"]) == {"Alpha", "Beta", "Gamma"}
 
 
 def test_claims_that_are_given_are_not_stored(own: Path) -> None:
@@ -106,16 +103,6 @@ def test_claims_that_are_given_are_not_stored(own: Path) -> None:
     assert own.read_bytes() == before
     assert [row.claim for row in Warehouse(own).claims()][::2] == STATED
     assert len(Warehouse(own).claims([])) == 0
-
-
-def test_a_file_that_cannot_be_written_is_judged_all_the_same(
-    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = own.read_bytes()
-    monkeypatch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
-    assert [row.claim for row in warehouse_claims(own, stated=["fog is flat"])] == ["fog is flat"] * 2
-    assert own.read_bytes() == before
-    assert "is write-protected" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -6,13 +6,13 @@ import duckdb
 import pytest
 from checkpoint_comparisons import FALLS, of_kind
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

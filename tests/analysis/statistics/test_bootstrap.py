@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from synthetic_results import CURVES, Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import bootstrap
 from failmodes.analysis.statistics.bootstrap import (
@@ -18,7 +19,6 @@ from failmodes.analysis.statistics.bootstrap import (
     resampled_alone,
 )
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load

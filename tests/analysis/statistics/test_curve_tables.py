@@ -6,9 +6,10 @@ import duckdb
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import due_shapes, ensure_shapes
+from failmodes.analysis.statistics.shape_tables import due_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.load import load

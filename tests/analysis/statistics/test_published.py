@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from published_files import CLEAN, CURVES, write_published_files
 from synthetic_results import Synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.model_accuracy import run_accuracies
 from failmodes.analysis.statistics.published import compare_with_published, published_curves, published_shapes
-from failmodes.analysis.statistics.shape_tables import ShapeSettings, ensure_shapes
+from failmodes.analysis.statistics.shape_tables import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.published_layout import read_published

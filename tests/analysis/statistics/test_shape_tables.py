@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 from synthetic_results import CURVES, Synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes, open_with_shapes, stored_settings
+from failmodes.analysis.statistics.shape_tables import open_current, stored_settings
 from failmodes.analysis.statistics.sufficiency import chance_from, chance_of, non_finite_cells
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StorageError
@@ -79,13 +80,13 @@ def test_shapes_that_cannot_be_stored_hold_for_one_connection(
             patch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
         else:
             patch.setattr("failmodes.warehouse.database.updates.file_lock", _refused)
-        with open_with_shapes(warehouse_copy) as con:
+        with open_current(warehouse_copy) as con:
             unstored = con.execute(columns).fetchall()
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "cannot be stored" in said
     assert warehouse_copy.read_bytes() == content
-    with open_with_shapes(warehouse_copy) as con:
+    with open_current(warehouse_copy) as con:
         assert con.execute(columns).fetchall() == unstored
     assert len(unstored) == 2 * len(CURVES)
     assert warehouse_copy.read_bytes() != content

@@ -7,12 +7,12 @@ import polars as pl
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

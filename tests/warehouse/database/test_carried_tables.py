@@ -6,12 +6,11 @@ from pathlib import Path
 import duckdb
 import pytest
 from synthetic_results import write_synthetic
-from warehouse_files import steps_table
+from warehouse_files import write_a_step
 
 from failmodes.warehouse.database.carried_tables import Former
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.relations import TABLES
-from failmodes.warehouse.database.updates import replace_derived_tables
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -59,7 +58,7 @@ def test_any_other_statement_is_not(warehouse_copy: Path, sql: str) -> None:
 def test_rows_and_their_order_are_the_same(warehouse_copy: Path) -> None:
     before = hashes(warehouse_copy)
     changed(warehouse_copy, "create table mine as select 7 as seven")
-    replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
+    write_a_step(warehouse_copy)
     assert hashes(warehouse_copy) == before
     assert warehouse_copy.read_bytes()[12:20] == (65).to_bytes(8, "little")
     with duckdb.connect(str(warehouse_copy), read_only=True) as con:
@@ -91,11 +90,11 @@ def test_a_value_without_a_place_is_refused_in_one_line(warehouse_copy: Path, tm
     assert warehouse_copy.read_bytes() == before
 
 
-def test_who_draws_a_chart_loses_nothing(warehouse_copy: Path) -> None:
+def test_who_changes_settings_loses_nothing(warehouse_copy: Path) -> None:
     changed(warehouse_copy, "create macro mine(x) as x + 1")
     before = warehouse_copy.read_bytes()
     with pytest.raises(WarehouseError, match="holds a macro mine, which failmodes did not make"):
-        replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
+        write_a_step(warehouse_copy)
     assert warehouse_copy.read_bytes() == before
 
 
@@ -106,5 +105,5 @@ def test_much_that_is_left_out_is_counted(warehouse_copy: Path) -> None:
 
 def test_a_copy_takes_the_file_as_it_is(sound_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(sound_warehouse, tmp_path / "w.duckdb"))
-    replace_derived_tables(path, {"steps": steps_table("x")})
+    write_a_step(path)
     assert hashes(path) == hashes(sound_warehouse)

@@ -8,26 +8,30 @@ import duckdb
 import pyarrow as pa
 import pytest
 from synthetic_results import Synthetic
-from warehouse_files import steps_table
+from warehouse_files import ensure_shapes
 
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
-from failmodes.warehouse.database.updates import replace_derived_tables
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
 @pytest.mark.slow
 def test_status_says_what_is_there(warehouse_copy: Path) -> None:
-    replace_derived_tables(warehouse_copy, {"steps": steps_table("of another time")})
-    status = warehouse_status(warehouse_copy)
+    ensure_shapes(warehouse_copy)
+    status = warehouse_status(warehouse_copy, derivation=DERIVATION)
     assert status.schema_version == schema.SCHEMA_VERSION
     assert status.size_bytes == warehouse_copy.stat().st_size
-    assert (status.row_counts["prediction_facts"], status.row_counts["steps"]) == (52 * 400, 1)
+    assert (status.row_counts["prediction_facts"], status.row_counts["steps"]) == (52 * 400, 2 * 5 * 5)
     rows = status.evaluations.select("model_label", "cell_count", "attention_cell_count", "image_count").rows()
     assert rows == [("Alpha", 26, 26, 400), ("Beta", 26, 26, 400)]
     assert all(result.passed for result in status.checks)
-    assert status.stale_derived == ["steps"]
+    assert status.stale_derived == ["findings", "findings of pairs"]
+    with duckdb.connect(str(warehouse_copy)) as con:
+        con.execute("update computed set definition = 'of another version' where name in ('shapes', 'cell_confusion')")
+    stale = warehouse_status(warehouse_copy, derivation=DERIVATION).stale_derived
+    assert stale == ["cell_confusion", "shapes", "findings", "findings of pairs"]
 
 
 @pytest.mark.slow

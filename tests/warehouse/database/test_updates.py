@@ -1,62 +1,31 @@
-"""How the warehouse changes: one writer at a time; derived tables know when they are stale."""
+"""How the warehouse changes: one writer at a time; the file is swapped as a whole."""
 
 import os
 from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_results import Synthetic, write_synthetic
-from warehouse_files import python_in_background, steps_table
+from synthetic_results import Synthetic
+from warehouse_files import python_in_background, write_a_step
 
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.fingerprints import input_fingerprint, stale_tables
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.updates import replace_derived_tables, writer_lock
+from failmodes.warehouse.database.updates import writer_lock
 from failmodes.warehouse.errors import StudyError, WarehouseError
 
 
 @pytest.mark.slow
-def test_derived_rows_are_replaced_and_survive_loads(
-    warehouse_copy: Path, synthetic: Synthetic, tmp_path: Path
-) -> None:
-    with open_warehouse(warehouse_copy) as con:
-        fingerprint = input_fingerprint(con, {"resamples": 1000})
-        assert input_fingerprint(con, {"resamples": 1001}) != fingerprint
-        assert stale_tables(con) == []
-    replace_derived_tables(warehouse_copy, {"steps": steps_table("former")})
-    replace_derived_tables(warehouse_copy, {"steps": steps_table(fingerprint)})
-    assert load([synthetic.output], warehouse_copy).swapped is False
-    more = write_synthetic(tmp_path / "more", images=40, models=("Gamma",)).output
-    with open_warehouse(warehouse_copy) as con:
-        assert con.sql("select input_fingerprint from steps").pl().rows() == [(fingerprint,)]
-        assert stale_tables(con) == []
-    load([more], warehouse_copy)
-    with open_warehouse(warehouse_copy) as con:
-        assert con.sql("select count(*) from steps").pl().item() == 1
-        assert stale_tables(con) == ["steps"]
-        assert input_fingerprint(con, {"resamples": 1000}) != fingerprint
-
-
-@pytest.mark.slow
-def test_views_are_reinstalled_only_where_another_version_wrote_the_file(warehouse_copy: Path) -> None:
+def test_views_of_a_stranger_are_replaced(warehouse_copy: Path) -> None:
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("create or replace view outcomes as select 1 as nothing")
-    replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
-    with duckdb.connect(str(warehouse_copy)) as con:
-        assert con.execute("from outcomes").fetchall() == [(1,)]
-        con.execute("update warehouse_info set failmodes_version = '0.0.1'")
-    replace_derived_tables(warehouse_copy, {"steps": steps_table("x")})
+    write_a_step(warehouse_copy)
     with duckdb.connect(str(warehouse_copy)) as con:
         assert con.execute("select count(*) > 1 from outcomes").fetchall() == [(True,)]
 
 
-def test_only_derived_tables_of_an_existing_warehouse_are_stored(warehouse_copy: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        WarehouseError, match="prediction_facts: no derived table; these are shapes, steps, shape_sweep"
-    ):
-        replace_derived_tables(warehouse_copy, {"prediction_facts": steps_table("x")})
+def test_only_an_existing_warehouse_is_changed(tmp_path: Path) -> None:
     with pytest.raises(WarehouseError, match="there is no warehouse"):
-        replace_derived_tables(tmp_path / "none.duckdb", {"steps": steps_table("x")})
+        write_a_step(tmp_path / "none.duckdb")
     assert not (tmp_path / "none.duckdb").exists()
 
 
@@ -106,7 +75,7 @@ def test_what_is_no_warehouse_is_never_overwritten(results, tmp_path, make, mess
 def test_of_a_link_the_file_that_it_leads_to_is_replaced(warehouse_copy: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.duckdb"
     link.symlink_to(warehouse_copy)
-    replace_derived_tables(link, {"steps": steps_table("new")})
+    write_a_step(link)
     assert link.is_symlink()
     with open_warehouse(warehouse_copy) as con:
         assert con.sql("from steps").pl().height > 0

@@ -11,6 +11,7 @@ import pytest
 from checkpoint_comparisons import of_kind, words_of
 from rewritten_shards import cell_of, every_cell, make_non_finite, reply_with
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.claims.stored import open_with_claims
@@ -21,7 +22,6 @@ from failmodes.analysis.report.comparison_section import only_pair
 from failmodes.analysis.report.rendering import report_section, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.load import load
 
 pytestmark = pytest.mark.slow

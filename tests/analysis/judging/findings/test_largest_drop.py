@@ -6,6 +6,7 @@ import duckdb
 import pytest
 from checkpoint_comparisons import judged, of_kind
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drops import largest_mean_drop_sentence
 from failmodes.analysis.judging.findings.kind import Finding
@@ -14,7 +15,6 @@ from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

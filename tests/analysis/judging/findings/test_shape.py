@@ -9,12 +9,12 @@ import pytest
 from checkpoint_comparisons import judged, of_kind
 from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.shape import STABLE, is_stable, shape_of
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

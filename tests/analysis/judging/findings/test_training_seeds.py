@@ -10,6 +10,7 @@ from checkpoint_comparisons import of_kind, words_of
 from scipy import stats
 from seeded_results import write_seeded
 from synthetic_results import Synthetic
+from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding
@@ -20,7 +21,6 @@ from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import ensure_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
