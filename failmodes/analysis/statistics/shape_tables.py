@@ -169,8 +169,9 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
             if not stores:
                 raise
             unfit.append(evaluation_id)
+    replaced = None if len(due) == len(made.inputs) else due  # with rows of evaluations that are none here
     for table in TABLES:
-        replace_rows(con, table, derived_rows(rows[table.name], table), due, stores=stores)
+        replace_rows(con, table, derived_rows(rows[table.name], table), replaced, stores=stores)
     if stores:
         made.record(con, unfit)
     return True
