@@ -24,8 +24,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.judging.findings.kind import Verdict, where
 from failmodes.analysis.judging.findings.shape import MANNERS, curvature_text, estimate_of, is_stable
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.curve_shape import FALLING
-from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
+from failmodes.analysis.statistics.curve_shape import FALLING, RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 

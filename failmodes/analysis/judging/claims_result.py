@@ -21,7 +21,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.claims import ClaimRow
 from failmodes.analysis.judging.statement import Word
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable, html_table
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import without_commands
@@ -71,9 +71,7 @@ def as_markdown(claims: Sequence[ClaimRow]) -> str:
 
 def as_html(claims: Sequence[ClaimRow]) -> str:
     """The sum and a table."""
-    from failmodes.analysis.judging.compare_formats import table_html
-
-    return f"<p>{escape(counts_sentence(claims))}</p>{table_html(claim_table(claims))}"
+    return f"<p>{escape(counts_sentence(claims))}</p>{html_table(claim_table(claims))}"
 
 
 def _beneath(cell: TableCell) -> str:

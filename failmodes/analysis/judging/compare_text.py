@@ -20,7 +20,7 @@ from failmodes.analysis.formatting import (
     smallest_shown_sentence,
 )
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
-from failmodes.analysis.statistics.detectable import difference_shown
+from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import CLEAN

@@ -64,14 +64,15 @@ class Resampling:
 class CorrectnessMatrix(NamedTuple):
     """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
 
-    Rows follow `image_id`. Where corrupted images do not pair with clean ones, rows of different cells are different
-    images.
+    Rows follow `image_id`, of whose values in each cell there is a hash. Where corrupted images do not pair with clean
+    ones, rows of different cells are different images.
     """
 
     evaluation_id: str
     paired: bool
     cells: list[tuple[str, float]]
     correct: NDArray[np.bool_]
+    ids_hashes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> Float64Array:
@@ -135,7 +136,7 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     if paired and len({row[4] for row in rows}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
     by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
-    return CorrectnessMatrix(evaluation_id, paired, cells, by_image)
+    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows))
 
 
 def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:

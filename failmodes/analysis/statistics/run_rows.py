@@ -12,7 +12,6 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
-from failmodes.analysis.statistics.cell_predictions import cell_predictions
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
@@ -181,9 +180,8 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     Raises:
         WarehouseError: it is unknown, a cell is incomplete, or the clean cell is missing.
     """
-    cells = cell_predictions(con, evaluation_id)
-    hashes = {(cell.corruption, cell.severity): cell.image_ids_md5 for cell in cells}
-    return RunRows(read_correctness(con, evaluation_id), hashes, con=con)
+    correctness = read_correctness(con, evaluation_id)
+    return RunRows(correctness, dict(zip(correctness.cells, correctness.ids_hashes, strict=True)), con=con)
 
 
 def _names_of(table: Table) -> set[str]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import Float64Array
-from failmodes.analysis.statistics.paired_difference import POWER
+from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
