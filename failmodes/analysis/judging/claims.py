@@ -18,14 +18,13 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
-from failmodes.analysis.judging.findings.kind import Verdict as FindingVerdict
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.findings.shape import STABLE
-from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
-from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
@@ -40,7 +39,7 @@ from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
 
 CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
-NEGATED: dict[FindingVerdict, FindingVerdict] = {"supported": "contradicted", "contradicted": "supported"}
+NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
 

@@ -20,7 +20,7 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.claims import ClaimRow
-from failmodes.analysis.judging.statement import Word
+from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable, html_table
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
@@ -138,7 +138,7 @@ def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
         "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
         "inconclusive. Each claim is judged by itself."
     )
-    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows))
+    return TextTable("Claims", note, ("Claim", "Model", "Word", "Value", "Images"), tuple(rows))
 
 
 class ClaimsResult(Sequence[ClaimRow]):

@@ -10,14 +10,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.findings.finding import FEWEST_IMAGES, Verdict
 from failmodes.analysis.selection import averaged_severities, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, Undefined, mean_of
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.columns import OTHER
 from failmodes.warehouse.metrics.metric import Metric
@@ -185,8 +185,8 @@ class Comparison:
     is_about_training: bool
     overall: Difference
     bounds: tuple[float, float]
-    not_worse: Verdict
-    equivalent: Verdict
+    not_worse: Word
+    equivalent: Word
     images_needed: int | None
     clean: Difference
     metrics: tuple[Difference, ...]
@@ -295,7 +295,7 @@ def compare_models(
     )
 
 
-def _verdict(*, is_shown: bool, is_contradicted: bool) -> Verdict:
+def _verdict(*, is_shown: bool, is_contradicted: bool) -> Word:
     return "supported" if is_shown else "contradicted" if is_contradicted else "inconclusive"
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from failmodes.analysis.findings.finding import too_few
 from failmodes.analysis.formatting import (
     NO_BREAK,
     capitalize_first,
@@ -20,6 +19,7 @@ from failmodes.analysis.formatting import (
     smallest_shown_sentence,
 )
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
+from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.metrics.metric import Metric

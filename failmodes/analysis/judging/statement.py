@@ -11,10 +11,10 @@ family, such as all those of a gate.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from failmodes.analysis.judging.cells import CLEAN_CELL, MissingCell, OnRecord, StatedCells, find_cells
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
@@ -22,7 +22,6 @@ from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 
-Word = Literal["supported", "contradicted", "inconclusive", "not_measurable"]
 WORDS: tuple[Word, ...] = (
     "contradicted",
     "not_measurable",

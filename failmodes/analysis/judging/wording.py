@@ -14,8 +14,8 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict, Word
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text
 from failmodes.warehouse.schema import CLEAN

@@ -14,7 +14,7 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.findings.better_model import leading, of_runs
-from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, too_few
+from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.shape import MANNERS, curves, shape_of
@@ -22,6 +22,7 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_l
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.analysis.trained_models import noun_of_runs
 
 MOST_DESCRIBED = 2  # models whose failure is told one by one

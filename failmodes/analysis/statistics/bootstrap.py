@@ -21,7 +21,7 @@ from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, 
 from failmodes.warehouse.schema import CLEAN
 
 Float64Array = NDArray[np.float64]
-Verdict = Literal["supported", "contradicted", "inconclusive"]
+Word = Literal["supported", "contradicted", "inconclusive", "not_measurable"]  # of a verdict
 
 
 class Estimate(NamedTuple):
@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
         """Whether the whole interval lies below 0."""
         return self.high < 0
 
-    def is_above(self, limit: float) -> Verdict:
+    def is_above(self, limit: float) -> Word:
         """Whether it is shown that the value lies above a limit, or that it lies below."""
         return "supported" if self.low > limit else "contradicted" if self.high < limit else "inconclusive"
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
-from failmodes.analysis.statistics.bootstrap import Estimate, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.warehouse.metrics.calibration import overconfidence_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -34,7 +34,7 @@ class CellConfidence(NamedTuple):
     overconfidence: Estimate
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Word:
         """Supported where it is overconfident, contradicted where it is underconfident."""
         return self.overconfidence.is_above(0)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Word
 
 STEEPER = 2  # a threshold: beyond it accuracy is lost at least so many times as fast as before
 FEWEST_CHANGING = 10  # images that are right at some severities and wrong at others; of fewer no break is tested
@@ -43,7 +43,7 @@ class ChangePoint(NamedTuple):
     excess: Estimate
     never_threshold: bool
 
-    def threshold(self, adjusted_p: float | None, level: float) -> Verdict:
+    def threshold(self, adjusted_p: float | None, level: float) -> Word:
         """Whether accuracy holds and then falls.
 
         Supported where there is a break (`adjusted_p`, corrected for the number of curves, is small enough), accuracy

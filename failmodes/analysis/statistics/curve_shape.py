@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, Verdict, bootstrap_estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, Word, bootstrap_estimate
 from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
@@ -117,8 +117,8 @@ class CurveShape(NamedTuple):
     curvature: Estimate | None
     largest: LargestStep
     largest_interval: tuple[float, float]
-    one_step: Verdict
-    flat: Verdict
+    one_step: Word
+    flat: Word
     largest_change: Estimate
     rise: Estimate
     rise_position: int
@@ -287,7 +287,7 @@ def describe_curve(
     )
 
 
-def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> Verdict:
+def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> Word:
     """Whether one stride is a collapse: loses EVEN_SHARES times what an even fall over the grid would lose in it.
 
     Of an even fall over five severities a step has a fifth, so that a collapse is two fifths of the drop. Supported

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.warehouse.metrics.intervals import auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -29,7 +29,7 @@ class CellAuroc(NamedTuple):
     image_count: int
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Word:
         """Supported where confidence is worse than chance at finding failures, contradicted where it is better."""
         if self.auroc.high < CHANCE:
             return "supported"

@@ -7,7 +7,7 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
@@ -38,7 +38,7 @@ class Collapse(NamedTuple):
     label_share: float
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Word:
         """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
         return self.share.is_above((1 + self.label_share) / 2)
 
@@ -59,7 +59,7 @@ class ClassGap(NamedTuple):
     comparisons: int = 1
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> Word:
         """Whether the gap is larger than CLASS_GAP, interval included."""
         return self.gap.is_above(CLASS_GAP)
 
