@@ -20,7 +20,7 @@ from failmodes.analysis.charts.style.theme import (
 from failmodes.analysis.findings.early_warning import PREDICTOR_NAMES, early_warning_sentence
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.early_warning import EarlyWarning, early_warning, is_found
+from failmodes.analysis.statistics.early_warning import PredictorGain, early_warning, is_found
 from failmodes.warehouse.errors import WarehouseError
 
 ROW_PX, VALUE_PX, WIDE_PX = 24, 50, 150
@@ -55,7 +55,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([*legend(entries, size.width_px - 16, -name_px), panel_grid], text, size)
 
 
-def _rows(label: str, found: EarlyWarning) -> pl.DataFrame:
+def _rows(label: str, found: dict[str, PredictorGain]) -> pl.DataFrame:
     """One row a score: its share with interval, null where there is none, and what a reader may ask about it."""
     return pl.DataFrame(
         [
@@ -64,7 +64,7 @@ def _rows(label: str, found: EarlyWarning) -> pl.DataFrame:
              "text": format_percent(one.share.value) if one.share else "no figure",
              "color": DARK_GRAY if is_found(one) else GRAY, "gain": one.gain and one.gain.value, "p": one.adjusted_p,
              "images": one.images, "steps": one.rows, "failures": one.events, "reason": one.reason}
-            for name, one in found.predictors.items()
+            for name, one in found.items()
         ],
         schema_overrides={**dict.fromkeys(("share", "low", "high", "gain", "p"), pl.Float64), "reason": pl.String},
     )  # fmt: skip

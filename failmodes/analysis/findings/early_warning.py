@@ -12,6 +12,7 @@ from failmodes.analysis.statistics.early_warning import (
     PredictorGain,
     early_warning,
     is_found,
+    shares_found,
 )
 
 MOST_NAMED = 2  # models in a title
@@ -23,7 +24,7 @@ PREDICTOR_NAMES = {
 
 def early_warning_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """For each model and score, whether it tells which images fail next; nothing where there is no figure."""
-    found = {e: early_warning(con, selection, e).predictors for e in selection.evaluations}
+    found = {e: early_warning(con, selection, e) for e in selection.evaluations}
     return [
         _finding(e, name, one, one.share)
         for e, predictors in found.items()
@@ -55,7 +56,7 @@ def early_warning_sentence(con: duckdb.DuckDBPyConnection, selection: Selection)
     It says so only where the gain is above zero after Holm's correction.
     """
     found = {e.label: early_warning(con, selection, e) for e in selection.evaluations}
-    known = {label: one.shares for label, one in found.items() if any(one.predictors[s].gain for s in SCORES)}
+    known = {label: shares_found(one) for label, one in found.items() if any(one[s].gain for s in SCORES)}
     helped = {label: shares for label, shares in known.items() if shares}
     if not known:
         return "Whether a score sees the next failure coming cannot be said of these images"
