@@ -1,4 +1,4 @@
-"""Attention whose truth is known: how often intervals of `attention_null` hold it, and how often they claim too much.
+"""Attention whose truth is known: how often intervals of `attention` hold it, and how often they claim too much.
 
 Run it as `python tests/soundness/attention_maps.py`. Every figure made here is of simulated centroids. Coverage is
 above 97 % where little is left of the own centroid: a clean centroid far out makes its own image's value 0 and that of

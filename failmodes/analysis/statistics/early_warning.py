@@ -95,34 +95,23 @@ class PredictorGain(NamedTuple):
     reason: str | None = None
 
 
-class EarlyWarning(NamedTuple):
-    """What scores tell of the next failure of one model.
-
-    Attributes:
-        noise: how the corruption of an image is drawn along a curve: 'shared' (the same noise at every severity, which
-            flatters every score: what comes is more of what was seen) or 'independent'; None where not on record.
-        predictors: what each of COMPARED tells, by name.
-    """
-
-    noise: str | None
-    predictors: dict[str, PredictorGain]
-
-    @property
-    def shares(self) -> dict[str, Estimate]:
-        """Share of the log-loss that each score saves beyond corruption and severity, where it is found to save any."""
-        named = ((name, self.predictors[name]) for name in SCORES)
-        found = {name: one.share for name, one in named if one.share and is_found(one)}
-        return dict(sorted(found.items(), key=lambda item: -item[1].value))
-
-
 def is_found(predictor: PredictorGain) -> bool:
     """Whether its gain is above 0 beyond chance, all predictors considered."""
     return predictor.adjusted_p is not None and predictor.adjusted_p < ALPHA
 
 
+def shares_found(predictors: dict[str, PredictorGain]) -> dict[str, Estimate]:
+    """Share of the log-loss that each score saves beyond corruption and severity, where it is found to save any."""
+    named = ((name, predictors[name]) for name in SCORES)
+    found = {name: one.share for name, one in named if one.share and is_found(one)}
+    return dict(sorted(found.items(), key=lambda item: -item[1].value))
+
+
 @read_once
-def early_warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> EarlyWarning:
-    """What margin, confidence, entropy and attention drift tell of the next failure, over the averaged corruptions.
+def early_warning(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> dict[str, PredictorGain]:
+    """What each of COMPARED tells of the next failure of one model, by name, over the averaged corruptions.
 
     Drift is the centroid shift from the image's own clean map, of the class predicted on the clean image. A gain a row
     depends on the severities: on a denser grid fewer images fail at each step.
@@ -130,13 +119,13 @@ def early_warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
     facts = evaluation.facts
     if not facts["paired"]:
         reason = f"corrupted images do not pair with clean ones: {facts['pairing_note'] or 'no reason on record'}"
-        return EarlyWarning(facts["noise"], dict.fromkeys(COMPARED, _nothing(reason)))
+        return dict.fromkeys(COMPARED, _nothing(reason))
     found = predictor_gains(
         con.sql(_ROWS_AT_RISK, params=[evaluation.evaluation_id, list(selection.averaged), CLEAN]).pl()
     )
     if not found[DRIFT].rows and facts["attention_note"]:
         found |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(facts["attention_note"]))
-    return EarlyWarning(facts["noise"], found)
+    return found
 
 
 def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGain]:

@@ -76,19 +76,11 @@ def predict_failures(
         mean_of_shares(at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count)
         for share in (1.0, KEPT_SHARE)
     )
-    return FailurePrediction(
-        tuple(
-            CellAuroc(corruption, severity, auroc_estimate(auroc, failures, count - failures, len(cells)), count)
-            for corruption, severity, auroc, failures, count in cells.rows()
-        ),
-        error_rate,
-        error_rate_kept,
-    )
-
-
-def auroc_estimate(auroc: float, failures: int, correct: int, cells: int = 1) -> Estimate:
-    """An AUROC with the interval that holds for so many cells together."""
-    return Estimate(auroc, *auroc_interval(auroc, failures, correct, comparisons=cells))
+    found = []
+    for corruption, severity, auroc, failures, count in cells.rows():
+        ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
+        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count))
+    return FailurePrediction(tuple(found), error_rate, error_rate_kept)
 
 
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:

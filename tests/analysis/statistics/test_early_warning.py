@@ -258,8 +258,7 @@ def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tu
 def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation in selection.evaluations:
         found = early_warning(con, selection, evaluation)
-        assert found.noise == "shared"
-        assert_same(found.predictors, gains_of(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6)
+        assert_same(found, gains_of(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6)
 
 
 @pytest.mark.slow
@@ -269,9 +268,7 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
     with open_warehouse(tmp_path / "unpaired.duckdb") as con:
         chosen = select_one(con)
         found = early_warning(con, chosen, chosen.evaluations[0])
-        assert {one.reason for one in found.predictors.values()} == {
-            "corrupted images do not pair with clean ones: labels differ"
-        }
+        assert {one.reason for one in found.values()} == {"corrupted images do not pair with clean ones: labels differ"}
         with pytest.raises(WarehouseError, match="no gain of a score to show: .*labels differ"):
             CHARTS["early-warning"](con, chosen)
     write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
@@ -281,6 +278,6 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
         con.register("attention", con.sql("from attention limit 0").to_arrow_table())
         chosen.evaluations[0].facts["attention_note"] = "no maps were asked for"
         found = early_warning(con, chosen, chosen.evaluations[0])
-        assert [found.predictors[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
+        assert [found[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
         subtitle = CHARTS["early-warning"](con, chosen).to_dict()["usermeta"]["subtitle"]
         assert "No figure of attention drift and drift beyond margin in A: no maps were asked for." in subtitle
