@@ -5,6 +5,7 @@ from math import sqrt
 import duckdb
 import numpy as np
 import pytest
+from given_runs import given_model, given_run
 from scipy import stats
 from synthetic_results import Synthetic
 
@@ -109,7 +110,7 @@ def test_a_difference_of_drops_is_of_severities_that_both_have() -> None:
 def test_differences_are_those_of_the_ranking(paired: bool) -> None:
     one = matrix(paired=paired)._replace(cells=[("none", 0.0), *((c, s) for c in NAMES for s in (1.0, 5.0))],
                                          correct=matrix().correct[:, [0, 4, 5, 1, 3]])  # fmt: skip
-    ranking = rank_drops(one, NAMES, NAMES, 0.95)
+    ranking = rank_drops(given_model(given_run(one.correct, one.cells, shares_images=paired)), NAMES, NAMES, 0.95)
     first, second = (drop.corruption for drop in ranking.drops)
     assert drop_difference(one, first, second, "last", 0.95) == ranking.leads[0]
     first, second = (drop.corruption for drop in ranking.by_average)
