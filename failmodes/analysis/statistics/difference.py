@@ -545,6 +545,7 @@ def _difference_of_shares(one: Float64Array, other: Float64Array, *, are_paired:
     value = shares[0] - shares[1]
     if are_paired:
         counts = count_pairs(one > 0.5, other > 0.5)
+        value = float(counts.difference)  # of counts: no error of rounding
         variance = (float(counts.discordant_share) - value**2) / len(one)
         interval = partial(newcombe_interval, counts)
     else:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from given_runs import given_model, given_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -48,7 +49,8 @@ def test_drops_and_ranks_by_hand() -> None:
 @pytest.mark.parametrize("paired", [True, False])
 def test_drops_are_those_that_charts_and_findings_have(paired: bool) -> None:
     made = matrix(paired=paired)
-    ranked_drops = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
+    model = given_model(given_run(made.correct, made.cells, shares_images=paired))
+    ranked_drops = {one.corruption: one for one in rank_drops(model, list(SHARES), list(SHARES), 0.95).drops}
     for measure in MEASURES:
         for name, one in rank_corruptions(made, list(SHARES), measure, 0.95).items():
             assert one.drop == pytest.approx(

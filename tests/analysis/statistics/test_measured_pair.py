@@ -8,7 +8,7 @@ from scipy import stats
 from failmodes.analysis.statistics.image_pairing import ModelRows, pair_images
 from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.model_pairs import paired_difference
+from failmodes.analysis.statistics.model_pairs import corrupted_difference
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
@@ -38,8 +38,7 @@ def test_mean_accuracy_has_the_interval_that_a_report_gives_it(pair: MeasuredPai
     weights = [1 / 4, 1 / 4, 1 / 2]
     found = known(pair.difference("accuracy", CORRUPTED, weights=weights))
     assert pair.baseline is not None
-    one, other = pair.candidate.runs[0].correctness, pair.baseline.runs[0].correctness
-    stated = paired_difference(one, other, ["fog", "snow"])
+    stated = corrupted_difference(pair.candidate, pair.baseline, ["fog", "snow"])
     assert stated is not None
     assert found.interval(0.95) == pytest.approx(stated.interval(0.95), rel=1e-12)
     assert found.p_value == pytest.approx(stated.p_value, rel=1e-9)
@@ -96,8 +95,7 @@ def test_cells_of_different_images_add_their_variances() -> None:
         assert one.value == pytest.approx(other.value)
         assert other.error.variance != pytest.approx(one.error.variance, rel=1e-3)
     assert apart.baseline is not None
-    of_a, of_b = (model.runs[0].correctness for model in (apart.candidate, apart.baseline))
-    stated = paired_difference(of_a, of_b, ["fog", "snow"])
+    stated = corrupted_difference(apart.candidate, apart.baseline, ["fog", "snow"])
     assert stated is not None
     found = known(apart.difference("accuracy", CORRUPTED, weights=[1 / 4, 1 / 4, 1 / 2]))
     assert found.interval() == pytest.approx(stated.interval(), rel=1e-12)
