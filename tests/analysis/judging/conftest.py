@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 
@@ -23,7 +24,7 @@ def gate_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for name, options in records.items():
         made = write_synthetic(folder / name, **options)  # type: ignore[arg-type]
-        load([made.output], folder / f"{name}.duckdb")
+        load([made.output], folder / f"{name}.duckdb", derivation=DERIVATION)
         if name == "both":
             export_evaluations(folder / "both.duckdb", [made.evaluations["Alpha"]], folder / "alone.duckdb")
     return folder

@@ -1,11 +1,11 @@
-"""Which cells a rule is about, and which of them are missing."""
+"""Which cells a statement is about, and which of them are missing."""
 
 from typing import Any
 
 import pytest
 
-from failmodes.analysis.gate.rule_cells import MissingCell, find_rule_cells
-from failmodes.ingest.statements import GateRule
+from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells, find_cells
+from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError
 
 CLEAN = ("none", 0.0)
@@ -14,40 +14,58 @@ MINE = [("mine", 1.0), ("mine", 2.0)]
 CANDIDATE = {CLEAN, *FOG, *MINE}
 
 
-def cells_of(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any) -> Any:
-    limit = {} if "at_least" in keys else {"worse_by_at_most": 0.1}
-    return find_rule_cells(GateRule(metric="accuracy", **limit, **keys), candidate, baseline, "rules")
+def found(candidate: Any = CANDIDATE, baseline: Any = CANDIDATE, **keys: Any) -> StatedCells:
+    relation = {} if "relation" in keys else {"relation": "worse_by_at_most"}
+    return find_cells(Statement(metric="accuracy", **relation, **keys), OnRecord(candidate, baseline), "rules")
+
+
+def cells_of(**keys: Any) -> list[tuple[str, float]]:
+    return [cell for group in found(**keys).own.values() for cell in group]
 
 
 def test_what_a_rule_leaves_out_is_all_that_is_stored_but_clean() -> None:
-    assert cells_of() == ((*FOG, *MINE), ())
-    assert cells_of(severities=[2]).present == (FOG[1], MINE[1])
-    assert cells_of(corruptions=["none"]).present == (CLEAN,)
-    assert cells_of(corruptions=["mine", "none"]).present == (*MINE, CLEAN)
+    assert cells_of() == [*FOG, *MINE]
+    assert found().missing == []
+    assert cells_of(severities=[2]) == [FOG[1], MINE[1]]
+    assert cells_of(severities="last") == [FOG[1], MINE[1]]
+    assert cells_of(corruptions=["none"]) == [CLEAN]
+    assert cells_of(corruptions=["mine", "none"]) == [*MINE, CLEAN]
+
+
+def test_severities_that_are_left_out_are_the_whole_ones_of_all_that_is_compared() -> None:
+    grid = {CLEAN, ("fog", 0.5), ("fog", 1.0), ("fog", 1.5), ("fog", 2.0), ("mine", 0.5), ("mine", 1.0)}
+    beside = {"relation": "less_than", "other": {"corruptions": ["mine"]}, "corruptions": ["fog"]}
+    assert cells_of(candidate=grid, corruptions=["fog"]) == FOG
+    for over in ("mean", "each"):
+        both = found(candidate=grid, baseline=grid, over=over, **beside)
+        assert (both.own, both.other) == ({"fog": FOG[:1]}, {"mine": MINE[:1]})
+    half = {CLEAN, ("fog", 0.5), ("fog", 1.5)}
+    assert cells_of(candidate=half, baseline=half, corruptions=["fog"]) == [("fog", 0.5), ("fog", 1.5)]
+    apart = found(candidate=grid, baseline=grid, **beside | {"other": {"corruptions": ["mine"], "severities": [0.5]}})
+    assert (apart.own, apart.other) == ({"fog": FOG}, {"mine": [("mine", 0.5)]})
 
 
 def test_a_cell_that_one_model_lacks_is_missing() -> None:
     less = CANDIDATE - {FOG[1]}
-    assert cells_of(candidate=less).missing == (MissingCell("fog", 2.0, "candidate"),)
-    assert cells_of(baseline=less).missing == (MissingCell("fog", 2.0, "baseline"),)
-    assert cells_of(corruptions=["fog"], severities=[3]).missing == (MissingCell("fog", 3.0, "both"),)
-    assert cells_of(corruptions=["snow"]).missing == (MissingCell("snow", None, "both"),)
+    assert found(candidate=less).missing == [MissingCell("fog", 2.0, "candidate")]
+    assert found(baseline=less).missing == [MissingCell("fog", 2.0, "baseline")]
+    assert found(corruptions=["fog"], severities=[3]).missing == [MissingCell("fog", 3.0, "both")]
+    assert found(corruptions=["snow"]).missing == [MissingCell("snow", None, "both")]
 
 
 def test_a_rule_that_does_not_compare_needs_nothing_of_the_baseline() -> None:
-    assert cells_of(baseline={CLEAN}, at_least=0.5) == ((*FOG, *MINE), ())
-    assert cells_of(candidate={CLEAN, *FOG}, at_least=0.5).missing == tuple(MissingCell(*c, "candidate") for c in MINE)
-    assert cells_of(baseline=None, at_least=0.5, corruptions=["snow"]).missing == (
-        MissingCell("snow", None, "candidate"),
-    )
+    alone = {"relation": "at_least", "limit": 0.5}
+    assert found(baseline={CLEAN}, **alone).missing == []
+    assert found(candidate={CLEAN, *FOG}, **alone).missing == [MissingCell(*cell) for cell in MINE]
+    assert found(baseline=None, corruptions=["snow"], **alone).missing == [MissingCell("snow", None)]
 
 
 def test_names_of_many_and_aliases() -> None:
-    headline = cells_of(corruptions=["headline"])
-    assert headline.present == tuple(FOG)
+    headline = found(corruptions=["headline"])
+    assert headline.own["fog"] == FOG
     assert len(headline.missing) == 14
-    assert len(cells_of(corruptions=["all"]).missing) == 18
-    assert cells_of(corruptions=["elastic"]).missing[0].corruption == "elastic_transform"
+    assert len(found(corruptions=["all"]).missing) == 18
+    assert found(corruptions=["elastic"]).missing[0].corruption == "elastic_transform"
 
 
 @pytest.mark.parametrize(

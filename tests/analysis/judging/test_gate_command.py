@@ -21,7 +21,8 @@ baseline = "Alpha"
 candidate = "Noisier"
 [[gate.rules]]
 metric = "accuracy"
-worse_by_at_most = {margin}
+relation = "worse_by_at_most"
+limit = {margin}
 corruptions = {corruptions}
 """
 PASSES, FAILS, INCONCLUSIVE, MISSING = (
@@ -120,7 +121,7 @@ def test_a_format_is_printed_in_place_of_the_text(app: Typer, gate_folder: Path,
 
 def test_help_says_what_rules_are_and_what_exit_codes_mean(app: Typer) -> None:
     text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).output
-    for line in ("[gate]", "[[gate.rules]]", 'metric = "accuracy"', "worse_by_at_most = 0.01", "at_most = 0.05",
+    for line in ("[gate]", "[[gate.rules]]", 'metric = "accuracy"', 'relation = "worse_by_at_most"', "limit = 0.01",
                  "0  every rule passes", "1  a rule fails",
                  "3  not enough images to tell, or a cell is missing",
                  "2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged"):  # fmt: skip

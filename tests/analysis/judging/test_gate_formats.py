@@ -12,11 +12,12 @@ import failmodes
 from failmodes.analysis.judging.gate_result import GateResult
 
 RULES: list[dict[str, Any]] = [
-    {"metric": "accuracy", "worse_by_at_most": 0.2},
-    {"metric": "accuracy", "over": "each", "worse_by_at_most": 0.02},
-    {"metric": "accuracy", "corruptions": ["none"], "worse_by_at_most": 0.002, "name": "clean as good"},
-    {"metric": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "at_most": 0.4},
-]
+    {"metric": "accuracy", "relation": "worse_by_at_most", "limit": 0.2},
+    {"metric": "accuracy", "over": "each", "relation": "worse_by_at_most", "limit": 0.02},
+    {"metric": "accuracy", "corruptions": ["none"], "relation": "worse_by_at_most", "limit": 0.002,
+     "name": "clean as good"},
+    {"metric": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "relation": "at_most", "limit": 0.4},
+]  # fmt: skip
 MALICIOUS = 'A|B <script>"]]>&`@all` [x](http://x)\x1b[31m\u202e\ufffe\n# top'
 
 
@@ -34,18 +35,17 @@ def malicious(result: GateResult) -> GateResult:
 def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -> None:
     first, *rules, total, compare, missing, inconclusive = str(result).splitlines()
     assert first.startswith("Noisier against Alpha, by failmodes.gate: 95 % level; the same 400 images; about these")
-    assert [line.split()[0] for line in rules] == ["pass", "FAIL", "inconclusive", "MISSING"]
-    value = result.rules[0].decisions[0]
-    assert value.value is not None
-    assert value.passing_bound is not None
-    text = f"{100 * value.value:.2f} points, shown to be {100 * value.passing_bound:.2f} points or more"
+    assert [line.split()[0] for line in rules] == ["pass", "FAIL", "inconclusive", "NOT"]
+    estimate = result.rules[0].verdicts[0].estimate
+    assert estimate is not None
+    text = f"{100 * estimate.value:.2f} points, shown to be {100 * estimate.low:.2f} points or more"
     assert text.replace("-", "\u2212") in rules[0]
     assert rules[0].endswith("(limit: at most 20 points worse)")
     assert "fail in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
     assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]
     assert "clean as good: accuracy, clean: " in rules[2]
     assert "AUGRC by margin, mean of fog and snow: snow is not on record of the candidate" in rules[3]
-    assert total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 cannot be judged: the gate stops (exit code 1)"
+    assert total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 is not measurable: the gate stops (exit code 1)"
     assert all(line.startswith("next: ") for line in (compare, missing, inconclusive))
 
 
@@ -56,12 +56,14 @@ def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
     )  # fmt: skip
     assert content["images_paired"] is True
     assert content["candidate"]["evaluations"] == list(result.candidate.evaluation_ids)
-    assert [rule["verdict"] for rule in content["rules"]] == ["pass", "fail", "inconclusive", "missing"]
+    assert [rule["verdict"] for rule in content["rules"]] == ["pass", "fail", "inconclusive", "not_measurable"]
     each = content["rules"][1]
-    assert (each["worse_by_at_most"], each["over"], each["unit"], each["better"]) == (0.02, "each", "share", "higher")
+    assert (each["relation"], each["limit"], each["over"], each["unit"], each["better"]) == (
+        "worse_by_at_most", 0.02, "each", "share", "higher"
+    )  # fmt: skip
     for decision in each["decisions"]:
-        good = decision["passing_bound"] >= -0.02
-        bad = decision["stopping_bound"] < -0.02
+        good = decision["low"] >= -0.02
+        bad = decision["high"] < -0.02
         assert decision["verdict"] == ("pass" if good else "fail" if bad else "inconclusive")
     assert {tuple(d["cells"][0].values()) for d in each["decisions"]} == {
         (c, s) for c in ("fog", "contrast") for s in (1.0, 3.0, 5.0)
@@ -77,11 +79,11 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
     assert {(case.get("classname"), case.get("name")) for case in cases if case.find("system-out") is None} >= {
         ("failmodes.gate.clean as good", "mean"),
     }
-    verdicts = [decision.verdict for rule in result.rules for decision in rule.decisions]
-    kinds = {"pass": "system-out", "fail": "failure", "inconclusive": "failure", "missing": "error"}
+    verdicts = [one.verdict for rule in result.rules for one in rule.verdicts]
+    kinds = {"supported": "system-out", "contradicted": "failure", "inconclusive": "failure", "not_measurable": "error"}
     assert [[child.tag for child in case] for case in cases] == [[kinds[verdict]] for verdict in verdicts]
     counts = {name: int(suite.get(name, "")) for name in ("tests", "failures", "errors", "skipped")}
-    assert counts == {"tests": 9, "failures": verdicts.count("fail") + verdicts.count("inconclusive"),
+    assert counts == {"tests": 9, "failures": verdicts.count("contradicted") + verdicts.count("inconclusive"),
                       "errors": 1, "skipped": 0}  # fmt: skip
     passing = ElementTree.fromstring(replace(result, inconclusive="pass").to_junit())[0]
     assert passing.get("skipped") == str(verdicts.count("inconclusive"))
@@ -110,4 +112,23 @@ def test_labels_from_outside_are_only_shown(malicious: GateResult, gate_folder: 
     assert "\n# top" not in malicious.to_markdown()
     named = {"gate": {"candidate": "Alpha", "rules": [RULES[3] | {"name": "a|b `c`"}]}}
     row = failmodes.gate(named, gate_folder / "both.duckdb").to_markdown().splitlines()[6]
-    assert row.startswith("| **missing** | `` a\\|b `c` ``: AUGRC by margin, mean of fog and snow | at most 0.4 | ")
+    assert row.startswith(
+        "| **not measurable** | `` a\\|b `c` ``: AUGRC by margin, mean of fog and snow | at most 0.4 | "
+    )
+
+
+@pytest.mark.slow
+def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_of(gate_folder: Path) -> None:
+    rules = [
+        {"shape": "late_collapse", "corruptions": ["fog"]},
+        {"kind": "attention_drift"},
+        {"metric": "accuracy", "relation": "largest_drop", "corruptions": ["contrast"]},
+    ]
+    found = failmodes.gate({"gate": {"candidate": "Alpha", "rules": rules}}, gate_folder / "both.duckdb")
+    shape, kind, largest = json.loads(found.to_json())["rules"]
+    assert (shape["shape"], kind["kind"], largest["relation"]) == ("late_collapse", "attention_drift", "largest_drop")
+    assert shape["decisions"][0]["cells"] == [{"corruption": "fog", "severity": None}]
+    assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
+    cases = ElementTree.fromstring(found.to_junit())[0]
+    assert [case.get("name") for case in cases] == ["mean", "fog", "contrast", "contrast", "fog"]
+    assert str(found).count("drop of accuracy, mean of contrast: in all 2 cells; nearest to the limit is ") == 1

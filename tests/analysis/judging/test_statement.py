@@ -1,178 +1,334 @@
-"""What is shown of rules, from values whose errors are given."""
+"""What is shown of statements about a metric, from values whose errors are given."""
 
 from collections.abc import Sequence
+from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
 import pytest
 
-from failmodes.analysis.gate.judging import Decision, JudgedRule, decide, judge_rules
-from failmodes.analysis.gate.planned_rules import Requirement, plan_rules
-from failmodes.analysis.statistics.difference import MeanError
-from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
+from failmodes.analysis.judging.cells import CLEAN_CELL, OnRecord
+from failmodes.analysis.judging.gate import judge_rules
+from failmodes.analysis.judging.statement import (
+    Family,
+    JudgedStatement,
+    Requirement,
+    Verdict,
+    judge,
+    judge_plan,
+    plan_statement,
+)
+from failmodes.analysis.statistics.difference import Measured, MeanError, Term, Undefined
 from failmodes.analysis.statistics.run_rows import CellKey
-from failmodes.analysis.statistics.training_seeds import MeanError
-from failmodes.ingest.statements import GateSpec
+from failmodes.ingest.statements import GateSpec, Statement
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.registry import all_metrics
 
 CORRUPTED: list[CellKey] = [("snow", 1.0), ("fog", 1.0), ("fog", 2.0)]  # in the order of publication
-CELLS = [("none", 0.0), *CORRUPTED]
+CELLS = [CLEAN_CELL, *CORRUPTED]
+FLAT = dict.fromkeys(CELLS, 0.9)
 Z = NormalDist().inv_cdf
 
 
-def value_of(value: float, error: float = 0.01, images: int = 1000) -> MeasuredValue:
-    return MeasuredValue(value, value, value, MeanError(error**2), images)
+def value_of(value: float, error: float = 0.01, images: int = 1000) -> Measured:
+    return Measured(value, value, value, MeanError(error**2), images)
 
 
 class Given:
-    """Models whose values are given by cell; a mean is the mean of values, with the error of one."""
+    """Models whose metric is given by cell: a weighted sum of it has the error of a single value."""
 
-    def __init__(self, values: dict[CellKey, float], undefined: Sequence[CellKey] = (), images: int = 1000) -> None:
-        self.values, self.undefined, self.images = values, undefined, images
+    def __init__(
+        self,
+        candidate: dict[CellKey, float],
+        baseline: dict[CellKey, float] | None = None,
+        undefined: Sequence[CellKey] = (),
+    ) -> None:
+        self.values, self.others, self.undefined = candidate, baseline or {}, undefined
+        self.metrics = all_metrics()
+        self.candidate, self.baseline = Cells(candidate), Cells(baseline) if baseline else None
 
-    def absolute(self, metric: str, cells: Sequence[CellKey], score: str | None) -> MeasuredValue | Undefined:
-        for cell in cells:
-            if cell in self.undefined:
-                return Undefined(f"{cell[0]}: no failure")
-        return value_of(sum(self.values[cell] for cell in cells) / len(cells), images=self.images)
-
-    difference = absolute
+    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | Undefined:
+        for term in terms:
+            if term.cell in self.undefined:
+                return Undefined(f"{term.cell[0]}: no failure")
+        return value_of(sum(t.weight * (self.others if t.of_baseline else self.values)[t.cell] for t in terms))
 
 
-def judged(rules: list[dict[str, Any]], models: Given, level: float = 0.95) -> list[JudgedRule]:
+class Cells:
+    def __init__(self, cells: Any) -> None:
+        self.cells = list(cells)
+
+
+def judged(rules: list[dict[str, Any]], models: Given, level: float = 0.95) -> list[JudgedStatement]:
     gate = GateSpec(baseline="B", level=level, rules=rules)
-    plans = plan_rules(gate, set(models.values), set(models.values), "rules", all_metrics())
-    return list(judge_rules(plans, models, level))
+    return list(judge_rules(gate, models, None, "rules"))  # type: ignore[arg-type]
+
+
+def decided(keys: dict[str, Any], values: dict[CellKey, float], extras: Sequence[str] = ()) -> JudgedStatement:
+    """A statement alone, of a candidate of these values and a baseline of .9 in every cell."""
+    models = Given(values, dict.fromkeys(values, 0.9))
+    record = OnRecord(values, values, extras)
+    plan = plan_statement(Statement(**keys), record, models.metrics, "claims")
+    return judge_plan(plan, models, Family(0.95, plan.decision_count))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("requirement", "value", "comparisons", "verdict"),
     [
-        (Requirement(0.7, True), 0.7 + 0.0165, 1, "pass"),  # the quantile of 95 % is 1.645
+        (Requirement(0.7, True), 0.7 + 0.0165, 1, "supported"),  # the quantile of 95 % is 1.645
         (Requirement(0.7, True), 0.7 + 0.0164, 1, "inconclusive"),
         (Requirement(0.7, True), 0.7 - 0.0164, 1, "inconclusive"),
-        (Requirement(0.7, True), 0.7 - 0.0165, 1, "fail"),
-        (Requirement(0.7, True), 0.7 + 0.0165, 100, "pass"),  # passing needs no correction
-        (Requirement(0.7, True), 0.7 - 0.0165, 2, "inconclusive"),  # stopping does: 1.960 of two
-        (Requirement(0.7, True), 0.7 - 0.0197, 2, "fail"),
-        (Requirement(0.05, False), 0.05 - 0.0165, 1, "pass"),
-        (Requirement(0.05, False), 0.05 + 0.0165, 1, "fail"),
+        (Requirement(0.7, True), 0.7 - 0.0165, 1, "contradicted"),
+        (Requirement(0.7, True), 0.7 + 0.0165, 100, "supported"),  # support needs no correction
+        (Requirement(0.7, True), 0.7 - 0.0165, 2, "inconclusive"),  # contradiction does: 1.960 of two
+        (Requirement(0.7, True), 0.7 - 0.0197, 2, "contradicted"),
+        (Requirement(0.05, False), 0.05 - 0.0165, 1, "supported"),
+        (Requirement(0.05, False), 0.05 + 0.0165, 1, "contradicted"),
         (Requirement(0.05, False), 0.05 + 0.0165, 2, "inconclusive"),
     ],
 )
 def test_a_verdict_is_where_the_bounds_lie(requirement, value: float, comparisons: int, verdict: str) -> None:
-    assert decide(value_of(value), requirement, 0.95, comparisons).verdict == verdict
+    assert judge(value_of(value), requirement, Family(0.95, comparisons)).verdict == verdict
 
 
-def test_bounds_are_those_that_it_is_judged_by() -> None:
-    least = decide(value_of(0.7), Requirement(0.7, True), 0.9, 5)
-    assert least.passing_bound == pytest.approx(0.7 - 0.01 * Z(0.9))
-    assert least.stopping_bound == pytest.approx(0.7 + 0.01 * Z(1 - 0.1 / 5))
-    most = decide(value_of(0.7), Requirement(0.7, False), 0.9, 5)
-    assert most.passing_bound == pytest.approx(0.7 + 0.01 * Z(0.9))
-    assert most.stopping_bound == pytest.approx(0.7 - 0.01 * Z(1 - 0.1 / 5))
+@pytest.mark.parametrize("is_least", [True, False])
+def test_bounds_are_those_that_it_is_judged_by(is_least: bool) -> None:
+    sign = -1 if is_least else 1
+    for family, supporting, opposing in (
+        (Family(0.9, 5), Z(0.9), Z(1 - 0.1 / 5)),
+        (Family(0.9, 5, is_two_sided=True), Z(0.95), Z(1 - 0.1 / 2 / 5)),
+    ):
+        ends = (0.7 + sign * 0.01 * supporting, 0.7 - sign * 0.01 * opposing)
+        estimate = judge(value_of(0.7), Requirement(0.7, is_least), family).estimate
+        assert estimate == pytest.approx((0.7, *sorted(ends)))
+
+
+def test_on_a_strict_limit_itself_a_statement_does_not_hold() -> None:
+    exact = value_of(0.5, 0.0)
+    for is_least in (True, False):
+        assert judge(exact, Requirement(0.5, is_least), Family()).verdict == "supported"
+        assert judge(exact, Requirement(0.5, is_least, is_strict=True), Family()).verdict == "contradicted"
 
 
 def test_of_fewer_than_30_images_nothing_is_said() -> None:
-    for value in (0.99, 0.01):
-        few = decide(value_of(value, images=29), Requirement(0.5, True), 0.95, 1)
+    for value in (0.99, 0.01, 0.5):
+        few = judge(value_of(value, images=29), Requirement(0.5, True), Family())
         assert (few.verdict, few.images_needed, few.reason) == ("inconclusive", 30, "it takes 30 images")
-        assert decide(value_of(value, images=30), Requirement(0.5, True), 0.95, 1).verdict != "inconclusive"
-    assert decide(value_of(0.5, images=29), Requirement(0.5, True), 0.95, 1).images_needed == 30
+    assert judge(value_of(0.99, images=30), Requirement(0.5, True), Family()).verdict == "supported"
 
 
 def test_images_needed_are_those_that_would_decide() -> None:
-    good = decide(value_of(0.71, 0.01, 1000), Requirement(0.7, True), 0.95, 20)
-    assert good.images_needed == pytest.approx(1000 * (Z(0.95) + Z(0.8)) ** 2, rel=1e-3)
-    bad = decide(value_of(0.69, 0.01, 1000), Requirement(0.7, True), 0.95, 20)
-    assert bad.images_needed == pytest.approx(1000 * (Z(1 - 0.05 / 20) + Z(0.8)) ** 2, rel=1e-3)
-    assert decide(value_of(0.7), Requirement(0.7, True), 0.95, 20).images_needed is None
+    for value, quantile in ((0.71, Z(0.95)), (0.69, Z(1 - 0.05 / 20))):
+        needed = judge(value_of(value), Requirement(0.7, True), Family(0.95, 20)).images_needed
+        assert needed == pytest.approx(1000 * (quantile + Z(0.8)) ** 2, rel=1e-3)
+    assert judge(value_of(0.7), Requirement(0.7, True), Family(0.95, 20)).images_needed is None
 
 
-def test_difference_rules_look_towards_the_bad_side() -> None:
-    models = Given(dict.fromkeys(CELLS, -0.03))
-    (accuracy,) = judged([{"metric": "accuracy", "worse_by_at_most": 0.01}], models)
-    (ece,) = judged([{"metric": "ece", "worse_by_at_most": 0.01}], models)
-    assert (accuracy.plan.requirement, accuracy.verdict) == (Requirement(-0.01, True), "fail")
-    assert (ece.plan.requirement, ece.verdict) == (Requirement(0.01, False), "pass")
+FOG: dict[str, Any] = {"corruptions": ["fog"]}
+GRID = {CLEAN_CELL: 0.9} | {(name, level): 0.8 for name in ("fog", "snow") for level in (0.5, 1.0, 2.5, 3.0)}
+
+
+def values_of(**given: float) -> dict[CellKey, float]:
+    """GRID with other values: fog, snow or none for all severities, fog3 for one."""
+    names = {"clean": "none"}
+    return {
+        (name, severity): given.get(f"{names.get(name, name)}{severity:g}", given.get(name, value))
+        for (name, severity), value in GRID.items()
+    }
+
+
+# Keys, values of the candidate, the value by hand, and the verdict at .01 of error
+BY_HAND: list[tuple[dict[str, Any], dict[CellKey, float], float, str]] = [
+    # the metric itself; severities that are not given are the whole ones, here 1 and 3
+    ({"metric": "accuracy", "relation": "at_least", "limit": 0.7, **FOG}, values_of(fog1=0.7, fog3=0.8, fog=0), 0.75,
+     "supported"),
+    ({"metric": "accuracy", "relation": "at_most", "limit": 0.7}, values_of(fog=0.6, snow=0.7), 0.65, "supported"),
+    ({"metric": "ece", "relation": "at_least", "limit": 0.3, "corruptions": ["none"]}, values_of(none=0.2), 0.2,
+     "contradicted"),
+    ({"metric": "accuracy", "relation": "more_than", "limit": 0.75, "severities": [0.5, 3], **FOG},
+     values_of(fog3=0.7, **{"fog0.5": 0.8}), 0.75, "inconclusive"),
+    ({"metric": "accuracy", "relation": "less_than", "limit": 0.9, "severities": "last", **FOG},
+     values_of(fog3=0.7), 0.7, "supported"),
+    # beside that of other cells
+    ({"metric": "accuracy", "relation": "less_than", "other": {"corruptions": ["snow"]}, **FOG},
+     values_of(fog=0.6, snow=0.7), -0.1, "supported"),
+    ({"metric": "accuracy", "relation": "more_than", "other": {"corruptions": ["snow"]}, **FOG},
+     values_of(fog=0.6, snow=0.7), -0.1, "contradicted"),
+    ({"metric": "accuracy", "relation": "more_than", "limit": 0.09, "other": {"severities": "last"},
+      "severities": [1], **FOG}, values_of(fog1=0.9, fog3=0.8), 0.1, "inconclusive"),
+    ({"metric": "accuracy", "relation": "more_than", "limit": 0.05, "other": {"corruptions": ["fog", "snow"]},
+      "corruptions": ["none"]}, values_of(none=0.9, fog=0.8, snow=0.6), 0.2, "supported"),
+    # how much it worsens from clean: accuracy falls, calibration error rises
+    ({"metric": "accuracy", "relation": "drop_at_most", "limit": 0.1, "severities": [3], **FOG}, values_of(fog3=0.85),
+     0.05, "supported"),
+    ({"metric": "accuracy", "relation": "drop_at_least", "limit": 0.1, **FOG}, values_of(fog=0.85), 0.05,
+     "contradicted"),
+    ({"metric": "ece", "relation": "drop_at_most", "limit": 0.05, **FOG}, values_of(none=0.1, fog=0.2), 0.1,
+     "contradicted"),
+    ({"metric": "ece", "relation": "drop_at_least", "limit": 0.05, **FOG}, values_of(none=0.1, fog=0.2), 0.1,
+     "supported"),
+    ({"metric": "ece", "relation": "drop_at_most", "limit": 0.05, **FOG}, values_of(none=0.3, fog=0.2), -0.1,
+     "supported"),
+    # a candidate beside a baseline of .9
+    ({"metric": "accuracy", "relation": "worse_by_at_most", "limit": 0.05, **FOG}, values_of(fog=0.88), -0.02,
+     "supported"),
+    ({"metric": "accuracy", "relation": "worse_by_at_most", **FOG}, values_of(fog=0.88), -0.02, "contradicted"),
+    ({"metric": "ece", "relation": "worse_by_at_most", "limit": 0.05, **FOG}, values_of(fog=0.97), 0.07,
+     "contradicted"),
+    ({"metric": "ece", "relation": "worse_by_at_most", **FOG}, values_of(fog=0.87), -0.03, "supported"),
+    ({"metric": "accuracy", "relation": "better_by_at_least", **FOG}, values_of(fog=0.92), 0.02, "supported"),
+    ({"metric": "accuracy", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.92), 0.02,
+     "contradicted"),
+    ({"metric": "ece", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.8), -0.1,
+     "supported"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "values", "value", "verdict"), BY_HAND)
+def test_every_relation_by_hand(keys: dict[str, Any], values: dict[CellKey, float], value: float, verdict: str) -> None:
+    (found,) = decided(keys, values).verdicts
+    assert found.estimate is not None
+    assert found.estimate.value == pytest.approx(value)
+    assert found.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "leads", "verdict"),
+    [
+        ({"fog": 0.5, "snow": 0.7}, [0.4, 0.2], "supported"),
+        ({"fog": 0.7, "snow": 0.5}, [0.2, -0.2], "contradicted"),
+        ({"fog": 0.7, "snow": 0.7}, [0.2, 0.0], "inconclusive"),  # a tie
+        ({"fog": 0.95, "snow": 0.99}, [-0.05, 0.04], "contradicted"),  # nothing is lost
+        ({"fog1": 0.3, "fog3": 0.7, "snow1": 0.7, "snow3": 0.5}, [0.4, 0.1], "supported"),
+    ],
+)
+def test_the_largest_drop_is_larger_than_every_other(values: Any, leads: list[float], verdict: str) -> None:
+    found = decided({"metric": "accuracy", "relation": "largest_drop", **FOG}, values_of(**values))
+    assert [one.estimate and one.estimate.value for one in found.verdicts] == pytest.approx(leads)
+    assert found.verdict == verdict
+
+
+def test_the_largest_drop_at_the_last_severity_and_of_a_metric_that_is_better_lower() -> None:
+    at_last = {"metric": "accuracy", "relation": "largest_drop", "severities": "last", **FOG}
+    values = values_of(fog1=0.3, fog3=0.7, snow1=0.7, snow3=0.5)
+    assert decided(at_last, values).verdict == "contradicted"
+    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1)).verdict == "inconclusive"
+    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1, fog=0.9)).verdict == "supported"
+    assert decided(at_last, values_of(fog=0.5, snow=0.4), extras=("snow",)).verdict == "supported"
+
+
+def test_extras_are_no_part_of_a_mean_and_are_of_each() -> None:
+    keys = {"metric": "accuracy", "relation": "at_least", "limit": 0.7}
+    (mean,) = decided(keys, values_of(snow=0.1), ("snow",)).verdicts
+    assert mean.estimate is not None
+    assert mean.estimate.value == pytest.approx(0.8)
+    each = decided(keys | {"over": "each"}, values_of(snow=0.1), ("snow",))
+    assert {cell[0] for one in each.verdicts for cell in one.cells} == {"fog", "snow"}
+    assert each.verdict == "contradicted"
+
+
+def test_each_cell_is_compared_with_that_of_its_severity() -> None:
+    keys = {"metric": "accuracy", "relation": "less_than", "over": "each", **FOG}
+    values = values_of(fog1=0.7, fog3=0.5, snow1=0.8, snow3=0.6)
+    found = decided(keys | {"other": {"corruptions": ["snow"]}}, values)
+    assert [one.estimate and one.estimate.value for one in found.verdicts] == pytest.approx([-0.1, -0.1])
+    less = {cell: value for cell, value in values.items() if cell != ("snow", 3.0)}
+    assert [one.cells for one in decided(keys | {"other": {"corruptions": ["snow"]}}, less).verdicts] == [
+        (("fog", 1.0),)
+    ]
+    itself = decided(keys | {"corruptions": ["fog", "snow"], "severities": [3], "other": {"severities": [1]}}, values)
+    assert [one.estimate and one.estimate.value for one in itself.verdicts] == pytest.approx([-0.2, -0.2])
+
+
+def test_where_what_is_compared_with_is_missing_nothing_is_said() -> None:
+    keys = {"metric": "accuracy", "over": "each", **FOG}
+    beside = decided(keys | {"relation": "less_than", "other": {"corruptions": ["frost"]}}, values_of())
+    drop = decided(
+        keys | {"relation": "drop_at_most", "limit": 0.1}, {cell: 0.1 for cell in GRID if cell != CLEAN_CELL}
+    )
+    assert beside.verdict == drop.verdict == "not_measurable"
 
 
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     """A cell that is 2.2 errors beyond its limit breaks a gate of three decisions and not one of four."""
-    values = {("none", 0.0): 0.9, ("fog", 1.0): 0.9, ("fog", 2.0): 0.9, ("snow", 1.0): 0.7 - 0.022}
-    rule = {"metric": "accuracy", "over": "each", "at_least": 0.7}
+    values = FLAT | {("snow", 1.0): 0.7 - 0.022}
+    rule = {"metric": "accuracy", "over": "each", "relation": "at_least", "limit": 0.7}
     (each,) = judged([rule], Given(values))
-    assert [decision.verdict for decision in each.decisions] == ["fail", "pass", "pass"]
-    assert [decision.cells for decision in each.decisions] == [(cell,) for cell in CORRUPTED]
-    assert each.verdict == "fail"
+    assert [one.verdict for one in each.verdicts] == ["contradicted", "supported", "supported"]
+    assert [one.cells for one in each.verdicts] == [(cell,) for cell in CORRUPTED]
+    assert each.verdict == "contradicted"
     assert each.deciding[0].cells == (("snow", 1.0),)
-    beside = judged([rule, {"metric": "accuracy", "at_least": 0.1}], Given(values))
-    assert [one.verdict for one in beside] == ["inconclusive", "pass"]
-    wide = Given({cell: 0.7 + 0.0165 for cell in CELLS})
-    assert judged([rule], wide)[0].verdict == "pass"  # passing is not corrected
+    beside = judged([rule, {"metric": "accuracy", "relation": "at_least", "limit": 0.1}], Given(values))
+    assert [one.verdict for one in beside] == ["inconclusive", "supported"]
+    assert judged([rule], Given(dict.fromkeys(CELLS, 0.7165)))[0].verdict == "supported"  # support is not corrected
 
 
-def test_the_mean_is_one_decision() -> None:
-    values = {("none", 0.0): 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
-    (mean,) = judged([{"metric": "accuracy", "at_least": 0.6}], Given(values))
-    assert (mean.verdict, len(mean.decisions)) == ("pass", 1)
-    assert mean.decisions[0].value == pytest.approx(0.7)
-    assert mean.decisions[0].cells == tuple(CORRUPTED)
+def test_the_mean_is_one_decision_over_corruptions_of_the_mean_over_severities() -> None:
+    values = {CLEAN_CELL: 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
+    (mean,) = judged([{"metric": "accuracy", "relation": "at_least", "limit": 0.6}], Given(values))
+    (found,) = mean.verdicts
+    assert found.estimate is not None
+    assert (mean.verdict, found.estimate.value) == ("supported", pytest.approx((0.8 + 0.5) / 2))
+    assert found.cells == tuple(CORRUPTED)
 
 
-def test_what_is_missing_is_no_pass_and_a_failing_cell_beats_it() -> None:
-    rule = {"metric": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "at_least": 0.7}
-    (lacking,) = judged([rule], Given(dict.fromkeys(CELLS, 0.9)))
-    assert lacking.verdict == "missing"
-    assert [decision.verdict for decision in lacking.decisions] == ["pass", "pass", "missing"]
-    (broken,) = judged([rule], Given(dict.fromkeys(CELLS, 0.2)))
-    assert broken.verdict == "fail"
-    (mean,) = judged([rule | {"over": "mean"}], Given(dict.fromkeys(CELLS, 0.2)))
-    assert mean.verdict == "missing"  # the mean of the rest is another mean
+def test_what_is_missing_is_no_pass_and_a_cell_that_breaks_beats_it() -> None:
+    rule = {"metric": "accuracy", "over": "each", "corruptions": ["fog", "frost"], "relation": "at_least", "limit": 0.7}
+    (lacking,) = judged([rule], Given(FLAT))
+    assert lacking.verdict == "not_measurable"
+    assert [one.verdict for one in lacking.verdicts] == ["supported", "supported", "not_measurable"]
+    low = Given(dict.fromkeys(CELLS, 0.2))
+    assert judged([rule], low)[0].verdict == "contradicted"
+    assert judged([rule | {"over": "mean"}], low)[0].verdict == "not_measurable"  # the mean of the rest is another one
 
 
-def test_a_metric_that_is_not_defined_is_missing() -> None:
-    models = Given(dict.fromkeys(CELLS, 0.9), undefined=[("fog", 2.0)])
-    each, mean = judged([{"metric": "auroc", "over": over, "at_least": 0.5} for over in ("each", "mean")], models)
-    assert each.verdict == mean.verdict == "missing"
-    assert each.deciding == [Decision("missing", (("fog", 2.0),), reason="fog: no failure")]
+def test_a_metric_that_is_not_defined_is_not_measurable() -> None:
+    models = Given(FLAT, undefined=[("fog", 2.0)])
+    rules = [{"metric": "auroc", "over": over, "relation": "at_least", "limit": 0.5} for over in ("each", "mean")]
+    each, mean = judged(rules, models)
+    assert each.verdict == mean.verdict == "not_measurable"
+    assert each.deciding == [Verdict("not_measurable", (("fog", 2.0),), reason="fog: no failure")]
 
 
 def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
-    values = {("none", 0.0): 0.9, ("fog", 1.0): 0.72, ("fog", 2.0): 0.71, ("snow", 1.0): 0.705}
-    rule = {"metric": "accuracy", "over": "each", "at_least": 0.7}
+    values = {CLEAN_CELL: 0.9, ("fog", 1.0): 0.72, ("fog", 2.0): 0.71, ("snow", 1.0): 0.705}
+    rule = {"metric": "accuracy", "over": "each", "relation": "at_least", "limit": 0.7}
     (each,) = judged([rule], Given(values))
-    assert [decision.verdict for decision in each.decisions] == ["inconclusive", "pass", "inconclusive"]
-    assert each.images_needed == each.decisions[0].images_needed
+    assert [one.verdict for one in each.verdicts] == ["inconclusive", "supported", "inconclusive"]
+    assert each.images_needed == each.verdicts[0].images_needed
     assert each.deciding[0].cells == (("snow", 1.0),)  # nearest to the limit
     (on_it,) = judged([rule], Given(values | {("fog", 2.0): 0.7}))
     assert on_it.images_needed is None
 
 
+def test_an_error_over_seeds_shrinks_with_seeds_not_with_images() -> None:
+    over = Measured(0.8, 0.8, 0.8, MeanError(0.01**2, 2), 1000)
+    found = judge(over, Requirement(0.7, True), Family())
+    assert found.is_over_seeds
+    assert found.estimate is not None
+    assert found.estimate.low == pytest.approx(0.8 - 0.01 * 0.9 * sqrt(2 / (1 - 0.9**2)))  # Student's t of two, by hand
+
+
 @pytest.mark.parametrize(
     ("rule", "line"),
     [
-        ({"metric": "acuracy", "at_least": 1}, "rules: gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
-        ({"metric": "x", "at_least": 0.5}, "known are accuracy, error"),
-        ({"metric": "augrc", "score": "margins", "at_most": 1}, "unknown score 'margins': did you mean 'margin'?"),
-        ({"metric": "ece", "score": "margin", "at_most": 1}, "ece takes no score: leave it out (it goes with auroc"),
-        ({"metric": "ece", "at_least": 0}, "ece is better the lower, so its limit is at_most (given: at_least)"),
-        ({"metric": "accuracy", "at_most": 1}, "better the higher, so its limit is at_least (given: at_most)"),
+        ({"metric": "acuracy", "relation": "at_least"}, "gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
+        ({"metric": "x", "relation": "at_least"}, "known are accuracy, error"),
+        ({"metric": "augrc", "score": "margins", "relation": "at_most"}, "unknown score 'margins': did you mean"),
+        ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: leave it out (it goes with"),
+        ({"metric": "ece", "relation": "at_least"}, "better the lower, so its relation is at_most (given: at_least)"),
+        ({"metric": "accuracy", "relation": "at_most"}, "the higher, so its relation is at_least (given: at_most)"),
+        ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most compares with a baseline: name one"),
+        ({"metric": "accuracy", "relation": "at_least", "corruptions": ["foog"]}, "did you mean 'fog'?"),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> None:
     with pytest.raises(StudyError) as raised:
-        judged([rule], Given(dict.fromkeys(CELLS, 0.9)))
+        judged([rule | {"limit": 0.5}], Given(FLAT))
     assert line in str(raised.value)
 
 
-def test_a_comparison_needs_a_baseline() -> None:
-    gate = GateSpec(rules=[{"metric": "accuracy", "worse_by_at_most": 0.1}])
-    with pytest.raises(StudyError, match="worse_by_at_most compares with a baseline"):
-        plan_rules(gate, set(CELLS), None, "rules", all_metrics())
-
-
 def test_a_score_is_confidence_if_not_given() -> None:
-    (rule,) = judged([{"metric": "augrc", "at_most": 1}], Given(dict.fromkeys(CELLS, 0.1)))
+    (rule,) = judged([{"metric": "augrc", "relation": "at_most", "limit": 1}], Given(FLAT))
+    assert rule.plan is not None
     assert rule.plan.score == "confidence"

@@ -13,7 +13,7 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging.findings import attention_drift, attention_off_object
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests, shares_over_null
+from failmodes.analysis.statistics.attention import shares_over_null
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
