@@ -132,7 +132,7 @@ def _lack_of_fit(
     from scipy.special import fdtrc
 
     images, residuals = len(correct), correct.mean(axis=0) - _accuracy(name, numbers, share, chance)
-    movements = approx_fprime(numbers, lambda tried: _accuracy(name, tried, share, chance))
+    movements = np.asarray(approx_fprime(numbers, lambda tried: _accuracy(name, tried, share, chance)), np.float64)
     directions, sizes, _ = np.linalg.svd(movements, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve
     left, across = len(share) - able, directions[:, able:]
