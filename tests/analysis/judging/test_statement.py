@@ -18,7 +18,7 @@ from failmodes.analysis.judging.statement import (
     judge_plan,
     plan_statement,
 )
-from failmodes.analysis.statistics.difference import Measured, MeanError, Term, Undefined
+from failmodes.analysis.statistics.difference import MeanError, Measured, Term, Undefined
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import GateSpec, Statement
 from failmodes.warehouse.errors import StudyError
