@@ -1,6 +1,6 @@
 """Derived tables of curves: their shapes, steps, other axes, breaks, fitted curves, ranks; computed only when due."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, replace
 from decimal import Decimal
@@ -234,7 +234,7 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
     return ShapeSettings(*(row or ()))
 
 
-def shape_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings) -> dict[str, Iterable[Row]]:
+def shape_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings) -> Mapping[str, Iterable[Row]]:
     """Rows of every table for one evaluation, by name of the table; a curve of fewer than three points has none.
 
     Raises:
