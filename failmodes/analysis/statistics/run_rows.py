@@ -163,7 +163,7 @@ class RunRows:
                 self.columns[f"{target}.{name}"] = at_rows(name, column_of(found, name)[is_known], where, ids.shape)
 
     def _stored(self, table: str, columns: Sequence[str], condition: str = "", *parameters: str) -> pa.Table:
-        """Columns of rows of this evaluation, with `place`, of the cell among cells, and `own_id`, of the image."""
+        """Columns of a table's rows of this evaluation, `place` (of the cell) and `own_id` (of the image) first."""
         assert self.con is not None
         return self.con.sql(
             f"select {', '.join(['place', 'image_id as own_id', *columns])} from {table} inner join ("
