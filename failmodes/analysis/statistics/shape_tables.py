@@ -234,7 +234,9 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
     return ShapeSettings(*(row or ()))
 
 
-def shape_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings) -> Mapping[str, Iterable[Row]]:
+def shape_rows(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings
+) -> Mapping[str, Iterable[Row]]:
     """Rows of every table for one evaluation, by name of the table; a curve of fewer than three points has none.
 
     Raises:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
-<from failmodes.analysis.judging.compare import Comparison
+from failmodes.analysis.judging.compare import Comparison
 from failmodes.analysis.judging.compare_text import ComparisonText
->from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.image_pairing import ImagePairing
 
 
 def text_of(comparison: Comparison) -> str:
