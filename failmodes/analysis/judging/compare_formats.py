@@ -1,6 +1,5 @@
 """A comparison for a terminal, for a pull request, for a notebook, as JSON and as data frames."""
 
-import io
 import json
 from collections.abc import Callable
 from html import escape
@@ -9,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
-from rich.table import Table
 
 from failmodes.analysis.formatting import format_count
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Difference
-from failmodes.analysis.judging.compare_text import BETTER, CROSSOVER, IMAGE, ComparisonText
-from failmodes.analysis.text_tables import TableCell, TextTable, html_table
+from failmodes.analysis.judging.compare_text import ComparisonText
+from failmodes.analysis.text_tables import TextTable, html_table, markdown_table, terminal_text
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
-from failmodes.warehouse.runner_commands import json_without_commands, without_commands
+from failmodes.warehouse.runner_commands import json_without_commands
 
-USUAL_WIDTH, NARROWEST = 80, 40  # letters of a line
+USUAL_WIDTH = 80  # letters of a line
 MOST_ROWS, MOST_CROSSOVERS = 8, 1  # of Markdown
 SUFFIXES = {".txt": "text", ".json": "json", ".md": "markdown"}
 
@@ -118,33 +115,12 @@ def as_json(comparison: Comparison) -> str:
 def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
     """Sentences, then tables, for a terminal of so many letters a line."""
     text = ComparisonText(comparison, printable, most_levels=6, most_classes=5, most_images=8, has_intervals=False)
-    file = io.StringIO()
-    console = Console(
-        file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
-        force_jupyter=False,  # else a notebook would show it at once
-    )  # fmt: skip
-    console.print(f"A: {text.a}\nB: {text.b}; differences are B minus A\n")
-    for sentence in text.sentences:
-        console.print(sentence)
+    parts: list[str | TextTable] = [f"A: {text.a}\nB: {text.b}; differences are B minus A\n", *text.sentences]
     for table in text.tables():
-        console.print(f"\n{table.caption}")
-        console.print(_laid_out(table))
-        console.print(table.note)
-    console.print(f"\n{text.no_images}\n" if text.no_images else "")
-    for source in dict.fromkeys((comparison.a.source_line, comparison.b.source_line)):
-        console.print(printable(source))
-    return without_commands("\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n")
-
-
-def _laid_out(table: TextTable) -> Table:
-    """The table for a terminal: intervals stand beside their figure."""
-    laid = Table(box=None, pad_edge=False, show_edge=False, header_style="")
-    for place, name in enumerate(table.columns):
-        is_text = not place or name in (BETTER, CROSSOVER) or table.columns[0] == IMAGE
-        laid.add_column(name, justify="left" if is_text else "right", overflow="fold")
-    for row in table.rows:
-        laid.add_row(*map(_on_one_line, row))
-    return laid
+        parts += [f"\n{table.caption}", table, table.note]
+    parts.append(f"\n{text.no_images}\n" if text.no_images else "")
+    parts += map(printable, dict.fromkeys((comparison.a.source_line, comparison.b.source_line)))
+    return terminal_text(parts, width)
 
 
 def as_markdown(comparison: Comparison) -> str:
@@ -156,23 +132,13 @@ def as_markdown(comparison: Comparison) -> str:
     first, *rest = text.sentences[: len(text.sentences) - len(text.crossovers[MOST_CROSSOVERS:])]
     by_corruption, *tables = text.tables()
     lines = [f"**{first}**", "", *(f"- {sentence}" for sentence in rest), f"- A: {text.a}; B: {text.b}", ""]
-    lines += _markdown_table(by_corruption._replace(rows=by_corruption.rows[:MOST_ROWS]))
+    lines += markdown_table(by_corruption._replace(rows=by_corruption.rows[:MOST_ROWS]))
     left = len(by_corruption.rows[MOST_ROWS:])
     lines += ["", f"{format_count(left, 'more corruption')}"] if left else []
     for table in tables:  # captions hold no text from outside: there it would be HTML
-        lines += ["", f"<details><summary>{table.caption}</summary>", "", *_markdown_table(table)]
+        lines += ["", f"<details><summary>{table.caption}</summary>", "", *markdown_table(table)]
         lines += ["", table.note, "", "</details>"]
     return "\n".join(lines) + "\n"
-
-
-def _markdown_table(table: TextTable) -> list[str]:
-    rows = [table.columns, ["---", *["---:"] * (len(table.columns) - 1)]]
-    rows += [[_on_one_line(cell).replace("*", "\\*") for cell in row] for row in table.rows]
-    return [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in rows]
-
-
-def _on_one_line(cell: TableCell) -> str:
-    return f"{cell.text} {cell.small}".strip()
 
 
 def as_html(comparison: Comparison) -> str:

@@ -28,7 +28,8 @@ from failmodes.warehouse.schema import CLEAN
 MOST_CELLS_NAMED = 6  # that are left out; of more only some are named
 DECIDED = "*"  # after a cell's difference
 COLUMNS = ("A", "B", "B \u2212 A")
-BETTER, CROSSOVER, IMAGE = "Better", "Crossover", "Image"  # columns of text
+BETTER, CROSSOVER = "Better", "Crossover"  # columns of words
+IMAGE_COLUMNS = ("Image", "Class", "Cells", "Mildest", "A", "B")
 WINNERS = {"a": "A", "b": "B", "": "inconclusive"}
 
 
@@ -168,7 +169,7 @@ class ComparisonText:
         )
         texts = ["", "", *(EMPTY if one is None else crossover_text(one) for one in crossed[2:])]
         lines = ((*_line(name, row), TableCell(text)) for (name, row), text in zip(rows, texts, strict=True))
-        return TextTable("Accuracy by corruption", note, (*columns, CROSSOVER), tuple(lines))
+        return TextTable("Accuracy by corruption", note, (*columns, CROSSOVER), tuple(lines), texts=(CROSSOVER,))
 
     def metric_table(self) -> TextTable:
         """The metrics beside accuracy under corruption."""
@@ -190,6 +191,7 @@ class ComparisonText:
             f"{self.level} intervals.{smallest}",
             ("Metric", *COLUMNS, BETTER),
             tuple(lines),
+            texts=(BETTER,),
         )
 
     def cell_table(self) -> TextTable:
@@ -240,7 +242,7 @@ class ComparisonText:
             rest = format_count(len(changed.images) - len(lines), "more image")
             note = f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
             note += f"answers in the mildest.{f' {rest} in JSON.' if len(lines) < len(changed.images) else ''}"
-            found.append(TextTable(title, note, (IMAGE, "Class", "Cells", "Mildest", "A", "B"), lines))
+            found.append(TextTable(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
         return found
 
     def _shown(self, rows: Sequence[Difference], what: str = "difference", comparisons: int = 1) -> str:
