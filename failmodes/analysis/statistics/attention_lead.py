@@ -73,7 +73,7 @@ def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: flo
     """The mean change of a share, with an interval that holds where a few images change much and the others little.
 
     Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
-    `paired_difference.mean_difference`.
+    `statistics.difference`.
 
     Args:
         values: (N,) one an image, -1 to 1; NaN is left out.

@@ -15,7 +15,7 @@ from failmodes.warehouse.metrics.intervals import normal_quantile
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
 FEWEST_OF_CLASS = 10  # images; a class of fewer is not ranked
-MADE_UP = 2  # images, one at each end, without which an interval may have no width (see `mean_difference`)
+MADE_UP = 2  # images, one at each end, without which an interval may have no width (see `statistics.difference`)
 
 
 class RankedDrop(NamedTuple):

@@ -63,7 +63,7 @@ def quantiles_of_pairs(images: ArrayLike, level: float = 0.95) -> Float64Array:
 def errors_of_pairs(values: ArrayLike) -> Float64Array:
     """Standard errors of the differences of means over the same images, never 0.
 
-    To the differences of images two made-up ones are added, 1 and -1 (see `paired_difference.mean_difference`).
+    To the differences of images two made-up ones are added, 1 and -1 (see `statistics.difference`).
 
     Args:
         values: (N, K) of each image, from -1 to 1.

@@ -83,8 +83,8 @@ class RunRows:
         reference = self.rows(clean) if clean in self.places else None
         if not self.shares_images or reference is None:
             return Cell(self.rows(cell, kept), reference=reference)
-        known = self.cells if among is None else [one for one in self.cells if one in among]
-        on_curve = [one for one in known if one[0] == cell[0] and 0 < one[1] < cell[1]]
+        below = [one for one in self.cells if one[0] == cell[0] and 0 < one[1] < cell[1]]
+        on_curve = [one for one in below if among is None or one in among]
         curve = [self.rows(one, kept) for one in (clean, *sorted(on_curve, key=lambda one: one[1]))]
         if cell != clean:
             curve.append(self.rows(cell, kept))
