@@ -71,6 +71,7 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTab
     texts = {pair: str(cells or NO_CELLS) for pair, cells in won.items()}
     cells = {len(pair.cells) for pair in pairs}
     of = f"of {cells.pop()}" if len(cells) == 1 else f"of up to {max(cells)}"
+    subject = "it is" if all(len(count.model.runs) == 1 for count in ranked) else "its model is"
     order = [(run, count) for count in ranked for run in count.model.runs]
     rows = (
         (
@@ -85,7 +86,7 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTab
         "Models against each other, image by image",
         f"Number of cells, {of}, in which the model of the row is right more often than that of the column (dot: in "
         f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
-        "cells of all pairs. Ahead of and behind: models that it is right more or less often than on average over "
+        f"cells of all pairs. Ahead of and behind: models that {subject} right more or less often than on average over "
         "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
         ("Model", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
         tuple(tuple(map(TableCell, row)) for row in rows),

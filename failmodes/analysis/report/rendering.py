@@ -139,7 +139,7 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
 def report_section(
     con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair] = (), *, is_first: bool = True
 ) -> ReportSection:
-    """Word, claims, topics, comparisons, pictures, tables and provenance of one selection."""
+    """Verdict, claims, topics, comparisons, pictures, tables and provenance of one selection."""
     found = findings_of(con, selection)
     names = corruption_labels(con)
     labels = [model.label for model in trained_models(selection.evaluations)]

@@ -112,7 +112,7 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Ar
     """Covariance of the accuracies of cells (N, S) over images, (S, S); 0 between cells of different images.
 
     In every direction two made-up images are added, 1 and -1, so that no contrast of cells has an error of 0 where few
-    images change (see `paired_difference.mean_difference`).
+    images change (see `statistics.difference`).
     """
     is_correct = np.asarray(correct, dtype=np.float64)
     images, shares, total = len(is_correct), is_correct.mean(axis=0), len(is_correct) + MADE_UP

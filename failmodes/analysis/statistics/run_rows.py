@@ -94,9 +94,9 @@ class RunRows:
         reference = self.rows(CLEAN_CELL) if CLEAN_CELL in self.places else None
         if not self.shares_images or reference is None:
             return Cell(self.rows(cell, kept), reference=reference)
-        known = self.cells if among is None else among
-        milder = [one for one in self.cells if one in known and one[0] == cell[0] and 0 < one[1] < cell[1]]
-        curve = tuple(self.rows(one, kept) for one in dict.fromkeys([CLEAN_CELL, *milder, cell]))
+        milder = [one for one in self.cells if one[0] == cell[0] and 0 < one[1] < cell[1]]
+        known = [one for one in milder if among is None or one in among]
+        curve = tuple(self.rows(one, kept) for one in dict.fromkeys([CLEAN_CELL, *known, cell]))
         return Cell(curve[-1], curve[0], curve, reference)
 
     def read(self, names: Sequence[str]) -> None:
