@@ -338,7 +338,7 @@ def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: flo
     """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
 
     Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
-    `paired_difference.mean_difference`. For the arguments see `mean_of_images`.
+    `statistics.difference`. For the arguments see `mean_of_images`.
     """
     known = values[~np.isnan(values)]
     _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)

@@ -471,7 +471,7 @@ class ModelMetrics:
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
         """The sum of one side; why it has none where it has none."""
         model, rows = self._model(is_baseline=is_baseline)
-        key = (id(model.runs[0]), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
+        key = (tuple(map(id, model.runs)), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
         if rows is not None or metric.needs_pairs:
             return self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
         if key not in self._sums:

@@ -54,7 +54,7 @@ def difference_shown(low: ArrayLike, high: ArrayLike, *, comparisons: int = 1, l
     """The smallest difference that intervals from `low` to `high` (…) show in POWER of samples, being clear of 0.
 
     It is (z_a + z_b) standard errors, as half of the interval is z_a of them: of two shares of the same images Connor's
-    formula without its second-order term (see `paired_difference.smallest_detectable_difference`). An interval of few
+    formula without its second-order term (see `shares.smallest_detectable_difference`). An interval of few
     training seeds has t quantiles, and is wider beside z_b: what is told of two to ten seeds is shown in 82 to 85 %
     of samples.
 
