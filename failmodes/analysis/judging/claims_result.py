@@ -108,7 +108,7 @@ def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -
         "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
         "inconclusive. Each claim is judged by itself."
     )
-    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows))
+    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
 class ClaimsResult(Sequence[ClaimRow]):

@@ -189,6 +189,8 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
         raise StudyError(
             f"{place}: neither direction of {metric.name} is better, so nothing is worse: write at_least or at_most"
         )
+    if metric.unit == "share" and abs(statement.bound) > 1:
+        raise StudyError(f"{place}.limit: {metric.name} is a share, from 0 to 1: write {statement.bound / 100:g}")
     cells = find_cells(statement, record, place)
     is_whole = not (cells.lacks_other or (cells.missing and statement.over == "mean"))
     questions = tuple(_questions(statement, metric, cells)) if is_whole else ()
