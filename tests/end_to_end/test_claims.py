@@ -89,7 +89,7 @@ def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: 
     assert [row["claim"].split()[4] for row in rows] == ["fog"] * 2 + ["snow"] * 2
     assert rows[2]["reason"] == "snow was not evaluated"
     failmodes(*arguments, "--json", "a.json", "--markdown", "a.md", folder=tmp_path)
-    assert json.loads((tmp_path / "a.json").read_text())["format"] == 1
+    assert json.loads((tmp_path / "a.json").read_text())["claims"] == rows
     assert "| the accuracy curve under fog is flat | Alpha |" in (tmp_path / "a.md").read_text()
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"
 

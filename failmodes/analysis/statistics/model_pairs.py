@@ -67,11 +67,13 @@ class WinCount(NamedTuple):
 
 @read_once
 def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairDifference]:
-    """The difference of every two models of a selection that have a corruption in common."""
+    """The difference of every two models of a selection that have a corruption in common, over training seeds first."""
     sums: dict[Hashable, Any] = {}
+    models = trained_models(selection.evaluations)
+    pairs = sorted(combinations(models, 2), key=lambda pair: not all(model.has_several_seeds for model in pair))
     found = [
         (a, b, difference)
-        for a, b in combinations(trained_models(selection.evaluations), 2)
+        for a, b in pairs
         if (difference := corrupted_difference(rows_of(con, a), rows_of(con, b), selection.averaged, sums))
     ]
     adjusted = holm([difference.p_value for *_, difference in found])
