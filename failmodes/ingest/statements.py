@@ -417,25 +417,32 @@ _ATTENTION_WORDS = {  # kind: as it stands, and negated
 }
 
 
-def statement_text(statement: Statement) -> str:
-    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back."""
+def statement_text(statement: Statement, title: str | None = None, *, is_share: bool | None = None) -> str:
+    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back.
+
+    Args:
+        statement: what is stated.
+        title: what its metric is called; its name if not given.
+        is_share: whether values of the metric are shares; if not given those of accuracies are.
+    """
     of = f' of "{statement.model}"' if statement.model else ""
     where = _where(statement, statement.over if statement.metric else None)
     if statement.shape is not None:
         return f"the accuracy curve{of} {where} {_SHAPE_WORDS[statement.shape]}"
+    if statement.kind in _ATTENTION_WORDS:
+        return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
     if statement.kind is not None:
-        if statement.kind in _ATTENTION_WORDS:
-            return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
-        negation = "no " if statement.negate else ""
-        return f"{negation}{_spaced(statement.kind)}{of} {where}"
+        return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     score = f" by {_spaced(statement.score)}" if statement.score else ""
-    metric = f"{_spaced(str(statement.metric))}{score}{of}"
-    return _compared(statement, metric) if statement.other else _of_metric(statement, metric, where)
+    metric = f"{title or _spaced(str(statement.metric))}{score}{of}"
+    return _of_metric(statement, metric, where, is_share=_is_share(statement) if is_share is None else is_share)
 
 
-def _of_metric(statement: Statement, metric: str, where: str) -> str:
+def _of_metric(statement: Statement, metric: str, where: str, *, is_share: bool) -> str:
+    margin = _amount(statement.bound, is_share=is_share, is_difference=True)
+    if statement.other is not None:
+        return _compared(statement, metric, margin)
     words = _spaced(str(statement.relation))
-    margin = _amount(statement, statement.bound, is_difference=True)
     if statement.relation == "largest_drop":
         return f"{metric} drops most {where}"
     if statement.is_drop:
@@ -448,10 +455,10 @@ def _of_metric(statement: Statement, metric: str, where: str) -> str:
             return f"{metric} {where} is {'no worse' if is_worse else 'better'} than that of {named}"
         extent = "at most" if is_worse else "at least"
         return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than that of {named}"
-    return f"{metric} {where} is {words} {_amount(statement, statement.bound)}"
+    return f"{metric} {where} is {words} {_amount(statement.bound, is_share=is_share)}"
 
 
-def _compared(statement: Statement, metric: str) -> str:
+def _compared(statement: Statement, metric: str, margin: str) -> str:
     """A statement that compares cells with others; severities that are those of both are said once."""
     given = statement.other or CellsOf(severities="last")
     corruptions = given.corruptions or statement.corruptions
@@ -466,7 +473,6 @@ def _compared(statement: Statement, metric: str) -> str:
     if statement.bound == 0:
         word = "higher" if statement.relation == "more_than" else "lower"
         return f"{metric} is {word} {places[0]} than {places[1]}{at}"
-    margin = _amount(statement, statement.bound, is_difference=True)
     return f"{metric} {places[0]} minus that {places[1]} is {_spaced(str(statement.relation))} {margin}{at}"
 
 
@@ -522,8 +528,8 @@ def _is_share(statement: Statement) -> bool:
     return str(statement.metric).endswith("accuracy")
 
 
-def _amount(statement: Statement, value: float, *, is_difference: bool = False) -> str:
-    if not _is_share(statement):
+def _amount(value: float, *, is_share: bool, is_difference: bool = False) -> str:
+    if not is_share:
         return f"{value:.10g}"
     amount = f"{100 * value:.10g}"
     if not is_difference:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import duckdb
 
 from failmodes.analysis.formatting import (
-    capitalize_first,
     format_percent,
     join_names,
 )
@@ -239,13 +238,14 @@ def _of_metric(
     )  # fmt: skip
     if deciding.estimate is None:
         reason = words.not_evaluated(judged.deciding)
-        return row._replace(reason=reason, sentence=f"{label}: {words.about(judged)} is not measurable: {reason}.")
-    about = f"{capitalize_first(words.about(judged))} of {model.label}{' minus ' + baseline.label if baseline else ''}"
+        return row._replace(reason=reason, sentence=f"{label}: {words.text(judged)}: not measurable, {reason}.")
+    of = model.label if baseline is None else f"{model.label} minus {baseline.label}"
     over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"
     where = "" if len(judged.verdicts) == 1 else f"{words.where(deciding)}: "
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
-        sentence=f"{about}: {where}{estimate_text(plan, deciding.estimate)}{over} {of_images(deciding.n)}.",
+        sentence=f"{of}: {words.text(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
+        f"{of_images(deciding.n)}.",
     )  # fmt: skip
 
 
