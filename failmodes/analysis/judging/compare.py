@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.analysis.judging.statement import Family, Requirement, judge, worst_of
 from failmodes.analysis.selection import averaged_severities, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, Undefined, mean_of
@@ -270,7 +271,10 @@ def compare_models(
     overall = pair.models.compared("accuracy", pair.corrupted)
     assert not isinstance(overall, Undefined), "accuracy is always defined"
     low, high = overall.difference.low(level), overall.difference.high(level)
-    not_worse = _verdict(is_shown=low > -margin, is_contradicted=high < -margin)
+    not_worse, not_better = (
+        judge(overall.difference, Requirement(limit, is_least, is_strict=True), Family(level))
+        for limit, is_least in ((-margin, True), (margin, False))
+    )
     lost, gained = pair.changed_images()
     return Comparison(
         *_with_distinct_labels(a, b),
@@ -282,9 +286,9 @@ def compare_models(
         is_about_training=pair.models.is_about_training,
         overall=pair.row("accuracy", "corrupted", pair.corrupted),
         bounds=(low, high),
-        not_worse=not_worse,
-        equivalent=_verdict(is_shown=low > -margin and high < margin, is_contradicted=high < -margin or low > margin),
-        images_needed=overall.difference.images_needed(-margin, level) if not_worse == "inconclusive" else None,
+        not_worse=not_worse.verdict,
+        equivalent=worst_of([not_worse.verdict, not_better.verdict]),
+        images_needed=not_worse.images_needed,
         clean=pair.row("accuracy", "clean", mean_of([CLEAN_CELL])),
         metrics=tuple(pair.other_metrics([metric.name for metric in metrics])),
         corruptions=tuple(pair.by_corruption()),
@@ -293,10 +297,6 @@ def compare_models(
         newly_incorrect=lost,
         newly_correct=gained,
     )
-
-
-def _verdict(*, is_shown: bool, is_contradicted: bool) -> Word:
-    return "supported" if is_shown else "contradicted" if is_contradicted else "inconclusive"
 
 
 def _with_distinct_labels(a: OpenedModel, b: OpenedModel) -> tuple[DescribedModel, DescribedModel]:

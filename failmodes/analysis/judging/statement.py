@@ -144,8 +144,7 @@ class JudgedStatement:
     @property
     def verdict(self) -> Word:
         """Contradicted where any cell is; else not measurable, else inconclusive, where any is; else supported."""
-        found = {one.verdict for one in self.verdicts}
-        return next(word for word in WORDS if word in found)
+        return worst_of([one.verdict for one in self.verdicts])
 
     @property
     def deciding(self) -> list[Verdict]:
@@ -164,6 +163,11 @@ class JudgedStatement:
             return 0.0
         requirement = self.plan.requirement
         return requirement.spare(one.estimate.low if requirement.is_least else one.estimate.high)
+
+
+def worst_of(words: Sequence[Word]) -> Word:
+    """The verdict on all of several statements: contradicted where any is; supported where all are."""
+    return next(word for word in WORDS if word in words)
 
 
 def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str, Metric], place: str) -> Plan:
