@@ -8,8 +8,8 @@ from pydantic import BaseModel
 
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study
 from failmodes.evaluate.study.training_schema import TrainingSpec
-from failmodes.ingest.gate_rules import GateRule, GateSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.statements import CellsOf, GateSpec, Statement
 
 INTRODUCTION = """# The study file
 
@@ -26,7 +26,8 @@ TABLES: dict[str, type[BaseModel]] = {
     "[models.training]": TrainingSpec,
     "[evaluation]": EvaluationSpec,
     "[gate]": GateSpec,
-    "[[gate.rules]]": GateRule,
+    "[[claims]] and [[gate.rules]]": Statement,
+    "other, of a claim or rule": CellsOf,
 }
 NEEDED = "must be given"
 

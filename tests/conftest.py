@@ -11,6 +11,7 @@ import pytest
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.opening import open_dataset
@@ -103,7 +104,7 @@ def handed(tmp_path_factory) -> Path:
     """A folder with nothing but a warehouse, as an analyst is handed it."""
     made = write_synthetic(tmp_path_factory.mktemp("results"), images=80)
     folder = tmp_path_factory.mktemp("analyst")
-    load([made.output], folder / "warehouse.duckdb")
+    load([made.output], folder / "warehouse.duckdb", derivation=DERIVATION)
     return folder
 
 

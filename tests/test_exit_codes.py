@@ -115,8 +115,8 @@ TYPED = {
     "SQL that writes": case("query", 2, "is refused", "drop table models", "w.duckdb"),
     "SQL without its value": case("query", 2, "no value for $floor", "select $floor", "w.duckdb"),
     "filter of images": case("images w.duckdb --filter", 2, "corruptoin", "corruptoin = 'fog'"),
-    "claim": case("claims w.duckdb", 2, "smells", "fog smells worse than contrast"),
-    "claim of a study": case("load claim.toml", 2, "smells"),
+    "claim": case("claims w.duckdb --claims fine.toml", 2, "has no claims"),
+    "claim of a study": case("load claim.toml", 2, "did you mean 'fog'"),
     "study with another corruption": case("ingest misspelt.toml", 2, "did you mean 'fog'"),
     "study with another key": case("status unknown-key.toml", 2, "did you mean 'output'"),
     "metric of a rule": case("gate metric.toml w.duckdb", 2, "did you mean 'accuracy'"),
@@ -193,6 +193,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     plain = {"top": "", "dataset": DIGITS, "corruption": "fog"}
     for name, changes in STUDIES.items():
         (here / name).write_text(STUDY.format(**plain | changes))
+    (here / "flat.toml").write_text('[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n')
     for name, keys in MODELS.items():
         (here / name).write_text(STUDY.format(**plain) + MODEL.format(keys=keys))
     rule = {"metric": "accuracy", "corruption": "fog", "limit": 'relation = "worse_by_at_most"\nlimit = 0.9'}
@@ -235,7 +236,7 @@ PRINTED = {
     "comparison as JSON": (["compare", "Alpha", "Beta", "w.duckdb", "-o", "-", "--format", "json"], "{\n"),
     "description": (["publish", "w.duckdb", "--format", "croissant", "-o", "-"], "{\n"),
     "model card": (["publish", "w.duckdb", "--format", "model-card", "-o", "-"], "---\nmodel-index:"),
-    "claims": (["claims", "w.duckdb", "fog costs at most 99 points on average", "--markdown", "-"], "**1 claim"),
+    "claims": (["claims", "w.duckdb", "--claims", "flat.toml", "--markdown", "-"], "**1 claim"),
     "images of a study": (["ingest", "fine.toml", "--images", "-"], '"image_id","label","class_name","file"\n'),
 }
 REFUSED = {

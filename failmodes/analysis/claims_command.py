@@ -17,7 +17,7 @@ def claims(
     ] = None,
     claims_file: Annotated[
         Path | None,
-        typer.Option("--claims", help="Judge the \\[[claims]] of this TOML file, instead of those of the study."),
+        typer.Option("--claims", help="Judge the [\\[claims]] of this TOML file, instead of those of the study."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the table.")
@@ -32,13 +32,13 @@ def claims(
 
     \b
     Claims are tables of a study file, or of the file of --claims (docs/claims.md has all keys):
-      \\[[claims]]
+      [\\[claims]]
       metric = "accuracy"
       corruptions = ["fog"]      # all by default; "none" is clean
       severities = [5]           # or "last"; the whole ones by default
       relation = "drop_at_most"  # or at_least, at_most, less_than, largest_drop …
       limit = 0.10
-      \\[[claims]]
+      [\\[claims]]
       shape = "near_linear"      # instead of metric, relation and limit
       corruptions = ["contrast"]
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are

@@ -66,8 +66,8 @@ def compare(
     Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
     """
     limit_command(timeout)
-    from failmodes.analysis.comparison.formats import FORMATS, suffixes_of, write_comparison
-    from failmodes.analysis.comparison.named_models import compare_named
+    from failmodes.analysis.judging.compare import compare_named
+    from failmodes.analysis.judging.compare_formats import FORMATS, as_text, suffixes_of, write_comparison
     from failmodes.warehouse.metrics.custom import named_metrics
 
     check_result(output, suffixes_of(format), force=force)
@@ -77,8 +77,6 @@ def compare(
     if output not in (None, STDOUT):
         say(printable(str(write_comparison(found, output, format, force=force))))
     elif format in (None, "text") and output is None:
-        from failmodes.analysis.comparison.terminal_text import as_text
-
         console = stdout_console()
         say(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), end="")
         suggest("failmodes gate --help" if where is None else f"failmodes chart differences{named(where)}")

@@ -14,7 +14,7 @@ from failmodes.warehouse.errors import FailmodesError
 if TYPE_CHECKING:
     import altair as alt
 
-    from failmodes.analysis.comparison.result import ComparisonResult
+    from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.judging.claims_result import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
@@ -235,8 +235,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.compare("Net", "other.duckdb::Net").to_markdown()
         """
         path = self._opened()
-        from failmodes.analysis.comparison.named_models import compare_named
-        from failmodes.analysis.comparison.result import ComparisonResult
+        from failmodes.analysis.comparison_result import ComparisonResult
+        from failmodes.analysis.judging.compare import compare_named
         from failmodes.warehouse.metrics.custom import named_metrics
 
         found = compare_named(

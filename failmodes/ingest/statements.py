@@ -19,11 +19,11 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from failmodes.ingest.corruptions.catalog import ALIASES, CORRUPTIONS, registered
+from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.specification import StrictModel, exact_severities, unique_values, validate
 from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
 from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
-from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.storage.locations import default_location, read_toml
 
@@ -242,6 +242,13 @@ def _as_rule(statement: Statement) -> Statement:
     return statement
 
 
+def _of_known_corruptions(statements: list[Statement]) -> list[Statement]:
+    for name in (name for statement in statements for name in statement.all_corruptions):
+        if name not in (CLEAN, *NAMES_OF_MANY) and find_corruption_name(name) is None:
+            raise ValueError(unknown_corruption(name))
+    return statements
+
+
 def _each_once(statements: list[Statement]) -> list[Statement]:
     return list({stored_form(statement): statement for statement in statements}.values())
 
@@ -251,6 +258,8 @@ Claims = Annotated[
     Field(max_length=MOST_CLAIMS),
     AfterValidator(_each_once),
 ]
+# Of a study, whose own corruptions are registered by the time
+StudyClaims = Annotated[Claims, AfterValidator(_of_known_corruptions)]
 
 
 class GateSpec(StrictModel):
@@ -286,6 +295,10 @@ class _ClaimsFile(StrictModel):
     metrics: Any = None
 
 
+class _OwnClaims(_ClaimsFile):
+    claims: StudyClaims
+
+
 def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
     """The gate of a file of rules, or of a study file, whose other keys are not looked at.
 
@@ -302,17 +315,21 @@ def check_gate(content: Mapping[str, Any], origin: str) -> GateSpec:
     return validate(_RulesFile, {"gate": content["gate"]} if is_study else dict(content), origin).gate
 
 
-def check_claims(content: Sequence[Mapping[str, Any] | Statement], origin: str) -> list[Statement]:
+def check_claims(
+    content: Sequence[Mapping[str, Any] | Statement], origin: str, *, known_corruptions: bool = False
+) -> list[Statement]:
     """Claims in their order; one that stands twice counts once.
 
     Args:
         content: a table each, as TOML gives them, at most MOST_CLAIMS.
         origin: where they come from, for errors.
+        known_corruptions: refuse corruptions that are neither published nor registered; a warehouse may hold others.
 
     Raises:
         StudyError: the first problem in them.
     """
-    return validate(_ClaimsFile, {"claims": content}, origin).claims
+    model: type[_ClaimsFile] = _OwnClaims if known_corruptions else _ClaimsFile
+    return validate(model, {"claims": content}, origin).claims
 
 
 def claims_file(path: str | Path) -> list[Statement]:
@@ -331,8 +348,7 @@ def claims_file(path: str | Path) -> list[Statement]:
 def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement] | None:
     """The claims of the study files among some locations; None where none of them is a study file.
 
-    No code of a study is run: where it brings its own corruptions, or evaluates nothing itself, its claims may name
-    any corruption.
+    No code of a study is run: where it brings its own corruptions, its claims may name any.
 
     Args:
         locations: as for `find_results`.
@@ -347,24 +363,10 @@ def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement]
 
 def _claims_of_study(path: Path) -> list[Statement]:
     content = read_toml(path)
-    claims = check_claims(content.get("claims", []), str(path))
     corruptions = content.get("corruptions")
     names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
     has_own = any(":" in str(name) for name in (names if isinstance(names, list) else [names]))
-    unknown = None if has_own or not content.get("models") else unknown_corruption(claims)
-    if unknown:
-        raise StudyError(f"{path}: claims: {unknown}")
-    return claims
-
-
-def unknown_corruption(statements: Iterable[Statement]) -> str | None:
-    """The first corruption that is neither published nor registered, with a hint; None where all are known."""
-    known = [*NAMES_OF_MANY, CLEAN, *CORRUPTIONS, *registered()]
-    for name in (name for statement in statements for name in statement.all_corruptions):
-        if name not in known and name not in ALIASES:
-            hint = did_you_mean(name.lower().replace(" ", "_"), known, f"known are {', '.join(known)}")
-            return f"unknown corruption {shown(name)}: {hint}"
-    return None
+    return check_claims(content.get("claims", []), str(path), known_corruptions=not has_own)
 
 
 def as_table(statement: Statement) -> dict[str, Any]:
@@ -415,25 +417,32 @@ _ATTENTION_WORDS = {  # kind: as it stands, and negated
 }
 
 
-def statement_text(statement: Statement) -> str:
-    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back."""
+def statement_text(statement: Statement, title: str | None = None, *, is_share: bool | None = None) -> str:
+    """A statement in English, such as "accuracy under fog at severity 5 is at least 30%"; nothing reads it back.
+
+    Args:
+        statement: what is stated.
+        title: what its metric is called; its name if not given.
+        is_share: whether values of the metric are shares; if not given those of accuracies are.
+    """
     of = f' of "{statement.model}"' if statement.model else ""
     where = _where(statement, statement.over if statement.metric else None)
     if statement.shape is not None:
         return f"the accuracy curve{of} {where} {_SHAPE_WORDS[statement.shape]}"
+    if statement.kind in _ATTENTION_WORDS:
+        return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
     if statement.kind is not None:
-        if statement.kind in _ATTENTION_WORDS:
-            return f"attention{of} {where} {_ATTENTION_WORDS[statement.kind][statement.negate]}"
-        negation = "no " if statement.negate else ""
-        return f"{negation}{_spaced(statement.kind)}{of} {where}"
+        return f"{'no ' * statement.negate}{_spaced(statement.kind)}{of} {where}"
     score = f" by {_spaced(statement.score)}" if statement.score else ""
-    metric = f"{_spaced(str(statement.metric))}{score}{of}"
-    return _compared(statement, metric) if statement.other else _of_metric(statement, metric, where)
+    metric = f"{title or _spaced(str(statement.metric))}{score}{of}"
+    return _of_metric(statement, metric, where, is_share=_is_share(statement) if is_share is None else is_share)
 
 
-def _of_metric(statement: Statement, metric: str, where: str) -> str:
+def _of_metric(statement: Statement, metric: str, where: str, *, is_share: bool) -> str:
+    margin = _amount(statement.bound, is_share=is_share, is_difference=True)
+    if statement.other is not None:
+        return _compared(statement, metric, margin)
     words = _spaced(str(statement.relation))
-    margin = _amount(statement, statement.bound, is_difference=True)
     if statement.relation == "largest_drop":
         return f"{metric} drops most {where}"
     if statement.is_drop:
@@ -446,10 +455,10 @@ def _of_metric(statement: Statement, metric: str, where: str) -> str:
             return f"{metric} {where} is {'no worse' if is_worse else 'better'} than that of {named}"
         extent = "at most" if is_worse else "at least"
         return f"{metric} {where} is {extent} {margin} {'worse' if is_worse else 'better'} than that of {named}"
-    return f"{metric} {where} is {words} {_amount(statement, statement.bound)}"
+    return f"{metric} {where} is {words} {_amount(statement.bound, is_share=is_share)}"
 
 
-def _compared(statement: Statement, metric: str) -> str:
+def _compared(statement: Statement, metric: str, margin: str) -> str:
     """A statement that compares cells with others; severities that are those of both are said once."""
     given = statement.other or CellsOf(severities="last")
     corruptions = given.corruptions or statement.corruptions
@@ -464,7 +473,6 @@ def _compared(statement: Statement, metric: str) -> str:
     if statement.bound == 0:
         word = "higher" if statement.relation == "more_than" else "lower"
         return f"{metric} is {word} {places[0]} than {places[1]}{at}"
-    margin = _amount(statement, statement.bound, is_difference=True)
     return f"{metric} {places[0]} minus that {places[1]} is {_spaced(str(statement.relation))} {margin}{at}"
 
 
@@ -520,8 +528,8 @@ def _is_share(statement: Statement) -> bool:
     return str(statement.metric).endswith("accuracy")
 
 
-def _amount(statement: Statement, value: float, *, is_difference: bool = False) -> str:
-    if not _is_share(statement):
+def _amount(value: float, *, is_share: bool, is_difference: bool = False) -> str:
+    if not is_share:
         return f"{value:.10g}"
     amount = f"{100 * value:.10g}"
     if not is_difference:

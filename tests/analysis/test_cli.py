@@ -27,7 +27,7 @@ def test_command_draws_from_images_and_from_a_warehouse(
         ["distortion", "--model", "Alpha", "--corruption", "fog", "-o", "stored.json"],
     ):
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert result.output == f"{arguments[-1]}\n"
+        assert result.stdout == f"{arguments[-1]}\n"
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
     assert found["sheet"].startswith("Image: striped.png; corruptions: cifar-c recipe, seed 0")
     assert found["made"].startswith("Images: 1\u00a0image from striped.png")

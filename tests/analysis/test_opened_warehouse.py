@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from warehouse_files import write_small_results
 
 from failmodes.analysis import cli
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError, WarehouseError
@@ -195,7 +196,7 @@ def test_a_relative_path_stays_what_it_was(fresh: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_threads_share_one_warehouse_while_shapes_are_stored_and_files_swapped(fresh: Path, tmp_path: Path) -> None:
+def test_threads_share_one_warehouse_while_files_are_swapped(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
     write_small_results(tmp_path / "beta", "Beta")
     start = threading.Barrier(4)
@@ -210,26 +211,19 @@ def test_threads_share_one_warehouse_while_shapes_are_stored_and_files_swapped(f
 
     def add() -> int:
         start.wait()
-        for _ in range(50):
-            try:
-                return load([tmp_path / "beta"], fresh).new_shards
-            except WarehouseError:  # the shapes are being stored
-                threading.Event().wait(0.05)
-        return 0
+        return load([tmp_path / "beta"], fresh, derivation=DERIVATION).new_shards
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(work) for work in (ask, draw, draw, add)]
         assert [future.result() for future in futures] == [20, 2, 2, 22]
 
 
-def test_shapes_are_stored_once(fresh: Path) -> None:
-    w = Warehouse(fresh)
+def test_what_is_not_stored_is_made_for_each_call(fresh: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    w, content = Warehouse(fresh), fresh.read_bytes()
+    assert len(w.findings()) > 0
     assert w.table("shapes").is_empty()
-    w.findings()
-    assert w.table("shapes").height == 2
-    content = fresh.read_bytes()
-    w.findings()
     assert fresh.read_bytes() == content
+    assert capsys.readouterr().err.count("`failmodes load` stores it") == 1
 
 
 LIGHT = (

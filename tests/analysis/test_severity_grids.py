@@ -18,8 +18,8 @@ from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse

@@ -34,7 +34,7 @@ def made(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
         "path": path,
         "chart": opened.chart("drops"),
         "comparison": opened.compare("Alpha", "Beta"),
-        "claims": opened.claims("fog is flat"),
+        "claims": opened.claims({"shape": "flat", "corruptions": ["fog"]}),
     }
 
 

@@ -66,7 +66,7 @@ class Command(NamedTuple):
     Attributes:
         arguments: its command line.
         prepare: makes what it starts from in an empty folder.
-        makes: what it leaves of "results", "checkpoints", "warehouse" and "derived" (tables), to be compared.
+        makes: what it leaves of "results", "checkpoints", and "warehouse", to be compared.
         stages: at which it can be killed.
     """
 
@@ -157,7 +157,7 @@ def _differences(ours: Path, theirs: Path, makes: tuple[str, ...]) -> Iterator[t
     if "checkpoints" in makes:
         yield from _differing_models(ours / "checkpoints", theirs / "checkpoints")
     if "warehouse" in makes:
-        yield from _differing_tables(ours / "warehouse.duckdb", theirs / "warehouse.duckdb", "derived" in makes)
+        yield from _differing_tables(ours / "warehouse.duckdb", theirs / "warehouse.duckdb")
 
 
 _NEEDED = tuple(table.name for table in (PREDICTION_FACTS, ATTENTION, CLEAN_MAPS, EXEMPLARS, MODELS, EVALUATIONS))
@@ -194,17 +194,14 @@ def _differing_models(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]
                 yield "differ", 1, f"the tensors of {path.name}"
 
 
-def _differing_tables(ours: Path, theirs: Path, derived: bool) -> Iterator[tuple[str, int, str]]:
+def _differing_tables(ours: Path, theirs: Path) -> Iterator[tuple[str, int, str]]:
     """Rows of the warehouse that only one of the two has, and rows of predictions that are there twice."""
     with duckdb.connect() as con:
         con.execute(f"attach '{ours}' as ours (read_only)")
         con.execute(f"attach '{theirs}' as theirs (read_only)")
-        names = con.execute(
-            "select table_name, count(*) filter (where column_name = 'input_fingerprint') > 0 from duckdb_columns() "
-            "where database_name = 'theirs' and table_name in (select table_name from duckdb_tables()) group by all"
-        ).fetchall()
-        for name, is_derived in names:
-            if name in ("shards", "warehouse_info") or is_derived and not derived:  # the former tell the time
+        names = con.execute("select table_name from duckdb_tables() where database_name = 'theirs'").fetchall()
+        for (name,) in names:
+            if name in ("shards", "warehouse_info"):  # they tell the time
                 continue
             for one, other in (("ours", "theirs"), ("theirs", "ours")):
                 (number,) = con.execute(
@@ -261,7 +258,7 @@ def _to_import(base: Base, folder: Path) -> None:
 
 
 COMMANDS = {
-    "run": Command(("run",), _study, ("results", "checkpoints", "warehouse", "derived"), STAGES[:-1]),
+    "run": Command(("run",), _study, ("results", "checkpoints", "warehouse"), STAGES[:-1]),
     "train": Command(("train",), _study, ("checkpoints",), ("nothing yet", "an epoch kept")),
     "evaluate": Command(("evaluate",), _trained, ("results",), ("model trained", "some shards", "all shards")),
     "import": Command(("import", PREDICTIONS_FILE, "--label", "Elsewhere"), _to_import, ("results",),

@@ -12,8 +12,10 @@ import pyarrow as pa
 import pytest
 from fault_trials import MOST_MB, attempt, refused
 from synthetic_results import write_synthetic
+from warehouse_files import ensure_shapes
 
 import failmodes
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DamagedShardError, QueryError, StudyError, WarehouseError
@@ -131,8 +133,7 @@ def test_versions_that_are_nested_deeply_are_shown_as_text(warehouse_copy: Path,
 def derived_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("derived") / "warehouse.duckdb"
     path.write_bytes(sound_warehouse.read_bytes())
-    with failmodes.open(path) as warehouse:
-        warehouse.chart("curves")
+    ensure_shapes(path)
     return path.read_bytes()
 
 
@@ -145,9 +146,10 @@ def test_derived_rows_that_nobody_could_have_made_are_recomputed(
     changed(path, sql)
     with failmodes.open(path) as warehouse:
         warehouse.report(tmp_path / "report.html")
-        assert warehouse.table("shapes").height == 10
-        assert "odd" not in warehouse.table("shapes_over_distortion")["shape"]
-        assert warehouse.table("steps").height == 50
+    with open_current(path) as con:
+        assert con.sql("from shapes").pl().height == 10
+        assert "odd" not in con.sql("from shapes_over_distortion").pl()["shape"]
+        assert con.sql("from steps").pl().height == 50
 
 
 def png_of(side: int) -> bytes:
@@ -172,8 +174,6 @@ def png_of(side: int) -> bytes:
     ids=["of another size", "as it says", "as it half says"],
 )
 def test_pictures_are_measured_before_they_are_decoded(warehouse_copy: Path, sizes: str, says: str) -> None:
-    with failmodes.open(warehouse_copy) as warehouse:  # derived tables, so that the file stays as it is
-        warehouse.report(warehouse_copy.with_name("sound.html"))
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute(sizes)
         con.execute("update exemplars set png = ?", [png_of(13_000)])

@@ -22,7 +22,7 @@ LABELS = {
 PRINTED = {
     "gate": ("gate", "gate.toml", "w.duckdb"),
     "compare": ("compare", "a", "b", "w.duckdb"),
-    "claims": ("claims", "w.duckdb", "fog is flat"),
+    "claims": ("claims", "w.duckdb", "--claims", "claims.toml"),
     "status": ("status", "w.duckdb"),
     "shapes": ("shapes", "w.duckdb"),
     "query": ("query", "from models", "w.duckdb"),
@@ -40,7 +40,7 @@ PRINTED = {
 MARKDOWN = {
     "gate": ("gate", "gate.toml", "w.duckdb", "--markdown", "-"),
     "compare": ("compare", "a", "b", "w.duckdb", "--format", "markdown"),
-    "claims": ("claims", "w.duckdb", "fog is flat", "--markdown", "-"),
+    "claims": ("claims", "w.duckdb", "--claims", "claims.toml", "--markdown", "-"),
     "query": (
         "query",
         "select model_label, architecture, dataset_label, note from models, datasets",
@@ -53,7 +53,7 @@ MARKDOWN = {
 JSON = {
     "gate": ("gate", "gate.toml", "w.duckdb", "--json", "-"),
     "compare": ("compare", "a", "b", "w.duckdb", "--format", "json"),
-    "claims": ("claims", "w.duckdb", "fog is flat", "--json", "-"),
+    "claims": ("claims", "w.duckdb", "--claims", "claims.toml", "--json", "-"),
     "status": ("status", "w.duckdb", "--json"),
     "query": ("query", "from models", "w.duckdb", "--format", "json"),
     "Croissant": ("publish", "w.duckdb", "--format", "croissant", "--output", "-"),
@@ -80,6 +80,7 @@ def folder(request: pytest.FixtureRequest, sound_warehouse: Path, tmp_path_facto
         first, second = [name for (name,) in con.sql("select evaluation_id from evaluations order by 1").fetchall()][:2]
     rules = '[[gate.rules]]\nmetric = "accuracy"\nrelation = "worse_by_at_most"\nlimit = 0.01\nover = "each"\n'
     (made / "gate.toml").write_text(f'[gate]\nbaseline = "{first}"\ncandidate = "{second}"\n{rules}')
+    (made / "claims.toml").write_text('[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n')
     (made / "names").write_text(f"{first} {second}")
     return made
 

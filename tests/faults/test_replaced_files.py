@@ -33,8 +33,8 @@ COMMANDS = {
     "gate JUnit": Writing("gate gate.toml w.duckdb --junit", ".xml"),
     "gate Markdown": Writing("gate gate.toml w.duckdb --markdown", ".md"),
     "gate JSON": Writing("gate gate.toml w.duckdb --json", ".json"),
-    "claims Markdown": Writing("claims w.duckdb 'fog is flat' --markdown", ".md"),
-    "claims JSON": Writing("claims w.duckdb 'fog is flat' --json", ".json"),
+    "claims Markdown": Writing("claims w.duckdb --claims claims.toml --markdown", ".md"),
+    "claims JSON": Writing("claims w.duckdb --claims claims.toml --json", ".json"),
     "model card": Writing("publish w.duckdb --format model-card --output", ".md"),
     "Croissant": Writing("publish w.duckdb --format croissant --output", ".json"),
     "RobustBench": Writing("publish w.duckdb --format robustbench --output", ".csv"),
@@ -53,6 +53,7 @@ def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
     (tmp_path / "gate.toml").write_text(
         '[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0\n'
     )
+    (tmp_path / "claims.toml").write_text('[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n')
     return tmp_path
 
 

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from fault_trials import CONTROLS, Trial, attempt, check_refusal, listing, processes_of, refused, shell, stop
 from synthetic_results import Synthetic
-from warehouse_files import ensure_shapes, write_small_results
+from warehouse_files import write_small_results
 
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc, as Linux alone has it")
 
@@ -37,10 +37,8 @@ def quick(cases: dict[str, Any], *names: str) -> pytest.MarkDecorator:
 
 @pytest.fixture(scope="module")
 def shaped(handed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a warehouse that holds its shapes, so that a question changes nothing; read only."""
-    folder = Path(shutil.copytree(handed, tmp_path_factory.mktemp("shaped") / "here"))
-    ensure_shapes(folder / "warehouse.duckdb")
-    return folder
+    """A folder with a warehouse and nothing else; read only."""
+    return Path(shutil.copytree(handed, tmp_path_factory.mktemp("shaped") / "here"))
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import statements_of_kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference
-from failmodes.analysis.statistics.mcnemar import CellTest, PairTest
+from failmodes.analysis.statistics.model_pairs import CellTest, PairDifference, PairTest
+from failmodes.analysis.trained_models import TrainedModel
 
 NO_BREAK = "\u00a0"
 
@@ -96,6 +96,7 @@ def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
     return PairTest(evaluation(a), evaluation(b), cells)
 
 
-def difference(a: str, b: str, value: float, p: float = 0.001) -> CheckpointDifference:
+def difference(a: str, b: str, value: float, p: float = 0.001) -> PairDifference:
     """Mean corrupted accuracy of a minus that of b, with an interval of .02 to either side."""
-    return CheckpointDifference(evaluation(a), evaluation(b), Estimate(value, value - 0.02, value + 0.02), p, 100)
+    models = [TrainedModel(label, (evaluation(label),)) for label in (a, b)]
+    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100)

@@ -24,7 +24,8 @@ def given_run(
     """One training run: (N, C) whether images are right, and other columns (N, C)."""
     ids = np.arange(len(correct)) if image_ids is None else np.asarray(image_ids)
     hashes = dict.fromkeys(cells, str(ids.tolist()))
-    return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct), ids, hashes, dict(columns))
+    of_cells = {"image_id": np.tile(ids[:, None], (1, len(cells))), **columns}
+    return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct), hashes, of_cells)
 
 
 def given_model(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> ModelRows:

@@ -12,6 +12,7 @@ MODEL = '[[models]]\nlabel = "A"\narchitecture = "resnet18"\nwidth = 8\n'
 RECIPE = "[models.training]\nepochs = 1\n"
 GOOD = TOP + DIGITS + CORRUPTIONS
 MANY = 100_000
+FLAT, ESCAPE = '{ shape = "flat", corruptions = ["fog"] }', "\\u001b"
 
 
 def top(line: str) -> str:
@@ -70,10 +71,10 @@ NO_TOML: dict[str, tuple[str | bytes, str]] = {
 # What is TOML and no study: tables and keys, then values
 WRONG: dict[str, tuple[str, str]] = {
     "nothing": ("", "name: this key is missing (and 2 more)"),
-    "many claims": (top(f"claims = {['fog is flat'] * MANY}"), "claims: list should have at most 100 items"),
-    "a long claim": (top(f"claims = ['{'fog ' * MANY}']"), "has 400,000 letters: expected at most 200"),
-    "a claim of controls": (top('claims = ["fog \\u001b[31m is flat"]'), "holds letters that cannot be printed"),
-    "a claim of words alone": (top(f"claims = ['{'costs more than ' * 12}']"), "is not understood"),
+    "many claims": (top(f"claims = [{', '.join([FLAT] * MANY)}]"), "claims: list should have at most 100 items"),
+    "a long claim": (top(f"claims = [{FLAT.replace('fog', 'fog' * MANY)}]"), "should have at most 1000 characters"),
+    "a claim of controls": (top(f"claims = [{FLAT.replace('fog', 'fog ' + ESCAPE + '[31m')}]"), "unknown corruption"),
+    "a claim of words alone": (top(f"claims = ['{'costs more than ' * 12}']"), "a claim is a table, not a sentence"),
     "claims of a table": (top("claims = { fog = 3 }"), "claims: input should be a valid list"),
     "a seed beyond 64 bits": (
         corruptions(f"seeds = [{2**63}]"),

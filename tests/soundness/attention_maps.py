@@ -1,4 +1,4 @@
-"""Attention whose truth is known: how often intervals of `attention_null` hold it, and how often they claim too much.
+"""Attention whose truth is known: how often intervals of `attention` hold it, and how often they claim too much.
 
 Run it as `python tests/soundness/attention_maps.py`. Every figure made here is of simulated centroids. Coverage is
 above 97 % where little is left of the own centroid: a clean centroid far out makes its own image's value 0 and that of
@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.attention_lead import lead_over_others
-from failmodes.analysis.statistics.attention_null import CHANCE, NullComparison, compare_with_null
+from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, compare_with_null, lead_over_others
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 CLASSES = 10
@@ -77,9 +76,9 @@ def draw_distances(truth: AttentionTruth, images: int, rng: np.random.Generator)
     return Distances(own, other, following >= 0, following)
 
 
-def compare(distances: Distances) -> NullComparison:
-    """The comparison that the analysis makes of such distances."""
-    found = compare_with_null(*distances)
+def compare(distances: Distances, corruptions: int = 1) -> OwnMapTest:
+    """The comparison that the analysis makes of such distances under each of several corruptions."""
+    found = compare_with_null(*distances, comparisons=corruptions)
     assert found is not None
     return found
 
@@ -99,7 +98,7 @@ def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator,
     """
     expected, outcomes = true_share(truth), []
     for _ in range(samples):
-        _, low, high = compare(draw_distances(truth, images, rng)).share.interval()
+        _, low, high = compare(draw_distances(truth, images, rng)).share
         outcomes.append((low <= expected <= high, low > expected, high < expected))
     return np.array(outcomes)
 
@@ -112,7 +111,7 @@ def lead_outcomes(
     for _ in range(samples):
         ease = rng.uniform(0.5, 1.5, images)  # images move more or less under every corruption
         shifts = {str(c): ease * draw_distances(truth, images, rng).own for c in range(corruptions)}
-        found = lead_over_others({c: float(np.median(shift)) for c, shift in shifts.items()}, shifts)
+        found = lead_over_others(shifts)
         outcomes.append([found is not None and found.is_clear])
     return np.array(outcomes)
 

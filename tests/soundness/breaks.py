@@ -8,7 +8,7 @@ from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, strai
 
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
 from failmodes.analysis.statistics.change_points import find_change_point
-from failmodes.analysis.statistics.curve_fits import LINEAR, fit_curves
+from failmodes.analysis.statistics.curve_fits import LINEAR, fit_curve
 
 RESAMPLES = 500
 BREAK, THRESHOLD, FIT = "a curve has a break", "a curve has a threshold", "a straight line does not fit"
@@ -29,7 +29,7 @@ def measure(
                 else resampled_alone(correct.mean(axis=0), images, RESAMPLES, seed)
             )
             point = find_change_point(correct, resampled, grid, paired=paired)
-            (line,) = [fit for fit in fit_curves([correct], grid, 0.1, paired=paired)[0] if fit.function == LINEAR]
+            (line,) = [fit for fit in fit_curve(correct, grid, 0.1, paired=paired) if fit.function == LINEAR]
             is_found = point.p_value is not None and point.p_value <= 0.05
             is_located = np.nan
             if true_break is not None and is_found:

@@ -8,10 +8,11 @@ from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, overconfidence
-from failmodes.analysis.statistics.failure_prediction import CellAuroc, auroc_estimate, mean_of_shares
+from failmodes.analysis.statistics.failure_prediction import CellAuroc, mean_of_shares
 from failmodes.warehouse.metrics.calibration import binned_error, error_of_chance
 from failmodes.warehouse.metrics.columns import bins_of
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
+from failmodes.warehouse.metrics.intervals import auroc_interval
 
 ALIKE, SPREAD = 20.0, 1.0  # sum of the two parameters of the beta distribution that confidence has
 EXACT = "exact of accuracy, and confidences differ between images"
@@ -96,7 +97,7 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     """As the warehouse computes it and the tool judges it, of one of several cells."""
     auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
-    interval = auroc_estimate(auroc, failures, len(failed) - failures, cells)
+    interval = Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
     return CellAuroc("any", 1.0, interval, len(failed))
 
 

@@ -9,8 +9,16 @@ from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 
 from failmodes.analysis.charts.distortion_shapes import axes_verdict
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.curve_shape import FALLING, ShapeSettings, curvature, describe_curve
-from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, ShapeOverAxis, shapes_over_axes
+from failmodes.analysis.statistics.curve_shape import (
+    FALLING,
+    RMSE_AXIS,
+    SEVERITY_AXIS,
+    ShapeOverAxis,
+    ShapeSettings,
+    curvature,
+    describe_curve,
+    shapes_over_axes,
+)
 
 RESAMPLES = 1000
 KIND = "shape_over_distortion"

@@ -7,13 +7,12 @@ import numpy as np
 from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Bools, Floats, draw_cells, draw_outcomes, straight
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.corruption_drop import rank_drops
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    mean_difference_interval,
-    newcombe_interval,
-)
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
+from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
+from failmodes.analysis.statistics.image_pairing import ModelRows
+from failmodes.analysis.statistics.model_accuracy import accuracy_over, rank_drops, severities_of
+from failmodes.analysis.statistics.run_rows import RunRows
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.warehouse.schema import CLEAN
 
 KIND = "largest_drop"
@@ -32,13 +31,26 @@ def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = Tr
     return CorrectnessMatrix("simulated", paired, cells, correct[:, columns])
 
 
+def model_of(*runs: CorrectnessMatrix) -> ModelRows:
+    """A model whose training runs gave these answers."""
+    rows = (RunRows(one, np.arange(len(one.correct)), dict.fromkeys(one.cells, "")) for one in runs)
+    return ModelRows(tuple(rows))
+
+
+def mean_cost(model: ModelRows, corruption: str, other: str = CLEAN) -> Estimate:
+    """The mean accuracy of the other corruption minus that of the first, over severities."""
+    severities = severities_of(model.cells)
+    one, another = ([(c, s) for s in severities.get(c, [0.0])] for c in (corruption, other))
+    return accuracy_over(ModelMetrics(model), [*mean_of(another), *mean_of(one, -1)]).interval()
+
+
 def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Floats:
     """Whether a corruption is said to cost most at the last severity, and on average."""
     names, found = [f"{number:02}" for number in range(len(curves))], []
     shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
     for batch in draw_cells(rng, curves, images, samples, shared, correlation):
         for correct in batch:
-            ranking = rank_drops(matrix_of(correct, paired=paired), names, names, 0.95)
+            ranking = rank_drops(model_of(matrix_of(correct, paired=paired)), names, names, 0.95)
             found.append((ranking.is_clear, ranking.is_clear_on_average))
     return np.array(found, dtype=np.float64)
 
@@ -72,26 +84,21 @@ def measure_average(
 ) -> Floats:
     """Whether the interval of the average cost holds the true one."""
     curve = straight(clean, drop, SEVERITIES)
-    weights, truth = cost_weights(), curve[0] - np.mean(curve[1:])
+    truth = curve[0] - np.mean(curve[1:])
     found = []
     for batch in draw_outcomes(rng, curve, images, samples, 0.9 if paired else 0.0):
-        estimates = [mean_difference_interval(correct, weights, paired=paired) for correct in batch]
+        estimates = [mean_cost(model_of(matrix_of(correct, paired=paired)), "00") for correct in batch]
         found += [[low <= truth <= high] for _, low, high in estimates]
     return np.array(found, dtype=np.float64)
-
-
-def cost_weights() -> list[float]:
-    return [1.0] + [-1 / (SEVERITIES - 1)] * (SEVERITIES - 1)
 
 
 def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether the interval of the difference of two corruptions' average costs holds the true one."""
     curves = [straight(0.9, drop, SEVERITIES) for drop in drops]
-    truth, share = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:])), 1 / (SEVERITIES - 1)
-    weights = np.array([0.0, *[-share] * (SEVERITIES - 1), 0.0, *[share] * (SEVERITIES - 1)])
+    truth = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:]))
     found = []
     for batch in draw_cells(rng, curves, images, samples):
-        estimates = [mean_difference_interval(correct, weights) for correct in batch]
+        estimates = [mean_cost(model_of(matrix_of(correct)), "00", "01") for correct in batch]
         found += [[low <= truth <= high] for _, low, high in estimates]
     return np.array(found, dtype=np.float64)
 

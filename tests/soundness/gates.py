@@ -117,7 +117,7 @@ def _draw_run(side: Truth, scenario: Scenario, common: Floats, rng: np.random.Ge
         "finite": np.ones(atom.shape, bool),
     }
     matrix = CorrectnessMatrix("run", True, CELLS, ndtr(of_correct) < chance)
-    return RunRows(matrix, np.arange(images), dict.fromkeys(CELLS, str(images)), columns)
+    return RunRows(matrix, dict.fromkeys(CELLS, str(images)), columns)
 
 
 def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None = None) -> Statement:

@@ -7,8 +7,8 @@ from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIM
 from curves import Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
 from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
 
@@ -23,7 +23,7 @@ def measure_collapse(
     found = []
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
-        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share, None, 0.0)
+        outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share)
         found.append((outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw]))
     return np.array(found, dtype=np.float64)
 

@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats, draw_cells, straight
-from drops import matrix_of
+from drops import matrix_of, model_of
 
 from failmodes.analysis.selection import EvaluationInfo
-from failmodes.analysis.statistics.checkpoint_difference import CheckpointDifference, paired_difference
-from failmodes.analysis.statistics.mcnemar import ALPHA, exact_mcnemar, holm
+from failmodes.analysis.statistics.model_pairs import PairDifference, corrupted_difference
+from failmodes.analysis.statistics.shares import ALPHA, exact_mcnemar, holm
+from failmodes.analysis.trained_models import TrainedModel
 
-MODELS = (EvaluationInfo("a", "A", {}), EvaluationInfo("b", "B", {}))
+MODEL_A, MODEL_B = (TrainedModel(label, (EvaluationInfo(label, label, {}),)) for label in "AB")
 CORRUPTIONS = ("00", "01", "02")
 SEVERITIES = 6
 
@@ -35,11 +36,12 @@ def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator
     found, columns = [], len(pair.a) * SEVERITIES
     for batch in draw_cells(rng, (*pair.a, *pair.b), images, samples, pair.shared, pair.correlation):
         for correct in batch:
-            a, b = (matrix_of(half, paired=paired) for half in (correct[:, :columns], correct[:, columns:]))
-            difference = paired_difference(a, b, CORRUPTIONS)
+            halves = correct[:, :columns], correct[:, columns:]
+            a, b = (model_of(matrix_of(half, paired=paired)) for half in halves)
+            difference = corrupted_difference(a, b, CORRUPTIONS)
             assert difference is not None
             estimate = difference.interval()
-            judged = CheckpointDifference(*MODELS, estimate, difference.p_value, images)
+            judged = PairDifference(MODEL_A, MODEL_B, estimate, difference.p_value, images)
             found.append((judged.winner is not None, estimate.low <= pair.difference <= estimate.high))
     return np.array(found, dtype=np.float64)
 

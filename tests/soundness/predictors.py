@@ -3,6 +3,7 @@
 from functools import lru_cache, partial
 
 import numpy as np
+import polars as pl
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 
@@ -27,7 +28,7 @@ def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generato
         event, at_risk, scores = draw_rows(knows, images, fewer, rng)
         image, cell = np.nonzero(at_risk)
         read = {name: score[at_risk] for name, score in scores.items()}
-        gains = predictor_gains(cell, image, event[at_risk], read)
+        gains = predictor_gains(pl.DataFrame({"cell": cell, "image_id": image, "event": event[at_risk], **read}))
         found.append((any(is_found(gain) for gain in gains.values()), is_found(gains[BEYOND_MARGIN])))
     return np.array(found, dtype=np.float64)
 
@@ -90,7 +91,9 @@ def measure_interval(images: int, rng: np.random.Generator, samples: int) -> Flo
 def _gain_of_drift(images: int, rng: np.random.Generator) -> Estimate:
     event, at_risk, scores = draw_rows("drift", images, 1.0, rng)
     image, cell = np.nonzero(at_risk)
-    share = predictor_gains(cell, image, event[at_risk], {n: s[at_risk] for n, s in scores.items()})["drift"].share
+    read = {name: score[at_risk] for name, score in scores.items()}
+    rows = pl.DataFrame({"cell": cell, "image_id": image, "event": event[at_risk], **read})
+    share = predictor_gains(rows)["drift"].share
     assert share is not None, "many images fail"
     return share
 

@@ -25,7 +25,7 @@ from scipy.stats import multivariate_normal
 from failmodes.analysis.judging.findings.shape import STABLE
 from failmodes.analysis.statistics.bootstrap import Estimate, resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import FALLING, CurveShape, ShapeSettings, describe_curve
-from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference
+from failmodes.analysis.statistics.shares import smallest_detectable_difference
 
 RESAMPLES = 1000
 LARGE = 10_000  # images of which fewer samples are made

@@ -18,6 +18,7 @@ from failmodes.analysis.statistics.claimed_differences import (
     drop_difference,
     drop_of,
     trained_model_difference,
+    training_runs,
 )
 from failmodes.analysis.statistics.trained_model_accuracy import training_runs
 

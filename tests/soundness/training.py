@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Bools, Floats, straight
-from drops import matrix_of
+from drops import matrix_of, model_of
 from scipy.special import ndtri
 
-from failmodes.analysis.statistics.mcnemar import ALPHA
-from failmodes.analysis.statistics.trained_model_accuracy import TrainingRuns, mean_over_seeds, training_runs
-from failmodes.analysis.statistics.trained_model_difference import seed_difference
+from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.analysis.statistics.image_pairing import ModelRows
+from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
+from failmodes.analysis.statistics.model_pairs import corrupted_difference
+from failmodes.analysis.statistics.shares import ALPHA
 
 KIND = "better_model over seeds"
 CORRUPTIONS = ("00", "01", "02")
@@ -34,7 +36,7 @@ class Trained(NamedTuple):
     def corrupted(self) -> float:
         return float(np.mean([curve[1:] for curve in self.accuracy]))
 
-    def predictions(self, rng: np.random.Generator, difficulty: Floats) -> TrainingRuns:
+    def predictions(self, rng: np.random.Generator, difficulty: Floats) -> ModelRows:
         """Its runs on images of this difficulty, (N, C * S)."""
         limits = ndtri(np.asarray(self.accuracy).reshape(-1)) * np.sqrt(1 + self.spread**2)
         own = np.sqrt(1 - SHARED - OF_CELL)
@@ -43,7 +45,7 @@ class Trained(NamedTuple):
             < (limits + rng.normal(0, self.spread)).astype(np.float32)
             for _ in range(self.seeds)
         ]
-        return training_runs([matrix_of(correct) for correct in runs])
+        return model_of(*map(matrix_of, runs))
 
 
 def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Floats:
@@ -54,11 +56,10 @@ def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, sampl
             OF_CELL
         ) * rng.standard_normal((images, len(CORRUPTIONS) * SEVERITIES), np.float32)
         of_a, of_b = a.predictions(rng, difficulty), b.predictions(rng, difficulty)
-        difference = seed_difference(of_a, of_b, CORRUPTIONS)
+        difference = corrupted_difference(of_a, of_b, CORRUPTIONS)
         assert difference is not None
         interval = difference.interval()
-        cells = [[column for severity, column in of_a.curves[c].items() if severity] for c in CORRUPTIONS]
-        mean = mean_over_seeds(of_a, cells, 0.95)
+        mean = accuracy_over(ModelMetrics(of_a), mean_corrupted(of_a.cells, CORRUPTIONS)).interval()
         found.append((
             difference.p_value < ALPHA,
             interval.low <= truth <= interval.high,

@@ -8,7 +8,7 @@ import typer
 from synthetic_results import Synthetic
 from warehouse_files import write_small_results
 
-from failmodes.warehouse.cli import load
+from failmodes.cli import load
 from failmodes.warehouse.query_command import query
 
 

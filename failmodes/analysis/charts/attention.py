@@ -26,9 +26,9 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import Selection, corruption_labels
-from failmodes.analysis.statistics.attention import CellDrift, cell_drifts, farthest_corruption
-from failmodes.analysis.statistics.attention_lead import Lead
+from failmodes.analysis.statistics.attention import Lead, attention_at_last, drift_cells
 
+SHOWN = ("corruption", "name", "severity", "accuracy", "shift", "null", "color")
 NULLS = (LegendEntry("null of the last severity", GRAY, shape="diamond"),
          LegendEntry("clean maps of different images", GRAY, dash=(4, 3)))  # fmt: skip
 
@@ -43,21 +43,22 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     Raises:
         WarehouseError: no evaluation of the selection has attention paired with clean images; it says why.
     """
-    cells = cell_drifts(con, selection)
-    labels = list(dict.fromkeys(cell.label for cell in cells))
-    names = corruption_labels(con)
+    styles = corruption_styles(con, selection.corruptions)
+    cells = drift_cells(con, selection).with_columns(
+        name=pl.col("corruption").replace_strict(corruption_labels(con)),
+        color=pl.col("corruption").replace_strict(styles.colors),
+    )
+    paths = {label: cells.filter(label=label) for label in cells["label"].unique(maintain_order=True)}
+    labels = list(paths)
     columns, width = axes.model_columns(size, len(labels), 60)
     plot_area = _plot_area(cells, width, size.height(300 if size.is_wide else 260, 150))
-    styles = corruption_styles(con, selection.corruptions)
-    paths = {label: _paths([c for c in cells if c.label == label], names, styles) for label in labels}
-    named = {label: _labels(data, [c for c in cells if c.label == label], plot_area) for label, data in paths.items()}
+    named = {label: _labels(path, plot_area) for label, path in paths.items()}
     panels = [
-        _panel(data, next((c for c in cells if c.label == label and not c.severity), None), styles,
-               pointed_layer(place), label, plot_area, named[label])
-        for place, (label, data) in enumerate(paths.items())
-    ]  # fmt: skip
+        _panel(path, styles, pointed_layer(place), label, plot_area, named[label])
+        for place, (label, path) in enumerate(paths.items())
+    ]
     unnamed = unnamed_note(list(named.values()))
-    cut = ", cut at the top" if any(c.null_high > plot_area.y_high for c in cells if not c.severity) else ""
+    cut = ", cut at the top" if (cells.filter(severity=0)["null_high"] > plot_area.y_high).any() else ""
     labeled = " Named: the paths that end farthest and nearest." if len(selection.corruptions) > MOST_LABELED else ""
     missing = [label for label in selection.labels.values() if label not in labels]
     text = ChartText(
@@ -78,7 +79,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
 def drift_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Where attention moves most, where that is clear: of each model, or of many in how many."""
     names = {corruption: lower_label(label) for corruption, label in corruption_labels(con).items()}
-    leads = {e.label: farthest_corruption(con, selection, e) for e in selection.evaluations}
+    leads = {e.label: attention_at_last(con, e, selection.corruptions).farthest for e in selection.evaluations}
     known = {label: lead for label, lead in leads.items() if lead}
     clear = {label: lead for label, lead in known.items() if lead.is_clear}
     if len(known) > MAX_LISTED:
@@ -95,20 +96,11 @@ def _farthest(label: str, lead: Lead, names: dict[str, str]) -> str:
     return f"attention of {label} moves {shift} under {names[lead.corruption]}, not told apart from {other}"
 
 
-def _plot_area(cells: list[CellDrift], width: float, height: float) -> PlotArea:
-    accuracies = [cell.accuracy for cell in cells]
-    low, high = min(accuracies), max(accuracies)
+def _plot_area(cells: pl.DataFrame, width: float, height: float) -> PlotArea:
+    low, high = min(cells["accuracy"]), max(cells["accuracy"])
     pad = max(0.02, 0.08 * (high - low))
-    top = NULL_HEIGHT_SHARE * max(max(cell.shift, cell.null_median) for cell in cells)
+    top = NULL_HEIGHT_SHARE * max(*cells["shift"], *cells["null"])
     return PlotArea(low - pad, min(1.02, high + pad), -0.09 * top, top, width, height)
-
-
-def _paths(cells: list[CellDrift], names: dict[str, str], styles: CorruptionStyles) -> pl.DataFrame:
-    """What a panel shows: a row a corruption and severity, with its null and color."""
-    return pl.DataFrame([
-        {"corruption": c.corruption, "name": names[c.corruption], "severity": c.severity, "accuracy": c.accuracy,
-         "shift": c.shift, "null": c.null_median, "color": styles.colors[c.corruption]} for c in cells
-    ])  # fmt: skip
 
 
 def _channels(plot_area: PlotArea) -> tuple[alt.X, alt.Y]:
@@ -122,19 +114,18 @@ def _ends(data: pl.DataFrame) -> pl.DataFrame:
     return data.group_by("corruption", maintain_order=True).last()
 
 
-def _labels(data: pl.DataFrame, cells: list[CellDrift], plot_area: PlotArea) -> PlacedLabels:
+def _labels(data: pl.DataFrame, plot_area: PlotArea) -> PlacedLabels:
     """The name of a corruption at the end of its path: of all, or of those that move farthest and least."""
     ends = _ends(data)
     ranked = ends.sort("shift", descending=True)
     labeled = ends if len(ends) <= MOST_LABELED else pl.concat([ranked.head(MOST_LABELED - 2), ranked.tail(2)])
-    obstacles = [*_path_boxes(data, plot_area), *_null_boxes(cells, plot_area)]
-    # clean belongs to every path
-    return label_layers(labeled, *_channels(plot_area), plot_area, obstacles, data.filter(pl.col("severity") > 0))
+    obstacles = [*_path_boxes(data, plot_area), *_null_boxes(data, plot_area)]
+    shown = data.filter(pl.col("severity") > 0).select(SHOWN)  # clean belongs to every path
+    return label_layers(labeled.select(SHOWN), *_channels(plot_area), plot_area, obstacles, shown)
 
 
 def _panel(
     data: pl.DataFrame,
-    clean: CellDrift | None,
     styles: CorruptionStyles,
     pointed: str,
     title: str,
@@ -142,15 +133,15 @@ def _panel(
     named: PlacedLabels,
 ) -> Layered:
     x, y = _channels(plot_area)
-    base = alt.Chart(data).encode(x=x, y=y, color=axes.COLOR_FIELD)
+    base = alt.Chart(data.select(SHOWN)).encode(x=x, y=y, color=axes.COLOR_FIELD)
     tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q"),
             alt.Tooltip("accuracy:Q", format=".1%"),
             alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
             alt.Tooltip("null:Q", format=".3f", title="its null")]  # fmt: skip
     sizes = [axes.FINE, 30] if axes.point_size(data) == axes.FINE else [14, 70]
     layers = [
-        *(_clean_null(clean, plot_area) if clean else []),
-        *_end_nulls(_ends(data), x),
+        *_clean_null(data.filter(severity=0).head(1), plot_area),
+        *_end_nulls(_ends(data).select(SHOWN), x),
         base.mark_line(strokeWidth=1.6).encode(
             detail=alt.Detail("corruption:N"),
             order=alt.Order("severity:Q"),
@@ -170,10 +161,14 @@ def _panel(
     return layered(*layers, width=plot_area.width, height=plot_area.height, title=title_of_panel)
 
 
-def _clean_null(clean: CellDrift, plot_area: PlotArea) -> list[alt.Chart]:
+def _clean_null(clean: pl.DataFrame, plot_area: PlotArea) -> list[alt.Chart]:
     """How far clean maps of different images lie apart: median and middle 95 % of images, across the panel."""
-    base = alt.Chart(pl.DataFrame({"low": [max(clean.null_low, plot_area.y_low)], "shift": [clean.null_median],
-                                   "high": [min(clean.null_high, plot_area.y_high)]}))  # fmt: skip
+    if clean.is_empty():
+        return []
+    base = alt.Chart(clean.select(
+        low=pl.max_horizontal("null_low", plot_area.y_low), shift="null",
+        high=pl.min_horizontal("null_high", plot_area.y_high),
+    ))  # fmt: skip
     across = {"x": alt.XValue(0), "x2": alt.X2Value(plot_area.width)}
     return [
         base.mark_rect(style="band", opacity=0.5).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), **across),
@@ -202,10 +197,11 @@ def _path_boxes(data: pl.DataFrame, plot_area: PlotArea) -> list[Box]:
     return [box for line in lines for box in line_boxes(line)]
 
 
-def _null_boxes(cells: list[CellDrift], plot_area: PlotArea) -> list[Box]:
+def _null_boxes(data: pl.DataFrame, plot_area: PlotArea) -> list[Box]:
     """Where the nulls of the ends are drawn, and the line of the clean null."""
-    ends = {cell.corruption: cell for cell in cells}.values()  # the last severity of each
-    boxes = [plot_area.box(c.accuracy, c.accuracy, c.null_median, c.null_median, pad=6) for c in ends]
-    boxes += [plot_area.box(c.accuracy, c.accuracy, *sorted((c.shift, c.null_median))) for c in ends]
-    _, down = plot_area.pixel(plot_area.x_low, next((c.null_median for c in cells if not c.severity), plot_area.y_high))
+    ends = _ends(data).select("accuracy", "shift", "null").rows()
+    boxes = [plot_area.box(accuracy, accuracy, null, null, pad=6) for accuracy, _, null in ends]
+    boxes += [plot_area.box(accuracy, accuracy, *sorted((shift, null))) for accuracy, shift, null in ends]
+    clean = data.filter(severity=0)["null"]
+    _, down = plot_area.pixel(plot_area.x_low, clean[0] if len(clean) else plot_area.y_high)
     return [*boxes, (0, down - 2, plot_area.width, down + 2)]

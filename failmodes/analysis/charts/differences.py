@@ -15,17 +15,10 @@ from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import format_count, format_number, format_percent
-from failmodes.analysis.judging.comparison_sentences import (
-    cell_test,
-    comparison_headline,
-    crossover_text,
-    has_verdict,
-    margin_text,
-)
+from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
+from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import LABELS, Selection
-from failmodes.analysis.statistics.comparing import compare_models
-from failmodes.analysis.statistics.model_comparison import CellComparison, Comparison, CorruptionComparison
 from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.errors import StudyError
@@ -104,7 +97,7 @@ def draw(
         size: page or paper.
     """
     order = list(comparison.corruptions)
-    titles = {one.corruption: one.corruption_label for one in order}
+    titles = {one.corruption: one.label for one in order}
     columns = axes.corruption_columns(size, len(order), max(text_width(t, TITLE_PX) for t in titles.values()))
     frame = _frame(comparison, colors or {}, size, columns)
     panels = [
@@ -114,7 +107,7 @@ def draw(
     ]  # fmt: skip
     grid = in_grid(*panels, columns=columns, spacing={"row": 16, "column": 10})
     subtitle = _subtitle(comparison, images or format_count(comparison.pairing.image_count, "image"), frame)
-    text = ChartText(comparison_headline(comparison), subtitle, _source(comparison))
+    text = ChartText(ComparisonText(comparison).headline, subtitle, _source(comparison))
     return add_text([*legend(_entries(comparison, frame), size.width_px - AXIS_PX - 40), grid], text, size)
 
 
@@ -123,13 +116,13 @@ def _frame(comparison: Comparison, colors: Mapping[str, str], size: ChartSize, c
     chosen = [colors.get(label, GRAY) for label in labels]
     if GRAY in chosen or chosen[0] == chosen[1]:
         chosen = list(MODEL_COLORS[:2])
-    ends = [end for cell in comparison.cells for end in cell.difference[1:]]
+    ends = [end for cell in comparison.cells for end in cell.estimate[1:]]
     low = min(-LEAST_RANGE, -comparison.margin, *ends) * AXIS_MARGIN
     high = max(LEAST_RANGE, comparison.margin, *ends) * AXIS_MARGIN
     return DifferenceFrame(
         width=(size.width_px - AXIS_PX - 16) / columns - RIGHT_PX - 10,
         height=size.height(PANEL_HEIGHT_PX, LEAST_HEIGHT_PX),
-        last=max(cell.severity for cell in comparison.cells),
+        last=max(cell.severity or 0.0 for cell in comparison.cells),
         low=low,
         high=high,
         margin=comparison.margin,
@@ -138,12 +131,10 @@ def _frame(comparison: Comparison, colors: Mapping[str, str], size: ChartSize, c
     )
 
 
-def _panel(
-    comparison: Comparison, one: CorruptionComparison, frame: DifferenceFrame, *, is_left: bool, is_last: bool
-) -> Layered:
+def _panel(comparison: Comparison, one: Difference, frame: DifferenceFrame, *, is_left: bool, is_last: bool) -> Layered:
     """Zero, margin, differences with intervals, and where the curves cross."""
     cells = [cell for cell in comparison.cells if cell.corruption in (CLEAN, one.corruption)]
-    points = pl.DataFrame([_point(cell, frame, has_verdict(comparison)) for cell in cells]).sort("severity")
+    points = pl.DataFrame([_point(cell, frame, comparison.has_verdict) for cell in cells]).sort("severity")
     x = axes.severity_axis(frame.last, title=is_left and is_last)
     scale = axes.fixed_scale(frame.low, frame.high)
     axis = alt.Axis(labelExpr=_points_expression(), tickCount=5, labels=is_left, ticks=is_left, domain=False)
@@ -158,7 +149,7 @@ def _panel(
     layers = [
         band.mark_rect(style="band", opacity=0.5).encode(y=y, y2=alt.Y2("end:Q")),
         alt.Chart(pl.DataFrame({"difference": [0.0]})).mark_rule(style="muted-line", strokeWidth=1).encode(y=y),
-        *_crossing(one, frame, x, y, has_verdict(comparison)),
+        *_crossing(one, frame, x, y, comparison.has_verdict),
         base.mark_line(style="muted-line", strokeWidth=1.2),
         base.mark_rule(strokeWidth=1.6).encode(
             y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q"), color=axes.COLOR_FIELD),
@@ -167,24 +158,22 @@ def _panel(
         base.transform_filter("datum.is_decided").mark_point(filled=True, size=area, opacity=1).encode(
             color=axes.COLOR_FIELD, tooltip=tips),
     ]  # fmt: skip
-    title = axes.panel_title(one.corruption_label, offset=4)
+    title = axes.panel_title(one.label, offset=4)
     return layered(*layers, width=frame.width, height=frame.height, title=title)
 
 
-def _point(cell: CellComparison, frame: DifferenceFrame, is_judged: bool) -> dict[str, object]:
-    value, low, high = cell.difference
+def _point(cell: Difference, frame: DifferenceFrame, is_judged: bool) -> dict[str, object]:
+    value, low, high = cell.estimate
     winner = cell.winner if is_judged else ""
     text = f"{format_number(100 * value, signed=True)} [{format_number(100 * low)}, {format_number(100 * high)}]"
     return {
-        "severity": cell.severity, "difference": value, "low": low, "high": high, "a": cell.accuracy_a,
-        "b": cell.accuracy_b, "text": text, "winner": frame.names.get(winner, "inconclusive"),
+        "severity": cell.severity, "difference": value, "low": low, "high": high, "a": cell.a,
+        "b": cell.b, "text": text, "winner": frame.names.get(winner, "inconclusive"),
         "color": frame.colors[winner], "is_decided": bool(winner),
     }  # fmt: skip
 
 
-def _crossing(
-    one: CorruptionComparison, frame: DifferenceFrame, x: alt.X, y: alt.Y, is_judged: bool
-) -> list[alt.Chart]:
+def _crossing(one: Difference, frame: DifferenceFrame, x: alt.X, y: alt.Y, is_judged: bool) -> list[alt.Chart]:
     """A diamond on the zero line where the curves cross, and a bar as far as that is known."""
     if one.crossover is None or not is_judged:
         return []
@@ -203,7 +192,7 @@ def _crossing(
 def _entries(comparison: Comparison, frame: DifferenceFrame) -> list[LegendEntry]:
     """Which color is ahead; of the crossover where there is one."""
     entries = [LegendEntry("inconclusive", GRAY, shape="circle")]
-    if has_verdict(comparison):
+    if comparison.has_verdict:
         ahead = [LegendEntry(f"{frame.names[side]} ahead", frame.colors[side], shape="circle") for side in ("a", "b")]
         crossed = any(one.crossover for one in comparison.corruptions)
         entries = [*ahead, *entries, *([LegendEntry("curves cross", shape="diamond")] if crossed else [])]
@@ -211,13 +200,14 @@ def _entries(comparison: Comparison, frame: DifferenceFrame) -> list[LegendEntry
 
 
 def _subtitle(comparison: Comparison, images: str, frame: DifferenceFrame) -> str:
+    text = ComparisonText(comparison)
     level = format_percent(comparison.level, 0)
-    filled = f"filled: decided among all {len(comparison.cells)} cells ({cell_test(comparison)}, Holm's correction); "
+    filled = f"filled: decided among all {len(comparison.cells)} cells ({text.cell_test}, Holm's correction); "
     return (
         f"Accuracy of {frame.names['b']} minus that of {frame.names['a']} in percentage points, from clean (0) to "
         f"severity {frame.last:g}, on {images}; from the largest loss to the largest gain. Bars: {level} interval of "
         "each cell alone; "
-        f"{filled if has_verdict(comparison) else ''}band: the margin of {margin_text(comparison)} either way."
+        f"{filled if comparison.has_verdict else ''}band: the margin of {text.margin} either way."
     )
 
 

@@ -21,11 +21,11 @@ from failmodes.analysis.formatting import (
     format_percent,
     join_names,
 )
-from failmodes.analysis.judging.findings.kind import Verdict, where
+from failmodes.analysis.judging.findings.kind import where
 from failmodes.analysis.judging.findings.shape import MANNERS, curvature_text, estimate_of, is_stable
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.curve_shape import FALLING
-from failmodes.analysis.statistics.distortion_shapes import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
+from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.curve_shape import FALLING, RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
@@ -237,7 +237,7 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tup
     return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
 
 
-def axes_verdict(over_severity: Row, over_distortion: Row) -> Verdict:
+def axes_verdict(over_severity: Row, over_distortion: Row) -> Word:
     """Whether the two classes differ; inconclusive unless both may be named."""
     if not (is_stable(over_severity) and is_stable(over_distortion)):
         return "inconclusive"

@@ -19,7 +19,7 @@ from failmodes.analysis.selection import (
     corruption_labels,
     read_for_selection,
 )
-from failmodes.analysis.statistics.corruption_drop import DropRanking, drop_rankings
+from failmodes.analysis.statistics.model_accuracy import DropRanking, drop_rankings
 from failmodes.analysis.trained_models import noun_of_runs
 
 TOOLTIPS = (

@@ -28,7 +28,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.early_warning import SCORES, EarlyWarning, early_warning, is_found
+from failmodes.analysis.statistics.early_warning import SCORES, PredictorGain, early_warning, is_found, shares_found
 from failmodes.warehouse.errors import WarehouseError
 
 MOST_NAMED = 2  # models in a title
@@ -64,7 +64,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     return add_text([*legend(entries, size.width_px - 16, -name_px), panel_grid], text, size)
 
 
-def _rows(label: str, found: EarlyWarning) -> pl.DataFrame:
+def _rows(label: str, found: dict[str, PredictorGain]) -> pl.DataFrame:
     """One row a score: its share with interval, null where there is none, and what a reader may ask about it."""
     return pl.DataFrame(
         [
@@ -73,7 +73,7 @@ def _rows(label: str, found: EarlyWarning) -> pl.DataFrame:
              "text": format_percent(one.share.value) if one.share else "no figure",
              "color": DARK_GRAY if is_found(one) else GRAY, "gain": one.gain and one.gain.value, "p": one.adjusted_p,
              "images": one.images, "steps": one.rows, "failures": one.events, "reason": one.reason}
-            for name, one in found.predictors.items()
+            for name, one in found.items()
         ],
         schema_overrides={**dict.fromkeys(("share", "low", "high", "gain", "p"), pl.Float64), "reason": pl.String},
     )  # fmt: skip
@@ -142,7 +142,7 @@ def early_warning_sentence(con: duckdb.DuckDBPyConnection, selection: Selection)
     It says so only where the gain is above zero after Holm's correction.
     """
     found = {e.label: early_warning(con, selection, e) for e in selection.evaluations}
-    known = {label: one.shares for label, one in found.items() if any(one.predictors[s].gain for s in SCORES)}
+    known = {label: shares_found(one) for label, one in found.items() if any(one[s].gain for s in SCORES)}
     helped = {label: shares for label, shares in known.items() if shares}
     if not known:
         return "Whether a score sees the next failure coming cannot be said of these images"

@@ -20,14 +20,13 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
 )
 from failmodes.analysis.formatting import format_count, join_names
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
     ENOUGH,
     FEWEST,
     CellAuroc,
     averaged,
-    cell_scores,
     predict_failures,
 )
 
@@ -63,7 +62,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model."""
     known = pl.when(ENOUGH)
     means = averaged(
-        cell_scores(con, selection), selection, ["score"],
+        read_for_selection(con, "failure_prediction", selection), selection, ["score"],
         auroc=known.then("auroc"), low=known.then("auroc_low"), high=known.then("auroc_high"), augrc=pl.col("augrc"),
     )  # fmt: skip
     rows = means.with_columns(

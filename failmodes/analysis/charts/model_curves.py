@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style.labels import text_width
 from failmodes.analysis.formatting import SHAPE_NAMES, format_count, format_severity
 from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.trained_model_accuracy import seed_curves
+from failmodes.analysis.statistics.model_accuracy import seed_curves
 
 POINT_COLUMNS = ("corruption", "label", "severity", "accuracy", "accuracy_low", "accuracy_high", "accuracy_drop")
 

@@ -29,7 +29,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.attention import shares_over_null
+from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -190,7 +190,7 @@ def _panel(
 
 def _finding(con: duckdb.DuckDBPyConnection, selection: Selection, names: dict[str, str], word: str) -> str:
     """Whether each model's clean attention follows the object, beside another image's map, and what is left of it."""
-    every = {e.label: shares_over_null(con, selection, e) for e in selection.evaluations}
+    every = {e.label: attention_at_last(con, e, selection.corruptions).over_null for e in selection.evaluations}
     known = {label: dict(over) for label, over in every.items() if CLEAN in over}
     if not known:
         return f"Share of attention on {word}; whether it follows {word} is not on record"

@@ -29,9 +29,8 @@ from failmodes.analysis.selection import (
     read_for_selection,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, lowest_first, mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
 from failmodes.analysis.statistics.shape_tables import stored_settings
-from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.errors import WarehouseError
 
@@ -100,7 +99,7 @@ def _runs(
     con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies, is_by_corruption: bool
 ) -> list[dict[str, Any]]:
     """Of models with several training runs the value of each run, by the name of the row that it stands in."""
-    of_runs = mean_accuracies(con, selection)
+    of_runs = run_accuracies(con, selection)
     several = [(model, run) for model in found if model.has_several_seeds for run in model.runs]
     return [
         {"name": name, "label": model.label, "run": run.label, "value": estimate.value}

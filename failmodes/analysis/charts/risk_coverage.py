@@ -9,8 +9,8 @@ from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, join_names
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, cell_risks, predict_failures
+from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
 
 MOST_NAMED = 2  # models in a title
 
@@ -21,7 +21,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
-    cells = cell_risks(con, selection).filter(score="confidence")
+    cells = read_for_selection(con, "risk_coverage", selection).filter(score="confidence")
     rows = averaged(cells, selection, ["coverage"], risk=pl.col("selective_risk"))
     colors = severity_colors(rows["severity"].unique().to_list())
     is_part = len(colors) < rows["severity"].n_unique()

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
-from failmodes.analysis.comparison.html_fragment import as_html
-from failmodes.analysis.comparison.named_models import compare_named
+from failmodes.analysis.judging.compare import compare_named
+from failmodes.analysis.judging.compare_formats import as_html
 from failmodes.warehouse.database.catalog import list_columns
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.relations import relation_names

@@ -12,20 +12,18 @@ from typing import Any, NamedTuple
 import duckdb
 
 from failmodes.analysis.formatting import (
-    capitalize_first,
     format_percent,
     join_names,
 )
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
-from failmodes.analysis.judging.findings.kind import Verdict as FindingVerdict
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.findings.shape import STABLE
-from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, Word, judge_plan, plan_statement
+from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
-from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
@@ -40,7 +38,7 @@ from failmodes.warehouse.metrics.registry import all_metrics
 from failmodes.warehouse.schema import CLEAN
 
 CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
-NEGATED: dict[FindingVerdict, FindingVerdict] = {"supported": "contradicted", "contradicted": "supported"}
+NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
 
@@ -240,13 +238,14 @@ def _of_metric(
     )  # fmt: skip
     if deciding.estimate is None:
         reason = words.not_evaluated(judged.deciding)
-        return row._replace(reason=reason, sentence=f"{label}: {words.about(judged)} is not measurable: {reason}.")
-    about = f"{capitalize_first(words.about(judged))} of {model.label}{' minus ' + baseline.label if baseline else ''}"
+        return row._replace(reason=reason, sentence=f"{label}: {words.text(judged)}: not measurable, {reason}.")
+    of = model.label if baseline is None else f"{model.label} minus {baseline.label}"
     over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"
     where = "" if len(judged.verdicts) == 1 else f"{words.where(deciding)}: "
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
-        sentence=f"{about}: {where}{estimate_text(plan, deciding.estimate)}{over} {of_images(deciding.n)}.",
+        sentence=f"{of}: {words.text(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
+        f"{of_images(deciding.n)}.",
     )  # fmt: skip
 
 

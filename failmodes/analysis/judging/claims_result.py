@@ -1,15 +1,11 @@
 """Judged claims as a table, a data frame, text for a terminal, Markdown for a pull request, HTML for a notebook."""
 
-import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
-
-from rich.console import Console
-from rich.table import Table
 
 from failmodes.analysis.formatting import (
     NO_BREAK,
@@ -20,11 +16,10 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.claims import ClaimRow
-from failmodes.analysis.judging.statement import Word
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable, html_table, markdown_table, terminal_text
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
-from failmodes.warehouse.runner_commands import without_commands
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,59 +27,27 @@ if TYPE_CHECKING:
 MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
 POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
 SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
-NARROWEST = 40  # letters of a line
+TEXTS = ("Model", "Verdict", "Value")  # columns of words
 MOST_LETTERS = 400  # of a claim, or of a reason
 
 
 def as_text(claims: Sequence[ClaimRow], width: int) -> str:
     """A table and the sum, for a terminal of so many letters a line."""
-    file = io.StringIO()
-    console = Console(
-        file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None
-    )
     found = claim_table(claims)
-    if found.rows:
-        laid = Table(box=None, pad_edge=False, show_edge=False, header_style="")
-        for name in found.columns:
-            laid.add_column(name, justify="right" if name == "Images" else "left", overflow="fold")
-        for row in found.rows:
-            laid.add_row(*(printable(_beneath(cell), MOST_LETTERS) for cell in row))
-        console.print(laid)
-        console.print()
-    console.print(counts_sentence(claims))
-    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-    return without_commands(text.replace(NO_BREAK, " "))
+    parts: list[str | TextTable] = [found, ""] if found.rows else []
+    return terminal_text([*parts, counts_sentence(claims)], width, lambda text: printable(text, MOST_LETTERS))
 
 
 def as_markdown(claims: Sequence[ClaimRow]) -> str:
     """The sum and a table; texts from outside hold no markup."""
-    found = claim_table(claims)
-    lines = [f"**{counts_sentence(claims)}**"]
-    if found.rows:
-        lines += ["", _row(found.columns), _row(["---"] * (len(found.columns) - 1) + ["---:"])]
-    for claim, model, verdict, number, images in found.rows:
-        figure = _beneath(TableCell(number.text, harmless(number.small, MOST_LETTERS)))
-        name = model.text if model.text == EMPTY else harmless(model.text, MOST_LETTERS)
-        lines.append(_row([harmless(claim.text, MOST_LETTERS), name, verdict.text, figure, images.text]))
+    found = claim_table(claims, lambda text: harmless(text, MOST_LETTERS))
+    lines = [f"**{counts_sentence(claims)}**", *(["", *markdown_table(found)] if found.rows else [])]
     return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
 
 
 def as_html(claims: Sequence[ClaimRow]) -> str:
     """The sum and a table."""
-    from failmodes.analysis.judging.compare_formats import table_html
-
-    return f"<p>{escape(counts_sentence(claims))}</p>{table_html(claim_table(claims))}"
-
-
-def _beneath(cell: TableCell) -> str:
-    """A figure and the note on it: the note alone where there is no figure."""
-    if not cell.small:
-        return cell.text
-    return cell.small if cell.text == EMPTY else f"{cell.text} ({cell.small})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+    return f"<p>{escape(counts_sentence(claims))}</p>{html_table(claim_table(claims))}"
 
 
 def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
@@ -123,14 +86,19 @@ def counts_sentence(claims: Sequence[ClaimRow]) -> str:
     return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
 
 
-def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
-    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
+def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -> TextTable:
+    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number.
+
+    Args:
+        claims: judged.
+        quote: how texts from outside are written.
+    """
     rows = [
         (
-            TableCell("" if place else row.claim),
-            TableCell(row.model_label or EMPTY),
+            TableCell("" if place else quote(row.claim)),
+            TableCell(quote(row.model_label) if row.model_label else EMPTY),
             TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
-            TableCell(number_text(row), row.reason or ""),
+            TableCell(number_text(row), quote(row.reason or "")),
             TableCell(EMPTY if row.n is None else f"{row.n:,}"),
         )
         for group in claim_groups(claims)
@@ -140,7 +108,7 @@ def claim_table(claims: Sequence[ClaimRow]) -> TextTable:
         "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
         "inconclusive. Each claim is judged by itself."
     )
-    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows))
+    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
 class ClaimsResult(Sequence[ClaimRow]):

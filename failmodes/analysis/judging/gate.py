@@ -14,7 +14,6 @@ from failmodes.analysis.judging.claims import judge_kind
 from failmodes.analysis.judging.gate_result import GateResult, Inconclusive
 from failmodes.analysis.judging.statement import Family, JudgedStatement, Plan, judge_plan, plan_statement
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.model_comparison import ComparedModel
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, OpenedModel, open_models
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.ingest.statements import GateSpec, Statement, check_gate
@@ -96,7 +95,7 @@ def run_gate(request: GateRequest) -> GateResult:
         metrics = {**all_metrics(), **{metric.name: metric for metric in request.metrics}}
         models = ModelMetrics(*(one.rows() for one in opened), metrics=metrics)
         rules = judge_rules(gate, models, opened[0], request.origin)
-        described = [_described(one) for one in opened]
+        described = [one.described for one in opened]
         has_baseline = len(opened) > 1
         return GateResult(
             request.origin,
@@ -183,9 +182,3 @@ def _anchored(name: str | None, folder: Path) -> str | None:
         return None
     file, separator, label = name.partition(SEPARATOR)
     return f"{folder / file}{separator}{label}" if file.endswith(SUFFIX) else name
-
-
-def _described(opened: OpenedModel) -> ComparedModel:
-    model, selection = opened.model, opened.selection
-    ids = tuple(run.evaluation_id for run in model.runs)
-    return ComparedModel(opened.label, ids, model.seeds, selection.image_count, selection.source_line)

@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_count
-from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict, Word
+from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
 from failmodes.analysis.judging.wording import Wording
+from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.image_pairing import ImagePairing
-from failmodes.analysis.statistics.model_comparison import ComparedModel
+from failmodes.analysis.statistics.opened_models import DescribedModel
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
@@ -43,8 +44,8 @@ class GateResult:
     """
 
     origin: str
-    candidate: ComparedModel
-    baseline: ComparedModel | None
+    candidate: DescribedModel
+    baseline: DescribedModel | None
     pairing: ImagePairing | None
     is_about_training: bool
     level: float
@@ -93,6 +94,7 @@ class GateResult:
         return gate_markdown(self)
 
 
+MOST_LETTERS = 400  # of a statement in Markdown
 LOUD = {"contradicted": "FAIL", "not_measurable": "NOT MEASURABLE"}
 PLAIN = Wording(said=GATE_WORDS)
 # What XML 1.0 takes; controls are spelt out before
@@ -105,8 +107,7 @@ def gate_lines(gate: GateResult) -> list[str]:
     width = max(len(words[judged.verdict]) for judged in gate.rules)
     lines = [f"{_title(gate, PLAIN)}, by {gate.origin}: {_basis(gate, PLAIN)}"]
     for judged in gate.rules:
-        shown = f"{PLAIN.title(judged)}: {PLAIN.shown(judged)} (limit: {PLAIN.limit(judged)})"
-        lines.append(f"{words[judged.verdict]:{width}}  {shown}")
+        lines.append(f"{words[judged.verdict]:{width}}  {PLAIN.title(judged)}: {PLAIN.shown(judged)}")
     lines.append(f"{_counts(gate)}: the gate {_ending(gate)} (exit code {gate.exit_code})")
     return [_printed(line) for line in [*lines, *(f"next: {step}" for step in _next_steps(gate))]]
 
@@ -114,7 +115,7 @@ def gate_lines(gate: GateResult) -> list[str]:
 def gate_summary(gate: GateResult) -> str:
     """One line, which begins with what does not hold: a failed test shows no more of it than some 200 letters."""
     statements = [
-        f"{LOUD.get(word, GATE_WORDS[word])} {PLAIN.name(judged)} ({_first_decision(judged)})"
+        f"{LOUD.get(word, GATE_WORDS[word])} {_first_decision(judged)} ({_name(judged)})"
         for word in WORDS
         for judged in gate.rules
         if judged.verdict == word != "supported"
@@ -124,19 +125,19 @@ def gate_summary(gate: GateResult) -> str:
 
 def gate_markdown(gate: GateResult) -> str:
     """A heading with the verdict, what it rests on, a row a rule, and what to do next."""
-    words = Wording(harmless, GATE_WORDS)
+    words = Wording(lambda text: harmless(text, MOST_LETTERS), GATE_WORDS)
     lines = [
         f"### Gate {_ending(gate)}: {_title(gate, words)}",
         "",
         f"{_counts(gate)}, by {harmless(gate.origin)}. {capitalize_first(_basis(gate, words))}.",
         "",
-        "| verdict | rule | limit | shown |",
-        "| --- | --- | --- | --- |",
+        "| verdict | rule | shown |",
+        "| --- | --- | --- |",
     ]
     for judged in gate.rules:
         word = GATE_WORDS[judged.verdict].replace("_", " ")
         verdict = f"**{word}**" if judged.verdict in LOUD else word
-        texts = (verdict, words.title(judged), words.limit(judged), words.shown(judged))
+        texts = (verdict, words.title(judged), words.shown(judged))
         lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
     if steps := _next_steps(gate):
         lines += ["", *(f"- {capitalize_first(step)}" for step in steps)]
@@ -161,7 +162,7 @@ def gate_json(gate: GateResult) -> str:
     return json_without_commands(json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ")) + "\n"
 
 
-def _model(model: ComparedModel) -> dict[str, Any]:
+def _model(model: DescribedModel) -> dict[str, Any]:
     return {
         "label": model.label,
         "evaluations": list(model.evaluation_ids),
@@ -174,7 +175,8 @@ def _model(model: ComparedModel) -> dict[str, Any]:
 def _rule(judged: JudgedStatement) -> dict[str, Any]:
     plan, statement = judged.plan, judged.statement
     return {
-        "name": PLAIN.name(judged),
+        "name": judged.statement.name,
+        "statement": PLAIN.text(judged),
         "verdict": GATE_WORDS[judged.verdict],
         "shown": PLAIN.shown(judged),
         "metric": None if plan is None else plan.metric.name,
@@ -186,7 +188,6 @@ def _rule(judged: JudgedStatement) -> dict[str, Any]:
         "over": statement.over,
         "relation": statement.relation,
         "limit": statement.limit,
-        "requirement": PLAIN.limit(judged),
         "images_needed": judged.images_needed,
         "decisions": [_decision(one) for one in judged.verdicts],
     }
@@ -228,8 +229,8 @@ def gate_junit(gate: GateResult) -> str:
 def _add_case(suite: Element, judged: JudgedStatement, one: Verdict, gate: GateResult) -> None:
     alone = JudgedStatement(judged.statement, (one,), judged.plan)
     name = PLAIN.where(one) if judged.statement.over == "each" or len(judged.verdicts) > 1 else "mean"
-    message = _xml(f"{PLAIN.shown(alone)} (limit: {PLAIN.limit(judged)})")
-    case = SubElement(suite, "testcase", classname=_xml(f"failmodes.gate.{PLAIN.name(judged)}"), name=_xml(name))
+    message = _xml(f"{PLAIN.text(judged)}: {PLAIN.shown(alone)}")
+    case = SubElement(suite, "testcase", classname=_xml(f"failmodes.gate.{_name(judged)}"), name=_xml(name))
     if one.verdict == "not_measurable":
         SubElement(case, "error", type="not_measurable", message=message)
     elif one.verdict == "contradicted" or (one.verdict == "inconclusive" and gate.inconclusive == "stop"):
@@ -315,4 +316,9 @@ def _first_decision(judged: JudgedStatement) -> str:
     worst = JudgedStatement(judged.statement, (judged.deciding[0],), judged.plan)
     is_one = judged.plan is None or (judged.statement.over == "mean" and len(judged.verdicts) == 1)
     where = "" if is_one else f"{PLAIN.where(judged.deciding[0])}: "
-    return f"{where}{PLAIN.shown(worst)}, limit: {PLAIN.limit(judged)}"
+    return f"{where}{PLAIN.shown(worst)}"
+
+
+def _name(judged: JudgedStatement) -> str:
+    """The statement's own name, else its English."""
+    return judged.statement.name or PLAIN.text(judged)

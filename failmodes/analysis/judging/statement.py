@@ -11,10 +11,10 @@ family, such as all those of a gate.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from failmodes.analysis.judging.cells import CLEAN_CELL, MissingCell, OnRecord, StatedCells, find_cells
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
@@ -22,7 +22,6 @@ from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 
-Word = Literal["supported", "contradicted", "inconclusive", "not_measurable"]
 WORDS: tuple[Word, ...] = (
     "contradicted",
     "not_measurable",
@@ -145,8 +144,7 @@ class JudgedStatement:
     @property
     def verdict(self) -> Word:
         """Contradicted where any cell is; else not measurable, else inconclusive, where any is; else supported."""
-        found = {one.verdict for one in self.verdicts}
-        return next(word for word in WORDS if word in found)
+        return worst_of([one.verdict for one in self.verdicts])
 
     @property
     def deciding(self) -> list[Verdict]:
@@ -165,6 +163,11 @@ class JudgedStatement:
             return 0.0
         requirement = self.plan.requirement
         return requirement.spare(one.estimate.low if requirement.is_least else one.estimate.high)
+
+
+def worst_of(words: Sequence[Word]) -> Word:
+    """The verdict on all of several statements: contradicted where any is; supported where all are."""
+    return next(word for word in WORDS if word in words)
 
 
 def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str, Metric], place: str) -> Plan:
@@ -190,6 +193,8 @@ def plan_statement(statement: Statement, record: OnRecord, metrics: Mapping[str,
         raise StudyError(
             f"{place}: neither direction of {metric.name} is better, so nothing is worse: write at_least or at_most"
         )
+    if metric.unit == "share" and abs(statement.bound) > 1:
+        raise StudyError(f"{place}.limit: {metric.name} is a share, from 0 to 1: write {statement.bound / 100:g}")
     cells = find_cells(statement, record, place)
     is_whole = not (cells.lacks_other or (cells.missing and statement.over == "mean"))
     questions = tuple(_questions(statement, metric, cells)) if is_whole else ()

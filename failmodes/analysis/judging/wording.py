@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.formatting import (
-    MINUS,
     NO_BREAK,
     format_count,
     format_interval,
@@ -14,8 +13,8 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict, Word
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text
 from failmodes.warehouse.schema import CLEAN
@@ -31,39 +30,16 @@ class Wording(NamedTuple):
     said: Mapping[Word, str] = {}
 
     def title(self, judged: JudgedStatement) -> str:
-        """What the statement is about, behind its own name where it has one."""
+        """The statement in English, behind its own name where it has one."""
         name = judged.statement.name
-        return f"{self.quote(name)}: {self.about(judged)}" if name else self.about(judged)
+        return f"{self.quote(name)}: {self.text(judged)}" if name else self.text(judged)
 
-    def name(self, judged: JudgedStatement) -> str:
-        """The statement's own name, or what it is about."""
-        return self.quote(judged.statement.name) if judged.statement.name else self.about(judged)
-
-    def about(self, judged: JudgedStatement) -> str:
-        """What is measured where: accuracy, mean of fog at 3, 4 and 5."""
-        plan = judged.plan
-        if plan is None:
+    def text(self, judged: JudgedStatement) -> str:
+        """The statement in English."""
+        if judged.plan is None:
             return self.quote(statement_text(judged.statement))
-        metric = f"{plan.metric.title} by {plan.score}" if plan.score else plan.metric.title
-        is_drop = plan.statement.is_drop or plan.statement.relation == "largest_drop"
-        what = f"drop of {metric}" if is_drop else metric
-        return f"{what}, {self.cells(plan)}"
-
-    def cells(self, plan: Plan) -> str:
-        """Which cells: clean, mean of fog at 3, 4 and 5, each of all corruptions."""
-        statement = plan.statement
-        if statement.corruptions == [CLEAN]:
-            return "clean"
-        names = [
-            "clean" if name == CLEAN else self.quote(name) for name in statement.corruptions or ["all corruptions"]
-        ]
-        corruptions = join_names(names) if len(names) <= MOST_NAMES else f"{len(names)} corruptions"
-        if statement.severities is None:
-            return f"{statement.over} of {corruptions}"
-        if statement.severities == "last":
-            return f"{statement.over} of {corruptions} at the last severity"
-        severities = join_names(format_severity(float(one)) for one in sorted(statement.severities))
-        return f"{statement.over} of {corruptions} at {severities}"
+        metric = judged.plan.metric
+        return self.quote(statement_text(judged.statement, metric.title, is_share=metric.unit == "share"))
 
     def cell(self, cell: CellKey | MissingCell | tuple[str, None]) -> str:
         """One cell: fog 3, clean; fog where no severity of it is on record."""
@@ -72,25 +48,6 @@ class Wording(NamedTuple):
             return "clean"
         name = self.quote(corruption)
         return name if severity is None else f"{name}{NO_BREAK}{format_severity(severity)}"
-
-    def limit(self, judged: JudgedStatement) -> str:
-        """What the value is held to: at most 1 point worse, at least 70 %."""
-        plan, statement = judged.plan, judged.statement
-        if plan is None:
-            return "not supported" if statement.negate else "supported"
-        relation = str(statement.relation)
-        amount = _limit_amount(plan)
-        if relation == "worse_by_at_most":
-            return f"at most {amount} worse" if statement.bound else "no worse"
-        if relation == "better_by_at_least":
-            return f"at least {amount} better" if statement.bound else "better"
-        if relation == "largest_drop":
-            return "more than under every other corruption"
-        words = relation.removeprefix("drop_").replace("_", " ")
-        if statement.other is None:
-            return f"{words} {amount}"
-        beyond = f"{amount} {words}" if statement.bound else words
-        return f"{beyond} under {join_names(map(self.quote, statement.other.corruptions or ['other severities']))}"
 
     def shown(self, judged: JudgedStatement) -> str:
         """What is shown of a statement, in one line."""
@@ -200,12 +157,6 @@ def _amount(plan: Plan, value: float) -> str:
     digits = 2 if is_share else 4
     is_signed = plan.is_difference and not plan.statement.is_drop
     return _with_unit(plan, format_number(100 * value if is_share else value, digits, signed=is_signed))
-
-
-def _limit_amount(plan: Plan) -> str:
-    """The limit as it was written: 1 point, 2.5 points, 70 %."""
-    limit = plan.statement.bound * (100 if plan.metric.unit == "share" else 1)
-    return _with_unit(plan, f"{limit:.10g}".replace("-", MINUS))
 
 
 def _with_unit(plan: Plan, number: str) -> str:

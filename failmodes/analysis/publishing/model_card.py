@@ -12,7 +12,7 @@ from failmodes.analysis.formatting import format_interval, format_number, format
 from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
-from failmodes.analysis.statistics.mean_accuracy import MeanAccuracy, mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.output_files import write_output
@@ -31,7 +31,7 @@ def write_model_card(
     Raises:
         StorageError: the file cannot be written.
     """
-    means, level = mean_accuracies(con, selection), stored_resampling(con).interval_level
+    means, level = run_accuracies(con, selection), stored_resampling(con).interval_level
     points = read_for_selection(con, "accuracy_by_severity", selection)
     names = dict(points.select("corruption", "corruption_label").unique().rows())
     severities = _severities(points)

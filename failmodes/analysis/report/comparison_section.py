@@ -11,34 +11,19 @@ import numpy as np
 from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.model_colors import model_colors
 from failmodes.analysis.charts.style.saving import image_url
-from failmodes.analysis.comparison.tables import (
-    ANOTHER_CLASS,
-    Sides,
-    cell_name,
-    comparison_tables,
-    corruption_names,
-    side_names,
-)
 from failmodes.analysis.images.changed_pictures import changed_pictures
-from failmodes.analysis.judging.comparison_sentences import (
-    changed_sentence,
-    comparison_sentences,
-    crossover_sentences,
-    no_images_sentence,
-)
+from failmodes.analysis.judging.compare import ChangedImages, compare_models
+from failmodes.analysis.judging.compare_text import ComparisonText, changed_text
 from failmodes.analysis.report.gallery import small_picture
 from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
-from failmodes.analysis.selection import Selection, selection_of
-from failmodes.analysis.statistics.comparing import compare_models
-from failmodes.analysis.statistics.model_comparison import ChangedImages, Comparison
-from failmodes.analysis.statistics.opened_models import OpenedModel, find_model
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 
 MOST_PICTURES = 8  # of newly wrong images, and of newly right ones
-LONGEST_HEADING = 28  # letters of a model's name in a table
 Pair = tuple[OpenedModel, OpenedModel]
 
 
@@ -77,7 +62,8 @@ class ReportComparison(NamedTuple):
     chart: ReportChart
     groups: list[PictureGroup]
     no_images: str
-    sides: Sides | None
+    a: str
+    b: str
     tables: list[TextTable]
     evaluation_ids: frozenset[str]
 
@@ -101,9 +87,7 @@ def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) 
     models = trained_models(selection.evaluations)
     if len(models) != 2:
         return []
-    a, b = (  # not by name: other evaluations of the warehouse may be called the same
-        OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs])) for model in models
-    )
+    a, b = (opened_model(con, path, model) for model in models)  # not by name: others may be called the same
     return [(a, b)] if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
 
@@ -119,49 +103,41 @@ def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair
         StudyError: they cannot be compared; the message says why.
     """
     comparison = compare_models(*pair)
-    sides = side_names(comparison, LONGEST_HEADING)
-    headline, *rest = comparison_sentences(comparison)
+    text = ComparisonText(comparison)
+    headline, *sentences = text.sentences
     colors = model_colors(con, selection).colors
-    chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
     groups = [
-        group
-        for changed, is_incorrect in ((comparison.newly_incorrect, True), (comparison.newly_correct, False))
-        if changed is not None
-        and ((group := _group(con, comparison, changed, is_incorrect=is_incorrect)).pictures or group.missing)
+        _group(con, text, changed) for changed in (comparison.newly_incorrect, comparison.newly_correct) if changed
     ]
     return ReportComparison(
-        title=f"{comparison.b.label} compared with {comparison.a.label}",
+        title=f"{text.b} compared with {text.a}",
         headline=headline,
-        sentences=[*rest, *crossover_sentences(comparison)],
-        chart=chart,
-        groups=groups,
-        no_images="" if comparison.newly_incorrect is not None else no_images_sentence(comparison),
-        sides=Sides(comparison.a.label, comparison.b.label) if sides.a != comparison.a.label else None,
-        tables=comparison_tables(comparison, sides),
+        sentences=sentences,
+        chart=report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors)),
+        groups=[group for group in groups if group.pictures or group.missing],
+        no_images=text.no_images,
+        a=text.a,
+        b=text.b,
+        tables=text.tables(),
         evaluation_ids=frozenset((*comparison.a.evaluation_ids, *comparison.b.evaluation_ids)),
     )
 
 
-def _group(
-    con: duckdb.DuckDBPyConnection, comparison: Comparison, changed: ChangedImages, *, is_incorrect: bool
-) -> PictureGroup:
+def _group(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> PictureGroup:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
-    images = changed.images[:MOST_PICTURES]
+    images, models = changed.images[:MOST_PICTURES], (text.comparison.a, text.comparison.b)
     cells = {image.image_id: (image.corruption, image.severity) for image in images}
-    pixels, missing = changed_pictures(con, [comparison.a.evaluation_ids[0], comparison.b.evaluation_ids[0]], cells)
-    names = corruption_names(comparison)
+    pixels, missing = changed_pictures(con, [model.evaluation_ids[0] for model in models], cells)
+    is_incorrect = changed is text.comparison.newly_incorrect
     pictures = []
     for image in images:
-        if image.image_id not in pixels:
-            continue
-        predictions = [predicted or ANOTHER_CLASS for predicted in (image.predicted_a, image.predicted_b)]
-        correct, incorrect = predictions if is_incorrect else predictions[::-1]
-        url = image_url(np.asarray(small_picture(pixels[image.image_id])))
-        pictures.append(
-            ChangedPicture(image.image_id, image.label_name, cell_name(names, image.corruption, image.severity),
-                           image.cell_count, correct, incorrect, url)
-        )  # fmt: skip
-    labels = (comparison.a.label, comparison.b.label)
-    correct_label, incorrect_label = labels if is_incorrect else labels[::-1]
+        if image.image_id in pixels:
+            where, predicted = text.cell(image.corruption, image.severity), text.predictions(image)
+            correct, incorrect = predicted if is_incorrect else predicted[::-1]
+            url = image_url(np.asarray(small_picture(pixels[image.image_id])))
+            pictures.append(
+                ChangedPicture(image.image_id, image.label_name, where, image.cell_count, correct, incorrect, url)
+            )
     title = "Newly wrong" if is_incorrect else "Newly right"
-    return PictureGroup(title, changed_sentence(changed), correct_label, incorrect_label, pictures, missing)
+    correct, incorrect = (text.a, text.b) if is_incorrect else (text.b, text.a)
+    return PictureGroup(title, changed_text(changed), correct, incorrect, pictures, missing)

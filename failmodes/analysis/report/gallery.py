@@ -16,7 +16,7 @@ from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.formatting import REASON_MEANINGS, format_percent, format_severity
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.selection import Selection, corruption_labels
-from failmodes.analysis.statistics.mean_accuracy import lowest_first, mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
@@ -115,7 +115,7 @@ class Gallery(NamedTuple):
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     """The picture series of a selection: first choices first, and of these the corruptions that cost most."""
-    order = lowest_first(mean_accuracies(con, selection).values())
+    order = lowest_first(run_accuracies(con, selection).values())
     rows = exemplar_rows(con, selection.ids, order, selection.shared["dataset_id"])
     parts = sorted(
         rows.partition_by(*SERIES, maintain_order=True),

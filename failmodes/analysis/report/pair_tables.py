@@ -7,9 +7,8 @@ import duckdb
 from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity, smallest_shown_sentence
 from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.checkpoint_difference import WinCount, compare_checkpoints, rank_by_wins
-from failmodes.analysis.statistics.mcnemar import ALPHA, PairTest, compare_pairs
-from failmodes.analysis.statistics.paired_difference import smallest_detectable_difference
+from failmodes.analysis.statistics.model_pairs import PairTest, WinCount, compare_models_of, compare_pairs, rank_by_wins
+from failmodes.analysis.statistics.shares import ALPHA, smallest_detectable_difference
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 from failmodes.analysis.trained_models import noun_of_runs
 
@@ -28,7 +27,7 @@ def pair_tables(
     pairs, names = compare_pairs(con, selection), corruption_names(con, selection)
     apart = [pair for pair in pairs if frozenset((pair.a.evaluation_id, pair.b.evaluation_id)) not in compared]
     if pairs and len(selection.evaluations) > MAX_LISTED:
-        found = [_all_pairs(pairs, rank_by_wins(compare_checkpoints(con, selection)))]
+        found = [_all_pairs(pairs, rank_by_wins(compare_models_of(con, selection)))]
     else:
         tests = sum(len(pair.cells) for pair in pairs)
         found = [_pair(pair, names, selection.image_count, tests) for pair in apart]
@@ -72,21 +71,22 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTab
     texts = {pair: str(cells or NO_CELLS) for pair, cells in won.items()}
     cells = {len(pair.cells) for pair in pairs}
     of = f"of {cells.pop()}" if len(cells) == 1 else f"of up to {max(cells)}"
-    order = [count.evaluation for count in ranked]
+    subject = "it is" if all(len(count.model.runs) == 1 for count in ranked) else "its model is"
+    order = [(run, count) for count in ranked for run in count.model.runs]
     rows = (
         (
-            f"{rank}. {count.evaluation.label}",
+            f"{rank}. {run.label}",
             str(count.won),
             str(count.lost),
-            *(texts.get((count.evaluation, other), EMPTY) for other in order),
+            *(texts.get((run, other), EMPTY) for other, _ in order),
         )
-        for rank, count in enumerate(ranked, start=1)
+        for rank, (run, count) in enumerate(order, start=1)
     )
     return TextTable(
         "Models against each other, image by image",
         f"Number of cells, {of}, in which the model of the row is right more often than that of the column (dot: in "
         f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
-        "cells of all pairs. Ahead of and behind: models that it is right more or less often than on average over "
+        f"cells of all pairs. Ahead of and behind: models that {subject} right more or less often than on average over "
         "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
         ("Model", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
         tuple(tuple(map(TableCell, row)) for row in rows),

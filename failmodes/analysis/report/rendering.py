@@ -36,7 +36,7 @@ from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.corruption_drop import drop_rankings
+from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models

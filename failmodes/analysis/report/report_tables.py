@@ -28,8 +28,8 @@ from failmodes.analysis.report.smallest_shown import (
     shown_over_seeds,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.trained_model_accuracy import seed_curves
+from failmodes.analysis.statistics.model_accuracy import seed_curves
+from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN

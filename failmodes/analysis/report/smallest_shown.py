@@ -7,14 +7,14 @@ import polars as pl
 
 from failmodes.analysis.formatting import format_number, smallest_shown_sentence
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests
+from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.calibration import overconfidence
-from failmodes.analysis.statistics.checkpoint_difference import compare_checkpoints
-from failmodes.analysis.statistics.detectable import difference_shown
+from failmodes.analysis.statistics.model_accuracy import drops_over_seeds
+from failmodes.analysis.statistics.model_pairs import compare_models_of
 from failmodes.analysis.statistics.predictions import class_gaps
 from failmodes.analysis.statistics.published import Standing
-from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds
+from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.trained_models import TrainedModel
 
 FROM_CLEAN = "drop from clean to the last severity"
@@ -22,7 +22,7 @@ FROM_CLEAN = "drop from clean to the last severity"
 
 def shown_between_models(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Of two models' mean corrupted accuracies."""
-    differences = [pair.difference for pair in compare_checkpoints(con, selection)]
+    differences = [pair.difference for pair in compare_models_of(con, selection)]
     return _sentence(differences, "difference of two models' means")
 
 
@@ -65,15 +65,13 @@ def shown_of_calibration(cells: pl.DataFrame) -> str:
 def shown_of_attention(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """Of attention at the last severity, where a test stands behind it; `selection` has one evaluation."""
     (evaluation,) = selection.evaluations
-    count = len(selection.corruptions)
-    tests = own_map_tests(con, selection, evaluation, comparisons=count)
-    changes = mask_changes_at_last(con, selection, evaluation)
+    found = attention_at_last(con, evaluation, selection.corruptions)
     nearer = (
         "excess over one half of centroids nearer to their own clean one than to that of another image of the class"
     )
     return (
-        _sentence([test.share for test in tests], nearer, count)
-        + _sentence(changes.values(), "change of the mask share from clean", len(changes))
+        _sentence([test.share for test in found.own_maps], nearer, len(selection.corruptions))
+        + _sentence(found.mask_changes.values(), "change of the mask share from clean", len(found.mask_changes))
         + " Of the other columns none can be told: no test stands behind them."
     )
 

@@ -14,16 +14,15 @@ from failmodes.analysis.formatting import (
     join_names,
 )
 from failmodes.analysis.judging.findings.better_model import leading, of_runs
-from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, too_few
+from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.shape import MANNERS, curves, shape_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, drop_rankings
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
-from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.analysis.trained_models import noun_of_runs
 
 MOST_DESCRIBED = 2  # models whose failure is told one by one
@@ -64,7 +63,7 @@ def _fall(
     """From where to where accuracy falls, in which manner, and what is answered there: as far as each is shown."""
     shapes = {row["corruption"]: shape_of(row) for row in curves(con, selection, evaluation)}
     manner = MANNERS.get(shapes.get(drop.corruption, ""), "")
-    clean = mean_accuracies(con, selection)[evaluation].clean.value
+    clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)

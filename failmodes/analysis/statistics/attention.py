@@ -1,51 +1,146 @@
-"""Attention drift from the clean map beside its null: the same distance to another image's clean map."""
+"""What is tested of attention at the last severity of each corruption, beside the map of another image (the null).
 
+Each image is compared with the next one of a random cycle (`warehouse.null_pairs`). So the values of an image and of
+the next one share a map and are correlated; those of images farther along share none. The variance of a mean of N
+values is then (γ0 + 2 γ1) / N, γ0 their variance and γ1 their covariance with the next one's. γ1 below 0 counts as 0.
+"""
+
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.attention_at_last import attention_at_last
-from failmodes.analysis.statistics.attention_lead import Lead
-from failmodes.analysis.statistics.attention_null import OwnMapTest
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
+from failmodes.warehouse.schema import CLEAN
+
+Following = NDArray[np.int64]  # for each image the position of the next of its cycle, (N,); -1: alone
+
+CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of prediction cannot pass for drift
+# γ1 / γ0 where the cycle is not known: the largest that was measured, of null minus own distance
+# (shared/reference/statements.md, rule 6)
+LARGEST_CORRELATION = 0.29
+CHANCE = 0.5
+DECIDED_BEFORE = 4  # images counted as decided beside those seen (z² of 95 %), so that ties alone still have a width
 
 
-class CellDrift(NamedTuple):
-    """Drift of one cell: median centroid shift and its null over images, in image widths."""
+class OwnMapTest(NamedTuple):
+    """Whether centroids of a cell are nearer to their own clean one than to that of another image of the class.
 
-    label: str
+    Attributes:
+        corruption: at its last severity.
+        image_count: images whose other image has a distance from its own clean map, too.
+        missing_count: those of them that have none: their map is empty, the corrupted or the clean one.
+        median_shift: median distance of the centroid from the own clean map's, image widths.
+        median_null: median distance from the other image's clean map, image widths.
+        share: of `image_count`, images that are nearer to their own, with its interval; ties and those without a
+            distance count one half, and 1/2 is chance.
+        worst_case: the same if no image without a distance were nearer to its own.
+    """
+
     corruption: str
-    severity: float
-    accuracy: float
-    shift: float
-    null_median: float
-    null_low: float
-    null_high: float
+    image_count: int
+    missing_count: int
+    median_shift: float
+    median_null: float
+    share: Estimate
+    worst_case: Estimate
+
+    @property
+    def verdict(self) -> str:
+        """'nearer', 'farther' or 'inconclusive'."""
+        if self.share.low > CHANCE:
+            return "nearer"
+        return "farther" if self.share.high < CHANCE else "inconclusive"
+
+    @property
+    def holds_in_worst_case(self) -> bool:
+        """Whether 'nearer' stands whatever the images that lack a map would have shown."""
+        return self.worst_case.low > CHANCE
 
 
-@read_once
-def cell_drifts(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[CellDrift]:
-    """Drift of every cell that has it, by model, corruption and severity.
+class Lead(NamedTuple):
+    """The corruption with the largest value, and how much larger it is than the one that is hardest to tell from it.
+
+    Attributes:
+        corruption: the first.
+        value: its value.
+        runner_up: the other one whose lead has the lowest lower end; None where there is no other.
+        lead: mean over images of the first minus the runner-up, paired, with its 95 % interval. It is above zero only
+            where the first is above every other, so no correction for the number of corruptions is due (Berger 1982).
+    """
+
+    corruption: str
+    value: float
+    runner_up: str | None
+    lead: Estimate | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the first can be told from every other."""
+        return self.lead is None or self.lead.above_zero
+
+
+class AttentionAtLast(NamedTuple):
+    """All that is tested of one evaluation's attention at the last severity of each corruption.
+
+    Attributes:
+        own_maps: against the null, the largest median shift first; their intervals hold together. Corruptions with
+            fewer than two images that have another of their class, or without any distance, are left out.
+        farthest: the corruption with the largest median shift, in image widths; None without any shift.
+        mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
+            their intervals hold together.
+        over_null: mean of the mask share less its null, by corruption, and when clean under its name; the intervals of
+            corruptions hold together. Empty without masks or without that null.
+        has_mask_null: whether that null is another image's map, of the same cell, inside this image's mask; it is 0 in
+            rows made before it was on record.
+    """
+
+    own_maps: list[OwnMapTest]
+    farthest: Lead | None
+    mask_changes: dict[str, Estimate]
+    over_null: dict[str, Estimate]
+    has_mask_null: bool
+
+
+class LastRows(NamedTuple):
+    """Rows at the last severity of C corruptions and, last, of the clean cell, of N images by rising image_id.
+
+    Attributes:
+        values: columns of the table `attention` by name, (C + 1, N), and whether there is a row; NaN where nothing is.
+        has_class_other: (N,) whether there is another image of the class.
+        following: the other images; None where they cannot be known.
+    """
+
+    values: dict[str, Float64Array]
+    has_class_other: NDArray[np.bool_]
+    following: NullPairs | None
+
+
+def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Cells with attention drift by model, corruption and severity, with medians over images, in image widths.
+
+    Returns:
+        Columns label, corruption, severity, accuracy, shift, and null with null_low and null_high, the middle 95 %.
 
     Raises:
         WarehouseError: there is none; the message says why.
     """
-    cells = read_for_selection(con, "attention_drift", selection).filter(
-        pl.col("median_centroid_shift").is_not_null(),
-        pl.col("null_median_centroid_shift").is_not_null(),  # it takes two images to have one
-    )
+    cells = read_for_selection(con, "attention_drift", selection).select(
+        pl.col("evaluation_id").cast(pl.Enum(selection.ids)), "corruption_order",
+        "label", "corruption", "severity", "accuracy", shift="median_centroid_shift",
+        null="null_median_centroid_shift", null_low="null_q025_centroid_shift", null_high="null_q975_centroid_shift",
+    ).drop_nulls(("shift", "null"))  # fmt: skip
     if cells.is_empty():
         raise WarehouseError(f"no attention drift to show: {missing_drift_reason(selection)}")
-    model = pl.col("evaluation_id").cast(pl.Enum(selection.ids))
-    rows = cells.sort(model, "corruption_order", "severity", maintain_order=True).select(
-        "label", "corruption", "severity", "accuracy", "median_centroid_shift", "null_median_centroid_shift",
-        "null_q025_centroid_shift", "null_q975_centroid_shift",
-    )  # fmt: skip
-    return [CellDrift(*row) for row in rows.rows()]
+    return cells.sort("evaluation_id", "corruption_order", "severity", maintain_order=True)
 
 
 def missing_drift_reason(selection: Selection) -> str:
@@ -60,52 +155,191 @@ def missing_drift_reason(selection: Selection) -> str:
     )
 
 
-def own_map_tests(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, *, comparisons: int = 1
-) -> list[OwnMapTest]:
-    """Whether maps stay nearer to their own clean map at the last severity of each corruption, largest shift first.
+@read_once
+def attention_at_last(
+    con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruptions: tuple[str, ...]
+) -> AttentionAtLast:
+    """Test an evaluation's attention at the last severity of each of some corruptions.
 
-    Corruptions with fewer than two images that have another of their class, or without any distance to compare, are
-    left out. Where images are missing from the warehouse, it cannot be known which other image each was compared with:
-    intervals then take the largest correlation that was measured (`attention_null.LARGEST_CORRELATION`).
+    Where images are missing from the warehouse, it cannot be known which other image each was compared with: intervals
+    then take the largest correlation that was measured (`LARGEST_CORRELATION`).
+    """
+    values, has_class_other, following = read_last_rows(con, evaluation, corruptions)
+    own, null = values["centroid_shift"], values["null_class_centroid_shift"]
+    tests = [
+        compare_with_null(
+            own[place], null[place], has_class_other & ~np.isnan(values["is_there"][place]),
+            following and following.same_class, corruption=corruption, comparisons=len(corruptions),
+        )
+        for place, corruption in enumerate(corruptions)
+    ]  # fmt: skip
+    has_mask_null = not np.isnan(values["null_mask_share"]).all()
+    on_object = values["mask_share"] - (values["null_mask_share"] if has_mask_null else 0)
+    changes = _with_two_images(corruptions, on_object[:-1] - on_object[-1])
+    over_null = _with_two_images((*corruptions, CLEAN), on_object) if has_mask_null else {}
+
+    def mean(of_images: Float64Array, comparisons: int) -> Estimate:
+        inflation = variance_inflation(of_images, following and following.any_image) if has_mask_null else 1.0
+        return mean_share_change(of_images, comparisons, inflation)
+
+    return AttentionAtLast(
+        own_maps=sorted((test for test in tests if test), key=lambda test: -test.median_shift),
+        farthest=lead_over_others(_with_two_images(corruptions, own)),
+        mask_changes={name: mean(change, len(changes)) for name, change in changes.items()},
+        over_null={name: mean(share, 1 if name == CLEAN else len(over_null) - 1) for name, share in over_null.items()},
+        has_mask_null=has_mask_null,
+    )
+
+
+def read_last_rows(
+    con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo, corruptions: tuple[str, ...]
+) -> LastRows:
+    """Read the rows, and draw the other images again that they were compared with when they were made.
+
+    These are drawn over the labels of the evaluated images by rising image_id, so they are known where every evaluated
+    image has rows and a label.
+    """
+    facts = evaluation.facts
+    rows: pl.DataFrame = con.sql(
+        "select list_position($2, corruption) - 1 as place, image_id, coalesce(label, -1) as label, 1 as is_there, "
+        "centroid_shift, null_class_centroid_shift, mask_share, null_mask_share "
+        f"from (select * {rows_at_last('attention')} and target = $3) left join "
+        "(select image_id, label from images where dataset_id = $4) using (image_id)",
+        params=[evaluation.evaluation_id, [*corruptions, CLEAN], CLEAN_TARGET, facts["dataset_id"]],
+    ).pl()
+    image_ids, columns = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
+    values = {name: np.full((len(corruptions) + 1, len(image_ids)), np.nan) for name in rows.columns[3:]}
+    for name, matrix in values.items():
+        matrix[rows["place"].to_numpy(), columns] = rows[name].to_numpy()
+    labels = np.empty(len(image_ids), np.int64)
+    labels[columns] = rows["label"].to_numpy()
+    _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    is_whole = len(image_ids) == facts["image_count"] and bool((labels >= 0).all())
+    return LastRows(values, sizes[classes] > 1, sample_null_pairs(labels) if is_whole else None)
+
+
+def _with_two_images(names: tuple[str, ...], values: Float64Array) -> dict[str, Float64Array]:
+    """Rows of values (C, N) by name, where at least two images have one."""
+    return {name: row for name, row in zip(names, values, strict=False) if (~np.isnan(row)).sum() > 1}
+
+
+def compare_with_null(
+    own: Float64Array,
+    other: Float64Array,
+    has_other: NDArray[np.bool_],
+    following: Following | None,
+    *,
+    corruption: str = "",
+    comparisons: int = 1,
+) -> OwnMapTest | None:
+    """Compare distances from own clean maps with those from others'; None with fewer than two images, or no distance.
+
+    Images are left out whose other image has no map under the corruption. Else own clean maps would be those of images
+    that keep a map, and others' those of all images: where these lie differently, own ones would seem nearer (or
+    farther) though the corruption leaves nothing of them. Of images whose other one keeps a map, those without a map
+    count one half, and then 1/2 is chance whatever decides which maps are empty.
 
     Args:
-        con: the warehouse.
-        selection: names the corruptions.
-        evaluation: one of its evaluations.
-        comparisons: the intervals of so many tests hold together, say of all corruptions (Bonferroni).
+        own: (N,) distance from the image's own clean map, NaN where there is none.
+        other: (N,) distance from the next image's clean map, NaN where there is none.
+        has_other: (N,) whether there is a next image.
+        following: (N,) the next image; None where it is not known: then γ1 is taken to be LARGEST_CORRELATION γ0, and
+            only images are left out whose other image has no clean map.
+        corruption: of the cell.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
     """
-    tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
-    return [test._replace(comparisons=comparisons) for test in tests]
+    missing = np.isnan(own)
+    compared = has_other & (missing | ~np.isnan(other) if following is None else ~missing[following])
+    images, lacking = int(compared.sum()), int((compared & missing).sum())
+    if images < 2 or lacking == images:
+        return None
+    nearer = np.where(own < other, 1.0, np.where(own > other, 0.0, CHANCE))
+    share, worst_case = (
+        share_on_cycle(np.where(compared, values, np.nan), following, comparisons=comparisons)
+        for values in (nearer, np.where(missing, 0.0, nearer))
+    )
+    medians = (float(np.nanmedian(own)), float(np.nanmedian(other)))
+    return OwnMapTest(corruption, images, lacking, *medians, share, worst_case)
 
 
-def farthest_corruption(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> Lead | None:
-    """The corruption with the largest median centroid shift at the last severity, and its lead in mean shift.
+def share_on_cycle(values: Float64Array, following: Following | None, *, comparisons: int = 1) -> Estimate:
+    """The mean of values 0, 1/2 and 1 along a cycle, with Wilson's score interval (1927) of an effective count.
 
-    Both in image widths; the lead is paired, over images that have a shift under both corruptions.
+    That is N v (1 - v) / (γ0 + 2 γ1), v the mean: N γ0 / (γ0 + 2 γ1) where no image counts one half, and more where
+    some do, since halves vary less. γ0 is v (1 - v) less a quarter of the share of halves: exactly their variance, but
+    that DECIDED_BEFORE images more count as decided. The interval has a width at 0 and 1 too.
+
+    Args:
+        values: (N,); NaN is left out, and at least one is none.
+        following: (N,) the next image; None where it is not known.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
     """
-    return attention_at_last(con, evaluation, selection.corruptions).farthest
+    known = values[~np.isnan(values)]
+    value, count = float(known.mean()), len(known) / variance_inflation(values, following)
+    simple, halves = value * (1 - value), float((known == CHANCE).sum()) / (len(known) + DECIDED_BEFORE)
+    effective_count = count * simple / (simple - halves / 4) if simple else count
+    low, high = wilson_interval(value, effective_count, comparisons=comparisons)
+    return Estimate(value, max(0.0, float(low)), min(1.0, float(high)))
 
 
-def mask_changes_at_last(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> dict[str, Estimate]:
-    """Change of the mask share, less its null, from clean to the last severity by corruption, where it is on record."""
-    return attention_at_last(con, evaluation, selection.corruptions).mask_changes
+def variance_inflation(values: Float64Array, following: Following | None) -> float:
+    """(γ0 + 2 γ1) / γ0 of values along a cycle, at least 1: how much larger the variance of their mean is.
 
+    In a cycle of two each image is the next of the other: their one covariance counts once.
 
-def shares_over_null(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
-) -> dict[str, Estimate]:
-    """Mean share of maps on the object less another image's, at the last severity by corruption, and 'none' of clean.
-
-    Empty where there are no masks, or no other image's map on record.
+    Args:
+        values: (N,); NaN is left out.
+        following: (N,) the next image; None where it is not known.
     """
-    return attention_at_last(con, evaluation, selection.corruptions).over_null
+    if following is None:
+        return 1 + 2 * LARGEST_CORRELATION
+    deviations = np.nan_to_num(values - np.nanmean(values))
+    squares = float(np.square(deviations).sum())
+    if not squares:
+        return 1.0
+    weights = np.where(following < 0, 0.0, np.where(following[following] == np.arange(len(values)), 1.0, 2.0))
+    return 1 + max(0.0, float((weights * deviations * deviations[following]).sum()) / squares)
 
 
-def has_mask_null(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> bool:
-    """Whether the null of `mask_changes_at_last` is another image's map; in older rows it is 0."""
-    return attention_at_last(con, evaluation, selection.corruptions).has_mask_null
+def lead_over_others(by_image: Mapping[str, Float64Array]) -> Lead | None:
+    """The corruption with the largest median, compared image by image with every other; None without any.
+
+    Args:
+        by_image: (N,) of each corruption, the same images; NaN where an image has none. Others with fewer than two
+            images in common are left out.
+    """
+    if not by_image:
+        return None
+    medians = {name: float(np.nanmedian(values)) for name, values in by_image.items()}
+    first = max(medians, key=lambda name: medians[name])
+    differences = _with_two_images(tuple(by_image), by_image[first] - np.stack(list(by_image.values())))
+    leads = {name: mean_of_images(values) for name, values in differences.items() if name != first}
+    runner_up = min(leads, key=lambda name: leads[name].low, default=None)
+    return Lead(first, medians[first], runner_up, leads[runner_up] if runner_up else None)
+
+
+def mean_of_images(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> Estimate:
+    """The mean of values (N,) of images with Student's 95 % interval; NaN is left out, two are none.
+
+    Args:
+        values: (N,) one an image.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
+    """
+    from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
+
+    known = values[~np.isnan(values)]
+    error = float(known.std(ddof=1)) * (inflation / len(known)) ** 0.5
+    mean, half = float(known.mean()), float(stdtrit(len(known) - 1, 1 - 0.025 / comparisons)) * error
+    return Estimate(mean, mean - half, mean + half)
+
+
+def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> Estimate:
+    """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
+
+    Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
+    `statistics.difference`. For the arguments see `mean_of_images`.
+    """
+    known = values[~np.isnan(values)]
+    _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)
+    return Estimate(float(known.mean()), max(-1.0, low), min(1.0, high))

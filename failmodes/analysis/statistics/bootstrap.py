@@ -5,23 +5,23 @@ drawn once per (number of images, resamples, seed) and serves every column, so s
 the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.statistics.cell_predictions import cell_predictions
 from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.cell_texts import decode_pattern
 from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, weights_in_chunks
 from failmodes.warehouse.schema import CLEAN
 
-NORMAL_975 = 1.959963984540054  # quantile of the normal distribution: the half-width of 95 % in standard errors
 Float64Array = NDArray[np.float64]
+Word = Literal["supported", "contradicted", "inconclusive", "not_measurable"]  # of a verdict
 
 
 class Estimate(NamedTuple):
@@ -40,6 +40,10 @@ class Estimate(NamedTuple):
     def below_zero(self) -> bool:
         """Whether the whole interval lies below 0."""
         return self.high < 0
+
+    def is_above(self, limit: float) -> Word:
+        """Whether it is shown that the value lies above a limit, or that it lies below."""
+        return "supported" if self.low > limit else "contradicted" if self.high < limit else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -60,14 +64,15 @@ class Resampling:
 class CorrectnessMatrix(NamedTuple):
     """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
 
-    Rows follow `image_id`. Where corrupted images do not pair with clean ones, rows of different cells are different
-    images.
+    Rows follow `image_id`, of whose values in each cell there is a hash. Where corrupted images do not pair with clean
+    ones, rows of different cells are different images.
     """
 
     evaluation_id: str
     paired: bool
     cells: list[tuple[str, float]]
     correct: NDArray[np.bool_]
+    ids_hashes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> Float64Array:
@@ -111,23 +116,27 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
     if not found:
         raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
-    images, paired = found
-    cells = cell_predictions(con, evaluation_id)
-    for cell in cells:
-        if not cell.row_count == cell.image_count == images:
+    expected, paired = found
+    rows = con.execute(
+        "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
+        "from cell_predictions where evaluation_id = ? order by corruption, severity",
+        [evaluation_id],
+    ).fetchall()
+    for corruption, severity, row_count, images, _, pattern in rows:
+        if len(pattern) != row_count or not pattern.isascii():
+            raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
+        if not row_count == images == expected:
             raise WarehouseError(
-                f"evaluation {evaluation_id}, {cell.corruption} at severity {cell.severity:g} has {cell.row_count} "
-                f"rows of {cell.image_count} images, expected {images}: run `failmodes status`, then "
-                "`failmodes load --rebuild`"
+                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
+                f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
             )
-    if CLEAN not in {cell.corruption for cell in cells}:
+    cells = [row[:2] for row in rows]
+    if (CLEAN, 0.0) not in cells:
         raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
-    if paired and len({cell.image_ids_md5 for cell in cells}) > 1:
+    if paired and len({row[4] for row in rows}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
-    correct = np.unpackbits([cell.packed_correct for cell in cells], axis=1, count=images)
-    names = [(cell.corruption, cell.severity) for cell in cells]
-    by_image = correct.view(np.bool_).T  # of a cell the images lie together
-    return CorrectnessMatrix(evaluation_id, paired, names, by_image)
+    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
+    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows))
 
 
 def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
@@ -148,11 +157,11 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
     if matrix.ndim != 2 or not len(matrix):
         raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
     if len(matrix) * resamples <= CHUNK_WEIGHTS:
-        sums: Sequence[NDArray[np.float32]] = [kept_weights(len(matrix), resamples, seed) @ matrix]
+        sums = kept_weights(len(matrix), resamples, seed) @ matrix
     else:
         chunks = weights_in_chunks(len(matrix), resamples, np.random.default_rng(seed))
-        sums = [weights @ matrix for weights in chunks]
-    return np.concatenate(sums).astype(np.float64) / len(matrix)
+        sums = np.concatenate([weights @ matrix for weights in chunks])
+    return sums.astype(np.float64) / len(matrix)
 
 
 def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
@@ -174,28 +183,8 @@ def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int
     return np.random.default_rng(seed).binomial(counts, shares, (resamples, len(shares))) / counts
 
 
-def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[Float64Array, Float64Array]:
-    """Percentile interval along the first axis: (B, …) gives lower and upper ends of shape (…)."""
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.asarray(values), [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def bootstrap_estimate(values: Float64Array, level: float) -> Estimate:
+def bootstrap_estimate(values: Float64Array, level: float = 0.95) -> Estimate:
     """The first of `values` (1 + B,) with the percentile interval of the rest, its resamples, where finite."""
     resampled = values[1:]
-    low, high = percentile_interval(resampled[np.isfinite(resampled)], level)
-    return Estimate(float(values[0]), float(low), float(high))
-
-
-def normal_estimate(mean: float, deviation: float, count: int, quantile: float = NORMAL_975) -> Estimate:
-    """The mean of `count` values with its normal interval, of 95 % if no other quantile is given.
-
-    Args:
-        mean: of the values.
-        deviation: their sample standard deviation.
-        count: their number.
-        quantile: half-width of the interval in standard errors.
-    """
-    half = quantile * deviation / count**0.5
-    return Estimate(mean, mean - half, mean + half)
+    ends = np.quantile(resampled[np.isfinite(resampled)], [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(values[0]), *ends.tolist())

@@ -1,13 +1,13 @@
 """Whether confidence keeps up with accuracy: overconfidence cell by cell, and calibration error beside its noise."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.warehouse.metrics.calibration import overconfidence_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -34,11 +34,9 @@ class CellConfidence(NamedTuple):
     overconfidence: Estimate
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+    def verdict(self) -> Word:
         """Supported where it is overconfident, contradicted where it is underconfident."""
-        if self.overconfidence.above_zero:
-            return "supported"
-        return "contradicted" if self.overconfidence.below_zero else "inconclusive"
+        return self.overconfidence.is_above(0)
 
 
 class CleanCalibration(NamedTuple):
@@ -88,7 +86,5 @@ def clean_calibration(
 ) -> CleanCalibration | None:
     """Calibration error on clean images; None where no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
-    if rows.is_empty():
-        return None
-    found = {row["metric"]: row for row in rows.iter_rows(named=True)}
-    return CleanCalibration(found["ece"]["value"], found["ece_noise_floor"]["value"], found["ece"]["n"])
+    found = {metric: (value, count) for metric, value, count in rows.select("metric", "value", "n").rows()}
+    return CleanCalibration(found["ece"][0], found["ece_noise_floor"][0], found["ece"][1]) if found else None

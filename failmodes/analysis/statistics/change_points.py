@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Word
 
 STEEPER = 2  # a threshold: beyond it accuracy is lost at least so many times as fast as before
 FEWEST_CHANGING = 10  # images that are right at some severities and wrong at others; of fewer no break is tested
@@ -43,8 +43,8 @@ class ChangePoint(NamedTuple):
     excess: Estimate
     never_threshold: bool
 
-    def threshold(self, adjusted_p: float | None, level: float) -> str:
-        """Whether accuracy holds and then falls: 'supported', 'contradicted' or 'inconclusive'.
+    def threshold(self, adjusted_p: float | None, level: float) -> Word:
+        """Whether accuracy holds and then falls.
 
         Supported where there is a break (`adjusted_p`, corrected for the number of curves, is small enough), accuracy
         falls beyond it, and at least STEEPER times as fast as before, intervals included.
@@ -69,30 +69,30 @@ def find_change_point(
         paired: whether rows of `correct` are the same images at every severity.
     """
     is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
-    grid = np.asarray(severities, dtype=np.float64)
-    curve, contrasts, weight = is_correct.mean(axis=0), *_contrasts(grid)
-    values, of_replicates = contrasts @ curve, np.einsum("fks,bs->fkb", contrasts, replicates)
+    contrasts = _contrasts(np.asarray(severities, dtype=np.float64))
+    _, places, _ = contrasts.shape
+    values, of_replicates = contrasts @ is_correct.mean(axis=0), np.einsum("fks,bs->bfk", contrasts, replicates)
     errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(is_correct, paired=paired), contrasts))
-    best = int((values[CHANGE] ** 2 * weight).argmax())
-    places = (of_replicates[CHANGE] ** 2 * weight[:, None]).argmax(axis=0)
-    low, high = np.quantile(places, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
-    deviations = (
-        stretch(len(is_correct), len(grid) - 2, level) * np.abs(of_replicates - values[..., None]) / errors[..., None]
-    )
-    half = np.quantile(deviations.max(axis=(0, 1)), level) * errors
-    estimates = [
-        Estimate(float(value), float(value - width), float(value + width))
-        for value, width in zip(values[:, best], half[:, best], strict=True)
-    ]
+    explained = 1 / np.square(contrasts[CHANGE]).sum(axis=1)  # of squares, by a squared change of slope
+    best = int((values[CHANGE] ** 2 * explained).argmax())
+    at = (of_replicates[:, CHANGE] ** 2 * explained).argmax(axis=1)
+    low, high = np.quantile(at, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
+    deviations = stretch(len(is_correct), places, level) * np.abs(of_replicates - values) / errors
+    half = np.quantile(deviations.max(axis=(1, 2)), level) * errors
+    ends = np.stack([values, values - half, values + half], axis=-1)
+    # resamples that lie as far from the sample as the sample from a straight line, at some place
+    as_far = deviations[:, CHANGE].max(axis=1) >= (np.abs(values[CHANGE]) / errors[CHANGE]).max()
+    is_changing = is_correct.any(axis=1) & ~is_correct.all(axis=1)
+    is_tested = not paired or is_changing.sum() >= FEWEST_CHANGING
     return ChangePoint(
-        p_value=_p_value(is_correct, values[CHANGE], errors[CHANGE], deviations[CHANGE], paired=paired),
+        p_value=float((1 + as_far.sum()) / (1 + len(as_far))) if is_tested else None,
         at=best + 1,
         first=min(int(low), best),
         last=max(int(high), best) + 2,
-        before=estimates[BEFORE],
-        after=estimates[AFTER],
-        excess=estimates[EXCESS],
-        never_threshold=bool((values[EXCESS] + half[EXCESS] < 0).all()),
+        before=Estimate(*ends[BEFORE, best].tolist()),
+        after=Estimate(*ends[AFTER, best].tolist()),
+        excess=Estimate(*ends[EXCESS, best].tolist()),
+        never_threshold=bool((ends[EXCESS, :, 2] < 0).all()),
     )
 
 
@@ -112,7 +112,7 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Ar
     """Covariance of the accuracies of cells (N, S) over images, (S, S); 0 between cells of different images.
 
     In every direction two made-up images are added, 1 and -1, so that no contrast of cells has an error of 0 where few
-    images change (see `paired_difference.mean_difference`).
+    images change (see `statistics.difference`).
     """
     is_correct = np.asarray(correct, dtype=np.float64)
     images, shares, total = len(is_correct), is_correct.mean(axis=0), len(is_correct) + MADE_UP
@@ -124,28 +124,12 @@ def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Ar
     return covariance
 
 
-def _p_value(
-    is_correct: np.ndarray, change: Float64Array, errors: Float64Array, deviations: Float64Array, *, paired: bool
-) -> float | None:
-    """Share of resamples that lie as far from the sample as the sample from a straight line, at some place."""
-    is_changing = is_correct.any(axis=1) & ~is_correct.all(axis=1)
-    if paired and is_changing.sum() < FEWEST_CHANGING:
-        return None
-    largest = np.max(np.abs(change) / errors)
-    return float((1 + (deviations.max(axis=0) >= largest).sum()) / (1 + deviations.shape[1]))
-
-
-def _contrasts(grid: Float64Array) -> tuple[Float64Array, Float64Array]:
+def _contrasts(grid: Float64Array) -> Float64Array:
     """Weights (4, S - 2, S) of accuracies whose sums are the figures of a break at each inner severity.
 
-    The figures are slope before, slope after, change of slope, and the excess over a threshold's. The second answer,
-    (S - 2,), is what a squared change of slope is multiplied with to give the squares that the break explains.
+    The figures are slope before, slope after, change of slope, and the excess over a threshold's.
     """
-    found, explained = [], []
-    for place in range(1, len(grid) - 1):
-        hinge = np.maximum(grid - grid[place], 0)
-        design = np.stack([np.ones_like(grid), grid, hinge], axis=1)
-        _, before, change = np.linalg.pinv(design)
-        found.append([before, before + change, change, (STEEPER - 1) * before - change])
-        explained.append(1 / (change**2).sum())
-    return np.moveaxis(np.array(found), 0, 1), np.array(explained)
+    hinges = np.maximum(grid - grid[1:-1, None], 0)
+    designs = np.stack([np.ones_like(hinges), np.broadcast_to(grid, hinges.shape), hinges], axis=-1)
+    _, before, change = np.moveaxis(np.linalg.pinv(designs), 1, 0)
+    return np.stack([before, before + change, change, (STEEPER - 1) * before - change])

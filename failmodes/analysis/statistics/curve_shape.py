@@ -4,21 +4,23 @@ Everything is vectorized over leading axes, so one call describes a curve or a t
 be uneven or dense: the chord runs over severity, not over the position in the grid, an inner point weighs as much as
 the span it stands for, and rises and collapses are measured over one severity however many points lie between.
 Severity is an index, not a dose; a shape holds for the grid it was measured on.
+
+So a steady fall over measured distortion looks late or early over severity where a recipe spaces its levels unevenly,
+and shapes are told over both. What a curve loses and whether it rises does not depend on the axis; its curvature does,
+and so do the classes of curves that fall. Distortion is the mean over the images of the cell, and is taken as measured:
+resampling the images moves accuracy and not the axis.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import (
-    Estimate,
-    Float64Array,
-    Resampling,
-    bootstrap_estimate,
-)
-from failmodes.analysis.statistics.paired_difference import (
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, Word, bootstrap_estimate
+from failmodes.analysis.statistics.shares import (
+    PairedCounts,
     count_pairs,
     newcombe_interval,
     smallest_detectable_difference,
@@ -30,6 +32,7 @@ FALLING = ("late_collapse", "early_drop", "near_linear")  # classes of a curve t
 STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
 MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no curvature
 EVEN_SHARES = 2  # a collapse in one step loses at least so many times what an even fall would lose in it
+SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
 EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
 
 
@@ -68,6 +71,22 @@ class Margins(NamedTuple):
     strides: Float64Array
 
 
+class ShapeOverAxis(NamedTuple):
+    """The shape of one curve over one axis.
+
+    Attributes:
+        shape: one of SHAPE_CLASSES.
+        stability: share of resamples with that class.
+        curvature: over this axis; None unless the curve falls.
+        curvature_change: the curvature over this axis minus that over severity; None unless the curve falls.
+    """
+
+    shape: str
+    stability: float
+    curvature: Estimate | None
+    curvature_change: Estimate | None
+
+
 class CurveShape(NamedTuple):
     """One curve described: its class, the share of resamples with that class and with each, and its figures.
 
@@ -98,8 +117,8 @@ class CurveShape(NamedTuple):
     curvature: Estimate | None
     largest: LargestStep
     largest_interval: tuple[float, float]
-    one_step: str
-    flat: str
+    one_step: Word
+    flat: Word
     largest_change: Estimate
     rise: Estimate
     rise_position: int
@@ -128,11 +147,6 @@ def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     drop = total_drop(curve)
     kappa: Float64Array = np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
     return kappa
-
-
-def changes(accuracy: ArrayLike) -> Float64Array:
-    """Accuracy after minus before of every adjacent step of curves (…, S), shape (…, S - 1)."""
-    return np.diff(np.asarray(accuracy, dtype=np.float64), axis=-1)
 
 
 def total_drop(accuracy: ArrayLike) -> Float64Array:
@@ -172,7 +186,13 @@ def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> LargestStep:
     return LargestStep(lost.max(axis=-1), start, stride_ends(severities)[start])
 
 
-def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, settings: ShapeSettings) -> NDArray[np.intp]:
+def classify(
+    accuracy: ArrayLike,
+    severities: ArrayLike,
+    margins: Margins,
+    settings: ShapeSettings,
+    curvatures: Float64Array | None = None,
+) -> NDArray[np.intp]:
     """Class of curves (…, S) as positions in SHAPE_CLASSES, the first that holds.
 
     1. flat: within `flat_below` of the clean accuracy at every severity, intervals included (equivalence, Berger 1982);
@@ -181,11 +201,18 @@ def classify(accuracy: ArrayLike, severities: ArrayLike, margins: Margins, setti
     3. rise: accuracy at the last severity lies above the clean one, beyond its interval and `flat_below`;
     4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the curvature
        at or beyond the threshold; 6. near_linear: the same with a smaller curvature; 7. inconclusive: the rest.
+
+    Args:
+        accuracy: (…, S) curves.
+        severities: (S,) rising.
+        margins: of their figures.
+        settings: thresholds.
+        curvatures: (…) over another axis; those over severity if not given.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
     drop, risen = total_drop(curve), stride_changes(curve, severities)
     lost, least = curve[..., :1] - curve[..., 1:], settings.flat_below
-    kappa = curvature(curve, severities)
+    kappa = curvature(curve, severities) if curvatures is None else curvatures
     flat = ((lost + margins.equivalence[1] < least) & (lost - margins.equivalence[0] > -least)).all(axis=-1)
     rises = ((risen > least) & (risen > margins.strides[0])).any(axis=-1)
     sinks = ((-risen > least) & (-risen > margins.strides[1])).any(axis=-1)
@@ -223,48 +250,44 @@ def describe_curve(
     grid = np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
-    curve = is_correct.mean(axis=0)
     level, ends = settings.interval_level, stride_ends(grid)
     from_clean = count_pairs(is_correct[:, :1], is_correct[:, 1:], paired=paired)
-    steps = newcombe_interval(count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired), level=level)
     strides = count_pairs(is_correct[:, ends], is_correct[:, :-1], paired=paired)
-    stride_low, stride_high = newcombe_interval(strides, comparisons=len(ends), level=level)
-    lost_low, lost_high = newcombe_interval(from_clean, level=EQUIVALENCE_LEVEL)
-    all_low, all_high = newcombe_interval(from_clean, comparisons=curves * (len(grid) - 1), level=level)
-    lost, risen = from_clean.difference, strides.difference
-    drop = Estimate(float(lost[-1]), *(float(end[-1]) for end in newcombe_interval(from_clean, level=level)))
-    margins = Margins(
-        np.array([drop.value - drop.low, drop.high - drop.value]),
-        np.stack([lost - lost_low, lost_high - lost]),
-        np.stack([risen - stride_low, stride_high - risen]),
-    )
-    code = int(classify(curve, grid, margins, settings))
-    shares = np.bincount(classify(replicates, grid, margins, settings), minlength=len(SHAPE_CLASSES)) / len(replicates)
-    largest, most, highest = largest_step(curve, grid), int(np.abs(lost).argmax()), int(lost.argmin())
-    leaves = bool((np.maximum(all_low, -all_high) > settings.flat_below).any())
+
+    def of_pairs(counts: PairedCounts, comparisons: int = 1, level: float = level) -> Float64Array:
+        """Differences with the ends of their intervals, (3, S - 1)."""
+        return np.stack([counts.difference, *newcombe_interval(counts, comparisons=comparisons, level=level)])
+
+    lost, lost_at_all = of_pairs(from_clean), of_pairs(from_clean, curves * (len(grid) - 1))
+    lost_within, risen = of_pairs(from_clean, level=EQUIVALENCE_LEVEL), of_pairs(strides, len(ends))
+    changes = of_pairs(count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired))
+    margins = Margins(*(np.stack([own[0] - own[1], own[2] - own[0]]) for own in (lost[:, -1], lost_within, risen)))
+    accuracy, drop = np.vstack([is_correct.mean(axis=0), replicates]), Estimate(*lost[:, -1].tolist())
+    code, *of_resamples = classify(accuracy, grid, margins, settings)
+    shares = np.bincount(of_resamples, minlength=len(SHAPE_CLASSES)) / len(replicates)
+    largest, most, highest = largest_step(accuracy[0], grid), int(np.abs(lost[0]).argmax()), int(lost[0].argmin())
+    leaves = bool((np.maximum(lost_at_all[1], -lost_at_all[2]) > settings.flat_below).any())
     shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct), level=level)
     return CurveShape(
         shape=SHAPE_CLASSES[code],
         stability=float(shares[code]),
         shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
         drop=drop,
-        curvature=bootstrap_estimate(curvature(np.vstack([curve, replicates]), grid), level)
-        if SHAPE_CLASSES[code] in FALLING
-        else None,
+        curvature=bootstrap_estimate(curvature(accuracy, grid), level) if SHAPE_CLASSES[code] in FALLING else None,
         largest=largest,
-        largest_interval=(-float(stride_high[largest.start]), -float(stride_low[largest.start])),
-        one_step=judge_one_step(stride_low, stride_high, drop, grid),
+        largest_interval=(-float(risen[2, largest.start]), -float(risen[1, largest.start])),
+        one_step=judge_one_step(risen[1], risen[2], drop, grid),
         flat="supported" if code == FLAT else "contradicted" if leaves else "inconclusive",
-        largest_change=Estimate(float(lost[most]), float(lost_low[most]), float(lost_high[most])),
-        rise=Estimate(-float(lost[highest]), -float(all_high[highest]), -float(all_low[highest])),
+        largest_change=Estimate(*lost_within[:, most].tolist()),
+        rise=Estimate(*(-lost_at_all[[0, 2, 1], highest]).tolist()),
         rise_position=highest + 1,
-        changes=(changes(curve), *steps),
+        changes=(changes[0], changes[1], changes[2]),
         smallest_shown=float(shown),
         margins=margins,
     )
 
 
-def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> str:
+def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> Word:
     """Whether one stride is a collapse: loses EVEN_SHARES times what an even fall over the grid would lose in it.
 
     Of an even fall over five severities a step has a fifth, so that a collapse is two fifths of the drop. Supported
@@ -277,9 +300,6 @@ def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severi
         high: (S - 1,) upper ends.
         drop: the total drop with its interval.
         severities: (S,) rising.
-
-    Returns:
-        'supported', 'contradicted' or 'inconclusive'.
     """
     grid = np.asarray(severities, dtype=np.float64)
     share = EVEN_SHARES * np.maximum(STRIDE, grid[stride_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
@@ -289,3 +309,65 @@ def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severi
     if drop.above_zero and (~narrow | (-low < share * drop.low)).all():
         return "contradicted"
     return "inconclusive"
+
+
+def shapes_over_axes(
+    curve: ArrayLike,
+    resampled: ArrayLike,
+    severities: ArrayLike,
+    axes: Mapping[str, ArrayLike],
+    margins: Margins,
+    settings: ShapeSettings,
+) -> dict[str, ShapeOverAxis]:
+    """The shape of a curve over each of several axes.
+
+    Args:
+        curve: (S,) accuracy, 0-1.
+        resampled: (B, S) accuracy under B resamples of the images.
+        severities: (S,) rising.
+        axes: by name (S,) never falling, such as the mean distortion at each severity (see `axis_reason`).
+        margins: of the curve over severity, of `describe_curve`.
+        settings: thresholds and level.
+    """
+    accuracy = np.vstack([np.asarray(curve, dtype=np.float64), np.asarray(resampled, dtype=np.float64)])
+    over_severity, level = curvature(accuracy, severities), settings.interval_level
+    found = {}
+    for name, axis in axes.items():
+        kappa = curvature(*_one_point_each(accuracy, axis))
+        codes = classify(accuracy, severities, margins, settings, kappa)
+        shape, stability = SHAPE_CLASSES[codes[0]], float((codes[1:] == codes[0]).mean())
+        estimates = [
+            bootstrap_estimate(one, level) if shape in FALLING else None for one in (kappa, kappa - over_severity)
+        ]
+        found[name] = ShapeOverAxis(shape, stability, *estimates)
+    return found
+
+
+def _one_point_each(accuracy: Float64Array, axis: ArrayLike) -> tuple[Float64Array, Float64Array]:
+    """Curves (…, S) over the different values of an axis (S,): points of the same value are one, of their mean.
+
+    Severities of the very same distortion are of the same images (motion blur of the CIFAR-C recipe at 3 and 4).
+    """
+    values, place, counts = np.unique(np.asarray(axis, dtype=np.float64), return_inverse=True, return_counts=True)
+    members = (place[:, None] == np.arange(len(values))) / counts
+    means: Float64Array = np.einsum("...s,sk->...k", accuracy, members)
+    return means, values
+
+
+def axis_reason(values: ArrayLike, severities: ArrayLike, name: str) -> str | None:
+    """Why measured distortion (S,) is no axis of a curve; None where it is one: known, never falling, of MIN_POINTS.
+
+    Args:
+        values: (S,) mean distortion at each severity, NaN where it was not measured.
+        severities: (S,) rising.
+        name: of the measure, for the reason.
+    """
+    axis, grid = np.asarray(values, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    if not np.isfinite(axis).all():
+        return "distortion was not measured: corrupted images do not pair with clean ones"
+    falls = np.flatnonzero(np.diff(axis) < 0)
+    if len(falls):
+        return f"{name} falls from severity {grid[falls[0]]:g} to {grid[falls[0] + 1]:g}"
+    if len(np.unique(axis)) < MIN_POINTS:
+        return f"{name} is the same at all but one severity"
+    return None

@@ -214,8 +214,8 @@ class _Sample:
         images: (N,) weighted contributions; None of metrics without.
         replicates: (B,) of resampled images, of these metrics.
         value: the weighted sum.
-        least: the least that one image can contribute to the sum.
-        most: the most.
+        plus: weights of what is added.
+        minus: weights of what is subtracted.
         low_bias: how far the sum may lie below the truth on average.
         high_bias: how far above.
         errors: least standard errors of what is added, and of what is subtracted.
@@ -225,16 +225,15 @@ class _Sample:
     images: Float64Array | None = None
     replicates: Float64Array | None = None
     value: float = 0.0
-    least: float = 0.0
-    most: float = 0.0
+    plus: float = 0.0
+    minus: float = 0.0
     low_bias: float = 0.0
     high_bias: float = 0.0
     errors: tuple[float, float] = (0.0, 0.0)
 
-    def add(self, found: Evaluated, weight: float, image_range: tuple[float, float]) -> None:
+    def add(self, found: Evaluated, weight: float) -> None:
         """Add a metric of one cell and training run."""
-        ends = sorted(weight * end for end in image_range)
-        self.least, self.most = self.least + ends[0], self.most + ends[1]
+        self.plus, self.minus = self.plus + max(weight, 0.0), self.minus - min(weight, 0.0)
         self.value += weight * found.value
         if found.images is not None:
             added = found.images * weight
@@ -247,27 +246,29 @@ class _Sample:
         error = weight * found.bias.error
         self.errors = self.errors[0] + max(error, 0.0), self.errors[1] - min(error, 0.0)
 
-    def plus(self, other: "_Sample") -> "_Sample":
+    def with_sample(self, other: "_Sample") -> "_Sample":
         """The sum with another one of the same images."""
         return _Sample(
             self.count,
             None if self.images is None or other.images is None else self.images + other.images,
             None if self.replicates is None or other.replicates is None else self.replicates + other.replicates,
             self.value + other.value,
-            self.least + other.least,
-            self.most + other.most,
+            self.plus + other.plus,
+            self.minus + other.minus,
             self.low_bias + other.low_bias,
             self.high_bias + other.high_bias,
             (self.errors[0] + other.errors[0], self.errors[1] + other.errors[1]),
         )
 
-    def center_and_variance(self, made_up: float, *, is_contrast: bool) -> tuple[float, float]:
-        """The sum with made-up images at both ends, and its variance over images."""
+    def center_and_variance(self, image_range: tuple[float, float], made_up: float) -> tuple[float, float]:
+        """The sum with made-up images, which contribute the least and the most that one can, and its variance."""
+        low, high = image_range
+        least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
-            return mean_with_made_up(self.images, self.least, self.most, made_up)
+            return mean_with_made_up(self.images, least, most, made_up)
         assert self.replicates is not None
-        center = (self.value * self.count + made_up * (self.least + self.most)) / (self.count + 2 * made_up)
-        span = (self.most - self.least) / (2 if is_contrast else 1)
+        center = (self.value * self.count + made_up * (least + most)) / (self.count + 2 * made_up)
+        span = max(self.plus, self.minus) * (high - low)
         return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / self.count) ** 2
 
 
@@ -397,8 +398,7 @@ class ModelMetrics:
                 (image_values(run) if rows is None else image_values(run)[rows])[chosen(run)] for run in model.runs
             ]
             images = sign * np.mean(of_runs, axis=0)
-            least, most = sorted(sign * end for end in metric.image_range)
-            sample = _Sample(len(images), images, None, float(images.mean()), least, most)
+            sample = _Sample(len(images), images, None, float(images.mean()), max(sign, 0.0), max(-sign, 0.0))
             sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
         clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
         found = self._measured(metric, clean, sides)
@@ -408,12 +408,12 @@ class ModelMetrics:
         """What the sums of both sides give together."""
         samples = list(sides[0].samples.values())
         if len(sides) > 1 and self.pairing.is_paired:
-            samples = [sample.plus(sides[1].samples[key]) for key, sample in sides[0].samples.items()]
+            samples = [sample.with_sample(sides[1].samples[key]) for key, sample in sides[0].samples.items()]
         elif len(sides) > 1:
             samples += sides[1].samples.values()
         is_contrast = any(term.weight < 0 for term in terms)
         made_up = min(1.0, 2 / len(sides[0].samples)) * metric.added_images  # where cells differ in images, a part each
-        found = [sample.center_and_variance(made_up, is_contrast=is_contrast) for sample in samples]
+        found = [sample.center_and_variance(metric.image_range, made_up) for sample in samples]
         value = sum(float(side.values.mean()) for side in sides)
         center, variance = (sum(numbers) for numbers in zip(*found, strict=True))
         over_seeds = [error_over_seeds(side.values) for side in sides] if self.is_about_training else []
@@ -462,6 +462,8 @@ class ModelMetrics:
 
     def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
         """Read what a metric needs of all cells at once; of what is not on record it says so itself."""
+        if is_share_of_images(metric) and set(metric.columns) <= {"label", "predicted"}:
+            return  # which predictions are correct is at hand
         for run in model.runs:
             with suppress(NotOnRecord):
                 run.read(metric.columns_of(score))
@@ -469,7 +471,7 @@ class ModelMetrics:
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
         """The sum of one side; why it has none where it has none."""
         model, rows = self._model(is_baseline=is_baseline)
-        key = (id(model.runs[0]), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
+        key = (tuple(map(id, model.runs)), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
         if rows is not None or metric.needs_pairs:
             return self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
         if key not in self._sums:
@@ -501,7 +503,7 @@ class ModelMetrics:
                     return f"{corruption} {severity:g}: {found}"
                 values[place] += term.weight * found.value
                 sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count))
-                sample.add(found, term.weight / len(model.runs), metric.image_range)
+                sample.add(found, term.weight / len(model.runs))
         return _Side(values, samples)
 
     def _weights(self, count: int, stream: int) -> Weights:
@@ -543,6 +545,7 @@ def _difference_of_shares(one: Float64Array, other: Float64Array, *, are_paired:
     value = shares[0] - shares[1]
     if are_paired:
         counts = count_pairs(one > 0.5, other > 0.5)
+        value = float(counts.difference)  # of counts: no error of rounding
         variance = (float(counts.discordant_share) - value**2) / len(one)
         interval = partial(newcombe_interval, counts)
     else:

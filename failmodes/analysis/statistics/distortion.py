@@ -1,7 +1,7 @@
 """How far corrupted images lie from their clean images, by severity: from a warehouse, or measured on request."""
 
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -18,13 +18,6 @@ from failmodes.warehouse.metrics.intervals import interval_of_mean
 DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
 
 
-class MeasuredDistortion(NamedTuple):
-    """Rows as in the view distortion_by_severity, and the corruptions that could not be made, with the reason."""
-
-    rows: pl.DataFrame
-    missing: dict[str, str]
-
-
 def stored_distortion(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
     """Distortion on record; all evaluations of a selection see the same pixels, so the first speaks for them.
 
@@ -37,10 +30,13 @@ def stored_distortion(con: duckdb.DuckDBPyConnection, selection: Selection) -> p
     return rows.sort("corruption_order", "severity")
 
 
-def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) -> MeasuredDistortion:
+def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) -> tuple[pl.DataFrame, dict[str, str]]:
     """Corrupt `clean` (N, S, S, 3) uint8 and measure it, at the severities requested or densely.
 
     Between whole severities, only corruptions that interpolate are made.
+
+    Returns:
+        Rows as in the view distortion_by_severity, and the corruptions that could not be made, with the reason.
 
     Raises:
         StudyError: nothing of the request can be made; the message says why.
@@ -54,7 +50,7 @@ def measured_distortion(request: CorruptionRequest, clean: NDArray[np.uint8]) ->
             missing[name] = str(error)
     if not rows:
         raise StudyError(next(iter(missing.values())))
-    return MeasuredDistortion(pl.DataFrame(rows), missing)
+    return pl.DataFrame(rows), missing
 
 
 def not_monotone(rows: pl.DataFrame) -> list[str]:
@@ -65,23 +61,19 @@ def not_monotone(rows: pl.DataFrame) -> list[str]:
 
 def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> list[dict[str, Any]]:
     """Rows of one corruption from clean to the last severity; the change is from the severity before."""
-    info = CORRUPTIONS[name]
-    severities = request.levels() or DENSE_GRID
+    info, severities = CORRUPTIONS[name], request.levels() or DENSE_GRID
     rows: list[dict[str, Any]] = []
     before = None
     for severity in [Decimal(0), *(s for s in severities if info.interpolable or not s % 1)]:
         images = request.images_at(name, severity, clean)
         distances = rmse(clean, images).astype(np.float64)
+        change = (None, None, None) if before is None else interval_of_mean(distances - before)
         rows.append({
             "corruption": name, "corruption_label": info.label, "corruption_order": info.order,
             "headline": info.headline, "severity": float(severity), "image_count": len(clean),
             **_summary("rmse", distances), **_summary("ssim", ssim(clean, images).astype(np.float64)),
-            "rmse_change": None, "rmse_change_low": None, "rmse_change_high": None,
+            **dict(zip(("rmse_change", "rmse_change_low", "rmse_change_high"), change, strict=True)),
         })  # fmt: skip
-        if before is not None:
-            change = distances - before
-            value, low, high = interval_of_mean(change)
-            rows[-1] |= {"rmse_change": value, "rmse_change_low": low, "rmse_change_high": high}
         before = distances
     return rows
 

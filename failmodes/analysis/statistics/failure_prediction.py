@@ -1,7 +1,7 @@
 """Whether a score tells failures from right answers, and what abstaining on the least sure images would gain."""
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.warehouse.metrics.intervals import auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -29,7 +29,7 @@ class CellAuroc(NamedTuple):
     image_count: int
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+    def verdict(self) -> Word:
         """Supported where confidence is worse than chance at finding failures, contradicted where it is better."""
         if self.auroc.high < CHANCE:
             return "supported"
@@ -50,18 +50,6 @@ class FailurePrediction(NamedTuple):
     error_rate_kept: Estimate
 
 
-@read_once
-def cell_scores(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Rows of failure_prediction of the cells of a selection, the clean one as 'none'."""
-    return read_for_selection(con, "failure_prediction", selection)
-
-
-@read_once
-def cell_risks(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
-    """Rows of risk_coverage of the cells of a selection, the clean one as 'none'."""
-    return read_for_selection(con, "risk_coverage", selection)
-
-
 def averaged(cells: pl.DataFrame, selection: Selection, by: Iterable[str], **means: pl.Expr) -> pl.DataFrame:
     """Means over corruptions (without the extras) by model, severity and `by`; the clean cell is severity 0."""
     kept = cells.filter(pl.col("corruption").is_in([CLEAN, *selection.averaged]))
@@ -74,40 +62,25 @@ def predict_failures(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> FailurePrediction | None:
     """How well confidence tells failures from correct predictions; None where cells have too few of either."""
-    scores = cell_scores(con, selection).filter(evaluation_id=evaluation.evaluation_id)
-    cells = scores.filter(ENOUGH, score="confidence")
-    corrupted = cells.filter(pl.col("severity") > 0).sort("auroc", "corruption", "severity")
-    if not len(corrupted):
+    cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
+        ENOUGH, pl.col("severity") > 0, score="confidence"
+    )
+    if cells.is_empty():
         return None
-    return FailurePrediction(
-        cells=tuple(
-            CellAuroc(corruption, severity, auroc_estimate(auroc, failures, count - failures, len(corrupted)), count)
-            for corruption, severity, auroc, failures, count in corrupted.select(
-                "corruption", "severity", "auroc", "failures", "n"
-            ).rows()
-        ),
-        error_rate=_risk_at_last(con, selection, evaluation, 1.0),
-        error_rate_kept=_risk_at_last(con, selection, evaluation, KEPT_SHARE),
+    cells = cells.select("corruption", "severity", "auroc", "failures", "n").sort("auroc", "corruption", "severity")
+    risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
+        pl.col("corruption").is_in(selection.averaged), score="confidence"
     )
-
-
-def auroc_estimate(auroc: float, failures: int, correct: int, cells: int = 1) -> Estimate:
-    """An AUROC with the interval that holds for so many cells together."""
-    return Estimate(auroc, *auroc_interval(auroc, failures, correct, comparisons=cells))
-
-
-def _risk_at_last(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, coverage: float
-) -> Estimate:
-    """Error rate of the surest images by confidence at the last severity, averaged over corruptions."""
-    rows = cell_risks(con, selection).filter(
-        pl.col("corruption").is_in(list(selection.averaged)),
-        evaluation_id=evaluation.evaluation_id, score="confidence",
-    )  # fmt: skip
-    at_last = rows.filter(
-        pl.col("severity") == pl.col("severity").max().over("corruption"), pl.col("coverage") == coverage
+    at_last = risks.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
+    error_rate, error_rate_kept = (
+        mean_of_shares(at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count)
+        for share in (1.0, KEPT_SHARE)
     )
-    return mean_of_shares(at_last["selective_risk"].to_numpy(), coverage * selection.image_count)
+    found = []
+    for corruption, severity, auroc, failures, count in cells.rows():
+        ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
+        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count))
+    return FailurePrediction(tuple(found), error_rate, error_rate_kept)
 
 
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:

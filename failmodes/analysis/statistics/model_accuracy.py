@@ -1,9 +1,233 @@
+"""Accuracies of models: means over corruptions, of a training run or over several, and what each corruption costs."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+
 from failmodes.analysis.once import read_once
+from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, stored_resampling
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.analysis.statistics.run_rows import CellKey, RunRows, read_run
+from failmodes.analysis.statistics.sufficiency import non_finite_cells
+from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.warehouse.schema import CLEAN
+
+CLEAN_CELL: CellKey = (CLEAN, 0.0)
+
+
+class MeanAccuracy(NamedTuple):
+    """Accuracy of a model, 0-1 with its interval; of several training runs over these and over images.
+
+    Attributes:
+        clean: on clean images.
+        corrupted: the mean over `Selection.averaged` of the mean over whole severities; None where one is missing.
+        by_corruption: the mean over whole severities of each corruption that it was evaluated on, extras among them.
+    """
+
+    clean: Estimate
+    corrupted: Estimate | None
+    by_corruption: dict[str, Estimate]
+
+    @property
+    def worst(self) -> str:
+        """The corruption of the lowest mean accuracy."""
+        return min(self.by_corruption, key=lambda corruption: self.by_corruption[corruption].value)
+
+
+class CorruptionDrop(NamedTuple):
+    """Accuracy that a corruption costs: at its last severity, and on average over its whole severities; 0-1."""
+
+    corruption: str
+    last_severity: float
+    at_last: Estimate
+    on_average: Estimate
+
+
+class DropRanking(NamedTuple):
+    """Corruptions by cost at the last severity and by average cost, costliest first; the extras, unranked, apart.
+
+    Of the corruptions `withheld` too many predictions are no finite numbers; they might cost more. A lead is the cost
+    of the first minus that of another one, for each of the others in their order. That all of them are above 0 needs
+    no correction for their number (Berger 1982).
+    """
+
+    drops: tuple[CorruptionDrop, ...]
+    leads: tuple[Estimate, ...]
+    by_average: tuple[CorruptionDrop, ...]
+    average_leads: tuple[Estimate, ...]
+    extras: tuple[CorruptionDrop, ...]
+    withheld: tuple[str, ...] = ()
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether a corruption costs more than every other, none of which is withheld, and more than nothing."""
+        return self._leads([drop.at_last for drop in self.drops[:1]], self.leads)
+
+    @property
+    def is_clear_on_average(self) -> bool:
+        """The same of average costs."""
+        return self._leads([drop.on_average for drop in self.by_average[:1]], self.average_leads)
+
+    def _leads(self, first: Sequence[Estimate], leads: Iterable[Estimate]) -> bool:
+        return bool(first) and not self.withheld and all(found.above_zero for found in (*first, *leads))
 
 
 @read_once
-def rows_of(con, model):
+def rows_of(con: duckdb.DuckDBPyConnection, model: TrainedModel) -> ModelRows:
+    """The rows of a model's training runs.
+
+    Raises:
+        WarehouseError: a cell is incomplete, or the clean cell is missing.
+    """
     facts = model.runs[0].facts
-    return ModelRows(tuple(read_run(con, run.evaluation_id) for run in model.runs), facts["dataset_id"], facts["source_id"])
+    runs = tuple(read_run(con, run.evaluation_id) for run in model.runs)
+    return ModelRows(runs, facts["dataset_id"], facts["source_id"])
+
+
+def severities_of(cells: Iterable[CellKey]) -> dict[str, list[float]]:
+    """Severities above clean of each corruption, in their order."""
+    found: dict[str, list[float]] = {}
+    for corruption, severity in cells:
+        if corruption != CLEAN:
+            found.setdefault(corruption, []).append(severity)
+    return found
+
+
+def mean_corrupted(cells: Iterable[CellKey], corruptions: Iterable[str]) -> list[Term]:
+    """Terms of the mean over corruptions of the mean over their whole severities; of those that have cells."""
+    severities = severities_of(cells)
+    groups = [[(c, s) for s in averaged_severities(severities[c])] for c in corruptions if c in severities]
+    return [term for group in groups for term in mean_of(group, 1 / len(groups))]
+
+
+def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
+    """A weighted sum of accuracies, which are defined in every cell."""
+    found = metrics.measure("accuracy", terms)
+    assert isinstance(found, Measured)
+    return found
+
+
+@read_once
+def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> MeanAccuracy:
+    """The mean accuracies of a model, with intervals of the stored shapes' level."""
+    level, metrics = stored_resampling(con).interval_level, ModelMetrics(rows_of(con, model))
+    known = [corruption for corruption in severities_of(metrics.cells) if corruption in selection.corruptions]
+
+    def mean(corruptions: Sequence[str]) -> Estimate:
+        return accuracy_over(metrics, mean_corrupted(metrics.cells, corruptions)).interval(level)
+
+    return MeanAccuracy(
+        accuracy_over(metrics, [Term(CLEAN_CELL, 1)]).interval(level),
+        mean(selection.averaged) if set(selection.averaged) <= set(known) else None,
+        {corruption: mean([corruption]) for corruption in known},
+    )
+
+
+def model_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[TrainedModel, MeanAccuracy]:
+    """The mean accuracies of each model of a selection."""
+    return {model: accuracy_of(con, selection, model) for model in trained_models(selection.evaluations)}
+
+
+def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, MeanAccuracy]:
+    """The mean accuracies of each training run of a selection."""
+    return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
+
+
+def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
+    """Corruptions by their mean accuracy over the models that were evaluated on them."""
+    values: dict[str, list[float]] = {}
+    for one in found:
+        for corruption, estimate in one.by_corruption.items():
+            values.setdefault(corruption, []).append(estimate.value)
+    return sorted(values, key=lambda corruption: sum(values[corruption]) / len(values[corruption]))
+
+
+@read_once
+def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> pl.DataFrame:
+    """Accuracy of a model of several runs in each cell, with its 95 % interval over training seeds and images.
+
+    Returns:
+        A row a corruption and severity from clean on: `corruption`, `severity`, `accuracy`, `accuracy_low` and
+        `accuracy_high`, 0-1.
+    """
+    metrics = ModelMetrics(rows_of(con, model))
+    rows = [
+        (corruption, severity, *accuracy_over(metrics, [Term(cell, 1)]).interval())
+        for corruption, severities in severities_of(metrics.cells).items()
+        if corruption in selection.corruptions
+        for severity, cell in [(0.0, CLEAN_CELL), *((severity, (corruption, severity)) for severity in severities)]
+    ]
+    names = ("corruption", "severity", "accuracy", "accuracy_low", "accuracy_high")
+    return pl.DataFrame(rows, dict.fromkeys(names, pl.Float64) | {"corruption": pl.String}, orient="row")
+
+
+@read_once
+def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> dict[str, Estimate]:
+    """Accuracy lost from clean to the last severity by corruption, with its 95 % interval over seeds and images."""
+    metrics = ModelMetrics(rows_of(con, model))
+    return {
+        corruption: accuracy_over(metrics, [Term(CLEAN_CELL, 1), Term((corruption, severities[-1]), -1)]).interval()
+        for corruption, severities in severities_of(metrics.cells).items()
+        if corruption in selection.corruptions
+    }
+
+
+@read_once
+def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
+    """What each corruption costs each evaluation of the selection, with intervals of the stored shapes' level."""
+    level, found = stored_resampling(con).interval_level, {}
+    for evaluation in selection.evaluations:
+        without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
+        measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
+        ranked = [c for c in selection.averaged if c in measured]
+        withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
+        rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
+        found[evaluation] = rank_drops(rows, measured, ranked, level)._replace(withheld=withheld)
+    return found
+
+
+def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[str], level: float) -> DropRanking:
+    """Rank corruptions by what they cost a model.
+
+    Args:
+        model: its rows.
+        corruptions: those to be measured.
+        ranked: those of them to be ranked; the others are extras.
+        level: of the intervals.
+    """
+    metrics = ModelMetrics(model)
+    severities = {c: found for c, found in severities_of(model.cells).items() if c in corruptions}
+    last = {c: [(c, found[-1])] for c, found in severities.items()}
+    averaged = {c: [(c, severity) for severity in averaged_severities(found)] for c, found in severities.items()}
+
+    def cost(cells: Sequence[CellKey], others: Sequence[CellKey]) -> Estimate:
+        """Mean accuracy of the others minus that of the cells."""
+        return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)]).interval(level)
+
+    drops = {
+        c: CorruptionDrop(c, found[-1], cost(last[c], [CLEAN_CELL]), cost(averaged[c], [CLEAN_CELL]))
+        for c, found in severities.items()
+    }
+    costliest_first = sorted(drops, key=lambda c: -drops[c].at_last.value)
+    order = [c for c in costliest_first if c in ranked]
+    by_average = sorted((c for c in drops if c in ranked), key=lambda c: -drops[c].on_average.value)
+    return DropRanking(
+        tuple(drops[c] for c in order),
+        tuple(cost(last[order[0]], last[c]) for c in order[1:]),
+        tuple(drops[c] for c in by_average),
+        tuple(cost(averaged[by_average[0]], averaged[c]) for c in by_average[1:]),
+        tuple(drops[c] for c in costliest_first if c not in ranked),
+    )
+
+
+def accuracy_difference(
+    correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
+) -> Estimate:
+    """Mean accuracy of some cells, by their columns, minus that of others."""
+    metrics = ModelMetrics(ModelRows((RunRows(correctness, {}),)))
+    one, other = ([correctness.cells[column] for column in columns] for columns in (first, second))
+    return accuracy_over(metrics, [*mean_of(one), *mean_of(other, -1)]).interval(level)

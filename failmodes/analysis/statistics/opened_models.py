@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
 from failmodes.analysis.model_names import named_model
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import read_run
+from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
@@ -30,6 +31,25 @@ NEEDED = (
     "images",
     "datasets",
 )
+
+
+@dataclass(frozen=True)
+class DescribedModel:
+    """What is told of a model that is judged or compared.
+
+    Attributes:
+        label: its name; two models that are compared have different ones.
+        evaluation_ids: an evaluation for each training run.
+        seeds: training seeds, where they are stated.
+        image_count: images that each of its evaluations saw.
+        source_line: data set, subset, corruptions, training seeds and date.
+    """
+
+    label: str
+    evaluation_ids: tuple[str, ...]
+    seeds: tuple[int, ...]
+    image_count: int
+    source_line: str
 
 
 class OpenedModel(NamedTuple):
@@ -52,15 +72,19 @@ class OpenedModel(NamedTuple):
         """Its name on charts."""
         return self.model.label
 
+    @property
+    def described(self) -> DescribedModel:
+        """What is told of it."""
+        ids, seeds, selection = tuple(self.selection.ids), self.model.seeds, self.selection
+        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line)
+
     def rows(self) -> ModelRows:
         """The rows of its runs.
 
         Raises:
             WarehouseError: a cell is incomplete, or the clean cell is missing.
         """
-        facts = self.selection.shared
-        runs = tuple(read_run(self.con, run.evaluation_id) for run in self.model.runs)
-        return ModelRows(runs, facts["dataset_id"], facts["source_id"])
+        return rows_of(self.con, self.model)
 
 
 @contextmanager
@@ -111,6 +135,11 @@ def find_model(con: duckdb.DuckDBPyConnection, path: Path, name: str | None) -> 
     return one._replace(model=found, selection=one.selection.only(found.runs[0]))
 
 
+def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel) -> OpenedModel:
+    """A model of an open warehouse, with the corruptions that its runs have."""
+    return OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs]))
+
+
 def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
     """The file that a name is in, and the name in it; None for the only one."""
     file, separator, label = name.partition(SEPARATOR)
@@ -125,11 +154,8 @@ def _models(con: duckdb.DuckDBPyConnection, path: Path) -> list[OpenedModel]:
         "from evaluation_labels semi join (from shards where table_name = 'prediction_facts') using (evaluation_id) "
         "order by model_label, evaluation_id"
     ).pl()
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows.rows(named=True):
-        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
-    found = []
-    for group in groups.values():
-        for model in trained_models(selection_of(con, group).evaluations):
-            found.append(OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs])))
+    found: list[OpenedModel] = []
+    for group in rows.partition_by("dataset_id", "source_id", "subset_id"):
+        evaluations = selection_of(con, group.to_dicts()).evaluations
+        found += [opened_model(con, path, model) for model in trained_models(evaluations)]
     return found

@@ -1,14 +1,14 @@
 """What a model answers: cells where one answer takes most images (mode collapse), and classes below the others."""
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -27,8 +27,6 @@ class Collapse(NamedTuple):
         share: of the images that are taken for a class of the data set, with its Wilson interval, of 95 % for all cells
             of the evaluation together.
         label_share: the class's share of the labels, 0-1.
-        mean_confidence: over all images, 0-1; None where no logits are finite.
-        accuracy: 0-1.
     """
 
     corruption: str
@@ -38,16 +36,11 @@ class Collapse(NamedTuple):
     image_count: int
     share: Estimate
     label_share: float
-    mean_confidence: float | None
-    accuracy: float
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+    def verdict(self) -> Word:
         """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
-        middle = (1 + self.label_share) / 2
-        if self.share.low > middle:
-            return "supported"
-        return "contradicted" if self.share.high < middle else "inconclusive"
+        return self.share.is_above((1 + self.label_share) / 2)
 
 
 class ClassGap(NamedTuple):
@@ -66,11 +59,9 @@ class ClassGap(NamedTuple):
     comparisons: int = 1
 
     @property
-    def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
+    def verdict(self) -> Word:
         """Whether the gap is larger than CLASS_GAP, interval included."""
-        if self.gap.low > CLASS_GAP:
-            return "supported"
-        return "contradicted" if self.gap.high < CLASS_GAP else "inconclusive"
+        return self.gap.is_above(CLASS_GAP)
 
 
 @read_once
@@ -83,26 +74,23 @@ def collapse_by_corruption(
         corruption=pl.when(pl.col("severity") > 0).then("corruption").otherwise(pl.lit(CLEAN))
     )
     cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
-    if not len(cells):
-        return []
-    shares, counts = cells["top_prediction_share"].to_numpy(), cells["predicted_count"].to_numpy()
-    low, high = wilson_interval(shares, counts, comparisons=len(cells))
-    cells = cells.with_columns(low=pl.Series(low), high=pl.Series(high))
     worst = cells.sort("top_prediction_share", "severity", descending=True, maintain_order=True)
-    return [
-        Collapse(
-            corruption=row["corruption"],
-            severity=row["severity"],
-            class_name=row["top_prediction_name"],
-            predicted_count=round(row["top_prediction_share"] * row["predicted_count"]),
-            image_count=row["image_count"],
-            share=Estimate(row["top_prediction_share"], row["low"], row["high"]),
-            label_share=row["top_prediction_label_share"],
-            mean_confidence=row["mean_confidence"],
-            accuracy=row["accuracy"],
+    found = []
+    for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True):
+        share, count = row["top_prediction_share"], row["predicted_count"]
+        low, high = wilson_interval(share, count, comparisons=len(cells))
+        found.append(
+            Collapse(
+                corruption=row["corruption"],
+                severity=row["severity"],
+                class_name=row["top_prediction_name"],
+                predicted_count=round(share * count),
+                image_count=row["image_count"],
+                share=Estimate(share, float(low), float(high)),
+                label_share=row["top_prediction_label_share"],
+            )
         )
-        for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True)
-    ]
+    return found
 
 
 def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
@@ -114,32 +102,20 @@ def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
 @read_once
 def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[ClassGap]:
     """The class farthest below the others under each corruption, the largest gap first; nothing of a single class."""
-    cell = ("corruption", "severity")
     rows = read_for_selection(con, "accuracy_by_class", selection.only(evaluation)).filter(
         pl.col("severity") > 0, pl.col("image_count") > 0
     )
-    rows = rows.with_columns(
-        others=pl.col("image_count").sum().over(cell) - pl.col("image_count"),
-        correct=pl.col("correct_count").sum().over(cell) - pl.col("correct_count"),
-    ).filter(pl.col("others") > 0)
-    if rows.is_empty():
-        return []
-    counts = (rows["others"].to_numpy(), rows["image_count"].to_numpy())
-    shares = (rows["correct"].to_numpy() / counts[0], rows["correct_count"].to_numpy() / counts[1])
-    low, high = newcombe_of_groups(shares, counts, comparisons=len(rows))
-    gaps = rows.with_columns(gap=pl.Series(shares[0] - shares[1]), low=pl.Series(low), high=pl.Series(high))
-    widest = gaps.sort("gap", descending=True, maintain_order=True).unique(
-        "corruption", keep="first", maintain_order=True
-    )
-    return [
-        ClassGap(
-            row["corruption"],
-            row["severity"],
-            row["class_name"] or str(row["class_index"]),
-            row["image_count"],
-            row["accuracy"],
-            Estimate(row["gap"], row["low"], row["high"]),
-            len(rows),
+    counts = pl.col("image_count", "correct_count")
+    others = counts.sum().over("corruption", "severity") - counts
+    rows = rows.with_columns(others.name.prefix("other_")).filter(pl.col("other_image_count") > 0)
+    rows = rows.with_columns(gap=pl.col("other_correct_count") / pl.col("other_image_count") - pl.col("accuracy"))
+    widest = rows.sort("gap", descending=True, maintain_order=True)
+    found = []
+    for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
+        sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
+        low, high = newcombe_of_groups(shares, sizes, comparisons=len(rows))
+        name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
+        found.append(
+            ClassGap(row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap, len(rows))
         )
-        for row in widest.rows(named=True)
-    ]
+    return found

@@ -23,7 +23,7 @@ from failmodes.analysis.statistics.curve_shape import (
     curvature,
     total_drop,
 )
-from failmodes.analysis.statistics.trained_model_accuracy import model_accuracies
+from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
 from failmodes.warehouse.database.published_sets import published_of

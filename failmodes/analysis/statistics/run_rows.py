@@ -1,6 +1,7 @@
 """The rows of one evaluation, cell by cell, as arrays: what metrics of cells are computed from again and resampled."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -16,27 +17,32 @@ from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
 from failmodes.warehouse.metrics.columns import NotOnRecord, column_of
-from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS
+from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
 CellKey = tuple[str, float]  # corruption and severity
 Rows = NDArray[np.int64]
+Columns = dict[str, NDArray[Any]]
+CLEAN_CELL: CellKey = (CLEAN, 0.0)
+IMAGE_ID, MASK_AREA = "image_id", "images.mask_area"
+KEY_BITS = 32  # of an image_id, in a number that orders rows by cell and image
 
 
 @dataclass(frozen=True, eq=False)
 class RunRows:
-    """One evaluation: whether each image is right in each cell, and other columns of its predictions.
+    """One evaluation: whether each image is correct in each cell, and other columns of its predictions.
 
     Attributes:
         correctness: of every cell; rows follow `image_id`.
-        image_ids: (N,) of the clean cell; of all cells where these share images.
         ids_hashes: hash of the image_ids of each cell.
         columns: (N, C) by the names of `CellRows`, lists (N, C, K); those that were asked for are kept.
+        con: the warehouse that columns are read from; None where all are given.
     """
 
     correctness: CorrectnessMatrix
-    image_ids: NDArray[np.int64]
     ids_hashes: Mapping[CellKey, str]
-    columns: dict[str, NDArray[Any]] = field(default_factory=dict)
+    columns: Columns = field(default_factory=dict)
+    con: duckdb.DuckDBPyConnection | None = None
+    _absent: set[str] = field(default_factory=set)
 
     @property
     def cells(self) -> list[CellKey]:
@@ -53,6 +59,13 @@ class RunRows:
         """Whether all cells are of the same images."""
         return self.correctness.paired
 
+    @property
+    def image_ids(self) -> Rows:
+        """(N,) of the first cell; of all cells where these share images."""
+        self.read([IMAGE_ID])
+        found: Rows = self.columns[IMAGE_ID][:, 0]
+        return found
+
     @cached_property
     def places(self) -> dict[CellKey, int]:
         """The column of each cell."""
@@ -60,16 +73,15 @@ class RunRows:
 
     def rows(self, cell: CellKey, kept: Rows | None = None) -> CellRows:
         """The images of one cell, all or those in the rows `kept`."""
-        column = self.places[cell]
+        column, chosen = self.places[cell], slice(None) if kept is None else kept
 
         def read(name: str) -> NDArray[Any]:
             self.read([name])
             values: NDArray[Any] = self.columns[name][:, column]
-            return values if kept is None else values[kept]
+            return values[chosen]
 
-        correct = self.correctness.correct[:, column]
-        given = {"correct": correct if kept is None else correct[kept]}
-        return CellRows(*cell, len(given["correct"]), read, given)
+        correct = self.correctness.correct[:, column][chosen]
+        return CellRows(*cell, len(correct), read, {"correct": correct})
 
     def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> Cell:
         """One cell with those that it is compared with.
@@ -79,168 +91,104 @@ class RunRows:
             kept: rows of its images; all if not given.
             among: cells that curves are made of; all if not given.
         """
-        clean = (CLEAN, 0.0)
-        reference = self.rows(clean) if clean in self.places else None
+        reference = self.rows(CLEAN_CELL) if CLEAN_CELL in self.places else None
         if not self.shares_images or reference is None:
             return Cell(self.rows(cell, kept), reference=reference)
-        known = self.cells if among is None else [one for one in self.cells if one in among]
-        on_curve = [one for one in known if one[0] == cell[0] and 0 < one[1] < cell[1]]
-        curve = [self.rows(one, kept) for one in (clean, *sorted(on_curve, key=lambda one: one[1]))]
-        if cell != clean:
-            curve.append(self.rows(cell, kept))
-        return Cell(curve[-1], curve[0], tuple(curve), reference)
+        milder = [one for one in self.cells if one[0] == cell[0] and 0 < one[1] < cell[1]]
+        known = [one for one in milder if among is None or one in among]
+        curve = tuple(self.rows(one, kept) for one in dict.fromkeys([CLEAN_CELL, *known, cell]))
+        return Cell(curve[-1], curve[0], curve, reference)
 
     def read(self, names: Sequence[str]) -> None:
-        """Make sure that columns are at hand, as `CellRows` names them.
+        """Make sure that columns are at hand: one query for all of one kind that are missing.
 
         Raises:
-            NotOnRecord: a column is not on record.
-        """
-        for name in names:
-            if name not in self.columns:
-                raise NotOnRecord(name)
-
-
-@dataclass(frozen=True, eq=False)
-class StoredRun(RunRows):
-    """An evaluation of a warehouse, whose columns are read when they are asked for."""
-
-    con: duckdb.DuckDBPyConnection = field(kw_only=True)
-    _absent: set[str] = field(default_factory=set)
-
-    def read(self, names: Sequence[str]) -> None:
-        """Make sure that columns are at hand: one question for all of one kind that are missing.
-
-        Raises:
-            NotOnRecord: a column is null throughout; all others are at hand then.
+            NotOnRecord: a column is null throughout, or not given; all others are at hand then.
+            WarehouseError: predictions are missing.
         """
         missing = [name for name in dict.fromkeys(names) if name not in self.columns and name not in self._absent]
-        found = _read_columns(self.con, self.correctness, [name for name in missing if "." not in name])
-        for target in TARGETS:
-            own = [name for name in missing if name.startswith(f"{target}.")]
-            found |= _read_attention(self.con, self.correctness, self._ids(), target, own) if own else {}
-        if "images.mask_area" in missing:
-            found |= _read_areas(self.con, self.correctness, self._ids())
-        self.columns.update(found)
-        self._absent.update(name for name in missing if name not in found)
+        if self.con is not None:
+            self._read_predictions([name for name in missing if name in _names_of(PREDICTION_FACTS)])
+            for target in TARGETS:
+                self._read_attention(target, [name for name in missing if name.startswith(f"{target}.")])
+            if MASK_AREA in missing and len((areas := mask_areas(self.con, self.correctness.evaluation_id))[IMAGE_ID]):
+                self.read([IMAGE_ID])
+                self.columns[MASK_AREA] = at_images(self.columns[IMAGE_ID], areas)
+        self._absent.update(name for name in missing if name not in self.columns)
         for name in names:
             if name in self._absent:
                 raise NotOnRecord(name)
 
-    def _ids(self) -> NDArray[np.int64]:
-        """(N, C) image_id of each cell."""
-        if "image_id" not in self.columns:
-            self.columns.update(_read_columns(self.con, self.correctness, ["image_id"]))
-        found: NDArray[np.int64] = self.columns["image_id"]
-        return found
+    def _read_predictions(self, names: Sequence[str]) -> None:
+        """Columns of predictions of all cells, (N, C) each, lists (N, C, K), in the order of the cells and of image_id.
+
+        Raises:
+            WarehouseError: their number is not that of the cells.
+        """
+        if not names:
+            return
+        listed = [f"{name} is not null as {name}" if name == "logit_classes" else name for name in names]
+        found = self._stored(PREDICTION_FACTS.name, listed)
+        if found.num_rows != self.correctness.correct.size:
+            raise WarehouseError(
+                f"evaluation {self.correctness.evaluation_id} has {found.num_rows:,} predictions, expected "
+                f"{self.correctness.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
+            )
+        keys = _keys(found["place"], found["own_id"])
+        order = slice(None) if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
+        for name in names:
+            with suppress(NotOnRecord):
+                values = column_of(found, name)[order]
+                shape = len(self.cells), self.image_count, *values.shape[1:]
+                self.columns[name] = np.swapaxes(values.reshape(shape), 0, 1)
+
+    def _read_attention(self, target: str, names: Sequence[str]) -> None:
+        """Columns of the maps for one target, (N, C) each; of images without a map NaN, -1 or False."""
+        wanted = [own for name in names if (own := name.partition(".")[2]) in _names_of(ATTENTION)]
+        found = self._stored("attention", wanted, "and target = $2", target) if names else None
+        if found is None or not found.num_rows:
+            return
+        self.read([IMAGE_ID])
+        ids = self.columns[IMAGE_ID]
+        known = _keys(np.arange(ids.shape[1]), ids).T.ravel()  # rising
+        keys = _keys(found["place"], found["own_id"])
+        position = np.searchsorted(known, keys).clip(max=len(known) - 1)
+        is_known = known[position] == keys
+        where = position[is_known] % len(ids), position[is_known] // len(ids)
+        has_map = np.zeros(ids.shape, np.bool_)
+        has_map[where] = True
+        self.columns[f"{target}.has_map"] = has_map
+        for name in wanted:
+            with suppress(NotOnRecord):
+                self.columns[f"{target}.{name}"] = at_rows(name, column_of(found, name)[is_known], where, ids.shape)
+
+    def _stored(self, table: str, columns: Sequence[str], condition: str = "", *parameters: str) -> pa.Table:
+        """Columns of a table's rows of this evaluation, `place` (of the cell) and `own_id` (of the image) first."""
+        assert self.con is not None
+        return self.con.sql(
+            f"select {', '.join(['place', 'image_id as own_id', *columns])} from {table} inner join ("
+            "select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
+            "from cell_predictions where evaluation_id = $1) "
+            f"using (corruption, severity) where evaluation_id = $1 {condition}",
+            params=[self.correctness.evaluation_id, *parameters],
+        ).to_arrow_table()
 
 
-def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> StoredRun:
+def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     """The rows of an evaluation.
 
     Raises:
         WarehouseError: it is unknown, a cell is incomplete, or the clean cell is missing.
     """
     correctness = read_correctness(con, evaluation_id)
-    hashes = {
-        (corruption, severity): ids_hash
-        for corruption, severity, ids_hash in con.execute(
-            "select corruption, severity::double, image_ids_md5 from cell_predictions where evaluation_id = ?",
-            [evaluation_id],
-        ).fetchall()
-    }
-    ids = con.execute(
-        "select image_id from prediction_facts where evaluation_id = ? and corruption = 'none' order by image_id",
-        [evaluation_id],
-    ).fetchnumpy()["image_id"]
-    return StoredRun(correctness, np.asarray(ids, np.int64), hashes, con=con)
+    return RunRows(correctness, dict(zip(correctness.cells, correctness.ids_hashes, strict=True)), con=con)
 
 
-_PLACES = (
-    "with cells as (select corruption, severity, row_number() over (order by corruption, severity) - 1 as place "
-    "from cell_predictions where evaluation_id = $1) "
-)
+def _names_of(table: Table) -> set[str]:
+    return {column.name for column in table.columns}
 
 
-def _read_columns(
-    con: duckdb.DuckDBPyConnection, correctness: CorrectnessMatrix, names: Sequence[str]
-) -> dict[str, NDArray[Any]]:
-    """Columns of predictions of all cells, (N, C) each, lists (N, C, K), in the order of the cells and of image_id."""
-    known = {column.name for column in PREDICTION_FACTS.columns}
-    wanted = [name for name in names if name in known]
-    if not wanted:
-        return {}
-    listed = ", ".join(f"{name} is not null as {name}" if name == "logit_classes" else name for name in wanted)
-    found = con.sql(
-        f"{_PLACES} select place, image_id as own_id, {listed} from prediction_facts "
-        "inner join cells using (corruption, severity) where evaluation_id = $1",
-        params=[correctness.evaluation_id],
-    ).to_arrow_table()
-    if found.num_rows != correctness.correct.size:
-        raise WarehouseError(
-            f"evaluation {correctness.evaluation_id} has {found.num_rows:,} predictions, expected "
-            f"{correctness.correct.size:,}: the warehouse was changed; {REBUILD_HINT}"
-        )
-    keys = np.asarray(found["place"], np.int64) << 32 | np.asarray(found["own_id"], np.int64)
-    shape = len(correctness.cells), len(correctness.correct)
-    order = None if (np.diff(keys) > 0).all() else np.argsort(keys, kind="stable")
-    columns = {}
-    for name in wanted:
-        values = _column(found, name)
-        if values is not None:
-            ordered = values if order is None else values[order]
-            columns[name] = np.swapaxes(ordered.reshape(*shape, *values.shape[1:]), 0, 1)
-    return columns
-
-
-def _column(rows: pa.Table, name: str) -> NDArray[Any] | None:
-    try:
-        return column_of(rows, name)
-    except NotOnRecord:
-        return None
-
-
-def _read_attention(
-    con: duckdb.DuckDBPyConnection,
-    correctness: CorrectnessMatrix,
-    image_ids: NDArray[np.int64],
-    target: str,
-    names: Sequence[str],
-) -> dict[str, NDArray[Any]]:
-    """Columns of the maps for one target, (N, C) each; of images without a map NaN, -1 or False."""
-    known = {column.name for column in ATTENTION.columns}
-    wanted = [own for name in names if (own := name.partition(".")[2]) in known]
-    found = con.sql(
-        f"{_PLACES} select {', '.join(['place', 'image_id', *wanted])} from attention "
-        "inner join cells using (corruption, severity) where evaluation_id = $1 and target = $2",
-        params=[correctness.evaluation_id, target],
-    ).to_arrow_table()
-    if not found.num_rows:
-        return {}
-    place: NDArray[np.int64] = np.asarray(found["place"], np.int64)
-    row = np.empty(found.num_rows, np.int64)
-    map_ids, is_known = np.asarray(found["image_id"], np.int64), np.ones(found.num_rows, np.bool_)
-    for cell in np.unique(place).tolist():
-        of_cell, ids = np.flatnonzero(place == cell), image_ids[:, cell]
-        row[of_cell] = np.searchsorted(ids, map_ids[of_cell]).clip(max=len(ids) - 1)
-        is_known[of_cell] = ids[row[of_cell]] == map_ids[of_cell]
-    where = row[is_known], place[is_known]
-    columns: dict[str, NDArray[Any]] = {}
-    if f"{target}.has_map" in names:
-        columns[f"{target}.has_map"] = np.zeros(image_ids.shape, np.bool_)
-        columns[f"{target}.has_map"][where] = True
-    for column in wanted:
-        name, values = column, _column(found, column)
-        if values is not None:
-            columns[f"{target}.{name}"] = at_rows(name, values[is_known], where, image_ids.shape)
-    return columns
-
-
-def _read_areas(
-    con: duckdb.DuckDBPyConnection, correctness: CorrectnessMatrix, image_ids: NDArray[np.int64]
-) -> dict[str, NDArray[Any]]:
-    """(N, C) share of the clean image that its mask covers."""
-    areas = mask_areas(con, correctness.evaluation_id)
-    if not len(areas["image_id"]):
-        return {}
-    return {"images.mask_area": at_images(image_ids, areas)}
+def _keys(place: Any, image_ids: Any) -> NDArray[np.int64]:
+    """Numbers that rise by cell, then by image."""
+    found: NDArray[np.int64] = np.asarray(place, np.int64) << KEY_BITS | np.asarray(image_ids, np.int64)
+    return found

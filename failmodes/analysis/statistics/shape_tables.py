@@ -1,6 +1,6 @@
 """Derived tables of curves: their shapes, steps, other axes, breaks, fitted curves, ranks; computed only when due."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, replace
 from decimal import Decimal
@@ -16,23 +16,20 @@ from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_input
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
-from failmodes.analysis.statistics.chance import chance_from, chance_of
 from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
-from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curves
+from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
-    SHAPE_CLASSES,
-    CurveShape,
-    ShapeSettings,
-    classify,
-    describe_curve,
-)
-from failmodes.analysis.statistics.distortion_shapes import (
     RMSE_AXIS,
     SEVERITY_AXIS,
+    SHAPE_CLASSES,
     SSIM_AXIS,
+    CurveShape,
+    ShapeSettings,
     axis_reason,
+    classify,
+    describe_curve,
     shapes_over_axes,
 )
 from failmodes.analysis.statistics.failure_order import (
@@ -43,9 +40,15 @@ from failmodes.analysis.statistics.failure_order import (
     rank_classes,
     rank_corruptions,
 )
-from failmodes.analysis.statistics.mcnemar import holm
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, MOST_NON_FINITE, non_finite_cells
+from failmodes.analysis.statistics.shares import holm
+from failmodes.analysis.statistics.sufficiency import (
+    FEWEST_IMAGES,
+    MOST_NON_FINITE,
+    chance_from,
+    chance_of,
+    non_finite_cells,
+)
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
@@ -166,8 +169,9 @@ def update_shapes(con: duckdb.DuckDBPyConnection, settings: ShapeSettings | None
             if not stores:
                 raise
             unfit.append(evaluation_id)
+    replaced = None if len(due) == len(made.inputs) else due  # with rows of evaluations that are none here
     for table in TABLES:
-        replace_rows(con, table, derived_rows(rows[table.name], table), due, stores=stores)
+        replace_rows(con, table, derived_rows(rows[table.name], table), replaced, stores=stores)
     if stores:
         made.record(con, unfit)
     return True
@@ -230,7 +234,9 @@ def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
     return ShapeSettings(*(row or ()))
 
 
-def shape_rows(con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings) -> dict[str, Iterable[Row]]:
+def shape_rows(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, settings: ShapeSettings
+) -> Mapping[str, Iterable[Row]]:
     """Rows of every table for one evaluation, by name of the table; a curve of fewer than three points has none.
 
     Raises:
@@ -294,8 +300,8 @@ def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: Sha
         **_with_interval("curvature", shape.curvature),
         **_with_interval("largest_step", (lost, *shape.largest_interval)),
         "largest_step_share": None if shape.curvature is None else lost / shape.drop.value,
-        "largest_step_from": _decimal(grid[shape.largest.start]),
-        "largest_step_to": _decimal(grid[shape.largest.end]),
+        "largest_step_from": _decimal(float(grid[shape.largest.start])),
+        "largest_step_to": _decimal(float(grid[shape.largest.end])),
         "abrupt_drop": shape.one_step,
         "flat": shape.flat,
         **_with_interval("largest_change", shape.largest_change),
@@ -393,17 +399,13 @@ def _tested(point: ChangePoint, adjusted_p: float, grid: Float64Array, level: fl
 
 
 def _fit_rows(found: EvaluationCurves) -> list[Row]:
-    """Fits of all curves, those of one grid at once."""
-    by_grid: dict[tuple[float, ...], list[DescribedCurve]] = {}
-    for curve in found.curves:
-        if not curve.is_withheld:
-            by_grid.setdefault(tuple(curve.grid.tolist()), []).append(curve)
-    rows = []
-    for grid, curves in by_grid.items():
-        correct = [found.correctness.correct[:, curve.columns] for curve in curves]
-        fitted = fit_curves(correct, grid, found.chance, paired=found.correctness.paired)
-        rows += [_fit_row(curve, fit) for curve, fits in zip(curves, fitted, strict=True) for fit in fits]
-    return rows
+    correct, paired = found.correctness.correct, found.correctness.paired
+    return [
+        _fit_row(curve, fit)
+        for curve in found.curves
+        if not curve.is_withheld
+        for fit in fit_curve(correct[:, curve.columns], curve.grid, found.chance, paired=paired)
+    ]
 
 
 def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:

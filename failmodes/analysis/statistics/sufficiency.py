@@ -1,9 +1,17 @@
-"""Which data suffice for a statement: images enough, and predictions that are finite numbers."""
+"""Which data suffice for a statement: images enough, finite predictions, accuracy above chance, differences shown."""
+
+from decimal import Decimal
 
 import duckdb
+import numpy as np
 import polars as pl
+from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import read_metrics
+from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.shares import POWER
+from failmodes.warehouse.database.connection import fetch_first
+from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
 FEWEST_IMAGES = 30  # of fewer there are figures but no findings
@@ -13,3 +21,52 @@ def non_finite_cells(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> list
     """Cells, as corruption and severity, of which more than MOST_NON_FINITE of the rows are no finite numbers."""
     shares = read_metrics(con, [evaluation_id], ["non_finite_share"]).filter(pl.col("value") > MOST_NON_FINITE)
     return shares.select("corruption", "severity").sort("corruption", "severity").rows()
+
+
+def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | None:
+    """Accuracy of a guess among what the model may answer, 0-1; None where that is not on record."""
+    row = fetch_first(
+        con,
+        "select 1 / nullif(case when class_protocol = 'all' then output_count else class_count end, 0) "
+        "from evaluations inner join models using (model_id) where evaluation_id = ?",
+        [evaluation_id],
+    )
+    return row[0] if row else None
+
+
+def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
+    """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
+
+    Args:
+        correct: (N, S) bool, whether each image is right at each severity.
+        severities: (S,) rising.
+        chance: accuracy of a guess, 0-1; None where it is not known.
+        level: of Wilson's intervals.
+    """
+    if chance is None:
+        return None
+    low, _ = wilson_interval(correct.mean(axis=0), len(correct), level=level)
+    first = np.flatnonzero(np.append(True, low > chance))[-1]  # beyond the last that is above
+    return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
+
+
+def difference_shown(low: ArrayLike, high: ArrayLike, *, comparisons: int = 1, level: float = 0.95) -> Float64Array:
+    """The smallest difference that intervals from `low` to `high` (…) show in POWER of samples, being clear of 0.
+
+    It is (z_a + z_b) standard errors, as half of the interval is z_a of them: of two shares of the same images Connor's
+    formula without its second-order term (see `shares.smallest_detectable_difference`). An interval of few
+    training seeds has t quantiles, and is wider beside z_b: what is told of two to ten seeds is shown in 82 to 85 %
+    of samples.
+
+    Args:
+        low: (…) lower ends of intervals of differences.
+        high: (…) upper ends.
+        comparisons: how many such intervals hold together (Bonferroni).
+        level: with this chance.
+
+    Returns:
+        (…) in the unit of the interval.
+    """
+    half = (np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)) / 2
+    shown: Float64Array = half * (1 + normal_quantile(2 * POWER - 1) / normal_quantile(level, comparisons))
+    return shown

@@ -91,7 +91,7 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
     for part, given in parts:  # before images are read, which may take long
         validate(part, given, "benchmark", _argument_name)
     if request.claims is not None:
-        check_claims(request.claims, "benchmark")
+        check_claims(request.claims, "benchmark", known_corruptions=True)
     keys, dataset, models = _open_images(request)
     content = {
         "name": request.name,

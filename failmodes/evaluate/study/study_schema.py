@@ -5,12 +5,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
-from failmodes.ingest.statements import Claims, GateSpec, Statement, unknown_corruption
+from failmodes.ingest.statements import GateSpec, StudyClaims
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
 
@@ -259,7 +259,7 @@ class Study(StrictModel):
     corruptions: CorruptionSpec = CorruptionSpec()
     models: Annotated[list[ModelSpec], Field(max_length=study_types.MOST_MODELS)] = []
     evaluation: EvaluationSpec = EvaluationSpec()
-    claims: Claims = []
+    claims: StudyClaims = []
     metrics: Annotated[list[str], Field(max_length=MOST_METRIC_FILES)] = []
     gate: GateSpec | None = None
 
@@ -282,14 +282,6 @@ class Study(StrictModel):
     def cells(self) -> list[Cell]:
         """All cells of the study, the clean one first."""
         return [CLEAN_CELL, *(Cell(name, level) for name in self.corruptions.names for level in self.severities)]
-
-    @field_validator("claims")
-    @classmethod
-    def _known_corruptions(cls, claims: list[Statement], info: ValidationInfo) -> list[Statement]:
-        unknown = unknown_corruption(claims) if info.data.get("models") else None  # imported predictions may have any
-        if unknown:
-            raise ValueError(unknown)
-        return claims
 
     @model_validator(mode="after")
     def _distinct_labels(self) -> "Study":

@@ -28,7 +28,7 @@ CLAIMS = Table.of(
     Column("evaluation_id", text, "evaluation; null where none can be judged", True),
     Column("model_label", text, "the model's name on charts, or both names", True),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
-    Column("value", double, "the number that decides, in its unit", True),
+    Column("value", double, "the number that decides: any number, in its unit", True),
     Column("low", double, "lower end of its interval", True),
     Column("high", double, "upper end of its interval", True),
     Column("unit", text, "unit of the three; shares are 0-1, a difference of shares -1 to 1"),

@@ -11,7 +11,6 @@ from failmodes.analysis.charts.differences import chart, draw
 from failmodes.analysis.charts.drawing import draw_from_warehouse
 from failmodes.analysis.charts.style.theme import BLUE, GRAY, VERMILLION
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.model_comparison import Comparison
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 
@@ -88,8 +87,7 @@ def test_one_model_or_many_are_refused_with_the_fix(
 
 def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDBPyConnection) -> None:
     spec = chart(con, select_one(con)).to_dict()
-    comparison: Comparison = compared()
-    assert comparison.a.label in spec["usermeta"]["finding"]
+    assert "Alpha" in spec["usermeta"]["finding"]
     assert "on average over 5\u00a0corruptions" in spec["usermeta"]["finding"]
     assert len(panels(spec)) == 5
 

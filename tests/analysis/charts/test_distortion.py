@@ -16,9 +16,9 @@ THREE = ("fog", "glass_blur", "saturate")
 
 def test_sentence_names_the_farthest_and_the_curves_that_fall() -> None:
     clean = many_images([], 32).images
-    made = measured_distortion(CorruptionRequest(corruptions=("contrast", "brightness", "elastic_transform")), clean)
-    text = distortion_sentence(made.rows)
-    last = made.rows.filter(pl.col("severity") == 5).sort("mean_rmse")["corruption_label"][-1]
+    rows, _ = measured_distortion(CorruptionRequest(corruptions=("contrast", "brightness", "elastic_transform")), clean)
+    text = distortion_sentence(rows)
+    last = rows.filter(pl.col("severity") == 5).sort("mean_rmse")["corruption_label"][-1]
     assert text.startswith(f"{last} takes these images farthest from clean: RMSE 0.")
     assert text.endswith("not monotone: elastic transform")
 

@@ -7,7 +7,7 @@ from checkpoint_comparisons import FALLS
 
 from failmodes.analysis.charts.ranking import chart
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import run_accuracies
 
 
 def rows_of(spec: dict[str, dict[str, list[dict[str, object]]]]) -> pl.DataFrame:
@@ -24,7 +24,7 @@ def test_few_models_share_a_row_for_clean_the_mean_and_each_corruption(con: duck
     assert names[:2] == ["Clean", "Mean of 5\u00a0corruptions"]
     means = rows.group_by("name", maintain_order=True).agg(pl.col("value").mean())["value"].to_list()[2:]
     assert means == sorted(means)
-    found = {e.label: one for e, one in mean_accuracies(con, both).items()}
+    found = {e.label: one for e, one in run_accuracies(con, both).items()}
     for label, one in found.items():
         row = rows.filter(label=label, name="Mean of 5\u00a0corruptions").row(0, named=True)
         assert (row["value"], row["low"], row["high"]) == pytest.approx(one.corrupted)

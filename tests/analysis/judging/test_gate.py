@@ -162,8 +162,7 @@ def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthe
 def test_a_failed_assertion_says_what_does_not_hold(gate_folder: Path) -> None:
     with pytest.raises(AssertionError) as raised:
         assert gated(gate_folder / "both.duckdb", NO_WORSE | {"over": "each", "limit": 0.01})
-    assert "assert <gate stops: FAIL accuracy, each of all corruptions (fog 5: −" in str(raised.value)
-    assert "limit: at most 1 point worse)" in str(raised.value)
+    assert "assert <gate stops: FAIL fog 5: −" in str(raised.value)
 
 
 def test_rules_in_a_study_file_judge_its_own_warehouse(gate_folder: Path, tmp_path: Path) -> None:

@@ -40,11 +40,14 @@ def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -
     assert estimate is not None
     text = f"{100 * estimate.value:.2f} points, shown to be {100 * estimate.low:.2f} points or more"
     assert text.replace("-", "\u2212") in rules[0]
-    assert rules[0].endswith("(limit: at most 20 points worse)")
+    assert " is at most 20 points worse than that of the baseline: " in rules[0]
     assert "fail in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
     assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]
-    assert "clean as good: accuracy, clean: " in rules[2]
-    assert "AUGRC by margin, mean of fog and snow: snow is not on record of the candidate" in rules[3]
+    assert "clean as good: accuracy on clean images is at most 0.2 points worse" in rules[2]
+    assert (
+        "AUGRC by margin on average over fog and snow is at most 0.4: snow is not on record of the candidate"
+        in rules[3]
+    )
     assert total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 is not measurable: the gate stops (exit code 1)"
     assert all(line.startswith("next: ") for line in (compare, missing, inconclusive))
 
@@ -94,8 +97,8 @@ def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
     assert lines[0] == "### Gate stops: Noisier against Alpha"
     rows = [line for line in lines if line.startswith("|")]
     assert len(rows) == 2 + len(RULES)
-    assert all(line.count("|") == 5 for line in rows)
-    assert rows[3].startswith("| **fail** | accuracy, each of all corruptions | at most 2 points worse | fail in 3 of")
+    assert all(line.count("|") == 4 for line in rows)
+    assert rows[3].startswith("| **fail** | accuracy under each corruption at each severity is at most 2 points worse")
     assert len(result.to_markdown()) < 3000
 
 
@@ -113,7 +116,7 @@ def test_labels_from_outside_are_only_shown(malicious: GateResult, gate_folder: 
     named = {"gate": {"candidate": "Alpha", "rules": [RULES[3] | {"name": "a|b `c`"}]}}
     row = failmodes.gate(named, gate_folder / "both.duckdb").to_markdown().splitlines()[6]
     assert row.startswith(
-        "| **not measurable** | `` a\\|b `c` ``: AUGRC by margin, mean of fog and snow | at most 0.4 | "
+        "| **not measurable** | `` a\\|b `c` ``: AUGRC by margin on average over fog and snow is at most 0.4 | "
     )
 
 
@@ -131,4 +134,9 @@ def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_
     assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
     cases = ElementTree.fromstring(found.to_junit())[0]
     assert [case.get("name") for case in cases] == ["mean", "fog", "contrast", "contrast", "fog"]
-    assert str(found).count("drop of accuracy, mean of contrast: in all 2 cells; nearest to the limit is ") == 1
+    assert (
+        str(found).count(
+            "accuracy drops most under contrast on average over severities: in all 2 cells; nearest to the limit is "
+        )
+        == 1
+    )

@@ -12,9 +12,9 @@ from scipy import stats
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.smallest_shown import shown_of_attention, shown_of_calibration, shown_of_predictions
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.attention import own_map_tests
+from failmodes.analysis.statistics.attention import attention_at_last
+from failmodes.analysis.statistics.model_accuracy import drops_over_seeds, rows_of
 from failmodes.analysis.statistics.predictions import class_gaps
-from failmodes.analysis.statistics.trained_model_accuracy import drops_over_seeds, read_training_runs
 from failmodes.analysis.trained_models import trained_models
 
 Z_A, Z_B = stats.norm.ppf([0.975, 0.8])
@@ -63,7 +63,7 @@ def test_attention_tells_what_is_tested_and_that_the_rest_is_not(
 ) -> None:
     (alpha, *_) = selection.evaluations
     note = notes(con, selection)["Attention of Alpha at the last severity"]
-    tests = own_map_tests(con, selection, alpha, comparisons=len(selection.corruptions))
+    tests = attention_at_last(con, alpha, selection.corruptions).own_maps
     of_all = stats.norm.ppf(1 - 0.025 / len(selection.corruptions))
     expected = sorted(50 * (one.share.high - one.share.low) * (1 + Z_B / of_all) for one in tests)
     what = "excess over one half of centroids nearer to their own clean one than to that of another image of the class"
@@ -77,13 +77,14 @@ def test_seeds_tell_the_drop_over_seeds_and_images(seeded_con: duckdb.DuckDBPyCo
     note = notes(seeded_con, seeded)["Accuracy of Fir (3\u00a0seeds)"]
     halves = []
     for corruption, found in drops_over_seeds(seeded_con, seeded, model).items():
-        runs = read_training_runs(seeded_con, model)
-        curve = runs.curves[corruption]
-        lost = runs.correct[:, :, curve[0.0]].astype(float) - runs.correct[:, :, curve[5.0]]
-        of_seeds, of_images = lost.mean(axis=1).var(ddof=1) / 3, lost.mean(axis=0).var() / lost.shape[1]
+        answers = [run.correctness for run in rows_of(seeded_con, model).runs]
+        clean, last = answers[0].cells.index(("none", 0.0)), answers[0].cells.index((corruption, 5.0))
+        lost = np.stack([one.correct[:, clean].astype(float) - one.correct[:, last] for one in answers])
+        of_seeds = lost.mean(axis=1).var(ddof=1) / 3
+        of_images = stats.sem(np.append(lost.mean(axis=0), [1, -1]), ddof=0) ** 2
         half = np.sqrt(stats.t.ppf(0.975, 2) ** 2 * of_seeds + Z_A**2 * of_images)
         assert found.value == pytest.approx(lost.mean())
-        assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)
+        assert (found.high - found.low) / 2 == pytest.approx(half)
         halves.append((found.high - found.low) / 2)
     expected = sorted(100 * half * (1 + Z_B / Z_A) for half in halves)
     assert sizes(note, "drop from clean to the last severity") == pytest.approx([expected[0], expected[-1]], abs=0.051)

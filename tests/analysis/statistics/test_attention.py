@@ -10,16 +10,11 @@ from scipy import stats
 
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import (
-    farthest_corruption,
-    has_mask_null,
-    mask_changes_at_last,
-    own_map_tests,
-)
-from failmodes.analysis.statistics.attention_at_last import read_last_rows
-from failmodes.analysis.statistics.attention_lead import lead_over_others
-from failmodes.analysis.statistics.attention_null import (
     LARGEST_CORRELATION,
+    attention_at_last,
     compare_with_null,
+    lead_over_others,
+    read_last_rows,
     share_on_cycle,
     variance_inflation,
 )
@@ -34,6 +29,13 @@ def _following(*cycles: list[int]) -> np.ndarray:
     for cycle in cycles:
         following[cycle] = np.roll(cycle, -1) if len(cycle) > 1 else -1
     return following
+
+
+def _wilson(share: float, count: float) -> tuple[float, float, float]:
+    """Wilson's interval as it is written in books."""
+    z2 = stats.norm.ppf(0.975) ** 2 / count
+    center, half = (share + z2 / 2) / (1 + z2), np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
+    return share, center - half, center + half
 
 
 def _rows(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> pl.DataFrame:
@@ -62,25 +64,21 @@ def test_variance_grows_with_the_covariance_along_the_cycle(
 
 
 def test_share_has_wilsons_interval_of_the_effective_count() -> None:
-    share = share_on_cycle(np.array([1.0, 1, 1, 0, 0, 0]), _following([0, 1, 2, 3, 4, 5]))
-    assert share == (0.5, pytest.approx(6 / (5 / 3)))
-    z2 = stats.norm.ppf(0.975) ** 2 / 3.6
-    half = np.sqrt(z2 / 4 + z2**2 / 4) / (1 + z2)
-    assert share.interval() == pytest.approx((0.5, 0.5 - half, 0.5 + half))
-    assert share.interval(comparisons=5).low < share.interval().low
+    values, following = np.array([1.0, 1, 1, 0, 0, 0]), _following([0, 1, 2, 3, 4, 5])
+    assert share_on_cycle(values, following) == pytest.approx(_wilson(0.5, 6 / (5 / 3)))
+    assert share_on_cycle(values, following, comparisons=5).low < share_on_cycle(values, following).low
 
 
 def test_halves_vary_less() -> None:
     values = np.array([1.0] * 300 + [0.5] * 200 + [0.0] * 100)
-    share = share_on_cycle(values, np.full(600, -1))
-    assert share.value == pytest.approx(values.mean())
-    exact = share.value * (1 - share.value) / values.var() * 600
-    assert share.effective_count == pytest.approx(exact, rel=0.01)
+    share = values.mean()
+    exact = share * (1 - share) / values.var() * 600
+    assert share_on_cycle(values, np.full(600, -1)) == pytest.approx(_wilson(share, exact), rel=0.001)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_an_interval_has_a_width_where_all_images_agree(value: float) -> None:
-    estimate = share_on_cycle(np.full(20, value), _following(list(range(20)))).interval()
+    estimate = share_on_cycle(np.full(20, value), _following(list(range(20))))
     assert 0 <= estimate.low <= value <= estimate.high <= 1
     assert estimate.high - estimate.low > 0.1
 
@@ -99,9 +97,8 @@ def test_images_without_a_map_count_one_half_and_at_worst_nothing() -> None:
     unknown = compare_with_null(own, other, np.ones(6, bool), None)
     assert unknown is not None
     assert (unknown.image_count, unknown.share.value) == (6, pytest.approx((1 + 0 + 0.5 + 0.5 + 1 + 1) / 6))
-    assert unknown.worst_case.effective_count == pytest.approx(
-        6 * 3.5 / 6 * 2.5 / 6 / (3.5 / 6 * 2.5 / 6 - 1 / 10 / 4) / (1 + 2 * LARGEST_CORRELATION)
-    )
+    count = 6 * 3.5 / 6 * 2.5 / 6 / (3.5 / 6 * 2.5 / 6 - 1 / 10 / 4) / (1 + 2 * LARGEST_CORRELATION)
+    assert unknown.worst_case == pytest.approx(_wilson(3.5 / 6, count))
 
 
 def test_one_image_or_no_distance_is_no_comparison() -> None:
@@ -116,8 +113,7 @@ def test_ties_are_inconclusive() -> None:
     tied = compare_with_null(np.ones(9), np.ones(9), np.ones(9, bool), _following(list(range(9))))
     assert tied is not None
     assert tied.share.value == tied.worst_case.value == 0.5
-    estimate = tied.share.interval()
-    assert estimate.low < 0.5 < estimate.high
+    assert tied.verdict == "inconclusive"
 
 
 def test_which_maps_are_empty_makes_own_ones_no_nearer() -> None:
@@ -128,14 +124,14 @@ def test_which_maps_are_empty_makes_own_ones_no_nearer() -> None:
     own, other = (np.hypot(*(corrupted - baseline).T) for baseline in (clean, clean[following]))
     found = compare_with_null(own, other, np.ones(count, bool), following)
     assert found is not None
-    assert found.share.interval().low < 0.5 < found.share.interval().high
+    assert found.share.low < 0.5 < found.share.high
     assert np.where(np.isnan(own), 0.5, own < other).mean() > 0.53  # as if others' clean maps were as selected
 
 
 def test_own_maps_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
     fog = _rows(con, evaluation).filter(corruption="fog", severity=5)
-    tests = own_map_tests(con, selection, evaluation)
+    tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
     found = next(test for test in tests if test.corruption == "fog")
     own, other = (fog[name].to_numpy() for name in ("centroid_shift", "null_class_centroid_shift"))
     nearer = (own < other).astype(float)
@@ -145,8 +141,9 @@ def test_own_maps_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Se
     assert found.median_null == pytest.approx(float(np.median(other)))
     assert [test.median_shift for test in tests] == sorted((test.median_shift for test in tests), reverse=True)
     assert found.worst_case == found.share
-    together = next(t for t in own_map_tests(con, selection, evaluation, comparisons=5) if t.corruption == "fog")
-    assert together.share.low < found.share.low
+    (alone,) = attention_at_last(con, evaluation, ("fog",)).own_maps
+    assert alone.share.value == found.share.value
+    assert alone.share.low > found.share.low, "intervals of all corruptions hold together"
 
 
 def test_the_cycle_is_that_of_the_evaluation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -162,24 +159,23 @@ def test_the_cycle_is_that_of_the_evaluation(con: duckdb.DuckDBPyConnection, sel
 def test_an_unknown_cycle_takes_the_largest_correlation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
     lacking = replace(evaluation, label="lacking", facts=evaluation.facts | {"image_count": 401})
-    known, unknown = (own_map_tests(con, selection, one)[0] for one in (evaluation, lacking))
+    known, unknown = (attention_at_last(con, one, ("fog",)).own_maps[0] for one in (evaluation, lacking))
     assert read_last_rows(con, lacking, selection.corruptions).following is None
     assert unknown.share.value == known.share.value
-    assert unknown.within_class.share.effective_count == pytest.approx(unknown.image_count / 1.58)
+    assert unknown.share == pytest.approx(_wilson(known.share.value, unknown.image_count / 1.58))
 
 
 def test_an_evaluation_without_attention_has_no_tests(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     without = replace(selection.evaluations[0], evaluation_id="none")
-    assert own_map_tests(con, selection, without) == []
-    assert farthest_corruption(con, selection, without) is None
-    assert mask_changes_at_last(con, selection, without) == {}
+    assert attention_at_last(con, without, selection.corruptions) == ([], None, {}, {}, False)
 
 
 def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
     rows = _rows(con, evaluation)
     last = {c: rows.filter(corruption=c, severity=5) for c in selection.corruptions}
-    farthest = farthest_corruption(con, selection, evaluation)
+    found = attention_at_last(con, evaluation, selection.corruptions)
+    farthest = found.farthest
     assert farthest is not None
     shifts = {c: part["centroid_shift"].to_numpy().astype(float) for c, part in last.items()}
     assert farthest.corruption == max(shifts, key=lambda c: np.median(shifts[c]))
@@ -188,7 +184,6 @@ def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selec
     difference = shifts[farthest.corruption] - shifts[farthest.runner_up]
     low, high = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
     assert farthest.lead == pytest.approx((difference.mean(), low, high))
-    assert farthest.image_count == len(difference)
 
     def beyond_null(cell: pl.DataFrame) -> np.ndarray:
         own, null = (cell[name].to_numpy().astype(float) for name in ("mask_share", "null_mask_share"))
@@ -196,8 +191,8 @@ def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selec
 
     clean = beyond_null(rows.filter(corruption="none"))
     changes = {c: beyond_null(part) - clean for c, part in last.items()}
-    assert has_mask_null(con, selection, evaluation)
-    assert {c: e.value for c, e in mask_changes_at_last(con, selection, evaluation).items()} == pytest.approx(
+    assert found.has_mask_null
+    assert {c: e.value for c, e in found.mask_changes.items()} == pytest.approx(
         {c: change.mean() for c, change in changes.items()}
     )
 
@@ -206,12 +201,12 @@ def test_a_lead_is_over_the_hardest_to_tell_apart() -> None:
     first = np.array([3.0, 3, 3, 3, 3, 3])
     others = {"near": first - [1, 1, 1, 1, 1, 1.5], "noisy": first - [9, -4, 9, -4, 9, 0]}
     by_image = {"first": first, **others, "rarely": np.array([1, NAN, NAN, NAN, NAN, NAN])}
-    found = lead_over_others({"near": 2, "noisy": 1, "first": 3, "rarely": 0}, by_image)
+    found = lead_over_others(by_image)
     assert found is not None
-    assert (found.corruption, found.runner_up, found.image_count) == ("first", "noisy", 6)
+    assert (found.corruption, found.runner_up) == ("first", "noisy")
     assert not found.is_clear
-    alone = lead_over_others({"first": 3.0}, {"first": first})
+    alone = lead_over_others({"first": first})
     assert alone is not None
     assert alone.lead is None
     assert alone.is_clear
-    assert lead_over_others({}, {}) is None
+    assert lead_over_others({}) is None

@@ -14,11 +14,7 @@ from failmodes.analysis.statistics.curve_shape import (
     describe_curve,
     judge_one_step,
 )
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    newcombe_interval,
-    smallest_detectable_difference,
-)
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
 
 GRID = np.arange(6)
 LATE, FLAT, V = (0.95, 0.94, 0.93, 0.91, 0.85, 0.45), (0.95, 0.95, 0.94, 0.95, 0.94, 0.94), (0.9, 0.85, 0.8, 0.85, 0.9)

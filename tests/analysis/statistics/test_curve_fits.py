@@ -12,7 +12,7 @@ from failmodes.analysis.statistics.curve_fits import (
     LOGISTIC,
     WEIBULL,
     CurveFit,
-    fit_curves,
+    fit_curve,
 )
 
 GRID, CHANCE = np.arange(6.0), 0.1
@@ -26,7 +26,7 @@ def predictions(accuracy: tuple[float, ...], images: int = 2000, seed: int = 0) 
 
 
 def fits_of(correct: np.ndarray, grid: np.ndarray = GRID, chance: float | None = CHANCE) -> dict[str, CurveFit]:
-    return {fit.function: fit for fit in fit_curves([correct], grid, chance)[0]}
+    return {fit.function: fit for fit in fit_curve(correct, grid, chance)}
 
 
 def formula(function: str, numbers: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -92,6 +92,13 @@ def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     assert line.lack_of_fit_p == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
+def test_a_line_keeps_to_what_an_accuracy_can_be() -> None:
+    """Of a curve that holds at 1 and then falls; least squares would begin above 1."""
+    line = fits_of(predictions((0.999, 0.999, 0.99, 0.95, 0.6, 0.3)))[LINEAR]
+    assert 0.9 < line.upper <= 1
+    assert 0 <= line.upper + 5 * line.slope < 0.6
+
+
 def test_a_line_that_fits_is_not_refuted() -> None:
     line = fits_of(predictions((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)))[LINEAR]
     assert line.lack_of_fit_p is not None
@@ -118,11 +125,3 @@ def test_curves_at_the_ends_are_fitted_without_warnings(accuracy: tuple[float, .
     correct = np.random.default_rng(0).random((50, 1)) < np.array(accuracy)
     for fit in fits_of(correct).values():
         assert np.isfinite([fit.upper, fit.slope, fit.deviance, fit.quasi_aic]).all()
-
-
-def test_many_curves_are_fitted_as_each_alone() -> None:
-    curves = [predictions(LATE, seed=seed) for seed in range(3)]
-    together = fit_curves(curves, GRID, CHANCE)
-    for correct, fits in zip(curves, together, strict=True):
-        alone = fit_curves([correct], GRID, CHANCE)[0]
-        assert [fit.deviance for fit in fits] == pytest.approx([fit.deviance for fit in alone], abs=1e-4)

@@ -5,11 +5,10 @@ from pathlib import Path
 import duckdb
 import pytest
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.analysis.statistics.shape_tables import due_shapes
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.load import load
@@ -81,28 +80,6 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
         "select (evaluation_id, class_index), accuracy_drop from class_ranks where measure = 'at_last'"
     ).fetchall()
     assert dict(found) == pytest.approx(expected)
-
-
-@pytest.mark.slow
-def test_they_are_stored_with_the_shapes_and_computed_once(synthetic: Synthetic, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    load([synthetic.output], path)
-    assert ensure_shapes(path, QUICK)
-    assert not ensure_shapes(path)
-    with open_warehouse(path) as con:
-        for table in CURVE_TABLES:
-            assert (
-                con.execute(f"select distinct input_fingerprint from {table.name}").fetchall()
-                == con.execute("select distinct input_fingerprint from shapes").fetchall()
-            )
-
-
-def test_a_change_of_method_computes_them_again(shaped_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from failmodes.analysis.statistics import shape_tables
-
-    monkeypatch.setattr(shape_tables, "CURVE_METHOD", 99)
-    with open_warehouse(shaped_warehouse) as con:
-        assert {table.name for table in CURVE_TABLES} <= due_shapes(con).keys()
 
 
 @pytest.mark.slow

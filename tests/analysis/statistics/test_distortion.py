@@ -11,7 +11,7 @@ from failmodes.ingest.distortion import rmse, ssim
 
 def test_measured_distortion_is_that_of_each_image() -> None:
     clean = many_images([], 32).images[:7]
-    rows = measured_distortion(CorruptionRequest(corruptions=("gaussian_noise",), severities=[2.5], seed=5), clean).rows
+    rows, _ = measured_distortion(CorruptionRequest(corruptions=("gaussian_noise",), severities=[2.5], seed=5), clean)
     images = corrupt(clean, "gaussian_noise", 2.5, seed=5)
     row = rows.row(-1, named=True)
     assert row["severity"] == 2.5
@@ -22,7 +22,7 @@ def test_measured_distortion_is_that_of_each_image() -> None:
 
 def test_severities_are_dense_where_a_corruption_interpolates_and_whole_where_not() -> None:
     clean = many_images([], 32).images[:2]
-    rows = measured_distortion(CorruptionRequest(corruptions=("contrast", "glass_blur")), clean).rows
+    rows, _ = measured_distortion(CorruptionRequest(corruptions=("contrast", "glass_blur")), clean)
     grids = {
         name: part["severity"].to_list() for (name,), part in rows.partition_by("corruption", as_dict=True).items()
     }

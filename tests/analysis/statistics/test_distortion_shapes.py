@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
-from failmodes.analysis.statistics.distortion_shapes import (
+from failmodes.analysis.statistics.curve_shape import (
     RMSE_AXIS,
     SEVERITY_AXIS,
     ShapeOverAxis,
+    ShapeSettings,
     axis_reason,
+    describe_curve,
     shapes_over_axes,
 )
 

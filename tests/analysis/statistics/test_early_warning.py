@@ -13,25 +13,21 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.discrete_time_hazard import (
-    PSEUDO_ROWS,
-    SLOPE_RIDGE,
-    HazardRows,
-    fit_hazard,
-    standardized,
-)
 from failmodes.analysis.statistics.early_warning import (
     COMPARED,
     FEWEST,
     FOLDS,
+    PSEUDO_ROWS,
     SCORES,
+    SLOPE_RIDGE,
     WIDENED,
     PredictorGain,
     early_warning,
+    fit_hazard,
     is_found,
     predictor_gains,
 )
-from failmodes.analysis.statistics.mcnemar import holm
+from failmodes.analysis.statistics.shares import holm
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
@@ -55,6 +51,12 @@ def rows_at_risk(images: int, strength: float, seed: int = 0, curves: int = 2, s
     scores = {name: 5 + 0.1 * (strength * hidden[image] + rng.normal(size=len(image))) for name in SCORES}
     scores["drift"][cell % (severities - 1) == 0] = 0
     return cell, image, event, scores
+
+
+def gains_of(
+    cell: np.ndarray, image: np.ndarray, event: np.ndarray, scores: dict[str, np.ndarray]
+) -> dict[str, PredictorGain]:
+    return predictor_gains(pl.DataFrame({"cell": cell, "image_id": image, "event": event, **scores}))
 
 
 def of_scikit_learn(rows: Rows, names: tuple[str, ...], ids: np.ndarray) -> np.ndarray:
@@ -103,7 +105,7 @@ def test_gains_agree_with_scikit_learn() -> None:
     rows = rows_at_risk(150, strength=1.0)
     rows[3]["drift"][::7] = np.nan
     rows[3]["confidence"][::11] = np.nan
-    found = predictor_gains(*rows)
+    found = gains_of(*rows)
     finite = ~np.isnan(rows[3]["confidence"])
     with_drift = kept(rows, finite & ~np.isnan(rows[3]["drift"]))
     for name, models in COMPARED.items():
@@ -119,7 +121,7 @@ def test_gains_agree_with_scikit_learn() -> None:
 
 def test_intervals_agree_with_a_bootstrap_of_images() -> None:
     rows = rows_at_risk(400, strength=1.0)
-    found = predictor_gains(*rows)["margin"]
+    found = gains_of(*rows)["margin"]
     losses = [of_scikit_learn(rows, names, np.arange(400)) for names in ((), ("margin",))]
     weights = np.random.default_rng(1).multinomial(400, np.full(400, 1 / 400), 4000)
     base, model, counts = ((weights * np.bincount(rows[1], part)).sum(1) for part in (*losses, np.ones(len(rows[1]))))
@@ -129,7 +131,7 @@ def test_intervals_agree_with_a_bootstrap_of_images() -> None:
 
 
 def test_p_values_are_one_sided_and_corrected() -> None:
-    found = predictor_gains(*rows_at_risk(250, strength=0.5))
+    found = gains_of(*rows_at_risk(250, strength=0.5))
     z = [one.gain.value / (one.gain.high - one.gain.low) * 2 * 1.959964 for one in found.values() if one.gain]
     assert len(z) == len(COMPARED)
     assert [one.adjusted_p for one in found.values()] == pytest.approx(holm(stats.norm.sf(z).tolist()), rel=1e-4)
@@ -139,7 +141,7 @@ def test_a_score_that_decides_is_found_and_one_that_repeats_it_adds_nothing() ->
     cell, image, event, scores = rows_at_risk(300, strength=0.0)
     noise = np.random.default_rng(2).normal(size=len(cell))
     decides = event + 0.1 * np.abs(noise)  # 0 to .5 where the image stays right, above 1 where it fails
-    found = predictor_gains(cell, image, event, {**scores, "margin": -decides, "drift": decides})
+    found = gains_of(cell, image, event, {**scores, "margin": -decides, "drift": decides})
     assert found["margin"].share is not None
     assert found["margin"].share.value > 0.9
     assert is_found(found["margin"])
@@ -153,7 +155,7 @@ def test_beyond_margin_is_what_drift_adds_to_it() -> None:
     halves = rng.normal(size=(2, 4000))
     event = rng.random(4000) < 1 / (1 + np.exp(1 - halves.sum(0)))
     scores = {"margin": halves[0], "confidence": halves[0], "entropy": halves[0], "drift": halves[1]}
-    found = predictor_gains(np.zeros(4000), np.arange(4000), event, scores)
+    found = gains_of(np.zeros(4000), np.arange(4000), event, scores)
     assert found["drift_beyond_margin"].gain is not None
     assert found["drift"].gain is not None
     assert found["drift_beyond_margin"].gain.value > found["drift"].gain.value > 0
@@ -165,8 +167,7 @@ def test_beyond_margin_is_what_drift_adds_to_it() -> None:
 def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
     samples = 60
     claims = [
-        any(map(is_found, predictor_gains(*rows_at_risk(images, strength=0.0, seed=seed)).values()))
-        for seed in range(samples)
+        any(map(is_found, gains_of(*rows_at_risk(images, strength=0.0, seed=seed)).values())) for seed in range(samples)
     ]
     assert sum(claims) <= stats.binom.ppf(0.99, samples, 0.05)
 
@@ -176,7 +177,7 @@ def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None)
     """Of 200 images; each is in two cells, and an image that fails in both counts once."""
     cell, image = np.repeat([0, 1], 200), np.tile(np.arange(200), 2)
     scores = {name: np.random.default_rng(4).normal(size=400) for name in SCORES}
-    for one in predictor_gains(cell, image, image < failing, scores).values():
+    for one in gains_of(cell, image, image < failing, scores).values():
         assert (one.images, one.rows, one.events) == (200, 400, 2 * failing)
         assert (one.gain is None) == (one.share is None) == (one.adjusted_p is None) == (reason is not None)
         assert reason is None or reason in str(one.reason)
@@ -184,7 +185,7 @@ def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None)
 
 def test_nothing_at_risk_says_nothing() -> None:
     empty = np.empty(0)
-    found = predictor_gains(empty.astype(int), empty.astype(int), empty.astype(bool), dict.fromkeys(SCORES, empty))
+    found = gains_of(empty.astype(int), empty.astype(int), empty.astype(bool), dict.fromkeys(SCORES, empty))
     assert {one.reason for one in found.values()} == {"no image that is right so far has the score"}
 
 
@@ -194,13 +195,11 @@ def test_separation_and_cells_without_events_stay_finite() -> None:
     event = (cell < 3) & (image % 4 == 0)
     scores = {"margin": event * 1e6, "confidence": event - 1e-9, "entropy": rng.standard_cauchy(480) ** 3}
     scores["drift"] = scores["margin"]
-    for one in predictor_gains(cell, image, event, scores).values():
+    for one in gains_of(cell, image, event, scores).values():
         assert one.gain is not None
         assert np.isfinite([*one.gain, *(one.share or ())]).all()
-    counts = np.bincount(cell).reshape(1, -1)
-    rows = HazardRows(event.astype(float), counts, {"x": standardized(scores["margin"], counts)})
-    fitted = fit_hazard(rows, ("x",))
-    assert np.isfinite([*fitted.alpha, *fitted.beta]).all()
+    fitted = fit_hazard(cell, event.astype(float), 10.0 * event[None], np.zeros(8), np.zeros(1))
+    assert np.isfinite(np.concatenate(fitted)).all()
 
 
 def test_rows_without_a_number_leave_their_comparison() -> None:
@@ -209,24 +208,24 @@ def test_rows_without_a_number_leave_their_comparison() -> None:
         rows[3][name][place::29] = (np.nan, np.inf)[place == 5]
     finite = np.isfinite(rows[3]["margin"]) & np.isfinite(rows[3]["entropy"])
     rows[3]["drift"][2::13] = np.nan
-    found = predictor_gains(*rows)
+    found = gains_of(*rows)
     assert found["margin"].rows == found["confidence"].rows == finite.sum()
     assert found["drift"].rows == found["drift_beyond_margin"].rows == (finite & ~np.isnan(rows[3]["drift"])).sum()
-    assert_same(found, predictor_gains(*kept(rows, finite)))
+    assert_same(found, gains_of(*kept(rows, finite)))
 
 
 def test_neither_order_nor_numbers_of_images_matter() -> None:
     rows = rows_at_risk(120, strength=0.7)
-    found = predictor_gains(*rows)
+    found = gains_of(*rows)
     cell, image, event, scores = kept(rows, np.random.default_rng(6).permutation(len(rows[0])))
-    assert_same(found, predictor_gains(cell, 5 * image + 1000, event, scores), rel=1e-7)
+    assert_same(found, gains_of(cell, 5 * image + 1000, event, scores), rel=1e-7)
     scaled = {name: 3 - 20 * score for name, score in scores.items()}  # x is standardized
-    assert_same(found, predictor_gains(cell, image, event, scaled), rel=1e-7)
+    assert_same(found, gains_of(cell, image, event, scaled), rel=1e-7)
 
 
 def test_a_score_that_is_the_same_in_every_cell_says_nothing() -> None:
     cell, image, event, scores = rows_at_risk(100, strength=1.0)
-    found = predictor_gains(cell, image, event, {**scores, "drift": 0.1 * cell})
+    found = gains_of(cell, image, event, {**scores, "drift": 0.1 * cell})
     assert [found[name].reason for name in ("drift", "drift_beyond_margin")] == [
         "the score is the same for all images of each cell"
     ] * 2
@@ -259,10 +258,7 @@ def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tu
 def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation in selection.evaluations:
         found = early_warning(con, selection, evaluation)
-        assert found.noise == "shared"
-        assert_same(
-            found.predictors, predictor_gains(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6
-        )
+        assert_same(found, gains_of(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6)
 
 
 @pytest.mark.slow
@@ -272,9 +268,7 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
     with open_warehouse(tmp_path / "unpaired.duckdb") as con:
         chosen = select_one(con)
         found = early_warning(con, chosen, chosen.evaluations[0])
-        assert {one.reason for one in found.predictors.values()} == {
-            "corrupted images do not pair with clean ones: labels differ"
-        }
+        assert {one.reason for one in found.values()} == {"corrupted images do not pair with clean ones: labels differ"}
         with pytest.raises(WarehouseError, match="no gain of a score to show: .*labels differ"):
             CHARTS["early-warning"](con, chosen)
     write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
@@ -284,6 +278,6 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
         con.register("attention", con.sql("from attention limit 0").to_arrow_table())
         chosen.evaluations[0].facts["attention_note"] = "no maps were asked for"
         found = early_warning(con, chosen, chosen.evaluations[0])
-        assert [found.predictors[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
+        assert [found[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
         subtitle = CHARTS["early-warning"](con, chosen).to_dict()["usermeta"]["subtitle"]
         assert "No figure of attention drift and drift beyond margin in A: no maps were asked for." in subtitle

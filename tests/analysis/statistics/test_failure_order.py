@@ -2,18 +2,24 @@
 
 import numpy as np
 import pytest
+from given_runs import given_model, given_run
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.corruption_drop import rank_drops
 from failmodes.analysis.statistics.failure_order import (
     AT_LAST,
     FEWEST_OF_CLASS,
     MEASURES,
     ON_AVERAGE,
     columns_of_drops,
+    quantiles_of_pairs,
     rank_classes,
     rank_corruptions,
+    rank_intervals,
 )
+from failmodes.analysis.statistics.model_accuracy import rank_drops
 from failmodes.warehouse.schema import CLEAN
 
 SHARES = {"fog": (0.8, 0.7, 0.2), "contrast": (0.8, 0.5, 0.5), "frost": (0.85, 0.8, 0.5)}
@@ -43,7 +49,8 @@ def test_drops_and_ranks_by_hand() -> None:
 @pytest.mark.parametrize("paired", [True, False])
 def test_drops_are_those_that_charts_and_findings_have(paired: bool) -> None:
     made = matrix(paired=paired)
-    ranked_drops = {one.corruption: one for one in rank_drops(made, list(SHARES), list(SHARES), 0.95).drops}
+    model = given_model(given_run(made.correct, made.cells, shares_images=paired))
+    ranked_drops = {one.corruption: one for one in rank_drops(model, list(SHARES), list(SHARES), 0.95).drops}
     for measure in MEASURES:
         for name, one in rank_corruptions(made, list(SHARES), measure, 0.95).items():
             assert one.drop == pytest.approx(
@@ -79,3 +86,49 @@ def test_classes_by_hand() -> None:
 
 def test_no_class_has_enough_images() -> None:
     assert rank_classes(np.zeros(4), [0, 1, 2, 3], 0.95) == {}
+
+
+def test_ranks_by_hand() -> None:
+    found = rank_intervals([0.1, 0.5, 0.45, 0.1], np.full((4, 4), 0.1), 1.0)
+    assert found.tolist() == [[3, 1, 2, 3], [3, 1, 1, 3], [4, 2, 2, 4]], "equal values share a rank"
+
+
+def test_shares_that_were_added_up_in_another_order_are_equal() -> None:
+    assert rank_intervals([0.1 + 0.2, 0.3, 0.2], np.full((3, 3), 0.01), 1.0)[0].tolist() == [1, 1, 3]
+
+
+def test_one_alone_is_the_first() -> None:
+    assert rank_intervals([0.3], [[0.0]], 3.0).tolist() == [[1], [1], [1]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 20), min_size=2, max_size=7),
+    st.floats(0.01, 6),
+)
+def test_all_pairs_looked_at_one_by_one(numbers: list[int], half: float) -> None:
+    rank, low, high = rank_intervals(numbers, np.ones((len(numbers), len(numbers))), half)
+    for place, own in enumerate(numbers):
+        larger = [other - own > half for other in numbers]
+        smaller = [own - other > half for other in numbers]
+        assert low[place] == 1 + sum(larger)
+        assert high[place] == len(numbers) - sum(smaller)
+        assert low[place] <= rank[place] <= high[place]
+
+
+def test_quantiles_hold_for_all_pairs() -> None:
+    few, many = stats.t.ppf(0.975, [9, 49])
+    assert quantiles_of_pairs([50, 10]) == pytest.approx(np.array([[many, few], [few, few]]))
+    assert quantiles_of_pairs([30] * 4, 0.9)[0, 1] == pytest.approx(stats.t.ppf(1 - 0.05 / 6, 29))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_what_images_show_is_that_of_a_difference_with_two_made_up_images(paired: bool) -> None:
+    made = matrix(60, paired=paired)
+    found = rank_corruptions(made, ["fog", "frost"], AT_LAST, 0.95)
+    fog, frost = (made.correct[:, made.curves()[name][3.0]] for name in ("fog", "frost"))
+    error = np.std([*(fog * 1.0 - frost), 1, -1]) / 62**0.5
+    if not paired:
+        error = (sum(np.var([*one, 1, 0]) for one in (fog, frost)) / 62) ** 0.5
+    shown = (stats.t.ppf(0.975, 59) + stats.norm.ppf(0.8)) * error
+    assert [one.smallest_shown for one in found.values()] == pytest.approx([shown, shown])

@@ -7,8 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 from checkpoint_comparisons import judged
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import optimize, stats
 from synthetic_results import write_synthetic
 
@@ -20,11 +18,11 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
     CellAuroc,
-    auroc_estimate,
     predict_failures,
 )
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.metrics.intervals import auroc_interval
 
 
 def test_every_cell_with_enough_failures_agrees_with_the_view(
@@ -42,7 +40,8 @@ def test_every_cell_with_enough_failures_agrees_with_the_view(
         (corruption, float(severity)) for corruption, severity in rows.select("corruption", "severity").rows()
     ]
     for cell, (auroc, failures, count) in zip(found.cells, rows.select("auroc", "failures", "n").rows(), strict=True):
-        assert cell.auroc == auroc_estimate(auroc, failures, count - failures, rows.height), "of all cells together"
+        ends = auroc_interval(auroc, failures, count - failures, comparisons=rows.height)
+        assert cell.auroc == (auroc, *ends), "of all cells together"
         assert cell.image_count == count
 
 
@@ -62,29 +61,17 @@ def test_ends_lie_as_many_of_their_own_standard_errors_off(
         )
         return abs(auroc - end) - z * variance**0.5
 
-    found = auroc_estimate(auroc, failures, correct, cells)
-    assert found.low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
-    assert found.high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.floats(0, 1), st.integers(1, 500), st.integers(1, 500))
-def test_auroc_intervals_hold_their_promises(auroc: float, failures: int, correct: int) -> None:
-    value, low, high = auroc_estimate(auroc, failures, correct)
-    assert 0 <= low <= value <= high <= 1
-    assert high - low > 0.002, "even a perfect score has one"
-    assert auroc_estimate(1 - auroc, failures, correct) == pytest.approx((1 - value, 1 - high, 1 - low), abs=1e-9)
-    wider = auroc_estimate(auroc, failures, correct, cells=20)
-    assert wider.low <= low
-    assert wider.high >= high
+    low, high = auroc_interval(auroc, failures, correct, comparisons=cells)
+    assert low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
+    assert high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
 
 
 def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_test_says() -> None:
     rng, failures, correct = np.random.default_rng(0), 12, 80
     for auroc in (stats.mannwhitneyu(*np.split(rng.random(92), [12])).statistic / (12 * 80) for _ in range(200)):
         z = (auroc - 0.5) / ((failures + correct + 1) / (12 * failures * correct)) ** 0.5
-        found = auroc_estimate(float(auroc), failures, correct)
-        assert (found.low > 0.5 or found.high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
+        low, high = auroc_interval(float(auroc), failures, correct)
+        assert (low > 0.5 or high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
 
 
 def test_verdicts_compare_the_whole_interval_with_chance() -> None:

@@ -7,7 +7,6 @@ from scipy.stats import binomtest
 
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.paired_difference import newcombe_of_groups
 from failmodes.analysis.statistics.predictions import (
     ClassGap,
     Collapse,
@@ -15,6 +14,7 @@ from failmodes.analysis.statistics.predictions import (
     collapse_by_corruption,
     find_collapse,
 )
+from failmodes.analysis.statistics.shares import newcombe_of_groups
 
 
 def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection) -> None:
@@ -50,7 +50,7 @@ def test_of_each_corruption_the_worst_cell_is_reported_and_the_clean_one(collaps
 def test_a_verdict_of_collapse_compares_with_the_middle_between_labels_and_all() -> None:
     def verdict(low: float, high: float, labels: float) -> str:
         share = Estimate((low + high) / 2, low, high)
-        return Collapse("fog", 5.0, "one", 90, 100, share, labels, None, 0.1).verdict
+        return Collapse("fog", 5.0, "one", 90, 100, share, labels).verdict
 
     assert verdict(0.63, 0.9, 0.25) == "supported"
     assert verdict(0.62, 0.9, 0.25) == "inconclusive"

@@ -12,7 +12,7 @@ from synthetic_results import Synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.mean_accuracy import mean_accuracies
+from failmodes.analysis.statistics.model_accuracy import run_accuracies
 from failmodes.analysis.statistics.published import compare_with_published, published_curves, published_shapes
 from failmodes.analysis.statistics.shape_tables import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
@@ -70,7 +70,7 @@ def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: 
         selection = select_one(con)
         (comparison,) = compare_with_published(con, selection)
         narrow = select_one(con, corruptions=["fog", "contrast"])
-        means = {evaluation.label: one.corrupted for evaluation, one in mean_accuracies(con, narrow).items()}
+        means = {evaluation.label: one.corrupted for evaluation, one in run_accuracies(con, narrow).items()}
     assert sorted(comparison.corruptions) == ["contrast", "fog"]
     assert comparison.severities == (1, 2, 3, 4, 5)
     expected = {model: np.mean([curves["fog"], curves["contrast"]]) for model, curves in CURVES.items()}

@@ -7,15 +7,15 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from synthetic_results import CURVES, Synthetic
+from synthetic_results import CURVES, Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.statistics.chance import chance_from, chance_of
+from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.curve_shape import SHAPE_CLASSES, ShapeSettings
-from failmodes.analysis.statistics.shape_tables import open_current, stored_settings
-from failmodes.analysis.statistics.sufficiency import non_finite_cells
+from failmodes.analysis.statistics.shape_tables import TABLES, open_current, stored_settings
+from failmodes.analysis.statistics.sufficiency import chance_from, chance_of, non_finite_cells
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import StorageError
+from failmodes.warehouse.database.load import load
 
 EXPECTED = {
     "fog": "late_collapse", "contrast": "near_linear", "motion_blur": "early_drop", "brightness": "inconclusive",
@@ -70,31 +70,42 @@ def test_what_is_inconclusive_says_which_drop_could_be_shown(shaped_warehouse: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("protected", ["file", "folder"])
-def test_shapes_that_cannot_be_stored_hold_for_one_connection(
-    warehouse_copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], protected: str
+@pytest.mark.parametrize("change", ["", "delete from shapes", "update shapes set shape = 'round'"])
+def test_shapes_that_are_not_stored_hold_for_one_connection(
+    shaped_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
-    content = warehouse_copy.read_bytes()
+    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
     columns = "select corruption, shape, largest_step_from, typeof(largest_step_from) from shapes order by all"
-    with monkeypatch.context() as patch:
-        if protected == "file":
-            patch.setattr("failmodes.analysis.statistics.shape_tables.os.access", lambda *_: False)
-        else:
-            patch.setattr("failmodes.warehouse.database.updates.file_lock", _refused)
-        with open_current(warehouse_copy) as con:
-            unstored = con.execute(columns).fetchall()
+    with open_warehouse(path) as con:
+        stored = con.execute(columns).fetchall()
+    with duckdb.connect(str(path)) as writer:
+        writer.execute(change or "; ".join(f"delete from {table.name}" for table in TABLES))
+    content = path.read_bytes()
+    with open_current(path) as con:
+        assert len(con.execute(columns).fetchall()) == len(stored)
+        assert change == "" or con.execute(columns).fetchall() == stored
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "cannot be stored" in said
-    assert warehouse_copy.read_bytes() == content
-    with open_current(warehouse_copy) as con:
-        assert con.execute(columns).fetchall() == unstored
-    assert len(unstored) == 2 * len(CURVES)
-    assert warehouse_copy.read_bytes() != content
+    assert "`failmodes load` stores it" in said
+    assert path.read_bytes() == content
 
 
-def _refused(*_: object) -> None:
-    raise StorageError("cannot write the lock: permission denied")
+@pytest.mark.slow
+def test_a_load_computes_only_those_of_what_is_new(warehouse_copy: Path, tmp_path: Path, monkeypatch) -> None:
+    asked = []
+    rows = shape_tables.shape_rows
+    monkeypatch.setattr(shape_tables, "shape_rows", lambda con, name, _: asked.append(name) or rows(con, name, QUICK))
+    assert ensure_shapes(warehouse_copy, QUICK)
+    assert len(asked) == 2
+    more = write_synthetic(tmp_path / "more", images=40, models=("Gamma",))
+    load([more.output], warehouse_copy)
+    assert ensure_shapes(warehouse_copy)
+    assert asked[2:] == [more.evaluations["Gamma"]]
+    assert len(shapes_of(warehouse_copy)) == len(CURVES)
+    assert not ensure_shapes(warehouse_copy)
+    monkeypatch.setattr(shape_tables, "source_hash", lambda *_: "another")
+    assert ensure_shapes(warehouse_copy)
+    assert len(asked) == 6
 
 
 def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:

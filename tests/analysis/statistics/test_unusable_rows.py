@@ -11,8 +11,8 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import resampled_accuracy
-from failmodes.analysis.statistics.corruption_drop import drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
+from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

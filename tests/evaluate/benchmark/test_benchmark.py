@@ -21,9 +21,11 @@ from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.corruptions.catalog import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
+FLAT = {"shape": "flat", "corruptions": ["fog"]}
 
 
 class NotRead:
@@ -54,13 +56,9 @@ def request_of(tmp_path: Path, monkeypatch):
     ("changes", "error", "said"),
     [
         ({"corruptions": "fogg"}, StudyError, "^benchmark: corruptions: unknown corruption 'fogg': did you mean 'fog'"),
-        (
-            {"claims": ["fogg is flat"]},
-            StudyError,
-            "^benchmark: claims: .*unknown corruption 'fogg'",
-        ),
-        ({"claims": "fog is flat"}, StudyError, "^benchmark: claims: expected a list of texts"),
-        ({"claims": [3]}, StudyError, "^benchmark: claims: a claim is a text, not 3"),
+        ({"claims": [FLAT | {"corruptions": ["fogg"]}]}, StudyError, "^benchmark: claims: unknown corruption 'fogg'"),
+        ({"claims": "fog is flat"}, StudyError, "^benchmark: claims: input should be a valid list"),
+        ({"claims": [3]}, StudyError, "^benchmark: claims.0: input should be"),
         ({"corruptions": []}, StudyError, "^benchmark: corruptions: list should have at least 1 item"),
         ({"corruptions": ["fog", "fog"]}, StudyError, "^benchmark: corruptions: corruption 'fog' is named twice"),
         ({"corruptions": [lambda i, p: i]}, StudyError, "a lambda is no corruption by itself: .*CustomCorruption"),
@@ -233,18 +231,18 @@ def _folder(path: Path) -> Path:
 
 
 def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
-    stated = [request_of(**changes)[0].claims for changes in ({"claims": ["fog costs most"]}, {}, {"claims": []}, {})]
-    assert stated == [["fog costs most"], ["fog costs most"], [], []]
+    stated = [request_of(**changes)[0].claims for changes in ({"claims": [FLAT]}, {}, {"claims": []}, {})]
+    assert stated == [[Statement(**FLAT)], [Statement(**FLAT)], [], []]
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == []
 
 
 def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(request_of, tmp_path: Path) -> None:
     own = CustomCorruption("soot", lambda images, parameters: images)
-    claims = ["soot costs less than fog", "fog costs most"]
+    claims = [FLAT | {"corruptions": ["soot"]}, FLAT]
     study, _ = request_of(claims=claims, corruptions=["fog", own], model_options=ModelOptions(version="1"))
-    assert study.claims == claims
-    assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == claims[1:]
-    assert "# - claim: soot costs less than fog" in (tmp_path / "out" / "study.toml").read_text()
+    assert study.claims == [Statement(**claim) for claim in claims]
+    assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == study.claims[1:]
+    assert "# - claim: the accuracy curve under soot is flat" in (tmp_path / "out" / "study.toml").read_text()
 
 
 def test_two_threads_benchmark_into_one_folder_and_the_error_names_the_other_run(tmp_path: Path) -> None:

@@ -184,9 +184,10 @@ def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) 
 
 
 def test_other_claims_leave_models_of_former_benchmarks_where_they_are(tmp_path: Path) -> None:
-    write(study(tmp_path, model(tmp_path, "Net A"), claims=["fog costs most"]))
-    write(study(tmp_path, model(tmp_path, "Net B", "bbbb"), claims=["fog is flat"]))
+    write(study(tmp_path, model(tmp_path, "Net A"), claims=[{"shape": "rise", "corruptions": ["fog"]}]))
+    claim = {"metric": "accuracy", "severities": [1.5, 5], "relation": "at_least", "limit": 0.3}
+    write(study(tmp_path, model(tmp_path, "Net B", "bbbb"), claims=[claim]))
     assert labels(tmp_path) == ["Net A", "Net B"]
-    assert claims_of_folder(tmp_path) == ["fog is flat"]
+    assert claims_of_folder(tmp_path) == [claim]
     (tmp_path / "study.toml").write_text("claims = 3")
     assert claims_of_folder(tmp_path) == []

@@ -34,6 +34,7 @@ def test_a_minimal_study_has_the_six_corruptions_and_paths_beside_the_file(tmp_p
     assert study.output == tmp_path / "out"
 
 
+FLAT = '\n[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n'
 BAD = {
     "misspelt key": (GOOD.replace("output", "ouput"), "output|ouput: unknown key; did you mean 'output'"),
     "misspelt nested key": (GOOD.replace("epochs", "epoch"), r"models\.0\.training\.epoch: .*did you mean 'epochs'"),
@@ -52,15 +53,9 @@ BAD = {
         GOOD + "normalization = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
         r"of values / 255: divide them by 255, which gives a mean of \[0\.485, 0\.456, 0\.406\]",
     ),
-    "claim": ('claims = ["fog kosts most"]' + GOOD, r"claims: claim 'fog kosts most' is not understood: did you mean"),
-    "claim of an unknown corruption": (
-        'claims = ["fog costs most", "fogg is flat"]' + GOOD, "claims: .*'fogg': did you mean 'fog'",
-    ),
-    "claim on an unquoted name": (
-        'claims = ["fog is flat for Net one"]' + GOOD.replace('"A"', '"Net one"'),
-        "claims: .* did you mean 'fog is flat for \"Net one\"'",
-    ),
-    "claims of other types": ("claims = [3]" + GOOD, r"claims\.0: input should be a valid string \(given: 3\)"),
+    "claim in English": ('claims = ["fog is flat"]' + GOOD, r"claims\.0: a claim is a table, not a sentence"),
+    "claim of an unknown corruption": (GOOD + FLAT.replace("fog", "fogg"), "claims: .*'fogg': did you mean 'fog'"),
+    "claim of another key": (GOOD + FLAT.replace("shape", "shap"), r"claims\.0\.shap: unknown key; did you mean 'sha"),
     "zero spread": (
         GOOD + "normalization = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
     ),
@@ -91,7 +86,7 @@ def test_every_template_reads_once_its_files_are_there(tmp_path) -> None:
 
 
 def test_templates_state_claims(tmp_path) -> None:
-    stated = {name: path.read_text().count('\n  "') for name, path in templates().items()}
+    stated = {name: path.read_text().count("[[claims]]") for name, path in templates().items()}
     assert stated == {"cifar10": 13, "digits": 8, "folder": 0}
 
 
@@ -99,5 +94,5 @@ def test_claims_may_name_corruptions_of_ones_own(tmp_path, monkeypatch) -> None:
     (tmp_path / "dark_corners.py").write_text("def vignette(images, parameters):\n    return images\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     own = '[corruptions]\nnames = ["dark_corners:vignette", "fog"]\n'
-    study = read_study(write(tmp_path, 'claims = ["vignette costs less than  fog"]' + GOOD + own))
-    assert study.claims == ["vignette costs less than fog"]
+    study = read_study(write(tmp_path, GOOD + own + FLAT.replace("fog", "vignette")))
+    assert [claim.corruptions for claim in study.claims] == [["vignette"]]

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.formatting import format_points_interval, format_severity
-from failmodes.analysis.judging.findings.kind import Judged, Verdict, kind, where
+from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.judging.findings.shape import curves, estimate_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.statistics.bootstrap import Word
 
 VERBS = {"supported": "collapses", "contradicted": "does not collapse", "inconclusive": "may collapse"}
 
@@ -26,7 +27,7 @@ def abrupt_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation
     """The step that loses most, by the verdict that the table of shapes has."""
     for row in curves(con, selection, evaluation):
         lost = estimate_of(row, "largest_step")
-        verdict: Verdict = row["abrupt_drop"] or "inconclusive"
+        verdict: Word = row["abrupt_drop"] or "inconclusive"
         start = f"severity {format_severity(row['largest_step_from'])}" if row["largest_step_from"] else "clean"
         span = f"between {start} and {format_severity(row['largest_step_to'])}"
         said = f"{where(con, row['corruption'])} {evaluation.label} {VERBS[verdict]} in one step"

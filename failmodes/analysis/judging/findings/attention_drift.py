@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.formatting import format_percent_interval
-from failmodes.analysis.judging.findings.kind import BOTH, Judged, Verdict, kind, rows_of, where
+from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, rows_of, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.attention import missing_drift_reason, own_map_tests
-from failmodes.analysis.statistics.attention_null import CHANCE, OwnMapTest
+from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, attention_at_last, missing_drift_reason
+from failmodes.analysis.statistics.bootstrap import Word
 
 LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 
@@ -29,7 +29,7 @@ def attention_drift(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """Each corruption at its last severity; in words the centroid, not the map; an empty map counts one half."""
-    tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+    tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
     for test in tests:
         said = f"{where(con, test.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
         said += f"than to another image's of the class in {format_percent_interval(test.share)}"
@@ -40,7 +40,7 @@ def attention_drift(
         yield Judged("inconclusive", said, selection.image_count, query=rows_of("evaluations", evaluation))
 
 
-def keeps_place(test: OwnMapTest) -> Verdict:
+def keeps_place(test: OwnMapTest) -> Word:
     """Supported where nearer, whatever images without a map show; contradicted where farther, or nearly at chance.
 
     That a place is lost is that nothing is left to see, which no test of a difference shows: it takes equivalence to

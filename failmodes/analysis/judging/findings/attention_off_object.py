@@ -7,7 +7,7 @@ import duckdb
 from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, verdict_of_sign, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.attention import has_mask_null, mask_changes_at_last, own_map_tests
+from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate
 
 
@@ -27,12 +27,11 @@ def attention_off_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
-    changes, n = mask_changes_at_last(con, selection, evaluation), selection.image_count
-    has_null = has_mask_null(con, selection, evaluation)
-    for corruption, change in changes.items():
-        said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=has_null)}"
+    attention, n = attention_at_last(con, evaluation, selection.corruptions), selection.image_count
+    for corruption, change in attention.mask_changes.items():
+        said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
         yield Judged(verdict_of_sign(negative(change)), said, n, change, corruption)
-    if not changes and own_map_tests(con, selection, evaluation):
+    if attention.own_maps and not attention.mask_changes:
         said = f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks."
         yield Judged("inconclusive", said, n)
 

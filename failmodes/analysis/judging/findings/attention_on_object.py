@@ -8,7 +8,7 @@ from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.kind import Judged, kind, negative, verdict_of_sign, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.attention import shares_over_null
+from failmodes.analysis.statistics.attention import attention_at_last
 
 
 @kind(
@@ -25,7 +25,7 @@ def attention_on_object(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """Clean images and each corruption at its last severity; nothing without masks or another image's map."""
-    for corruption, over_null in shares_over_null(con, selection, evaluation).items():
+    for corruption, over_null in attention_at_last(con, evaluation, selection.corruptions).over_null.items():
         word, size = ("more", over_null) if over_null.value >= 0 else ("less", negative(over_null))
         said = f"{where(con, corruption)} {format_points_interval(size)} {word} of the attention of {evaluation.label} "
         said += f"lie on {object_word(evaluation)} than of another image's map"

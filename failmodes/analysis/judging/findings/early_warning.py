@@ -29,7 +29,7 @@ def early_warnings(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """Each score; nothing where there is no figure."""
-    for name, found in early_warning(con, selection, evaluation).predictors.items():
+    for name, found in early_warning(con, selection, evaluation).items():
         if found.share is None:
             continue
         verb = "tells" if is_found(found) else "is not shown to tell"

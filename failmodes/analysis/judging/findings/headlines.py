@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.formatting import MAX_LISTED, format_count
-from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, Finding, Kind, Verdict, too_few
+from failmodes.analysis.judging.findings.kind import Finding, Kind, too_few
 from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 
 
 class Headline(NamedTuple):
@@ -20,7 +22,7 @@ class Headline(NamedTuple):
     """
 
     kind: str
-    verdict: Verdict
+    verdict: Word
     sentence: str
     others: int
     query: str

@@ -8,15 +8,14 @@ import duckdb
 
 from failmodes.analysis.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
 
-Verdict = Literal["supported", "contradicted", "inconclusive"]
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
-FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 MORE_IMAGES = "more images would decide"
-BOTH: tuple[Verdict, ...] = ("supported", "contradicted")
+BOTH: tuple[Word, ...] = ("supported", "contradicted")
 
 
 class Finding(NamedTuple):
@@ -42,7 +41,7 @@ class Finding(NamedTuple):
 
     kind: str
     claim: str
-    verdict: Verdict
+    verdict: Word
     evaluation_id: str
     model_label: str
     corruption: str | None
@@ -81,7 +80,7 @@ class Judged(NamedTuple):
         pair: of a kind about pairs the two evaluations, the better one first.
     """
 
-    verdict: Verdict
+    verdict: Word
     sentence: str
     n: int
     estimate: tuple[float | None, float | None, float | None] = (None, None, None)
@@ -126,7 +125,7 @@ class Kind:
     relation: str
     is_of_pairs: bool = False
     is_proposed: bool = True
-    printed: tuple[Verdict, ...] = ("supported",)
+    printed: tuple[Word, ...] = ("supported",)
     tells: Literal["first", "largest", "nearest"] = "largest"
     tells_each_claim: bool = False
     inconclusive: tuple[str, str] | None = None
@@ -196,7 +195,7 @@ def where(con: duckdb.DuckDBPyConnection, corruption: str, severity: float | Non
     return f"Under {lower_label(corruption_labels(con)[corruption])}{at}"
 
 
-def verdict_of_sign(estimate: Estimate) -> Verdict:
+def verdict_of_sign(estimate: Estimate) -> Word:
     """Supported where the whole interval lies above 0, contradicted where it lies below."""
     return "supported" if estimate.above_zero else "contradicted" if estimate.below_zero else "inconclusive"
 

@@ -17,7 +17,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings
+from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.trained_models import noun_of_runs
 
 NON_FINITE = "too many predictions are no finite numbers"

@@ -13,12 +13,14 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging.findings import attention_drift, attention_off_object
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.attention import mask_changes_at_last, own_map_tests, shares_over_null
+from failmodes.analysis.statistics.attention import AttentionAtLast, attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
+
+NOTHING = AttentionAtLast([], None, {}, {}, has_mask_null=False)
 
 
 def test_centroids_are_compared_with_another_image_of_the_class(
@@ -26,7 +28,7 @@ def test_centroids_are_compared_with_another_image_of_the_class(
 ) -> None:
     for evaluation in selection.evaluations:
         found = of_kind(all_findings, "attention_drift", evaluation_id=evaluation.evaluation_id)
-        tests = own_map_tests(con, selection, evaluation, comparisons=len(selection.corruptions))
+        tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
         assert [finding.corruption for finding in found] == [test.corruption for test in tests]
         for finding, test in zip(found, tests, strict=True):
             assert (finding.value, finding.low, finding.high) == test.share
@@ -53,7 +55,7 @@ def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
     test = SimpleNamespace(
         corruption="fog", share=Estimate(*share), image_count=400, verdict=verdict, holds_in_worst_case=worst
     )
-    monkeypatch.setattr(attention_drift, "own_map_tests", lambda *_, **__: [test])
+    monkeypatch.setattr(attention_drift, "attention_at_last", lambda *_: NOTHING._replace(own_maps=[test]))
     (found,) = judged(con, select_one(con, models=["Alpha"]), "attention_drift")
     assert found.verdict == expected
 
@@ -63,7 +65,7 @@ def test_masks_say_where_attention_moves_to(
 ) -> None:
     for label, evaluation in zip(synthetic.evaluations, selection.evaluations, strict=True):
         found = of_kind(all_findings, "attention_off_object", model_label=label)
-        changes = mask_changes_at_last(con, selection, evaluation)
+        changes = attention_at_last(con, evaluation, selection.corruptions).mask_changes
         assert {f.corruption: (f.value, f.low, f.high) for f in found} == {c: tuple(e) for c, e in changes.items()}
         for finding in found:
             assert finding.value == pytest.approx(-0.15, abs=0.02)
@@ -109,7 +111,7 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    monkeypatch.setattr(attention_off_object, "mask_changes_at_last", lambda *_: changes)
+    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: NOTHING._replace(mask_changes=changes))
     found = judged(con, alpha, "attention_off_object")
     assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
@@ -119,7 +121,8 @@ def test_without_masks_nothing_is_said_of_the_object(
     con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
-    monkeypatch.setattr(attention_off_object, "mask_changes_at_last", lambda *_: {})
+    own = attention_at_last(con, alpha.evaluations[0], alpha.corruptions)
+    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: own._replace(mask_changes={}))
     (found,) = judged(con, alpha, "attention_off_object")
     assert (found.verdict, found.corruption, found.value) == ("inconclusive", None, None)
     assert "no object masks" in found.sentence
@@ -145,7 +148,7 @@ def test_that_attention_lies_on_the_object_is_judged_where_it_is_claimed(
     with open_warehouse(tmp_path / "w.duckdb") as con:
         selection = select_one(con)
         found = {finding.corruption: finding for finding in judged(con, selection, "attention_on_object")}
-        shares = shares_over_null(con, selection, selection.evaluations[0])
+        shares = attention_at_last(con, selection.evaluations[0], selection.corruptions).over_null
     assert {c: (f.value, f.low, f.high) for c, f in found.items()} == {c: tuple(e) for c, e in shares.items()}
     assert {c: f.verdict for c, f in found.items()} == {"none": "supported", "fog": "contradicted"}
     assert found["none"].sentence.startswith("When clean 10.0\u00a0points [")

@@ -56,7 +56,7 @@ def test_headlines_and_limitations_stand_beside_what_was_judged(found: Findings,
 def test_its_table_has_one_row_a_finding(found: Findings) -> None:
     frame = found.to_frame()
     stored = {column.name for column in FINDINGS.columns}
-    assert set(frame.columns) == stored - {"position", "input_fingerprint"}
+    assert set(frame.columns) == stored - {"position"}
     assert frame.rows() == [tuple(finding) for finding in found]
     assert frame.schema["value"] == pl.Float64
     assert frame.schema["n"] == pl.Int64

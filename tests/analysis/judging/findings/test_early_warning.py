@@ -10,20 +10,20 @@ from failmodes.analysis.charts import early_warning as chart
 from failmodes.analysis.judging.findings import early_warning as module
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.early_warning import COMPARED, EarlyWarning, PredictorGain
+from failmodes.analysis.statistics.early_warning import COMPARED, PredictorGain
 
 SEEN, NOTHING, UNKNOWN = {"margin": 0.2, "entropy": 0.3}, {"margin": -0.01}, {}
 BEST = "entropy tells 30.0\u00a0% [29.0,\u00a031.0]"
 
 
-def shown(shares: dict[str, float]) -> EarlyWarning:
+def shown(shares: dict[str, float]) -> dict[str, PredictorGain]:
     """Scores with these shares; found where above 0, the others without a figure."""
     gains = {}
     for name, value in shares.items():
         share = Estimate(value, value - 0.01, value + 0.01)
         gains[name] = PredictorGain(share, share, float(value <= 0), 200, 900, 90)
     none = PredictorGain(None, None, None, 200, 900, 90, "few")
-    return EarlyWarning("shared", {name: gains.get(name, none) for name in COMPARED})
+    return {name: gains.get(name, none) for name in COMPARED}
 
 
 CASES = {

@@ -12,9 +12,11 @@ import duckdb
 import pytest
 from checkpoint_comparisons import words_of
 
-from failmodes.analysis.judging.findings.kind import FEWEST_IMAGES, Finding, Judged, Kind, Verdict, rows_of
+from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, proposed, selection_findings
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
+from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.database.query import run_query
 
 LITERAL = re.compile("'[^']*'")
@@ -117,7 +119,7 @@ def found_of(judged: Judged, **declared: object) -> Finding:
         (30, "supported", "supported"), (30, "contradicted", "contradicted"),
     ],
 )  # fmt: skip
-def test_of_few_images_nothing_is_claimed(images: int, verdict: Verdict, expected: str) -> None:
+def test_of_few_images_nothing_is_claimed(images: int, verdict: Word, expected: str) -> None:
     found = found_of(Judged(verdict, "Said", images, (0.1, 0.0, 0.2)))
     assert found.verdict == expected
     assert (found.value, found.low, found.high, found.n) == (0.1, 0.0, 0.2, images)

@@ -14,7 +14,6 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.style.theme import CHART_SIZES
-from failmodes.analysis.claims.stored import open_with_claims
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.stored import findings_of, warehouse_findings
 from failmodes.analysis.report import rendering, report_charts
@@ -22,6 +21,7 @@ from failmodes.analysis.report.comparison_section import only_pair
 from failmodes.analysis.report.rendering import report_section, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.database.load import load
 
 pytestmark = pytest.mark.slow
@@ -97,7 +97,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def con(hard: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_with_claims(hard) as connection:
+    with open_current(hard) as connection:
         yield connection
 
 

@@ -13,8 +13,8 @@ from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.corruption_drop import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 

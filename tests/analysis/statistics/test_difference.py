@@ -5,16 +5,10 @@ import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from scipy import stats
 
-from failmodes.analysis.statistics.checkpoint_difference import paired_difference
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows, pair_images
-from failmodes.analysis.statistics.measured_pair import MeasuredPair
-from failmodes.analysis.statistics.measured_value import MeasuredValue, Undefined
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    newcombe_interval,
-    newcombe_of_groups,
-)
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 CORRUPTED: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("snow", 1.0)]
@@ -28,45 +22,66 @@ def run_of(seed: int, share: float, images: int = 200, **given: object) -> RunRo
     return given_run(correct, **given, **random_columns(rng, correct))  # type: ignore[arg-type]
 
 
-def known(found: MeasuredValue | Undefined) -> MeasuredValue:
-    assert isinstance(found, MeasuredValue)
+def difference(
+    models: ModelMetrics, name: str, cells: list[CellKey], score: str | None = None, weights: list[float] | None = None
+) -> Measured:
+    """The weighted mean over cells, candidate minus baseline."""
+    found = models.measure(name, contrast(cells, weights), score)
+    assert isinstance(found, Measured)
+    return found
+
+
+def contrast(cells: list[CellKey], weights: list[float] | None = None) -> list[Term]:
+    own = mean_of(cells) if weights is None else [Term(c, w) for c, w in zip(cells, weights, strict=True)]
+    return [*own, *(Term(term.cell, -term.weight, of_baseline=True) for term in own)]
+
+
+def known(found: Measured | Undefined) -> Measured:
+    assert isinstance(found, Measured)
     return found
 
 
 @pytest.fixture(scope="module")
-def pair() -> MeasuredPair:
-    return MeasuredPair(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
+def pair() -> ModelMetrics:
+    return ModelMetrics(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
 
 
-def test_mean_accuracy_has_the_interval_that_a_report_gives_it(pair: MeasuredPair) -> None:
-    weights = [1 / 4, 1 / 4, 1 / 2]
-    found = known(pair.difference("accuracy", CORRUPTED, weights=weights))
+def by_image(pair: ModelMetrics) -> np.ndarray:
+    """(N, 3) candidate minus baseline in the corrupted cells."""
     assert pair.baseline is not None
-    one, other = pair.candidate.runs[0].correctness, pair.baseline.runs[0].correctness
-    stated = paired_difference(one, other, ["fog", "snow"])
-    assert stated is not None
-    assert found.interval(0.95) == pytest.approx(stated.interval(0.95), rel=1e-12)
-    assert found.p_value == pytest.approx(stated.p_value, rel=1e-9)
-    flipped = known(pair.difference("error", CORRUPTED, weights=weights)).interval()
+    one, other = (m.runs[0].correctness.correct[:, [0, 1, 3]].astype(float) for m in (pair.candidate, pair.baseline))
+    return one - other
+
+
+def test_mean_accuracy_has_the_interval_of_its_images_and_two_made_up_ones(pair: ModelMetrics) -> None:
+    weights = [1 / 4, 1 / 4, 1 / 2]
+    found = difference(pair, "accuracy", CORRUPTED, weights=weights)
+    images = np.append(by_image(pair) @ weights, [1, -1])
+    error = stats.sem(images, ddof=0)
+    half = stats.norm.ppf(0.975) * error
+    value = (by_image(pair) @ weights).mean()
+    assert found.interval() == pytest.approx((value, images.mean() - half, images.mean() + half), rel=1e-12)
+    assert found.p_value == pytest.approx(2 * stats.norm.sf(abs(images.mean()) / error), rel=1e-9)
+    flipped = difference(pair, "error", CORRUPTED, weights=weights).interval()
     value, low, high = found.interval()
     assert flipped == pytest.approx((-value, -high, -low), rel=1e-12)
 
 
 @pytest.mark.parametrize("comparisons", [1, 20])
-@pytest.mark.parametrize("measure", ["accuracy", "error"])
-def test_a_single_cell_has_exact_and_newcombe_intervals(pair: MeasuredPair, measure: str, comparisons: int) -> None:
+@pytest.mark.parametrize("name", ["accuracy", "error"])
+def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, name: str, comparisons: int) -> None:
     assert pair.baseline is not None
     place = CELLS.index(("fog", 2.0))
     one, other = (n.runs[0].correctness.correct[:, place] for n in (pair.candidate, pair.baseline))
-    difference = known(pair.difference(measure, [("fog", 2.0)]))
-    alone = known(pair.absolute(measure, [("fog", 2.0)]))
-    if measure == "error":
+    both = difference(pair, name, [("fog", 2.0)])
+    alone = known(pair.mean(name, [("fog", 2.0)]))
+    if name == "error":
         one, other = ~one, ~other
     ends = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
-    if measure == "error":  # as the accuracy's, with the other sign
+    if name == "error":  # as the accuracy's, with the other sign
         low, high = newcombe_interval(count_pairs(~one, ~other), level=0.9, comparisons=comparisons)
         ends = (-high, -low)
-    bounds = difference.low(0.95, comparisons=comparisons), difference.high(0.95, comparisons=comparisons)
+    bounds = both.low(0.95, comparisons=comparisons), both.high(0.95, comparisons=comparisons)
     assert bounds == pytest.approx(tuple(map(float, ends)))
     low, high = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
     bounds = alone.low(0.95, comparisons=comparisons), alone.high(0.95, comparisons=comparisons)
@@ -75,42 +90,43 @@ def test_a_single_cell_has_exact_and_newcombe_intervals(pair: MeasuredPair, meas
 
 def test_models_of_different_images_are_independent_samples() -> None:
     one, other = given_model(run_of(2, 0.6, images=150)), given_model(run_of(1, 0.7), dataset_id="other images")
-    pair = MeasuredPair(one, other)
+    pair = ModelMetrics(one, other)
     assert pair.pairing.kind == "different"
     assert pair.pairing.note == "they are of different data sets"
-    cell = known(pair.difference("accuracy", [("snow", 1.0)]))
+    cell = difference(pair, "accuracy", [("snow", 1.0)])
     shares = [float(n.runs[0].correctness.accuracy[3]) for n in (one, other)]
     ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
     assert (cell.low(0.95), cell.high(0.95)) == pytest.approx(tuple(map(float, ends)))
-    for measure in ("accuracy", "ece", "brier"):
-        found = known(pair.difference(measure, CORRUPTED))
-        parts = [known(MeasuredPair(model).absolute(measure, CORRUPTED)) for model in (one, other)]
+    for name in ("accuracy", "ece", "brier"):
+        found = difference(pair, name, CORRUPTED)
+        parts = [known(ModelMetrics(model).mean(name, CORRUPTED)) for model in (one, other)]
         assert found.value == pytest.approx(parts[0].value - parts[1].value)
         assert found.error.variance == pytest.approx(parts[0].error.variance + parts[1].error.variance, rel=0.15)
 
 
 def test_cells_of_different_images_add_their_variances() -> None:
-    shared = MeasuredPair(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
-    apart = MeasuredPair(
+    shared = ModelMetrics(given_model(run_of(2, 0.6)), given_model(run_of(1, 0.7)))
+    apart = ModelMetrics(
         given_model(run_of(2, 0.6, shares_images=False)), given_model(run_of(1, 0.7, shares_images=False))
     )
     assert apart.pairing.kind == "same"  # the models still see the same images in a cell
-    for measure in ("accuracy", "ece"):
-        one, other = known(shared.difference(measure, CORRUPTED)), known(apart.difference(measure, CORRUPTED))
+    for name in ("accuracy", "ece"):
+        one, other = difference(shared, name, CORRUPTED), difference(apart, name, CORRUPTED)
         assert one.value == pytest.approx(other.value)
         assert other.error.variance != pytest.approx(one.error.variance, rel=1e-3)
-    assert apart.baseline is not None
-    of_a, of_b = (model.runs[0].correctness for model in (apart.candidate, apart.baseline))
-    stated = paired_difference(of_a, of_b, ["fog", "snow"])
-    assert stated is not None
-    found = known(apart.difference("accuracy", CORRUPTED, weights=[1 / 4, 1 / 4, 1 / 2]))
-    assert found.interval() == pytest.approx(stated.interval(), rel=1e-12)
+    weights, added = np.array([1 / 4, 1 / 4, 1 / 2]), 2 / 3  # two made-up images at each end, shared by three cells
+    images = weights * by_image(apart)
+    total = len(images) + 2 * added
+    center, squares = images.sum(axis=0) / total, ((images**2).sum(axis=0) + 2 * added * weights**2) / total
+    half = stats.norm.ppf(0.975) * np.sqrt(((squares - center**2) / total).sum())
+    found = difference(apart, "accuracy", CORRUPTED, weights=weights.tolist())
+    assert found.interval()[1:] == pytest.approx((center.sum() - half, center.sum() + half), rel=1e-12)
 
 
 @pytest.mark.slow
-def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: MeasuredPair) -> None:
+def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: ModelMetrics) -> None:
     assert pair.baseline is not None
-    found = known(pair.difference("ece", CORRUPTED))
+    found = difference(pair, "ece", CORRUPTED)
     rng, values = np.random.default_rng(8), []
     places = [CELLS.index(cell) for cell in CORRUPTED]
     for _ in range(800):
@@ -134,17 +150,17 @@ def test_common_images_alone_are_compared() -> None:
     wide, ids = run_of(1, 0.7), list(range(40, 160))
     correct = run_of(2, 0.6).correctness.correct[ids]
     narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
-    pair = MeasuredPair(given_model(narrow), given_model(wide))
+    pair = ModelMetrics(given_model(narrow), given_model(wide))
     assert pair.pairing.kind == "common"
     assert pair.pairing.image_count == 120
     assert pair.pairing.note == "one saw 200 images, the other 120; both saw 120"
     columns = {name: values[ids] for name, values in wide.columns.items()}
     restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
-    same = MeasuredPair(given_model(narrow), given_model(restricted))
-    for measure in ("accuracy", "ece", "augrc"):
-        score = "margin" if measure == "augrc" else None
-        assert known(pair.difference(measure, CORRUPTED, score)).interval() == pytest.approx(
-            known(same.difference(measure, CORRUPTED, score)).interval(), rel=1e-9
+    same = ModelMetrics(given_model(narrow), given_model(restricted))
+    for name in ("accuracy", "ece", "augrc"):
+        score = "margin" if name == "augrc" else None
+        assert difference(pair, name, CORRUPTED, score).interval() == pytest.approx(
+            difference(same, name, CORRUPTED, score).interval(), rel=1e-9
         )
 
 
@@ -168,9 +184,9 @@ def runs(seeds: range, share: float) -> ModelRows:
 
 def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
     a, b = runs(range(3), 0.7), runs(range(10, 15), 0.6)
-    pair = MeasuredPair(b, a)
+    pair = ModelMetrics(b, a)
     assert pair.is_about_training
-    found = known(pair.difference("accuracy", CORRUPTED))
+    found = difference(pair, "accuracy", CORRUPTED)
     means = [[run.correctness.correct[:, [0, 1, 3]].mean() for run in model.runs] for model in (b, a)]
     of_seeds = [np.var(values, ddof=1) / len(values) for values in means]
     each = [np.mean([run.correctness.correct[:, [0, 1, 3]].mean(axis=1) for run in n.runs], axis=0) for n in (b, a)]
@@ -185,16 +201,16 @@ def test_training_runs_on_both_sides_are_part_of_the_error() -> None:
 
 
 def test_with_one_run_on_a_side_the_statement_is_about_checkpoints() -> None:
-    pair = MeasuredPair(runs(range(3), 0.7), given_model(run_of(7, 0.6)))
+    pair = ModelMetrics(runs(range(3), 0.7), given_model(run_of(7, 0.6)))
     assert not pair.is_about_training
-    assert known(pair.difference("accuracy", CORRUPTED)).error.freedom == np.inf
-    assert MeasuredPair(runs(range(3), 0.7)).is_about_training  # alone, against a limit
+    assert difference(pair, "accuracy", CORRUPTED).error.freedom == np.inf
+    assert ModelMetrics(runs(range(3), 0.7)).is_about_training  # alone, against a limit
 
 
 def test_the_number_of_images_that_would_decide() -> None:
     """Twice the distance needs a quarter of the images; with so many, 80 % of samples decide."""
-    pair = MeasuredPair(given_model(run_of(2, 0.69, images=400)), given_model(run_of(1, 0.7, images=400)))
-    found = known(pair.difference("accuracy", CORRUPTED))
+    pair = ModelMetrics(given_model(run_of(2, 0.69, images=400)), given_model(run_of(1, 0.7, images=400)))
+    found = difference(pair, "accuracy", CORRUPTED)
     near, far = found.images_needed(found.value - 0.01), found.images_needed(found.value - 0.02)
     assert near is not None
     assert far is not None
@@ -205,19 +221,19 @@ def test_the_number_of_images_that_would_decide() -> None:
     assert found.images_needed(found.value + 1e-6) is None  # more than there are in the world
 
 
-def test_a_measure_that_is_not_defined_says_where_and_why() -> None:
+def test_a_metric_that_is_not_defined_says_where_and_why() -> None:
     correct = np.ones((50, len(CELLS)), bool)
     model = given_model(given_run(correct, **random_columns(np.random.default_rng(0), correct)))
-    found = MeasuredPair(model).absolute("auroc", [("fog", 1.0)], "confidence")
+    found = ModelMetrics(model).mean("auroc", [("fog", 1.0)], "confidence")
     assert found == Undefined("fog 1: no failure")
-    pair = MeasuredPair(model, given_model(run_of(1, 0.5, images=50)))
-    assert pair.difference("auroc", [("fog", 1.0)], "confidence") == Undefined("fog 1: no failure")
+    pair = ModelMetrics(model, given_model(run_of(1, 0.5, images=50)))
+    assert pair.measure("auroc", contrast([("fog", 1.0)]), "confidence") == Undefined("fog 1: no failure")
 
 
 def test_bounds_of_no_differing_images_are_not_of_width_0() -> None:
     run = run_of(1, 0.7)
-    pair = MeasuredPair(given_model(run), given_model(run))
-    for measure in ("accuracy", "ece", "worst_class_accuracy", "brier", "nll_nats"):
-        found = known(pair.difference(measure, CORRUPTED))
+    pair = ModelMetrics(given_model(run), given_model(run))
+    for name in ("accuracy", "ece", "worst_class_accuracy", "brier", "nll_nats"):
+        found = difference(pair, name, CORRUPTED)
         assert found.value == 0
         assert found.low() < 0 < found.high()

@@ -5,21 +5,14 @@ from dataclasses import replace
 import pytest
 from model_comparisons import around, compared, few_images, inconclusive, of_different_images, over_seeds
 
-from failmodes.analysis.judging.comparison_sentences import (
-    cells_sentence,
-    comparison_headline,
-    comparison_sentences,
-    crossover_sentences,
-    margin_text,
-)
+from failmodes.analysis.judging.compare import Comparison
+from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.statistics.image_pairing import ImagePairing
-from failmodes.analysis.statistics.model_comparison import Comparison
 
 
 def text_of(comparison: Comparison) -> str:
     """All sentences with plain spaces."""
-    sentences = [*comparison_sentences(comparison), *crossover_sentences(comparison)]
-    return "\n".join(sentences).replace("\u00a0", " ").replace("\u2212", "-")
+    return "\n".join(ComparisonText(comparison).sentences).replace("\u00a0", " ").replace("\u2212", "-")
 
 
 def test_the_headline_names_the_worse_with_a_positive_size() -> None:
@@ -76,16 +69,16 @@ def test_few_images_have_figures_and_no_verdict() -> None:
     assert "12 images are too few for findings: it takes 30." in text
     for word in ("less often", "contradicted", "cross", "inconclusive"):
         assert word not in text
-    assert "less often" not in comparison_headline(few_images())
+    assert "less often" not in ComparisonText(few_images()).headline
 
 
 def test_cells_are_counted_and_the_test_is_named() -> None:
-    said = cells_sentence(compared()).replace("\u00a0", " ")
+    said = ComparisonText(compared()).cells_sentence.replace("\u00a0", " ")
     assert said.startswith(
         "Of 16 cells, clean included, Beta is right more often in 1, Alpha in 6, and 9 are inconclusive"
     )
     assert "exact McNemar tests with Holm's correction over all of them, at 5 %" in said
-    assert "McNemar" not in cells_sentence(of_different_images())
+    assert "McNemar" not in ComparisonText(of_different_images()).cells_sentence
 
 
 def test_a_crossover_says_who_is_ahead_where() -> None:
@@ -97,7 +90,7 @@ def test_a_crossover_says_who_is_ahead_where() -> None:
 
 @pytest.mark.parametrize(("margin", "text"), [(0.01, "1 point"), (0.005, "0.5 points"), (0.02, "2 points")])
 def test_the_margin_is_named_in_points(margin: float, text: str) -> None:
-    assert margin_text(replace(compared(), margin=margin)).replace("\u00a0", " ") == text
+    assert ComparisonText(replace(compared(), margin=margin)).margin.replace("\u00a0", " ") == text
 
 
 def test_a_mean_over_headline_corruptions_counts_those() -> None:

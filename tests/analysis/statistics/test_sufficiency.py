@@ -3,12 +3,8 @@
 import numpy as np
 import pytest
 
-from failmodes.analysis.statistics.detectable import difference_shown
-from failmodes.analysis.statistics.paired_difference import (
-    count_pairs,
-    newcombe_interval,
-    smallest_detectable_difference,
-)
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
+from failmodes.analysis.statistics.sufficiency import difference_shown
 
 
 def test_it_is_connors_to_the_first_order() -> None:

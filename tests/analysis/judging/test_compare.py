@@ -10,10 +10,9 @@ from rewritten_shards import cell_of, reply_with
 from scipy import stats
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.statistics.comparing import compare_models
-from failmodes.analysis.statistics.mcnemar import holm
-from failmodes.analysis.statistics.model_comparison import Comparison
+from failmodes.analysis.judging.compare import Comparison, compare_models
 from failmodes.analysis.statistics.opened_models import find_model, open_models
+from failmodes.analysis.statistics.shares import holm
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
@@ -78,7 +77,7 @@ def test_cells_are_tested_exactly_with_one_correction(crossing: Synthetic, compa
         corruption = "fog" if cell.corruption == "none" else cell.corruption
         a, b = (crossing.correct[model, corruption][int(cell.severity)] for model in ("Alpha", "Beta"))
         assert (cell.only_a, cell.only_b) == (int((a & ~b).sum()), int((b & ~a).sum()))
-        assert (cell.accuracy_a, cell.accuracy_b) == pytest.approx((a.mean(), b.mean()))
+        assert (cell.a, cell.b) == pytest.approx((a.mean(), b.mean()))
         total = int((a ^ b).sum())
         p_values.append(stats.binomtest(int((a & ~b).sum()), total).pvalue if total else 1.0)
     assert [cell.adjusted_p for cell in compared.cells] == pytest.approx(holm(p_values))
@@ -96,8 +95,8 @@ def test_curves_cross_between_severities_where_each_is_shown_ahead(compared: Com
     assert (crossover.low, crossover.high) == (2.0, 4.0)
     assert crossover.at == pytest.approx(3.0)
     assert rows["fog"].crossover is None
-    assert [row.difference.value for row in compared.corruptions] == sorted(
-        row.difference.value for row in compared.corruptions
+    assert [row.estimate.value for row in compared.corruptions] == sorted(
+        row.estimate.value for row in compared.corruptions
     )
 
 
@@ -110,26 +109,26 @@ def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compare
                 incorrect = np.flatnonzero(~crossing.correct[model, corruption][:, image])
                 onsets.append(incorrect[0] if len(incorrect) else 5)
         means.append(np.mean(onsets))
-    (onset,) = (row for row in compared.metrics if row.metric == "onset_severity")
+    (onset,) = (row for row in compared.metrics if row.metric.name == "onset_severity")
     assert (onset.a, onset.b) == pytest.approx(tuple(means))
     assert onset.difference is not None
     assert onset.difference.value == pytest.approx(means[1] - means[0])
 
 
-def test_measures_are_those_of_the_views(compared: Comparison, warehouse: duckdb.DuckDBPyConnection) -> None:
-    for measure, view, of_score in (
+def test_metrics_are_those_of_the_views(compared: Comparison, warehouse: duckdb.DuckDBPyConnection) -> None:
+    for metric, view, of_score in (
         ("ece", "calibration_by_severity", ""),
         ("augrc", "failure_prediction", " and score = 'confidence'"),
         ("worst_class_accuracy", "predictions_by_severity", ""),
     ):
         for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
-            (row,) = (row for row in compared.metrics if (row.metric, row.cells) == (measure, which))
+            (row,) = (row for row in compared.metrics if (row.metric.name, row.cells) == (metric, which))
             for label, found in (("Alpha", row.a), ("Beta", row.b)):
                 stated = warehouse.execute(
-                    f"select avg({measure}) from {view} where model_label = ? and {condition} "
+                    f"select avg({metric}) from {view} where model_label = ? and {condition} "
                     f"and corruption is not null and severity is not null{of_score}", [label],
                 ).fetchall()[0][0]  # fmt: skip
-                assert found == pytest.approx(stated, rel=1e-5), (measure, which, label)
+                assert found == pytest.approx(stated, rel=1e-5), (metric, which, label)
 
 
 def test_classes_and_images_that_change(crossing: Synthetic, compared: Comparison) -> None:
@@ -138,10 +137,10 @@ def test_classes_and_images_that_change(crossing: Synthetic, compared: Compariso
     for row in compared.classes:
         of_class = labels == row.class_index
         assert row.image_count == 50
-        assert (row.accuracy_a, row.accuracy_b) == pytest.approx((a[:, of_class].mean(), b[:, of_class].mean()))
+        assert (row.a, row.b) == pytest.approx((a[:, of_class].mean(), b[:, of_class].mean()))
         each = np.append((b[:, of_class].astype(float) - a[:, of_class]).mean(axis=0), [1, -1])
         half = stats.norm.ppf(1 - 0.025 / 4) * stats.sem(each, ddof=0)
-        assert row.difference[1:] == pytest.approx((each.mean() - half, each.mean() + half))
+        assert row.estimate[1:] == pytest.approx((each.mean() - half, each.mean() + half))
     lost = compared.newly_incorrect
     assert lost is not None
     assert lost.share == pytest.approx((a & ~b).mean())
@@ -171,7 +170,7 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
             found = compare_models(a, b, margin=margin)
         assert (found.not_worse, found.equivalent) == (not_worse, equivalent)
         assert (found.images_needed is not None) == (
-            not_worse == "inconclusive" and margin != -found.overall.difference[0]
+            not_worse == "inconclusive" and margin != -found.overall.estimate.value
         )
     with open_models(["Beta", "Alpha"], crossing.output) as (a, b):
         turned = compare_models(a, b, margin=0.001)
@@ -204,7 +203,7 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_pat
     assert found.classes == ()  # another data set
     assert all(cell.only_a is None for cell in found.cells)
     cell = next(cell for cell in found.cells if (cell.corruption, cell.severity) == ("contrast", 5.0))
-    shares, counts = (cell.accuracy_b, cell.accuracy_a), (90, IMAGES)
+    shares, counts = (cell.b, cell.a), (90, IMAGES)
     pooled = sum(s * n for s, n in zip(shares, counts, strict=True)) / sum(counts)
     z = (shares[0] - shares[1]) / np.sqrt(pooled * (1 - pooled) * (1 / 90 + 1 / IMAGES))
     p_value = 2 * stats.norm.sf(abs(z))

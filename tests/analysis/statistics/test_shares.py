@@ -1,4 +1,4 @@
-"""Newcombe's and Wilson's intervals against published values and by a second way; the smallest difference shown."""
+"""Two shares: Newcombe's and Wilson's intervals as published, McNemar's test, Holm's correction, what can be shown."""
 
 import numpy as np
 import pytest
@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from failmodes.analysis.statistics.paired_difference import (
+from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
-    mean_difference,
-    mean_difference_interval,
+    exact_mcnemar,
+    holm,
     newcombe_interval,
     newcombe_of_groups,
     smallest_detectable_difference,
@@ -196,45 +196,40 @@ def test_where_no_image_differs_the_share_is_its_upper_end() -> None:
     assert several == pytest.approx([expected, float(smallest_detectable_difference(0.1, 500))])
 
 
-def test_a_mean_of_one_pair_of_cells_is_bonett_and_prices() -> None:
-    # 7 images only the first, 1 only the second of 21: shares of 23 with one image added to both
-    one, two = 8 / 23, 2 / 23
-    error = ((one + two - (one - two) ** 2) / 23) ** 0.5
-    cells = np.repeat([[1, 0], [0, 1], [1, 1], [0, 0]], (7, 1, 1, 12), axis=0)
-    found = mean_difference(cells.astype(bool), [1, -1])
-    assert (found.value, found.center, found.error) == pytest.approx((6 / 21, one - two, error))
-    z = stats.norm.ppf(0.975)
-    assert found.interval() == pytest.approx((6 / 21, one - two - z * error, one - two + z * error))
-    assert found.p_value == pytest.approx(2 * stats.norm.sf((one - two) / error))
-    assert mean_difference((cells[:, :1] - cells[:, 1:]), [1]) == pytest.approx(found), "or of their difference"
+def test_the_exact_test_by_hand() -> None:
+    # of 5 images none: 1/32 to either side; of 4 images 1: 1/16 further out and 4/16 itself, on both sides
+    found = exact_mcnemar([0, 5, 0, 3, 1, 2], [0, 0, 5, 1, 3, 2])
+    assert found == pytest.approx([1, 2 / 32, 2 / 32, 10 / 16, 10 / 16, 1])
 
 
-def test_cells_of_different_images_have_agresti_and_caffos_interval() -> None:
-    # 56 of 70 and 48 of 70, with one right and one wrong image added to each
-    one, two = 57 / 72, 49 / 72
-    error = ((one * (1 - one) + two * (1 - two)) / 72) ** 0.5
-    cells = np.stack([np.arange(70) < 56, np.arange(70) < 48], axis=1)
-    found = mean_difference(cells, [1, -1], paired=False)
-    assert (found.value, found.center, found.error) == pytest.approx((8 / 70, one - two, error))
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 300))
+def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:
+    (found,), total = exact_mcnemar([only_a], [only_b]), only_a + only_b
+    assert found == pytest.approx(stats.binomtest(only_a, total).pvalue if total else 1, abs=1e-9)
+
+
+def test_the_exact_test_keeps_its_level() -> None:
+    """Of images that are as likely to be for either, at most one in twenty is called a difference."""
+    for total in (6, 20, 75, 400):
+        for_a = np.arange(total + 1)
+        called = exact_mcnemar(for_a, total - for_a) < 0.05
+        assert stats.binom.pmf(for_a, total, 0.5)[called].sum() <= 0.05
+
+
+def test_holm_by_hand() -> None:
+    # sorted: .01 x 3 = .03; .02 x 2 = .04; .04 x 1 = .04 (never below a smaller one)
+    assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.9, 0.8]) == [1, 1]
+    assert holm([]) == []
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
-def test_means_of_cells_hold_their_promises(images: int, cells: int, paired: bool, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    correct = rng.random((images, 2 * cells)) < rng.random(2 * cells)
-    weights = np.repeat([1 / cells, -1 / cells], cells)
-    value, low, high = mean_difference_interval(correct, weights, paired=paired)
-    assert value == pytest.approx(float(correct.mean(axis=0) @ weights))
-    assert -1 <= low <= value + 1e-12
-    assert value - 1e-12 <= high <= 1
-    assert high - low > 0.01
-    swapped = mean_difference_interval(correct, -weights, paired=paired)
-    assert swapped == pytest.approx((-value, -high, -low))
-    wider = mean_difference_interval(correct, weights, paired=paired, level=0.99)
-    assert wider.low <= low
-    assert wider.high >= high
-    column_order = rng.permutation(2 * cells)
-    assert mean_difference_interval(correct[:, column_order], weights[column_order], paired=paired) == pytest.approx(
-        (value, low, high)
-    )
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
+    adjusted = holm(p_values)
+    assert all(p <= q <= min(1, len(p_values) * p) + 1e-12 for p, q in zip(p_values, adjusted, strict=True))
+    left = sorted(p_values)
+    while left and left[0] * len(left) < 0.05:  # the smallest of those left, against .05 by their number
+        left.pop(0)
+    assert sum(q < 0.05 for q in adjusted) == len(p_values) - len(left)

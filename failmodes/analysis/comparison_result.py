@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from failmodes.analysis.statistics.model_comparison import Comparison
+from failmodes.analysis.judging.compare import Comparison
 
 if TYPE_CHECKING:
     import altair as alt
@@ -36,44 +36,39 @@ class ComparisonResult:
     @property
     def sentences(self) -> list[str]:
         """What it says: which is right more often, whether the margin is kept, how images pair, where curves cross."""
-        from failmodes.analysis.judging.comparison_sentences import comparison_sentences, crossover_sentences
+        from failmodes.analysis.judging.compare_text import ComparisonText
 
-        return [*comparison_sentences(self.comparison), *crossover_sentences(self.comparison)]
+        return ComparisonText(self.comparison).sentences
 
     @property
     def metrics(self) -> "pl.DataFrame":
         """A row a metric, accuracy first: both values, difference with interval, which is better, or why none is."""
-        from failmodes.analysis.comparison.frames import metric_frame
-
-        return metric_frame(self.comparison)
+        return self._frame("metrics")
 
     @property
     def corruptions(self) -> "pl.DataFrame":
         """A row a corruption, B's largest loss first: accuracies, difference with interval, crossover with interval."""
-        from failmodes.analysis.comparison.frames import corruption_frame
-
-        return corruption_frame(self.comparison)
+        return self._frame("corruptions")
 
     @property
     def cells(self) -> "pl.DataFrame":
         """A row a cell, clean first: accuracies, difference with interval, images only one gets right, adjusted p."""
-        from failmodes.analysis.comparison.frames import cell_frame
-
-        return cell_frame(self.comparison)
+        return self._frame("cells")
 
     @property
     def classes(self) -> "pl.DataFrame":
         """A row a class, B's largest loss first; intervals hold for all classes together."""
-        from failmodes.analysis.comparison.frames import class_frame
-
-        return class_frame(self.comparison)
+        return self._frame("classes")
 
     @property
     def images(self) -> "pl.DataFrame":
         """A row an image that is newly wrong or newly right in B, those of most cells first."""
-        from failmodes.analysis.comparison.frames import image_frame
+        return self._frame("images")
 
-        return image_frame(self.comparison)
+    def _frame(self, name: str) -> "pl.DataFrame":
+        from failmodes.analysis.judging.compare_formats import as_frame
+
+        return as_frame(self.comparison, name)
 
     def to_frame(self) -> "pl.DataFrame":
         """The cells as a data frame, as `cells`."""
@@ -81,19 +76,19 @@ class ComparisonResult:
 
     def to_text(self, width: int = 80) -> str:
         """Sentences and tables for a terminal of so many letters a line."""
-        from failmodes.analysis.comparison.terminal_text import as_text
+        from failmodes.analysis.judging.compare_formats import as_text
 
         return as_text(self.comparison, width)
 
     def to_markdown(self) -> str:
         """Markdown for a pull request: the answer, a table by corruption, and the rest folded."""
-        from failmodes.analysis.comparison.markdown import as_markdown
+        from failmodes.analysis.judging.compare_formats import as_markdown
 
         return as_markdown(self.comparison)
 
     def to_json(self) -> str:
         """Everything as JSON, whose keys docs/comparing.md explains."""
-        from failmodes.analysis.comparison.json_document import as_json
+        from failmodes.analysis.judging.compare_formats import as_json
 
         return as_json(self.comparison)
 
@@ -108,7 +103,7 @@ class ComparisonResult:
             StudyError: another suffix, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
-        from failmodes.analysis.comparison.formats import write_comparison
+        from failmodes.analysis.judging.compare_formats import write_comparison
 
         return write_comparison(self.comparison, Path(path), force=force)
 
@@ -139,6 +134,6 @@ class ComparisonResult:
         return str(self)
 
     def _repr_html_(self) -> str:
-        from failmodes.analysis.comparison.html_fragment import as_html
+        from failmodes.analysis.judging.compare_formats import as_html
 
         return as_html(self.comparison)

@@ -1,0 +1,361 @@
+"""What a comparison of two models says, as sentences and tables that its outputs share and only lay out."""
+
+from collections.abc import Callable, Sequence
+
+from failmodes.analysis.formatting import (
+    NO_BREAK,
+    capitalize_first,
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+    format_points,
+    format_points_interval,
+    format_severity,
+    join_names,
+    label_with_extra,
+    lower_label,
+    shown_sentence,
+    smallest_shown_sentence,
+)
+from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
+from failmodes.analysis.judging.findings.kind import too_few
+from failmodes.analysis.statistics.sufficiency import difference_shown
+from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
+from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.schema import CLEAN
+
+MOST_CELLS_NAMED = 6  # that are left out; of more only some are named
+DECIDED = "*"  # after a cell's difference
+COLUMNS = ("A", "B", "B \u2212 A")
+BETTER, CROSSOVER = "Better", "Crossover"  # columns of words
+IMAGE_COLUMNS = ("Image", "Class", "Cells", "Mildest", "A", "B")
+WINNERS = {"a": "A", "b": "B", "": "inconclusive"}
+
+
+class ComparisonText:
+    """The sentences and tables of a comparison, for one kind of output; in tables the models are A and B.
+
+    Args:
+        comparison: what was compared.
+        name: how the output writes a text from outside, such as labels of models, corruptions and classes: all else is
+            plain. As it is where the output escapes what it is given.
+        most_levels: severities side by side; of more only whole ones.
+        most_classes: of those that lose, and of those that gain; all if not given.
+        most_images: that change sides one way; all if not given.
+        has_intervals: whether each cell has its interval.
+    """
+
+    def __init__(
+        self,
+        comparison: Comparison,
+        name: Callable[[str], str] = str,
+        *,
+        most_levels: int = MOST_LEVELS,
+        most_classes: int | None = None,
+        most_images: int | None = None,
+        has_intervals: bool = True,
+    ) -> None:
+        self.comparison, self.name, self.has_intervals = comparison, name, has_intervals
+        self.most_levels, self.most_classes, self.most_images = most_levels, most_classes, most_images
+        self.a, self.b = name(comparison.a.label), name(comparison.b.label)
+        self.run_counts = len(comparison.a.evaluation_ids), len(comparison.b.evaluation_ids)
+        self.level = format_percent(comparison.level, 0)
+
+    @property
+    def sentences(self) -> list[str]:
+        """The answer, whether the margin is kept, what must be known of images and cells, and where curves cross."""
+        compared, pairing = self.comparison, self.comparison.pairing
+        how = {
+            "same": "They are compared on the same clean images",
+            "common": "They are compared on the images that both saw",
+            "different": "They are compared as independent samples, not image by image",
+        }[pairing.kind]
+        said = [f"{self.headline}, {self._images()} ({self._runs()}).", self._margin_sentence(), self._clean_sentence()]
+        if not compared.has_verdict:
+            shares = [format_percent(share) for share in (compared.overall.b, compared.overall.a) if share is not None]
+            figures = f"{self.b} is right on {shares[0]} and {self.a} on {shares[1]} of corrupted images"
+            said = [f"{figures}; {self.headline}.", too_few(pairing.image_count)]
+        pairs = [f"{how}: {pairing.note}."] if pairing.note else []
+        return [*said, *pairs, *self._missing_sentence(), *self.crossovers]
+
+    @property
+    def headline(self) -> str:
+        """Which of the two is right more often under corruption, and by how much; without a full stop."""
+        overall, averaged = self.comparison.overall, format_count(len(self.comparison.averaged), "corruption")
+        value, low, high = overall.estimate
+        size = format_points_interval(overall.estimate, signed=True)
+        said = f"Whether {self.b} or {self.a} is right more often under corruption is inconclusive: {size}"
+        if not self.comparison.has_verdict:
+            said = f"{self.b} minus {self.a}: {size}"
+        elif overall.winner:
+            word, ends = ("more", (value, low, high)) if overall.winner == "b" else ("less", (-value, -high, -low))
+            said = f"{self.b} is right {word} often than {self.a} under corruption: by {format_points_interval(ends)}"
+        return f"{said} on average over {averaged}"
+
+    @property
+    def margin(self) -> str:
+        """The margin in points, without digits that say nothing: 1 point, 0.5 points."""
+        points = f"{100 * self.comparison.margin:.6g}"
+        return f"{points}{NO_BREAK}{'point' if points == '1' else 'points'}"
+
+    @property
+    def cell_test(self) -> str:
+        """The test that decides each cell."""
+        is_exact = all(cell.only_a is not None for cell in self.comparison.cells)
+        return "exact McNemar tests" if is_exact else "tests of the difference"
+
+    @property
+    def cells_sentence(self) -> str:
+        """In how many cells which of the two is right more often, and how that was tested; nothing without verdict."""
+        if not self.comparison.has_verdict:
+            return ""
+        winners = [cell.winner for cell in self.comparison.cells]
+        won = {side: winners.count(side) for side in ("a", "b", "")}
+        return (
+            f"Of {format_count(len(winners), 'cell')}, clean included, {self.b} is right more often in {won['b']}, "
+            f"{self.a} in {won['a']}, and {won['']} {'is' if won[''] == 1 else 'are'} inconclusive: {self.cell_test} "
+            f"with Holm's correction over all of them, at {format_percent(1 - self.comparison.level, 0)}."
+        )
+
+    @property
+    def crossovers(self) -> list[str]:
+        """Where which curves cross, a sentence a corruption."""
+        return [
+            self._crossover_sentence(row.label, row.crossover)
+            for row in self.comparison.corruptions
+            if row.crossover is not None and self.comparison.has_verdict
+        ]
+
+    @property
+    def no_images(self) -> str:
+        """Why single images are not named; nothing where they are."""
+        if self.comparison.newly_incorrect is not None:
+            return ""
+        if not self.comparison.pairing.is_paired:
+            return "Single images are not compared: the two were evaluated on different images."
+        return "Single images are not compared: a model of several training runs gives each image several answers."
+
+    def cell(self, corruption: str, severity: float) -> str:
+        """A cell as a reader sees it: Fog 3, or clean."""
+        label = next((row.label for row in self.comparison.corruptions if row.corruption == corruption), corruption)
+        return "clean" if corruption == CLEAN else f"{self.name(label)} {format_severity(severity)}"
+
+    def predictions(self, image: ChangedImage) -> tuple[str, str]:
+        """The classes that both predict for an image that changes sides."""
+        of_a, of_b = (self.name(one) if one else "another class" for one in (image.predicted_a, image.predicted_b))
+        return of_a, of_b
+
+    def tables(self) -> list[TextTable]:
+        """All tables, the one by corruption first."""
+        of_classes = [self.class_table()] if self.comparison.classes else []
+        return [self.corruption_table(), self.metric_table(), self.cell_table(), *of_classes, *self.image_tables()]
+
+    def corruption_table(self) -> TextTable:
+        """Accuracy clean, on average, and under each corruption, the largest loss of the second first."""
+        compared = self.comparison
+        rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
+        for row in compared.corruptions:
+            is_extra = row.corruption not in compared.averaged
+            rows.append((label_with_extra(self.name(row.label), is_extra=is_extra), row))
+        note = f"Per cent, and the difference in points with its {self.level} interval."
+        note += self._shown(compared.corruptions)
+        columns, crossed = ("Corruption", *COLUMNS), [row.crossover for _, row in rows]
+        if not (any(crossed) and compared.has_verdict):
+            return TextTable("Accuracy by corruption", note, columns, tuple(_line(name, row) for name, row in rows))
+        note += (
+            " Crossover: the severity at which the curves cross, between the last at which one is shown ahead and the "
+            "first at which the other is."
+        )
+        texts = ["", "", *(EMPTY if one is None else crossover_text(one) for one in crossed[2:])]
+        lines = ((*_line(name, row), TableCell(text)) for (name, row), text in zip(rows, texts, strict=True))
+        return TextTable("Accuracy by corruption", note, (*columns, CROSSOVER), tuple(lines), texts=(CROSSOVER,))
+
+    def metric_table(self) -> TextTable:
+        """The metrics beside accuracy under corruption."""
+        sizes, lines = [], []
+        for row in self.comparison.metrics:
+            if row.difference is not None and row.cells == "corrupted":
+                _, low, high = row.difference
+                size = _number(row.metric, float(difference_shown(low, high, level=self.comparison.level)))
+                sizes.append(f"{row.title} {size}{f'{NO_BREAK}points' if row.metric.unit == 'share' else ''}")
+            has_better = row.metric.better != "neither" and self.comparison.has_verdict
+            better = row.reason or (WINNERS[row.winner] if has_better else "")
+            unit = ", %" if row.metric.unit == "share" else ""
+            lines.append((*_line(f"{capitalize_first(row.cells)}: {row.title}{unit}", row), TableCell(better)))
+        smallest = shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
+        return TextTable(
+            "Other metrics",
+            "Corrupted: the mean over corruptions of the mean over their severities. "
+            "Differences of per cent are points; "
+            f"{self.level} intervals.{smallest}",
+            ("Metric", *COLUMNS, BETTER),
+            tuple(lines),
+            texts=(BETTER,),
+        )
+
+    def cell_table(self) -> TextTable:
+        """The difference in every cell: corruptions against severities, of a dense grid the whole ones."""
+        found = {(row.corruption, row.severity): self._cell(row) for row in self.comparison.cells}
+        levels = sorted({severity for _, severity in found if severity})
+        shown = levels if len(levels) <= self.most_levels else [severity for severity in levels if not severity % 1]
+        note = "Accuracy, second minus first, in points"
+        note += f" with the {self.level} interval of each cell" if self.has_intervals else ""
+        note += f"; {DECIDED}: decided. {self.cells_sentence}" if self.comparison.has_verdict else "."
+        note += self._shown(self.comparison.cells, "difference in a cell by itself")
+        note += f" Shown are whole severities of {len(levels)}." if len(shown) < len(levels) else ""
+        rows = tuple(
+            (TableCell(self.name(row.label)), *(found.get((row.corruption, s), TableCell(EMPTY)) for s in shown))
+            for row in self.comparison.corruptions
+        )
+        return TextTable("Difference in every cell", note, ("Corruption", *map(format_severity, shown)), rows)
+
+    def class_table(self) -> TextTable:
+        """Classes by what the second loses, the largest loss first."""
+        every = rows = self.comparison.classes
+        if self.most_classes is not None:
+            losing = [row for row in every if row.estimate.value < 0][: self.most_classes]
+            rows = (*losing, *[row for row in every if row.estimate.value > 0][-self.most_classes :])
+        cut = f" Those that lose or gain most, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
+        return TextTable(
+            "Accuracy by class",
+            f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}"
+            f"{self._shown(rows, 'difference of a class', len(every))}",
+            ("Class", "Images", *COLUMNS),
+            tuple(
+                (TableCell(self.name(row.label)), TableCell(f"{row.image_count:,}"), *_line("", row)[1:])
+                for row in rows
+            ),
+        )
+
+    def image_tables(self) -> list[TextTable]:
+        """Images that are newly incorrect, and newly correct, with both predictions in the mildest cell."""
+        changes = (
+            (self.comparison.newly_incorrect, "Newly wrong", "A", "B"),
+            (self.comparison.newly_correct, "Newly right", "B", "A"),
+        )
+        found = []
+        for changed, title, correct, incorrect in changes:
+            if changed is None:
+                continue
+            lines = tuple(self._image_line(image) for image in changed.images[: self.most_images])
+            rest = format_count(len(changed.images) - len(lines), "more image")
+            note = f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
+            note += f"answers in the mildest.{f' {rest} in JSON.' if len(lines) < len(changed.images) else ''}"
+            found.append(TextTable(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
+        return found
+
+    def _shown(self, rows: Sequence[Difference], what: str = "difference", comparisons: int = 1) -> str:
+        """The smallest of such differences that these images could show, in words."""
+        low, high = ([row.estimate[end] for row in rows] for end in (1, 2))
+        sizes = difference_shown(low, high, comparisons=comparisons, level=self.comparison.level)
+        return smallest_shown_sentence(sizes.tolist(), what)
+
+    def _cell(self, row: Difference) -> TableCell:
+        text, small = _line("", row)[-1]
+        mark = DECIDED if row.winner and self.comparison.has_verdict else ""
+        return TableCell(f"{text}{mark}", small if self.has_intervals else "")
+
+    def _image_line(self, image: ChangedImage) -> tuple[TableCell, ...]:
+        where = self.cell(image.corruption, image.severity)
+        texts = (f"{image.image_id}", self.name(image.label_name), f"{image.cell_count}", where)
+        return tuple(map(TableCell, (*texts, *self.predictions(image))))
+
+    def _images(self) -> str:
+        count = format_count(self.comparison.pairing.image_count, "image")
+        of_a, of_b = (format_count(one.image_count, "image") for one in (self.comparison.a, self.comparison.b))
+        return {
+            "same": f"on the same {count}",
+            "common": f"on the {count} that both saw",
+            "different": f"on different images ({of_a} of {self.a}, {of_b} of {self.b})",
+        }[self.comparison.pairing.kind]
+
+    def _runs(self) -> str:
+        """What the statement is about: checkpoints, or the training of models."""
+        of_a, of_b = self.run_counts
+        if self.comparison.is_about_training:
+            return f"over training seeds: {of_a} of {self.a}, {of_b} of {self.b}"
+        if of_a == of_b == 1:
+            return "checkpoints, one training run each"
+        runs_a, runs_b = (format_count(count, "training run") for count in self.run_counts)
+        return f"these checkpoints only: {runs_a} of {self.a} and {runs_b} of {self.b}"
+
+    def _margin_sentence(self) -> str:
+        compared, margin = self.comparison, self.margin
+        low, high = (format_points(bound, signed=True) for bound in compared.bounds)
+        one_sided = f"(one-sided, {self.level})"
+        needed = "no number of images would decide it, were the difference as measured"
+        if compared.images_needed is not None:
+            least = "at least" if max(self.run_counts) > 1 else "about"
+            needed = f"{least} {format_count(_rounded_up(compared.images_needed), 'image')} would decide it"
+        not_worse = {
+            "supported": f"{self.b} is shown to be at most {margin} worse: the difference is above {low} {one_sided}",
+            "contradicted": (
+                f"{self.b} is shown to be more than {margin} worse: the difference is below {high} {one_sided}"
+            ),
+            "inconclusive": f"Whether {self.b} is more than {margin} worse is inconclusive: {needed}",
+        }[compared.not_worse]
+        equivalent = {
+            "supported": f"the two are shown to differ by less than {margin} either way",
+            "contradicted": f"the two are shown to differ by more than {margin}",
+            "inconclusive": f"whether the two differ by less than {margin} either way is inconclusive",
+        }[compared.equivalent]
+        return f"{not_worse}; {equivalent}."
+
+    def _clean_sentence(self) -> str:
+        clean, size = self.comparison.clean, format_points_interval(self.comparison.clean.estimate, signed=True)
+        of_a, of_b = (format_percent(share) for share in (clean.a, clean.b) if share is not None)
+        decided = {"b": "more often right", "a": "less often right", "": "inconclusive"}[clean.winner]
+        return f"On clean images {self.b} is right on {of_b} and {self.a} on {of_a}: {size}, {decided}."
+
+    def _missing_sentence(self) -> list[str]:
+        missing = self.comparison.missing_cells
+        named = [f"{self.name(cell)} {format_severity(severity)}" for cell, severity in missing[:MOST_CELLS_NAMED]]
+        rest = len(missing) - len(named)
+        names = join_names([*named, f"{rest:,} more"] if rest else named)
+        left_out = f"Left out {'is' if len(missing) == 1 else 'are'} {format_count(len(missing), 'cell')}"
+        return [f"{left_out} that only one of the two has: {names}."] if missing else []
+
+    def _crossover_sentence(self, label: str, crossover: Crossover) -> str:
+        first, then = (self.a, self.b) if crossover.ahead_first == "a" else (self.b, self.a)
+        below = f"at severity {format_severity(crossover.low)}" if crossover.low else "on clean images"
+        return (
+            f"Under {self.name(lower_label(label))} the curves cross at severity {format_number(crossover.at)}: "
+            f"{first} is shown ahead {below}, {then} at severity {format_severity(crossover.high)}."
+        )
+
+
+def changed_text(changed: ChangedImages) -> str:
+    """How many images change sides; without a full stop."""
+    return f"{format_count(changed.clean_count, 'clean image')}, and {format_percent(changed.share)} of corrupted ones"
+
+
+def crossover_text(crossover: Crossover) -> str:
+    """Where two curves cross, and between which severities that is shown: 2.4 [2, 3]."""
+    low, high = (format_severity(severity) for severity in (crossover.low, crossover.high))
+    return f"{format_number(crossover.at)} [{low},{NO_BREAK}{high}]"
+
+
+def _rounded_up(count: int) -> int:
+    """To two digits: more would say how well it is known."""
+    unit: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
+def _precision(metric: Metric) -> tuple[int, float]:
+    """Digits that a metric is told with, and what it is multiplied by."""
+    return (1, 100.0) if metric.unit == "share" else (2 if metric.unit == "severity" else 3, 1.0)
+
+
+def _number(metric: Metric, value: float, *, signed: bool = False) -> str:
+    digits, scale = _precision(metric)
+    return format_number(scale * value, digits, signed=signed)
+
+
+def _line(name: str, row: Difference) -> tuple[TableCell, ...]:
+    """The cells of a row: name, both values, and the difference with its interval."""
+    values = (TableCell(EMPTY if one is None else _number(row.metric, one)) for one in (row.a, row.b))
+    if row.difference is None:
+        return TableCell(name), *values, TableCell(EMPTY)
+    interval = format_interval(*row.difference[1:], *_precision(row.metric))
+    return TableCell(name), *values, TableCell(_number(row.metric, row.difference.value, signed=True), interval)
