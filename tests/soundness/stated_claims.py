@@ -1,87 +1,90 @@
 """Claims of a study whose truth is their very limit, where either verdict is false: how often one is given."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, Claim, Job
-from curves import Floats, bent, draw_cells, draw_outcomes, straight
-from drops import SEVERITIES, matrix_of
+from curves import Bools, Floats, bent, draw_cells, draw_outcomes, straight
+from drops import SEVERITIES, matrix_of, model_of
 from shapes import describe_draws
 
-from failmodes.analysis.claims.judged_claim import verdict_on
-from failmodes.analysis.claims.shape_claims import is_ruled_out
+from failmodes.analysis.judging.cells import OnRecord
+from failmodes.analysis.judging.claims import is_ruled_out
+from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.claimed_differences import (
-    At,
-    accuracy_of,
-    drop_difference,
-    drop_of,
-    trained_model_difference,
-    training_runs,
-)
-from failmodes.analysis.statistics.trained_model_accuracy import training_runs
+from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.ingest.statements import Statement
 
-LEVEL = 0.95
-PLACES: tuple[At, ...] = (5.0, "average")
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
 CURVES = {"straight from 90 to 50 %": FALLING, "straight from 99 to 97 %": GOOD}
+FIRST: dict[str, Any] = {"metric": "accuracy", "corruptions": ["00"]}
+PLACES: tuple[dict[str, Any], ...] = ({"severities": "last"}, {})  # at severity 5, and on average
 
 
 def _notes() -> tuple[str, str]:
     return "at severity 5", "on average over severities"
 
 
-def _decided(estimate: Estimate | None, limit: float) -> bool:
-    assert estimate is not None
-    return verdict_on(estimate, "more than", limit) != "inconclusive"
+def are_decided(models: ModelMetrics, claims: Sequence[dict[str, Any]]) -> list[bool]:
+    """Whether each claim is supported or contradicted."""
+    record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells)
+    found = []
+    for keys in claims:
+        plan = plan_statement(Statement(**keys), record, models.metrics, "claims")
+        judged = judge_plan(plan, models, Family(comparisons=plan.decision_count, is_two_sided=True))
+        found.append(judged.verdict in ("supported", "contradicted"))
+    return found
+
+
+def _measure(draws: Any, claims: Sequence[dict[str, Any]], models_of: Callable[[Bools], ModelMetrics]) -> Floats:
+    found = [are_decided(models_of(correct), claims) for batch in draws for correct in batch]
+    return np.array(found, dtype=np.float64)
 
 
 def measure_two_drops(
     curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, samples: int
 ) -> Floats:
     """Whether one of two corruptions that cost the same is said to cost more, or not to."""
-    found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
-    for batch in draw_cells(rng, (curve, curve), images, samples, shared, correlation):
-        for correct in batch:
-            matrix = matrix_of(correct, paired=paired)
-            found.append([_decided(drop_difference(matrix, "00", "01", at, LEVEL), 0) for at in PLACES])
-    return np.array(found, dtype=np.float64)
+    shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
+    claims = [FIRST | place | {"relation": "less_than", "other": {"corruptions": ["01"]}} for place in PLACES]
+    draws = draw_cells(rng, (curve, curve), images, samples, shared, correlation)
+    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct, paired=paired))))
 
 
 def measure_drop(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether a cost that is the limit itself is said to be within it, or beyond it."""
     truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
-    found = []
-    for batch in draw_outcomes(rng, curve, images, samples):
-        for correct in batch:
-            drops = [drop_of(matrix_of(correct), "00", at, LEVEL) for at in PLACES]
-            found.append([_decided(drop, truth) for drop, truth in zip(drops, truths, strict=True)])
-    return np.array(found, dtype=np.float64)
+    claims = [
+        FIRST | place | {"relation": "drop_at_least", "limit": truth}
+        for place, truth in zip(PLACES, truths, strict=True)
+    ]
+    draws = draw_outcomes(rng, curve, images, samples)
+    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct))))
 
 
 def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether an accuracy that is the limit itself is said to be above it, or below it."""
     truths = (curve[-1], float(np.mean(curve[1:])))
-    found = []
-    for batch in draw_outcomes(rng, curve, images, samples):
-        for correct in batch:
-            known = [accuracy_of(matrix_of(correct), ("00",), at, LEVEL) for at in PLACES]
-            found.append([_decided(one, truth) for one, truth in zip(known, truths, strict=True)])
-    return np.array(found, dtype=np.float64)
+    claims = [
+        FIRST | place | {"relation": "more_than", "limit": truth} for place, truth in zip(PLACES, truths, strict=True)
+    ]
+    draws = draw_outcomes(rng, curve, images, samples)
+    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct))))
 
 
 def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
     """Whether one of two checkpoints that are as often right is said to be better, or not to be."""
-    found = []
-    for batch in draw_cells(rng, (curve, curve), images, samples):
-        for correct in batch:
-            a, b = (training_runs([matrix_of(half)]) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:]))
-            places = [trained_model_difference(a, b, ("00",), at, LEVEL) for at in PLACES]
-            clean = trained_model_difference(a, b, (), "average", LEVEL)
-            found.append([_decided(one, 0) for one in (*places, clean)])
-    return np.array(found, dtype=np.float64)
+    better = FIRST | {"relation": "better_by_at_least"}
+    claims = [*(better | place for place in PLACES), better | {"corruptions": ["none"]}]
+
+    def models_of(correct: Bools) -> ModelMetrics:
+        halves = correct[:, :SEVERITIES], correct[:, SEVERITIES:]
+        return ModelMetrics(*(model_of(matrix_of(half)) for half in halves))
+
+    return _measure(draw_cells(rng, (curve, curve), images, samples), claims, models_of)
 
 
 def measure_shapes(curvature: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
