@@ -26,6 +26,7 @@ MANY_MODELS, MANY_IMAGES, MANY_CLASSES = 3, 50_000, 1_000
 SCRIPT = Path(sys.executable).parent / "failmodes"
 WANTED_REPORT_S = {2: 5, 10: 20, 20: 40}
 WANTED_S = {"status": 1.0, "chart": 2.0}
+WANTED_GATE_S = 2.0
 WANTED_QUESTION_S, WANTED_STORED_S, WANTED_PEAK_MB = 1.0, 0.05, 2000
 STORED = "accuracy_by_severity"  # of measures that stand per cell
 PER_IMAGE = ("confident_failures", "failure_onset")  # views that list images: counted, not fetched
@@ -105,6 +106,18 @@ RAW = (  # the same figures from the rows, as one would ask plain DuckDB
 )
 
 
+RULES = """
+[gate]
+baseline = "Model 00"
+candidate = "Model 01"
+rules = [
+    { metric = "accuracy", over = "each", relation = "worse_by_at_most", limit = 0.05 },
+    { metric = "ece", relation = "worse_by_at_most", limit = 0.05 },
+    { metric = "accuracy", relation = "drop_at_most", limit = 0.5 },
+]
+"""
+
+
 class Spent(NamedTuple):
     """What a process cost: CPU seconds of user and system, wall seconds, peak memory in MB, and what it printed."""
 
@@ -122,6 +135,7 @@ def measure_warehouse() -> Iterator[Result]:
             write_facts(folder, range(count), IMAGES, CLASSES)
             write_facts(folder / "one more", [count], IMAGES, CLASSES)
             yield from _measure(folder, f"warehouse/{count}", count * IMAGES, WANTED_REPORT_S[count])
+            yield _gate(folder, f"warehouse/{count}/gate")
 
 
 def measure_many_classes() -> Iterator[Result]:
@@ -195,6 +209,13 @@ def _measure(
     yield _result(f"{name}/one_more", spent[-1], alone.cpu_s, "the same model loaded into an empty warehouse")
     peak = max(one.peak_mb for one in (*spent, asked))
     yield Result(f"{name}/peak", peak, "MB", WANTED_PEAK_MB / peak, f"{WANTED_PEAK_MB:,} MB wanted")
+
+
+def _gate(folder: Path, name: str) -> Result:
+    """Two models of the warehouse that was measured: rules over each of 95 cells and over their mean."""
+    (folder / "gate.toml").write_text(RULES)
+    spent = _run([SCRIPT, "gate", folder / "gate.toml", folder / "warehouse.duckdb"])
+    return _result(name, spent, WANTED_GATE_S, f"{WANTED_GATE_S:g} s wanted, of {len(CORRUPTIONS) * 5} cells")
 
 
 def _limit(command: str, *given: Path) -> str:
