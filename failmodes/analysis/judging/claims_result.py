@@ -112,7 +112,7 @@ def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -
 
 
 class ClaimsResult(Sequence[ClaimRow]):
-    """JudgedStatement claims: they print as a table, show themselves in notebooks, and become a data frame.
+    """Judged claims: they print as a table, show themselves in notebooks, and become a data frame.
 
     What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
 
@@ -143,9 +143,8 @@ class ClaimsResult(Sequence[ClaimRow]):
         """One row a claim and model, with the columns of the table `claims`."""
         import polars as pl
 
-        numbers = dict.fromkeys(("claim_number", "n", "images_needed"), int) | dict.fromkeys(
-            ("value", "low", "high"), float
-        )
+        numbers: dict[str, type] = dict.fromkeys(("claim_number", "n", "images_needed"), int)
+        numbers |= dict.fromkeys(("value", "low", "high"), float)
         return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
 
     def to_text(self, width: int = 110) -> str:
