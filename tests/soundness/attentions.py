@@ -10,11 +10,10 @@ from curves import Floats
 from numpy.typing import NDArray
 
 from failmodes.analysis.judging.findings.attention_drift import LOST_WITHIN, keeps_place
-from failmodes.analysis.statistics.attention_lead import mean_share_change
-from failmodes.analysis.statistics.attention_null import (
+from failmodes.analysis.statistics.attention import (
     CHANCE,
-    NullComparison,
     OwnMapTest,
+    mean_share_change,
     share_on_cycle,
     variance_inflation,
 )
@@ -28,8 +27,8 @@ def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Ge
     """Whether, of several corruptions, some is said to end nearer to its own clean centroid."""
     found = []
     for _ in range(samples):
-        compared = (compare(draw_distances(TRUTHS[truth], images, rng)) for _ in range(corruptions))
-        verdicts = {OwnMapTest("any", 0, 0.0, one, corruptions).verdict for one in compared}
+        drawn = (draw_distances(TRUTHS[truth], images, rng) for _ in range(corruptions))
+        verdicts = {compare(one, corruptions).verdict for one in drawn}
         found.append(["nearer" in verdicts])
     return np.array(found, dtype=np.float64)
 
@@ -76,7 +75,7 @@ def measure_places(share: float, images: int, rng: np.random.Generator, samples:
     found = []
     for _ in range(samples):
         nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
-        verdict = keeps_place(OwnMapTest("any", 0, 0.0, NullComparison(images, 0, nearer, nearer, 0.0)))
+        verdict = keeps_place(OwnMapTest("any", images, 0, 0.0, 0.0, nearer, nearer))
         found.append((verdict == "contradicted", verdict == "supported"))
     return np.array(found, dtype=np.float64)
 

@@ -14,14 +14,13 @@ from claims import FALSE, NEVER_FALSE, Claim, Job
 from curves import Floats
 from scipy.special import ndtr, ndtri
 
-from failmodes.analysis.gate.judging import judge_rules
-from failmodes.analysis.gate.planned_rules import PlannedRule, plan_rules
+from failmodes.analysis.judging.gate import judge_rules
+from failmodes.analysis.judging.statement import worst_of
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
+from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.measured_pair import MeasuredPair
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.ingest.statements import GateSpec, Statement
-from failmodes.warehouse.metrics.registry import all_metrics
 
 PASSES, STOPS = "a gate passes a rule", "a gate fails a rule"
 CELLS: list[CellKey] = [(name, severity) for name in ("contrast", "fog", "snow") for severity in (1.0, 2.0)]
@@ -134,30 +133,16 @@ def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None 
     return Statement(**content, relation="worse_by_at_most", limit=max(0.0, round(worse, 12)))
 
 
-def verdicts_of(plans: Sequence[Sequence[PlannedRule]], pair: MeasuredPair) -> list[str]:
-    """The verdict of each gate, whose rules stop it together: broken where one is, holds where all do."""
-    found = []
-    for gate in plans:
-        of_rules = {judged.verdict for judged in judge_rules(gate, pair, LEVEL)}
-        found.append("fail" if "fail" in of_rules else "pass" if of_rules == {"pass"} else "inconclusive")
-    return found
-
-
 def measure_gates(
     scenario: Scenario, gates: Sequence[Sequence[Statement]], images: int, rng: np.random.Generator, samples: int
 ) -> Floats:
-    """(samples, gates * 2) whether each gate is said to hold, and to be broken."""
-    cells = set(CELLS)
-    baseline = None if scenario.baseline is None else cells
-    plans = [
-        plan_rules(GateSpec(baseline="B", rules=list(rules)), cells, baseline, "rules", all_metrics())
-        for rules in gates
-    ]
+    """(samples, gates * 2) whether each gate is said to hold, and to fail; its rules stop it together."""
+    specs = [GateSpec(baseline="B", level=LEVEL, rules=list(rules)) for rules in gates]
     found = []
     for _ in range(samples):
-        models = draw_models(scenario, images, rng)
-        verdicts = verdicts_of(plans, MeasuredPair(*models))
-        found.append([verdict == wanted for verdict in verdicts for wanted in ("pass", "fail")])
+        models = ModelMetrics(*draw_models(scenario, images, rng))
+        verdicts = [worst_of([one.verdict for one in judge_rules(spec, models, None, "rules")]) for spec in specs]
+        found.append([verdict == wanted for verdict in verdicts for wanted in ("supported", "contradicted")])
     return np.array(found, dtype=np.float64)
 
 
