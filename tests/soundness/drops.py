@@ -33,7 +33,7 @@ def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = Tr
 
 def model_of(*runs: CorrectnessMatrix) -> ModelRows:
     """A model whose training runs gave these answers."""
-    rows = (RunRows(one, np.arange(len(one.correct)), dict.fromkeys(one.cells, "")) for one in runs)
+    rows = (RunRows(one, dict.fromkeys(one.cells, "")) for one in runs)
     return ModelRows(tuple(rows))
 
 

@@ -94,9 +94,9 @@ def test_the_truth_of_a_gate_is_what_many_images_show() -> None:
 
     truth = gates.Truth((0.02, 0.05, 0.08, 0.11, 0.14, 0.17), worst=0.2)
     (model,) = gates.draw_models(gates.Scenario(truth, None), 40_000, np.random.default_rng(0))
-    pair = gates.MeasuredPair(model)
+    models = gates.ModelMetrics(model)
     for measure, values in truth.measures().items():
-        found = pair.absolute(measure, gates.CELLS[2:4], "confidence" if measure == "augrc" else None)
+        found = models.mean(measure, gates.CELLS[2:4], "confidence" if measure == "augrc" else None)
         assert found.value == pytest.approx(values[2:4].mean(), abs=0.015 if "worst" in measure else 0.005)
 
 

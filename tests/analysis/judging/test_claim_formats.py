@@ -7,24 +7,29 @@ import duckdb
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.claims.claim_table import counts_sentence, number_text
-from failmodes.analysis.claims.claims_result import ClaimsResult
-from failmodes.analysis.claims.judging import judge_given, judge_stored
+from failmodes.analysis.judging.claims import judge_claims, judge_stored
+from failmodes.analysis.judging.claims_result import ClaimsResult, counts_sentence, number_text
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.claims_section import claims_section
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import Selection
+from failmodes.ingest.statements import check_claims, stored_rows
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
 
-CLAIMS = ["fog costs less than 10 points at 5", "contrast is near-linear", "accuracy is above 90 % when clean",
-          "attention keeps its place under fog", "snow is flat"]  # fmt: skip
+DROP = {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.1}
+CLAIMS = [
+    DROP, {"shape": "near_linear", "corruptions": ["contrast"]},
+    {"metric": "accuracy", "corruptions": ["none"], "relation": "more_than", "limit": 0.9},
+    {"kind": "attention_drift", "corruptions": ["fog"]}, {"shape": "flat", "corruptions": ["snow"], "name": "snow"},
+]  # fmt: skip
 MALICIOUS = '<img src=x onerror=alert(1)> | @all "q"'
 
 
 @pytest.fixture(scope="module")
 def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
-    return ClaimsResult(judge_given(con, CLAIMS))
+    return ClaimsResult(judge_claims(con, check_claims(CLAIMS, "claims")))
 
 
 def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
@@ -57,15 +62,15 @@ def test_a_table_of_markdown_has_as_many_cells_in_each_row(found: ClaimsResult) 
 
 def test_json_has_every_row(found: ClaimsResult) -> None:
     document = json.loads(found.to_json())
-    assert document["format"] == 1
-    assert [row["claim"] for row in document["claims"]] == [claim for claim in CLAIMS for _ in range(2)]
+    assert [row["claim_number"] for row in document["claims"]] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert [row["verdict"] for row in document["claims"][:2]] == ["contradicted"] * 2
     assert document["claims"][0]["value"] == pytest.approx(found[0].value)
 
 
 def test_a_frame_has_the_columns_of_the_table(found: ClaimsResult) -> None:
     frame = found.to_frame()
     assert frame.height == len(found) == 10
-    assert frame.filter(claim="snow is flat")["n"].null_count() == 2
+    assert frame.filter(claim="snow")["n"].null_count() == 2
     assert found[1:3] == (found[1], found[2])
 
 
@@ -89,14 +94,15 @@ def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
     path = tmp_path / "w.duckdb"
-    load([made.output], path, claims=["fog costs less than 10 points", MALICIOUS])
+    claims = stored_rows(check_claims([DROP, DROP | {"name": MALICIOUS}], "claims"))
+    load([made.output], path, claims=claims, derivation=DERIVATION)
     page = write_report(path).read_text(encoding="utf-8")
     assert page.index('id="claims-1"') < page.index('id="accuracy-1"')
     assert page.index('id="verdict-1"') < page.index('id="claims-1"')
     assert '<a href="#claims-1">Claims</a>' in page
     assert "<img src=x" not in page
-    assert "<code>select corruption, severity, accuracy, accuracy_drop, image_count from" in page
-    load([made.output], path, claims=[])
+    assert "<code>from cell_metrics where metric = " in page
+    load([made.output], path, claims=[], derivation=DERIVATION)
     assert 'id="claims-1"' not in write_report(path).read_text(encoding="utf-8")
 
 
@@ -105,9 +111,10 @@ def test_claims_about_many_models_are_folded_with_a_tally(tmp_path: Path, monkey
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
                            models=("A", "B", "C", "D", "E"))  # fmt: skip
-    load([made.output], tmp_path / "w.duckdb", claims=["fog costs more than 10 points at 5", "A better than B"])
+    claims = stored_rows(check_claims([DROP | {"name": "fog costs little"}], "claims"))
+    load([made.output], tmp_path / "w.duckdb", claims=claims, derivation=DERIVATION)
     page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
-    assert "<bdi>fog costs more than 10 points at 5</bdi>: 5 supported</summary>" in page
+    assert "<bdi>fog costs little</bdi>: 5 contradicted</summary>" in page
 
 
 def test_a_report_without_claims_has_no_such_part(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

@@ -1,7 +1,9 @@
 """Judged claims: known curves, beside the findings on them, what was not evaluated, and few or unusable rows."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -10,59 +12,88 @@ from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import CURVES, Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.claims.judged_claim import JudgedClaim, verdict_on
-from failmodes.analysis.claims.judging import UNKNOWN, judge_given, judge_stored
+from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.selection import Selection
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.ingest.statements import SHAPES, Statement, check_claims, stored_form
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.registry import all_metrics
 
+Keys = dict[str, Any]
+
+
+def accuracy(relation: str, limit: float | None, *corruptions: str, **more: Any) -> Keys:
+    given = {"metric": "accuracy", "relation": relation, "limit": limit, "corruptions": list(corruptions)} | more
+    return {key: value for key, value in given.items() if value not in (None, [])}
+
+
+def shape(name: str, corruption: str) -> Keys:
+    return {"shape": name, "corruptions": [corruption]}
+
+
+def kind(name: str, *corruptions: str, **more: Any) -> Keys:
+    return {"kind": name, "corruptions": list(corruptions)} | more
+
+
+AT_5 = {"severities": [5]}
+BETTER = {"metric": "accuracy", "relation": "better_by_at_least", "model": "Alpha", "baseline": "Beta"}
 ONE_EACH = (
-    "fog costs more than brightness at 5", "contrast costs at most 43 points at 5", "fog costs most",
-    "contrast is near-linear", "fog is flat", "fog collapses in one step", "fog rises", "Alpha better than Beta",
-    "Alpha better than Beta when clean", "Alpha better than Beta under fog at 3", "accuracy is above 90 % when clean",
-    "accuracy is above 50 % under fog", "attention is on the object when clean",
-    "attention leaves the object under fog", "attention keeps its place under fog", "snow is flat",
+    accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5),
+    accuracy("drop_at_most", 0.43, "contrast", **AT_5),
+    accuracy("largest_drop", None, "fog"),
+    accuracy("more_than", 0.9, "none"),
+    accuracy("at_least", 0.5, "fog", over="each"),
+    {"metric": "ece", "relation": "at_most", "limit": 0.1},
+    {"metric": "augrc", "score": "margin", "relation": "drop_at_least", "limit": 0.05, "corruptions": ["fog"]},
+    BETTER, BETTER | {"corruptions": ["none"]}, BETTER | {"corruptions": ["fog"], "severities": [3]},
+    *(shape(name, "fog") for name in SHAPES),
+    kind("attention_on_object", "none"), kind("attention_off_object", "fog"),
+    kind("attention_drift", "fog", negate=True), shape("flat", "snow"),
 )  # fmt: skip
 
 # By the curves of the synthetic record, of Alpha: clean .95, at 5 .45 but for brightness, .945, and noise, .40
-KNOWN = {
-    "contrast costs at most 43 points at 5": "contradicted",
-    "contrast costs at most 60 points at 5": "supported",
-    "contrast costs at least 50 points at 5": "inconclusive",
-    "contrast costs more than 25 points on average": "supported",
-    "contrast costs less than 25 points on average": "contradicted",
-    "brightness costs less than 10 points": "supported",
-    "fog costs more than brightness at 5": "supported",
-    "fog costs less than brightness at 5": "contradicted",
-    "fog costs more than contrast at the last severity": "inconclusive",
-    "motion_blur costs more than contrast": "supported",
-    "fog costs more than contrast": "contradicted",
-    "motion_blur costs most": "supported",
-    "fog costs most": "contradicted",
-    "gaussian_noise costs most at the last severity": "supported",
-    "fog collapses late": "supported",
-    "fog is near-linear": "contradicted",
-    "contrast is near-linear": "supported",
-    "contrast falls early": "contradicted",
-    "motion_blur falls early": "supported",
-    "gaussian_noise is non-monotone": "supported",
-    "fog is non-monotone": "contradicted",
-    "fog is flat": "contradicted",
-    "brightness collapses late": "inconclusive",
-    "accuracy is above 90 % when clean": "supported",
-    "accuracy is at most 90 % when clean": "contradicted",
-    "accuracy is above 55 % under motion_blur at 5": "contradicted",
-    "accuracy is at least 70 % under fog": "supported",
-    "accuracy is below 95 % on average": "supported",
-    "attention is on the object when clean": "supported",
-    "attention leaves the object under fog": "supported",
-    "attention is on the object under fog": "supported",
-}
+KNOWN = [
+    (accuracy("drop_at_most", 0.43, "contrast", **AT_5), "contradicted"),
+    (accuracy("drop_at_most", 0.6, "contrast", **AT_5), "supported"),
+    (accuracy("drop_at_least", 0.5, "contrast", **AT_5), "inconclusive"),
+    (accuracy("drop_at_least", 0.25, "contrast"), "supported"),
+    (accuracy("drop_at_most", 0.25, "contrast"), "contradicted"),
+    (accuracy("drop_at_most", 0.1, "brightness"), "supported"),
+    (accuracy("drop_at_most", 0.6, "fog", "contrast", over="each"), "supported"),
+    (accuracy("drop_at_most", 0.3, "fog", "contrast", over="each"), "contradicted"),
+    (accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "supported"),
+    (accuracy("more_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "contradicted"),
+    (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}, severities="last"), "inconclusive"),
+    (accuracy("less_than", None, "motion_blur", other={"corruptions": ["contrast"]}), "supported"),
+    (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}), "contradicted"),
+    (accuracy("less_than", None, "fog", other={"severities": [1]}, **AT_5), "supported"),
+    (accuracy("largest_drop", None, "motion_blur"), "supported"),
+    (accuracy("largest_drop", None, "fog"), "contradicted"),
+    (accuracy("largest_drop", None, "gaussian_noise", severities="last"), "supported"),
+    (accuracy("largest_drop", None, "fog", severities="last"), "contradicted"),
+    (shape("late_collapse", "fog"), "supported"),
+    (shape("near_linear", "fog"), "contradicted"),
+    (shape("near_linear", "contrast"), "supported"),
+    (shape("early_drop", "contrast"), "contradicted"),
+    (shape("early_drop", "motion_blur"), "supported"),
+    (shape("non_monotone", "gaussian_noise"), "supported"),
+    (shape("non_monotone", "fog"), "contradicted"),
+    (shape("flat", "fog"), "contradicted"),
+    (shape("late_collapse", "brightness"), "inconclusive"),
+    (accuracy("more_than", 0.9, "none"), "supported"),
+    (accuracy("at_most", 0.9, "none"), "contradicted"),
+    (accuracy("more_than", 0.55, "motion_blur", **AT_5), "contradicted"),
+    (accuracy("at_least", 0.7, "fog"), "supported"),
+    (accuracy("less_than", 0.95), "supported"),
+    (kind("attention_on_object", "none"), "supported"),
+    (kind("attention_off_object", "fog"), "supported"),
+    (kind("attention_off_object", "fog", negate=True), "contradicted"),
+    (kind("attention_on_object", "fog"), "supported"),
+    (kind("attention_off_object", "fog", "frost"), "not_measurable"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +110,19 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCon
     yield from opened(write_synthetic(tmp_path_factory.mktemp("few"), images=29))
 
 
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Two records of models with the same name, which share no images; one has a corruption that the other lacks."""
+    folder = tmp_path_factory.mktemp("twice")
+    for seed, corruptions in enumerate((("fog", "contrast"), ("fog",))):
+        made = write_synthetic(folder / f"{seed}", images=40 + seed, seed=seed, corruptions=corruptions,
+                               severities=(2, 5), models=("Alpha", "Beta")[: 2 - seed])  # fmt: skip
+        load([made.output], folder / "w.duckdb")
+    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=50))
+    with open_warehouse(folder / "w.duckdb") as con:
+        yield con
+
+
 def opened(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
     load([made.output], made.output / "w.duckdb")
     ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=100))
@@ -86,174 +130,185 @@ def opened(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def judged(con: duckdb.DuckDBPyConnection, claim: str, model: str = "Alpha") -> JudgedClaim:
-    (found,) = [row for row in judge_given(con, [claim]) if row.model_label in (model, None, "Alpha and Beta")]
+def judged(con: duckdb.DuckDBPyConnection, *claims: Keys) -> list[ClaimRow]:
+    return judge_claims(con, check_claims(claims, "claims"))
+
+
+def of_alpha(con: duckdb.DuckDBPyConnection, claim: Keys) -> ClaimRow:
+    (found,) = [row for row in judged(con, claim) if row.model_label in ("Alpha", "Alpha and Beta")]
     return found
 
 
-@pytest.mark.parametrize(("claim", "verdict"), KNOWN.items())
-def test_a_claim_about_known_curves(con: duckdb.DuckDBPyConnection, claim: str, verdict: str) -> None:
-    assert judged(con, claim).verdict == verdict
+@pytest.mark.parametrize(("claim", "verdict"), KNOWN)
+def test_a_claim_about_known_curves(con: duckdb.DuckDBPyConnection, claim: Keys, verdict: str) -> None:
+    assert of_alpha(con, claim).verdict == verdict
 
 
 def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
-    correct = synthetic.correct["Alpha", "fog"]
-    found = judged(con, "fog costs less than 10 points at 5")
-    assert found.value == pytest.approx(correct[0].mean() - correct[5].mean())
-    assert found.n == correct.shape[1]
-    difference = judged(con, "fog costs more than contrast at 3")
-    assert difference.value == pytest.approx(synthetic.correct["Alpha", "contrast"][3].mean() - correct[3].mean())
-    accuracy = judged(con, "accuracy is above 50 % under fog")
-    assert accuracy.value == pytest.approx(correct[1:].mean())
+    fog, contrast = (synthetic.correct["Alpha", name] for name in ("fog", "contrast"))
+    beta = synthetic.correct["Beta", "fog"]
+    for claim, value in (
+        (accuracy("drop_at_most", 0.1, "fog", **AT_5), fog[0].mean() - fog[5].mean()),
+        (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}, severities=[3]),
+         fog[3].mean() - contrast[3].mean()),
+        (accuracy("more_than", 0.5, "fog"), fog[1:].mean()),
+        (BETTER | {"corruptions": ["fog"], "severities": [3, 5]}, (fog[[3, 5]].mean() - beta[[3, 5]].mean())),
+    ):  # fmt: skip
+        found = of_alpha(con, claim)
+        assert (found.value, found.n) == (pytest.approx(value), fog.shape[1])
+    turned = judged(con, BETTER | {"model": "Beta", "baseline": "Alpha"})[0]
+    assert turned.value == pytest.approx(-(of_alpha(con, BETTER).value or 0))
 
 
 @pytest.mark.parametrize("corruption", CURVES)
 def test_shapes_are_those_of_the_findings(
     con: duckdb.DuckDBPyConnection, all_findings: list[Finding], corruption: str
 ) -> None:
-    (shape,) = of_kind(all_findings, "shape", corruption=corruption, model_label="Alpha")
-    words = {"near_linear": "is near-linear", "late_collapse": "collapses late", "early_drop": "falls early",
-             "non_monotone": "is non-monotone"}  # fmt: skip
-    for name, said in words.items():
-        found = judged(con, f"{corruption} {said}")
-        if shape.verdict == "supported":
-            assert found.verdict == ("supported" if shape.claim == name else "contradicted")
-            assert found.sentence == shape.sentence
+    (of_curve,) = of_kind(all_findings, "shape", corruption=corruption, model_label="Alpha")
+    for name in SHAPES:
+        found = of_alpha(con, shape(name, corruption))
+        if findings := of_kind(all_findings, name, corruption=corruption, model_label="Alpha"):
+            (finding,) = findings
+            assert (found.verdict, found.value, found.query) == (finding.verdict, finding.value, finding.query)
+        elif of_curve.verdict == "supported":
+            assert found.verdict == ("supported" if of_curve.claim == name else "contradicted")
+            assert found.sentence == of_curve.sentence
         else:
             assert found.verdict != "supported"
-    for kind, said in (("flat", "is flat"), ("rise", "rises"), ("abrupt_drop", "collapses in one step")):
-        (finding,) = of_kind(all_findings, kind, corruption=corruption, model_label="Alpha")
-        found = judged(con, f"{corruption} {said}")
-        assert (found.verdict, found.value, found.query) == (finding.verdict, finding.value, finding.query)
 
 
-def test_drops_and_attention_never_deny_a_finding(con: duckdb.DuckDBPyConnection, all_findings: list[Finding]) -> None:
-    said = {
-        "largest_drop": "{} costs most at the last severity",
-        "attention_drift": "attention keeps its place under {}",
-        "attention_off_object": "attention leaves the object under {}",
-    }
-    for kind, claim in said.items():
-        for finding in of_kind(all_findings, kind, model_label="Alpha"):
-            verdicts = {finding.verdict, judged(con, claim.format(finding.corruption)).verdict}
-            assert verdicts != {"supported", "contradicted"}
-
-
-def test_the_better_checkpoint_is_that_of_the_findings(
-    con: duckdb.DuckDBPyConnection, all_findings: list[Finding], selection: Selection
+def test_claims_never_deny_a_finding_of_the_same_thing(
+    con: duckdb.DuckDBPyConnection, all_findings: list[Finding]
 ) -> None:
-    (finding,) = of_kind(all_findings, "better_model")
-    found = judged(con, "Alpha better than Beta")
-    assert abs(found.value or 0) == pytest.approx(abs(finding.value or 0))
-    assert "of these checkpoints, one training run each" in found.sentence
-    turned = judged(con, "Beta better than Alpha", "Beta and Alpha")
-    assert turned.value == pytest.approx(-(found.value or 0))
-    assert found.other_evaluation_id == turned.evaluation_id
+    for finding in all_findings:
+        if finding.model_label != "Alpha" or finding.corruption is None or finding.kind in ("shape", *SHAPES):
+            continue
+        claim = kind(finding.kind, finding.corruption)
+        if finding.kind == "largest_drop":
+            claim = accuracy("largest_drop", None, finding.corruption, severities="last")
+        assert {finding.verdict, of_alpha(con, claim).verdict} != {"supported", "contradicted"}
+        if finding.kind != "largest_drop":
+            turned = of_alpha(con, claim | {"negate": True}).verdict
+            assert turned not in (finding.verdict if finding.verdict != "inconclusive" else None,)
+    (better,) = of_kind(all_findings, "better_model")
+    claimed = of_alpha(con, BETTER)
+    assert abs(claimed.value or 0) == pytest.approx(abs(better.value or 0))
+    assert "of these checkpoints" in claimed.sentence
 
 
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
-    (found,) = judge_given(seeded_con, ["Fir better than Oak"])
-    assert "over 3 and 3 training seeds" in found.sentence.replace("\u00a0", " ")
-    (mixed,) = judge_given(seeded_con, ["fir better than Loner on average"])
-    assert "of these 4 checkpoints, as one of the two was trained once" in mixed.sentence
-    assert len(judge_given(seeded_con, ["fog is flat for Fir"])) == 3
-    assert len(judge_given(seeded_con, ['fog is flat for "Fir, seed 1"'])) == 1
+    (found,) = judged(seeded_con, BETTER | {"model": "Fir", "baseline": "Oak"})
+    assert (found.verdict, found.model_label) == ("supported", "Fir and Oak")
+    assert "over training seeds" in found.sentence
+    (mixed,) = judged(seeded_con, BETTER | {"model": "fir", "baseline": "Loner"})
+    assert "of these checkpoints" in mixed.sentence
+    others = judged(seeded_con, {key: value for key, value in BETTER.items() if key != "model"} | {"baseline": "Oak"})
+    assert [row.model_label for row in others] == ["Fir and Oak", "Loner and Oak"]
+    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir"})) == 3
+    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir, seed 1"})) == 1
+    assert len(judged(seeded_con, accuracy("at_least", 0.3, "fog") | {"model": "fir"})) == 3
 
 
 @pytest.mark.slow
 def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse: Path) -> None:
-    for row in judge_given(con, ONE_EACH):
+    for row in judged(con, *ONE_EACH):
         columns = run_query(sound_warehouse, row.query)
-        assert len(columns) > 0 or row.form == "shape"  # shapes are stored by whoever reports first
+        assert len(columns) > 0 or row.query.startswith(("from shapes", "from steps"))  # stored by a load
 
 
-@pytest.mark.parametrize("claim", ONE_EACH)
-def test_a_sentence_is_whole(con: duckdb.DuckDBPyConnection, claim: str) -> None:
-    for row in judge_given(con, [claim]):
+@pytest.mark.parametrize("claim", ONE_EACH, ids=lambda claim: str(claim.get("relation", claim)))
+def test_a_sentence_is_whole(con: duckdb.DuckDBPyConnection, claim: Keys) -> None:
+    for row in judged(con, claim):
         assert row.sentence.endswith(".")
         assert ("images)" in row.sentence) == (row.n is not None)
         assert row.reason or row.estimate
 
 
-@pytest.mark.parametrize(("claim", "reason"), {
-    "snow costs most": "snow was not evaluated",
-    "snow costs more than fog": "snow was not evaluated",
-    "fog costs more than snow": "snow was not evaluated",
-    "fog costs less than 10 points at 2.5": "fog was not evaluated at severity 2.5",
-    "accuracy is above 50 % under fog at 2.5": "fog was not evaluated at severity 2.5",
-    "attention leaves the object under snow": "snow was not evaluated",
-    "Alpha better than Beta under snow": "snow was not evaluated",
-}.items())  # fmt: skip
-def test_what_was_not_evaluated_is_inconclusive(con: duckdb.DuckDBPyConnection, claim: str, reason: str) -> None:
-    found = judged(con, claim)
-    assert (found.verdict, found.reason, found.n, found.value) == ("inconclusive", reason, None, None)
+def test_what_was_not_evaluated_is_not_measurable_and_named(con: duckdb.DuckDBPyConnection) -> None:
+    for claim, named in (
+        (accuracy("drop_at_most", 0.1, "snow"), "snow was not evaluated"),
+        (accuracy("drop_at_most", 0.1, "fog", severities=[1.5]), "fog 1.5 was not evaluated"),
+        (accuracy("less_than", None, "fog", other={"corruptions": ["snow"]}), "snow was not evaluated"),
+        (kind("attention_drift", "snow", "frost"), "snow and frost were not evaluated"),
+        (shape("flat", "snow"), "snow was not evaluated"),
+    ):
+        found = of_alpha(con, claim)
+        assert (found.verdict, found.value, found.n) == ("not_measurable", None, None)
+        assert str(found.reason).replace("\u00a0", " ") == named
 
 
-@pytest.mark.parametrize(("claim", "says"), {
-    "fog is flat for Alpah": "no model 'Alpah' was evaluated: did you mean 'Alpha'?",
-    "resnet18 better than Beta": "'resnet18' names several models, Alpha and Beta: name one by its label",
-    "fogg is flat": "unknown corruption 'fogg'",
-}.items())  # fmt: skip
-def test_a_claim_that_is_given_is_one_line(con: duckdb.DuckDBPyConnection, claim: str, says: str) -> None:
-    with pytest.raises(StudyError, match="claim") as error:
-        judge_given(con, [claim])
+@pytest.mark.parametrize(
+    ("claim", "says"),
+    [
+        (shape("flat", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
+        (accuracy("at_least", 0.5, "foog"), "unknown corruption 'foog': did you mean 'fog'"),
+        (kind("attention_drift", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
+        (kind("attention_drifts", "fog"), "unknown kind 'attention_drifts': did you mean 'attention_drift'"),
+        (kind("better_model", "fog"), "unknown kind 'better_model'"),
+        ({"metric": "acuracy", "relation": "at_least", "limit": 0.5}, "unknown metric 'acuracy': did you mean"),
+        (accuracy("at_least", 0.5, "fog", model="Alpah"), "no model 'Alpah' was evaluated: did you mean 'Alpha'"),
+        (BETTER | {"baseline": "Nobody"}, "no model 'Nobody' was evaluated"),
+    ],
+    ids=str,
+)
+def test_a_claim_about_what_there_is_not_is_an_error(con: duckdb.DuckDBPyConnection, claim: Keys, says: str) -> None:
+    with pytest.raises(StudyError) as error:
+        judged(con, claim)
     assert says in str(error.value)
 
 
-def test_names_of_several_words_without_quotation_marks_are_shown_with_them(
-    seeded_con: duckdb.DuckDBPyConnection,
-) -> None:
-    with pytest.raises(StudyError, match="""did you mean '"Fir, seed 1" better than Oak'""" + r"\?"):
-        judge_given(seeded_con, ["Fir, seed 1 better than Oak"])
-    assert judge_given(seeded_con, ['"Fir, seed 1" better than Oak'])
-
-
-def test_a_claim_that_is_stored_is_inconclusive_with_the_reason(con: duckdb.DuckDBPyConnection) -> None:
-    stored = ["fog is flat for Alpah", "fogg is flat", "x" * 900, "fog \x1b[31m"]
-    found = judge_stored(con, stored)
-    assert [(row.verdict, row.form, row.evaluation_id) for row in found] == [("inconclusive", UNKNOWN, None)] * 4
+def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBPyConnection) -> None:
+    unknown = stored_form(Statement(**shape("flat", "fog"), model="Alpah"))
+    found = judge_stored(con, [unknown, '{"shape": "bent"}', "x" * 900, '{"name": "\x1b[31m"}'])
+    assert [(row.verdict, row.kind, row.evaluation_id) for row in found] == [("not_measurable", "unknown", None)] * 4
+    assert "no model 'Alpah'" in str(found[0].reason)
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)
 
 
 def test_of_few_images_nothing_is_decided(few: duckdb.DuckDBPyConnection) -> None:
-    for row in judge_given(few, [claim for claim in ONE_EACH if "snow" not in claim]):
+    for row in judged(few, *(claim for claim in ONE_EACH if "snow" not in str(claim))):
         assert row.verdict == "inconclusive"
-        assert "too few" in f"{row.reason}{row.sentence}" or row.n is None
 
 
 def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPyConnection) -> None:
-    reason = "more than 1% of the predictions under fog at 5 are no finite numbers"
-    for claim in ("fog costs more than 10 points", "fog costs more than contrast", "accuracy is below 90 % under fog",
-                  "Alpha better than Beta under fog"):  # fmt: skip
-        found = judged(spoiled, claim)
+    reason = "more than 1% of the predictions under fog at 5 are not finite"
+    contrast = {"corruptions": ["contrast"]}
+    for claim in (
+        accuracy("drop_at_least", 0.1, "fog"), accuracy("less_than", None, "fog", other=contrast),
+        accuracy("more_than", None, "contrast", other={"corruptions": ["fog"]}), accuracy("less_than", 0.9, "fog"),
+        BETTER | {"corruptions": ["fog"]}, accuracy("largest_drop", None, "contrast"),
+    ):  # fmt: skip
+        found = of_alpha(spoiled, claim)
         assert (found.verdict, found.reason) == ("inconclusive", reason)
-    assert judged(spoiled, "fog collapses late").verdict == "inconclusive"
-    assert judged(spoiled, "contrast costs more than 10 points").verdict == "supported"
+    assert of_alpha(spoiled, shape("late_collapse", "fog")).verdict == "inconclusive"
+    assert of_alpha(spoiled, accuracy("drop_at_least", 0.1, "contrast")).verdict == "supported"
+    assert of_alpha(spoiled, accuracy("drop_at_most", 0.5, "fog", severities=[2])).verdict == "supported"
 
 
-def test_where_the_interval_lies_decides() -> None:
-    within, across, beyond = Estimate(1, 0.5, 1.5), Estimate(2, 1.5, 2.5), Estimate(3, 2.5, 3.5)
-    for relation in ("less than", "at most"):
-        assert [verdict_on(one, relation, 2) for one in (within, across, beyond)] == [
-            "supported", "inconclusive", "contradicted"]  # fmt: skip
-    for relation in ("more than", "at least"):
-        assert [verdict_on(one, relation, 2) for one in (within, across, beyond)] == [
-            "contradicted", "inconclusive", "supported"]  # fmt: skip
-    point = Estimate(2, 2, 2)
-    assert verdict_on(point, "at most", 2) == verdict_on(point, "at least", 2) == "supported"
-    assert verdict_on(point, "less than", 2) == verdict_on(point, "more than", 2) == "contradicted"
+def test_a_claim_may_name_a_metric_that_a_user_brings(con: duckdb.DuckDBPyConnection) -> None:
+    metric = replace(all_metrics()["accuracy"], name="mine")
+    claim = check_claims([accuracy("at_least", 0.9, "none") | {"metric": "mine"}], "claims")
+    assert {row.verdict for row in judge_claims(con, claim, [metric])} == {"supported"}
 
 
 @pytest.mark.slow
-def test_models_of_the_same_name_are_distinguished_by_their_images(tmp_path: Path) -> None:
-    small = {"corruptions": ("fog",), "severities": (2, 5), "models": ("Alpha",)}
-    made = [write_synthetic(tmp_path / f"{seed}", images=40 + seed, seed=seed, **small) for seed in (0, 1)]
-    load([one.output for one in made], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        found = judge_given(con, ["fog costs more than 10 points", "snow is flat", "fog is flat for Alpha"])
+def test_models_of_the_same_name_are_distinguished_by_their_images(twice: duckdb.DuckDBPyConnection) -> None:
+    found = judged(twice, accuracy("drop_at_least", 0.1, "fog", model="Alpha"), shape("flat", "snow"))
     assert [row.model_label for row in found[:2]] == [
-        f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((41, 1), (40, 0))
+        f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((40, 0), (41, 1))
     ]
-    assert [row.n for row in found if row.form == "drop_limit"] == [41, 40]
-    assert len([row for row in found if row.claim == "snow is flat"]) == 2
+    assert [row.n for row in found[:2]] == [40, 41]
+    assert {row.verdict for row in found[2:]} == {"not_measurable"}
+
+
+@pytest.mark.slow
+def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(twice: duckdb.DuckDBPyConnection) -> None:
+    contrast = judged(twice, accuracy("drop_at_least", 0.1, "contrast"))
+    assert [(str(row.model_label).split()[0], row.n) for row in contrast] == [("Alpha", 40), ("Beta", 40)]
+    better = dict(BETTER)
+    (only,) = judged(twice, better)  # of the second there is no Beta
+    assert (only.model_label, only.n) == ("Alpha and Beta", 40)
+    del better["model"]
+    assert len(judged(twice, better)) == 1
+    with pytest.raises(StudyError, match="did you mean 'fog'"):  # which says more than that the second has no Beta
+        judged(twice, better | {"corruptions": ["foog"]})

@@ -10,13 +10,17 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims
 from failmodes.analysis.opened_warehouse import Warehouse
+from failmodes.ingest.statements import Statement, check_claims, statement_text, stored_form, stored_rows
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.stated_claims import stored_claims
-from failmodes.warehouse.errors import StudyError
 
-STATED = ["fog costs less than 60 points at 5", "contrast is near-linear"]
+STATED = check_claims([
+    {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
+    {"shape": "near_linear", "corruptions": ["contrast"], "name": "a line"},
+], "claims")  # fmt: skip
+FLAT = Statement(shape="flat", corruptions=["fog"])
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +32,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 @pytest.fixture(scope="module")
 def judged_once(results: Synthetic) -> Path:
     path = results.output / "w.duckdb"
-    load([results.output], path, claims=STATED, derivation=DERIVATION)
+    load([results.output], path, claims=stored_rows(STATED), derivation=DERIVATION)
     return path
 
 
@@ -49,7 +53,7 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
     asked = counted(own, monkeypatch)
     found = warehouse_claims(own)
     assert asked == []
-    assert [row.claim for row in found] == [claim for claim in STATED for _ in range(2)]
+    assert [row.claim for row in found] == [claim.title for claim in STATED for _ in range(2)]
     rows = run_query(own, "select claim_number, claim, verdict from claims order by position")
     assert rows["claim_number"].to_list() == [1, 1, 2, 2]
     assert rows["verdict"].to_list() == [row.verdict for row in found]
@@ -58,12 +62,12 @@ def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.Monk
 @pytest.mark.slow
 def test_other_claims_are_judged_again(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = counted(own, monkeypatch)
-    assert load([results.output], own, claims=STATED, derivation=DERIVATION).swapped is False
-    assert load([results.output], own, claims=STATED[:1], derivation=DERIVATION).swapped is True
+    assert load([results.output], own, claims=stored_rows(STATED), derivation=DERIVATION).swapped is False
+    assert load([results.output], own, claims=stored_rows(STATED[:1]), derivation=DERIVATION).swapped is True
     assert len(warehouse_claims(own)) == 2
     content = own.read_bytes()
-    assert len(warehouse_claims(own, stated=["fog is flat", "fog is flat"])) == 2
-    assert asked == [STATED[:1], ["fog is flat"]]
+    assert len(warehouse_claims(own, stated=[FLAT])) == 2
+    assert asked == [[stored_form(STATED[0])], [stored_form(FLAT)]]
     assert warehouse_claims(own, stated=[]) == []
     assert own.read_bytes() == content, "only a load stores them"
     load([results.output], own, claims=[], derivation=DERIVATION)
@@ -85,7 +89,7 @@ def test_other_settings_and_other_rules_are_judged_again(own: Path, monkeypatch:
 def test_a_load_without_a_study_keeps_them(own: Path, results: Synthetic) -> None:
     load([results.output], own)
     with open_warehouse(own) as con:
-        assert stored_claims(con) == STATED
+        assert stored_claims(con) == stored_rows(STATED)
 
 
 @pytest.mark.slow
@@ -98,30 +102,37 @@ def test_more_shards_are_judged_with_the_others(own: Path, tmp_path: Path) -> No
 
 def test_claims_that_are_given_are_not_stored(own: Path) -> None:
     before = own.read_bytes()
-    found = Warehouse(own).claims("fog is flat")
-    assert {row.claim for row in found} == {"fog is flat"}
+    found = Warehouse(own).claims({"shape": "flat", "corruptions": ["fog"]})
+    assert {row.claim for row in found} == {statement_text(FLAT)}
     assert own.read_bytes() == before
-    assert [row.claim for row in Warehouse(own).claims()][::2] == STATED
+    assert [row.claim for row in Warehouse(own).claims()][::2] == [claim.title for claim in STATED]
     assert len(Warehouse(own).claims([])) == 0
 
 
 @pytest.mark.slow
 def test_a_stored_claim_that_is_not_understood_is_reported(own: Path, results: Synthetic) -> None:
-    load([results.output], own, claims=["fog flies", "fog is flat for Nobody"])
+    (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
+    load([results.output], own, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)
     found = warehouse_claims(own)
-    assert [row.verdict for row in found] == ["inconclusive", "inconclusive"]
-    assert "is not understood" in str(found[0].reason)
+    assert [row.verdict for row in found] == ["not_measurable", "not_measurable"]
+    assert "is no JSON" in str(found[0].reason)
     assert "no model 'Nobody' was evaluated" in str(found[1].reason)
-
-
-def test_a_claim_of_a_study_that_is_not_understood_is_one_line(own: Path) -> None:
-    with pytest.raises(StudyError, match="unknown corruption 'fogg'"):
-        warehouse_claims(own, stated=["fogg is flat"])
+    assert load([results.output], own, derivation=DERIVATION).swapped is False
+    (fogg,) = warehouse_claims(own, stated=[FLAT.model_copy(update={"corruptions": ["fogg"]})])
+    assert "unknown corruption 'fogg': did you mean 'fog'" in str(fogg.reason)
 
 
 @pytest.mark.slow
-def test_rows_with_another_verdict_are_judged_again(own: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update claims set verdict = 'proven' where position = 1",
+        "update claims set claim_number = 9 where position = 1",
+        "delete from claims where claim_number = 2",
+    ],
+)
+def test_rows_that_no_load_made_are_judged_again(own: Path, change: str) -> None:
     expected = warehouse_claims(own)
     with duckdb.connect(str(own)) as con:
-        con.execute("update claims set verdict = 'proven' where position = 1")
+        con.execute(change)
     assert warehouse_claims(own) == expected
