@@ -60,6 +60,8 @@ def test_a_study_is_read_again_each_time(folder: Path) -> None:
     failmodes("load", folder=folder)
     (folder / "study.toml").write_text(STUDY.replace("0.10", "0.20"))
     assert "20 points" in " ".join(failmodes("claims", folder=folder).stdout.split())
+    assert "10 points" in " ".join(failmodes("claims", "out", folder=folder).stdout.split())  # what the load stored
+    failmodes("load", folder=folder)
     assert "20 points" in " ".join(failmodes("claims", "out", folder=folder).stdout.split())
     (folder / "study.toml").write_text(STUDY.replace('"fog"', '"fogg"'))
     for command in ("claims", "report"):
@@ -106,7 +108,7 @@ def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: 
 def test_what_is_wrong_is_one_line(
     folder: Path, tmp_path: Path, claims: str, arguments: tuple[str, ...], says: str
 ) -> None:
-    load([folder / "out" / "results"], tmp_path / "w.duckdb")
+    failmodes("load", str(folder / "out" / "results"), "--into", "w.duckdb", folder=tmp_path)
     (tmp_path / "mine.toml").write_text(claims)
     refused = failmodes("claims", "w.duckdb", "--claims", "mine.toml", *arguments, folder=tmp_path, expect=2)
     assert says in refused.stderr

@@ -71,7 +71,7 @@ NO_TOML: dict[str, tuple[str | bytes, str]] = {
 # What is TOML and no study: tables and keys, then values
 WRONG: dict[str, tuple[str, str]] = {
     "nothing": ("", "name: this key is missing (and 2 more)"),
-    "many claims": (top(f"claims = [{', '.join([FLAT] * MANY)}]"), "claims: list should have at most 100 items"),
+    "many claims": (top(f"claims = [{', '.join([FLAT] * 1000)}]"), "claims: list should have at most 100 items"),
     "a long claim": (top(f"claims = [{FLAT.replace('fog', 'fog' * MANY)}]"), "should have at most 1000 characters"),
     "a claim of controls": (top(f"claims = [{FLAT.replace('fog', 'fog ' + ESCAPE + '[31m')}]"), "unknown corruption"),
     "a claim of words alone": (top(f"claims = ['{'costs more than ' * 12}']"), "a claim is a table, not a sentence"),

@@ -27,8 +27,9 @@ def measure_own_map(truth: str, images: int, corruptions: int, rng: np.random.Ge
     """Whether, of several corruptions, some is said to end nearer to its own clean centroid."""
     found = []
     for _ in range(samples):
-        compared = [compare(draw_distances(TRUTHS[truth], images, rng), corruptions) for _ in range(corruptions)]
-        found.append([any(one.verdict == "nearer" for one in compared)])
+        drawn = (draw_distances(TRUTHS[truth], images, rng) for _ in range(corruptions))
+        verdicts = {compare(one, corruptions).verdict for one in drawn}
+        found.append(["nearer" in verdicts])
     return np.array(found, dtype=np.float64)
 
 

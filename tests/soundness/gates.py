@@ -15,6 +15,7 @@ from curves import Floats
 from scipy.special import ndtr, ndtri
 
 from failmodes.analysis.judging.gate import judge_rules
+from failmodes.analysis.judging.statement import worst_of
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ModelRows
@@ -132,21 +133,15 @@ def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None 
     return Statement(**content, relation="worse_by_at_most", limit=max(0.0, round(worse, 12)))
 
 
-def verdict_of(gate: GateSpec, models: ModelMetrics) -> str:
-    """The verdict of a gate, whose rules stop it together: broken where one is, holds where all do."""
-    of_rules = {judged.verdict for judged in judge_rules(gate, models, None, "rules")}
-    return "contradicted" if "contradicted" in of_rules else of_rules.pop() if len(of_rules) == 1 else "inconclusive"
-
-
 def measure_gates(
     scenario: Scenario, gates: Sequence[Sequence[Statement]], images: int, rng: np.random.Generator, samples: int
 ) -> Floats:
-    """(samples, gates * 2) whether each gate is said to hold, and to be broken."""
+    """(samples, gates * 2) whether each gate is said to hold, and to fail; its rules stop it together."""
     specs = [GateSpec(baseline="B", level=LEVEL, rules=list(rules)) for rules in gates]
     found = []
     for _ in range(samples):
         models = ModelMetrics(*draw_models(scenario, images, rng))
-        verdicts = [verdict_of(spec, models) for spec in specs]
+        verdicts = [worst_of([one.verdict for one in judge_rules(spec, models, None, "rules")]) for spec in specs]
         found.append([verdict == wanted for verdict in verdicts for wanted in ("supported", "contradicted")])
     return np.array(found, dtype=np.float64)
 

@@ -6,85 +6,74 @@ from typing import Any
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, Claim, Job
-from curves import Bools, Floats, bent, draw_cells, draw_outcomes, straight
+from curves import Floats, bent, draw_cells, draw_outcomes, straight
 from drops import SEVERITIES, matrix_of, model_of
 from shapes import describe_draws
 
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import is_ruled_out
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.ingest.statements import Statement
+from failmodes.warehouse.metrics.registry import all_metrics
 
+FAMILY = Family(0.95, is_two_sided=True)
+PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
 CURVES = {"straight from 90 to 50 %": FALLING, "straight from 99 to 97 %": GOOD}
-FIRST: dict[str, Any] = {"metric": "accuracy", "corruptions": ["00"]}
-PLACES: tuple[dict[str, Any], ...] = ({"severities": "last"}, {})  # at severity 5, and on average
 
 
 def _notes() -> tuple[str, str]:
     return "at severity 5", "on average over severities"
 
 
-def are_decided(models: ModelMetrics, claims: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether each claim is supported or contradicted."""
+def _decided(matrices: Sequence[CorrectnessMatrix], **keys: Any) -> bool:
+    """Whether a claim about a model, or about two, is supported or contradicted."""
+    models = ModelMetrics(*map(model_of, matrices))
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells)
-    found = []
-    for keys in claims:
-        plan = plan_statement(Statement(**keys), record, models.metrics, "claims")
-        judged = judge_plan(plan, models, Family(comparisons=plan.decision_count, is_two_sided=True))
-        found.append(judged.verdict in ("supported", "contradicted"))
-    return found
-
-
-def _measure(draws: Any, claims: Sequence[dict[str, Any]], models_of: Callable[[Bools], ModelMetrics]) -> Floats:
-    found = [are_decided(models_of(correct), claims) for batch in draws for correct in batch]
-    return np.array(found, dtype=np.float64)
+    plan = plan_statement(Statement(metric="accuracy", **keys), record, all_metrics(), "claim")
+    return judge_plan(plan, models, FAMILY).verdict != "inconclusive"
 
 
 def measure_two_drops(
     curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, samples: int
 ) -> Floats:
-    """Whether one of two corruptions that cost the same is said to cost more, or not to."""
-    shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
-    claims = [FIRST | place | {"relation": "less_than", "other": {"corruptions": ["01"]}} for place in PLACES]
-    draws = draw_cells(rng, (curve, curve), images, samples, shared, correlation)
-    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct, paired=paired))))
+    """Whether one of two corruptions that drop accuracy by the same is said to drop it more, or not to."""
+    found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
+    keys = {"corruptions": ["00"], "relation": "less_than", "other": {"corruptions": ["01"]}}
+    for batch in draw_cells(rng, (curve, curve), images, samples, shared, correlation):
+        for correct in batch:
+            matrix = matrix_of(correct, paired=paired)
+            found.append([_decided([matrix], **keys, **place) for place in PLACES])
+    return np.array(found, dtype=np.float64)
 
 
-def measure_drop(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether a cost that is the limit itself is said to be within it, or beyond it."""
-    truths = (curve[0] - curve[-1], curve[0] - float(np.mean(curve[1:])))
-    claims = [
-        FIRST | place | {"relation": "drop_at_least", "limit": truth}
-        for place, truth in zip(PLACES, truths, strict=True)
-    ]
-    draws = draw_outcomes(rng, curve, images, samples)
-    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct))))
-
-
-def measure_accuracy(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether an accuracy that is the limit itself is said to be above it, or below it."""
-    truths = (curve[-1], float(np.mean(curve[1:])))
-    claims = [
-        FIRST | place | {"relation": "more_than", "limit": truth} for place, truth in zip(PLACES, truths, strict=True)
-    ]
-    draws = draw_outcomes(rng, curve, images, samples)
-    return _measure(draws, claims, lambda correct: ModelMetrics(model_of(matrix_of(correct))))
+def measure_limit(
+    relation: str, curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int
+) -> Floats:
+    """Whether a drop, or an accuracy, that is the limit itself is said to be within it, or beyond it."""
+    accuracies = curve[-1], float(np.mean(curve[1:]))
+    truths = [curve[0] - accuracy if relation == "drop_at_most" else accuracy for accuracy in accuracies]
+    found = []
+    for batch in draw_outcomes(rng, curve, images, samples):
+        for correct in batch:
+            places = zip(PLACES, truths, strict=True)
+            keys = {"corruptions": ["00"], "relation": relation}
+            found.append([_decided([matrix_of(correct)], **keys, limit=truth, **place) for place, truth in places])
+    return np.array(found, dtype=np.float64)
 
 
 def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether one of two checkpoints that are as often right is said to be better, or not to be."""
-    better = FIRST | {"relation": "better_by_at_least"}
-    claims = [*(better | place for place in PLACES), better | {"corruptions": ["none"]}]
-
-    def models_of(correct: Bools) -> ModelMetrics:
-        halves = correct[:, :SEVERITIES], correct[:, SEVERITIES:]
-        return ModelMetrics(*(model_of(matrix_of(half)) for half in halves))
-
-    return _measure(draw_cells(rng, (curve, curve), images, samples), claims, models_of)
+    """Whether one of two checkpoints that are as often correct is said to be better, or not to be."""
+    found = []
+    for batch in draw_cells(rng, (curve, curve), images, samples):
+        for correct in batch:
+            halves = [matrix_of(half) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:])]
+            places = [*({"corruptions": ["00"], **place} for place in PLACES), {"corruptions": ["none"]}]
+            found.append([_decided(halves, relation="better_by_at_least", **place) for place in places])
+    return np.array(found, dtype=np.float64)
 
 
 def measure_shapes(curvature: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
@@ -106,8 +95,8 @@ def jobs() -> list[Job]:
         for truth, curve in CURVES.items():
             measures: dict[str, tuple[str, Callable[..., Floats], tuple[str, ...]]] = {
                 "a claim of two costs": ("both", partial(measure_two_drops, curve, images, True), _notes()),
-                "a claim of a limit of costs": ("", partial(measure_drop, curve, images), _notes()),
-                "a claim of a limit of accuracy": ("", partial(measure_accuracy, curve, images), _notes()),
+                "a claim of a limit of costs": ("", partial(measure_limit, "drop_at_most", curve, images), _notes()),
+                "a claim of a limit of accuracy": ("", partial(measure_limit, "at_least", curve, images), _notes()),
                 "a claim that a checkpoint is better": (
                     "both", partial(measure_models, curve, images), (*_notes(), "on clean images"),
                 ),

@@ -18,7 +18,7 @@ FARTHEST = 12.0  # bound of the free numbers
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
 STILL = 1e-4  # of the largest movement of a fitted curve: one that is smaller counts as none
 LINEAR, LOGISTIC, WEIBULL, EXPONENTIAL = FUNCTIONS = ("linear", "logistic", "weibull", "exponential")
-# Free numbers that a fit begins with; severities are shares of the last one
+# Free numbers that a fit may begin with, of which it takes the two nearest; severities are shares of the last one
 STARTS: dict[str, list[tuple[float, ...]]] = {
     LINEAR: [(2.0, 0.0)],
     LOGISTIC: [(2.0, middle, -1.5) for middle in (0.2, 0.6, 1.0, 1.5)],
@@ -116,7 +116,8 @@ def _fit(name: str, share: Float64Array, correct: np.ndarray, chance: float) -> 
         signed: Float64Array = np.sign(own - fitted) * np.sqrt(2 * images * np.maximum(lost, 0))
         return signed
 
-    fits = [least_squares(residuals, start, method="lm") for start in STARTS[name]]
+    nearest = sorted(STARTS[name], key=lambda start: float(np.square(residuals(np.array(start))).sum()))[:2]
+    fits = [least_squares(residuals, start, method="lm") for start in nearest]
     best = min(fits, key=lambda fit: fit.cost)
     return np.clip(best.x, -FARTHEST, FARTHEST), 2 * float(best.cost)
 
