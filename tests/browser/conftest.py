@@ -10,6 +10,7 @@ from malicious_names import MALICIOUS
 from report_pages import Visit, open_report, unfold
 from synthetic_results import Texts, write_synthetic
 
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report.rendering import write_report
 from failmodes.warehouse.database.load import load
 
@@ -78,5 +79,5 @@ def malformed_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _reported(folder: Path) -> Path:
-    load([folder], folder / "warehouse.duckdb")
+    load([folder], folder / "warehouse.duckdb", derivation=DERIVATION)
     return write_report(folder / "warehouse.duckdb")
