@@ -47,13 +47,15 @@ def claims(
     from failmodes.analysis.judging.stored import warehouse_claims
     from failmodes.ingest.statements import claims_file as read_claims
     from failmodes.ingest.statements import claims_of_studies
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.storage.locations import find_warehouse
 
     outputs = {"json": json_file, "markdown": markdown_file}
     check_texts(outputs, force=force)
     given = read_claims(claims_file) if claims_file is not None else []
     path = find_warehouse(where)
-    result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where])))
+    metrics = metrics_of_studies([claims_file or where]) or []
+    result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where]), metrics))
     if write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
         return
     console = stdout_console()

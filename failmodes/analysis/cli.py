@@ -185,17 +185,18 @@ def report(
     limit_command(timeout)
     from failmodes.analysis.report.rendering import REPORT_FILE, write_report
     from failmodes.ingest.statements import claims_of_studies
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
     from failmodes.warehouse.storage.locations import find_warehouse
 
     names = pair or []
     if len(names) % 2:
         raise StudyError("--pair takes two models: --pair A B")
     pairs = list(zip(names[::2], names[1::2], strict=True))
-    claims = claims_of_studies([where])
+    claims, metrics = claims_of_studies([where]), metrics_of_studies([where]) or []
     warehouse = find_warehouse(where)
     written = output or warehouse.parent / REPORT_FILE
     with stages_shown("report"), result_file(written, REPORT_FILE) as path:
-        write_report(warehouse, path, pairs=pairs, claims=claims, force=force)
+        write_report(warehouse, path, pairs=pairs, claims=claims, metrics=metrics, force=force)
     if written != STDOUT:
         say(printable(str(written)))
         suggest(f"failmodes query @worst_cells{named(where)}")

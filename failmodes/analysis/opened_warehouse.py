@@ -172,7 +172,12 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         return warehouse_findings(path)
 
-    def claims(self, claims: "Mapping[str, Any] | Sequence[Mapping[str, Any]] | None" = None) -> "ClaimsResult":
+    def claims(
+        self,
+        claims: "Mapping[str, Any] | Sequence[Mapping[str, Any]] | None" = None,
+        *,
+        metrics: "Sequence[Callable[..., Any]]" = (),
+    ) -> "ClaimsResult":
         """Judge claims by the data: a row a claim and model, which prints as a table.
 
         A claim is supported where the whole interval of its number lies on the claim's side, contradicted where it lies
@@ -182,6 +187,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         Args:
             claims: a claim or several, each the keys of a [[claims]] table; by default those of the study, which a load
                 stores with their verdicts in the table `claims`.
+            metrics: functions of your own that claims may name (see `failmodes.metric`).
 
         Raises:
             StudyError: a claim has a wrong key or value, or names a model that was not evaluated.
@@ -196,11 +202,13 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         from failmodes.analysis.judging.claims_result import ClaimsResult
         from failmodes.analysis.judging.stored import warehouse_claims
         from failmodes.ingest.statements import check_claims
+        from failmodes.warehouse.metrics.custom import user_metrics
 
+        own = user_metrics(metrics)
         if claims is None:
-            return ClaimsResult(warehouse_claims(path))
+            return ClaimsResult(warehouse_claims(path, metrics=own))
         given = check_claims([claims] if isinstance(claims, Mapping) else claims, "claims()")
-        return ClaimsResult(warehouse_claims(path, given) if given else ())
+        return ClaimsResult(warehouse_claims(path, given, metrics=own) if given else ())
 
     def compare(
         self,

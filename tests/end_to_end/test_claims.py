@@ -9,6 +9,13 @@ from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.load import load
 
+HALF = """
+import failmodes
+
+@failmodes.metric(unit="share", higher_is_better=True, range=(0, 1))
+def half(preds, target):
+    return (preds == target).mean() / 2
+"""
 STUDY = """
 name = "mine"
 output = "out"
@@ -53,6 +60,25 @@ def test_from_a_study_to_a_table(folder: Path) -> None:
     counts = failmodes("query", "select count(*) as n from claims", "--format", "json", folder=folder).stdout
     assert json.loads(counts) == [{"n": 3}]
     assert "2 stated claims" in failmodes("status", "out", folder=folder).stdout
+
+
+@pytest.mark.slow
+def test_a_claim_names_a_metric_of_its_own_file_or_study(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(HALF)
+    claim = '[[claims]]\nmetric = "half"\ncorruptions = ["none"]\nrelation = "at_most"\nlimit = 0.5\n'
+    (tmp_path / "mine.toml").write_text('metrics = ["half.py"]\n' + claim)
+    failmodes("load", str(folder / "out" / "results"), "--into", "w.duckdb", folder=tmp_path)
+    found = failmodes("claims", "w.duckdb", "--claims", "mine.toml", "--json", "-", folder=tmp_path).stdout
+    rows = json.loads(found)["claims"]
+    query = "select accuracy from accuracy_by_severity where corruption = 'fog' and severity = 0 order by model_label"
+    clean = json.loads(failmodes("query", query, "w.duckdb", "--format", "json", folder=tmp_path).stdout)
+    assert [row["value"] for row in rows] == pytest.approx([row["accuracy"] / 2 for row in clean])
+    study = STUDY.split("[[claims]]")[0].replace('"out', f'"{folder}/out')
+    (tmp_path / "study.toml").write_text('metrics = ["half.py"]\n' + study + claim)
+    failmodes("load", "study.toml", "--into", "of_study.duckdb", folder=tmp_path)
+    stored = failmodes("claims", "of_study.duckdb", "--json", "-", folder=tmp_path)
+    assert json.loads(stored.stdout)["claims"] == rows
+    assert stored.stderr == ""
 
 
 @pytest.mark.slow

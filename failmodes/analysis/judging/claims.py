@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import (
-    format_percent,
-    join_names,
-)
+from failmodes.analysis.formatting import format_percent, join_names
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.findings.shape import STABLE
-from failmodes.analysis.judging.statement import Family, JudgedStatement, Verdict, judge_plan, plan_statement
+from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
@@ -30,14 +27,14 @@ from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
-from failmodes.ingest.statements import Statement, from_stored, statement_text
+from failmodes.ingest.statements import Statement, from_stored
 from failmodes.sql import sql_literal
 from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.registry import known_metrics
 from failmodes.warehouse.schema import CLEAN
 
-CURVE_KINDS = {"flat": "flat", "rise": "rise", "abrupt_drop": "abrupt_drop"}  # shapes that are findings of their own
+CURVE_KINDS = ("flat", "rise", "abrupt_drop")  # shapes that are findings of their own
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
@@ -104,25 +101,28 @@ def judge_claims(
         StudyError: one names a metric, corruption, kind or model that there is not.
     """
     selections = select(con)
-    known = {**all_metrics(), **{metric.name: metric for metric in metrics}}
+    known = known_metrics(metrics)
     return [row for number, claim in enumerate(claims, 1) for row in _judged(con, selections, number, claim, known)]
 
 
-def judge_stored(con: duckdb.DuckDBPyConnection, claims: Sequence[str]) -> list[ClaimRow]:
+def judge_stored(
+    con: duckdb.DuckDBPyConnection, claims: Sequence[str], metrics: Sequence[Metric] = ()
+) -> list[ClaimRow]:
     """Claims that a warehouse holds, as `stored_form` wrote them; one that cannot be judged says why.
 
     Args:
         con: the warehouse, with shapes.
         claims: in their order.
+        metrics: that claims may name, beside those of this package.
     """
     found: list[ClaimRow] = []
-    selections = select(con)
+    selections, known = select(con), known_metrics(metrics)
     for number, text in enumerate(claims, start=1):
         named = printable(text, MOST_LETTERS)
         try:
             claim = from_stored(text)
-            named = claim.name or statement_text(claim)
-            found += _judged(con, selections, number, claim, all_metrics())
+            named = claim.title
+            found += _judged(con, selections, number, claim, known)
         except StudyError as error:
             reason = printable(str(error))
             sentence = f"Not measurable: {reason}."
@@ -162,7 +162,7 @@ def _judged(
             by_selection.append((selection, rows))
     if not by_selection:
         refused.sort(key=lambda error: isinstance(error, UnknownModelError))  # what no selection knows says more
-        raise StudyError(f"claim {shown(claim.name or statement_text(claim))}: {refused[0]}")
+        raise StudyError(f"claim {shown(claim.title)}: {refused[0]}")
     labels = Counter(label for _, rows in by_selection for label in {row.model_label for row in rows})
     found = [
         [
@@ -187,7 +187,7 @@ def _rows(
     """A row a model, or pair of models, of a selection."""
     stated = ClaimRow(
         number,
-        claim.name or statement_text(claim),
+        claim.title,
         claim.kind or claim.shape or str(claim.relation),
         "inconclusive",
     )
@@ -283,7 +283,8 @@ def _found(
     con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement, place: str
 ) -> tuple[list[Finding], str | None]:
     """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
-    kind = CURVE_KINDS.get(claim.shape, "shape") if claim.shape else _known_kind(str(claim.kind), place)
+    kind = claim.shape or _known_kind(str(claim.kind), place)
+    kind = "shape" if claim.shape and claim.shape not in CURVE_KINDS else kind
     record = OnRecord([(name, 1.0) for name in selection.corruptions])
     wanted = claim.corruptions and named_corruptions(claim.corruptions, record, place)
     lacking = [name for name in wanted or () if name not in (CLEAN, *selection.corruptions)]
@@ -358,8 +359,7 @@ def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], re
 
 
 def _by_verdict(found: Sequence[Finding]) -> list[Finding]:
-    order = ("contradicted", "not_measurable", "inconclusive", "supported")
-    return sorted(found, key=lambda one: order.index(one.verdict))
+    return sorted(found, key=lambda one: WORDS.index(one.verdict))
 
 
 def _estimate(one: Finding) -> Estimate | None:

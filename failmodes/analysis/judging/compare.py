@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.judging.statement import Family, Requirement, judge, worst_of
+from failmodes.analysis.judging.statement import DEFAULT_SCORE, Family, Requirement, judge, worst_of
 from failmodes.analysis.selection import averaged_severities, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, Undefined, mean_of
@@ -22,14 +22,13 @@ from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.columns import OTHER
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.registry import known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 LEVEL, MARGIN = 0.95, 0.01
 LEAST_LEVEL, MOST_LEVEL = 0.5, 0.999
 COMPARED = ("ece", "augrc", "worst_class_accuracy")  # beside accuracy, clean and corrupted
 ONSET = "onset_severity"  # at the last severity, averaged over corruptions
-SCORE = "confidence"  # that failures are predicted by
 MOST_SHOWN = 12  # images that change sides one way
 
 Winner = Literal["a", "b", ""]
@@ -99,7 +98,7 @@ class Difference:
     @property
     def title(self) -> str:
         """What is compared, in words."""
-        return self.metric.title if self.score in (None, SCORE) else f"{self.metric.title} by {self.score}"
+        return self.metric.title if self.score in (None, DEFAULT_SCORE) else f"{self.metric.title} by {self.score}"
 
     @property
     def estimate(self) -> Estimate:
@@ -266,8 +265,7 @@ def compare_models(
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"{a.label} is compared with itself: name two models")
-    known = {**all_metrics(), **{metric.name: metric for metric in metrics}}
-    pair = _Pair(a, b, ModelMetrics(b.rows(), a.rows(), metrics=known), level, corruptions)
+    pair = _Pair(a, b, ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics)), level, corruptions)
     overall = pair.models.compared("accuracy", pair.corrupted)
     assert not isinstance(overall, Undefined), "accuracy is always defined"
     low, high = overall.difference.low(level), overall.difference.high(level)
@@ -381,7 +379,7 @@ class _Pair:
         """Metrics beside accuracy."""
         for name in dict.fromkeys(name for name in (*COMPARED, *more) if name != "accuracy"):
             metric = self.models.metrics[name]
-            for score in [SCORE] if SCORE in metric.scores else metric.scores or [None]:
+            for score in [DEFAULT_SCORE] if DEFAULT_SCORE in metric.scores else metric.scores or [None]:
                 if not metric.needs_pairs:
                     yield self.row(name, "clean", mean_of([CLEAN_CELL]), score)
                 yield self.row(name, "corrupted", self.corrupted, score)

@@ -20,7 +20,7 @@ from failmodes.ingest.statements import GateSpec, Statement, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.registry import known_metrics
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
 from failmodes.warehouse.terminal import named
 
@@ -92,8 +92,7 @@ def run_gate(request: GateRequest) -> GateResult:
     candidate = gate.candidate or str(find_warehouse(request.where).absolute())  # the one model that is there
     names = [candidate] if gate.baseline is None else [candidate, gate.baseline]
     with open_models(names, request.where) as opened:
-        metrics = {**all_metrics(), **{metric.name: metric for metric in request.metrics}}
-        models = ModelMetrics(*(one.rows() for one in opened), metrics=metrics)
+        models = ModelMetrics(*(one.rows() for one in opened), metrics=known_metrics(request.metrics))
         rules = judge_rules(gate, models, opened[0], request.origin)
         described = [one.described for one in opened]
         has_baseline = len(opened) > 1

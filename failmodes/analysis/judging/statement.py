@@ -13,21 +13,17 @@ from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple
 
-from failmodes.analysis.judging.cells import CLEAN_CELL, MissingCell, OnRecord, StatedCells, find_cells
+from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells, find_cells
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
-from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.metrics.metric import Metric
 
-WORDS: tuple[Word, ...] = (
-    "contradicted",
-    "not_measurable",
-    "inconclusive",
-    "supported",
-)  # the first that a cell has counts
+# Of several verdicts the first counts
+WORDS: tuple[Word, ...] = ("contradicted", "not_measurable", "inconclusive", "supported")
 DEFAULT_SCORE = "confidence"
 NOT_ON_RECORD = "not on record"
 

@@ -33,6 +33,7 @@ from failmodes.warehouse.database.stored_metrics import OF_USERS
 from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.stages import counted
 
 SOURCES = (  # packages whose code decides what a statement says
@@ -54,13 +55,16 @@ def due(con: duckdb.DuckDBPyConnection) -> list[str]:
     return due_shapes(con) + [one.name for one in made if one.due(con, stores=True)]
 
 
-def store(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any] | None = None) -> None:
+def store(
+    con: duckdb.DuckDBPyConnection, metrics: Sequence[Metric] = (), settings: Mapping[str, Any] | None = None
+) -> None:
     """Derive what is due, on a connection that may write.
 
     Nothing is derived of evaluations that are not whole, nor where tables do not fit together: readers are told why.
 
     Args:
         con: the warehouse.
+        metrics: that claims may name, beside those of this package.
         settings: of the shapes, by the names of `ShapeSettings`; of those left out the stored ones stay.
     """
     try:
@@ -69,7 +73,7 @@ def store(con: duckdb.DuckDBPyConnection, settings: Mapping[str, Any] | None = N
         return
     update_shapes(con, replace(stored_settings(con), **(settings or {})), stores=True)
     _update_findings(con, _selections(con), stores=True)
-    update_claims(con, stores=True)
+    update_claims(con, metrics=metrics, stores=True)
 
 
 DERIVATION = Derivation(due, store)
@@ -87,7 +91,7 @@ def change_settings(warehouse: Path, given: Mapping[str, Any]) -> None:
         former = stored_settings(con)
     if replace(former, **given) != former:
         with changed_database(warehouse, keeps_all=True) as con:
-            store(con, given)
+            store(con, settings=given)
 
 
 def warehouse_findings(warehouse: Path) -> Findings:
@@ -112,7 +116,10 @@ def findings_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> Finding
 
 
 def warehouse_claims(
-    warehouse: Path, given: Sequence[Statement] = (), stated: Sequence[Statement] | None = None
+    warehouse: Path,
+    given: Sequence[Statement] = (),
+    stated: Sequence[Statement] | None = None,
+    metrics: Sequence[Metric] = (),
 ) -> list[ClaimRow]:
     """Claims judged: those that are given, else those of the study.
 
@@ -120,6 +127,7 @@ def warehouse_claims(
         warehouse: the DuckDB file.
         given: claims to judge now.
         stated: what the study claims now; None for what the warehouse holds.
+        metrics: that claims may name, beside those of this package.
 
     Raises:
         StudyError: a given claim is not understood, or names a model that was not evaluated.
@@ -127,8 +135,8 @@ def warehouse_claims(
     """
     with open_current(warehouse) as con:
         if given:
-            return judge_claims(con, given)
-        update_claims(con, stated, stores=False)
+            return judge_claims(con, given, metrics)
+        update_claims(con, stated, metrics, stores=False)
         return judged_claims(con)
 
 
@@ -138,12 +146,19 @@ def judged_claims(con: duckdb.DuckDBPyConnection) -> list[ClaimRow]:
     return [ClaimRow(*row) for row in rows]
 
 
-def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | None = None, *, stores: bool) -> None:
+def update_claims(
+    con: duckdb.DuckDBPyConnection,
+    stated: Sequence[Statement] | None = None,
+    metrics: Sequence[Metric] = (),
+    *,
+    stores: bool,
+) -> None:
     """Judge the study's claims where that is not stored as it is now.
 
     Args:
         con: the warehouse, with current shapes.
         stated: what the study claims now, in place of what the warehouse holds; None for that.
+        metrics: that claims may name, beside those of this package.
         stores: see `update_shapes`.
     """
     claims = stored_claims(con)
@@ -160,7 +175,7 @@ def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | 
         return
     unfit: list[str] = []
     forms = [form for _, form in claims]
-    judged = _unless_unfit("", unfit, lambda: judge_stored(con, forms) if forms else [], stores=stores)
+    judged = _unless_unfit("", unfit, lambda: judge_stored(con, forms, metrics) if forms else [], stores=stores)
     rows = [{**row._asdict(), "position": position} for position, row in enumerate(judged, start=1)]
     replace_rows(con, CLAIMS, derived_rows(rows, CLAIMS), stores=stores)
     if stores:
@@ -170,7 +185,9 @@ def update_claims(con: duckdb.DuckDBPyConnection, stated: Sequence[Statement] | 
 
 
 def _claims_made(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim]) -> Made:
-    metrics = con.execute("select * from computed where starts_with(name, ?) order by all", [OF_USERS]).fetchall()
+    columns = "name, evaluation_id, definition, input_hash"  # readers are shown them in another order than writers
+    own = f"select {columns} from computed where starts_with(name, ?) order by all"
+    metrics = con.execute(own, [OF_USERS]).fetchall()
     made_from = [claims, metrics, asdict(stored_settings(con)), evaluation_inputs(con)]
     return Made(CLAIMS.name, source_hash(*SOURCES), {"": identity_of(made_from)} if claims else {})
 

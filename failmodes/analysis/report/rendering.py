@@ -42,6 +42,7 @@ from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.glossary import glossary
+from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.stages import counted
 
@@ -85,6 +86,7 @@ def write_report(
     *,
     pairs: Sequence[Sequence[str]] = (),
     claims: Sequence[Statement] | None = None,
+    metrics: Sequence[Metric] = (),
     force: bool = False,
 ) -> Path:
     """Write the report of a warehouse, with current shapes, findings and claims (see `open_current`).
@@ -94,6 +96,7 @@ def write_report(
         output: the HTML file; by default report.html beside the warehouse.
         pairs: names of two models each that are compared; by default the two where there are just two.
         claims: what the study claims now; None for the claims that the warehouse holds.
+        metrics: that claims may name, beside those of this package.
         force: see `check_output`.
 
     Returns:
@@ -108,7 +111,7 @@ def write_report(
     check_output(path, (".html",), force=force)
     # no part of a chart is validated here: tests validate every chart
     with open_current(warehouse) as con, debug_mode(False):
-        update_claims(con, claims, stores=False)
+        update_claims(con, claims, metrics, stores=False)
         page = render(con, warehouse, pairs)
     write_output(path, page.encode(), (".html",), force=force)
     return path

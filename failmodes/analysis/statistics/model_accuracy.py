@@ -11,12 +11,10 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_sev
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, stored_resampling
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import CellKey, RunRows, read_run
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
-
-CLEAN_CELL: CellKey = (CLEAN, 0.0)
 
 
 class MeanAccuracy(NamedTuple):

@@ -133,7 +133,7 @@ def load(
                 if claims is not None and restated:
                     _state_claims(con, claims)
                 if derivation is not None:
-                    derivation.store(con)
+                    derivation.store(con, metrics or ())
     shards = [file for file in files if file.table in FACTS]
     replaced = sum(file.key in loaded.hashes for file in shards)
     return LoadReport(

@@ -28,7 +28,7 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: D
     with changed_database(warehouse) as con:
         upsert(con, PUBLISHED_ACCURACY, rows, ("published_set",))
         if derivation is not None:
-            derivation.store(con)
+            derivation.store(con, ())
 
 
 def _rows(published: PublishedSet) -> Iterable[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.limits import database_memory
+from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note
@@ -31,11 +32,12 @@ class Derivation(NamedTuple):
 
     Attributes:
         due: names of what is missing, or was made from other rows or by other code.
-        store: makes it, on a connection that may write, whose facts, metrics and views are of now.
+        store: makes it, on a connection that may write, whose facts, metrics and views are of now; with the user's own
+            metrics, which claims may name.
     """
 
     due: Callable[[duckdb.DuckDBPyConnection], list[str]]
-    store: Callable[[duckdb.DuckDBPyConnection], None]
+    store: Callable[[duckdb.DuckDBPyConnection, Sequence[Metric]], None]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.metrics.metric import UNBOUNDED, USERS_PARAMETERS, Metric, parameters_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.registry import all_metrics, known_metrics
 from failmodes.warehouse.storage.locations import default_location, read_toml
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -111,7 +111,7 @@ def named_metrics(names: Iterable[Any], study: str | Path | None = None) -> list
         StudyError: no metric is called so, or a file cannot be read.
     """
     of_study = [] if study is None or Path(study).suffix != ".toml" else metrics_of_studies([study]) or []
-    known = {**all_metrics(), **{one.name: one for one in of_study}}
+    known = known_metrics(of_study)
     found = list(of_study)
     for name in names:
         if not isinstance(name, str):

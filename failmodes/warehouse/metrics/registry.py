@@ -1,7 +1,7 @@
 """All metrics of this package: those that the files of this folder define."""
 
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 
@@ -18,6 +18,11 @@ def all_metrics() -> Mapping[str, Metric]:
     for module in pkgutil.iter_modules(package.__path__):
         import_module(f"{package.__name__}.{module.name}")
     return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
+
+
+def known_metrics(own: Iterable[Metric] = ()) -> dict[str, Metric]:
+    """Every metric by name, with a user's own, one of which may replace one of this package."""
+    return {**all_metrics(), **{metric.name: metric for metric in own}}
 
 
 def _place(metric: Metric) -> tuple[int, str]:

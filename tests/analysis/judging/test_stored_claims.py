@@ -45,7 +45,9 @@ def counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The claims of every judgment from now on."""
     asked: list[list[str]] = []
     judge = stored.judge_stored
-    monkeypatch.setattr(stored, "judge_stored", lambda con, claims: asked.append(list(claims)) or judge(con, claims))
+    monkeypatch.setattr(
+        stored, "judge_stored", lambda con, claims, *more: asked.append(list(claims)) or judge(con, claims, *more)
+    )
     return asked
 
 
