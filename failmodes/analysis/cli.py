@@ -51,14 +51,12 @@ def shapes(
     curvature_threshold: Annotated[
         float | None, typer.Option(min=0, help="Curvature that counts as late or early.")
     ] = None,
-    resamples: Annotated[
-        int | None, typer.Option(min=10, max=100_000, help="Bootstrap resamples of the images.")
-    ] = None,
+    resamples: Annotated[int | None, typer.Option(min=10, max=100_000, help="Resamples of each curve.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the resampling.")] = None,
     level: Annotated[float | None, typer.Option(min=0.5, max=0.999, help="Level of the intervals.")] = None,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Describe how accuracy falls: shape, stability, total drop, curvature and largest step of every curve.
+    """Describe how accuracy drops: shape, stability, total drop, curvature and largest step of every curve.
 
     Options change the settings of the shapes, and with them all that is derived and stored; those left out keep them.
     """
@@ -290,8 +288,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
     from rich.table import Table
 
-    from failmodes.analysis.formatting import SHAPE_NAMES, format_percent, format_severity
-    from failmodes.analysis.judging.findings.shape import shape_of
+    from failmodes.analysis.formatting import format_percent, format_severity
+    from failmodes.analysis.judging.findings.shape import shape_label
     from failmodes.analysis.report.report_tables import figure
     from failmodes.analysis.report.smallest_shown import shown_from_clean
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select
@@ -308,7 +306,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
             curvature = "" if row["curvature"] is None else " ".join(figure(row, "curvature", 2, scale=1, signed=True))
             start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
             table.add_row(
-                row["label"], names[row["corruption"]], SHAPE_NAMES[shape_of(row)], format_percent(row["stability"], 0),
+                row["label"], names[row["corruption"]], shape_label(row),
+                "" if row["stability"] is None else format_percent(row["stability"], 0),
                 " ".join(figure(row, "total_drop")), curvature,
                 f"{figure(row, 'largest_step').text} ({start} to {end})",
             )  # fmt: skip

@@ -7,13 +7,17 @@ NO_BREAK = "\u00a0"
 MINUS = "\u2212"
 MAX_LISTED = 4  # models that a sentence names one by one; of more it gives counts
 
-SHAPE_NAMES = {
+SHAPE_LABELS = {
     "flat": "flat",
     "rise": "rise",
-    "non_monotone": "non-monotone",
-    "late_collapse": "late fall",
-    "early_drop": "early fall",
+    "recovers": "recovers",
+    "up_and_down": "up and down",
     "near_linear": "near-linear",
+    "two_steps": "two steps",
+    "abrupt": "abrupt",
+    "late": "late",
+    "early": "early",
+    "middle": "middle",
     "inconclusive": "inconclusive",
 }
 

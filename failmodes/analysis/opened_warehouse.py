@@ -195,7 +195,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         Examples:
             >>> w.claims()
-            >>> w.claims({"shape": "late_collapse", "corruptions": ["fog"]})[0].verdict
+            >>> w.claims({"shape": "late", "corruptions": ["fog"]})[0].verdict
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         path = self._opened()

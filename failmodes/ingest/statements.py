@@ -35,7 +35,9 @@ Relation = Literal[
     "at_least", "at_most", "more_than", "less_than", "drop_at_least", "drop_at_most",
     "worse_by_at_most", "better_by_at_least", "largest_drop",
 ]  # fmt: skip
-Shape = Literal["flat", "rise", "near_linear", "late_collapse", "early_drop", "non_monotone", "abrupt_drop"]
+Shape = Literal[
+    "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle"
+]  # fmt: skip
 RELATIONS: tuple[Relation, ...] = get_args(Relation)
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 NEEDS_LIMIT = ("at_least", "at_most", "drop_at_least", "drop_at_most")
@@ -405,10 +407,13 @@ _SHAPE_WORDS: dict[Shape, str] = {
     "flat": "is flat",
     "rise": "rises",
     "near_linear": "is near-linear",
-    "late_collapse": "drops late",
-    "early_drop": "drops early",
-    "non_monotone": "is non-monotone",
-    "abrupt_drop": "drops abruptly",
+    "late": "drops late",
+    "early": "drops early",
+    "middle": "drops most steeply in the middle",
+    "abrupt": "drops abruptly",
+    "two_steps": "drops in two steps",
+    "recovers": "drops and recovers",
+    "up_and_down": "goes up and down",
 }
 _ATTENTION_WORDS = {  # kind: as it stands, and negated
     "attention_on_object": ("is on the object", "is not on the object"),

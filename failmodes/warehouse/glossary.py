@@ -359,17 +359,13 @@ GLOSSARY = (
     ),
     Term(
         "shape",
-        "class of a curve by its drop and curvature",
+        "how a curve goes from clean to the last severity, in one word: flat, near_linear, early, late, middle, "
+        "abrupt, two_steps, recovers, up_and_down or rise",
         column="shapes.shape",
     ),
     Term(
-        "abrupt drop",
-        "one step loses more than twice its even share of the drop",
-        column="shapes.abrupt_drop",
-    ),
-    Term(
         "stability",
-        "share of bootstrap resamples of the images that give the same shape",
+        "share of resamples of a curve that have the shape of the sample",
         column="shapes.stability",
     ),
     Term(

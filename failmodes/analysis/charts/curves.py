@@ -38,7 +38,6 @@ from failmodes.analysis.formatting import (
     label_with_extra,
 )
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
-from failmodes.analysis.judging.findings.shape import STABLE, shape_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 
@@ -114,8 +113,7 @@ def chart(
 
 def _flat_corruptions(shapes: pl.DataFrame, panels: int) -> list[str]:
     """Corruptions that are flat for every model, the costliest first; none where all are, or panels are few."""
-    kinds = pl.Series([shape_of(row) == "flat" for row in shapes.rows(named=True)], dtype=pl.Boolean)
-    by_corruption = shapes.with_columns(is_flat=kinds).group_by("corruption")
+    by_corruption = shapes.with_columns(is_flat=pl.col("shape") == "flat").group_by("corruption")
     rows = by_corruption.agg(pl.col("is_flat").all(), pl.col("total_drop").max())
     flat = rows.filter("is_flat").sort("total_drop", "corruption", descending=[True, False])["corruption"].to_list()
     return flat if len(flat) < panels and panels >= FEWEST_FOLDED else []
@@ -161,8 +159,7 @@ def _chart_text(con: duckdb.DuckDBPyConnection, selection: Selection, frame: Pan
         largest_drop_sentence(con, selection),
         f"Accuracy from clean (0) to severity {frame.plot_area.x_high:g} on {selection.images}; "
         f"{band_phrase(frame.models)}; gray dashes: a steady fall; {several}{frame.published.phrase}{chance}"
-        "above each panel: the shape; late, early and near-linear only where "
-        f"{format_percent(STABLE)} of resamples agree.",
+        "above each panel: the shape, where it is shown.",
         selection.source_line,
     )
 

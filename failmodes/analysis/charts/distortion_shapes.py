@@ -15,17 +15,17 @@ from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
-    SHAPE_NAMES,
+    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_percent,
     join_names,
 )
 from failmodes.analysis.judging.findings.kind import where
-from failmodes.analysis.judging.findings.shape import MANNERS, curvature_text, estimate_of, is_stable
+from failmodes.analysis.judging.findings.shape import curvature_text, estimate_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.statistics.curve_shape import FALLING, RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
+from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.errors import WarehouseError
 
@@ -75,8 +75,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured "
         f"distortion against that over severity, on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images{_cut_phrase(points, plot_area)}. Dashed: "
-        "both the same. Shaded: the same shape over both, early, near-linear (curvature within "
-        f"\u00b1{settings.curvature_threshold:g}) or late. Named: those of another shape, or, without any, the "
+        f"both the same. Shaded: curvature early, within \u00b1{settings.curvature_threshold:g}, or late over both. "
+        "Named: those of another shape, or, without any, the "
         f"farthest from the dashed line.{behind}{unnamed_note(named)}",
         selection.source_line,
     )
@@ -97,8 +97,8 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFram
                 "name": names[over["corruption"]],
                 "axis": over["axis"],
                 "verdict": axes_verdict(severity, over),
-                "shape_over_severity": SHAPE_NAMES[severity["shape"]],
-                "shape_over_axis": SHAPE_NAMES[over["shape"]],
+                "shape_over_severity": SHAPE_LABELS[severity["shape"]],
+                "shape_over_axis": SHAPE_LABELS[over["shape"]],
                 "curvature": over["curvature"],
                 "curvature_low": over["curvature_low"],
                 "curvature_high": over["curvature_high"],
@@ -206,8 +206,8 @@ def distortion_shapes_sentence(con: duckdb.DuckDBPyConnection, selection: Select
         axis, curvature = AXIS_NAMES[over["axis"]], curvature_text(estimate_of(over, "curvature"))
         differ = f"{_curves(differing)} of {format_count(_curves(pairs), 'curve')}"
         return (
-            f"{where(con, over['corruption'])} {over['label']} falls {MANNERS[severity['shape']]} over severity but "
-            f"{MANNERS[over['shape']]} over {axis}: curvature {curvature}; the axes disagree for {differ}"
+            f"{where(con, over['corruption'])} {over['label']} is {SHAPE_LABELS[severity['shape']]} over severity but "
+            f"{SHAPE_LABELS[over['shape']]} over {axis}: curvature {curvature}; the axes disagree for {differ}"
         )
     if not pairs:
         return "No curve falls over distortion that was measured and rises with severity"
@@ -232,13 +232,13 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tup
     pairs = [
         (over_severity[row["evaluation_id"], row["corruption"]], row)
         for row in table
-        if row["axis"] != SEVERITY_AXIS and row["curvature"] is not None and row["shape"] in FALLING
+        if row["axis"] != SEVERITY_AXIS and row["curvature"] is not None
     ]
     return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
 
 
 def axes_verdict(over_severity: Row, over_distortion: Row) -> Word:
     """Whether the two classes differ; inconclusive unless both may be named."""
-    if not (is_stable(over_severity) and is_stable(over_distortion)):
+    if "inconclusive" in (over_severity["shape"], over_distortion["shape"]):
         return "inconclusive"
     return "contradicted" if over_severity["shape"] == over_distortion["shape"] else "supported"

@@ -9,8 +9,8 @@ import polars as pl
 
 from failmodes.analysis.charts.model_colors import ModelColors
 from failmodes.analysis.charts.style.labels import text_width
-from failmodes.analysis.formatting import SHAPE_NAMES, format_count, format_severity
-from failmodes.analysis.judging.findings.shape import shape_of
+from failmodes.analysis.formatting import SHAPE_LABELS, format_count
+from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.model_accuracy import seed_curves
 
@@ -72,21 +72,18 @@ def shape_line(rows: Sequence[dict[str, Any]], available_px: float, font_px: flo
     """
     if len(rows) == 1:
         return _of_one(rows[0], available_px, font_px)
-    counts = Counter(shape_of(row) for row in rows)
+    counts = Counter(row["shape"] for row in rows)
     (shape, most), *others = counts.most_common()
     if not others:
-        return SHAPE_NAMES[shape]
+        return SHAPE_LABELS[shape]
     if any(count == most for _, count in others):
         return (
             "shapes differ" if text_width("shapes differ by seed", font_px) > available_px else "shapes differ by seed"
         )
-    long = f"{SHAPE_NAMES[shape]} in {most} of {len(rows)} seeds"
-    return long if text_width(long, font_px) <= available_px else f"{SHAPE_NAMES[shape]} {most}/{len(rows)}"
+    long = f"{SHAPE_LABELS[shape]} in {most} of {len(rows)} seeds"
+    return long if text_width(long, font_px) <= available_px else f"{SHAPE_LABELS[shape]} {most}/{len(rows)}"
 
 
 def _of_one(row: dict[str, Any], available_px: float, font_px: float) -> str:
-    shape, chance = SHAPE_NAMES[shape_of(row)], row["chance_from"]
-    if chance is None:
-        return shape
-    long, short = (f"{shape}, {start} {format_severity(chance)}" for start in ("at chance from", "chance \u2265"))
+    long, short = shape_label(row), SHAPE_LABELS[row["shape"]]
     return long if text_width(long, font_px) <= available_px else short

@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.formatting import SHAPE_NAMES, format_count, join_names
+from failmodes.analysis.formatting import SHAPE_LABELS, format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
@@ -82,7 +82,7 @@ def published_behind(
     falling = shapes.filter(pl.col("shape").is_in(FALLING)).select(
         model, "corruption", "curvature", drop=100 * pl.col("total_drop"),
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
-        shape_name=pl.col("shape").replace_strict(SHAPE_NAMES, return_dtype=pl.String),
+        shape_name=pl.col("shape").replace_strict(SHAPE_LABELS, return_dtype=pl.String),
     )  # fmt: skip
     counted = format_count(count, "published model")
     name, short_name = (f"{counted} ({'; '.join(sets)})", counted) if count else ("", "")

@@ -15,22 +15,22 @@ from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers
 from failmodes.analysis.charts.style.theme import PAGE, SHAPE_SYMBOLS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,
-    SHAPE_NAMES,
+    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_percent,
     join_names,
     lower_label,
 )
-from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-AXIS_TITLE = "\u2190 falls early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0falls late \u2192"
+AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
 
-VERBS = {"late_collapse": ("falls late", "fall late"), "near_linear": ("falls near-linearly", "fall near-linearly"),
-         "early_drop": ("falls early", "fall early"),
-         "inconclusive": ("is inconclusive", "are inconclusive")}  # fmt: skip
+VERBS = {"abrupt": ("drops abruptly", "drop abruptly"), "two_steps": ("drops in two steps", "drop in two steps"),
+         "late": ("drops late", "drop late"), "middle": ("drops most steeply in the middle",
+         "drop most steeply in the middle"), "near_linear": ("drops near-linearly", "drop near-linearly"),
+         "early": ("drops early", "drop early"), "inconclusive": ("is inconclusive", "are inconclusive")}  # fmt: skip
 
 MARGIN = 0.08  # of each domain, kept free around the points
 
@@ -50,10 +50,10 @@ def chart(
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
     models = model_colors(con, selection)
-    kinds = [shape_of(row) for row in shapes.rows(named=True)]
+    kinds = shapes["shape"].to_list()
     shapes = shapes.with_columns(
         pl.Series("class", kinds, dtype=pl.String),
-        pl.Series("shape_name", [SHAPE_NAMES[kind] for kind in kinds], dtype=pl.String),
+        pl.Series("shape_name", [SHAPE_LABELS[kind] for kind in kinds], dtype=pl.String),
         color=pl.col("label").replace_strict(models.run_colors, return_dtype=pl.String),
         is_behind=pl.col("label").replace_strict(models.of_runs, return_dtype=pl.String).is_in(models.background),
     )
@@ -70,7 +70,7 @@ def chart(
         _finding(points, labels),
         f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its "
         f"chord as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        f"intervals over images; shaded: near-linear, curvature within \u00b1{settings.curvature_threshold:g}"
+        f"intervals over images; shaded: curvature within \u00b1{settings.curvature_threshold:g}"
         f"{_published_phrase(others)}{omitted}.{behind}{unnamed_note([named])}",
         selection.source_line,
     )
@@ -85,8 +85,8 @@ def _published_phrase(others: PublishedBehind) -> str:
 
 def _entries(points: pl.DataFrame) -> list[LegendEntry]:
     present = [shape for shape in SHAPE_SYMBOLS if shape in points["class"].to_list()]
-    entries = [LegendEntry(SHAPE_NAMES[shape], shape=SHAPE_SYMBOLS[shape]) for shape in present]
-    return entries or [LegendEntry("no curve falls", shape=SHAPE_SYMBOLS["flat"])]
+    entries = [LegendEntry(SHAPE_LABELS[shape], shape=SHAPE_SYMBOLS[shape]) for shape in present]
+    return entries or [LegendEntry("no curve drops", shape=SHAPE_SYMBOLS["flat"])]
 
 
 def _channels(plot_area: PlotArea) -> tuple[alt.X, alt.Y]:
@@ -168,15 +168,15 @@ def _finding(points: pl.DataFrame, labels: list[str]) -> str:
     present = [(counts[shape], VERBS[shape][counts[shape] > 1]) for shape in VERBS if counts[shape]]
     phrase = join_names(f"{count} {verb}" for count, verb in present)
     whose = f"{labels[0]}: of" if len(labels) == 1 else "Of"
-    return f"{whose} {format_count(len(points), 'curve')} that fall, {phrase}"
+    return f"{whose} {format_count(len(points), 'curve')} that drop, {phrase}"
 
 
 def _omitted(others: pl.DataFrame, models: int) -> str:
-    """Curves that have no curvature, since they are not shown to fall."""
+    """Curves that have no curvature, since they are not shown to drop."""
     if others.is_empty():
         return ""
     if models > MAX_LISTED:
         count = format_count(len(others), "curve")
-        return f"; left out, because not shown to fall: {count} of {others['label'].n_unique()} models"
+        return f"; left out, because not shown to drop: {count} of {others['label'].n_unique()} models"
     names = join_names(lower_label(name) for name in others["name"].unique(maintain_order=True))
-    return f"; left out, because not shown to fall: {names}"
+    return f"; left out, because not shown to drop: {names}"

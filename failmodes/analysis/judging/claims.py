@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import format_percent, join_names
+from failmodes.analysis.formatting import SHAPE_LABELS, format_percent, join_names
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
-from failmodes.analysis.judging.findings.shape import STABLE
 from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
-from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
@@ -34,7 +32,7 @@ from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import known_metrics
 from failmodes.warehouse.schema import CLEAN
 
-CURVE_KINDS = ("flat", "rise", "abrupt_drop")  # shapes that are findings of their own
+STABLE = 0.99  # share of resamples from which on a claimed shape is supported, and of others contradicted
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
@@ -283,8 +281,7 @@ def _found(
     con: duckdb.DuckDBPyConnection, selection: Selection, run: EvaluationInfo, claim: Statement, place: str
 ) -> tuple[list[Finding], str | None]:
     """The findings that decide a statement about a shape or kind, with its verdicts; and why there is more to say."""
-    kind = claim.shape or _known_kind(str(claim.kind), place)
-    kind = "shape" if claim.shape and claim.shape not in CURVE_KINDS else kind
+    kind = "shape" if claim.shape else _known_kind(str(claim.kind), place)
     record = OnRecord([(name, 1.0) for name in selection.corruptions])
     wanted = claim.corruptions and named_corruptions(claim.corruptions, record, place)
     lacking = [name for name in wanted or () if name not in (CLEAN, *selection.corruptions)]
@@ -323,23 +320,13 @@ def _known_kind(name: str, place: str) -> str:
 
 
 def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
-    """Contradicted is a shape that nearly no resample has, although these may not agree on another one."""
-    if shape in CURVE_KINDS:
-        return finding
-    if finding.verdict == "supported":
-        return finding._replace(verdict="supported" if finding.claim == shape else "contradicted")
-    if not is_ruled_out(shape, row):
-        return finding
-    share = format_percent(row[f"share_{shape}"], 0)
-    sentence = f"{finding.sentence[:-1]}; {shape.replace('_', ' ')} in {share}."
-    return finding._replace(verdict="contradicted", sentence=sentence)
-
-
-def is_ruled_out(shape: str, row: Mapping[str, Any]) -> bool:
-    """Whether a class of a curve that falls is ruled out by the resamples, as few of them as name another one."""
-    if row["reason"] is not None or not {shape, row["shape"]} <= set(FALLING):
-        return False
-    return bool(row["curvature_low"] < row["curvature_high"] and row[f"share_{shape}"] <= 1 - STABLE)
+    """Supported is a shape that nearly all resamples have, contradicted one that nearly none has."""
+    share = row[f"share_{shape}"]
+    if share is None:
+        return finding._replace(verdict="inconclusive")
+    verdict: Word = "supported" if share >= STABLE else "contradicted" if share <= 1 - STABLE else "inconclusive"
+    sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(share, 0)} of resamples."
+    return finding._replace(verdict=verdict, sentence=sentence)
 
 
 def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:

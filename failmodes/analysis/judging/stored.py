@@ -11,6 +11,7 @@ import duckdb
 from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored
 from failmodes.analysis.judging.findings.collection import Findings, collect
+from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, evaluation_findings, in_order, pair_findings
 from failmodes.analysis.judging.statement import WORDS
@@ -225,7 +226,7 @@ def _update_findings(con: duckdb.DuckDBPyConnection, selections: Sequence[Select
             own += _unless_unfit(key, unfit_pairs, partial(pair_findings, con, selection), stores=stores)
         else:
             own += [finding for finding in kept if finding.other_evaluation_id]
-        judged += in_order(own)
+        judged += corrected(in_order(own))
     rows = [{**finding._asdict(), "position": position} for position, finding in enumerate(judged, start=1)]
     replace_rows(con, FINDINGS, derived_rows(rows, FINDINGS), stores=stores)
     if stores:

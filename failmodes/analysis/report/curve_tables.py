@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES
 from failmodes.analysis.formatting import (
-    SHAPE_NAMES,
+    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_interval,
@@ -16,7 +16,6 @@ from failmodes.analysis.formatting import (
     format_severity,
     smallest_shown_sentence,
 )
-from failmodes.analysis.judging.findings.shape import shape_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
@@ -135,8 +134,8 @@ def _axis_cell(row: dict[str, Any]) -> TableCell:
         interval = format_interval(row["curvature_low"], row["curvature_high"], 2, 1)
         curvature = f"{format_number(row['curvature'], 2, signed=True)} {interval}"
     if row["reason"]:
-        return TableCell(SHAPE_NAMES["inconclusive"], row["reason"])
-    return TableCell(SHAPE_NAMES[shape_of(row)], curvature)
+        return TableCell(SHAPE_LABELS["inconclusive"], row["reason"])
+    return TableCell(SHAPE_LABELS[row["shape"]], curvature)
 
 
 def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:

@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.formatting import (
-    SHAPE_NAMES,
+    SHAPE_LABELS,
     format_interval,
     format_number,
     format_percent,
@@ -17,7 +17,7 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     smallest_shown_sentence,
 )
-from failmodes.analysis.judging.findings.shape import shape_of
+from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.report.smallest_shown import (
     shown_between_models,
@@ -233,8 +233,8 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
     return TextTable(
         f"Shapes of {label}",
         "Total drop, clean to last severity, in points; curvature: mean height above the chord as a share of the drop; "
-        "largest single step with its share of the drop; stability: share of resamples with the same class; "
-        "thresholds: pairs of settings that give the same class, and what the others give."
+        "largest single step with its share of the drop; stability: share of resamples with the sample's shape; "
+        "thresholds: pairs of settings that give the sample the same shape, and what the others give."
         f"{shown_from_clean(con, selection)}",
         (
             "Corruption",
@@ -253,15 +253,15 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
 
 
 def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell]:
-    same = int((sweep["shape"] == row["shape"]).sum())
-    others = [SHAPE_NAMES[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["shape"]]
+    same = int((sweep["shape"] == row["sample_shape"]).sum())
+    others = [SHAPE_LABELS[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["sample_shape"]]
     span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    yield TableCell(SHAPE_NAMES[shape_of(row)], row["reason"] or "")
+    yield TableCell(shape_label(row), row["reason"] or "")
     yield figure(row, "total_drop")
     yield figure(row, "curvature", 2, scale=1, signed=True)
     yield figure(row, "largest_step")._replace(small=span + share)
-    yield TableCell(format_percent(row["stability"], 0))
+    yield TableCell("" if row["stability"] is None else format_percent(row["stability"], 0))
     yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
 
 

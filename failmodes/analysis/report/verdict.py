@@ -1,6 +1,7 @@
 """The verdict on a selection in two sentences: which corruption breaks which model and how, and which is better."""
 
 from collections import Counter
+from dataclasses import replace
 
 import duckdb
 
@@ -12,17 +13,19 @@ from failmodes.analysis.formatting import (
     format_points_interval,
     format_severity,
     join_names,
+    lower_label,
 )
-from failmodes.analysis.judging.findings.better_model import leading, of_runs
-from failmodes.analysis.judging.findings.kind import too_few
+from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
+from failmodes.analysis.judging.findings.correction import BESIDE
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
-from failmodes.analysis.judging.findings.shape import MANNERS, curves, shape_of
+from failmodes.analysis.judging.findings.registry import all_kinds, conditions_of
+from failmodes.analysis.judging.findings.shape import curves, manner_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
+from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.analysis.trained_models import noun_of_runs
 
 MOST_DESCRIBED = 2  # models whose failure is told one by one
@@ -31,12 +34,22 @@ MOST_DESCRIBED = 2  # models whose failure is told one by one
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
     """What breaks the models and how, and which of them is better as a checkpoint; needs shapes.
 
-    They say no more than the findings that they are made of: what is inconclusive there is inconclusive here, and of
-    too few images that is all there is to say.
+    Conditions that invalidate conclusions come first, and what they invalidate is left out. All other statements share
+    a family-wise error rate (see `findings.correction`): which model is better, which corruption hurts most, and, with
+    Bonferroni's correction, the shape and the prediction collapse that are told beside.
     """
-    if selection.image_count < FEWEST_IMAGES:
-        return (too_few(selection.image_count),)
-    return _breaks(con, selection) + ".", _better(con, selection) + "."
+    conditions = conditions_of(con, selection)
+    suppressed = {
+        (condition.evaluation_id, kind) for condition in conditions for kind in all_kinds()[condition.kind].suppresses
+    }
+
+    def without(kind: str) -> Selection | None:
+        left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in suppressed)
+        return replace(selection, evaluations=left) if left else None
+
+    told = [_breaks(con, left) + "." if (left := without("largest_drop")) else ""]
+    told += [_better(con, left) + "." if (left := without("better_model")) else ""]
+    return (*dict.fromkeys(condition.sentence for condition in conditions), *filter(None, told))
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
@@ -46,32 +59,34 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if not all(ranking.is_clear for ranking in rankings.values()):
         return "; ".join(largest_drop_of_one(e.label, ranking, names) for e, ranking in rankings.items())
     manners = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
-    largest = {e: names[ranking.drops[0].corruption] for e, ranking in rankings.items()}
+    largest = {e: lower_label(names[ranking.drops[0].corruption]) for e, ranking in rankings.items()}
     if len(set(largest.values())) > 1:
-        return "; ".join(f"{largest[e]} costs {e.label} most: it {fall}" for e, fall in manners.items())
+        return "; ".join(f"{e.label} degrades most under {largest[e]}: it {drop}" for e, drop in manners.items())
     name = next(iter(largest.values()))
     if len(manners) == 1:
-        ((evaluation, fall),) = manners.items()
-        return f"{name} costs {evaluation.label} most: it {fall}"
-    falls = "; ".join(f"{e.label} {fall}" for e, fall in manners.items())
-    return f"{name} costs both {noun_of_runs(manners)}s most: {falls}"
+        ((evaluation, drop),) = manners.items()
+        return f"{evaluation.label} degrades most under {name}: it {drop}"
+    drops = "; ".join(f"{e.label} {drop}" for e, drop in manners.items())
+    return f"Both {noun_of_runs(manners)}s degrade most under {name}: {drops}"
 
 
 def _fall(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, drop: CorruptionDrop
 ) -> str:
-    """From where to where accuracy falls, in which manner, and what is answered there: as far as each is shown."""
-    shapes = {row["corruption"]: shape_of(row) for row in curves(con, selection, evaluation)}
-    manner = MANNERS.get(shapes.get(drop.corruption, ""), "")
+    """From where to where accuracy drops, in which shape, and what is predicted there: as far as each is shown."""
+    rate = BESIDE / (2 * len(selection.evaluations))  # a shape and a prediction collapse for each
+    (row,) = (row for row in curves(con, selection, evaluation) if row["corruption"] == drop.corruption)
+    is_shown = row["shape"] != "inconclusive" and p_of_shape(row["stability"], row["resamples"]) <= rate
+    manner = manner_of(row) if is_shown else ""
     clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"
         for found in collapse_by_corruption(con, selection, evaluation)
-        if found.corruption == drop.corruption and found.verdict == "supported"
+        if found.corruption == drop.corruption and found.p_value <= rate
     ]
     last = format_percent(clean - drop.at_last.value)
     ends = f"from {format_percent(clean)} clean to {last} {_at(drop.last_severity)}"
-    return f"falls {manner}{manner and ', '}{ends} ({format_points_interval(drop.at_last)}){''.join(predictions)}"
+    return f"drops {manner}{manner and ', '}{ends} ({format_points_interval(drop.at_last)}){''.join(predictions)}"
 
 
 def _at(severity: float) -> str:
@@ -91,7 +106,8 @@ def _better(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         ((model, found),) = means.items()
         on_average = f", {format_percent_interval(found.corrupted)} averaged over {averaged}" if found.corrupted else ""
         return (
-            f"{model.label_with_seeds} is right on {format_percent_interval(found.clean)} of clean images{on_average}"
+            f"{model.label_with_seeds} has an accuracy of {format_percent_interval(found.clean)} on clean images"
+            f"{on_average}"
         )
     pairs = compare_models_of(con, selection)
     pairs = [pair for pair in pairs if pair.is_about_training] or pairs
@@ -107,11 +123,11 @@ def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> s
     size, runs = format_points_interval(difference), of_runs(better, worse)
     images = ", on the same images" if is_paired and not pair.is_about_training else ""
     if pair.winner is None:
-        what = f"Which {_noun(pair)} is better under corruption is inconclusive{runs.removeprefix(',')}"
-        return f"{what}: {better.label} is {size} ahead{images}"
-    said = f"Under corruption the checkpoint of {better.label} is better than that of {worse.label}"
+        what = f"Which {_noun(pair)} is more accurate under corruption is inconclusive{runs.removeprefix(',')}"
+        return f"{what}: {better.label} is ahead by {size}{images}{needed(pair)}"
+    said = f"Under corruption the checkpoint of {better.label} is more accurate than that of {worse.label}"
     if runs:
-        said = f"Under corruption {better.label} is better than {worse.label}{runs}"
+        said = f"Under corruption {better.label} is more accurate than {worse.label}{runs}"
     return f"{said}: by {size} on average over {averaged}{images}"
 
 

@@ -6,6 +6,7 @@ values is then (γ0 + 2 γ1) / N, γ0 their variance and γ1 their covariance wi
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import duckdb
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
@@ -28,6 +30,7 @@ CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of
 # (shared/reference/statements.md, rule 6)
 LARGEST_CORRELATION = 0.29
 CHANCE = 0.5
+LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 DECIDED_BEFORE = 4  # images counted as decided beside those seen (z² of 95 %), so that ties alone still have a width
 
 
@@ -43,6 +46,8 @@ class OwnMapTest(NamedTuple):
         share: of `image_count`, images that are nearer to their own, with its interval; ties and those without a
             distance count one half, and 1/2 is chance.
         worst_case: the same if no image without a distance were nearer to its own.
+        p_nearer: that they are not nearer, whatever images without a distance would have shown.
+        p_lost: that the share is not LOST_WITHIN chance or below it.
     """
 
     corruption: str
@@ -52,6 +57,8 @@ class OwnMapTest(NamedTuple):
     median_null: float
     share: Estimate
     worst_case: Estimate
+    p_nearer: float
+    p_lost: float
 
     @property
     def verdict(self) -> str:
@@ -95,6 +102,7 @@ class AttentionAtLast(NamedTuple):
         own_maps: against the null, the largest median shift first; their intervals hold together. Corruptions with
             fewer than two images that have another of their class, or without any distance, are left out.
         farthest: the corruption with the largest median shift, in image widths; None without any shift.
+        mask_p_values: of no such change, by corruption, for all of them together.
         mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
             their intervals hold together.
         over_null: mean of the mask share less its null, by corruption, and when clean under its name; the intervals of
@@ -106,6 +114,7 @@ class AttentionAtLast(NamedTuple):
     own_maps: list[OwnMapTest]
     farthest: Lead | None
     mask_changes: dict[str, Estimate]
+    mask_p_values: dict[str, float]
     over_null: dict[str, Estimate]
     has_mask_null: bool
 
@@ -178,14 +187,17 @@ def attention_at_last(
     changes = _with_two_images(corruptions, on_object[:-1] - on_object[-1])
     over_null = _with_two_images((*corruptions, CLEAN), on_object) if has_mask_null else {}
 
+    def inflation(of_images: Float64Array) -> float:
+        return variance_inflation(of_images, following and following.any_image) if has_mask_null else 1.0
+
     def mean(of_images: Float64Array, comparisons: int) -> Estimate:
-        inflation = variance_inflation(of_images, following and following.any_image) if has_mask_null else 1.0
-        return mean_share_change(of_images, comparisons, inflation)
+        return mean_share_change(of_images, comparisons, inflation(of_images))
 
     return AttentionAtLast(
         own_maps=sorted((test for test in tests if test), key=lambda test: -test.median_shift),
         farthest=lead_over_others(_with_two_images(corruptions, own)),
         mask_changes={name: mean(change, len(changes)) for name, change in changes.items()},
+        mask_p_values={name: p_of_share_change(one, len(changes), inflation(one)) for name, one in changes.items()},
         over_null={name: mean(share, 1 if name == CLEAN else len(over_null) - 1) for name, share in over_null.items()},
         has_mask_null=has_mask_null,
     )
@@ -254,16 +266,30 @@ def compare_with_null(
     if images < 2 or lacking == images:
         return None
     nearer = np.where(own < other, 1.0, np.where(own > other, 0.0, CHANCE))
-    share, worst_case = (
-        share_on_cycle(np.where(compared, values, np.nan), following, comparisons=comparisons)
+    shares = [
+        partial(interval_on_cycle, *mean_on_cycle(np.where(compared, values, np.nan), following), comparisons)
         for values in (nearer, np.where(missing, 0.0, nearer))
-    )
+    ]
+    p_nearer = p_by_inversion(lambda level: all(interval(level).low > CHANCE for interval in shares))
+    p_lost = p_by_inversion(lambda level: shares[0](level).high < CHANCE + LOST_WITHIN)
     medians = (float(np.nanmedian(own)), float(np.nanmedian(other)))
-    return OwnMapTest(corruption, images, lacking, *medians, share, worst_case)
+    share, worst_case = (interval() for interval in shares)
+    return OwnMapTest(corruption, images, lacking, *medians, share, worst_case, p_nearer, p_lost)
 
 
 def share_on_cycle(values: Float64Array, following: Following | None, *, comparisons: int = 1) -> Estimate:
-    """The mean of values 0, 1/2 and 1 along a cycle, with Wilson's score interval (1927) of an effective count.
+    """The mean of values 0, 1/2 and 1 along a cycle, with Wilson's score interval (1927) of an effective count."""
+    return interval_on_cycle(*mean_on_cycle(values, following), comparisons)
+
+
+def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1, level: float = 0.95) -> Estimate:
+    """Wilson's score interval of a mean along a cycle (see `mean_on_cycle`)."""
+    low, high = wilson_interval(value, effective_count, comparisons=comparisons, level=level)
+    return Estimate(value, max(0.0, float(low)), min(1.0, float(high)))
+
+
+def mean_on_cycle(values: Float64Array, following: Following | None) -> tuple[float, float]:
+    """The mean of values 0, 1/2 and 1 along a cycle, and the number of independent images that it is worth.
 
     That is N v (1 - v) / (γ0 + 2 γ1), v the mean: N γ0 / (γ0 + 2 γ1) where no image counts one half, and more where
     some do, since halves vary less. γ0 is v (1 - v) less a quarter of the share of halves: exactly their variance, but
@@ -272,14 +298,11 @@ def share_on_cycle(values: Float64Array, following: Following | None, *, compari
     Args:
         values: (N,); NaN is left out, and at least one is none.
         following: (N,) the next image; None where it is not known.
-        comparisons: Bonferroni's correction: how many intervals hold at once.
     """
     known = values[~np.isnan(values)]
     value, count = float(known.mean()), len(known) / variance_inflation(values, following)
     simple, halves = value * (1 - value), float((known == CHANCE).sum()) / (len(known) + DECIDED_BEFORE)
-    effective_count = count * simple / (simple - halves / 4) if simple else count
-    low, high = wilson_interval(value, effective_count, comparisons=comparisons)
-    return Estimate(value, max(0.0, float(low)), min(1.0, float(high)))
+    return value, count * simple / (simple - halves / 4) if simple else count
 
 
 def variance_inflation(values: Float64Array, following: Following | None) -> float:
@@ -343,3 +366,12 @@ def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: flo
     known = values[~np.isnan(values)]
     _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)
     return Estimate(float(known.mean()), max(-1.0, low), min(1.0, high))
+
+
+def p_of_share_change(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> float:
+    """Two-sided p value of no change: where the interval of `mean_share_change` ends at 0."""
+    from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
+
+    known = np.append(values[~np.isnan(values)], [1.0, -1.0])
+    error = float(known.std(ddof=1)) * (inflation / len(known)) ** 0.5
+    return min(1.0, 2 * comparisons * float(stdtr(len(known) - 1, -abs(float(known.mean())) / error)))

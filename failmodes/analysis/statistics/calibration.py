@@ -8,10 +8,9 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.warehouse.metrics.calibration import overconfidence_interval
+from failmodes.analysis.statistics.shares import p_by_inversion
+from failmodes.warehouse.metrics.calibration import overconfidence_interval, p_of_error
 from failmodes.warehouse.schema import CLEAN
-
-ROUNDING = 1e-9
 
 
 class CellConfidence(NamedTuple):
@@ -25,6 +24,7 @@ class CellConfidence(NamedTuple):
         overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
             minus the exact one of accuracy, and holds for all cells of the evaluation that are listed together. An
             interval of the images' differences is far too narrow where few answers are wrong.
+        p_value: two-sided, of a model that is neither over- nor underconfident, for all these cells together.
     """
 
     corruption: str
@@ -32,6 +32,7 @@ class CellConfidence(NamedTuple):
     image_count: int
     mean_confidence: float
     overconfidence: Estimate
+    p_value: float
 
     @property
     def verdict(self) -> Word:
@@ -40,38 +41,46 @@ class CellConfidence(NamedTuple):
 
 
 class CleanCalibration(NamedTuple):
-    """ECE on clean images, and what chance gives a calibrated model of the same confidences in 95 % of samples."""
+    """ECE on clean images, and what chance gives a calibrated model of the same confidences in 95 % of samples.
+
+    The p value is that of a calibrated model, whose error is at least as large by chance.
+    """
 
     ece: float
     noise_floor: float
     image_count: int
-
-    @property
-    def is_more_than_chance(self) -> bool:
-        """Whether the error is larger; where few images are unsure the two may tie but for rounding."""
-        return self.ece > self.noise_floor + ROUNDING
+    p_value: float
 
 
 @read_once
 def overconfidence_by_corruption(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> list[CellConfidence]:
-    """Overconfidence on clean images and at the last severity of each corruption, the most overconfident first."""
+    """Overconfidence on clean images and at the last severity of each corruption, the farthest from 0 first."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["mean_confidence", "overconfidence"])
     at_last = pl.col("severity") == pl.col("severity").max().over("corruption")
     chosen = rows.filter(pl.col("corruption").is_in([CLEAN, *selection.corruptions]), at_last)
     if chosen.is_empty():
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
-    ordered = cells.sort("overconfidence", "corruption", descending=[True, False])
+    ordered = cells.sort(pl.col("overconfidence").abs(), "corruption", descending=[True, False])
     return [
-        CellConfidence(
-            corruption, severity, count, mean, overconfidence(mean, round((mean - gap) * count), count, len(cells))
-        )
+        _cell_confidence(corruption, severity, count, mean, round((mean - gap) * count), len(cells))
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"
         ).iter_rows()
     ]
+
+
+def _cell_confidence(
+    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int
+) -> CellConfidence:
+    def is_shown(level: float) -> bool:
+        low, high = overconfidence_interval(mean, correct, count, comparisons=cells, level=level)
+        return low > 0 or high < 0
+
+    found = overconfidence(mean, correct, count, cells)
+    return CellConfidence(corruption, severity, count, mean, found, p_by_inversion(is_shown))
 
 
 def overconfidence(mean_confidence: float, correct: int, count: int, cells: int = 1) -> Estimate:
@@ -87,4 +96,13 @@ def clean_calibration(
     """Calibration error on clean images; None where no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
     found = {metric: (value, count) for metric, value, count in rows.select("metric", "value", "n").rows()}
-    return CleanCalibration(found["ece"][0], found["ece_noise_floor"][0], found["ece"][1]) if found else None
+    if not found:
+        return None
+    bins = con.execute(
+        "select image_count, confidence_sum from cell_confidence_bins "
+        "where evaluation_id = ? and corruption = ? order by bin_index",
+        [evaluation.evaluation_id, CLEAN],
+    ).fetchnumpy()
+    ece, count = found["ece"]
+    p_value = p_of_error(ece, bins["image_count"], bins["confidence_sum"])
+    return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value)

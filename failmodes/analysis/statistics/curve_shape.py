@@ -1,39 +1,63 @@
-"""How a curve falls, without a model: total drop, curvature, largest step, and the shape class that follows from them.
+"""The shape of a curve in one word: how accuracy changes from clean to the last severity.
 
-Everything is vectorized over leading axes, so one call describes a curve or a thousand resamples of it. The grid may
-be uneven or dense: the chord runs over severity, not over the position in the grid, an inner point weighs as much as
-the span it stands for, and rises and collapses are measured over one severity however many points lie between.
-Severity is an index, not a dose; a shape holds for the grid it was measured on.
+The words are defined for exact curves by `shapes_of`, first match first; a drop is clean minus last accuracy:
 
-So a steady fall over measured distortion looks late or early over severity where a recipe spaces its levels unevenly,
-and shapes are told over both. What a curve loses and whether it rises does not depend on the axis; its curvature does,
-and so do the classes of curves that fall. Distortion is the mean over the images of the cell, and is taken as measured:
-resampling the images moves accuracy and not the axis.
+- `flat`: every severity within `flat_below` of clean;
+- `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by a quarter of the curve's range, and by
+  `flat_below` at least. `rise` only rises, `recovers` drops and then rises, `up_and_down` is every other turning curve;
+- `near_linear`: on average (root mean square) within 10 % of the drop, or `flat_below` if that is more, of the straight
+  line;
+- `two_steps`: two steps with one between them make up 70 % of the drop, each of them 30 %;
+- `abrupt`: one step is 60 % of the drop, or 40 % and 3 times the next largest;
+- `late`, `early`: the curvature is at least `curvature_threshold`, or at most its negative;
+- `middle`: none of these, and the steepest step is an inner one;
+- `inconclusive`: none of these.
+
+A step is the change over one severity, however many points of a dense grid lie within it. What is known of a curve is a
+sample of images, so a word is said only where nearly all resamples of the curve give it: normal draws of its accuracies
+with their covariance over images (a parametric bootstrap; Efron and Tibshirani 1998, The problem of regions, Annals of
+Statistics 26, 1687-1718). The share of resamples with another word is its p value.
+
+Severity is an index, not a dose: the same function describes curves over measured distortion, scaled to the same
+length.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, Word, bootstrap_estimate
+from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, bootstrap_estimate
+from failmodes.analysis.statistics.change_points import covariance_of_means
 from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
     newcombe_interval,
     smallest_detectable_difference,
 )
+from failmodes.warehouse.database.own_tables import SHAPE_NAMES
 
-SHAPE_CLASSES = ("flat", "rise", "non_monotone", "late_collapse", "early_drop", "near_linear", "inconclusive")
-FLAT, RISE, NON_MONOTONE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR, INCONCLUSIVE = range(len(SHAPE_CLASSES))
-FALLING = ("late_collapse", "early_drop", "near_linear")  # classes of a curve that falls, by its curvature
-STRIDE = 1  # severities that a rise or a collapse may take: what a step of the published grid spans
-MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no curvature
-EVEN_SHARES = 2  # a collapse in one step loses at least so many times what an even fall would lose in it
-SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
+SHAPES = SHAPE_NAMES
+
+FLAT, RISE, RECOVERS, UP_AND_DOWN, NEAR_LINEAR, TWO_STEPS, ABRUPT, LATE, EARLY, MIDDLE, INCONCLUSIVE = range(
+    len(SHAPES)
+)
+FALLING = ("near_linear", "two_steps", "abrupt", "late", "early", "middle")  # words for a curve that drops
+STEPPED = ("abrupt", "two_steps", "middle")  # words that name the place of a step
+STRIDE = 1.0  # severities that a step takes: the distance of two levels of the published grid
+MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no shape
+TURN = 0.25  # share of the range by which a curve turns
+NEAR_CHORD = 0.1  # share of the drop
+WHOLE_STEP, LARGE_STEP, TIMES_THE_NEXT = 0.6, 0.4, 3.0  # shares of the drop, and how much larger than the next step
+BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
+EVEN_SHARES = 2  # an abrupt step is at least so many times the step of a straight line: matters on coarse grids
+SMALL = 0.1  # drops shown to be smaller are called small
 EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
+SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
 
 
 @dataclass(frozen=True)
@@ -41,73 +65,53 @@ class ShapeSettings(Resampling):
     """Thresholds and resampling of the shape analysis; all are stored beside the shapes and printed.
 
     Attributes:
-        flat_below: a total drop below this is flat, and a rise up to this is no rise; 0-1.
-        curvature_threshold: curvature at which a curve counts as late (positive) or early (negative).
+        flat_below: changes below this are none, 0-1.
+        curvature_threshold: curvature from which on a curve drops late (positive) or early (negative).
     """
 
+    resamples: int = 5000
     flat_below: float = 0.02
-    curvature_threshold: float = 0.15
+    curvature_threshold: float = 0.1
 
 
-class LargestStep(NamedTuple):
-    """The largest single step: accuracy lost in it (0-1) and the positions in the grid where it begins and ends."""
+class Step(NamedTuple):
+    """The change over one severity: accuracy lost in it (0-1) and the positions in the grid of its ends."""
 
     lost: Float64Array
     start: NDArray[np.intp]
     end: NDArray[np.intp]
 
 
-class Margins(NamedTuple):
-    """Distances from a curve's own figures to the ends of their intervals, 0-1: what noise may add and take away.
+class Named(NamedTuple):
+    """A word for each of several curves, as positions in SHAPES, and where their largest steps lie.
 
     Attributes:
-        drop: (2,) of the total drop: below it, above it.
-        equivalence: (2, S - 1) of clean minus accuracy at every severity, at EQUIVALENCE_LEVEL.
-        strides: (2, S - 1) of the change in every stride, for all strides together (Bonferroni).
+        codes: (…) positions in SHAPES.
+        starts: (…, 2) positions in the grid where the largest step begins, of `two_steps` where both do.
     """
 
-    drop: Float64Array
-    equivalence: Float64Array
-    strides: Float64Array
-
-
-class ShapeOverAxis(NamedTuple):
-    """The shape of one curve over one axis.
-
-    Attributes:
-        shape: one of SHAPE_CLASSES.
-        stability: share of resamples with that class.
-        curvature: over this axis; None unless the curve falls.
-        curvature_change: the curvature over this axis minus that over severity; None unless the curve falls.
-    """
-
-    shape: str
-    stability: float
-    curvature: Estimate | None
-    curvature_change: Estimate | None
+    codes: NDArray[np.intp]
+    starts: NDArray[np.intp]
 
 
 class CurveShape(NamedTuple):
-    """One curve described: its class, the share of resamples with that class and with each, and its figures.
+    """One curve described.
 
     Attributes:
-        shape: one of SHAPE_CLASSES.
-        stability: share of resamples with that class.
-        shares: share of resamples by class.
+        shape: the word for the sample's own curve, one of SHAPES.
+        stability: share of resamples with the same word and, where it names steps, steps that overlap them.
+        shares: share of resamples by word.
         drop: total drop, 0-1, with Newcombe's interval.
-        curvature: None unless the curve falls.
-        largest: the stride that loses most; as the largest of several it is larger in the sample than in truth.
-        largest_interval: its ends, which hold for all strides together.
-        one_step: whether that stride is a collapse: 'supported', 'contradicted' or 'inconclusive'.
-        flat: whether the curve stays flat, likewise: contradicted where some change from clean lies beyond `flat_below`
-            with an interval that holds for all severities and curves together.
-        largest_change: the largest change from clean at any severity, down positive, with its interval of
-            EQUIVALENCE_LEVEL.
-        rise: the largest rise above clean at any severity, with an interval for all severities and curves together.
-        rise_position: position in the grid of that severity.
+        curvature: None unless the word is one of a curve that drops.
+        largest: accuracy lost in the steepest step; as the largest of several it is larger in the sample than in truth,
+            and its interval holds for all steps together.
+        largest_at: positions in the grid where that step begins and ends.
+        other_at: of `two_steps` those of the other step; else None.
+        largest_change: clean minus accuracy at the severity farthest from clean, likewise for all severities together.
+        largest_change_at: position in the grid of that severity.
+        changes_within: the change from clean at every severity is at most this, with a chance of 95 %.
         changes: accuracy after minus before of every adjacent step and the ends of its interval, each (S - 1,).
         smallest_shown: total drop that so many images would show in four of five samples, 0-1.
-        margins: see `Margins`.
     """
 
     shape: str
@@ -115,16 +119,30 @@ class CurveShape(NamedTuple):
     shares: dict[str, float]
     drop: Estimate
     curvature: Estimate | None
-    largest: LargestStep
-    largest_interval: tuple[float, float]
-    one_step: Word
-    flat: Word
+    largest: Estimate
+    largest_at: tuple[int, int]
+    other_at: tuple[int, int] | None
     largest_change: Estimate
-    rise: Estimate
-    rise_position: int
+    largest_change_at: int
+    changes_within: float
     changes: tuple[Float64Array, Float64Array, Float64Array]
     smallest_shown: float
-    margins: Margins
+
+
+class ShapeOverAxis(NamedTuple):
+    """The shape of one curve over one axis.
+
+    Attributes:
+        shape: the word for the sample's own curve, one of SHAPES.
+        stability: share of resamples with that word.
+        curvature: over this axis; None unless the curve drops.
+        curvature_change: the curvature over this axis minus that over severity; None unless the curve drops.
+    """
+
+    shape: str
+    stability: float
+    curvature: Estimate | None
+    curvature_change: Estimate | None
 
 
 def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
@@ -138,15 +156,21 @@ def curvature(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
         severities: (S,) rising, the same for all curves.
 
     Returns:
-        (…): positive where a curve falls late, negative where it falls early, NaN where the total drop is 0.
+        (…): positive where a curve drops late, negative where it drops early, NaN where the total drop is 0.
     """
     curve = np.asarray(accuracy, dtype=np.float64)
     grid = np.asarray(severities, dtype=np.float64)
-    weights = (grid[2:] - grid[:-2]) / 2
-    above = ((curve - chord(curve, grid))[..., 1:-1] * weights).sum(axis=-1) / weights.sum()
+    above = ((curve - chord(curve, grid))[..., 1:-1] * _weights(grid)).sum(axis=-1)
     drop = total_drop(curve)
     kappa: Float64Array = np.divide(above, drop, out=np.full(np.shape(drop), np.nan), where=drop != 0)
     return kappa
+
+
+def _weights(grid: Float64Array) -> Float64Array:
+    """What each inner point of a grid (S,) weighs, (S - 2,), in all 1."""
+    spans = (grid[2:] - grid[:-2]) / 2
+    weights: Float64Array = spans / spans.sum()
+    return weights
 
 
 def total_drop(accuracy: ArrayLike) -> Float64Array:
@@ -162,184 +186,232 @@ def chord(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     return curve[..., :1] - total_drop(curve)[..., None] * position
 
 
-def stride_ends(severities: ArrayLike) -> NDArray[np.intp]:
+def step_ends(severities: ArrayLike) -> NDArray[np.intp]:
     """For each point of a grid (S,) but the last, the position of the farthest within one severity, shape (S - 1,).
 
-    Where the next point is farther than that, it is the next point. On the published grid strides are its steps; on a
-    dense one they overlap, so that a rise or a collapse has as much room as there and is not lost in short steps.
+    Where the next point is farther than that, it is the next point. On the published grid steps are those between its
+    levels; on a dense one they overlap, so that a drop has as much room as there and is not lost in short steps.
     """
     grid = np.asarray(severities, dtype=np.float64)
     within_reach = np.searchsorted(grid, grid[:-1] + STRIDE + 1e-9, side="right") - 1
-    return np.maximum(within_reach, np.arange(1, len(grid)))
+    ends: NDArray[np.intp] = np.maximum(within_reach, np.arange(1, len(grid)))
+    return ends
 
 
-def stride_changes(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
-    """Accuracy after minus before of every stride of curves (…, S), shape (…, S - 1)."""
+def step_changes(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
+    """Accuracy after minus before of every step of curves (…, S), shape (…, S - 1)."""
     curve = np.asarray(accuracy, dtype=np.float64)
-    return curve[..., stride_ends(severities)] - curve[..., :-1]
+    changes: Float64Array = curve[..., step_ends(severities)] - curve[..., :-1]
+    return changes
 
 
-def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> LargestStep:
-    """The stride of curves (…, S) that loses most, of the published grid a step; the first of equals."""
-    lost = -stride_changes(accuracy, severities)
+def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> Step:
+    """The step of curves (…, S) that loses most; the first of equals."""
+    lost = -step_changes(accuracy, severities)
     start = lost.argmax(axis=-1)
-    return LargestStep(lost.max(axis=-1), start, stride_ends(severities)[start])
+    return Step(lost.max(axis=-1), start, step_ends(severities)[start])
 
 
-def classify(
-    accuracy: ArrayLike,
-    severities: ArrayLike,
-    margins: Margins,
-    settings: ShapeSettings,
-    curvatures: Float64Array | None = None,
-) -> NDArray[np.intp]:
-    """Class of curves (…, S) as positions in SHAPE_CLASSES, the first that holds.
-
-    1. flat: within `flat_below` of the clean accuracy at every severity, intervals included (equivalence, Berger 1982);
-    2. non_monotone: some stride rises by more than `flat_below` and beyond its interval, while another falls so or the
-       curve as a whole falls;
-    3. rise: accuracy at the last severity lies above the clean one, beyond its interval and `flat_below`;
-    4. late_collapse, 5. early_drop: a total drop beyond its interval and of at least `flat_below`, with the curvature
-       at or beyond the threshold; 6. near_linear: the same with a smaller curvature; 7. inconclusive: the rest.
+def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> Named:
+    """The words for curves as they are, as the module defines them.
 
     Args:
-        accuracy: (…, S) curves.
+        accuracy: (…, S) curves, 0-1.
         severities: (S,) rising.
-        margins: of their figures.
         settings: thresholds.
-        curvatures: (…) over another axis; those over severity if not given.
     """
+    curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
+    least, drop = settings.flat_below, total_drop(curve)
+    steps = _shares_of_steps(curve, grid)
+    (largest, start), (both, smaller, starts) = _largest(steps), _two_largest(steps, grid)
+    even = np.maximum(STRIDE, grid[step_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
+    is_whole = largest >= np.maximum(WHOLE_STEP, EVEN_SHARES * even[start])
+    is_large = largest >= np.maximum(LARGE_STEP, EVEN_SHARES * even[start])
+    is_large &= largest >= TIMES_THE_NEXT * _next_largest(steps, start, grid)
+    kappa, threshold = curvature(curve, grid), settings.curvature_threshold
+    from_line = np.sqrt((np.square(curve - chord(curve, grid))[..., 1:-1] * _weights(grid)).sum(axis=-1))
+    swings, goes_down = _swings(curve, np.maximum(least, TURN * np.ptp(curve, axis=-1)))
+    falls = (swings == 1) & goes_down & (drop >= least)
+    conditions = {
+        FLAT: (np.abs(curve - curve[..., :1]) < least).all(axis=-1),
+        RISE: (swings == 1) & ~goes_down & (-drop >= least),
+        RECOVERS: (swings == 2) & goes_down,
+        UP_AND_DOWN: swings >= 2,
+        NEAR_LINEAR: falls & (from_line <= np.maximum(least, NEAR_CHORD * drop)),
+        TWO_STEPS: falls & (both >= BOTH_STEPS) & (smaller >= EACH_STEP),
+        ABRUPT: falls & (is_whole | is_large),
+        LATE: falls & (kappa >= threshold),
+        EARLY: falls & (kappa <= -threshold),
+        MIDDLE: falls & (start > 0) & (step_ends(grid)[start] < len(grid) - 1),
+    }
+    codes = np.select(list(conditions.values()), list(conditions), INCONCLUSIVE)
+    one = np.stack([start, start], axis=-1)
+    return Named(codes, np.where((codes == TWO_STEPS)[..., None], starts, one))
+
+
+def shape_of_curve(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings | None = None) -> str:
+    """The word for one curve (S,) as it is, one of SHAPES."""
+    return SHAPES[int(shapes_of(accuracy, severities, settings or ShapeSettings()).codes)]
+
+
+def _swings(curve: Float64Array, least: Float64Array) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """How often curves (…, S) change direction by `least` (…), the first time counted, and whether that is down."""
+    high = low = curve[..., 0]
+    direction = np.zeros(high.shape, np.intp)
+    swings, goes_down = np.zeros_like(direction), np.zeros(high.shape, np.bool_)
+    for point in np.moveaxis(curve, -1, 0):
+        down, up = (direction >= 0) & (high - point >= least), (direction <= 0) & (point - low >= least)
+        goes_down |= down & (swings == 0)
+        swings = swings + (down | up)
+        direction = np.where(down, -1, np.where(up, 1, direction))
+        high = np.where(up, point, np.maximum(high, point))
+        low = np.where(down, point, np.minimum(low, point))
+    return swings, goes_down
+
+
+def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
+    """What every step loses as a share of the total drop, (…, S - 1); 0 of curves that do not drop."""
+    drop = total_drop(curve)[..., None]
+    lost = -step_changes(curve, grid)
+    shares: Float64Array = np.divide(lost, drop, out=np.zeros_like(lost), where=drop > 0)
+    return shares
+
+
+def _largest(steps: Float64Array) -> tuple[Float64Array, NDArray[np.intp]]:
+    return steps.max(axis=-1), steps.argmax(axis=-1)
+
+
+def _next_largest(steps: Float64Array, start: NDArray[np.intp], grid: Float64Array) -> Float64Array:
+    """The largest of the steps (…, S - 1) that share no part with the one at `start` (…); 0 if there is none."""
+    begins, ends = np.arange(len(grid) - 1), step_ends(grid)
+    is_apart = (ends[None, :] <= begins[:, None]) | (begins[None, :] >= ends[:, None])
+    others: Float64Array = np.where(is_apart[start], steps, 0.0).max(axis=-1)
+    return others
+
+
+def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array, Float64Array, NDArray[np.intp]]:
+    """Of steps (…, S - 1) the two with a step between them that lose most: their sum, the smaller, both positions."""
+    most, smaller = np.zeros(steps.shape[:-1]), np.zeros(steps.shape[:-1])
+    starts = np.zeros((*steps.shape[:-1], 2), np.intp)
+    ends = step_ends(grid)
+    for one, other in combinations(range(len(grid) - 1), 2):
+        if other <= ends[one] or grid[other] - grid[ends[one]] < STRIDE - 1e-9:
+            continue
+        least, both = np.minimum(steps[..., one], steps[..., other]), steps[..., one] + steps[..., other]
+        is_more = (both > most) & (least >= EACH_STEP)
+        most, smaller = np.where(is_more, both, most), np.where(is_more, least, smaller)
+        starts = np.where(is_more[..., None], (one, other), starts)
+    return most, smaller, starts
+
+
+@lru_cache(maxsize=4)
+def _normal_draws(resamples: int, points: int, seed: int) -> Float64Array:
+    """(B, S) standard normal numbers."""
+    return np.random.default_rng(seed).standard_normal((resamples, points))
+
+
+def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: Resampling) -> Float64Array:
+    """Normal draws (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
     curve = np.asarray(accuracy, dtype=np.float64)
-    drop, risen = total_drop(curve), stride_changes(curve, severities)
-    lost, least = curve[..., :1] - curve[..., 1:], settings.flat_below
-    kappa = curvature(curve, severities) if curvatures is None else curvatures
-    flat = ((lost + margins.equivalence[1] < least) & (lost - margins.equivalence[0] > -least)).all(axis=-1)
-    rises = ((risen > least) & (risen > margins.strides[0])).any(axis=-1)
-    sinks = ((-risen > least) & (-risen > margins.strides[1])).any(axis=-1)
-    falls, gains = (drop >= least) & (drop > margins.drop[0]), (-drop >= least) & (-drop > margins.drop[1])
-    late, early = kappa >= settings.curvature_threshold, kappa <= -settings.curvature_threshold
-    conditions = [flat, rises & (sinks | falls), gains, falls & late, falls & early, falls]
-    return np.select(conditions, [FLAT, NON_MONOTONE, RISE, LATE_COLLAPSE, EARLY_DROP, NEAR_LINEAR], INCONCLUSIVE)
+    draws = _normal_draws(resampling.resamples, len(curve), resampling.seed)
+    found: Float64Array = curve + draws @ np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)).T
+    return found
 
 
 def describe_curve(
     correct: ArrayLike,
-    resampled: ArrayLike,
     severities: ArrayLike,
     settings: ShapeSettings,
     *,
     paired: bool = True,
-    curves: int = 1,
+    resampled: Float64Array | None = None,
 ) -> CurveShape:
-    """Describe one curve by its class, its figures and their intervals.
+    """Describe one curve by its word, its figures and their intervals.
 
     Intervals of drops and steps are Newcombe's; those of the curvature, and stability, are over resamples.
 
     Args:
-        correct: (N, S) bool, whether each image is right from clean to the last severity.
-        resampled: (B, S) accuracy under B resamples of the images.
+        correct: (N, S) bool, whether each image is correct from clean to the last severity.
         severities: (S,) rising.
-        settings: thresholds and level.
+        settings: thresholds, resampling and level.
         paired: whether rows of `correct` are the same images at every severity.
-        curves: of the evaluation: the interval of a rise holds for the severities of all of them together.
+        resampled: (B, S) of `resampled_curve`, where they are at hand.
 
     Raises:
         ValueError: fewer than three points, or severities that do not rise.
     """
-    is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
-    grid = np.asarray(severities, dtype=np.float64)
+    is_correct, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
-    level, ends = settings.interval_level, stride_ends(grid)
+    if resampled is None:
+        resampled = resampled_curve(is_correct.mean(axis=0), covariance_of_means(is_correct, paired=paired), settings)
+    level, ends = settings.interval_level, step_ends(grid)
     from_clean = count_pairs(is_correct[:, :1], is_correct[:, 1:], paired=paired)
-    strides = count_pairs(is_correct[:, ends], is_correct[:, :-1], paired=paired)
-
-    def of_pairs(counts: PairedCounts, comparisons: int = 1, level: float = level) -> Float64Array:
-        """Differences with the ends of their intervals, (3, S - 1)."""
-        return np.stack([counts.difference, *newcombe_interval(counts, comparisons=comparisons, level=level)])
-
-    lost, lost_at_all = of_pairs(from_clean), of_pairs(from_clean, curves * (len(grid) - 1))
-    lost_within, risen = of_pairs(from_clean, level=EQUIVALENCE_LEVEL), of_pairs(strides, len(ends))
-    changes = of_pairs(count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired))
-    margins = Margins(*(np.stack([own[0] - own[1], own[2] - own[0]]) for own in (lost[:, -1], lost_within, risen)))
-    accuracy, drop = np.vstack([is_correct.mean(axis=0), replicates]), Estimate(*lost[:, -1].tolist())
-    code, *of_resamples = classify(accuracy, grid, margins, settings)
-    shares = np.bincount(of_resamples, minlength=len(SHAPE_CLASSES)) / len(replicates)
-    largest, most, highest = largest_step(accuracy[0], grid), int(np.abs(lost[0]).argmax()), int(lost[0].argmin())
-    leaves = bool((np.maximum(lost_at_all[1], -lost_at_all[2]) > settings.flat_below).any())
+    steps = count_pairs(is_correct[:, :-1], is_correct[:, ends], paired=paired)
+    adjacent = count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired)
+    lost, lost_at_all = _intervals(from_clean, level), _intervals(from_clean, level, len(grid) - 1)
+    lost_in_steps, changes = _intervals(steps, level, len(ends)), _intervals(adjacent, level)
+    accuracy = np.vstack([is_correct.mean(axis=0), resampled])
+    named = shapes_of(accuracy, grid, settings)
+    code, *of_resamples = named.codes
+    shares = np.bincount(of_resamples, minlength=len(SHAPES)) / len(resampled)
+    starts = sorted(set(named.starts[0].tolist()), key=lambda start: -lost_in_steps[0, start])
+    places, most = [(start, int(ends[start])) for start in starts], int(np.abs(lost[0]).argmax())
     shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct), level=level)
     return CurveShape(
-        shape=SHAPE_CLASSES[code],
-        stability=float(shares[code]),
-        shares=dict(zip(SHAPE_CLASSES, shares.tolist(), strict=True)),
-        drop=drop,
-        curvature=bootstrap_estimate(curvature(accuracy, grid), level) if SHAPE_CLASSES[code] in FALLING else None,
-        largest=largest,
-        largest_interval=(-float(risen[2, largest.start]), -float(risen[1, largest.start])),
-        one_step=judge_one_step(risen[1], risen[2], drop, grid),
-        flat="supported" if code == FLAT else "contradicted" if leaves else "inconclusive",
-        largest_change=Estimate(*lost_within[:, most].tolist()),
-        rise=Estimate(*(-lost_at_all[[0, 2, 1], highest]).tolist()),
-        rise_position=highest + 1,
+        shape=SHAPES[code],
+        stability=float(_is_same(named, grid).mean()),
+        shares=dict(zip(SHAPES, shares.tolist(), strict=True)),
+        drop=Estimate(*lost[:, -1].tolist()),
+        curvature=bootstrap_estimate(curvature(accuracy, grid), level) if SHAPES[code] in FALLING else None,
+        largest=Estimate(*lost_in_steps[:, starts[0]].tolist()),
+        largest_at=places[0],
+        other_at=places[1] if len(places) > 1 else None,
+        largest_change=Estimate(*lost_at_all[:, most].tolist()),
+        largest_change_at=most + 1,
+        changes_within=float(np.abs(_intervals(from_clean, EQUIVALENCE_LEVEL)[1:]).max()),
         changes=(changes[0], changes[1], changes[2]),
         smallest_shown=float(shown),
-        margins=margins,
     )
 
 
-def judge_one_step(low: Float64Array, high: Float64Array, drop: Estimate, severities: ArrayLike) -> Word:
-    """Whether one stride is a collapse: loses EVEN_SHARES times what an even fall over the grid would lose in it.
+def _intervals(counts: PairedCounts, level: float, comparisons: int = 1) -> Float64Array:
+    """Differences of pairs of cells with the ends of their intervals, (3, …)."""
+    return np.stack([counts.difference, *newcombe_interval(counts, comparisons=comparisons, level=level)])
 
-    Of an even fall over five severities a step has a fifth, so that a collapse is two fifths of the drop. Supported
-    only where the lower end of a stride's loss lies above that share of the upper end of the total drop; contradicted
-    where the upper ends of all lie below that share of its lower end; with strides as wide as half of the grid it
-    cannot hold.
 
-    Args:
-        low: (S - 1,) lower ends of the change in accuracy of every stride, which hold for all together.
-        high: (S - 1,) upper ends.
-        drop: the total drop with its interval.
-        severities: (S,) rising.
-    """
-    grid = np.asarray(severities, dtype=np.float64)
-    share = EVEN_SHARES * np.maximum(STRIDE, grid[stride_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
-    narrow = share < 1
-    if drop.above_zero and (narrow & (-high >= share * drop.high)).any():
-        return "supported"
-    if drop.above_zero and (~narrow | (-low < share * drop.low)).all():
-        return "contradicted"
-    return "inconclusive"
+def _is_same(named: Named, grid: Float64Array) -> NDArray[np.bool_]:
+    """Whether each of the curves but the first is described as that is, (B,): with a word that names steps the same."""
+    is_same: NDArray[np.bool_] = named.codes[1:] == named.codes[0]
+    if SHAPES[named.codes[0]] in STEPPED:
+        far = np.abs(grid[named.starts[1:]] - grid[named.starts[0]]) >= STRIDE - 1e-9
+        is_same &= ~far.any(axis=-1)
+    return is_same
 
 
 def shapes_over_axes(
-    curve: ArrayLike,
-    resampled: ArrayLike,
-    severities: ArrayLike,
-    axes: Mapping[str, ArrayLike],
-    margins: Margins,
-    settings: ShapeSettings,
+    accuracy: Float64Array, severities: ArrayLike, axes: Mapping[str, ArrayLike], settings: ShapeSettings
 ) -> dict[str, ShapeOverAxis]:
     """The shape of a curve over each of several axes.
 
     Args:
-        curve: (S,) accuracy, 0-1.
-        resampled: (B, S) accuracy under B resamples of the images.
+        accuracy: (1 + B, S): the curve, 0-1, and its resamples.
         severities: (S,) rising.
         axes: by name (S,) never falling, such as the mean distortion at each severity (see `axis_reason`).
-        margins: of the curve over severity, of `describe_curve`.
         settings: thresholds and level.
     """
-    accuracy = np.vstack([np.asarray(curve, dtype=np.float64), np.asarray(resampled, dtype=np.float64)])
     over_severity, level = curvature(accuracy, severities), settings.interval_level
+    length = float(np.asarray(severities)[-1])
     found = {}
     for name, axis in axes.items():
-        kappa = curvature(*_one_point_each(accuracy, axis))
-        codes = classify(accuracy, severities, margins, settings, kappa)
-        shape, stability = SHAPE_CLASSES[codes[0]], float((codes[1:] == codes[0]).mean())
+        curves, values = _one_point_each(accuracy, axis)
+        scaled = (values - values[0]) / (values[-1] - values[0]) * length
+        kappa, named = curvature(curves, values), shapes_of(curves, scaled, settings)
+        shape = SHAPES[named.codes[0]]
         estimates = [
             bootstrap_estimate(one, level) if shape in FALLING else None for one in (kappa, kappa - over_severity)
         ]
-        found[name] = ShapeOverAxis(shape, stability, *estimates)
+        found[name] = ShapeOverAxis(shape, float(_is_same(named, scaled).mean()), *estimates)
     return found
 
 

@@ -12,6 +12,7 @@ from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate,
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
+from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
@@ -46,11 +47,22 @@ class CorruptionDrop(NamedTuple):
 
 
 class DropRanking(NamedTuple):
-    """Corruptions by cost at the last severity and by average cost, costliest first; the extras, unranked, apart.
+    """Corruptions by drop at the last severity and by average drop, largest first; the extras, unranked, apart.
 
-    Of the corruptions `withheld` too many predictions are no finite numbers; they might cost more. A lead is the cost
-    of the first minus that of another one, for each of the others in their order. That all of them are above 0 needs
-    no correction for their number (Berger 1982).
+    Of the corruptions `withheld` too many predictions are not finite; their drop may be larger. A lead is the drop
+    under the first minus that under another one, for each of the others in their order. That all of them are above 0
+    needs no correction for their number (Berger 1982): a p value is the largest of the leads and of the first drop.
+
+    Attributes:
+        drops: by drop at the last severity.
+        leads: of the first of them.
+        by_average: by average drop over severities.
+        average_leads: of the first of these.
+        extras: those that are not ranked.
+        withheld: see above.
+        p_value: that no corruption has the largest drop at the last severity, adjusted where several models are ranked
+            (Holm).
+        average_p_value: the same of average drops.
     """
 
     drops: tuple[CorruptionDrop, ...]
@@ -59,19 +71,18 @@ class DropRanking(NamedTuple):
     average_leads: tuple[Estimate, ...]
     extras: tuple[CorruptionDrop, ...]
     withheld: tuple[str, ...] = ()
+    p_value: float = 1.0
+    average_p_value: float = 1.0
 
     @property
     def is_clear(self) -> bool:
-        """Whether a corruption costs more than every other, none of which is withheld, and more than nothing."""
-        return self._leads([drop.at_last for drop in self.drops[:1]], self.leads)
+        """Whether one corruption is shown to have the largest drop, at the error rate of a whole report."""
+        return not self.withheld and self.p_value <= LARGEST_DROP_ERROR
 
     @property
     def is_clear_on_average(self) -> bool:
-        """The same of average costs."""
-        return self._leads([drop.on_average for drop in self.by_average[:1]], self.average_leads)
-
-    def _leads(self, first: Sequence[Estimate], leads: Iterable[Estimate]) -> bool:
-        return bool(first) and not self.withheld and all(found.above_zero for found in (*first, *leads))
+        """The same of average drops."""
+        return not self.withheld and self.average_p_value <= LARGEST_DROP_ERROR
 
 
 @read_once
@@ -176,7 +187,7 @@ def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model
 
 @read_once
 def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
-    """What each corruption costs each evaluation of the selection, with intervals of the stored shapes' level."""
+    """Drops of each evaluation under each corruption of the selection, with intervals of the stored shapes' level."""
     level, found = stored_resampling(con).interval_level, {}
     for evaluation in selection.evaluations:
         without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
@@ -185,11 +196,15 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
         withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
         rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
         found[evaluation] = rank_drops(rows, measured, ranked, level)._replace(withheld=withheld)
-    return found
+    adjusted = (holm([getattr(one, name) for one in found.values()]) for name in ("p_value", "average_p_value"))
+    return {
+        evaluation: found[evaluation]._replace(p_value=p_value, average_p_value=average_p_value)
+        for evaluation, p_value, average_p_value in zip(found, *adjusted, strict=True)
+    }
 
 
 def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[str], level: float) -> DropRanking:
-    """Rank corruptions by what they cost a model.
+    """Rank corruptions by the drop of a model's accuracy.
 
     Args:
         model: its rows.
@@ -202,23 +217,39 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
     last = {c: [(c, found[-1])] for c, found in severities.items()}
     averaged = {c: [(c, severity) for severity in averaged_severities(found)] for c, found in severities.items()}
 
-    def cost(cells: Sequence[CellKey], others: Sequence[CellKey]) -> Estimate:
+    def drop(cells: Sequence[CellKey], others: Sequence[CellKey]) -> Measured:
         """Mean accuracy of the others minus that of the cells."""
-        return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)]).interval(level)
+        return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)])
+
+    def first_of(cells: dict[str, list[CellKey]]) -> tuple[list[str], tuple[Estimate, ...], float]:
+        """The ranked corruptions, the largest drop first, its leads, and the p value that it is not the largest."""
+        order = sorted((c for c in cells if c in ranked), key=lambda c: -drop(cells[c], [CLEAN_CELL]).value)
+        if not order:
+            return [], (), 1.0
+        leads = [drop(cells[order[0]], cells[c]) for c in order[1:]]
+        intervals = tuple(lead.interval(level) for lead in leads)
+        tested = [drop(cells[order[0]], [CLEAN_CELL])]
+        if leads:  # the lead that is nearest to 0 has the largest p value
+            tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
+        return order, intervals, max(one.p_value if one.value > 0 else 1.0 for one in tested)
 
     drops = {
-        c: CorruptionDrop(c, found[-1], cost(last[c], [CLEAN_CELL]), cost(averaged[c], [CLEAN_CELL]))
+        c: CorruptionDrop(
+            c, found[-1], drop(last[c], [CLEAN_CELL]).interval(level), drop(averaged[c], [CLEAN_CELL]).interval(level)
+        )
         for c, found in severities.items()
     }
-    costliest_first = sorted(drops, key=lambda c: -drops[c].at_last.value)
-    order = [c for c in costliest_first if c in ranked]
-    by_average = sorted((c for c in drops if c in ranked), key=lambda c: -drops[c].on_average.value)
+    order, leads, p_value = first_of(last)
+    by_average, average_leads, average_p_value = first_of(averaged)
+    extras = sorted((c for c in drops if c not in order), key=lambda c: -drops[c].at_last.value)
     return DropRanking(
         tuple(drops[c] for c in order),
-        tuple(cost(last[order[0]], last[c]) for c in order[1:]),
+        leads,
         tuple(drops[c] for c in by_average),
-        tuple(cost(averaged[by_average[0]], averaged[c]) for c in by_average[1:]),
-        tuple(drops[c] for c in costliest_first if c not in ranked),
+        average_leads,
+        tuple(drops[c] for c in extras),
+        p_value=p_value,
+        average_p_value=average_p_value,
     )
 
 

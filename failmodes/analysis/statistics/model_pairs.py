@@ -13,7 +13,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
-from failmodes.analysis.statistics.shares import ALPHA, exact_mcnemar, holm
+from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
 from failmodes.analysis.trained_models import TrainedModel, pairs_of_models, trained_models
 from failmodes.warehouse.schema import CLEAN
 
@@ -30,6 +30,9 @@ class PairDifference(NamedTuple):
             its 95 % interval.
         adjusted_p: of a difference of 0, with Holm's correction over all pairs.
         image_count: images that both saw.
+        p_value: of a difference of 0, of this pair alone.
+        images_needed: images that would show the difference in four of five samples, were it as measured; None where
+            no number would.
     """
 
     a: TrainedModel
@@ -37,6 +40,8 @@ class PairDifference(NamedTuple):
     difference: Estimate
     adjusted_p: float
     image_count: int
+    p_value: float
+    images_needed: int | None = None
 
     @property
     def is_about_training(self) -> bool:
@@ -45,8 +50,8 @@ class PairDifference(NamedTuple):
 
     @property
     def verdict(self) -> Literal["supported", "contradicted", "inconclusive"]:
-        """Supported where the first is correct more often, contradicted where the second is."""
-        if self.adjusted_p >= ALPHA or not self.difference.value:
+        """Supported where the first is more accurate, contradicted where the second is, at a report's error rate."""
+        if self.adjusted_p > BETTER_MODEL_ERROR or not self.difference.value:
             return "inconclusive"
         return "supported" if self.difference.value > 0 else "contradicted"
 
@@ -76,11 +81,14 @@ def compare_models_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> l
         for a, b in pairs
         if (difference := corrupted_difference(rows_of(con, a), rows_of(con, b), selection.averaged, sums))
     ]
-    adjusted = holm([difference.p_value for *_, difference in found])
+    p_values = [difference.p_value for *_, difference in found]
     return [
-        PairDifference(a, b, difference.interval(), p, selection.image_count)
-        for (a, b, difference), p in zip(found, adjusted, strict=True)
-    ]
+        PairDifference(
+            a, b, difference.interval(), adjusted, selection.image_count, p_value,
+            difference.images_needed(0, 1 - BETTER_MODEL_ERROR),
+        )
+        for (a, b, difference), p_value, adjusted in zip(found, p_values, holm(p_values), strict=True)
+    ]  # fmt: skip
 
 
 def corrupted_difference(

@@ -1,6 +1,8 @@
 """What a model answers: cells where one answer takes most images (mode collapse), and classes below the others."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import duckdb
 import polars as pl
@@ -8,7 +10,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.shares import newcombe_of_groups
+from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -27,6 +29,7 @@ class Collapse(NamedTuple):
         share: of the images that are taken for a class of the data set, with its Wilson interval, of 95 % for all cells
             of the evaluation together.
         label_share: the class's share of the labels, 0-1.
+        p_value: one-sided, that it is not collapsed, for all cells together.
     """
 
     corruption: str
@@ -36,18 +39,25 @@ class Collapse(NamedTuple):
     image_count: int
     share: Estimate
     label_share: float
+    p_value: float = 1.0
+
+    @property
+    def limit(self) -> float:
+        """The share of predictions above which a model is collapsed, 0-1."""
+        return (1 + self.label_share) / 2
 
     @property
     def verdict(self) -> Word:
         """Collapsed is a share of the answers nearer to all than to the share of the labels, interval included."""
-        return self.share.is_above((1 + self.label_share) / 2)
+        return self.share.is_above(self.limit)
 
 
 class ClassGap(NamedTuple):
     """Of a corruption: the class and severity where its accuracy lies farthest below that of the other classes.
 
     `gap` is the accuracy of the others minus that of the class, with Newcombe's interval, of 95 % for all classes and
-    corrupted cells of the evaluation together, which are `comparisons`.
+    corrupted cells of the evaluation together, which are `comparisons`; so does `p_value`,
+    that it is not above CLASS_GAP.
     """
 
     corruption: str
@@ -57,6 +67,7 @@ class ClassGap(NamedTuple):
     accuracy: float
     gap: Estimate
     comparisons: int = 1
+    p_value: float = 1.0
 
     @property
     def verdict(self) -> Word:
@@ -78,19 +89,24 @@ def collapse_by_corruption(
     found = []
     for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         share, count = row["top_prediction_share"], row["predicted_count"]
-        low, high = wilson_interval(share, count, comparisons=len(cells))
-        found.append(
-            Collapse(
-                corruption=row["corruption"],
-                severity=row["severity"],
-                class_name=row["top_prediction_name"],
-                predicted_count=round(share * count),
-                image_count=row["image_count"],
-                share=Estimate(share, float(low), float(high)),
-                label_share=row["top_prediction_label_share"],
-            )
+        interval = partial(wilson_interval, share, count, comparisons=len(cells))
+        low, high = interval()
+        one = Collapse(
+            corruption=row["corruption"],
+            severity=row["severity"],
+            class_name=row["top_prediction_name"],
+            predicted_count=round(share * count),
+            image_count=row["image_count"],
+            share=Estimate(share, float(low), float(high)),
+            label_share=row["top_prediction_label_share"],
         )
+        found.append(one._replace(p_value=p_of_above(interval, one.limit)))
     return found
+
+
+def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
+    """The p value of a value above `limit`: where the lower end of its interval of a `level` ends there."""
+    return p_by_inversion(lambda level: bool(interval(level=level)[0] > limit))
 
 
 def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
@@ -113,9 +129,13 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     found = []
     for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
-        low, high = newcombe_of_groups(shares, sizes, comparisons=len(rows))
+        interval = partial(newcombe_of_groups, shares, sizes, comparisons=len(rows))
+        low, high = interval()
         name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
         found.append(
-            ClassGap(row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap, len(rows))
-        )
+            ClassGap(
+                row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap, len(rows),
+                p_of_above(interval, CLASS_GAP),
+            )
+        )  # fmt: skip
     return found

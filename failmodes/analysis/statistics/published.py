@@ -16,11 +16,9 @@ from failmodes.analysis.selection import Selection, averaged_severities
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
-    SHAPE_CLASSES,
-    Margins,
     ShapeSettings,
-    classify,
     curvature,
+    shape_of_curve,
     total_drop,
 )
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
@@ -101,11 +99,14 @@ def _sound_rows(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str, flo
 
 def describe_published(accuracy: np.ndarray, severities: np.ndarray, settings: ShapeSettings) -> dict[str, Any]:
     """Shape, total drop and curvature of one curve (S,) from clean on, by its figures alone; S is at least 3."""
-    strides = np.zeros((2, len(severities) - 1))
-    code = int(classify(accuracy, severities, Margins(np.zeros(2), strides, strides), settings))
     drop = float(total_drop(accuracy))
     kappa = float(curvature(accuracy, severities)) if drop > 0 else None
-    return {"shape": SHAPE_CLASSES[code], "total_drop": drop, "curvature": kappa, "severity_count": len(severities) - 1}
+    return {
+        "shape": shape_of_curve(accuracy, severities, settings),
+        "total_drop": drop,
+        "curvature": kappa,
+        "severity_count": len(severities) - 1,
+    }
 
 
 @read_once

@@ -13,23 +13,30 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
+from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
-from failmodes.analysis.statistics.change_points import FEWEST_CHANGING, ChangePoint, find_change_point
+from failmodes.analysis.statistics.change_points import (
+    FEWEST_CHANGING,
+    ChangePoint,
+    covariance_of_means,
+    find_change_point,
+)
 from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
     RMSE_AXIS,
     SEVERITY_AXIS,
-    SHAPE_CLASSES,
+    SHAPES,
     SSIM_AXIS,
     CurveShape,
     ShapeSettings,
     axis_reason,
-    classify,
     describe_curve,
+    resampled_curve,
+    shapes_of,
     shapes_over_axes,
 )
 from failmodes.analysis.statistics.failure_order import (
@@ -41,7 +48,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_corruptions,
 )
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
-from failmodes.analysis.statistics.shares import holm
+from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
     FEWEST_IMAGES,
     MOST_NON_FINITE,
@@ -52,20 +59,22 @@ from failmodes.analysis.statistics.sufficiency import (
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
-from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, SHAPES, STEPS
+from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, STEPS
+from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import note
 
-TABLES = (SHAPES, STEPS, SHAPE_SWEEP, *CURVE_TABLES)
+TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, *CURVE_TABLES)
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
-CURVATURE_SWEEP = (0.10, 0.15, 0.20)
-INCONCLUSIVE_SHAPE = SHAPE_CLASSES[INCONCLUSIVE]
-WITHHELD = {"abrupt_drop": None, "flat": None}  # verdicts on a curve with too many rows that are not finite
+CURVATURE_SWEEP = (0.05, 0.10, 0.15)
+INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
+FALSE_SHAPES = 0.005  # expected share of false ones among the shapes that are named for an evaluation
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -77,24 +86,25 @@ class DescribedCurve(NamedTuple):
         corruption: its name.
         grid: (S,) severities, rising from 0.
         columns: of its cells in the correctness matrix.
+        resampled: (B, S) resamples of the curve.
         shape: as `describe_curve` gives it.
         reason: why its shape is inconclusive; None where it is not.
-        is_withheld: whether too many of its predictions are no finite numbers.
+        is_withheld: whether too few images, or too many predictions that are not finite, forbid a shape.
     """
 
     corruption: str
     grid: Float64Array
     columns: list[int]
+    resampled: Float64Array
     shape: CurveShape
     reason: str | None
     is_withheld: bool
 
 
 class EvaluationCurves(NamedTuple):
-    """The curves of one evaluation, and what they are made from: draws are (B, C) accuracies of resampled images."""
+    """The curves of one evaluation, and what they are made from."""
 
     correctness: CorrectnessMatrix
-    replicates: Float64Array
     chance: float | None
     settings: ShapeSettings
     curves: list[DescribedCurve]
@@ -204,10 +214,10 @@ def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
         return False
     known = fetch_first(
         con,
-        "select (select count(*) from shapes where not shape = any($1)) "
+        "select (select count(*) from shapes where not (shape = any($1) and sample_shape = any($1))) "
         "+ (select count(*) from shapes_over_distortion where not (shape = any($1) and axis = any($2))) "
         "+ (select count(*) from change_points where not threshold = any($3))",
-        [list(SHAPE_CLASSES), axes, ["supported", "contradicted", "inconclusive"]],
+        [list(SHAPES), axes, ["supported", "contradicted", "inconclusive"]],
     )
     curves = "select distinct evaluation_id, corruption from"
     over_axes = [f"(from shapes_over_distortion where axis = '{axis}')" for axis in axes]
@@ -243,30 +253,17 @@ def shape_rows(
         WarehouseError: a cell is incomplete.
     """
     correctness = read_correctness(con, evaluation_id)
-    replicates = correctness.resampled(settings.resamples, settings.seed)
-    chance, unfinished = chance_of(con, evaluation_id), non_finite_cells(con, evaluation_id)
-    found = EvaluationCurves(correctness, replicates, chance, settings, [])
-    rows = {table.name: list[Row]() for table in (SHAPES, STEPS, SHAPE_SWEEP)}
-    curves = {name: curve for name, curve in correctness.curves().items() if len(curve) >= MIN_POINTS}
-    for corruption, column_of in curves.items():
-        grid, columns = np.array(list(column_of)), list(column_of.values())
-        correct = correctness.correct[:, columns]
-        shape = describe_curve(
-            correct, replicates[:, columns], grid, settings, paired=correctness.paired, curves=len(curves)
-        )
-        withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
-        reason = _reason(shape, len(correct), withheld)
-        own = _shape_row(shape, grid, len(correct), settings) | {
-            "chance_from": chance_from(correct, grid, chance, settings.interval_level),
-            "reason": reason,
-        }
-        own |= {"shape": INCONCLUSIVE_SHAPE} if reason else {}
-        swept = _sweep_rows(correct.mean(axis=0), grid, shape, settings)
-        key = {"corruption": corruption}
-        rows["shapes"].append(key | own | (WITHHELD if withheld else {}))
-        rows["steps"] += [key | row for row in _step_rows(shape, grid)]
-        rows["shape_sweep"] += [key | row | ({"shape": INCONCLUSIVE_SHAPE} if withheld else {}) for row in swept]
-        found.curves.append(DescribedCurve(corruption, grid, columns, shape, reason, bool(withheld)))
+    chance = chance_of(con, evaluation_id)
+    curves = _described(correctness, non_finite_cells(con, evaluation_id), settings)
+    found = EvaluationCurves(correctness, chance, settings, curves)
+    rows = {table.name: list[Row]() for table in (SHAPE_TABLE, STEPS, SHAPE_SWEEP)}
+    for curve in curves:
+        key, correct = {"corruption": curve.corruption}, correctness.correct[:, curve.columns]
+        swept = _sweep_rows(correct.mean(axis=0), curve.grid, settings)
+        rows["shapes"].append(key | _shape_row(curve, found))
+        rows["steps"] += [key | row for row in _step_rows(curve.shape, curve.grid)]
+        withheld = {"shape": INCONCLUSIVE_SHAPE} if curve.is_withheld else {}
+        rows["shape_sweep"] += [key | row | withheld for row in swept]
     distortion = _read_distortion(con, evaluation_id)
     ranked, unranked = _ranked_corruptions(con, found)
     return rows | {
@@ -278,38 +275,90 @@ def shape_rows(
     }
 
 
-def _reason(shape: CurveShape, images: int, withheld: list[float]) -> str | None:
-    """Why a curve has no shape class; None where it has one."""
+def _described(
+    correctness: CorrectnessMatrix, unfinished: Sequence[tuple[str, float]], settings: ShapeSettings
+) -> list[DescribedCurve]:
+    """Every curve of at least three points; of the shapes that are named an expected FALSE_SHAPES are false.
+
+    Benjamini and Hochberg's procedure (1995), over the curves of the evaluation.
+    """
+    described = []
+    for corruption, column_of in correctness.curves().items():
+        if len(column_of) < MIN_POINTS:
+            continue
+        grid, columns = np.array(list(column_of)), list(column_of.values())
+        correct = correctness.correct[:, columns]
+        covariance = covariance_of_means(correct, paired=correctness.paired)
+        resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
+        shape = describe_curve(correct, grid, settings, paired=correctness.paired, resampled=resampled)
+        withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
+        reason = _reason_to_withhold(len(correct), withheld)
+        described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
+    are_named = discoveries([_p_value(curve, settings) for curve in described], FALSE_SHAPES)
+    return [
+        curve if curve.reason or is_named else curve._replace(reason=_reason(curve))
+        for curve, is_named in zip(described, are_named, strict=True)
+    ]
+
+
+def _p_value(curve: DescribedCurve, settings: ShapeSettings) -> float:
+    """Of another shape than that of the sample; 1 where there is none to name."""
+    if curve.reason or curve.shape.shape == INCONCLUSIVE_SHAPE:
+        return 1.0
+    return p_of_shape(curve.shape.stability, settings.resamples)
+
+
+def p_of_shape(stability: float, resamples: int) -> float:
+    """The p value of a shape that a share of so many resamples have: not 0, however many have it."""
+    return (1 + round((1 - stability) * resamples)) / (1 + resamples)
+
+
+def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
+    """Why nothing may be said of the shape of a curve; None where something may."""
     if withheld:
         listed = ", ".join(f"{severity:g}" for severity in sorted(withheld))
-        return f"more than {MOST_NON_FINITE:.0%} of the predictions are no finite numbers at severity {listed}"
+        return f"more than {MOST_NON_FINITE:.0%} of the predictions are not finite at severity {listed}"
     if images < FEWEST_IMAGES:
-        return f"{images} images are too few: it takes {FEWEST_IMAGES}"
-    if shape.shape == INCONCLUSIVE_SHAPE:
-        shown = 100 * shape.smallest_shown
-        return f"so many images show drops from {shown:.1f} points on"
+        return f"{images} images are too few: at least {FEWEST_IMAGES} are needed"
     return None
 
 
-def _shape_row(shape: CurveShape, grid: Float64Array, images: int, settings: ShapeSettings) -> Row:
-    lost = float(shape.largest.lost)
+def _reason(curve: DescribedCurve) -> str:
+    """What the resamples of a curve say whose shape is not shown, and which drop would be."""
+    likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
+    listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
+    said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
+    if curve.shape.drop.above_zero:
+        return said
+    return f"{said}; drops from {100 * curve.shape.smallest_shown:.1f} points on would be shown"
+
+
+def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
+    shape, grid, settings = curve.shape, curve.grid, found.settings
+    correct = found.correctness.correct[:, curve.columns]
+    _, high = wilson_interval(correct[:, -1].mean(), len(correct), level=settings.interval_level)
+    start, end = shape.largest_at
+    other = shape.other_at and [_decimal(grid[place]) for place in shape.other_at]
     return {
-        "shape": shape.shape,
-        "stability": shape.stability,
+        "shape": INCONCLUSIVE_SHAPE if curve.reason else shape.shape,
+        "reason": curve.reason,
+        "sample_shape": shape.shape,
+        "stability": None if curve.is_withheld else shape.stability,
         **_with_interval("total_drop", shape.drop),
-        **_with_interval("curvature", shape.curvature),
-        **_with_interval("largest_step", (lost, *shape.largest_interval)),
-        "largest_step_share": None if shape.curvature is None else lost / shape.drop.value,
-        "largest_step_from": _decimal(float(grid[shape.largest.start])),
-        "largest_step_to": _decimal(float(grid[shape.largest.end])),
-        "abrupt_drop": shape.one_step,
-        "flat": shape.flat,
-        **_with_interval("largest_change", shape.largest_change),
-        **_with_interval("largest_rise", shape.rise),
-        "largest_rise_at": _decimal(grid[shape.rise_position]),
         "smallest_drop_shown": shape.smallest_shown,
-        **{f"share_{name}": share for name, share in shape.shares.items()},
-        "image_count": images,
+        **_with_interval("largest_change", shape.largest_change),
+        "largest_change_at": _decimal(grid[shape.largest_change_at]),
+        "changes_within": shape.changes_within,
+        "chance_from": chance_from(correct, grid, found.chance, settings.interval_level),
+        "below_chance": None if found.chance is None else bool(high < found.chance),
+        **_with_interval("curvature", shape.curvature),
+        **_with_interval("largest_step", shape.largest),
+        "largest_step_share": None if shape.curvature is None else shape.largest.value / shape.drop.value,
+        "largest_step_from": _decimal(grid[start]),
+        "largest_step_to": _decimal(grid[end]),
+        **dict(zip(("other_step_from", "other_step_to"), other or (None, None), strict=True)),
+        **{f"share_{name}": None if curve.is_withheld else share for name, share in shape.shares.items()},
+        "image_count": len(correct),
         **dict(zip(_SETTINGS.split(", "), astuple(settings), strict=True)),
     }
 
@@ -320,12 +369,12 @@ def _step_rows(shape: CurveShape, grid: Float64Array) -> Iterator[Row]:
         yield {"severity_from": _decimal(start), "severity_to": _decimal(end), **changed}
 
 
-def _sweep_rows(curve: Float64Array, grid: Float64Array, shape: CurveShape, settings: ShapeSettings) -> Iterator[Row]:
+def _sweep_rows(curve: Float64Array, grid: Float64Array, settings: ShapeSettings) -> Iterator[Row]:
     for flat_below in sorted({*FLAT_SWEEP, settings.flat_below}):
         for threshold in sorted({*CURVATURE_SWEEP, settings.curvature_threshold}):
             tried = replace(settings, flat_below=flat_below, curvature_threshold=threshold)
-            code = int(classify(curve, grid, shape.margins, tried))
-            yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": SHAPE_CLASSES[code]}
+            shape = SHAPES[int(shapes_of(curve, grid, tried).codes)]
+            yield {"flat_below": flat_below, "curvature_threshold": threshold, "shape": shape}
 
 
 def _read_distortion(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> dict[tuple[str, float], tuple[float, ...]]:
@@ -345,15 +394,20 @@ def _axis_rows(
     axes = {SEVERITY_AXIS: curve.grid} | dict(zip(AXIS_TITLES, np.array(measured).T, strict=True))
     reasons = {name: axis_reason(axes[name], curve.grid, title) for name, title in AXIS_TITLES.items()}
     usable = {name: axis for name, axis in axes.items() if not reasons.get(name)}
-    accuracy, replicates = found.correctness.accuracy[curve.columns], found.replicates[:, curve.columns]
-    shapes = shapes_over_axes(accuracy, replicates, curve.grid, usable, curve.shape.margins, found.settings)
+    accuracy = np.vstack([found.correctness.accuracy[curve.columns], curve.resampled])
+    shapes = shapes_over_axes(accuracy, curve.grid, usable, found.settings)
     for name, axis in axes.items():
         end = float(axis[-1])
         row = {"corruption": curve.corruption, "axis": name, "axis_end": end if np.isfinite(end) else None}
         row |= {"shape": INCONCLUSIVE_SHAPE, "reason": reasons.get(name) or curve.reason}
         if name in shapes and not curve.is_withheld:
             own = shapes[name]
-            row |= {"shape": INCONCLUSIVE_SHAPE if curve.reason else own.shape, "stability": own.stability}
+            is_named = p_of_shape(own.stability, found.settings.resamples) <= FALSE_SHAPES
+            if name == SEVERITY_AXIS:
+                is_named = curve.reason is None
+            row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}
+            if not is_named:
+                row |= {"reason": curve.reason or f"{SHAPE_LABELS[own.shape]} in {own.stability:.0%} of resamples"}
             row |= _with_interval("curvature", own.curvature) | _with_interval("curvature_change", own.curvature_change)
         yield row
 
@@ -362,10 +416,10 @@ def _change_point_rows(found: EvaluationCurves) -> list[Row]:
     level, correctness = found.settings.interval_level, found.correctness
     points = [
         None
-        if curve.is_withheld or found.image_count < FEWEST_IMAGES
+        if curve.is_withheld
         else find_change_point(
             correctness.correct[:, curve.columns],
-            found.replicates[:, curve.columns],
+            curve.resampled,
             curve.grid,
             level,
             paired=correctness.paired,

@@ -4,7 +4,8 @@ A bootstrap of images has width 0 where no image of the sample differs, which ha
 intervals, made of Wilson's, do not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 ALPHA = 0.05
+BETTER_MODEL_ERROR, LARGEST_DROP_ERROR = 0.02, 0.01  # chances that a report says one of these falsely, see `correction`
 POWER = 0.8  # chance to be shown that the smallest detectable difference has
 BISECTIONS = 40  # leave 1e-12
+LEAST_P = 1e-12  # no p value is told to be smaller
 
 
 class PairedCounts(NamedTuple):
@@ -201,3 +204,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = np.empty(len(order))
     adjusted[order] = np.maximum.accumulate(np.minimum(1.0, steps))
     return [float(p) for p in adjusted]
+
+
+def discoveries(p_values: Sequence[float], rate: float) -> list[bool]:
+    """Which hypotheses Benjamini and Hochberg's procedure (1995) rejects: of these an expected `rate` are true.
+
+    It holds of independent and of positively dependent statistics (Benjamini and Yekutieli 2001).
+    """
+    if not len(p_values):
+        return []
+    order = np.argsort(p_values, kind="stable")
+    passes = np.flatnonzero(np.asarray(p_values)[order] <= rate * np.arange(1, len(order) + 1) / len(order))
+    rejected = np.zeros(len(order), dtype=bool)
+    rejected[order[: passes[-1] + 1 if len(passes) else 0]] = True
+    return [bool(one) for one in rejected]
+
+
+def p_by_inversion(is_shown: Callable[[float], bool]) -> float:
+    """The p value of a test that is stated as intervals: 1 minus the highest level at which these show something.
+
+    Args:
+        is_shown: whether the interval of a level, 0-1, shows it; of higher levels it shows less.
+    """
+    low, high = LEAST_P, 1.0
+    for _ in range(BISECTIONS):
+        middle = sqrt(low * high)
+        low, high = (low, middle) if is_shown(1 - middle) else (middle, high)
+    return high

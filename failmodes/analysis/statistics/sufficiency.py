@@ -14,6 +14,7 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
+AT_CHANCE = 0.05  # accuracy less far above that of a guess is that of a guess
 FEWEST_IMAGES = 30  # of fewer there are figures but no findings
 
 
@@ -35,18 +36,20 @@ def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | Non
 
 
 def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
-    """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
+    """The severity from which on, to the last, accuracy is shown to be at chance or below; None for none.
+
+    At chance is less than AT_CHANCE above it, with the whole of Wilson's interval.
 
     Args:
-        correct: (N, S) bool, whether each image is right at each severity.
+        correct: (N, S) bool, whether each image is correct at each severity.
         severities: (S,) rising.
         chance: accuracy of a guess, 0-1; None where it is not known.
         level: of Wilson's intervals.
     """
     if chance is None:
         return None
-    low, _ = wilson_interval(correct.mean(axis=0), len(correct), level=level)
-    first = np.flatnonzero(np.append(True, low > chance))[-1]  # beyond the last that is above
+    _, high = wilson_interval(correct.mean(axis=0), len(correct), level=level)
+    first = np.flatnonzero(np.append(True, high >= chance + AT_CHANCE))[-1]  # beyond the last that may be above
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
 
 

@@ -16,6 +16,7 @@ from failmodes.warehouse.schema import (
     Column,
     Table,
     double,
+    flag,
     int32,
     int64,
     moment,
@@ -45,54 +46,55 @@ LOADED_DIMENSIONS = Table.of(
 
 _CURVE = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
 
+SHAPE_NAMES = (
+    "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle",
+    "inconclusive",
+)  # fmt: skip  # words for a curve, first match first, as `failmodes.analysis.statistics.curve_shape` defines them
+
 SHAPES = Table.of(
     "shapes",
     "one row per evaluation and corruption: how accuracy falls from clean to the last severity",
     ("evaluation_id", "corruption"),
     *_CURVE,
-    Column("shape", text, "flat, rise, non_monotone, late_collapse, early_drop, near_linear or inconclusive"),
+    Column("shape", text, "flat, rise, recovers, up_and_down, near_linear, two_steps, abrupt, late, early, middle, or "
+           "inconclusive where nothing is shown"),
     Column("reason", text, "why it is inconclusive; null where it is not", True),
-    Column("stability", double, "share of resamples that give the same shape, 0-1"),
+    Column("sample_shape", text, "the shape that the sample's own curve has"),
+    Column("stability", double, "share of resamples with the sample's shape, at the same step where it has one, 0-1; "
+           "null where too few images or too many rows that are not finite forbid it", True),
     Column("total_drop", double, "clean minus last accuracy, 0-1"),
     Column("total_drop_low", double, "lower end of its interval (Newcombe)"),
     Column("total_drop_high", double, "upper end of its interval"),
-    Column("flat", text, "whether accuracy stays within flat_below of clean at every severity: supported, contradicted "
-           "or inconclusive; null where too many rows are not finite", True),
     Column("smallest_drop_shown", double, "total drop that so many images show in 80 % of samples, 0-1", True),
     Column("largest_change", double, "largest difference from clean at any severity, down positive, -1 to 1", True),
-    Column("largest_change_low", double, "lower end of its 90 % interval, -1 to 1", True),
-    Column("largest_change_high", double, "upper end of its 90 % interval, -1 to 1", True),
-    Column("largest_rise", double, "largest accuracy above clean at any severity, -1 to 1", True),
-    Column("largest_rise_low", double, "lower end of its interval, which holds for all curves together", True),
-    Column("largest_rise_high", double, "upper end of its interval", True),
-    Column("largest_rise_at", SEVERITY, "severity of the largest rise", True),
-    Column("chance_from", SEVERITY, "severity from which on accuracy is not above chance; null for none", True),
+    Column("largest_change_low", double, "lower end of its interval, which holds for all severities together", True),
+    Column("largest_change_high", double, "upper end of its interval", True),
+    Column("largest_change_at", SEVERITY, "severity of the largest difference from clean", True),
+    Column("changes_within", double, "at every severity accuracy is at most this far from clean, in 95 % of "
+           "samples, 0-1", True),
+    Column("chance_from", SEVERITY, "severity from which on accuracy is shown to be at chance, less than 0.05 above, "
+           "or below; null for none", True),
+    Column("below_chance", flag, "whether accuracy at the last severity is shown to be below chance", True),
     Column("curvature", double, "mean of (accuracy - chord) / total drop over the inner severities, weighted by the "
-           "span each stands for, any number: positive falls late; null unless the curve falls", True),
+           "span each stands for, any number: positive drops late; null unless the curve drops", True),
     Column("curvature_low", double, "lower end of its interval", True),
     Column("curvature_high", double, "upper end of its interval", True),
     Column("largest_step", double, "accuracy lost in the largest single step (where steps are shorter, within one "
            "severity), 0-1; as the largest of several it is larger than in truth"),
     Column("largest_step_low", double, "lower end of its interval, which holds for all steps together", True),
     Column("largest_step_high", double, "upper end of its interval", True),
-    Column("abrupt_drop", text, "whether a step loses twice its even share of the drop: supported, contradicted "
-           "or inconclusive; null where too many rows are not finite", True),
     Column("largest_step_share", double, "share of the total drop that the largest step loses, any number", True),
     Column("largest_step_from", SEVERITY, "severity where the largest step begins"),
     Column("largest_step_to", SEVERITY, "severity where the largest step ends"),
-    Column("share_flat", double, "share of resamples classed flat, 0-1"),
-    Column("share_rise", double, "share of resamples classed rise, 0-1", True),
-    Column("share_non_monotone", double, "share of resamples classed non_monotone, 0-1"),
-    Column("share_late_collapse", double, "share of resamples classed late_collapse, 0-1"),
-    Column("share_early_drop", double, "share of resamples classed early_drop, 0-1"),
-    Column("share_near_linear", double, "share of resamples classed near_linear, 0-1"),
-    Column("share_inconclusive", double, "share of resamples classed inconclusive, 0-1", True),
+    Column("other_step_from", SEVERITY, "severity where the other of two steps begins; null of other shapes", True),
+    Column("other_step_to", SEVERITY, "severity where the other of two steps ends; null of other shapes", True),
+    *(Column(f"share_{name}", double, f"share of resamples with the shape {name}, 0-1", True) for name in SHAPE_NAMES),
     Column("image_count", int32, "images resampled"),
-    Column("resamples", int32, "bootstrap resamples"),
+    Column("resamples", int32, "resamples of the curve: normal draws with its covariance over images"),
     Column("bootstrap_seed", int64, "seed of the resampling"),
     Column("interval_level", double, "level of all intervals, 0-1, such as 0.95"),
-    Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
+    Column("flat_below", double, "setting: changes below this are none, 0-1"),
+    Column("curvature_threshold", double, "setting: curvature from which a curve drops late or early, 0 to infinity"),
 )  # fmt: skip
 
 SHAPE_SWEEP = Table.of(
@@ -100,8 +102,8 @@ SHAPE_SWEEP = Table.of(
     "one row per evaluation, corruption and pair of thresholds: how the shape depends on the settings",
     ("evaluation_id", "corruption", "flat_below", "curvature_threshold"),
     *_CURVE,
-    Column("flat_below", double, "a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "curvature at which a curve counts as late or early, 0 to infinity"),
+    Column("flat_below", double, "changes below this are none, 0-1"),
+    Column("curvature_threshold", double, "curvature from which on a curve drops late or early, 0 to infinity"),
     Column("shape", text, "the shape under these thresholds"),
 )
 
@@ -124,9 +126,12 @@ FINDINGS = Table.of(
     Column("position", int32, "order in the report, from 1"),
     Column("kind", text, "what is claimed, such as largest_drop"),
     Column(
-        "claim", text, "of a kind with several, which: the class of a shape, the score that predicts; else the kind"
+        "claim", text, "of a kind with several, which: the shape, the score that predicts; else the kind"
     ),
-    Column("verdict", text, "supported, contradicted or inconclusive"),
+    Column("verdict", text, "supported, contradicted, inconclusive or not_measurable; of what a report prints "
+           "corrected for how many statements it makes"),
+    Column("verdict_alone", text, "the verdict without that correction, at 95 %"),
+    Column("p_value", double, "p value of the printed verdict, of this statement alone, 0-1; null: not tested", True),
     Column("evaluation_id", text, "evaluation"),
     Column("model_label", text, "the model's name on charts"),
     Column("other_evaluation_id", text, "the evaluation that it is compared with; null without one", True),
@@ -139,7 +144,7 @@ FINDINGS = Table.of(
     Column("n", int64, "images that the value is of"),
     Column("sentence", text, "the finding in words"),
     Column("query", text, "SQL that gives the figures"),
-)
+)  # fmt: skip
 
 PUBLISHED_ACCURACY = Table.of(
     "published_accuracy",
@@ -166,8 +171,8 @@ PUBLISHED_SHAPES = Table.of(
     Column("total_drop", double, "clean minus last accuracy, -1 to 1"),
     Column("curvature", double, "as in shapes, any number; null where accuracy does not drop", True),
     Column("severity_count", int32, "severities above clean"),
-    Column("flat_below", double, "setting: a total drop below this is flat, 0-1"),
-    Column("curvature_threshold", double, "setting: curvature at which a curve counts as late or early, 0 to infinity"),
+    Column("flat_below", double, "setting: changes below this are none, 0-1"),
+    Column("curvature_threshold", double, "setting: curvature from which a curve drops late or early, 0 to infinity"),
 )  # fmt: skip
 
 DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)

@@ -17,6 +17,8 @@ POINTS = 256  # of [0, 1], on which SmoothECE smooths
 WIDTHS = 2.0 ** (np.arange(-32, 1) / 4)  # 1/256 to 1 by quarters of a doubling
 NO_CONFIDENCE = "no image has finite logits"
 NOISE_DRAWS = 2_000
+P_VALUE_DRAWS = 20_000  # so that p values of one in a thousand are known to a fifth
+ROUNDING = 1e-9  # where few images are unsure errors tie but for rounding
 _CONFIDENCE = ("confidence", "label", "predicted")
 
 
@@ -119,10 +121,27 @@ def error_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, l
         confidence_sums: (K,) sums of their confidence.
         level: of the quantile.
     """
+    return float(np.quantile(_errors_of_chance(counts, confidence_sums, NOISE_DRAWS), level, method="higher"))
+
+
+def p_of_error(error: float, counts: NDArray[np.integer[Any]], confidence_sums: Floats) -> float:
+    """How often a calibrated model has an ECE of at least `error`: the p value of consistency resampling.
+
+    Args:
+        error: ECE, 0-1.
+        counts: (K,) images of each bin that has some.
+        confidence_sums: (K,) sums of their confidence.
+    """
+    errors = _errors_of_chance(counts, confidence_sums, P_VALUE_DRAWS)
+    return float(1 + (errors >= error - ROUNDING).sum()) / (1 + P_VALUE_DRAWS)
+
+
+def _errors_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, draws: int) -> Floats:
+    """(D,) ECE of calibrated models with these confidences."""
     chances = np.clip(confidence_sums / counts, 0, 1)
-    correct = np.random.default_rng(0).binomial(counts, chances, (NOISE_DRAWS, len(counts)))
-    errors = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
-    return float(np.quantile(errors, level, method="higher"))
+    correct = np.random.default_rng(0).binomial(counts, chances, (draws, len(counts)))
+    errors: Floats = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
+    return errors
 
 
 @define("SmoothECE", "mean absolute gap of confidence and accuracy, smoothed by a reflected Gaussian as wide as "

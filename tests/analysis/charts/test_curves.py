@@ -12,7 +12,7 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.formatting import SHAPE_NAMES
+from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
@@ -37,14 +37,14 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
 
     text = texts(selection, con)
     for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "inconclusive"):
-        assert SHAPE_NAMES[shape] in text
+        assert SHAPE_LABELS[shape] in text
     cedar = select_one(many_con, models=["Cedar"])
     rows = many_con.sql(
         "select corruption, chance_from::double as severity from shapes where evaluation_id = ?", params=cedar.ids
     ).pl()  # fmt: skip
     begins = dict(rows.rows())
     assert begins == {"contrast": 5, "motion_blur": 2}
-    shapes = {"contrast": SHAPE_NAMES["near_linear"], "motion_blur": SHAPE_NAMES["early_drop"]}
+    shapes = {"contrast": SHAPE_LABELS["near_linear"], "motion_blur": SHAPE_LABELS["early_drop"]}
     expected = {f"{shapes[corruption]}, at chance from {severity:g}" for corruption, severity in begins.items()}
     assert expected <= set(texts(cedar, many_con))
 

@@ -6,7 +6,7 @@ import duckdb
 from checkpoint_comparisons import decided_cells, decided_pairs
 from synthetic_results import Synthetic
 
-from failmodes.analysis.formatting import SHAPE_NAMES
+from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection
@@ -34,9 +34,9 @@ def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
 ) -> None:
     table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
     cells = {row[0].text: row[1] for row in table.rows}
-    assert cells["Brightness"].text == SHAPE_NAMES["inconclusive"]
+    assert cells["Brightness"].text == SHAPE_LABELS["inconclusive"]
     assert "drops from" in cells["Brightness"].small
-    assert (cells["Fog"].text, cells["Fog"].small) == (SHAPE_NAMES["late_collapse"], "")
+    assert (cells["Fog"].text, cells["Fog"].small) == (SHAPE_LABELS["late_collapse"], "")
 
 
 def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

@@ -38,11 +38,15 @@ GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in or
 GROUP_COLORS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
 RAMP = ("#9f86d6", "#8a6bc9", "#7350b4", "#5b3a99", "#43267a", "#2b1459")  # severities, clean to last
 SHAPE_SYMBOLS = {
-    "late_collapse": "triangle-right",
+    "abrupt": "triangle-down",
+    "two_steps": "diamond",
+    "late": "triangle-right",
+    "middle": "cross",
     "near_linear": "square",
-    "early_drop": "triangle-left",
-    "non_monotone": "diamond",
-    "rise": "triangle-up",
+    "early": "triangle-left",
+    "recovers": "triangle-up",
+    "up_and_down": "wedge",
+    "rise": "arrow",
     "flat": "stroke",
     "inconclusive": "circle",
 }

@@ -7,10 +7,14 @@ import duckdb
 from failmodes.analysis.formatting import format_percent_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, rows_of, where
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, attention_at_last, missing_drift_reason
+from failmodes.analysis.statistics.attention import (
+    CHANCE,
+    LOST_WITHIN,
+    OwnMapTest,
+    attention_at_last,
+    missing_drift_reason,
+)
 from failmodes.analysis.statistics.bootstrap import Word
-
-LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 
 
 @kind(
@@ -21,8 +25,8 @@ LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean ma
     claims="attention stays nearer to the image's own clean centroid than to another's of its class",
     unit="share of images",
     relation="attention_drift",
+    nothing=0.5,
     printed=BOTH,
-    tells="nearest",
     inconclusive=("Whether attention stays near its clean centroid", "cell"),
 )
 def attention_drift(
@@ -30,10 +34,11 @@ def attention_drift(
 ) -> Iterator[Judged]:
     """Each corruption at its last severity; in words the centroid, not the map; an empty map counts one half."""
     tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
-    for test in tests:
+    for test in sorted(tests, key=lambda test: -abs(test.share.value - CHANCE)):
         said = f"{where(con, test.corruption)} attention of {evaluation.label} ends nearer to its own clean centroid "
         said += f"than to another image's of the class in {format_percent_interval(test.share)}"
-        yield Judged(keeps_place(test), said, test.image_count, test.share, test.corruption)
+        p_value = min(test.p_nearer, test.p_lost)
+        yield Judged(keeps_place(test), said, test.image_count, test.share, test.corruption, p_value=p_value)
     if not tests:
         reason = missing_drift_reason(selection.only(evaluation))
         said = f"Nothing can be said of the attention of {evaluation.label}: {reason}."

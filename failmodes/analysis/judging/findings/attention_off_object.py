@@ -28,9 +28,10 @@ def attention_off_object(
 ) -> Iterator[Judged]:
     """The change of the share of attention on the object, beyond that of another image's map where it is on record."""
     attention, n = attention_at_last(con, evaluation, selection.corruptions), selection.image_count
-    for corruption, change in attention.mask_changes.items():
+    for corruption, change in sorted(attention.mask_changes.items(), key=lambda item: -abs(item[1].value)):
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
-        yield Judged(verdict_of_sign(negative(change)), said, n, change, corruption)
+        p_value = attention.mask_p_values[corruption]
+        yield Judged(verdict_of_sign(negative(change)), said, n, change, corruption, p_value=p_value)
     if attention.own_maps and not attention.mask_changes:
         said = f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks."
         yield Judged("inconclusive", said, n)

@@ -1,4 +1,4 @@
-"""Which of two models is right more often under corruption."""
+"""Which of two models is more accurate under corruption."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,23 +19,22 @@ from failmodes.sql import sql_literal
     order=140,
     section="accuracy",
     topic="Comparison",
-    claims="the model is right more often than the other under corruption",
+    claims="the model is more accurate than the other under corruption",
     unit="accuracy",
     relation="accuracy_by_model",
     is_of_pairs=True,
-    inconclusive=("Which of two models is right more often", "pair"),
-    decides="more images or training seeds would decide",
+    inconclusive=("Which of two models is more accurate under corruption", "pair"),
+    decides="more images or training seeds may decide",
 )
 def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Judged]:
-    """Each pair of models, told of the better one, so that its number is positive; as found where inconclusive."""
-    for pair in compare_models_of(con, selection):
+    """Each pair of models, told of the one that is ahead, so that its number is positive; the largest lead first."""
+    for pair in sorted(compare_models_of(con, selection), key=lambda pair: -abs(pair.difference.value)):
         better, worse, difference = leading(pair)
         size = format_points_interval(difference)
-        said = f"{better.label} is right more often than {worse.label} under corruption: by {size} on average"
+        said = f"{better.label} is more accurate than {worse.label} under corruption, by {size} on average"
         if pair.winner is None:
-            said = (
-                f"Whether {better.label} or {worse.label} is right more often under corruption is inconclusive: {size}"
-            )
+            said = f"Which of {better.label} and {worse.label} is more accurate under corruption is inconclusive: "
+            said += f"{better.label} is ahead by {size}{needed(pair)}"
         ids = ", ".join(sql_literal(model.runs[0].evaluation_id) for model in (better, worse))
         yield Judged(
             "inconclusive" if pair.winner is None else "supported",
@@ -44,12 +43,26 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
             difference,
             query=f"from accuracy_by_model where evaluation_id in ({ids})",
             pair=(_as_evaluation(better), _as_evaluation(worse)),
+            p_value=pair.p_value,
         )
 
 
+def needed(pair: PairDifference) -> str:
+    """How many images would decide, where a number would and there are no training seeds to add."""
+    if pair.images_needed is None or pair.is_about_training:
+        return ""
+    return f"; about {round_up(pair.images_needed):,} images would show a difference of this size"
+
+
+def round_up(count: int) -> int:
+    """A number of images to two digits, upward."""
+    unit: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
 def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]:
-    """The better model where that is decided, else the first; the other; and by how much it is better."""
-    if pair.winner == pair.b:
+    """The model that is ahead, be it shown or not; the other; and by how much it is ahead."""
+    if pair.difference.value < 0:
         return pair.b, pair.a, negative(pair.difference)
     return pair.a, pair.b, pair.difference
 

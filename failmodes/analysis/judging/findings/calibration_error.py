@@ -8,6 +8,7 @@ from failmodes.analysis.formatting import format_count, format_number
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.calibration import clean_calibration
+from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.schema import CLEAN
 
 RELATION = "calibration_by_severity"
@@ -22,6 +23,7 @@ RELATION = "calibration_by_severity"
     unit="ECE",
     relation=RELATION,
     inconclusive=("Whether clean confidence is miscalibrated", "model"),
+    decides="the errors are no larger than those of calibrated models; more images may show a smaller one",
 )
 def calibration_error(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
@@ -30,9 +32,10 @@ def calibration_error(
     clean = clean_calibration(con, selection, evaluation)
     if clean is None:
         return
-    beside = "more than" if clean.is_more_than_chance else "no more than"
+    is_shown = clean.p_value <= ALPHA
+    beside = "more than" if is_shown else "no more than"
     yield Judged(
-        "supported" if clean.is_more_than_chance else "inconclusive",
+        "supported" if is_shown else "inconclusive",
         f"When clean the calibration error of {evaluation.label} is {format_number(clean.ece, 4)}, {beside} chance "
         f"gives a calibrated model (up to {format_number(clean.noise_floor, 4)}; "
         f"{format_count(clean.image_count, 'image')}).",
@@ -41,4 +44,5 @@ def calibration_error(
         CLEAN,
         0.0,
         query=f"{rows_of(RELATION, evaluation)} and severity = 0",
+        p_value=clean.p_value,
     )

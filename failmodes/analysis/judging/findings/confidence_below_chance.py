@@ -25,7 +25,7 @@ PHRASES = {
     claims="confidence finds failures worse than chance",
     unit="AUROC",
     relation=RELATION,
-    tells="first",
+    nothing=0.5,
 )
 def confidence_below_chance(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
@@ -39,4 +39,5 @@ def confidence_below_chance(
         said = f"{where(con, corruption, cell.severity)} the confidence of {evaluation.label} {PHRASES[cell.verdict]}"
         said += f": AUROC {format_number_interval(cell.auroc)}"
         query = f"{rows_of(RELATION, evaluation, corruption)} and score = 'confidence'"
-        yield Judged(cell.verdict, said, cell.image_count, cell.auroc, corruption, cell.severity, query=query)
+        yield Judged(cell.verdict, said, cell.image_count, cell.auroc, corruption, cell.severity, query=query,
+                     p_value=cell.p_value)  # fmt: skip

@@ -29,7 +29,8 @@ def early_warnings(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> Iterator[Judged]:
     """Each score; nothing where there is no figure."""
-    for name, found in early_warning(con, selection, evaluation).items():
+    gains = early_warning(con, selection, evaluation)
+    for name, found in sorted(gains.items(), key=lambda item: -item[1].share.value if item[1].share else 0.0):
         if found.share is None:
             continue
         verb = "tells" if is_found(found) else "is not shown to tell"
@@ -41,4 +42,5 @@ def early_warnings(
             found.images,
             found.share,
             claim=name,
+            p_value=found.adjusted_p,
         )

@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from failmodes.analysis.formatting import MAX_LISTED, format_count
-from failmodes.analysis.judging.findings.kind import Finding, Kind, too_few
+from failmodes.analysis.judging.findings.kind import Finding, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 
 
 class Headline(NamedTuple):
@@ -40,38 +39,32 @@ class Headline(NamedTuple):
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:
     """What is printed of the findings of one selection, kind by kind; what is inconclusive comes last."""
-    if findings and all(finding.n < FEWEST_IMAGES for finding in findings):
-        sentence = too_few(max(finding.n for finding in findings))
-        return [Headline("shape", "inconclusive", sentence, 0, "from accuracy_by_severity")]
     are_many = len({finding.evaluation_id for finding in findings}) > MAX_LISTED
     of_kind = {kind: [f for f in findings if f.kind == name] for name, kind in all_kinds().items()}
     decided = [one for kind, found in of_kind.items() for one in _decided(kind, found, are_many=are_many)]
+    decided = list({one.sentence: one for one in reversed(decided)}.values())[::-1]  # of images models say the same
     return decided + [one for kind, found in of_kind.items() for one in _inconclusive(kind, found)]
 
 
 def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iterable[Headline]:
-    """One of each model, or of all where there are many; of shapes one of each class."""
+    """The first of each model, or of all where there are many; of shapes one of each word."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         model = "" if are_many or kind.is_of_pairs else finding.evaluation_id
         groups.setdefault((model, finding.claim if kind.tells_each_claim else ""), []).append(finding)
     for group in groups.values():
-        if group[0].claim != kind.name and group[0].claim in all_kinds():  # a flat shape is told as `flat`
-            continue
         for verdict in kind.printed:
             found = [finding for finding in group if finding.verdict == verdict]
             if found:
-                told = _told(kind, found)
+                told = _strongest(kind, found)
                 yield Headline(kind.name, verdict, told.sentence, len(found) - 1, told.query)
 
 
-def _told(kind: Kind, found: Sequence[Finding]) -> Finding:
-    """The one of several alike that is told."""
-    if kind.tells == "first":
-        return found[0]
-    sizes = [abs(finding.value or 0.0) for finding in found]
-    is_least = kind.tells == "nearest" and found[0].verdict == "supported"  # the others hold all the more
-    return found[sizes.index(min(sizes) if is_least else max(sizes))]
+def _strongest(kind: Kind, found: Sequence[Finding]) -> Finding:
+    """The first of a model; of several models the one whose first is farthest from nothing, or nearest if it is flat."""
+    first = {finding.evaluation_id: finding for finding in reversed(found)}
+    pick = min if found[0].claim == "flat" else max
+    return pick(reversed(first.values()), key=lambda finding: abs((finding.value or 0.0) - kind.nothing))
 
 
 def _inconclusive(kind: Kind, findings: Sequence[Finding]) -> Iterable[Headline]:

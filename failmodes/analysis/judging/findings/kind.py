@@ -14,7 +14,8 @@ from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
 
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
-MORE_IMAGES = "more images would decide"
+FIRST_OF_OTHERS = 10  # kinds of a lower order are conditions for all others
+MORE_IMAGES = "more images may decide"
 BOTH: tuple[Word, ...] = ("supported", "contradicted")
 
 
@@ -23,8 +24,9 @@ class Finding(NamedTuple):
 
     Attributes:
         kind: name of its `Kind`, such as 'largest_drop'.
-        claim: of a kind with several, which: the class of a shape, the score that predicts; else the kind.
-        verdict: 'supported', 'contradicted', or 'inconclusive', where the data cannot tell.
+        claim: of a kind with several, which: the shape, the score that predicts; else the kind.
+        verdict: 'supported', 'contradicted', 'inconclusive' where the data cannot tell, or 'not_measurable'; of what a
+            report prints corrected for how many statements it makes (see `correction`).
         evaluation_id: the evaluation that it is about.
         model_label: its name on charts.
         corruption: the corruption, 'none' for clean images; None where it is about all.
@@ -37,6 +39,8 @@ class Finding(NamedTuple):
         query: SQL that gives the figures; `failmodes query` runs it.
         other_evaluation_id: of a comparison the second evaluation.
         severity: that the number is of; None where it is of several.
+        p_value: of the verdict that a report would print, alone; None of what is not tested.
+        verdict_alone: the verdict without that correction.
     """
 
     kind: str
@@ -54,6 +58,14 @@ class Finding(NamedTuple):
     query: str
     other_evaluation_id: str | None = None
     severity: float | None = None
+    p_value: float | None = None
+    verdict_alone: Word = "inconclusive"
+
+    def uncorrected(self) -> "Finding":
+        """As it was judged alone."""
+        if self.verdict == self.verdict_alone:
+            return self
+        return self._replace(verdict=self.verdict_alone, sentence=self.sentence.partition(": ")[2])
 
 
 class Limitation(NamedTuple):
@@ -78,6 +90,7 @@ class Judged(NamedTuple):
         unit: by default that of the kind.
         query: SQL of the figures; by default the evaluation's rows of the kind's relation, under the corruption.
         pair: of a kind about pairs the two evaluations, the better one first.
+        p_value: see `Finding`.
     """
 
     verdict: Word
@@ -90,6 +103,7 @@ class Judged(NamedTuple):
     unit: str = ""
     query: str = ""
     pair: tuple[EvaluationInfo, EvaluationInfo] | None = None
+    p_value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,8 +112,9 @@ class Kind:
 
     Attributes:
         name: as the table `findings` has it.
-        judge: gives every statement of one evaluation (con, selection, evaluation), or of all pairs (con, selection).
-        order: its place in a report among all kinds, any number.
+        judge: gives every statement of one evaluation (con, selection, evaluation), or of all pairs (con, selection);
+            of those with the same verdict the strongest first, which is the one that is printed.
+        order: its place in a report among all kinds; below FIRST_OF_OTHERS it is a condition for others.
         section: of a report, in which it stands.
         topic: what it is about, in a word or two.
         claims: what is claimed.
@@ -108,11 +123,12 @@ class Kind:
         is_of_pairs: whether it compares models.
         is_proposed: whether it is a finding; else it is judged where a study claims it.
         printed: verdicts that are printed one by one.
-        tells: which of several alike is printed: the first, the largest, or the one nearest to the other verdict.
+        nothing: its number where nothing is to be told, such as .5 of an AUROC.
         tells_each_claim: whether one is printed for each claim.
         inconclusive: how those are summed up: what is inconclusive, and of how many what; None: they are not.
         decides: what would decide those.
         without_figures: what would, where none of them has a number.
+        suppresses: kinds that say nothing of a model of which this one is supported.
     """
 
     name: str
@@ -126,11 +142,17 @@ class Kind:
     is_of_pairs: bool = False
     is_proposed: bool = True
     printed: tuple[Word, ...] = ("supported",)
-    tells: Literal["first", "largest", "nearest"] = "largest"
+    nothing: float = 0.0
     tells_each_claim: bool = False
     inconclusive: tuple[str, str] | None = None
     decides: str = MORE_IMAGES
     without_figures: str = ""
+    suppresses: tuple[str, ...] = ()
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it comes first in a report, before anything is concluded."""
+        return self.order < FIRST_OF_OTHERS
 
     def of_evaluation(
         self, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
@@ -143,16 +165,16 @@ class Kind:
         return [self._finding(judged, *judged.pair) for judged in self.judge(con, selection) if judged.pair]
 
     def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
-        """Below `FEWEST_IMAGES` images it is inconclusive, whatever the figures say."""
-        verdict, sentence, n, estimate, corruption, severity, claim, unit, query, _ = judged
+        """Below `FEWEST_IMAGES` images nothing is measurable, whatever the figures say."""
+        verdict, sentence, n, estimate, corruption, severity, claim, unit, query, _, p_value = judged
         if not sentence.endswith("."):
             sentence = f"{sentence} ({format_count(n, 'image')})."
-        if n < FEWEST_IMAGES and verdict != "inconclusive":
-            verdict, sentence = "inconclusive", too_few(n)
+        if n < FEWEST_IMAGES and not self.is_condition:
+            verdict, sentence, p_value = "not_measurable", too_few(n), None
         return Finding(
             self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
             unit or self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
-            other.evaluation_id if other else None, severity,
+            other.evaluation_id if other else None, severity, p_value, verdict,
         )  # fmt: skip
 
 

@@ -31,7 +31,6 @@ NON_FINITE = "too many predictions are no finite numbers"
     claims="this corruption costs the model most accuracy at the last severity",
     unit="accuracy",
     relation="shapes",
-    tells="first",
     inconclusive=("Which corruption costs most", "model"),
 )
 def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
@@ -49,6 +48,7 @@ def largest_drop(con: duckdb.DuckDBPyConnection, selection: Selection, evaluatio
             drop.at_last,
             drop.corruption,
             drop.last_severity,
+            p_value=None if position or ranking.withheld else ranking.p_value,
         )
     for corruption in ranking.withheld:
         said = f"What {lower_label(names[corruption])} costs {evaluation.label} is withheld: {NON_FINITE}."
@@ -65,12 +65,13 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
     at_severity = f"at severity {format_severity(first.last_severity)}"
     if not first.at_last.above_zero:
         return f"No corruption costs {label} accuracy {at_severity} beyond sampling noise"
-    if ranking.is_clear:
+    if ranking.is_clear or not ranking.leads:
         return f"{names[first.corruption]} costs {label} most: {format_points_interval(first.at_last)} {at_severity}"
     second, lead = nearest(ranking.drops, ranking.leads)
     return (
-        f"Costliest for {label} {at_severity}, not told apart: {lower_label(names[first.corruption])} and "
-        f"{lower_label(names[second.corruption])}, {format_points_interval(lead)} between them"
+        f"Which corruption costs {label} most {at_severity} is inconclusive: "
+        f"{lower_label(names[first.corruption])} and {lower_label(names[second.corruption])} are "
+        f"{format_points_interval(lead)} apart"
     )
 
 

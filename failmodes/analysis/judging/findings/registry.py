@@ -8,6 +8,7 @@ from importlib import import_module
 import duckdb
 
 from failmodes.analysis.judging import findings as package
+from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding, Kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.warehouse.stages import counted
@@ -24,6 +25,18 @@ def all_kinds() -> Mapping[str, Kind]:
 def proposed() -> list[Kind]:
     """Kinds that are findings, in the order of a report."""
     return [kind for kind in all_kinds().values() if kind.is_proposed]
+
+
+def conditions_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
+    """What holds of the evaluations of a selection before anything else is concluded, such as accuracy at chance."""
+    kinds = [kind for kind in proposed() if kind.is_condition]
+    found = [
+        finding
+        for kind in kinds
+        for one in selection.evaluations
+        for finding in kind.of_evaluation(con, selection, one)
+    ]
+    return [finding for finding in found if finding.verdict == "supported"]
 
 
 def evaluation_findings(
@@ -47,7 +60,7 @@ def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> 
     """Everything that is judged of a selection, in the order of a report; needs shapes (see `open_with_shapes`)."""
     evaluations = counted("findings", selection.evaluations)
     found = [finding for one in evaluations for finding in evaluation_findings(con, selection, one)]
-    return in_order(found + pair_findings(con, selection))
+    return corrected(in_order(found + pair_findings(con, selection)))
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

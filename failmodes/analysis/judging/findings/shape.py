@@ -1,4 +1,4 @@
-"""How accuracy falls: the shape of every curve, and what the other kinds about curves share."""
+"""How accuracy changes with severity: the shape of every curve in one word."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,21 +6,20 @@ from typing import Any
 import duckdb
 
 from failmodes.analysis.formatting import (
-    SHAPE_NAMES,
+    SHAPE_LABELS,
     format_interval,
     format_number,
-    format_percent,
+    format_points,
     format_points_interval,
     format_severity,
-    lower_label,
 )
 from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.curve_shape import FALLING
+from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
+from failmodes.analysis.statistics.shape_tables import p_of_shape
 
-STABLE = 0.975  # share of resamples from which a class counts as decided: at a threshold it is wrong in 1 of 40 samples
-MANNERS = {"late_collapse": "late", "early_drop": "early", "near_linear": "near-linearly"}
+STEPS = ("largest_step", "other_step")  # columns
 Row = dict[str, Any]
 
 
@@ -32,43 +31,99 @@ Row = dict[str, Any]
     claims="the curve has this shape",
     unit="accuracy",
     relation="shapes",
-    tells="first",
     tells_each_claim=True,
-    inconclusive=("The shape of the fall", "curve"),
+    inconclusive=("The shape", "curve"),
 )
 def shape(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
-    """The class of each curve; of one that falls its number is the curvature, of others the total drop."""
-    for row in curves(con, selection, evaluation):
-        under, name, n = where(con, row["corruption"]), evaluation.label, row["image_count"]
-        drop, is_named = estimate_of(row, "total_drop"), is_stable(row)
-        curvature = estimate_of(row, "curvature") if row["shape"] in FALLING and row["curvature"] is not None else None
-        if not is_named:
-            said = f"The shape of {name} {lower_label(under)} is inconclusive: {_reason(row)}"
-        elif row["shape"] == "flat":
-            said = f"{under} {name} stays flat: total change {format_points_interval(negative(drop))}"
-        elif row["shape"] == "rise":
-            said = f"{under} {name} gains accuracy: total change {format_points_interval(negative(drop))}"
-        elif curvature is None:
-            said = f"{under} {name} falls and rises again: total drop {format_points_interval(drop)}"
+    """The shape of each curve as the table `shapes` has it, the largest total drop first; the flattest curves first."""
+    rows = curves(con, selection, evaluation)
+    for row in sorted(rows, key=lambda row: row["changes_within"] if row["shape"] == "flat" else -1):
+        name, n, under = evaluation.label, row["image_count"], where(con, row["corruption"])
+        if row["shape"] == "inconclusive":
+            said = f"The shape of {name} {under[0].lower()}{under[1:]} is inconclusive: {row['reason']}"
         else:
-            said = (
-                f"{under} {name} falls {MANNERS[row['shape']]}{_to_chance(row)}: curvature {curvature_text(curvature)}"
-            )
+            said = f"{under} {name} {shape_phrase(row)}"
         yield Judged(
-            "supported" if is_named else "inconclusive",
+            "inconclusive" if row["shape"] == "inconclusive" else "supported",
             said,
             n,
-            curvature or drop,
+            estimate_of(row, "largest_step" if row["shape"] == "abrupt" else "total_drop"),
             row["corruption"],
-            claim=shape_of(row),
-            unit="curvature" if curvature else "",
+            claim=row["shape"],
+            p_value=None if row["stability"] is None else p_of_shape(row["stability"], row["resamples"]),
         )
 
 
+def shape_phrase(row: Row) -> str:
+    """What accuracy does, of a row of `shapes` whose shape is shown, such as "drops late: 25.3 points …"."""
+    drop, last = estimate_of(row, "total_drop"), format_severity(row["last_severity"])
+    if row["shape"] in NOT_FALLING:
+        return NOT_FALLING[row["shape"]](row, drop, last)
+    manner, end = manner_of(row), f"from clean to severity {last}{to_chance(row)}"
+    if row["shape"] == "abrupt":
+        lost = format_points_interval(estimate_of(row, "largest_step"))
+        return f"drops {manner}: {lost} of {format_points(drop.value)} {end}"
+    little = " and little" if row["shape"] == "near_linear" and is_small(row) else ""
+    return f"drops {manner}{little}: {format_points_interval(drop)} {end}"
+
+
+def _flat(row: Row, _drop: Estimate, _last: str) -> str:
+    return f"stays within {format_points(row['changes_within'])} of its clean accuracy at every severity"
+
+
+def _rise(_row: Row, drop: Estimate, last: str) -> str:
+    return f"gains accuracy: {format_points_interval(negative(drop))} from clean to severity {last}"
+
+
+def _recovers(row: Row, drop: Estimate, last: str) -> str:
+    lost, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
+    regained = format_points(lost.value - drop.value)
+    return f"drops {format_points_interval(lost)} up to severity {at}, then regains {regained} by severity {last}"
+
+
+def _up_and_down(row: Row, _drop: Estimate, _last: str) -> str:
+    change, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
+    side, size = ("below", change) if change.value >= 0 else ("above", negative(change))
+    return f"goes up and down; farthest from clean at severity {at}, {format_points_interval(size)} {side} it"
+
+
+NOT_FALLING = {"flat": _flat, "rise": _rise, "recovers": _recovers, "up_and_down": _up_and_down}
+
+
+def manner_of(row: Row) -> str:
+    """How accuracy drops, of a row of `shapes`, as an adverb: abruptly between severity 2 and 3; '' if it does not."""
+    step, places = _step(row, "largest_step"), [name for name in STEPS if row[f"{name}_to"] is not None]
+    steps = " and ".join(_step(row, name) for name in sorted(places, key=lambda name: row[f"{name}_to"]))
+    manners = {
+        "near_linear": "near-linearly", "late": "late", "early": "early", "abrupt": f"abruptly {step}",
+        "two_steps": f"in two steps, {steps}", "middle": f"most steeply in the middle, {step}",
+    }  # fmt: skip
+    return manners.get(row["shape"], "")
+
+
+def shape_label(row: Row) -> str:
+    """The shape of a row of `shapes` as tables and charts show it: near-linear, small; abrupt, between 2 and 3."""
+    label = SHAPE_LABELS[row["shape"]]
+    if row["shape"] in ("abrupt", "middle"):
+        label += f", {_step(row, 'largest_step', '')}"
+    elif row["shape"] in ("near_linear", "early", "late", "two_steps") and is_small(row):
+        label += ", small"
+    if row["shape"] in FALLING:
+        label += to_chance(row)
+    return label
+
+
 def curves(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> list[Row]:
-    """Rows of `shapes` of one evaluation, the largest total drop first."""
+    """Rows of `shapes` of one evaluation, the largest total drop first, with `last_severity`."""
     shapes = read_for_selection(con, "shapes", selection.only(evaluation)).sort("total_drop", descending=True)
-    return list(shapes.iter_rows(named=True))
+    last = dict(
+        con.execute(
+            "select corruption, max(severity)::double from shards "
+            "where table_name = 'prediction_facts' and evaluation_id = ? group by corruption",
+            [evaluation.evaluation_id],
+        ).fetchall()
+    )
+    return [row | {"last_severity": last[row["corruption"]]} for row in shapes.iter_rows(named=True)]
 
 
 def estimate_of(row: Row, name: str) -> Estimate:
@@ -76,20 +131,9 @@ def estimate_of(row: Row, name: str) -> Estimate:
     return Estimate(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def is_stable(row: Row) -> bool:
-    """Whether the shape of a row of `shapes` may be named: no reason forbids it, and nearly all resamples agree.
-
-    The classes of a curve that falls depend on a threshold of the curvature, which has no test of its own; the others
-    have. A curvature that is the same in all resamples is one of too few images that change.
-    """
-    if row["shape"] in FALLING and (row["stability"] < STABLE or not row["curvature_low"] < row["curvature_high"]):
-        return False
-    return row["reason"] is None
-
-
-def shape_of(row: Row) -> str:
-    """The shape of a row of `shapes`, 'inconclusive' where it may not be named."""
-    return str(row["shape"]) if is_stable(row) else "inconclusive"
+def is_small(row: Row) -> bool:
+    """Whether the total drop of a row of `shapes` is shown to be small."""
+    return bool(row["total_drop_high"] < SMALL)
 
 
 def curvature_text(curvature: tuple[float, float, float]) -> str:
@@ -97,16 +141,17 @@ def curvature_text(curvature: tuple[float, float, float]) -> str:
     return f"{format_number(curvature[0], 2, signed=True)} {format_interval(*curvature[1:], 2, 1)}"
 
 
-def _reason(row: Row) -> str:
-    """Why a shape may not be named."""
-    if row["reason"] is not None:
-        return str(row["reason"])
-    if row["stability"] >= STABLE:
-        return "no resample has another curvature, as too few images change"
-    return f"{SHAPE_NAMES[row['shape']]} in {format_percent(row['stability'], 0)} of resamples"
-
-
-def _to_chance(row: Row) -> str:
-    """That the curve of a row ends at chance, where it does."""
+def to_chance(row: Row) -> str:
+    """That the curve of a row ends at chance or below it, where it is shown to."""
     chance = row["chance_from"]
-    return "" if chance is None else f", to chance from severity {format_severity(chance)} on"
+    if chance is None:
+        return ""
+    return f", to {'below ' if row['below_chance'] else ''}chance from severity {format_severity(chance)}"
+
+
+def _step(row: Row, name: str, severity: str = "severity ") -> str:
+    """Where a step lies: between severity 2 and 3; between clean and severity 1."""
+    start, end = row[f"{name}_from"], row[f"{name}_to"]
+    if not start:
+        return f"between clean and {severity}{format_severity(end)}"
+    return f"between {severity}{format_severity(start)} and {format_severity(end)}"

@@ -1,0 +1,83 @@
+"""What a report may say of all that was judged: verdicts corrected for how many statements there are.
+
+Each kind judges its statements at 95 %. Of a whole report that is too often false: of two equal models with flat curves
+every fourth one says something that is not so. So two rates are held, both over the statements of one selection:
+
+- over the statements that come first, family-wise, the chance that any is false: FIRST_SCREEN. It is shared by which
+  model is better and which corruption hurts most, the two questions that readers ask most, each with Holm's procedure
+  (1979), and what the first screen says beside, with Bonferroni's.
+- over all others that are printed, the expected share of false ones: OTHERS, with Benjamini and Hochberg's procedure
+  (1995). The shapes of an evaluation have their own (`shape_tables.FALSE_SHAPES`), so that its table of shapes says the
+  same whatever else a warehouse holds.
+
+The expected share of false ones among all is at most the sum of the three rates, 5 %.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from failmodes.analysis.judging.findings.kind import KINDS, Finding
+from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
+
+FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
+BESIDE = 0.005  # what the first screen says beside, see `report.verdict`
+OTHERS = 0.01
+NOT_SHOWN = "Not shown, considering how many statements this report makes: "
+
+
+def corrected(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings of one selection with the verdicts that a report may print, in their order.
+
+    What a condition invalidates (see `conditions`) is not measurable.
+    """
+    found = [finding.uncorrected() for finding in findings]
+    found = _without_invalid(found)
+    shown = {place for kind, rate in FIRST_SCREEN.items() for place in _shown_by_holm(found, kind, rate)}
+    others = [place for place, finding in enumerate(found) if _is_candidate(finding) and _is_of_others(finding)]
+    p_values = [found[place].p_value or 0.0 for place in others]
+    shown |= {place for place, is_shown in zip(others, discoveries(p_values, OTHERS), strict=True) if is_shown}
+    return [
+        finding._replace(verdict="inconclusive", sentence=NOT_SHOWN + finding.sentence)
+        if _is_candidate(finding) and _is_printed(finding) and place not in shown and finding.kind != "shape"
+        else finding
+        for place, finding in enumerate(found)
+    ]
+
+
+def _is_candidate(finding: Finding) -> bool:
+    """Whether it was tested, and would be printed if it is shown."""
+    return finding.p_value is not None and finding.verdict != "not_measurable"
+
+
+def _is_printed(finding: Finding) -> bool:
+    return finding.verdict in KINDS[finding.kind].printed
+
+
+def _is_of_others(finding: Finding) -> bool:
+    return finding.kind not in FIRST_SCREEN and finding.kind != "shape"
+
+
+def _shown_by_holm(found: Sequence[Finding], kind: str, rate: float) -> list[int]:
+    places = [place for place, finding in enumerate(found) if finding.kind == kind and _is_candidate(finding)]
+    adjusted = holm([found[place].p_value or 0.0 for place in places])
+    return [place for place, p_value in zip(places, adjusted, strict=True) if p_value <= rate]
+
+
+def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
+    invalid: dict[tuple[str, str], Finding] = {}
+    for finding in found:
+        if finding.verdict == "supported":
+            for kind in KINDS[finding.kind].suppresses:
+                invalid.setdefault((finding.evaluation_id, kind), finding)
+    return [
+        finding._replace(
+            verdict="not_measurable", sentence=f"Not judged, as {KINDS[condition.kind].claims}: {finding.sentence}"
+        )
+        if (condition := _condition_of(finding, invalid))
+        else finding
+        for finding in found
+    ]
+
+
+def _condition_of(finding: Finding, invalid: Mapping[tuple[str, str], Finding]) -> Finding | None:
+    ids = [finding.evaluation_id, finding.other_evaluation_id]
+    return next((found for key in ids if key and (found := invalid.get((key, finding.kind)))), None)
