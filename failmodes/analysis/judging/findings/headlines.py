@@ -61,7 +61,7 @@ def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iter
 
 
 def _strongest(kind: Kind, found: Sequence[Finding]) -> Finding:
-    """The first of a model; of several models the one whose first is farthest from nothing, or nearest if it is flat."""
+    """The first of a model; of several the one whose first is farthest from nothing, or nearest if it is flat."""
     first = {finding.evaluation_id: finding for finding in reversed(found)}
     pick = min if found[0].claim == "flat" else max
     return pick(reversed(first.values()), key=lambda finding: abs((finding.value or 0.0) - kind.nothing))
