@@ -1,7 +1,7 @@
 """Whether a score tells failures from right answers, and what abstaining on the least sure images would gain."""
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
+from math import erfc, sqrt
 from typing import NamedTuple
 
 import duckdb
@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.shares import p_by_inversion
-from failmodes.warehouse.metrics.intervals import auroc_interval, exact_interval
+from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
@@ -29,7 +28,7 @@ class CellAuroc(NamedTuple):
     severity: float
     auroc: Estimate
     image_count: int
-    p_value: float  # one-sided, that it is not below chance
+    p_value: float  # one-sided, that it is not below chance, for all cells together
 
     @property
     def verdict(self) -> Word:
@@ -81,14 +80,11 @@ def predict_failures(
     )
     found = []
     for corruption, severity, auroc, failures, count in cells.rows():
-        interval = partial(auroc_interval, auroc, failures, count - failures, comparisons=len(cells))
-        p_value = p_by_inversion(partial(_is_below_chance, interval))
-        found.append(CellAuroc(corruption, severity, Estimate(auroc, *interval()), count, p_value))
+        ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
+        deviations = (CHANCE - auroc) / auroc_error(CHANCE, failures, count - failures)
+        p_value = min(1.0, len(cells) * erfc(deviations / sqrt(2)) / 2)
+        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, p_value))
     return FailurePrediction(tuple(found), error_rate, error_rate_kept)
-
-
-def _is_below_chance(interval: Callable[..., tuple[float, float]], level: float) -> bool:
-    return interval(level=level)[1] < CHANCE
 
 
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:

@@ -105,8 +105,8 @@ def collapse_by_corruption(
 
 
 def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
-    """The p value of a value above `limit`: where the lower end of its interval of a `level` ends there."""
-    return p_by_inversion(lambda level: bool(interval(level=level)[0] > limit))
+    """One-sided p value of a value not above `limit`: where the lower end of its interval of a `level` lies there."""
+    return p_by_inversion(lambda level: bool(interval(level=level)[0] > limit)) / 2
 
 
 def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:

@@ -82,20 +82,24 @@ def auroc_interval(
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with this chance.
     """
-    quantile, half_count = normal_quantile(level, comparisons), (failures + correct) / 2 - 1
-
-    def error(area: float) -> float:
-        spread = 1 + half_count * ((1 - area) / (2 - area) + area / (1 + area))
-        return sqrt(area * (1 - area) * spread / (failures * correct))
+    quantile = normal_quantile(level, comparisons)
 
     def lower_end(value: float) -> float:
         low, high = 0.0, value
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
-            low, high = (middle, high) if value - middle > quantile * error(middle) else (low, middle)
+            low, high = (
+                (middle, high) if value - middle > quantile * auroc_error(middle, failures, correct) else (low, middle)
+            )
         return low
 
     return lower_end(auroc), 1 - lower_end(1 - auroc)
+
+
+def auroc_error(area: float, failures: int, correct: int) -> float:
+    """The standard error that Newcombe's interval takes for a true area, 0-1 (Hanley and McNeil 1982)."""
+    spread = 1 + ((failures + correct) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
+    return sqrt(area * (1 - area) * spread / (failures * correct))
 
 
 def quantile_of(values: NDArray[np.floating[Any]], share: float) -> float:
