@@ -294,7 +294,8 @@ def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array,
     most, smaller = np.zeros(steps.shape[:-1]), np.zeros(steps.shape[:-1])
     starts = np.zeros((*steps.shape[:-1], 2), np.intp)
     ends = step_ends(grid)
-    for one, other in combinations(range(len(grid) - 1), 2):
+    large = np.flatnonzero((steps >= EACH_STEP).reshape(-1, len(grid) - 1).any(axis=0))
+    for one, other in combinations(large.tolist(), 2):
         if other <= ends[one] or grid[other] - grid[ends[one]] < STRIDE - 1e-9:
             continue
         least, both = np.minimum(steps[..., one], steps[..., other]), steps[..., one] + steps[..., other]
