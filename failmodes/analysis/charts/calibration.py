@@ -122,7 +122,7 @@ def _counted(label: str, cells: Sequence[CellConfidence], names: Mapping[str, st
     """One model: overconfident under 5 of 6 corruptions (most under fog: 30 points), underconfident under 1."""
     parts = []
     for verdict, term in TERMS.items():
-        such = [cell for cell in cells if cell.verdict == verdict]
+        such = [cell for cell in cells if cell.title_verdict == verdict]
         if such:
             most = max(such, key=lambda cell: abs(cell.overconfidence.value))
             size = format_points_interval(size_of(most.overconfidence))
@@ -137,7 +137,7 @@ def overconfidence_tally(cells: Mapping[str, Sequence[CellConfidence]]) -> str:
         cells: cells at the last severity by model.
     """
     counts = {
-        term: sum(any(cell.verdict == verdict for cell in own) for own in cells.values())
+        term: sum(any(cell.title_verdict == verdict for cell in own) for own in cells.values())
         for verdict, term in TERMS.items()
     }
     counted = " and ".join(f"{count} are {term} under some corruption" for term, count in counts.items())

@@ -29,6 +29,7 @@ from failmodes.analysis.statistics.failure_prediction import (
     averaged,
     predict_failures,
 )
+from failmodes.analysis.statistics.shares import TITLE_ERROR
 
 MOST_NAMED = 2  # models in a title
 
@@ -156,6 +157,7 @@ def discrimination_sentence(con: duckdb.DuckDBPyConnection, selection: Selection
 
 def _counted(cells: Sequence[CellAuroc]) -> str:
     """85 of 90 cells (worse than chance in 2)."""
-    below, above = (sum(cell.verdict == verdict for cell in cells) for verdict in ("supported", "contradicted"))
+    below = sum(cell.p_value <= TITLE_ERROR for cell in cells)
+    above = sum(cell.p_above <= TITLE_ERROR for cell in cells)
     worse = f" (worse than chance in {below})" if below else ""
     return f"{above:,} of {format_count(len(cells), 'cell')}{worse}"

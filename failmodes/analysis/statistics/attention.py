@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
-from failmodes.analysis.statistics.shares import p_by_inversion
+from failmodes.analysis.statistics.shares import TITLE_ERROR, p_by_inversion
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
@@ -30,6 +30,7 @@ CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of
 # (shared/reference/statements.md, rule 6)
 LARGEST_CORRELATION = 0.29
 CHANCE = 0.5
+LEADS = round(0.05 / TITLE_ERROR)  # as comparisons of intervals of 95 %
 LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 DECIDED_BEFORE = 4  # images counted as decided beside those seen (z² of 95 %), so that ties alone still have a width
 
@@ -80,7 +81,7 @@ class Lead(NamedTuple):
         corruption: the first.
         value: its value.
         runner_up: the other one whose lead has the lowest lower end; None where there is no other.
-        lead: mean over images of the first minus the runner-up, paired, with its 95 % interval. It is above zero only
+        lead: mean over images of the first minus the runner-up, paired, with an interval of 1 - TITLE_ERROR. It is above zero only
             where the first is above every other, so no correction for the number of corruptions is due (Berger 1982).
     """
 
@@ -336,7 +337,7 @@ def lead_over_others(by_image: Mapping[str, Float64Array]) -> Lead | None:
     medians = {name: float(np.nanmedian(values)) for name, values in by_image.items()}
     first = max(medians, key=lambda name: medians[name])
     differences = _with_two_images(tuple(by_image), by_image[first] - np.stack(list(by_image.values())))
-    leads = {name: mean_of_images(values) for name, values in differences.items() if name != first}
+    leads = {name: mean_of_images(values, LEADS) for name, values in differences.items() if name != first}
     runner_up = min(leads, key=lambda name: leads[name].low, default=None)
     return Lead(first, medians[first], runner_up, leads[runner_up] if runner_up else None)
 

@@ -29,6 +29,7 @@ class CellAuroc(NamedTuple):
     auroc: Estimate
     image_count: int
     p_value: float  # one-sided, that it is not below chance, for all cells together
+    p_above: float  # that it is not above chance, likewise
 
     @property
     def verdict(self) -> Word:
@@ -82,8 +83,8 @@ def predict_failures(
     for corruption, severity, auroc, failures, count in cells.rows():
         ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
         deviations = (CHANCE - auroc) / auroc_error(CHANCE, failures, count - failures)
-        p_value = min(1.0, len(cells) * erfc(deviations / sqrt(2)) / 2)
-        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, p_value))
+        p_values = (min(1.0, len(cells) * erfc(sign * deviations / sqrt(2)) / 2) for sign in (1, -1))
+        found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, *p_values))
     return FailurePrediction(tuple(found), error_rate, error_rate_kept)
 
 

@@ -12,7 +12,7 @@ from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate,
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
-from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
+from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, TITLE_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
@@ -81,8 +81,8 @@ class DropRanking(NamedTuple):
 
     @property
     def is_clear_on_average(self) -> bool:
-        """The same of average drops."""
-        return not self.withheld and self.average_p_value <= LARGEST_DROP_ERROR
+        """The same of average drops, as the title of a chart may say."""
+        return not self.withheld and self.average_p_value <= TITLE_ERROR
 
 
 @read_once

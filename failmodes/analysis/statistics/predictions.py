@@ -10,7 +10,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_inversion
+from failmodes.analysis.statistics.shares import TITLE_ERROR, newcombe_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -110,9 +110,9 @@ def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
 
 
 def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
-    """The most collapsed cell of one evaluation; None where no cell is collapsed beyond chance."""
+    """The most collapsed cell of one evaluation, as a title may say; None where none is shown to be collapsed."""
     found = collapse_by_corruption(con, selection, evaluation)
-    return next((collapse for collapse in found if collapse.verdict == "supported"), None)
+    return next((collapse for collapse in found if collapse.p_value <= TITLE_ERROR), None)
 
 
 @read_once
