@@ -72,7 +72,8 @@ def _rows(label: str, found: dict[str, PredictorGain]) -> pl.DataFrame:
             {"label": label, "name": PREDICTOR_NAMES[name], "share": one.share and one.share.value,
              "low": one.share and one.share.low, "high": one.share and one.share.high,
              "text": format_percent(one.share.value) if one.share else "no figure",
-             "color": DARK_GRAY if is_found(one, TITLE_ERROR) else GRAY, "gain": one.gain and one.gain.value, "p": one.adjusted_p,
+             "color": DARK_GRAY if is_found(one, TITLE_ERROR) else GRAY,
+             "gain": one.gain and one.gain.value, "p": one.adjusted_p,
              "images": one.images, "steps": one.rows, "failures": one.events, "reason": one.reason}
             for name, one in found.items()
         ],

@@ -101,7 +101,7 @@ def is_found(predictor: PredictorGain, error: float = ALPHA) -> bool:
 
 
 def shares_found(predictors: dict[str, PredictorGain]) -> dict[str, Estimate]:
-    """Share of the log-loss that each score saves beyond corruption and severity, where a title may say that it saves any."""
+    """Share of the log-loss that each score saves beyond corruption and severity, where a title may say so."""
     named = ((name, predictors[name]) for name in SCORES)
     found = {name: one.share for name, one in named if one.share and is_found(one, TITLE_ERROR)}
     return dict(sorted(found.items(), key=lambda item: -item[1].value))

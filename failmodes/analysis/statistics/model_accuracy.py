@@ -63,6 +63,8 @@ class DropRanking(NamedTuple):
         p_value: that no corruption has the largest drop at the last severity, adjusted where several models are ranked
             (Holm).
         average_p_value: the same of average drops.
+        images_needed: images that would show the first lead that is not shown at the last severity in four of five
+            samples, were it as measured; None where no number would.
     """
 
     drops: tuple[CorruptionDrop, ...]
@@ -73,6 +75,7 @@ class DropRanking(NamedTuple):
     withheld: tuple[str, ...] = ()
     p_value: float = 1.0
     average_p_value: float = 1.0
+    images_needed: int | None = None
 
     @property
     def is_clear(self) -> bool:
@@ -221,17 +224,18 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         """Mean accuracy of the others minus that of the cells."""
         return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)])
 
-    def first_of(cells: dict[str, list[CellKey]]) -> tuple[list[str], tuple[Estimate, ...], float]:
-        """The ranked corruptions, the largest drop first, its leads, and the p value that it is not the largest."""
+    def first_of(cells: dict[str, list[CellKey]]) -> tuple[list[str], tuple[Estimate, ...], float, int | None]:
+        """The ranked corruptions, the largest drop first, its leads, their p value, and the images that would decide."""
         order = sorted((c for c in cells if c in ranked), key=lambda c: -drop(cells[c], [CLEAN_CELL]).value)
         if not order:
-            return [], (), 1.0
+            return [], (), 1.0, None
         leads = [drop(cells[order[0]], cells[c]) for c in order[1:]]
         intervals = tuple(lead.interval(level) for lead in leads)
         tested = [drop(cells[order[0]], [CLEAN_CELL])]
         if leads:  # the lead that is nearest to 0 has the largest p value
             tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
-        return order, intervals, max(one.p_value if one.value > 0 else 1.0 for one in tested)
+        p_value = max(one.p_value if one.value > 0 else 1.0 for one in tested)
+        return order, intervals, p_value, tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR)
 
     drops = {
         c: CorruptionDrop(
@@ -239,8 +243,8 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         )
         for c, found in severities.items()
     }
-    order, leads, p_value = first_of(last)
-    by_average, average_leads, average_p_value = first_of(averaged)
+    order, leads, p_value, needed = first_of(last)
+    by_average, average_leads, average_p_value, _ = first_of(averaged)
     extras = sorted((c for c in drops if c not in order), key=lambda c: -drops[c].at_last.value)
     return DropRanking(
         tuple(drops[c] for c in order),
@@ -250,6 +254,7 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         tuple(drops[c] for c in extras),
         p_value=p_value,
         average_p_value=average_p_value,
+        images_needed=needed,
     )
 
 

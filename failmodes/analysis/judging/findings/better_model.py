@@ -6,7 +6,7 @@ from dataclasses import replace
 import duckdb
 
 from failmodes.analysis.formatting import format_count, format_points_interval
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative
+from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, negative
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
@@ -49,15 +49,7 @@ def better_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
 
 def needed(pair: PairDifference) -> str:
     """How many images would decide, where a number would and there are no training seeds to add."""
-    if pair.images_needed is None or pair.is_about_training:
-        return ""
-    return f"; about {round_up(pair.images_needed):,} images would show a difference of this size"
-
-
-def round_up(count: int) -> int:
-    """A number of images to two digits, upward."""
-    unit: int = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
+    return "" if pair.is_about_training else images_that_decide(pair.images_needed)
 
 
 def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]:

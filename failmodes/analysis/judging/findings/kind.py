@@ -198,6 +198,14 @@ def too_few(count: int) -> str:
     return f"{format_count(count, 'image')} {verb} too few for findings: it takes {FEWEST_IMAGES}."
 
 
+def images_that_decide(count: int | None) -> str:
+    """What would decide what is inconclusive, to be added to a sentence; '' where no number of images would."""
+    if count is None:
+        return ""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return f"; about {-(-count // unit) * unit:,} images would show a difference of this size"
+
+
 def of_images(count: int) -> str:
     """The number of images as the end of a sentence: (10,000 images)."""
     return f"({format_count(count, 'image')})"

@@ -14,7 +14,7 @@ from failmodes.analysis.formatting import (
     lower_label,
     tally_names,
 )
-from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
+from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
@@ -71,7 +71,7 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
     return (
         f"Which corruption costs {label} most {at_severity} is inconclusive: "
         f"{lower_label(names[first.corruption])} and {lower_label(names[second.corruption])} are "
-        f"{format_points_interval(lead)} apart"
+        f"{format_points_interval(lead)} apart{images_that_decide(ranking.images_needed)}"
     )
 
 
