@@ -82,7 +82,8 @@ class Lead(NamedTuple):
         value: its value.
         runner_up: the other one whose lead has the lowest lower end; None where there is no other.
         lead: mean over images of the first minus the runner-up, paired, with an interval of 1 - TITLE_ERROR. It is
-            above zero only where the first is above every other, so no correction for the number of corruptions is due (Berger 1982).
+            above zero only where the first is above every other, so no correction for the number of
+            corruptions is due (Berger 1982).
     """
 
     corruption: str

@@ -225,7 +225,7 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)])
 
     def first_of(cells: dict[str, list[CellKey]]) -> tuple[list[str], tuple[Estimate, ...], float, int | None]:
-        """The ranked corruptions, the largest drop first, its leads, their p value, and the images that would decide."""
+        """The ranked corruptions, the largest drop first, its leads, their p value, and images that decide."""
         order = sorted((c for c in cells if c in ranked), key=lambda c: -drop(cells[c], [CLEAN_CELL]).value)
         if not order:
             return [], (), 1.0, None

@@ -63,9 +63,9 @@ def largest_drop_of_one(label: str, ranking: DropRanking, names: Mapping[str, st
         return f"What costs {label} most is inconclusive: {NON_FINITE} under {count}"
     first = ranking.drops[0]
     at_severity = f"at severity {format_severity(first.last_severity)}"
-    if not first.at_last.above_zero:
-        return f"No corruption costs {label} accuracy {at_severity} beyond sampling noise"
-    if ranking.is_clear or not ranking.leads:
+    if not first.at_last.above_zero or not (ranking.is_clear or ranking.leads):
+        return f"No corruption is shown to lower the accuracy of {label} {at_severity}"
+    if ranking.is_clear:
         return f"{names[first.corruption]} costs {label} most: {format_points_interval(first.at_last)} {at_severity}"
     second, lead = nearest(ranking.drops, ranking.leads)
     return (
