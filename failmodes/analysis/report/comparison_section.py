@@ -19,6 +19,7 @@ from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
+from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
@@ -102,7 +103,7 @@ def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair
     Raises:
         StudyError: they cannot be compared; the message says why.
     """
-    comparison = compare_models(*pair)
+    comparison = compare_models(*pair, level=1 - BETTER_MODEL_ERROR)
     text = ComparisonText(comparison)
     headline, *sentences = text.sentences
     colors = model_colors(con, selection).colors

@@ -34,7 +34,7 @@ from failmodes.analysis.report.report_charts import ReportChart, draw_charts, em
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
-from failmodes.analysis.report.verdict import verdict_sentences
+from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.shape_tables import open_current
@@ -67,6 +67,7 @@ class ReportSection(NamedTuple):
     title: str
     lead: str
     verdict: tuple[str, ...]
+    error_rates: str
     ranking: ReportChart | None
     strip: PictureSeries | None
     claims: ClaimsSection | None
@@ -159,6 +160,7 @@ def report_section(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
         verdict=verdict_sentences(con, selection),
+        error_rates=ERROR_RATES,
         ranking=ranking[0] if ranking else None,
         strip=_strip(con, selection, pictures),
         claims=claims_section(con, selection, is_first=is_first),

@@ -16,7 +16,7 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
-from failmodes.analysis.judging.findings.correction import BESIDE
+from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.registry import all_kinds, conditions_of
@@ -28,6 +28,10 @@ from failmodes.analysis.statistics.predictions import collapse_by_corruption
 from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.analysis.trained_models import noun_of_runs
 
+ERROR_RATES = (
+    f"The chance that any of these statements is false is at most {sum(FIRST_SCREEN.values()) + BESIDE:.1%}; of all that "
+    "this report says is so, an expected 5% at most is false."
+)
 MOST_DESCRIBED = 2  # models whose failure is told one by one
 
 
