@@ -29,8 +29,8 @@ from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.analysis.trained_models import noun_of_runs
 
 ERROR_RATES = (
-    f"The chance that any of these statements is false is at most {sum(FIRST_SCREEN.values()) + BESIDE:.1%}; of all that "
-    "this report says is so, an expected 5% at most is false."
+    f"The probability that any of these statements is false is at most {sum(FIRST_SCREEN.values()) + BESIDE:.1%}. "
+    "At most 5% of the findings in this report are expected to be false."
 )
 MOST_DESCRIBED = 2  # models whose failure is told one by one
 
