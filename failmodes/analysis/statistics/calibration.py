@@ -8,6 +8,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.warehouse.metrics.calibration import overconfidence_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -64,19 +65,28 @@ def overconfidence_by_corruption(
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
     ordered = cells.sort("overconfidence", "corruption", descending=[True, False])
+    independent = share_of_independent(con, evaluation.evaluation_id)
+
+    def estimate(mean: float, gap: float, count: int) -> Estimate:
+        return overconfidence(mean, round((mean - gap) * count), count, len(cells), independent)
+
     return [
-        CellConfidence(
-            corruption, severity, count, mean, overconfidence(mean, round((mean - gap) * count), count, len(cells))
-        )
+        CellConfidence(corruption, severity, count, mean, estimate(mean, gap, count))
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"
         ).iter_rows()
     ]
 
 
-def overconfidence(mean_confidence: float, correct: int, count: int, cells: int = 1) -> Estimate:
-    """Mean confidence minus accuracy, with the interval that holds for so many cells together."""
-    ends = overconfidence_interval(mean_confidence, correct, count, comparisons=cells)
+def overconfidence(
+    mean_confidence: float, correct: int, count: int, cells: int = 1, independent: float = 1.0
+) -> Estimate:
+    """Mean confidence minus accuracy, with the interval that holds for so many cells together.
+
+    `independent` is the effective number of images as a share of them (see `warehouse.metrics.duplicates`).
+    """
+    counts = correct * independent, count * independent
+    ends = overconfidence_interval(mean_confidence, *counts, comparisons=cells)
     return Estimate(mean_confidence - correct / count, *ends)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.warehouse.metrics.intervals import auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -71,14 +72,18 @@ def predict_failures(
     risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
         pl.col("corruption").is_in(selection.averaged), score="confidence"
     )
+    independent = share_of_independent(con, evaluation.evaluation_id)
     at_last = risks.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     error_rate, error_rate_kept = (
-        mean_of_shares(at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count)
+        mean_of_shares(
+            at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count * independent
+        )
         for share in (1.0, KEPT_SHARE)
     )
     found = []
     for corruption, severity, auroc, failures, count in cells.rows():
-        ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
+        counts = failures * independent, (count - failures) * independent
+        ends = auroc_interval(auroc, *counts, comparisons=len(cells))
         found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count))
     return FailurePrediction(tuple(found), error_rate, error_rate_kept)
 
@@ -90,7 +95,7 @@ def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:
 
     Args:
         shares: (K,) 0-1.
-        count: images that each is of.
+        count: images that each is of, of duplicates the effective number.
     """
     each = np.asarray(shares, dtype=np.float64)
     low, high = exact_interval(each * count, count)

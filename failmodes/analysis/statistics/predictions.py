@@ -8,6 +8,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
@@ -75,10 +76,10 @@ def collapse_by_corruption(
     )
     cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
     worst = cells.sort("top_prediction_share", "severity", descending=True, maintain_order=True)
-    found = []
+    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
     for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         share, count = row["top_prediction_share"], row["predicted_count"]
-        low, high = wilson_interval(share, count, comparisons=len(cells))
+        low, high = wilson_interval(share, count * independent, comparisons=len(cells))
         found.append(
             Collapse(
                 corruption=row["corruption"],
@@ -110,10 +111,11 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     rows = rows.with_columns(others.name.prefix("other_")).filter(pl.col("other_image_count") > 0)
     rows = rows.with_columns(gap=pl.col("other_correct_count") / pl.col("other_image_count") - pl.col("accuracy"))
     widest = rows.sort("gap", descending=True, maintain_order=True)
-    found = []
+    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
     for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
-        low, high = newcombe_of_groups(shares, sizes, comparisons=len(rows))
+        effective = sizes[0] * independent, sizes[1] * independent
+        low, high = newcombe_of_groups(shares, effective, comparisons=len(rows))
         name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
         found.append(
             ClassGap(row["corruption"], row["severity"], name, row["image_count"], row["accuracy"], gap, len(rows))

@@ -34,7 +34,9 @@ def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | Non
     return row[0] if row else None
 
 
-def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
+def chance_from(
+    correct: np.ndarray, severities: Float64Array, chance: float | None, level: float, independent: float = 1.0
+) -> Decimal | None:
     """The severity from which on the accuracy cannot be told from chance, or lies below it, to the last; None for none.
 
     Args:
@@ -42,10 +44,11 @@ def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | N
         severities: (S,) rising.
         chance: accuracy of a guess, 0-1; None where it is not known.
         level: of Wilson's intervals.
+        independent: the effective number of images as a share of them, `CorrectnessMatrix.independent_share`.
     """
     if chance is None:
         return None
-    low, _ = wilson_interval(correct.mean(axis=0), len(correct), level=level)
+    low, _ = wilson_interval(correct.mean(axis=0), len(correct) * independent, level=level)
     first = np.flatnonzero(np.append(True, low > chance))[-1]  # beyond the last that is above
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
 
