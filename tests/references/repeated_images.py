@@ -36,7 +36,7 @@ def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | Non
             write_dimension(output, table, path.stem, read_verified(path).rows)
     for path in list_results_files(results.output, schema.IMAGES):
         images = read_verified(path).rows
-        again = np.arange(images.num_rows) if copies is None else np.asarray(copies)
+        again = np.arange(images.num_rows) if copies is None else np.asarray(copies, np.int64)
         sources = np.concatenate([np.arange(images.num_rows), *[again] * (repeats - 1)])
         rows = _with(_with(images.take(sources), "image_id", np.arange(len(sources))), "pixel_hash", _hashes(sources))
         write_dimension(output, schema.IMAGES, path.stem, rows)

@@ -17,8 +17,13 @@ from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
 FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: an AUROC of fewer says little
-ENOUGH = (pl.col("failures") >= FEWEST) & (pl.col("n") - pl.col("failures") >= FEWEST)
 KEPT_SHARE = 0.8  # coverage that sentences speak of
+
+
+def enough(independent: float = 1.0) -> pl.Expr:
+    """Whether a cell has FEWEST failures and correct predictions, of duplicates by the effective number of images."""
+    failures, count = pl.col("failures") * independent, pl.col("n") * independent
+    return (failures >= FEWEST) & (count - failures >= FEWEST)
 
 
 class CellAuroc(NamedTuple):
@@ -63,8 +68,9 @@ def predict_failures(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> FailurePrediction | None:
     """How well confidence tells failures from correct predictions; None where cells have too few of either."""
+    independent = share_of_independent(con, evaluation.evaluation_id)
     cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
-        ENOUGH, pl.col("severity") > 0, score="confidence"
+        enough(independent), pl.col("severity") > 0, score="confidence"
     )
     if cells.is_empty():
         return None
@@ -72,7 +78,6 @@ def predict_failures(
     risks = read_for_selection(con, "risk_coverage", selection.only(evaluation)).filter(
         pl.col("corruption").is_in(selection.averaged), score="confidence"
     )
-    independent = share_of_independent(con, evaluation.evaluation_id)
     at_last = risks.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     error_rate, error_rate_kept = (
         mean_of_shares(

@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.metrics.duplicates import Groups, duplicates_note, number_groups
 from failmodes.warehouse.schema import CLEAN
 
@@ -74,6 +75,6 @@ def count_duplicates(con: duckdb.DuckDBPyConnection, evaluation_id: str, groups:
     """How many clean images an evaluation has, and how many distinct ones; `groups` are what `read_groups` gives."""
     if groups is not None:
         return DuplicateImages(len(groups), int(groups.max()) + 1)
-    found = con.execute("select image_count from evaluations where evaluation_id = ?", [evaluation_id]).fetchone()
+    found = fetch_first(con, "select image_count from evaluations where evaluation_id = ?", [evaluation_id])
     count = int(found[0]) if found else 0
     return DuplicateImages(count, count)
