@@ -12,14 +12,13 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.shards.format import (
     Cell,
     ShardKey,
-    dimension_path,
     list_results_files,
     read_verified,
     write_dimension,
     write_shard,
 )
 
-ONCE_PER_EVALUATION = (schema.MODELS, schema.DATASETS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
+COPIED = (schema.MODELS, schema.CLASSES, schema.CORRUPTIONS, schema.SOURCES)
 
 
 def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | None = None, *, repeats: int = 2) -> Path:
@@ -31,7 +30,7 @@ def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | Non
         copies: images that stand `repeats` times; all if not given.
         repeats: 1 writes the record as it is, with hashes.
     """
-    for table in ONCE_PER_EVALUATION:
+    for table in COPIED:
         for path in list_results_files(results.output, table):
             write_dimension(output, table, path.stem, read_verified(path).rows)
     for path in list_results_files(results.output, schema.IMAGES):
@@ -40,9 +39,10 @@ def write_repeated(results: Synthetic, output: Path, copies: Sequence[int] | Non
         sources = np.concatenate([np.arange(images.num_rows), *[again] * (repeats - 1)])
         rows = _with(_with(images.take(sources), "image_id", np.arange(len(sources))), "pixel_hash", _hashes(sources))
         write_dimension(output, schema.IMAGES, path.stem, rows)
-    for path in list_results_files(results.output, schema.EVALUATIONS):
-        rows = _with(read_verified(path).rows, "image_count", [len(sources)])
-        write_dimension(output, schema.EVALUATIONS, path.stem, rows)
+    for table in (schema.DATASETS, schema.EVALUATIONS):
+        for path in list_results_files(results.output, table):
+            rows = _with(read_verified(path).rows, "image_count", [len(sources)])
+            write_dimension(output, table, path.stem, rows)
     for table in schema.FACTS:
         for path in list_results_files(results.output, table):
             stored = read_verified(path)
@@ -70,9 +70,3 @@ def _hashes(sources: np.ndarray) -> list[str]:
 def _with(rows: pa.Table, name: str, values: object) -> pa.Table:
     place = rows.schema.get_field_index(name)
     return rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
-
-
-def dimension_rows(output: Path, table: schema.Table, key: str) -> list[dict[str, object]]:
-    """Rows of a dimension of a record."""
-    found: list[dict[str, object]] = read_verified(dimension_path(output, table, key)).rows.to_pylist()
-    return found
