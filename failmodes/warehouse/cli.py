@@ -194,6 +194,8 @@ def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
 
 def print_status(path: Path, status: "WarehouseStatus") -> None:
     """Print what a warehouse holds and whether every invariant holds."""
+    from failmodes.warehouse.metrics.duplicates import duplicates_note
+
     console = stdout_console()
     facts = f"{status.row_counts['prediction_facts']:,} predictions, {status.row_counts['attention']:,} attention rows"
     if pictures := status.row_counts["thumbnails"]:
@@ -212,6 +214,13 @@ def print_status(path: Path, status: "WarehouseStatus") -> None:
             f"  {row['evaluation_id']}  {row['model_label']} on {row['dataset_label']}, {row['subset']}; "
             f"{row['source_label']}{unpaired}; {row['cell_count']} cells, {row['attention_cell_count']} with attention"
         )
+    said = [
+        f"  {row['dataset_label']}, {row['subset']}: {note}"
+        for row in status.evaluations.iter_rows(named=True)
+        if (note := duplicates_note(row["image_count"], row["distinct_image_count"]))
+    ]
+    for line in dict.fromkeys(said):
+        console.print(line)
     failed = [check for check in status.checks if not check.passed]
     for check in failed:
         console.print(f"BROKEN {check.name}: {check.invariant} ({check.row_count:,} rows break it)")

@@ -6,12 +6,13 @@ two collide is about 3e-8 (birthday bound n²/2⁶⁵).
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 DIGEST_BYTES = 8
 BLOCK_ROWS = 4096  # rows hashed at a time, so that a memory-mapped array is never copied whole
@@ -44,10 +45,45 @@ def fingerprint_of(arrays: Iterable[Any]) -> str:
     """
     hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
     for array in arrays:
-        hasher.update(f"{np.dtype(array.dtype).str}{tuple(int(n) for n in array.shape)}".encode())
-        for start in range(0, array.shape[0], BLOCK_ROWS):
-            hasher.update(np.ascontiguousarray(array[start : start + BLOCK_ROWS]).data)
+        for _ in _hashed_blocks(hasher, array):
+            pass
     return hasher.hexdigest()
+
+
+def fingerprint_with_rows(first: Any, *others: Any) -> tuple[str, NDArray[np.uint64]]:
+    """What `fingerprint_of` gives, and the hash of each row of the first array, in one pass.
+
+    Args:
+        first: an array-like, as `fingerprint_of` takes them.
+        others: the same.
+
+    Returns:
+        16 hexadecimal digits; and (N,) uint64, equal for rows of equal bytes, of which `identity_text` makes digits.
+    """
+    hasher = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    hashes = [
+        hashlib.blake2b(row.data, digest_size=DIGEST_BYTES).digest()
+        for block in _hashed_blocks(hasher, first)
+        for row in block
+    ]
+    for array in others:
+        for _ in _hashed_blocks(hasher, array):
+            pass
+    return hasher.hexdigest(), np.frombuffer(b"".join(hashes), ">u8").astype(np.uint64)
+
+
+def identity_text(number: int) -> str:
+    """A hash of 8 bytes as 16 hexadecimal digits."""
+    return f"{number:016x}"
+
+
+def _hashed_blocks(hasher: Any, array: Any) -> Iterator[NDArray[Any]]:
+    """The rows of an array-like block by block, once each was hashed after dtype and shape."""
+    hasher.update(f"{np.dtype(array.dtype).str}{tuple(int(n) for n in array.shape)}".encode())
+    for start in range(0, array.shape[0], BLOCK_ROWS):
+        block = np.ascontiguousarray(array[start : start + BLOCK_ROWS])
+        hasher.update(block.data)
+        yield block
 
 
 @cache

@@ -208,6 +208,12 @@ IMAGES = Table.of(
     Column("label", int16, "true class index"),
     Column("file", text, "path within the data set's folder, where images are files", True),
     Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
+    Column(
+        "pixel_hash",
+        text,
+        "hash of the clean image's pixels; equal for exact duplicates; null where pixels are not known",
+        True,
+    ),
 )
 
 CORRUPTIONS = Table.of(

@@ -1,5 +1,6 @@
 """Corruptions of users' own: registered in code or by an import path, checked, and part of the identity."""
 
+import hashlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -77,6 +78,7 @@ def test_dimensions_are_recorded(tmp_path: Path, sixty_digits: Dataset) -> None:
         "label": sixty_digits.labels[7],
         "file": "7.png",
         "mask_area": 0.25,
+        "pixel_hash": hashlib.blake2b(sixty_digits.images[7].tobytes(), digest_size=8).hexdigest(),
     }
     record_dataset(tmp_path, sixty_digits)  # without files and masks: the same data set, so the same rows replace them
     assert dimension_rows(tmp_path, schema.IMAGES, key)[7]["mask_area"] is None

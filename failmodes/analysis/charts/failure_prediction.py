@@ -23,10 +23,10 @@ from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,
-    ENOUGH,
     FEWEST,
     CellAuroc,
     averaged,
+    enough,
     predict_failures,
 )
 from failmodes.analysis.statistics.shares import TITLE_ERROR
@@ -61,7 +61,7 @@ HEIGHT_PX = 150
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
     """AUROC and AUGRC against severity, averaged over corruptions, a line a score, a pair of panels a model."""
-    known = pl.when(ENOUGH)
+    known = pl.when(enough())
     means = averaged(
         read_for_selection(con, "failure_prediction", selection), selection, ["score"],
         auroc=known.then("auroc"), low=known.then("auroc_low"), high=known.then("auroc_high"), augrc=pl.col("augrc"),

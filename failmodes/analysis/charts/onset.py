@@ -27,6 +27,7 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import Selection, read_for_selection
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
@@ -62,7 +63,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         for place, label in enumerate(labels)
     ]
     text = ChartText(
-        _finding(rows, labels),
+        _finding(con, rows, labels),
         "Share of images right when clean that have been right at every severity so far (life table on the severity "
         f"grid, so lower where it is denser); {selection.images}. An image that fails may be right again further on: a "
         "failure counts once.",
@@ -107,7 +108,7 @@ def _panel(
     )
 
 
-def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
+def _finding(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, labels: list[str]) -> str:
     """What the corruption that leaves least leaves of a model's right answers: of each, or of many in number.
 
     Intervals are exact, for all corruptions of a model together, since the least is one of several.
@@ -116,7 +117,9 @@ def _finding(rows: pl.DataFrame, labels: list[str]) -> str:
     starts = rows.group_by("label", "corruption", maintain_order=True).first()["at_risk_count"].to_numpy()
     shares = ends["surviving_share"].to_numpy()
     counts = np.maximum(starts, 1)
-    low, high = exact_interval(np.round(shares * counts), counts, comparisons=ends["corruption"].n_unique())
+    independent = np.array([share_of_independent(con, evaluation_id) for evaluation_id in ends["evaluation_id"]])
+    kept, of = np.round(shares * counts) * independent, counts * independent
+    low, high = exact_interval(kept, of, comparisons=ends["corruption"].n_unique())
     ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.Series(starts) > 0)
     ends = ends.sort("surviving_share", maintain_order=True)
     least = {label: own.row(0, named=True) for label in labels if len(own := ends.filter(label=label))}

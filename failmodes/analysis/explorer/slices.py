@@ -12,6 +12,7 @@ from failmodes.analysis.formatting import format_count
 from failmodes.analysis.images.rows import PICTURES, PictureRow
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.metrics.duplicates import independent_share, number_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 ANY = "any"
@@ -21,7 +22,7 @@ TIMEOUT_S = 60
 
 _SHOWN = ("image_id", "label_name", "predicted_name", "correct", "confidence", "label_probability", "margin",
           "entropy_nats", "loss_nats", "rmse", "ssim", "file")  # fmt: skip
-_COLUMNS = ", ".join(dict.fromkeys((*PictureRow._fields, *_SHOWN)))
+_COLUMNS = ", ".join(dict.fromkeys((*PictureRow._fields, *_SHOWN, "pixel_hash")))
 _STATEMENT = """
 with cell as (
     select * {pictures} evaluation_id = $evaluation_id and corruption = $cell_corruption and severity = $cell_severity
@@ -143,9 +144,9 @@ def compare_parts(images: CellImages) -> pl.DataFrame:
     """The slice beside the rest of its cell and the whole cell, a row each.
 
     Returns:
-        part; images; accuracy with accuracy_low and accuracy_high (exact 95 % interval); mean_confidence;
-        confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or more. Shares are
-        0-1, and null where there is no image.
+        part; images; accuracy with accuracy_low and accuracy_high (exact 95 % interval, copies as one);
+        mean_confidence; confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or
+        more. Shares are 0-1, and null where there is no image.
     """
     rows = images.rows
     frames = (images.slice, rows.filter(~pl.col("in_slice")), rows)
@@ -159,7 +160,9 @@ def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:
     if not count:
         return {"part": name, "images": 0, "accuracy": None, "accuracy_low": None, "accuracy_high": None,
                 "mean_confidence": None, "confident_failure_share": None}  # fmt: skip
-    low, high = exact_interval(correct, count)
+    hashes = rows.select(pl.coalesce("pixel_hash", pl.format("image {}", "image_id"))).to_series()
+    independent = independent_share(number_groups(hashes.to_numpy()))
+    low, high = exact_interval(correct * independent, count * independent)
     confident_failures = rows.filter(~pl.col("correct") & (pl.col("confidence") >= CONFIDENT)).height
     return {
         "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low),

@@ -30,7 +30,7 @@ from (
         outcomes.*, evaluation_labels.model_label, evaluation_labels.dataset_id, evaluation_labels.source_id,
         evaluation_labels.dataset_label, evaluation_labels.source_label, evaluation_labels.seed,
         coalesce(corruptions.corruption_label, outcomes.corruption) as corruption_label,
-        corruptions.corruption_group, images.file,
+        corruptions.corruption_group, images.file, images.pixel_hash,
         case when evaluation_labels.paired then clean.correct end as clean_correct,
         coalesce(true_class.class_name, outcomes.label::varchar) as label_name,
         coalesce(

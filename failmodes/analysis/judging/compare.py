@@ -199,7 +199,8 @@ class Comparison:
     @property
     def has_verdict(self) -> bool:
         """Whether there are images enough for more than figures."""
-        return self.pairing.image_count >= FEWEST_IMAGES
+        distinct = (one.distinct_count or one.image_count for one in (self.a, self.b))
+        return min(self.pairing.image_count, *distinct) >= FEWEST_IMAGES
 
 
 def compare_named(
@@ -404,7 +405,7 @@ class _Pair:
         """Accuracy in every cell; exact McNemar tests where it is compared image by image, else of the differences."""
         counts = [self.models.discordant(cell) if self.is_by_image else (None, None) for cell in self.every]
         if self.is_by_image:
-            p_values = exact_mcnemar(*zip(*counts, strict=True)).tolist()
+            p_values = exact_mcnemar(*(np.array(counts).T * self.models.independent_share)).tolist()
         else:
             p_values = [found.difference.p_value for found in self.accuracies.values()]
         for (cell, found), only, p in zip(self.accuracies.items(), counts, holm(p_values), strict=True):

@@ -20,6 +20,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.findings.kind import too_few
+from failmodes.analysis.statistics.opened_models import duplicates_notes
 from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.metrics.metric import Metric
@@ -75,9 +76,11 @@ class ComparisonText:
         if not compared.has_verdict:
             shares = [format_percent(share) for share in (compared.overall.b, compared.overall.a) if share is not None]
             figures = f"{self.b} is right on {shares[0]} and {self.a} on {shares[1]} of corrupted images"
-            said = [f"{figures}; {self.headline}.", too_few(pairing.image_count)]
+            distinct = (one.distinct_count or one.image_count for one in (compared.a, compared.b))
+            said = [f"{figures}; {self.headline}.", too_few(min(pairing.image_count, *distinct))]
         pairs = [f"{how}: {pairing.note}."] if pairing.note else []
-        return [*said, *pairs, *self._missing_sentence(), *self.crossovers]
+        duplicates = [f"{note}." for note in duplicates_notes(compared.a, compared.b, name=self.name)]
+        return [*said, *pairs, *duplicates, *self._missing_sentence(), *self.crossovers]
 
     @property
     def headline(self) -> str:

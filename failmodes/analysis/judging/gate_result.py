@@ -13,7 +13,7 @@ from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
 from failmodes.analysis.judging.wording import Wording
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.image_pairing import ImagePairing
-from failmodes.analysis.statistics.opened_models import DescribedModel
+from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
@@ -168,6 +168,7 @@ def _model(model: DescribedModel) -> dict[str, Any]:
         "evaluations": list(model.evaluation_ids),
         "training_seeds": list(model.seeds),
         "images": model.image_count,
+        "distinct_images": model.distinct_count,
         "source": model.source_line,
     }
 
@@ -266,7 +267,8 @@ def _basis(gate: GateResult, words: Wording) -> str:
     if gate.is_about_training:
         counts = [len(model.evaluation_ids) for model in (gate.candidate, gate.baseline) if model is not None]
         about = f"over {' and '.join(map(str, counts))} training seeds"
-    return f"{100 * gate.level:.10g}{NO_BREAK}% level; {_images(gate, words)}; {about}"
+    notes = duplicates_notes(gate.candidate, gate.baseline, name=words.quote)
+    return "; ".join([f"{100 * gate.level:.10g}{NO_BREAK}% level", _images(gate, words), about, *notes])
 
 
 def _images(gate: GateResult, words: Wording) -> str:

@@ -298,7 +298,7 @@ def _judged(plan: Plan, question: Question, models: ModelMetrics, family: Family
 def judge(
     measured: Measured, requirement: Requirement, family: Family, cells: tuple[CellKey | MissingCell, ...] = ()
 ) -> Verdict:
-    """What is shown of one value; of fewer than FEWEST_IMAGES images nothing is.
+    """What is shown of one value; of fewer than FEWEST_IMAGES images, copies counted as one, nothing is.
 
     Args:
         measured: the value with its error.
@@ -323,7 +323,7 @@ def judge(
         supporting, opposing = high, corrected.low
         estimate = Estimate(measured.value, opposing, supporting)
     needed, reason = None, ""
-    if measured.image_count < FEWEST_IMAGES:
+    if measured.image_count * measured.independent < FEWEST_IMAGES:
         word: Word = "inconclusive"
         reason = f"it takes {FEWEST_IMAGES} images"
     elif requirement.is_met(supporting):

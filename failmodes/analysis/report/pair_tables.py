@@ -52,7 +52,8 @@ def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
         for c in sorted(shown, key=lambda c: (c.severity > 0, c.corruption))
     )
     differing = [(c.only_a + c.only_b) / images for c in shown]
-    least = smallest_detectable_difference(differing, images, level=1 - ALPHA / tests)
+    effective = images * pair.cells[0].independent
+    least = smallest_detectable_difference(differing, effective, level=1 - ALPHA / tests)
     return TextTable(
         f"{pair.a.label} and {pair.b.label}, image by image",
         "Images that only one of the two gets right, clean and at the last severity; p value of the "

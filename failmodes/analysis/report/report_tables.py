@@ -176,7 +176,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
         cells,
         f"Calibration of {label}",
         f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points."
-        f"{shown_of_calibration(cells)}",
+        f"{shown_of_calibration(con, cells)}",
         "calibration_by_severity",
         names,
         lambda row: TableCell(figure(row, "ece", 3, scale=1).text, figure(row, "overconfidence", signed=True).text),

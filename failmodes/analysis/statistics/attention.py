@@ -3,6 +3,7 @@
 Each image is compared with the next one of a random cycle (`warehouse.null_pairs`). So the values of an image and of
 the next one share a map and are correlated; those of images farther along share none. The variance of a mean of N
 values is then (γ0 + 2 γ1) / N, γ0 their variance and γ1 their covariance with the next one's. γ1 below 0 counts as 0.
+Of exact duplicates N is the effective number of images (see `warehouse.metrics.duplicates`).
 """
 
 from collections.abc import Mapping
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.shares import TITLE_ERROR, p_by_inversion
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
+from failmodes.warehouse.metrics.intervals import mean_with_made_up, wilson_interval
 from failmodes.warehouse.null_pairs import NullPairs, sample_null_pairs
 from failmodes.warehouse.schema import CLEAN
 
@@ -128,11 +131,13 @@ class LastRows(NamedTuple):
         values: columns of the table `attention` by name, (C + 1, N), and whether there is a row; NaN where nothing is.
         has_class_other: (N,) whether there is another image of the class.
         following: the other images; None where they cannot be known.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
 
     values: dict[str, Float64Array]
     has_class_other: NDArray[np.bool_]
     following: NullPairs | None
+    groups: Groups | None = None
 
 
 def drift_cells(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
@@ -175,12 +180,12 @@ def attention_at_last(
     Where images are missing from the warehouse, it cannot be known which other image each was compared with: intervals
     then take the largest correlation that was measured (`LARGEST_CORRELATION`).
     """
-    values, has_class_other, following = read_last_rows(con, evaluation, corruptions)
+    values, has_class_other, following, groups = read_last_rows(con, evaluation, corruptions)
     own, null = values["centroid_shift"], values["null_class_centroid_shift"]
     tests = [
         compare_with_null(
             own[place], null[place], has_class_other & ~np.isnan(values["is_there"][place]),
-            following and following.same_class, corruption=corruption, comparisons=len(corruptions),
+            following and following.same_class, corruption=corruption, comparisons=len(corruptions), groups=groups,
         )
         for place, corruption in enumerate(corruptions)
     ]  # fmt: skip
@@ -193,13 +198,15 @@ def attention_at_last(
         return variance_inflation(of_images, following and following.any_image) if has_mask_null else 1.0
 
     def mean(of_images: Float64Array, comparisons: int) -> Estimate:
-        return mean_share_change(of_images, comparisons, inflation(of_images))
+        return mean_share_change(of_images, comparisons, inflation(of_images), groups)
 
     return AttentionAtLast(
         own_maps=sorted((test for test in tests if test), key=lambda test: -test.median_shift),
-        farthest=lead_over_others(_with_two_images(corruptions, own)),
+        farthest=lead_over_others(_with_two_images(corruptions, own), groups),
         mask_changes={name: mean(change, len(changes)) for name, change in changes.items()},
-        mask_p_values={name: p_of_share_change(one, len(changes), inflation(one)) for name, one in changes.items()},
+        mask_p_values={
+            name: p_of_share_change(one, len(changes), inflation(one), groups) for name, one in changes.items()
+        },
         over_null={name: mean(share, 1 if name == CLEAN else len(over_null) - 1) for name, share in over_null.items()},
         has_mask_null=has_mask_null,
     )
@@ -229,7 +236,9 @@ def read_last_rows(
     labels[columns] = rows["label"].to_numpy()
     _, classes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     is_whole = len(image_ids) == facts["image_count"] and bool((labels >= 0).all())
-    return LastRows(values, sizes[classes] > 1, sample_null_pairs(labels) if is_whole else None)
+    copies = copies_of(con, evaluation.evaluation_id)
+    groups = None if copies is None else copies.groups_of(image_ids)
+    return LastRows(values, sizes[classes] > 1, sample_null_pairs(labels) if is_whole else None, groups)
 
 
 def _with_two_images(names: tuple[str, ...], values: Float64Array) -> dict[str, Float64Array]:
@@ -245,6 +254,7 @@ def compare_with_null(
     *,
     corruption: str = "",
     comparisons: int = 1,
+    groups: Groups | None = None,
 ) -> OwnMapTest | None:
     """Compare distances from own clean maps with those from others'; None with fewer than two images, or no distance.
 
@@ -261,6 +271,7 @@ def compare_with_null(
             only images are left out whose other image has no clean map.
         corruption: of the cell.
         comparisons: Bonferroni's correction: how many intervals hold at once.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
     missing = np.isnan(own)
     compared = has_other & (missing | ~np.isnan(other) if following is None else ~missing[following])
@@ -269,7 +280,7 @@ def compare_with_null(
         return None
     nearer = np.where(own < other, 1.0, np.where(own > other, 0.0, CHANCE))
     shares = [
-        partial(interval_on_cycle, *mean_on_cycle(np.where(compared, values, np.nan), following), comparisons)
+        partial(interval_on_cycle, *mean_on_cycle(np.where(compared, values, np.nan), following, groups), comparisons)
         for values in (nearer, np.where(missing, 0.0, nearer))
     ]
     p_nearer = p_by_inversion(lambda level: all(interval(level).low > CHANCE for interval in shares))
@@ -279,9 +290,11 @@ def compare_with_null(
     return OwnMapTest(corruption, images, lacking, *medians, share, worst_case, p_nearer, p_lost)
 
 
-def share_on_cycle(values: Float64Array, following: Following | None, *, comparisons: int = 1) -> Estimate:
+def share_on_cycle(
+    values: Float64Array, following: Following | None, *, comparisons: int = 1, groups: Groups | None = None
+) -> Estimate:
     """The mean of values 0, 1/2 and 1 along a cycle, with Wilson's score interval (1927) of an effective count."""
-    return interval_on_cycle(*mean_on_cycle(values, following), comparisons)
+    return interval_on_cycle(*mean_on_cycle(values, following, groups), comparisons)
 
 
 def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1, level: float = 0.95) -> Estimate:
@@ -290,7 +303,9 @@ def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1
     return Estimate(value, max(0.0, float(low)), min(1.0, float(high)))
 
 
-def mean_on_cycle(values: Float64Array, following: Following | None) -> tuple[float, float]:
+def mean_on_cycle(
+    values: Float64Array, following: Following | None, groups: Groups | None = None
+) -> tuple[float, float]:
     """The mean of values 0, 1/2 and 1 along a cycle, and the number of independent images that it is worth.
 
     That is N v (1 - v) / (γ0 + 2 γ1), v the mean: N γ0 / (γ0 + 2 γ1) where no image counts one half, and more where
@@ -300,10 +315,13 @@ def mean_on_cycle(values: Float64Array, following: Following | None) -> tuple[fl
     Args:
         values: (N,); NaN is left out, and at least one is none.
         following: (N,) the next image; None where it is not known.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
-    known = values[~np.isnan(values)]
-    value, count = float(known.mean()), len(known) / variance_inflation(values, following)
-    simple, halves = value * (1 - value), float((known == CHANCE).sum()) / (len(known) + DECIDED_BEFORE)
+    is_known = ~np.isnan(values)
+    known, independent = values[is_known], independent_share(kept_groups(groups, is_known))
+    images = len(known) * independent
+    value, count = float(known.mean()), images / variance_inflation(values, following)
+    simple, halves = value * (1 - value), float((known == CHANCE).sum()) * independent / (images + DECIDED_BEFORE)
     return value, count * simple / (simple - halves / 4) if simple else count
 
 
@@ -326,54 +344,84 @@ def variance_inflation(values: Float64Array, following: Following | None) -> flo
     return 1 + max(0.0, float((weights * deviations * deviations[following]).sum()) / squares)
 
 
-def lead_over_others(by_image: Mapping[str, Float64Array]) -> Lead | None:
+def lead_over_others(by_image: Mapping[str, Float64Array], groups: Groups | None = None) -> Lead | None:
     """The corruption with the largest median, compared image by image with every other; None without any.
 
     Args:
         by_image: (N,) of each corruption, the same images; NaN where an image has none. Others with fewer than two
             images in common are left out.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
     if not by_image:
         return None
     medians = {name: float(np.nanmedian(values)) for name, values in by_image.items()}
     first = max(medians, key=lambda name: medians[name])
     differences = _with_two_images(tuple(by_image), by_image[first] - np.stack(list(by_image.values())))
-    leads = {name: mean_of_images(values, LEADS) for name, values in differences.items() if name != first}
+    leads = {name: mean_of_images(one, LEADS, groups=groups) for name, one in differences.items() if name != first}
     runner_up = min(leads, key=lambda name: leads[name].low, default=None)
     return Lead(first, medians[first], runner_up, leads[runner_up] if runner_up else None)
 
 
-def mean_of_images(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> Estimate:
+def mean_of_images(
+    values: Float64Array, comparisons: float = 1, inflation: float = 1.0, groups: Groups | None = None
+) -> Estimate:
     """The mean of values (N,) of images with Student's 95 % interval; NaN is left out, two are none.
 
     Args:
         values: (N,) one an image.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
+        groups: (N,) of duplicates among the images, whose values are added up first; None where they are distinct.
     """
     from scipy.special import stdtrit  # here: it takes .2 s, and most charts do without
 
-    known = values[~np.isnan(values)]
+    is_known = ~np.isnan(values)
+    known, of_known = values[is_known], kept_groups(groups, is_known)
+    if of_known is not None:
+        return _mean_of_groups(known, of_known, comparisons, inflation, 0.0)
     error = float(known.std(ddof=1)) * (inflation / len(known)) ** 0.5
     mean, half = float(known.mean()), float(stdtrit(len(known) - 1, 1 - 0.025 / comparisons)) * error
     return Estimate(mean, mean - half, mean + half)
 
 
-def mean_share_change(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> Estimate:
+def _mean_of_groups(
+    values: Float64Array, groups: Groups, comparisons: float, inflation: float, made_up: float
+) -> Estimate:
+    """As `mean_of_images`, of groups of duplicates, beside so many made-up values at -1 and at 1."""
+    from scipy.special import stdtrit  # as above
+
+    center, variance = mean_with_made_up(values, -1.0, 1.0, made_up, groups)
+    count = len(values) * independent_share(groups) + 2 * made_up
+    if count <= 1:
+        return Estimate(center, -np.inf, np.inf)
+    half = float(stdtrit(count - 1, 1 - 0.025 / comparisons)) * (variance * inflation * count / (count - 1)) ** 0.5
+    return Estimate(center, center - half, center + half)
+
+
+def mean_share_change(
+    values: Float64Array, comparisons: float = 1, inflation: float = 1.0, groups: Groups | None = None
+) -> Estimate:
     """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
 
     Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
     `statistics.difference`. For the arguments see `mean_of_images`.
     """
-    known = values[~np.isnan(values)]
-    _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)
+    is_known = ~np.isnan(values)
+    known, of_known = values[is_known], kept_groups(groups, is_known)
+    if of_known is None:
+        _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)
+    else:
+        _, low, high = _mean_of_groups(known, of_known, comparisons, inflation, 1.0)
     return Estimate(float(known.mean()), max(-1.0, low), min(1.0, high))
 
 
-def p_of_share_change(values: Float64Array, comparisons: int = 1, inflation: float = 1.0) -> float:
+def p_of_share_change(
+    values: Float64Array, comparisons: int = 1, inflation: float = 1.0, groups: Groups | None = None
+) -> float:
     """Two-sided p value of no change: where the interval of `mean_share_change` ends at 0."""
-    from scipy.special import stdtr  # here: it takes .2 s, and most charts do without
 
-    known = np.append(values[~np.isnan(values)], [1.0, -1.0])
-    error = float(known.std(ddof=1)) * (inflation / len(known)) ** 0.5
-    return min(1.0, 2 * comparisons * float(stdtr(len(known) - 1, -abs(float(known.mean())) / error)))
+    def is_shown(level: float) -> bool:
+        found = mean_share_change(values, comparisons * 0.05 / (1 - level), inflation, groups)
+        return found.low > 0 or found.high < 0
+
+    return p_by_inversion(is_shown)

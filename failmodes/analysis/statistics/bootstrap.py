@@ -2,7 +2,8 @@
 
 A resample of the images is a row of weights, so the bootstrap is one matrix product: weights times correctness. It is
 drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and models over
-the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
+the same images are compared pair by pair. Of exact duplicates groups are drawn, with all of their images. It speaks of
+the choice of test images alone, never of the training seed.
 """
 
 from dataclasses import dataclass
@@ -13,10 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from failmodes.analysis.once import read_once
+from failmodes.analysis.statistics.duplicates import image_groups
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_texts import decode_pattern
+from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independent_share
 from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, weights_in_chunks
 from failmodes.warehouse.schema import CLEAN
 
@@ -65,7 +68,8 @@ class CorrectnessMatrix(NamedTuple):
     """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
 
     Rows follow `image_id`, of whose values in each cell there is a hash. Where corrupted images do not pair with clean
-    ones, rows of different cells are different images.
+    ones, rows of different cells are different images. `groups` are of the clean images, (N,): those of the same pixels
+    are one group, and None says that all are distinct.
     """
 
     evaluation_id: str
@@ -73,6 +77,17 @@ class CorrectnessMatrix(NamedTuple):
     cells: list[tuple[str, float]]
     correct: NDArray[np.bool_]
     ids_hashes: tuple[str, ...] = ()
+    groups: Groups | None = None
+
+    @property
+    def independent_share(self) -> float:
+        """Kish's effective number of images as a share of them; 1 without duplicates."""
+        return independent_share(self.groups)
+
+    @property
+    def effective_count(self) -> float:
+        """Kish's effective number of images; their number without duplicates."""
+        return len(self.correct) * self.independent_share
 
     @property
     def accuracy(self) -> Float64Array:
@@ -87,8 +102,8 @@ class CorrectnessMatrix(NamedTuple):
         pairing each cell is resampled independently: intervals of differences are then wider, never too narrow.
         """
         if self.paired:
-            return resampled_accuracy(self.correct, resamples, seed)
-        return resampled_alone(self.accuracy, len(self.correct), resamples, seed)
+            return resampled_accuracy(self.correct, resamples, seed, self.groups)
+        return resampled_alone(self.accuracy, max(1, round(self.effective_count)), resamples, seed)
 
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity of a corruption, from clean, by corruption."""
@@ -136,16 +151,22 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     if paired and len({row[4] for row in rows}) > 1:
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
     by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
-    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows))
+    groups = image_groups(con, evaluation_id)
+    if groups is not None and len(groups) != len(by_image):
+        raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
+    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups)
 
 
-def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
+def resampled_accuracy(
+    correct: ArrayLike, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
+) -> Float64Array:
     """Accuracy of every column under `resamples` draws of the images with replacement.
 
     Args:
         correct: (N, C) bool or 0/1; one row an image, one column a cell.
         resamples: B, number of draws.
         seed: seed of the draws; the same seed and N give the same draws, whatever the columns.
+        groups: (N,) of duplicates, of which groups are drawn, with all of their images.
 
     Returns:
         (B, C) float64, 0-1. Exact: counts stay whole in float32 up to N = 2**24.
@@ -156,12 +177,26 @@ def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0)
     matrix = np.asarray(correct, dtype=np.float32)
     if matrix.ndim != 2 or not len(matrix):
         raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
+    if groups is not None:
+        return _resampled_groups(matrix, resamples, seed, groups)
     if len(matrix) * resamples <= CHUNK_WEIGHTS:
         sums = kept_weights(len(matrix), resamples, seed) @ matrix
     else:
         chunks = weights_in_chunks(len(matrix), resamples, np.random.default_rng(seed))
         sums = np.concatenate([weights @ matrix for weights in chunks])
     return sums.astype(np.float64) / len(matrix)
+
+
+def _resampled_groups(correct: NDArray[np.float32], resamples: int, seed: int, groups: Groups) -> Float64Array:
+    """Correct images of the groups that are drawn, by all images of these; (B, C)."""
+    counts = np.column_stack([group_sums(correct, groups), np.bincount(groups)]).astype(np.float32)
+    if len(counts) * resamples <= CHUNK_WEIGHTS:
+        sums = kept_weights(len(counts), resamples, seed) @ counts
+    else:
+        chunks = weights_in_chunks(len(counts), resamples, np.random.default_rng(seed))
+        sums = np.concatenate([weights @ counts for weights in chunks])
+    shares: Float64Array = sums[:, :-1].astype(np.float64) / sums[:, -1:]
+    return shares
 
 
 def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:

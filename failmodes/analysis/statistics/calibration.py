@@ -8,6 +8,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.shares import TITLE_ERROR, p_by_inversion
 from failmodes.warehouse.metrics.calibration import overconfidence_interval, p_of_error
 from failmodes.warehouse.schema import CLEAN
@@ -69,8 +70,9 @@ def overconfidence_by_corruption(
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
     ordered = cells.sort(pl.col("overconfidence").abs(), "corruption", descending=[True, False])
+    independent = share_of_independent(con, evaluation.evaluation_id)
     return [
-        _cell_confidence(corruption, severity, count, mean, round((mean - gap) * count), len(cells))
+        _cell_confidence(corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent)
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"
         ).iter_rows()
@@ -78,19 +80,27 @@ def overconfidence_by_corruption(
 
 
 def _cell_confidence(
-    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int
+    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int, independent: float
 ) -> CellConfidence:
+    counts = correct * independent, count * independent
+
     def is_shown(level: float) -> bool:
-        low, high = overconfidence_interval(mean, correct, count, comparisons=cells, level=level)
+        low, high = overconfidence_interval(mean, *counts, comparisons=cells, level=level)
         return low > 0 or high < 0
 
-    found = overconfidence(mean, correct, count, cells)
+    found = overconfidence(mean, correct, count, cells, independent)
     return CellConfidence(corruption, severity, count, mean, found, p_by_inversion(is_shown))
 
 
-def overconfidence(mean_confidence: float, correct: int, count: int, cells: int = 1) -> Estimate:
-    """Mean confidence minus accuracy, with the interval that holds for so many cells together."""
-    ends = overconfidence_interval(mean_confidence, correct, count, comparisons=cells)
+def overconfidence(
+    mean_confidence: float, correct: int, count: int, cells: int = 1, independent: float = 1.0
+) -> Estimate:
+    """Mean confidence minus accuracy, with the interval that holds for so many cells together.
+
+    `independent` is the effective number of images as a share of them (see `warehouse.metrics.duplicates`).
+    """
+    counts = correct * independent, count * independent
+    ends = overconfidence_interval(mean_confidence, *counts, comparisons=cells)
     return Estimate(mean_confidence - correct / count, *ends)
 
 
@@ -109,5 +119,6 @@ def clean_calibration(
         [evaluation.evaluation_id, CLEAN],
     ).fetchnumpy()
     ece, count = found["ece"]
-    p_value = p_of_error(ece, bins["image_count"], bins["confidence_sum"])
+    independent = share_of_independent(con, evaluation.evaluation_id)
+    p_value = p_of_error(ece, bins["image_count"], bins["confidence_sum"], independent)
     return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Word
+from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independent_share
 
 STEEPER = 2  # a threshold: beyond it accuracy is lost at least so many times as fast as before
 FEWEST_CHANGING = 10  # images that are right at some severities and wrong at others; of fewer no break is tested
@@ -57,7 +58,13 @@ class ChangePoint(NamedTuple):
 
 
 def find_change_point(
-    correct: ArrayLike, resampled: ArrayLike, severities: ArrayLike, level: float = 0.95, *, paired: bool = True
+    correct: ArrayLike,
+    resampled: ArrayLike,
+    severities: ArrayLike,
+    level: float = 0.95,
+    *,
+    paired: bool = True,
+    groups: Groups | None = None,
 ) -> ChangePoint:
     """The break of a curve that fits best, with its test.
 
@@ -67,23 +74,26 @@ def find_change_point(
         severities: (S,) rising.
         level: of the intervals.
         paired: whether rows of `correct` are the same images at every severity.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
     is_correct, replicates = np.asarray(correct, dtype=bool), np.asarray(resampled, dtype=np.float64)
     contrasts = _contrasts(np.asarray(severities, dtype=np.float64))
     _, places, _ = contrasts.shape
     values, of_replicates = contrasts @ is_correct.mean(axis=0), np.einsum("fks,bs->bfk", contrasts, replicates)
-    errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance_of_means(is_correct, paired=paired), contrasts))
+    covariance = covariance_of_means(is_correct, paired=paired, groups=groups)
+    errors = np.sqrt(np.einsum("fks,st,fkt->fk", contrasts, covariance, contrasts))
+    independent = independent_share(groups)
     explained = 1 / np.square(contrasts[CHANGE]).sum(axis=1)  # of squares, by a squared change of slope
     best = int((values[CHANGE] ** 2 * explained).argmax())
     at = (of_replicates[:, CHANGE] ** 2 * explained).argmax(axis=1)
     low, high = np.quantile(at, [(1 - level) / 2, (1 + level) / 2], method="closest_observation").astype(int)
-    deviations = stretch(len(is_correct), places, level) * np.abs(of_replicates - values) / errors
+    deviations = stretch(len(is_correct) * independent, places, level) * np.abs(of_replicates - values) / errors
     half = np.quantile(deviations.max(axis=(1, 2)), level) * errors
     ends = np.stack([values, values - half, values + half], axis=-1)
     # resamples that lie as far from the sample as the sample from a straight line, at some place
     as_far = deviations[:, CHANGE].max(axis=1) >= (np.abs(values[CHANGE]) / errors[CHANGE]).max()
     is_changing = is_correct.any(axis=1) & ~is_correct.all(axis=1)
-    is_tested = not paired or is_changing.sum() >= FEWEST_CHANGING
+    is_tested = not paired or is_changing.sum() * independent >= FEWEST_CHANGING
     return ChangePoint(
         p_value=float((1 + as_far.sum()) / (1 + len(as_far))) if is_tested else None,
         at=best + 1,
@@ -96,7 +106,7 @@ def find_change_point(
     )
 
 
-def stretch(images: int, places: int, level: float = 0.95) -> float:
+def stretch(images: float, places: int, level: float = 0.95) -> float:
     """By how much distances of resamples from the sample are too short, which matters where images are few.
 
     It is that of Student's quantile from the normal one, and of n from n - 1 (Hesterberg 2015, American Statistician
@@ -108,19 +118,34 @@ def stretch(images: int, places: int, level: float = 0.95) -> float:
     return float(stdtrit(images - 1, tail) / ndtri(tail) * np.sqrt(images / (images - 1)))
 
 
-def covariance_of_means(correct: ArrayLike, *, paired: bool = True) -> Float64Array:
+def covariance_of_means(correct: ArrayLike, *, paired: bool = True, groups: Groups | None = None) -> Float64Array:
     """Covariance of the accuracies of cells (N, S) over images, (S, S); 0 between cells of different images.
 
     In every direction two made-up images are added, 1 and -1, so that no contrast of cells has an error of 0 where few
-    images change (see `statistics.difference`).
+    images change (see `statistics.difference`). Of duplicates, (N,) `groups`, the images of a group are added up first,
+    and a made-up image counts as a group of the effective size.
     """
     is_correct = np.asarray(correct, dtype=np.float64)
+    if groups is not None:
+        return _covariance_of_groups(is_correct, paired, groups)
     images, shares, total = len(is_correct), is_correct.mean(axis=0), len(is_correct) + MADE_UP
     if paired:
         spread = np.einsum("ns,nt->st", is_correct, is_correct) / images - shares[:, None] * shares[None, :]
     else:
         spread = np.diag(shares * (1 - shares))
     covariance: Float64Array = (spread * images + MADE_UP * np.eye(len(shares))) / total**2
+    return covariance
+
+
+def _covariance_of_groups(correct: Float64Array, paired: bool, groups: Groups) -> Float64Array:
+    """As `covariance_of_means`, of groups of duplicates."""
+    size, shares = 1 / independent_share(groups), correct.mean(axis=0)
+    if paired:
+        sums = group_sums(correct - shares, groups)
+        spread = np.einsum("gs,gt->st", sums, sums)
+    else:
+        spread = np.diag(shares * (1 - shares)) * len(correct) * size
+    covariance: Float64Array = (spread + MADE_UP * size**2 * np.eye(len(shares))) / (len(correct) + MADE_UP * size) ** 2
     return covariance
 
 

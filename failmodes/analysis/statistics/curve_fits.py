@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.change_points import covariance_of_means
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
 FARTHEST = 12.0  # bound of the free numbers
 NEAREST = 1e-9  # of a fitted accuracy to 0 and 1
@@ -56,7 +57,12 @@ class CurveFit(NamedTuple):
 
 
 def fit_curve(
-    correct: ArrayLike, severities: ArrayLike, chance: float | None, *, paired: bool = True
+    correct: ArrayLike,
+    severities: ArrayLike,
+    chance: float | None,
+    *,
+    paired: bool = True,
+    groups: Groups | None = None,
 ) -> list[CurveFit]:
     """Fit every function that has fewer parameters than a curve has severities.
 
@@ -65,14 +71,17 @@ def fit_curve(
         severities: (S,) rising, the first 0.
         chance: accuracy of a guess, the floor of logistic and Weibull; None counts as 0.
         paired: whether rows of `correct` are the same images at every severity.
+        groups: (N,) of duplicates among the images, of which the likelihood counts the effective number; None where
+            they are distinct.
     """
     is_correct, grid = np.asarray(correct, dtype=bool), np.asarray(severities, dtype=np.float64)
-    covariance, floor, fits = covariance_of_means(is_correct, paired=paired), chance or 0.0, []
+    covariance, floor, fits = covariance_of_means(is_correct, paired=paired, groups=groups), chance or 0.0, []
+    images = len(is_correct) * independent_share(groups)
     for name, starts in STARTS.items():
         left = len(grid) - len(starts[0])
         if left > 0:
-            numbers, deviance = _fit(name, grid / grid[-1], is_correct, floor)
-            p_value = _lack_of_fit(name, numbers, grid / grid[-1], is_correct, covariance, floor)
+            numbers, deviance = _fit(name, grid / grid[-1], is_correct, images, floor)
+            p_value = _lack_of_fit(name, numbers, grid / grid[-1], is_correct, images, covariance, floor)
             shape = _figures(name, numbers, float(grid[-1]), floor)
             fits.append(CurveFit(name, *shape, len(numbers), deviance, left, p_value, np.nan))
     dispersion = max(1.0, min((fit.deviance / fit.degrees_of_freedom for fit in fits), default=1.0))
@@ -100,14 +109,16 @@ def _ends(name: str, numbers: Float64Array, chance: float) -> tuple[float, float
     return (upper, floor) if name in (LINEAR, EXPONENTIAL) else (chance + (1 - chance) * upper, chance)
 
 
-def _fit(name: str, share: Float64Array, correct: np.ndarray, chance: float) -> tuple[Float64Array, float]:
+def _fit(
+    name: str, share: Float64Array, correct: np.ndarray, images: float, chance: float
+) -> tuple[Float64Array, float]:
     """The free numbers (P,) of largest likelihood, and their deviance, which is the sum of squares that is made least.
 
     Beyond FARTHEST a number changes nothing.
     """
     from scipy.optimize import least_squares  # here: it takes .3 s, and most charts do without
 
-    accuracy, images = correct.mean(axis=0), len(correct)
+    accuracy = correct.mean(axis=0)
     own = np.clip(accuracy, NEAREST, 1 - NEAREST)
 
     def residuals(numbers: Float64Array) -> Float64Array:
@@ -123,7 +134,13 @@ def _fit(name: str, share: Float64Array, correct: np.ndarray, chance: float) -> 
 
 
 def _lack_of_fit(
-    name: str, numbers: Float64Array, share: Float64Array, correct: np.ndarray, covariance: Float64Array, chance: float
+    name: str,
+    numbers: Float64Array,
+    share: Float64Array,
+    correct: np.ndarray,
+    images: float,
+    covariance: Float64Array,
+    chance: float,
 ) -> float | None:
     """P value that residuals are so far from 0 by chance, by what of them no change of the free numbers can mend.
 
@@ -132,7 +149,7 @@ def _lack_of_fit(
     from scipy.optimize import approx_fprime  # as above
     from scipy.special import fdtrc
 
-    images, residuals = len(correct), correct.mean(axis=0) - _accuracy(name, numbers, share, chance)
+    residuals = correct.mean(axis=0) - _accuracy(name, numbers, share, chance)
     movements = np.asarray(approx_fprime(numbers, lambda tried: _accuracy(name, tried, share, chance)), np.float64)
     directions, sizes, _ = np.linalg.svd(movements, full_matrices=True)
     able = int((sizes > STILL * sizes[0]).sum())  # a number at its bound no longer moves the curve

@@ -24,7 +24,7 @@ length.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -40,6 +40,7 @@ from failmodes.analysis.statistics.shares import (
     smallest_detectable_difference,
 )
 from failmodes.warehouse.database.own_tables import SHAPE_NAMES
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
 SHAPES = SHAPE_NAMES
 
@@ -325,6 +326,7 @@ def describe_curve(
     settings: ShapeSettings,
     *,
     paired: bool = True,
+    groups: Groups | None = None,
     resampled: Float64Array | None = None,
 ) -> CurveShape:
     """Describe one curve by its word, its figures and their intervals.
@@ -336,6 +338,7 @@ def describe_curve(
         severities: (S,) rising.
         settings: thresholds, resampling and level.
         paired: whether rows of `correct` are the same images at every severity.
+        groups: (N,) of duplicates among the images; None where they are distinct.
         resampled: (B, S) of `resampled_curve`, where they are at hand.
 
     Raises:
@@ -345,11 +348,14 @@ def describe_curve(
     if len(grid) < MIN_POINTS or not (np.diff(grid) > 0).all():
         raise ValueError(f"a shape needs at least {MIN_POINTS} rising severities, not {grid.tolist()}")
     if resampled is None:
-        resampled = resampled_curve(is_correct.mean(axis=0), covariance_of_means(is_correct, paired=paired), settings)
+        covariance = covariance_of_means(is_correct, paired=paired, groups=groups)
+        resampled = resampled_curve(is_correct.mean(axis=0), covariance, settings)
+    independent = independent_share(groups)
+    pairs = partial(count_pairs, paired=paired, independent=independent)
     level, ends = settings.interval_level, step_ends(grid)
-    from_clean = count_pairs(is_correct[:, :1], is_correct[:, 1:], paired=paired)
-    steps = count_pairs(is_correct[:, :-1], is_correct[:, ends], paired=paired)
-    adjacent = count_pairs(is_correct[:, 1:], is_correct[:, :-1], paired=paired)
+    from_clean = pairs(is_correct[:, :1], is_correct[:, 1:])
+    steps = pairs(is_correct[:, :-1], is_correct[:, ends])
+    adjacent = pairs(is_correct[:, 1:], is_correct[:, :-1])
     lost, lost_at_all = _intervals(from_clean, level), _intervals(from_clean, level, len(grid) - 1)
     lost_in_steps, changes = _intervals(steps, level, len(ends)), _intervals(adjacent, level)
     accuracy = np.vstack([is_correct.mean(axis=0), resampled])
@@ -358,7 +364,7 @@ def describe_curve(
     shares = np.bincount(of_resamples, minlength=len(SHAPES)) / len(resampled)
     starts = sorted(set(named.starts[0].tolist()), key=lambda start: -lost_in_steps[0, start])
     places, most = [(start, int(ends[start])) for start in starts], int(np.abs(lost[0]).argmax())
-    shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct), level=level)
+    shown = smallest_detectable_difference(from_clean.discordant_share[-1], len(is_correct) * independent, level=level)
     return CurveShape(
         shape=SHAPES[code],
         stability=float(_is_same(named, grid).mean()),

@@ -9,7 +9,7 @@ Errors over images: of metrics with contributions of images the spread of their 
 the least and the most that one can contribute (Bonett and Price 2012, Journal of Educational and Behavioral Statistics
 37, 479-488; of cells of different images Price and Bonett 2004, Computational Statistics & Data Analysis 45, 449-456),
 so that no error is 0; of others a bootstrap of images. A share in one cell has its exact interval, a difference of two
-shares Newcombe's.
+shares Newcombe's. Exact duplicates count as one image (see `warehouse.metrics.duplicates`).
 
 Errors over training seeds: the Multi-Bootstrap (Sellam et al. 2022, arXiv 2106.16163) resamples seeds and images
 independently; with the two to ten seeds that people have it is too narrow by (S - 1) / S in variance and knows no t
@@ -36,6 +36,7 @@ from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_in
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell
 from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up
 from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, ends_of, evaluate
 from failmodes.warehouse.metrics.registry import all_metrics
@@ -148,6 +149,7 @@ class Measured(NamedTuple):
         ends: (level, comparisons) to both ends of the two-sided interval of a single share, or of a difference of two,
             which hold better than those from the error; None where it is neither.
         center: what both ends of the two-sided interval of a mean of shares are counted from; None of others.
+        independent: the effective number of images as a share of them; 1 without duplicates.
     """
 
     value: float
@@ -159,6 +161,7 @@ class Measured(NamedTuple):
     most: float = inf
     ends: Callable[[float, int], tuple[float, float]] | None = None
     center: float | None = None
+    independent: float = 1.0
 
     def low(self, level: float = 0.95, *, comparisons: int = 1) -> float:
         """One-sided lower bound that holds with chance `level`, for all `comparisons` together."""
@@ -211,6 +214,7 @@ class _Sample:
 
     Attributes:
         count: its images.
+        groups: (N,) of duplicates among them, whose contributions are added up first; None where they are distinct.
         images: (N,) weighted contributions; None of metrics without.
         replicates: (B,) of resampled images, of these metrics.
         value: the weighted sum.
@@ -222,6 +226,7 @@ class _Sample:
     """
 
     count: int
+    groups: Groups | None = None
     images: Float64Array | None = None
     replicates: Float64Array | None = None
     value: float = 0.0
@@ -250,6 +255,7 @@ class _Sample:
         """The sum with another one of the same images."""
         return _Sample(
             self.count,
+            other.groups if self.groups is None else self.groups,
             None if self.images is None or other.images is None else self.images + other.images,
             None if self.replicates is None or other.replicates is None else self.replicates + other.replicates,
             self.value + other.value,
@@ -265,11 +271,12 @@ class _Sample:
         low, high = image_range
         least, most = self.plus * low - self.minus * high, self.plus * high - self.minus * low
         if self.images is not None:
-            return mean_with_made_up(self.images, least, most, made_up)
+            return mean_with_made_up(self.images, least, most, made_up, self.groups)
         assert self.replicates is not None
-        center = (self.value * self.count + made_up * (least + most)) / (self.count + 2 * made_up)
+        count = self.count * independent_share(self.groups)
+        center = (self.value * count + made_up * (least + most)) / (count + 2 * made_up)
         span = max(self.plus, self.minus) * (high - low)
-        return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / self.count) ** 2
+        return center, max(float(self.replicates.var(ddof=1)), max(self.errors) ** 2) + 2 * (span / count) ** 2
 
 
 class _Side(NamedTuple):
@@ -372,6 +379,12 @@ class ModelMetrics:
             values.append(-float(side.values.mean()) if is_baseline else float(side.values.mean()))
         return Compared(difference, *values)
 
+    @property
+    def independent_share(self) -> float:
+        """Kish's effective number of the compared clean images as a share of them; 1 without duplicates."""
+        model, rows = self._model(is_baseline=False)
+        return independent_share(kept_groups(model.runs[0].correctness.groups, rows))
+
     def discordant(self, cell: CellKey) -> tuple[int, int]:
         """Images of a cell that only the baseline predicts correctly, and only the candidate; of one run each."""
         assert self.baseline is not None
@@ -398,7 +411,8 @@ class ModelMetrics:
                 (image_values(run) if rows is None else image_values(run)[rows])[chosen(run)] for run in model.runs
             ]
             images = sign * np.mean(of_runs, axis=0)
-            sample = _Sample(len(images), images, None, float(images.mean()), max(sign, 0.0), max(-sign, 0.0))
+            groups = kept_groups(kept_groups(model.runs[0].correctness.groups, rows), chosen(model.runs[0]))
+            sample = _Sample(len(images), groups, images, None, float(images.mean()), max(sign, 0.0), max(-sign, 0.0))
             sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
         clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
         found = self._measured(metric, clean, sides)
@@ -426,7 +440,10 @@ class ModelMetrics:
             if over_seeds or is_contrast:  # of a share itself the center, nearer to a half, makes one bound too tight
                 low = high = middle
         least, most = (sum(end(term.weight * limit for limit in metric.range) for term in terms) for end in (min, max))
-        return Measured(value, low, high, error, min(sample.count for sample in samples), least, most, None, middle)
+        count, independent = (min(of_samples) for of_samples in zip(
+            *((sample.count, independent_share(sample.groups)) for sample in samples), strict=True
+        ))  # fmt: skip
+        return Measured(value, low, high, error, count, least, most, None, middle, independent)
 
     def _of_cells(self, metric: Metric, terms: Sequence[Term], score: str | None) -> Measured | None:
         """A metric with an interval of its own in a single cell, or a share in one cell minus that in another."""
@@ -441,15 +458,16 @@ class ModelMetrics:
             return None if isinstance(found, str) else _measured_cell(metric, cell, score, found)
         if sorted(weights) != [-1.0, 1.0] or not is_share_of_images(metric):
             return None
-        shares: list[tuple[object, Float64Array]] = []
+        shares: list[tuple[object, _Share]] = []
         for term in sorted(terms, key=lambda term: -term.weight):
             model, rows = self._model(is_baseline=term.of_baseline)
             self._read(model, metric, score)
-            found = evaluate(metric, model.runs[0].cell(term.cell, rows, self.cells), score)
+            cell = model.runs[0].cell(term.cell, rows, self.cells)
+            found = evaluate(metric, cell, score)
             if isinstance(found, str) or found.images is None:
                 return None
             key = (None if model.shares_images else term.cell, term.of_baseline and not self.pairing.is_paired)
-            shares.append((key, found.images))
+            shares.append((key, _Share(found.images, cell.rows.independent_share())))
         (sample, one), (other_sample, other) = shares
         return _difference_of_shares(one, other, are_paired=sample == other_sample)
 
@@ -495,23 +513,26 @@ class ModelMetrics:
             stream = int(is_baseline and not self.pairing.is_paired)
             if not model.shares_images:
                 stream += 2 * known.index(term.cell) + 2
-            weights = partial(self._weights, count, stream)
             for place, run in enumerate(model.runs):
-                found = _evaluated(metric, run.cell(term.cell, rows, known), score, weights)
+                cell = run.cell(term.cell, rows, known)
+                groups = cell.rows.groups
+                found = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
                 if isinstance(found, str):
                     corruption, severity = term.cell
                     return f"{corruption} {severity:g}: {found}"
                 values[place] += term.weight * found.value
-                sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count))
+                sample = samples.setdefault(None if model.shares_images else term.cell, _Sample(count, groups))
                 sample.add(found, term.weight / len(model.runs))
         return _Side(values, samples)
 
-    def _weights(self, count: int, stream: int) -> Weights:
-        """Weights of resampled images; those of cells of other images are shuffled."""
-        weights = kept_weights(count, resamples=RESAMPLES, seed=self._seed)
+    def _weights(self, count: int, stream: int, groups: Groups | None) -> Weights:
+        """Weights of resampled images; those of cells of other images are shuffled, of duplicates group by group."""
         if not stream:
-            return weights
-        return weights.T[np.random.default_rng([self._seed, stream]).permutation(count)].T
+            return kept_weights(count, RESAMPLES, self._seed, groups)
+        drawn = count if groups is None else int(groups.max()) + 1
+        weights = kept_weights(drawn, RESAMPLES, self._seed)
+        weights = weights.T[np.random.default_rng([self._seed, stream]).permutation(drawn)].T
+        return weights if groups is None else weights.T[groups].T
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:
@@ -525,28 +546,44 @@ def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[
 def _measured_cell(metric: Metric, cell: Cell, score: str | None, found: Evaluated) -> Measured:
     """A metric with an interval of its own, in a single cell of one training run."""
     count = len(cell.rows)
+    effective_count = count * cell.rows.independent_share()
 
     def ends(level: float, comparisons: int) -> tuple[float, float]:
         both = ends_of(metric, cell, score, found, level=level, comparisons=comparisons)
         return (found.value, found.value) if both is None else both
 
     if found.images is not None:
-        variance = float(found.images.var()) / count
+        variance = float(found.images.var()) / effective_count
     else:
         low, high = ends(0.6827, 1)  # of one standard error to each side
         variance = ((high - low) / 2) ** 2
-    error = MeanError(max(variance, 1 / count**2))
-    return Measured(found.value, found.value, found.value, error, count, ends=ends)
+    error = MeanError(max(variance, 1 / effective_count**2))
+    independent = cell.rows.independent_share()
+    return Measured(found.value, found.value, found.value, error, count, ends=ends, independent=independent)
 
 
-def _difference_of_shares(one: Float64Array, other: Float64Array, *, are_paired: bool) -> Measured:
-    """A share (N,) of images minus another one (M,) with Newcombe's interval."""
-    shares, numbers = (float(one.mean()), float(other.mean())), (len(one), len(other))
+class _Share(NamedTuple):
+    """A share of images: (N,) 0 or 1 of each, and the effective number of images as a share of N."""
+
+    images: Float64Array
+    independent: float
+
+    @property
+    def effective_count(self) -> float:
+        """Kish's effective number of images."""
+        return len(self.images) * self.independent
+
+
+def _difference_of_shares(one: _Share, other: _Share, *, are_paired: bool) -> Measured:
+    """A share of images minus another one with Newcombe's interval."""
+    shares = float(one.images.mean()), float(other.images.mean())
+    numbers = one.effective_count, other.effective_count
     value = shares[0] - shares[1]
     if are_paired:
-        counts = count_pairs(one > 0.5, other > 0.5)
+        independent = min(one.independent, other.independent)
+        counts = count_pairs(one.images > 0.5, other.images > 0.5, independent=independent)
         value = float(counts.difference)  # of counts: no error of rounding
-        variance = (float(counts.discordant_share) - value**2) / len(one)
+        variance = (float(counts.discordant_share) - value**2) / float(counts.total)
         interval = partial(newcombe_interval, counts)
     else:
         variance = sum(share * (1 - share) / number for share, number in zip(shares, numbers, strict=True))
@@ -556,5 +593,6 @@ def _difference_of_shares(one: Float64Array, other: Float64Array, *, are_paired:
         low, high = interval(comparisons=comparisons, level=level)
         return float(low), float(high)
 
-    error = MeanError(max(variance, 2 / len(one) ** 2))
-    return Measured(value, value, value, error, min(numbers), ends=ends)
+    error = MeanError(max(variance, 2 / numbers[0] ** 2))
+    count, independent = min(len(one.images), len(other.images)), min(one.independent, other.independent)
+    return Measured(value, value, value, error, count, ends=ends, independent=independent)

@@ -13,6 +13,8 @@ from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.distortion import rmse, ssim
 from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
+from failmodes.warehouse.hashing import fingerprint_with_rows
+from failmodes.warehouse.metrics.duplicates import number_groups
 from failmodes.warehouse.metrics.intervals import interval_of_mean
 
 DENSE_GRID = [Decimal(step) / 4 for step in range(1, 21)]  # 0.25 to 5
@@ -63,11 +65,11 @@ def _curve(request: CorruptionRequest, name: str, clean: NDArray[np.uint8]) -> l
     """Rows of one corruption from clean to the last severity; the change is from the severity before."""
     info, severities = CORRUPTIONS[name], request.levels() or DENSE_GRID
     rows: list[dict[str, Any]] = []
-    before = None
+    before, groups = None, number_groups(fingerprint_with_rows(clean)[1])
     for severity in [Decimal(0), *(s for s in severities if info.interpolable or not s % 1)]:
         images = request.images_at(name, severity, clean)
         distances = rmse(clean, images).astype(np.float64)
-        change = (None, None, None) if before is None else interval_of_mean(distances - before)
+        change = (None, None, None) if before is None else interval_of_mean(distances - before, groups=groups)
         rows.append({
             "corruption": name, "corruption_label": info.label, "corruption_order": info.order,
             "headline": info.headline, "severity": float(severity), "image_count": len(clean),

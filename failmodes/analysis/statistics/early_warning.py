@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
+from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.analysis.statistics.shares import ALPHA, TITLE_ERROR, holm
 from failmodes.warehouse.metrics.intervals import normal_quantile
 from failmodes.warehouse.schema import CLEAN
@@ -120,9 +121,13 @@ def early_warning(
     if not facts["paired"]:
         reason = f"corrupted images do not pair with clean ones: {facts['pairing_note'] or 'no reason on record'}"
         return dict.fromkeys(COMPARED, _nothing(reason))
-    found = predictor_gains(
-        con.sql(_ROWS_AT_RISK, params=[evaluation.evaluation_id, list(selection.averaged), CLEAN]).pl()
-    )
+    rows = con.sql(_ROWS_AT_RISK, params=[evaluation.evaluation_id, list(selection.averaged), CLEAN]).pl()
+    copies = copies_of(con, evaluation.evaluation_id)
+    ids = rows["image_id"].unique()
+    groups = None if copies is None else copies.groups_of(ids.to_numpy())
+    if groups is not None:
+        rows = rows.with_columns(group=pl.col("image_id").replace_strict(ids, pl.Series(groups)))
+    found = predictor_gains(rows)
     if not found[DRIFT].rows and facts["attention_note"]:
         found |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(facts["attention_note"]))
     return found
@@ -133,17 +138,19 @@ def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGai
 
     Margin, confidence and entropy are set against each other where all three are numbers; drift, alone and beyond
     margin, is looked at where it is one too. Each predictor and its reference are fitted to the same rows, and tested
-    on the same images, FOLDS parts of them in turn.
+    on the same images, FOLDS parts of them in turn; duplicates are in one part, and count as one image.
 
     Args:
-        rows: cell and image_id, whole numbers; event, bool: wrong at the next severity; and all of SCORES, NaN or null
-            where there is none.
+        rows: cell and image_id, whole numbers; event, bool: wrong at the next severity; all of SCORES, NaN or null
+            where there is none; and where there are duplicates group, equal for images of the same pixels.
         seed: seed of the folds, which follow the order of the images' numbers.
     """
-    ids, image = np.unique(rows["image_id"].to_numpy(), return_inverse=True)
+    group = rows["group" if "group" in rows.columns else "image_id"].to_numpy()
+    ids, image = np.unique(group, return_inverse=True)
     fold = np.random.default_rng(seed).permutation(len(ids)) % FOLDS
     numbers = pl.col("event", *SCORES).cast(pl.Float64)
-    rows = rows.select(pl.col("cell").cast(pl.Int64), numbers, image=image, fold=fold[image]).sort("cell")
+    own = pl.col("image_id")
+    rows = rows.select(pl.col("cell").cast(pl.Int64), own, numbers, image=image, fold=fold[image]).sort("cell")
     known = rows.filter(pl.all_horizontal(pl.col(OF_PREDICTION).is_finite()))
     found = _gains(known, OF_PREDICTION) | _gains(known.filter(pl.col(DRIFT).is_finite()), (DRIFT, BEYOND_MARGIN))
     p_values = {name: one.adjusted_p for name, one in found.items() if one.adjusted_p is not None}
@@ -155,7 +162,7 @@ def _gains(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, PredictorGai
     """Gains of some predictors over the same rows, with p values that are not corrected yet."""
     image, event = rows["image"].to_numpy(), rows["event"].to_numpy()
     counts, failures = np.bincount(image).astype(np.float64), np.bincount(image, event)
-    sizes = (int((counts > 0).sum()), len(rows), int(event.sum()))
+    sizes = (rows["image_id"].n_unique(), len(rows), int(event.sum()))
     reason = _too_few(int((failures > 0).sum()), int((counts > failures).sum()))
     score, spread = pl.col(SCORES), pl.col(SCORES).std(ddof=0).over("cell")
     is_equal = (score.min() == score.max()).over("cell") | (spread == 0)

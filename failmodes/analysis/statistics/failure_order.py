@@ -17,6 +17,7 @@ from failmodes.analysis.selection import averaged_severities
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
 from failmodes.analysis.statistics.model_accuracy import accuracy_difference
 from failmodes.analysis.statistics.shares import POWER
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
 
 AT_LAST, ON_AVERAGE = MEASURES = ("at_last", "on_average")
@@ -54,12 +55,16 @@ def rank_corruptions(
     clean, correct = correctness.curves()[corruptions[0]][0.0], correctness.correct
     left = np.stack([correct[:, own].mean(axis=1) for own in columns.values()])
     if correctness.paired:
-        variance = np.array([[mean_with_made_up(one - other, -1, 1)[1] for other in left] for one in left])
+        groups = correctness.groups
+        variance = np.array(
+            [[mean_with_made_up(one - other, -1, 1, groups=groups)[1] for other in left] for one in left]
+        )
     else:  # variances of means over cells of different images add up
-        of_cell = np.array([mean_with_made_up(cell.astype(np.float64), 0, 1)[1] for cell in correct.T])
+        groups = correctness.groups
+        of_cell = np.array([mean_with_made_up(cell.astype(np.float64), 0, 1, groups=groups)[1] for cell in correct.T])
         own_variance = np.array([of_cell[own].sum() / len(own) ** 2 for own in columns.values()])
         variance = own_variance[:, None] + own_variance
-    quantiles = quantiles_of_pairs(np.full(len(left), len(correct)), level)
+    quantiles = quantiles_of_pairs(np.full(len(left), correctness.effective_count), level)
     drops = [accuracy_difference(correctness, [clean], own, level) for own in columns.values()]
     return dict(zip(columns, _ranked(drops, -left.mean(axis=1), np.sqrt(variance), quantiles), strict=True))
 
@@ -73,7 +78,9 @@ def columns_of_drops(correctness: CorrectnessMatrix, corruptions: Sequence[str],
     }
 
 
-def rank_classes(losses: ArrayLike, labels: ArrayLike, level: float) -> dict[int, RankedDrop]:
+def rank_classes(
+    losses: ArrayLike, labels: ArrayLike, level: float, groups: Groups | None = None
+) -> dict[int, RankedDrop]:
     """Classes by what their images lose, with intervals of their ranks; classes of too few images are left out.
 
     Classes are of different images, so that all differences have Student's intervals that hold together (Bonferroni).
@@ -82,17 +89,19 @@ def rank_classes(losses: ArrayLike, labels: ArrayLike, level: float) -> dict[int
         losses: (N,) of each image, right when clean minus the share of corrupted cells that are right; -1 to 1.
         labels: (N,) class of each image.
         level: of all intervals.
+        groups: (N,) of duplicates among the images; None where they are distinct.
     """
     loss, label = np.asarray(losses, dtype=np.float64), np.asarray(labels)
-    by_class = {int(index): loss[label == index] for index in np.unique(label)}
-    kept = {index: own for index, own in by_class.items() if len(own) >= FEWEST_OF_CLASS}
+    by_class = {int(index): (loss[label == index], kept_groups(groups, label == index)) for index in np.unique(label)}
+    counts = {index: len(own) * independent_share(of_own) for index, (own, of_own) in by_class.items()}
+    kept = {index: own for index, own in by_class.items() if counts[index] >= FEWEST_OF_CLASS}
     if not kept:
         return {}
-    means = np.array([own.mean() for own in kept.values()])
-    center, variance = np.array([mean_with_made_up(own, -1, 1) for own in kept.values()]).T
+    means = np.array([own.mean() for own, _ in kept.values()])
+    center, variance = np.array([mean_with_made_up(own, -1, 1, groups=of_own) for own, of_own in kept.values()]).T
     half = normal_quantile(level) * np.sqrt(variance)
     drops = [Estimate(*ends) for ends in np.stack([means, center - half, center + half], axis=1).tolist()]
-    quantiles = quantiles_of_pairs([len(own) for own in kept.values()], level)
+    quantiles = quantiles_of_pairs([counts[index] for index in kept], level)
     return dict(zip(kept, _ranked(drops, means, np.sqrt(variance[:, None] + variance), quantiles), strict=True))
 
 
@@ -132,7 +141,8 @@ def quantiles_of_pairs(images: ArrayLike, level: float = 0.95) -> Float64Array:
     A bootstrap of the largest difference gives intervals 3 % shorter, which are too short for 50 images.
 
     Args:
-        images: (K,) images behind each value, at least 2; that with fewer images counts for a pair.
+        images: (K,) images behind each value, of duplicates the effective number, at least 2; that with fewer images
+            counts for a pair.
         level: with this chance all hold.
 
     Returns:

@@ -12,13 +12,19 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
 CHANCE = 0.5  # AUROC of a score that knows nothing
 FEWEST = 10  # failures and right answers of a cell that a sentence speaks of: an AUROC of fewer says little
-ENOUGH = (pl.col("failures") >= FEWEST) & (pl.col("n") - pl.col("failures") >= FEWEST)
 KEPT_SHARE = 0.8  # coverage that sentences speak of
+
+
+def enough(independent: float = 1.0) -> pl.Expr:
+    """Whether a cell has FEWEST failures and correct predictions, of duplicates by the effective number of images."""
+    failures, count = pl.col("failures") * independent, pl.col("n") * independent
+    return (failures >= FEWEST) & (count - failures >= FEWEST)
 
 
 class CellAuroc(NamedTuple):
@@ -65,8 +71,9 @@ def predict_failures(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> FailurePrediction | None:
     """How well confidence tells failures from correct predictions; None where cells have too few of either."""
+    independent = share_of_independent(con, evaluation.evaluation_id)
     cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
-        ENOUGH, pl.col("severity") > 0, score="confidence"
+        enough(independent), pl.col("severity") > 0, score="confidence"
     )
     if cells.is_empty():
         return None
@@ -76,13 +83,16 @@ def predict_failures(
     )
     at_last = risks.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     error_rate, error_rate_kept = (
-        mean_of_shares(at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count)
+        mean_of_shares(
+            at_last.filter(coverage=share)["selective_risk"].to_numpy(), share * selection.image_count * independent
+        )
         for share in (1.0, KEPT_SHARE)
     )
     found = []
     for corruption, severity, auroc, failures, count in cells.rows():
-        ends = auroc_interval(auroc, failures, count - failures, comparisons=len(cells))
-        deviations = (CHANCE - auroc) / auroc_error(CHANCE, failures, count - failures)
+        counts = failures * independent, (count - failures) * independent
+        ends = auroc_interval(auroc, *counts, comparisons=len(cells))
+        deviations = (CHANCE - auroc) / auroc_error(CHANCE, *counts)
         p_values = (min(1.0, len(cells) * erfc(sign * deviations / sqrt(2)) / 2) for sign in (1, -1))
         found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, *p_values))
     return FailurePrediction(tuple(found), error_rate, error_rate_kept)
@@ -95,7 +105,7 @@ def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:
 
     Args:
         shares: (K,) 0-1.
-        count: images that each is of.
+        count: images that each is of, of duplicates the effective number.
     """
     each = np.asarray(shares, dtype=np.float64)
     low, high = exact_interval(each * count, count)

@@ -11,6 +11,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
 from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
@@ -127,6 +128,7 @@ class CellTest(NamedTuple):
     only_a: int
     only_b: int
     adjusted_p: float = 1.0
+    independent: float = 1.0  # what the test multiplies counts by: see `warehouse.metrics.duplicates`
 
     @property
     def winner(self) -> str:
@@ -162,8 +164,9 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
     ).pl()
     cells: dict[tuple[str, str], list[CellTest]] = defaultdict(list)
     for one, other, corruption, severity, only_one, only_other in rows.iter_rows():  # pairs are stored by identity
-        cells[one, other].append(CellTest(corruption, severity, only_one, only_other))
-        cells[other, one].append(CellTest(corruption, severity, only_other, only_one))
+        independent = share_of_independent(con, one)
+        cells[one, other].append(CellTest(corruption, severity, only_one, only_other, independent=independent))
+        cells[other, one].append(CellTest(corruption, severity, only_other, only_one, independent=independent))
     pairs = [
         PairTest(a, b, tuple(tested))
         for a, b in pairs_of_models(selection.evaluations)
@@ -175,7 +178,9 @@ def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[
 def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
     """The same tests with Holm's correction over the cells of all pairs: they are one family."""
     cells = [cell for pair in pairs for cell in pair.cells]
-    p_values = exact_mcnemar([cell.only_a for cell in cells], [cell.only_b for cell in cells])
+    p_values = exact_mcnemar(
+        [cell.only_a * cell.independent for cell in cells], [cell.only_b * cell.independent for cell in cells]
+    )
     adjusted = iter(holm(p_values.tolist()))
     return [
         pair._replace(cells=tuple(cell._replace(adjusted_p=next(adjusted)) for cell in pair.cells)) for pair in pairs

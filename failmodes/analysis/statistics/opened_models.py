@@ -1,6 +1,6 @@
 """Models by the names that users give them, in one warehouse or in several files."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,14 @@ import duckdb
 
 from failmodes.analysis.model_names import named_model
 from failmodes.analysis.selection import Selection, selection_of
+from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.metrics.duplicates import duplicates_note
 from failmodes.warehouse.storage.locations import find_warehouse
 
 SUFFIX, SEPARATOR = ".duckdb", "::"
@@ -43,6 +45,7 @@ class DescribedModel:
         seeds: training seeds, where they are stated.
         image_count: images that each of its evaluations saw.
         source_line: data set, subset, corruptions, training seeds and date.
+        distinct_count: of these images those that are distinct, by their pixels; None where that is not known.
     """
 
     label: str
@@ -50,6 +53,12 @@ class DescribedModel:
     seeds: tuple[int, ...]
     image_count: int
     source_line: str
+    distinct_count: int | None = None
+
+    @property
+    def duplicates_note(self) -> str:
+        """That some images are exact duplicates of others; empty where none is."""
+        return duplicates_note(self.image_count, self.distinct_count or self.image_count)
 
 
 class OpenedModel(NamedTuple):
@@ -76,7 +85,8 @@ class OpenedModel(NamedTuple):
     def described(self) -> DescribedModel:
         """What is told of it."""
         ids, seeds, selection = tuple(self.selection.ids), self.model.seeds, self.selection
-        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line)
+        distinct = duplicate_images(self.con, ids[0]).distinct
+        return DescribedModel(self.label, ids, seeds, selection.image_count, selection.source_line, distinct)
 
     def rows(self) -> ModelRows:
         """The rows of its runs.
@@ -85,6 +95,19 @@ class OpenedModel(NamedTuple):
             WarehouseError: a cell is incomplete, or the clean cell is missing.
         """
         return rows_of(self.con, self.model)
+
+
+def duplicates_notes(*models: DescribedModel | None, name: Callable[[str], str] = str) -> list[str]:
+    """A note on exact duplicates among the images of some models; one for each where they differ.
+
+    Args:
+        models: None is left out.
+        name: how labels are written.
+    """
+    notes = {one.label: one.duplicates_note for one in models if one is not None and one.duplicates_note}
+    if len(set(notes.values())) == 1:
+        return [next(iter(notes.values()))]
+    return [f"{name(label)}: {note}" for label, note in notes.items()]
 
 
 @contextmanager

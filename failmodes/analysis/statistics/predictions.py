@@ -10,6 +10,7 @@ import polars as pl
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.shares import TITLE_ERROR, newcombe_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
@@ -86,10 +87,10 @@ def collapse_by_corruption(
     )
     cells = cells.unique(("corruption", "severity"), keep="first", maintain_order=True)
     worst = cells.sort("top_prediction_share", "severity", descending=True, maintain_order=True)
-    found = []
+    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
     for row in worst.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         share, count = row["top_prediction_share"], row["predicted_count"]
-        interval = partial(wilson_interval, share, count, comparisons=len(cells))
+        interval = partial(wilson_interval, share, count * independent, comparisons=len(cells))
         low, high = interval()
         one = Collapse(
             corruption=row["corruption"],
@@ -126,10 +127,11 @@ def class_gaps(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     rows = rows.with_columns(others.name.prefix("other_")).filter(pl.col("other_image_count") > 0)
     rows = rows.with_columns(gap=pl.col("other_correct_count") / pl.col("other_image_count") - pl.col("accuracy"))
     widest = rows.sort("gap", descending=True, maintain_order=True)
-    found = []
+    found, independent = [], share_of_independent(con, evaluation.evaluation_id)
     for row in widest.unique("corruption", keep="first", maintain_order=True).rows(named=True):
         sizes, shares = (row["other_image_count"], row["image_count"]), (row["gap"] + row["accuracy"], row["accuracy"])
-        interval = partial(newcombe_of_groups, shares, sizes, comparisons=len(rows))
+        effective = sizes[0] * independent, sizes[1] * independent
+        interval = partial(newcombe_of_groups, shares, effective, comparisons=len(rows))
         low, high = interval()
         name, gap = row["class_name"] or str(row["class_index"]), Estimate(row["gap"], float(low), float(high))
         found.append(

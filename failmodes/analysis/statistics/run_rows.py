@@ -12,11 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
+from failmodes.analysis.statistics.duplicates import copies_of
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
 from failmodes.warehouse.metrics.columns import NotOnRecord, column_of
+from failmodes.warehouse.metrics.duplicates import Groups, kept_groups
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
 CellKey = tuple[str, float]  # corruption and severity
@@ -81,7 +83,21 @@ class RunRows:
             return values[chosen]
 
         correct = self.correctness.correct[:, column][chosen]
-        return CellRows(*cell, len(correct), read, {"correct": correct})
+        return CellRows(*cell, len(correct), read, {"correct": correct}, lambda: self.groups(cell, kept))
+
+    def groups(self, cell: CellKey, kept: Rows | None = None) -> Groups | None:
+        """Groups of duplicates among the images of one cell, all or those in the rows `kept`; None where distinct.
+
+        Where cells do not share their images, these are told by their image_id among those of the data set.
+        """
+        found = self.correctness.groups
+        if not self.shares_images and self.con is not None:
+            copies = copies_of(self.con, self.correctness.evaluation_id)
+            if copies is None:
+                return None
+            self.read([IMAGE_ID])
+            found = copies.groups_of(self.columns[IMAGE_ID][:, self.places[cell]])
+        return kept_groups(found, kept)
 
     def cell(self, cell: CellKey, kept: Rows | None = None, among: Collection[CellKey] | None = None) -> Cell:
         """One cell with those that it is compared with.

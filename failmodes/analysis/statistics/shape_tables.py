@@ -288,9 +288,11 @@ def _described(
             continue
         grid, columns = np.array(list(column_of)), list(column_of.values())
         correct = correctness.correct[:, columns]
-        covariance = covariance_of_means(correct, paired=correctness.paired)
+        covariance = covariance_of_means(correct, paired=correctness.paired, groups=correctness.groups)
         resampled = resampled_curve(correct.mean(axis=0), covariance, settings)
-        shape = describe_curve(correct, grid, settings, paired=correctness.paired, resampled=resampled)
+        shape = describe_curve(
+            correct, grid, settings, paired=correctness.paired, groups=correctness.groups, resampled=resampled
+        )
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
         reason = _reason_to_withhold(len(correct), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
@@ -336,7 +338,8 @@ def _reason(curve: DescribedCurve) -> str:
 def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
     shape, grid, settings = curve.shape, curve.grid, found.settings
     correct = found.correctness.correct[:, curve.columns]
-    _, high = wilson_interval(correct[:, -1].mean(), len(correct), level=settings.interval_level)
+    independent = found.correctness.independent_share
+    _, high = wilson_interval(correct[:, -1].mean(), len(correct) * independent, level=settings.interval_level)
     start, end = shape.largest_at
     other = shape.other_at and [_decimal(grid[place]) for place in shape.other_at]
     return {
@@ -349,7 +352,7 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
         **_with_interval("largest_change", shape.largest_change),
         "largest_change_at": _decimal(grid[shape.largest_change_at]),
         "changes_within": shape.changes_within,
-        "chance_from": chance_from(correct, grid, found.chance, settings.interval_level),
+        "chance_from": chance_from(correct, grid, found.chance, settings.interval_level, independent),
         "below_chance": None if found.chance is None else bool(high < found.chance),
         **_with_interval("curvature", shape.curvature),
         **_with_interval("largest_step", shape.largest),
@@ -423,6 +426,7 @@ def _change_point_rows(found: EvaluationCurves) -> list[Row]:
             curve.grid,
             level,
             paired=correctness.paired,
+            groups=correctness.groups,
         )
         for curve in found.curves
     ]
@@ -458,7 +462,9 @@ def _fit_rows(found: EvaluationCurves) -> list[Row]:
         _fit_row(curve, fit)
         for curve in found.curves
         if not curve.is_withheld
-        for fit in fit_curve(correct[:, curve.columns], curve.grid, found.chance, paired=paired)
+        for fit in fit_curve(
+            correct[:, curve.columns], curve.grid, found.chance, paired=paired, groups=found.correctness.groups
+        )
     ]
 
 
@@ -507,7 +513,7 @@ def _class_rank_rows(con: duckdb.DuckDBPyConnection, found: EvaluationCurves, ra
             correctness.correct[:, own].mean(axis=1) for own in columns_of_drops(correctness, ranked, measure).values()
         ]
         losses = correctness.correct[:, clean] - np.mean(left, axis=0)
-        drops = rank_classes(losses, labels, found.settings.interval_level)
+        drops = rank_classes(losses, labels, found.settings.interval_level, correctness.groups)
         for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
             row = {"class_index": index, "measure": measure, "image_count": count, "ranked_count": len(drops)}
             too_few = f"{count} images are too few: it takes {FEWEST_OF_CLASS}"

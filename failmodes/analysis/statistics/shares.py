@@ -26,7 +26,8 @@ LEAST_P = 1e-12  # no p value is told to be smaller
 class PairedCounts(NamedTuple):
     """Images of pairs of cells, by which of the two is right, each (…); and whether the pairs are of the same images.
 
-    Where they are not, the counts say how many images of each cell are right and nothing of how they go together.
+    Where they are not, the counts say how many images of each cell are right and nothing of how they go together. Of
+    duplicates they are effective counts, parts of images.
     """
 
     both: Float64Array
@@ -56,19 +57,21 @@ class PairedCounts(NamedTuple):
         return shares
 
 
-def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True) -> PairedCounts:
+def count_pairs(first: ArrayLike, second: ArrayLike, *, paired: bool = True, independent: float = 1.0) -> PairedCounts:
     """Count the images of pairs of cells by which of the two is right.
 
     Args:
         first: (N, …) bool, whether each image is right.
         second: (N, …) bool, of the same shape.
         paired: whether rows of both are the same images.
+        independent: what counts are multiplied by, 0-1: the effective number of images as a share of them, such as
+            `CorrectnessMatrix.independent_share`. Shares and differences stay as they are.
     """
     one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     both, correct_counts = (one & other).sum(axis=0), (one.sum(axis=0), other.sum(axis=0))
     neither = len(one) - correct_counts[0] - correct_counts[1] + both
     as_float = [
-        np.asarray(count, dtype=np.float64)
+        np.asarray(count, dtype=np.float64) * independent
         for count in (both, correct_counts[0] - both, correct_counts[1] - both, neither)
     ]
     return PairedCounts(as_float[0], as_float[1], as_float[2], as_float[3], paired)
@@ -149,7 +152,7 @@ def _correlation(counts: PairedCounts) -> Float64Array:
 
 
 def smallest_detectable_difference(
-    discordant_share: ArrayLike, count: int, *, level: float = 0.95, power: float = POWER
+    discordant_share: ArrayLike, count: float, *, level: float = 0.95, power: float = POWER
 ) -> Float64Array:
     """The smallest difference of two paired shares that a test of `count` images shows with chance `power`.
 
@@ -158,7 +161,7 @@ def smallest_detectable_difference(
 
     Args:
         discordant_share: (…) 0-1.
-        count: images.
+        count: images, of duplicates the effective number.
         level: of the test.
         power: chance to be shown.
 
@@ -185,16 +188,21 @@ def exact_mcnemar(only_a: ArrayLike, only_b: ArrayLike) -> Float64Array:
     outcomes count, of which mid-p halves the chance, and some cell is wrongly decided in 9 % of samples.
 
     Args:
-        only_a: (K,) images that only the first gets right.
+        only_a: (K,) images that only the first gets right; of duplicates parts of images too (effective counts).
         only_b: (K,) images that only the second gets right.
 
     Returns:
         (K,) 0-1; twice the smaller tail, which is exact where both are as likely, and 1 without such images.
     """
-    from scipy.special import bdtr  # here: it takes .2 s, and most charts do without
+    from scipy.special import bdtr, betainc  # here: it takes .2 s, and most charts do without
 
     one, other = np.asarray(only_a), np.asarray(only_b)
-    p_values: Float64Array = np.minimum(1.0, 2 * bdtr(np.minimum(one, other), one + other, 0.5))
+    fewer, both = np.minimum(one, other), one + other
+    tails = bdtr(np.floor(fewer), np.floor(both).astype(np.int64), 0.5)
+    if (is_part := (fewer % 1 != 0) | (both % 1 != 0)).any():  # the same tail, at counts that are no whole numbers
+        parts = betainc(np.where(is_part, both - fewer, 1), fewer + 1, 0.5)
+        tails = np.where(is_part, parts, tails)
+    p_values: Float64Array = np.minimum(1.0, 2 * tails)
     return p_values
 
 

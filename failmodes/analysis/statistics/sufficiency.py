@@ -35,7 +35,9 @@ def chance_of(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> float | Non
     return row[0] if row else None
 
 
-def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | None, level: float) -> Decimal | None:
+def chance_from(
+    correct: np.ndarray, severities: Float64Array, chance: float | None, level: float, independent: float = 1.0
+) -> Decimal | None:
     """The severity from which on, to the last, accuracy is shown to be at chance or below; None for none.
 
     At chance is less than AT_CHANCE above it, with the whole of Wilson's interval.
@@ -45,10 +47,11 @@ def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | N
         severities: (S,) rising.
         chance: accuracy of a guess, 0-1; None where it is not known.
         level: of Wilson's intervals.
+        independent: the effective number of images as a share of them, `CorrectnessMatrix.independent_share`.
     """
     if chance is None:
         return None
-    _, high = wilson_interval(correct.mean(axis=0), len(correct), level=level)
+    _, high = wilson_interval(correct.mean(axis=0), len(correct) * independent, level=level)
     first = np.flatnonzero(np.append(True, high >= chance + AT_CHANCE))[-1]  # beyond the last that may be above
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
 

@@ -14,7 +14,8 @@ from failmodes.ingest.data_files import check_memory, check_names
 from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
-from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.warehouse.hashing import fingerprint_of, fingerprint_with_rows, identity_text
+from failmodes.warehouse.metrics.duplicates import duplicates_note
 from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
 from failmodes.warehouse.storage.files import StorePath
@@ -86,10 +87,19 @@ class Dataset:
             raise DataError(f"{self.label} has {len(self.class_names):,} classes: at most {MAX_CLASSES:,} are recorded")
         check_labels(self.labels, len(self.class_names), self.label)
 
-    @cached_property
+    @property
     def dataset_id(self) -> str:
         """Hash of images and labels in their full order; the first call reads every pixel once."""
-        return fingerprint_of([self.images, self.labels])
+        return self._hashes[0]
+
+    @property
+    def pixel_hashes(self) -> NDArray[np.uint64]:
+        """Hash of each image's pixels, (N,), equal for exact duplicates; from the same reading as `dataset_id`."""
+        return self._hashes[1]
+
+    @cached_property
+    def _hashes(self) -> tuple[str, NDArray[np.uint64]]:
+        return fingerprint_with_rows(self.images, self.labels)
 
     @cached_property
     def masks_id(self) -> str | None:
@@ -97,14 +107,15 @@ class Dataset:
         return None if self.empty_masks is None or self.masks is None else fingerprint_of([self.masks])
 
     def describe(self) -> str:
-        """One line: which images, how many, how large, in how many classes, and what a reader must know of them."""
+        """One line: which images, how many, how large, how many classes and duplicates, and what a reader must know."""
         count, height, width, _ = self.images.shape
         note = f" [{self.note}]" if self.note else ""
         masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
+        duplicates = duplicates_note(count, len(np.unique(self.pixel_hashes)))
         return (
             f"{self.label}, {self.split}: {count:,} images of {height}×{width} px, {len(self.class_names)} classes"
             f"{masks}"
-            f"{note}, dataset_id {self.dataset_id}"
+            f"{note}, dataset_id {self.dataset_id}{duplicates and f'; {duplicates}'}"
         )
 
 
@@ -257,5 +268,6 @@ def _images(dataset: Dataset) -> pa.Table:
         "label": pa.array(dataset.labels.astype(np.int16)),
         "file": pa.nulls(count, pa.string()) if dataset.files is None else pa.array(dataset.files, pa.string()),
         "mask_area": pa.nulls(count, pa.float32()) if areas is None else pa.array(areas),
+        "pixel_hash": pa.array([identity_text(number) for number in dataset.pixel_hashes.tolist()], pa.string()),
     }
     return pa.table(columns, schema=schema.IMAGES.arrow())

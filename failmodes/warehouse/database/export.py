@@ -63,7 +63,8 @@ _DIMENSION_ROWS = {
     SOURCES: f"from sources where source_id in {_OWN.format('source_id')} order by source_id",
     CORRUPTIONS: "from corruptions where corruption in (select corruption from shards where evaluation_id = any($1)) "
     "order by corruption_order, corruption",
-    IMAGES: f"select dataset_id, image_id, label from images where dataset_id in {_OWN.format('dataset_id')} "
+    IMAGES: "select dataset_id, image_id, label, pixel_hash from images "
+    f"where dataset_id in {_OWN.format('dataset_id')} "
     "and image_id in (select image_id from prediction_facts where evaluation_id = any($1)) order by all",
 }
 

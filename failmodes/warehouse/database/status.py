@@ -9,6 +9,7 @@ import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.duplicates import count_duplicates, read_groups
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.updates import Derivation
@@ -22,7 +23,8 @@ class WarehouseStatus(NamedTuple):
 
     `row_counts` are of its tables.
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
-    source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell), latest_at (UTC).
+    source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell),
+    distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
     """
 
     schema_version: str
@@ -68,10 +70,19 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             updated_at=updated_at,
             size_bytes=path.stat().st_size,
             row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
-            evaluations=con.sql(_EVALUATIONS).pl(),
+            evaluations=_read_evaluations(con),
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )
+
+
+def _read_evaluations(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+    rows = con.sql(_EVALUATIONS).pl()
+    ids = rows["evaluation_id"].to_list()
+    counts = [count_duplicates(con, one, read_groups(con, one)).distinct for one in ids]
+    distinct = pl.Series("distinct_image_count", counts, pl.Int32)
+    found: pl.DataFrame = rows.insert_column(rows.get_column_index("image_count") + 1, distinct)
+    return found
 
 
 def _count_rows(con: duckdb.DuckDBPyConnection, table: Table) -> int:

@@ -8,6 +8,7 @@ whole, and its pairs; a changed metric of a user redoes that metric.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import duckdb
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
+from failmodes.warehouse.database.duplicates import read_copies
 from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.stored_pairs import replace_pairs
 from failmodes.warehouse.database.tables import insert_rows, upsert
@@ -194,7 +196,7 @@ class _Evaluation:
         self.is_paired, self.is_whole = is_paired, is_whole
         self.repeating: set[str] = set()
         self.has_same_images = True
-        self._areas = mask_areas(con, evaluation_id)
+        self._areas, self._copies = mask_areas(con, evaluation_id), read_copies(con, evaluation_id)
         self._columns = _columns_of(metrics)
         self._parts: dict[str, list[pa.Table]] = defaultdict(list)
         self._clean: CellRows | None = None
@@ -227,7 +229,9 @@ class _Evaluation:
         for severity, rows in predictions.items():
             of_cell = CellFacts(rows, maps.get(severity), self._areas)
             self.repeating.update(of_cell.repeating)
-            found.append((severity, CellRows(corruption, float(severity), rows.num_rows, of_cell.column)))
+            groups = None if self._copies is None else partial(self._copies.groups_of, column_of(rows, "image_id"))
+            cell = CellRows(corruption, float(severity), rows.num_rows, of_cell.column, groups=groups)
+            found.append((severity, cell))
         return found
 
     def _add_curve(self, corruption: str, cells: Sequence[tuple[Decimal, CellRows]]) -> None:
@@ -277,9 +281,10 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
         if metric.needs_pairs and rows.is_clean:
             continue
         cell = paired if metric.needs_pairs else alone
+        has_replicates = metric.is_stored_with_interval and metric.interval is None and metric.quantile is None
         weights = None
-        if metric.is_stored_with_interval and metric.interval is None and metric.quantile is None:
-            weights = kept_weights(len(cell.rows), RESAMPLES, SEED) if metric.takes_weights or metric.is_users else None
+        if has_replicates and (metric.takes_weights or metric.is_users):
+            weights = kept_weights(len(cell.rows), RESAMPLES, SEED, cell.rows.groups)
         for score in metric.scores or (None,):
             measured = evaluate(metric, cell, score, weights)
             if not isinstance(measured, str):

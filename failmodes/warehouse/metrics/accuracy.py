@@ -23,8 +23,10 @@ def has_class(rows: CellRows) -> NDArray[np.bool_]:
 
 
 def interval_of_share(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    """The exact interval of a share of all images of a cell."""
-    low, high = exact_interval(round(value * len(rows)), len(rows), comparisons=comparisons, level=level)
+    """The exact interval of a share of all images of a cell, of duplicates with the effective number of images."""
+    independent = rows.independent_share()
+    correct, count = round(value * len(rows)) * independent, len(rows) * independent
+    low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
     return float(low), float(high)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import CellRows
 from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, UNBOUNDED, define
@@ -233,9 +234,11 @@ def _interval_of_consistency(
     rows: CellRows, clean: CellRows, value: float, level: float, comparisons: int
 ) -> tuple[float, float]:
     shares = attention_consistency.function(rows, clean)
-    count = int(np.count_nonzero(~np.isnan(shares)))
+    is_known = ~np.isnan(shares)
+    count, independent = int(np.count_nonzero(is_known)), rows.independent_share(is_known)
     hits = round(2 * value * count) / 2
-    low, high = exact_interval([np.floor(hits), np.ceil(hits)], count, comparisons=comparisons, level=level)
+    ends = np.array([np.floor(hits), np.ceil(hits)]) * independent
+    low, high = exact_interval(ends, count * independent, comparisons=comparisons, level=level)
     return float(low[0]), float(high[1])
 
 
@@ -253,10 +256,8 @@ def _interval_of_responsiveness(
     rows: CellRows, clean: CellRows, value: float, level: float, comparisons: int
 ) -> tuple[float, float]:
     changed, known = _changes(rows, clean)
-    positives = int(np.count_nonzero(changed & known))
-    return auroc_interval(
-        value, positives, int(np.count_nonzero(known)) - positives, comparisons=comparisons, level=level
-    )
+    negatives, positives = effective_counts(kept_groups(rows.groups, known), changed[known], 2).tolist()
+    return auroc_interval(value, positives, negatives, comparisons=comparisons, level=level)
 
 
 def _changes(rows: CellRows, clean: CellRows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

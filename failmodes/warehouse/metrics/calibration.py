@@ -57,7 +57,7 @@ def ece(rows: CellRows, weights: Weights) -> Floats:
 
 
 def overconfidence_interval(
-    mean_confidence: float, correct: int, count: int, *, comparisons: int = 1, level: float = 0.95
+    mean_confidence: float, correct: float, count: float, *, comparisons: int = 1, level: float = 0.95
 ) -> tuple[float, float]:
     """Mean confidence minus the exact interval of accuracy.
 
@@ -71,8 +71,9 @@ def overconfidence_interval(
 
 def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
     known = has_confidence(rows)
-    count, correct = int(known.sum()), int(rows["correct"][known].sum())
-    return overconfidence_interval(value + correct / count, correct, count, comparisons=comparisons, level=level)
+    count, correct, independent = int(known.sum()), int(rows["correct"][known].sum()), rows.independent_share(known)
+    counts = correct * independent, count * independent
+    return overconfidence_interval(value + correct / count, *counts, comparisons=comparisons, level=level)
 
 
 @define("overconfidence", "mean confidence - accuracy", "interval: Hoeffding 1956; Clopper & Pearson 1934",
@@ -105,41 +106,54 @@ def equal_mass_ece(rows: CellRows) -> Value:
 def ece_noise_floor(rows: CellRows) -> Value:
     """Drawn (NOISE_DRAWS times, seed 0): a quantile from moments falls short where most confidences are nearly 1."""
     confidence, _ = _known(rows)
+    independent = rows.independent_share(has_confidence(rows))
     if not len(confidence):
         raise Undefined(NO_CONFIDENCE)
     bins = bins_of(confidence)
     counts, expected = np.bincount(bins, minlength=BINS), np.bincount(bins, confidence, BINS)
     filled = counts > 0
-    return Value(error_of_chance(counts[filled], np.asarray(expected[filled], np.float64)), len(confidence))
+    sums = np.asarray(expected[filled], np.float64)
+    return Value(error_of_chance(counts[filled], sums, independent=independent), len(confidence))
 
 
-def error_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, level: float = 0.95) -> float:
+def error_of_chance(
+    counts: NDArray[np.integer[Any]], confidence_sums: Floats, level: float = 0.95, *, independent: float = 1.0
+) -> float:
     """The ECE that a calibrated model stays within in `level` of samples (consistency resampling).
 
     Args:
         counts: (K,) images of each bin.
         confidence_sums: (K,) sums of their confidence.
         level: of the quantile.
+        independent: share of the images that are independent, 0-1 (see `duplicates`); copies are correct together.
     """
-    return float(np.quantile(_errors_of_chance(counts, confidence_sums, NOISE_DRAWS), level, method="higher"))
+    errors = _errors_of_chance(counts, confidence_sums, NOISE_DRAWS, independent)
+    return float(np.quantile(errors, level, method="higher"))
 
 
-def p_of_error(error: float, counts: NDArray[np.integer[Any]], confidence_sums: Floats) -> float:
+def p_of_error(
+    error: float, counts: NDArray[np.integer[Any]], confidence_sums: Floats, independent: float = 1.0
+) -> float:
     """How often a calibrated model has an ECE of at least `error`: the p value of consistency resampling.
 
     Args:
         error: ECE, 0-1.
         counts: (K,) images of each bin that has some.
         confidence_sums: (K,) sums of their confidence.
+        independent: share of the images that are independent, 0-1 (see `duplicates`); copies are correct together.
     """
-    errors = _errors_of_chance(counts, confidence_sums, P_VALUE_DRAWS)
+    errors = _errors_of_chance(counts, confidence_sums, P_VALUE_DRAWS, independent)
     return float(1 + (errors >= error - ROUNDING).sum()) / (1 + P_VALUE_DRAWS)
 
 
-def _errors_of_chance(counts: NDArray[np.integer[Any]], confidence_sums: Floats, draws: int) -> Floats:
+def _errors_of_chance(
+    counts: NDArray[np.integer[Any]], confidence_sums: Floats, draws: int, independent: float
+) -> Floats:
     """(D,) ECE of calibrated models with these confidences."""
     chances = np.clip(confidence_sums / counts, 0, 1)
-    correct = np.random.default_rng(0).binomial(counts, chances, (draws, len(counts)))
+    drawn_counts = np.maximum(1, np.round(counts * independent)).astype(np.int64)
+    drawn_correct = np.random.default_rng(0).binomial(drawn_counts, chances, (draws, len(counts)))
+    correct = drawn_correct * (counts / drawn_counts)
     errors: Floats = np.abs(correct - confidence_sums).sum(axis=1) / counts.sum()
     return errors
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 
 Array = NDArray[Any]
 CERTAINTY = {  # of each score: the column, and its sign where larger is more certain
@@ -37,6 +38,7 @@ class CellRows:
         count: N.
         read: gives a column by name; `NotOnRecord` where there is none.
         given: columns that are at hand.
+        groups: gives the groups of duplicates among the images (see `duplicates`); all are distinct if not given.
     """
 
     def __init__(
@@ -46,9 +48,10 @@ class CellRows:
         count: int,
         read: Callable[[str], Array],
         given: Mapping[str, Array] | None = None,
+        groups: Callable[[], Groups | None] | None = None,
     ) -> None:
         self.corruption, self.severity, self.count = corruption, severity, count
-        self._read = read
+        self._read, self._groups = read, groups
         self._columns: dict[str, Array] = dict(given or {})
         self._derived: dict[Any, Any] = {}
 
@@ -73,6 +76,16 @@ class CellRows:
         """Whether these are the clean images."""
         return self.severity == 0
 
+    @property
+    def groups(self) -> Groups | None:
+        """(N,) number of the group of duplicates of each image; None where all are distinct."""
+        found: Groups | None = self.once("groups", lambda: None if self._groups is None else self._groups())
+        return found
+
+    def independent_share(self, chosen: NDArray[np.bool_] | None = None) -> float:
+        """Kish's effective number of images as a share of them; of those `chosen`, (N,) bool, where given."""
+        return 1.0 if self.groups is None else independent_share(kept_groups(self.groups, chosen))
+
     def once(self, key: object, compute: Callable[[], Any]) -> Any:
         """What several metrics of the cell need, computed once."""
         if key not in self._derived:
@@ -81,7 +94,8 @@ class CellRows:
 
     def taken(self, places: NDArray[np.intp]) -> "CellRows":
         """Some of the images, in the order given; an image may be taken several times."""
-        return CellRows(self.corruption, self.severity, len(places), lambda name: self[name][places])
+        groups = None if self._groups is None else lambda: kept_groups(self.groups, places)
+        return CellRows(self.corruption, self.severity, len(places), lambda name: self[name][places], groups=groups)
 
     def certainty(self, score: str) -> Array:
         """(N,) how certain the model is of each prediction by a score; NaN of images that take no part.

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows
 from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
 from failmodes.warehouse.metrics.metric import Value, define
 
@@ -92,10 +93,15 @@ def ranking_of(rows: CellRows, score: str) -> Ranking:
 
 
 def _interval_of_auroc(rows: CellRows, score: str, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    ranking = ranking_of(rows, score)
-    failures = ranking.failure_count
-    correct = len(ranking.places) - failures
+    failures, correct = _effective_counts(rows, ranking_of(rows, score))
     return auroc_interval(value, failures, correct, comparisons=comparisons, level=level)
+
+
+def _effective_counts(rows: CellRows, ranking: Ranking) -> tuple[float, float]:
+    """Effective numbers of failures and of correct predictions among the ranked images (see `duplicates`)."""
+    groups = kept_groups(rows.groups, ranking.places)
+    correct, failures = effective_counts(groups, ranking.failed, 2).tolist()
+    return failures, correct
 
 
 @define("AUROC for failures", f"area under the ROC curve; {_POSITIVE}; .5 is chance",
@@ -200,9 +206,13 @@ def _interval_of_fpr95(rows: CellRows, score: str, value: float, level: float, c
     ranking = ranking_of(rows, score)
     uncertain = -rows.certainty(score)[ranking.places]
     correct = uncertain[~ranking.failed]
-    thresholds = quantile_interval(uncertain[ranking.failed], 1 - FOUND, comparisons=2 * comparisons, level=level)
-    beyond = [np.count_nonzero(correct >= threshold) for threshold in thresholds]
-    low, high = exact_interval([beyond[1], beyond[0]], len(correct), comparisons=2 * comparisons, level=level)
+    of_failures, of_correct = _effective_counts(rows, ranking)
+    independent = of_failures / ranking.failure_count, of_correct / len(correct)
+    thresholds = quantile_interval(
+        uncertain[ranking.failed], 1 - FOUND, comparisons=2 * comparisons, level=level, independent=independent[0]
+    )
+    beyond = np.array([np.count_nonzero(correct >= threshold) for threshold in thresholds]) * independent[1]
+    low, high = exact_interval(beyond[::-1], of_correct, comparisons=2 * comparisons, level=level)
     return float(low[0]), float(high[1])
 
 

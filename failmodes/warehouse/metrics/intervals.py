@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independent_share
+
 Floats = NDArray[np.float64]
 BISECTIONS = 40  # leave 1e-12
 
@@ -48,7 +50,7 @@ def exact_interval(
     """Clopper and Pearson's exact interval (1934) of the share of `correct` (…) among counts (…).
 
     Args:
-        correct: (…) whole numbers.
+        correct: (…) whole numbers; of duplicates parts of them too (Korn and Graubard 1998).
         counts: (…) above 0.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with at least this chance.
@@ -61,13 +63,13 @@ def exact_interval(
     tail = (1 - level) / 2 / comparisons
     hits = np.asarray(correct, dtype=np.float64)
     missed = np.asarray(counts, dtype=np.float64) - hits
-    low = np.where(hits > 0, betaincinv(np.maximum(hits, 1), missed + 1, tail), 0.0)
-    high = np.where(missed > 0, betaincinv(hits + 1, np.maximum(missed, 1), 1 - tail), 1.0)
+    low = np.where(hits > 0, betaincinv(np.where(hits > 0, hits, 1), missed + 1, tail), 0.0)
+    high = np.where(missed > 0, betaincinv(hits + 1, np.where(missed > 0, missed, 1), 1 - tail), 1.0)
     return low, high
 
 
 def auroc_interval(
-    auroc: float, failures: int, correct: int, *, comparisons: int = 1, level: float = 0.95
+    auroc: float, failures: float, correct: float, *, comparisons: int = 1, level: float = 0.95
 ) -> tuple[float, float]:
     """Newcombe's score interval of an AUROC (2006, Statistics in Medicine 25, 559-573, method 5).
 
@@ -77,8 +79,8 @@ def auroc_interval(
 
     Args:
         auroc: 0-1.
-        failures: at least one.
-        correct: correct predictions, at least one.
+        failures: at least one; of duplicates the effective number.
+        correct: correct predictions, at least one; likewise.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with this chance.
     """
@@ -96,7 +98,7 @@ def auroc_interval(
     return lower_end(auroc), 1 - lower_end(1 - auroc)
 
 
-def auroc_error(area: float, failures: int, correct: int) -> float:
+def auroc_error(area: float, failures: float, correct: float) -> float:
     """The standard error that Newcombe's interval takes for a true area, 0-1 (Hanley and McNeil 1982)."""
     spread = 1 + ((failures + correct) / 2 - 1) * ((1 - area) / (2 - area) + area / (1 + area))
     return sqrt(area * (1 - area) * spread / (failures * correct))
@@ -112,7 +114,12 @@ def quantile_of(values: NDArray[np.floating[Any]], share: float) -> float:
 
 
 def quantile_interval(
-    values: NDArray[np.floating[Any]], share: float, *, comparisons: int = 1, level: float = 0.95
+    values: NDArray[np.floating[Any]],
+    share: float,
+    *,
+    comparisons: int = 1,
+    level: float = 0.95,
+    independent: float = 1.0,
 ) -> tuple[float, float]:
     """Order statistics that hold a quantile, whatever the distribution (Conover 1999, section 3.2, normal ranks).
 
@@ -121,16 +128,20 @@ def quantile_interval(
         share: of the values below the quantile, 0-1.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         level: with this chance.
+        independent: share of the values that are independent, 0-1 (see `duplicates`).
     """
-    count = len(values)
+    total = len(values)
+    count = total * independent
     half = normal_quantile(level, comparisons) * sqrt(count * share * (1 - share))
-    low = min(max(floor(count * share - half), 0), count - 1)
-    high = min(max(ceil(count * share + half), 0), count - 1)
+    low = min(max(floor(floor(count * share - half) / independent), 0), total - 1)
+    high = min(max(ceil((ceil(count * share + half) + 1) / independent) - 1, 0), total - 1)
     ordered = np.partition(values, (low, high))
     return float(ordered[low]), float(ordered[high])
 
 
-def mean_with_made_up(values: Floats, least: float, most: float, added: float = 1.0) -> tuple[float, float]:
+def mean_with_made_up(
+    values: Floats, least: float, most: float, added: float = 1.0, groups: Groups | None = None
+) -> tuple[float, float]:
     """Mean of images and two made-up ones, the least and the most that one can contribute, and the mean's variance.
 
     The made-up images keep the error of a mean above 0 where no image of the sample differs, and its interval honest
@@ -141,11 +152,25 @@ def mean_with_made_up(values: Floats, least: float, most: float, added: float = 
         least: the least that one image can contribute.
         most: the most.
         added: how many are added at each end.
+        groups: of duplicates (see `duplicates`), whose contributions are added up first; a made-up image then counts as
+            a group of the effective size.
     """
+    if groups is not None:
+        return _mean_of_groups(values, least, most, added, groups)
     total = len(values) + 2 * added
     center = (float(values.sum()) + added * (least + most)) / total
     squares = (float(np.square(values).sum()) + added * (least**2 + most**2)) / total
     return center, max(squares - center**2, 0.0) / total  # rounded it may be below 0
+
+
+def _mean_of_groups(values: Floats, least: float, most: float, added: float, groups: Groups) -> tuple[float, float]:
+    """As `mean_with_made_up`, with the cluster-robust variance; of groups of one image it is the same."""
+    size = 1 / independent_share(groups)
+    total = len(values) + 2 * added * size
+    center = (float(values.sum()) + added * size * (least + most)) / total
+    squares = float(np.square(group_sums(values - center, groups)).sum())
+    made_up = added * size**2 * ((least - center) ** 2 + (most - center) ** 2)
+    return center, (squares + made_up) / total**2
 
 
 def interval_of_mean(
@@ -155,7 +180,8 @@ def interval_of_mean(
     comparisons: int = 1,
     level: float = 0.95,
     added: float = 0.0,
-    count: int | None = None,
+    count: float | None = None,
+    groups: Groups | None = None,
 ) -> tuple[float, float, float]:
     """The mean of images with its normal interval, where asked with made-up images (see `mean_with_made_up`).
 
@@ -166,11 +192,12 @@ def interval_of_mean(
         level: with this chance.
         added: how many made-up images there are at each end of the range.
         count: of the images those that take part, 2 at least for an interval; all if not given.
+        groups: of duplicates, see `mean_with_made_up`.
     """
     value = float(values.mean())
-    center, variance = mean_with_made_up(values, *image_range, added)
+    center, variance = mean_with_made_up(values, *image_range, added, groups)
     if not added:
-        known = len(values) if count is None else count
+        known = (len(values) if count is None else count) * independent_share(groups)
         variance *= known / (known - 1) if known > 1 else nan
     half = normal_quantile(level, comparisons) * sqrt(variance)
     return value, min(value, center) - half, max(value, center) + half

@@ -161,6 +161,7 @@ class Evaluated(NamedTuple):
         replicates: (B,) values of resampled images; None where it has contributions, or no weights were given.
         values: (n,) what the images contribute to a quantile; None of other metrics.
         bias: how far `value` may exceed the truth on average.
+        independent: of metrics without contributions, the effective number of these images as a share of `n`.
     """
 
     value: float
@@ -169,6 +170,7 @@ class Evaluated(NamedTuple):
     replicates: Floats | None = None
     values: Floats | None = None
     bias: SamplingBias = SamplingBias()
+    independent: float = 1.0
 
 
 def evaluate(metric: Metric, cell: Cell, score: str | None = None, weights: Weights | None = None) -> Evaluated | str:
@@ -196,14 +198,17 @@ def _evaluate(metric: Metric, cell: Cell, score: str | None, weights: Weights | 
     found = _users_value(metric, given, cell) if metric.is_users else metric.function(**given)
     if isinstance(found, Value) or not np.ndim(found):
         alone = found if isinstance(found, Value) else Value(float(found), len(cell.rows))
-        return _with_replicates(metric, cell, score, Evaluated(*alone), weights)
+        own = Evaluated(*alone, independent=cell.rows.independent_share())
+        return _with_replicates(metric, cell, score, own, weights)
     images = np.asarray(found)
     if metric.quantile is None:
         return _of_images(images)
-    values = images[~np.isnan(images)]
+    is_known = ~np.isnan(images)
+    values = images[is_known]
     if not len(values):
         raise Undefined(NO_IMAGE)
-    own = Evaluated(quantile_of(values, metric.quantile), len(values), values=values)
+    independent = cell.rows.independent_share(is_known)
+    own = Evaluated(quantile_of(values, metric.quantile), len(values), values=values, independent=independent)
     return _with_replicates(metric, cell, score, own, weights)
 
 
@@ -320,7 +325,9 @@ def ends_of(
         given = arguments_of(metric, parameters_of(metric.interval), cell, score)
         return metric.interval(**given, value=found.value, level=level, comparisons=comparisons)
     if found.values is not None and metric.quantile is not None:
-        low, high = quantile_interval(found.values, metric.quantile, comparisons=comparisons, level=level)
+        low, high = quantile_interval(
+            found.values, metric.quantile, comparisons=comparisons, level=level, independent=found.independent
+        )
         return min(low, found.value), max(high, found.value)
     if found.images is not None:
         scale = len(found.images) / found.n  # as that of the gaps of those that take part, see `_of_images`
@@ -332,9 +339,10 @@ def ends_of(
             level=level,
             added=metric.added_images,
             count=found.n,
+            groups=cell.rows.groups,
         )
     elif found.replicates is not None:
-        center, variance = of_replicates(found, found.replicates, metric, found.n)
+        center, variance = of_replicates(found, found.replicates, metric, found.n * found.independent)
         half = normal_quantile(level, comparisons) * float(np.sqrt(variance))
         low = min(found.value, center) - found.bias.high - half
         high = max(found.value, center) - found.bias.low + half
@@ -343,8 +351,8 @@ def ends_of(
     return None if isnan(low) else (max(metric.range[0], low), min(metric.range[1], high))
 
 
-def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: int) -> tuple[float, float]:
-    """Center and variance of a resampled metric, with made-up images."""
+def of_replicates(found: Evaluated, replicates: Floats, metric: Metric, count: float) -> tuple[float, float]:
+    """Center and variance of a resampled metric, with made-up images beside `count` effective ones."""
     least, most = metric.image_range
     center = (found.value * count + metric.added_images * (least + most)) / (count + 2 * metric.added_images)
     spread = max(float(replicates.var(ddof=1)), found.bias.error**2)
@@ -369,12 +377,14 @@ def _of_images(contributions: NDArray[Any]) -> Evaluated:
 def _weighted(metric: Metric, cell: Cell, given: dict[str, Any], weights: Weights | None) -> Evaluated:
     found = metric.function(**given, weights=np.ones((1, len(cell.rows))))
     bias = SamplingBias() if metric.bias is None else metric.bias(cell.rows)
-    n = len(cell.rows) if metric.taking_part is None else int(np.count_nonzero(metric.taking_part(cell.rows)))
+    taking_part = None if metric.taking_part is None else metric.taking_part(cell.rows)
+    n = len(cell.rows) if taking_part is None else int(np.count_nonzero(taking_part))
+    independent = cell.rows.independent_share(taking_part)
     if weights is None:
-        return Evaluated(float(found[0]), n, bias=bias)
+        return Evaluated(float(found[0]), n, bias=bias, independent=independent)
     replicates = np.asarray(metric.function(**given, weights=weights), np.float64)
     filled = np.nan_to_num(replicates, nan=float(found[0]))  # where no image that takes part is drawn
-    return Evaluated(float(found[0]), n, replicates=filled, bias=bias)
+    return Evaluated(float(found[0]), n, replicates=filled, bias=bias, independent=independent)
 
 
 def _resampled(metric: Metric, cell: Cell, score: str | None, counts: Weights) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from failmodes.warehouse.metrics.cell_rows import CellRows
 from failmodes.warehouse.metrics.columns import BINS, OTHER, bins_of
+from failmodes.warehouse.metrics.duplicates import effective_counts
 from failmodes.warehouse.metrics.intervals import Floats
 
 PLAUSIBLE = 2.0  # standard errors within which two values may be the same
@@ -45,6 +46,7 @@ def bias_of_ece(rows: CellRows) -> SamplingBias:
     gaps = np.abs(np.bincount(bins, of_images, BINS)) / count
     squares = np.bincount(bins, of_images**2, BINS), np.bincount(bins, confidence * (1 - confidence), BINS)
     errors = np.sqrt(np.maximum(*squares)) / count  # of calibrated images too, where all are correct so far
+    errors = errors / np.sqrt(rows.independent_share(known))
     least = np.maximum(gaps - PLAUSIBLE * errors, 0)[errors > 0]
     errors = errors[errors > 0]
     place = least / errors
@@ -58,7 +60,8 @@ def bias_of_worst_class(rows: CellRows) -> SamplingBias:
     counts = np.bincount(labels)
     present = counts > 0
     correct = np.bincount(labels, rows["correct"], len(counts))[present]
-    found = _bias_of_least(correct, counts[present])
+    independent = effective_counts(rows.groups, labels, len(counts))[present] / counts[present]
+    found = _bias_of_least(correct * independent, counts[present] * independent)
     return SamplingBias(low=-found.high, error=found.error)
 
 
@@ -66,8 +69,9 @@ def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
     """Of the share of the most frequent prediction, which exceeds: that of the rarest of the shares of all others."""
     known = rows["predicted"] != OTHER
     predictions = np.bincount(rows["predicted"][known].astype(np.int64))
-    predictions = predictions[predictions > 0]
-    return _bias_of_least(known.sum() - predictions, np.full(len(predictions), known.sum()))
+    predictions, independent = predictions[predictions > 0], rows.independent_share(known)
+    count = known.sum() * independent
+    return _bias_of_least((known.sum() - predictions) * independent, np.full(len(predictions), count))
 
 
 def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:

@@ -1,12 +1,12 @@
 """Temperature scaling (Guo et al. 2017, arXiv 1706.04599), fitted on one half of the clean images for the other.
 
-The halves are the images of even and of odd image_id, so that no image is judged by a temperature that it has shaped;
-the same two temperatures are applied to every corrupted cell (Ovadia et al. 2019, arXiv 1906.02530). They come from the
-fixed grid TEMPERATURES, on which the mean negative log-likelihood is least. It takes all logits, or where only the
-largest are on record the log-sum-exp at each temperature of the grid.
+The halves are the images of even and of odd image_id, so that no image is judged by a temperature that it has shaped
+(exact duplicates go with the first of them); the same two temperatures are applied to every corrupted cell (Ovadia et
+al. 2019, arXiv 1906.02530). They come from the fixed grid TEMPERATURES, on which the mean negative log-likelihood is
+least. It takes all logits, or where only the largest are on record the log-sum-exp at each temperature of the grid.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,7 @@ class ScalableLogits(NamedTuple):
 
     Attributes:
         known: (N,) bool, which images these M are.
-        is_odd: (M,) bool, whether the image_id is odd.
+        is_odd: (M,) bool, whether the image_id is odd; of duplicates that of the first.
         top: (M,) the largest logit.
         own: (M,) the logit of the label.
         values: (K, M), all logits; or (T, M), the log-sum-exp at each of TEMPERATURES; in single precision, as stored.
@@ -84,7 +84,13 @@ def scalable_logits(rows: CellRows) -> ScalableLogits | None:
 def _of(
     rows: CellRows, known: NDArray[np.bool_], top: Floats, own: Floats, values: NDArray[np.float32], has_all: bool
 ) -> ScalableLogits:
-    return ScalableLogits(known, (rows["image_id"][known] & 1).astype(np.bool_), top, own, values, has_all)
+    return ScalableLogits(known, (_of_originals(rows)[known] & 1).astype(np.bool_), top, own, values, has_all)
+
+
+def _of_originals(rows: CellRows) -> NDArray[np.integer[Any]]:
+    """(N,) image_id of the first image of the same pixels, so that duplicates are in one half."""
+    ids: NDArray[np.integer[Any]] = rows["image_id"]
+    return ids if rows.groups is None else ids[np.unique(rows.groups, return_index=True)[1]][rows.groups]
 
 
 def fitted_temperatures(clean: CellRows) -> dict[bool, int]:

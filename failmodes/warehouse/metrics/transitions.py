@@ -70,8 +70,11 @@ def onset_severity(curve: Curve) -> NDArray[np.float64]:
 
 
 def _interval_of_surviving(curve: Curve, value: float, level: float, comparisons: int) -> tuple[float, float]:
-    count = int(np.count_nonzero(curve[0]["correct"]))
-    low, high = exact_interval(round(value * count), count, comparisons=comparisons, level=level)
+    is_correct = curve[0]["correct"]
+    count, independent = int(np.count_nonzero(is_correct)), curve[-1].independent_share(is_correct)
+    low, high = exact_interval(
+        round(value * count) * independent, count * independent, comparisons=comparisons, level=level
+    )
     return float(low), float(high)
 
 

@@ -1,5 +1,7 @@
 """Checks of labels and images, arrays of several files as one, and balanced subsets."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from cifar_files import COUNT, IMAGES
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, balanced_subset
 from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.hashing import fingerprint_of
 
 
 def test_labels_must_name_classes() -> None:
@@ -27,6 +30,35 @@ def test_a_stack_is_one_array() -> None:
         np.testing.assert_array_equal(stack[rows], IMAGES[rows])
     with pytest.raises(IndexError):
         stack[np.array([COUNT])]
+
+
+def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("failmodes.warehouse.hashing.BLOCK_ROWS", 3)
+    stack = ConcatenatedImages([IMAGES, IMAGES[[2, 5, 2]]])
+    dataset = Dataset("x", "X", "test", stack, np.zeros(COUNT + 3, np.int64), ("a",))
+    hashes = dataset.pixel_hashes.tolist()
+    assert hashes[COUNT:] == [hashes[2], hashes[5], hashes[2]]
+    assert len(set(hashes)) == COUNT
+    assert hashes[4] == int(hashlib.blake2b(IMAGES[4].tobytes(), digest_size=8).hexdigest(), 16)
+    assert dataset.dataset_id == fingerprint_of([dataset.images, dataset.labels])
+    said = f"3 of {COUNT + 3} images are exact duplicates of others ({COUNT} distinct); intervals treat copies as one"
+    assert dataset.describe().endswith(f"dataset_id {dataset.dataset_id}; {said}")
+    alone = Dataset("x", "X", "test", IMAGES, np.zeros(COUNT, np.int64), ("a",))
+    assert alone.describe().endswith(f"dataset_id {alone.dataset_id}")
+
+
+def test_images_are_read_once_for_identity_and_hashes() -> None:
+    class Counted(np.ndarray):
+        read = 0
+
+        def __getitem__(self, rows: object) -> np.ndarray:
+            Counted.read += isinstance(rows, slice) and self.ndim == 4
+            return np.asarray(super().__getitem__(rows))  # type: ignore[index]
+
+    dataset = Dataset("x", "X", "test", IMAGES.view(Counted), np.zeros(COUNT, np.int64), ("a",))
+    assert dataset.dataset_id
+    assert len(dataset.pixel_hashes) == COUNT
+    assert Counted.read == 1
 
 
 def test_a_prefix_where_classes_interleave() -> None:

@@ -85,7 +85,7 @@ def test_a_file_of_another_version_is_refused(warehouse_copy: Path, tmp_path: Pa
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("update warehouse_info set schema_version = '1.7'")
     content = warehouse_copy.read_bytes()
-    with pytest.raises(WarehouseError, match=r"schema version 1\.7, this failmodes reads 2: .*--rebuild"):
+    with pytest.raises(WarehouseError, match=r"schema version 1\.7, this failmodes reads 3: .*--rebuild"):
         store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])
     assert warehouse_copy.read_bytes() == content
 

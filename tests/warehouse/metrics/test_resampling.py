@@ -31,6 +31,14 @@ def test_a_seed_gives_the_same_weights() -> None:
     assert (kept_weights(20, 5, 3) == image_weights(20, 5, 3)).all()
 
 
+def test_groups_are_drawn_whole() -> None:
+    groups = np.array([0, 1, 0, 2, 0])
+    weights = kept_weights(5, 40, 3, groups)
+    assert weights.flags.f_contiguous
+    assert (weights == image_weights(3, 40, 3)[:, groups]).all()
+    assert kept_weights(5, 40, 3, groups.copy()) is weights
+
+
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = image_weights(20, 10, 0)
     monkeypatch.setattr(resampling, "CHUNK_WEIGHTS", 60)
