@@ -16,6 +16,7 @@ from failmodes.warehouse.schema import CLEAN
 Section = Literal["accuracy", "predictions", "confidence", "failure-prediction", "attention"]  # of a report
 MORE_IMAGES = "more images would decide"
 BOTH: tuple[Word, ...] = ("supported", "contradicted")
+EVERY = "*"  # in `Kind.suppresses`
 
 
 class Finding(NamedTuple):
@@ -113,6 +114,8 @@ class Kind:
         inconclusive: how those are summed up: what is inconclusive, and of how many what; None: they are not.
         decides: what would decide those.
         without_figures: what would, where none of them has a number.
+        suppresses: kinds that say nothing valid of an evaluation of which a finding of this one is supported; `EVERY`
+            stands for all kinds that are no conditions (see `conditions`).
     """
 
     name: str
@@ -131,6 +134,7 @@ class Kind:
     inconclusive: tuple[str, str] | None = None
     decides: str = MORE_IMAGES
     without_figures: str = ""
+    suppresses: tuple[str, ...] = ()
 
     def of_evaluation(
         self, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
