@@ -40,11 +40,16 @@ class CellConfidence(NamedTuple):
 
 
 class CleanCalibration(NamedTuple):
-    """ECE on clean images, and what chance gives a calibrated model of the same confidences in 95 % of samples."""
+    """ECE on clean images with its 95 % interval, and the most that chance gives a calibrated model in 95 % of samples.
+
+    The calibrated model has the same confidences.
+    """
 
     ece: float
     noise_floor: float
     image_count: int
+    low: float | None = None
+    high: float | None = None
 
     @property
     def is_more_than_chance(self) -> bool:
@@ -86,5 +91,8 @@ def clean_calibration(
 ) -> CleanCalibration | None:
     """Calibration error on clean images; None where no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
-    found = {metric: (value, count) for metric, value, count in rows.select("metric", "value", "n").rows()}
-    return CleanCalibration(found["ece"][0], found["ece_noise_floor"][0], found["ece"][1]) if found else None
+    found = {metric: row for metric, *row in rows.select("metric", "value", "low", "high", "n").rows()}
+    if not found:
+        return None
+    value, low, high, count = found["ece"]
+    return CleanCalibration(value, found["ece_noise_floor"][0], count, low, high)
