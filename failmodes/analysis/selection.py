@@ -1,6 +1,5 @@
 """What one chart or one section of the report may compare: evaluations of the same images and corrupted pixels."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +11,7 @@ import polars.selectors as cs
 
 from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.once import read_once
-from failmodes.warehouse.database.connection import fetch_first
+from failmodes.analysis.same_labels import distinct_labels, newest_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
@@ -21,7 +20,7 @@ LABELS = ("model_label", "model_name")  # what an evaluation is called by: its o
 
 @dataclass(frozen=True)
 class EvaluationInfo:
-    """One model over the images; `facts` is its row of `evaluation_labels`."""
+    """One model over the images; `facts` is its row of `evaluation_labels` with `evaluated_at`, UTC."""
 
     evaluation_id: str
     label: str
@@ -259,10 +258,20 @@ def selection_of(
     corruptions: Sequence[str] = (),
     left_out: tuple[str, ...] = (),
 ) -> Selection:
-    """The selection of some rows of `evaluation_labels` that share data set, subset and source."""
-    evaluations = tuple(EvaluationInfo(row["evaluation_id"], label, row) for label, row in _distinct_labels(rows))
-    ids = [evaluation.evaluation_id for evaluation in evaluations]
-    made = fetch_first(con, "select max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?)", [ids])
+    """The selection of some rows of `evaluation_labels` that share data set, subset and source, newest first."""
+    ids = [row["evaluation_id"] for row in rows]
+    made = dict(
+        con.execute(
+            "select evaluation_id, max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?) "
+            "group by evaluation_id",
+            [ids],
+        ).fetchall()
+    )
+    dated = newest_first([row | {"evaluated_at": made.get(row["evaluation_id"])} for row in rows])
+    evaluations = tuple(
+        EvaluationInfo(row["evaluation_id"], label, row)
+        for label, row in zip(distinct_labels(dated), dated, strict=True)
+    )
     headline = dict(
         con.execute(
             "select corruption, headline from corruptions semi join "
@@ -272,20 +281,7 @@ def selection_of(
         ).fetchall()
     )
     extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
-    return Selection(evaluations, tuple(headline), made[0] if made else None, extras, left_out)
-
-
-def _distinct_labels(rows: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
-    """Model labels with their rows; labels that several share get what tells them apart in brackets."""
-    labels = [row["model_label"] for row in rows]
-    for column, template in (("precision", "{}"), ("training_seed", "seed {}"), ("evaluation_id", "{}")):
-        twice = {label for label, count in Counter(labels).items() if count > 1}
-        if any(len({r[column] for r, la in zip(rows, labels, strict=True) if la == label}) > 1 for label in twice):
-            labels = [
-                f"{label} ({template.format(row[column])})" if label in twice else label
-                for row, label in zip(rows, labels, strict=True)
-            ]
-    return list(zip(labels, rows, strict=True))
+    return Selection(evaluations, tuple(headline), max(made.values(), default=None), extras, left_out)
 
 
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:

@@ -46,6 +46,12 @@ def reply_with(results: Synthetic, key: ShardKey, predictions: Iterable[int]) ->
     _write(results.output, key, _read(results.output, key).with_columns(has_prediction))
 
 
+def be_confident(results: Synthetic, key: ShardKey, confidences: Iterable[float]) -> None:
+    """Let the images of a cell have these confidences; their logits stay what they were."""
+    confidence = pl.Series("confidence", list(confidences), dtype=pl.Float32)
+    _write(results.output, key, _read(results.output, key).with_columns(confidence))
+
+
 def distort_by(results: Synthetic, key: ShardKey, rmse: float) -> None:
     """Let the images of a cell lie so far from their clean ones, 0-1; their structural similarity stays what it was."""
     distance = pl.lit(rmse, dtype=pl.Float32).alias("rmse")

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax
+from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 from view_cells import Cells, class_names, correctness, mean, near, read_cells, rows_of
 
@@ -93,6 +94,8 @@ def compare_reliability_bins(con: duckdb.DuckDBPyConnection) -> None:
                 assert row["image_count"] == len(correct)
                 assert row["mean_confidence"] == near(confidence.mean())
                 assert row["accuracy"] == near(correct.mean())
+                ends = binomtest(int(correct.sum()), len(correct)).proportion_ci(0.95, "wilson")
+                assert (row["accuracy_low"], row["accuracy_high"]) == near((ends.low, ends.high))
                 seen += 1
     assert seen == len(rows)
 

@@ -8,6 +8,7 @@ from multiprocessing import get_context
 
 import attentions
 import breaks
+import conditions
 import confidences
 import distortion_axes
 import drops
@@ -27,7 +28,7 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 
 MODULES = (
     drops, ranks, shapes, distortion_axes, breaks, given_predictions, confidences, predictors, attentions, pairs,
-    training, gates, stated_claims,
+    training, gates, stated_claims, conditions,
 )  # fmt: skip
 PART = 500  # samples measured at a time
 Part = tuple[int, int, int]  # a job, a part of its samples, and how many

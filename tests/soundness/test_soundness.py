@@ -36,10 +36,13 @@ QUICK = {  # truths of a kind and how many images
     "a claim that a checkpoint is better": ("both straight from 99 to 97 %", 50),
     "a claim of a shape": ("curvature 0.15, a drop of 40 points", 50),
     "attention_drift": ("5 points above half", 2_000),
+    "at_chance": ("accuracy at chance, 10 %", 500),
+    "permuted_outputs": ("10 % of 10 classes, 20 % with the best assignment", 500),
     "a gate passes a rule": ("accuracy, mean of 6 cells, one class falls by 20 points", 50),
     "a gate fails a rule": ("accuracy, each of 6 cells, all alike worse", 50),
 }
 
+FACTS = ("few_images", "duplicate_images", "same_label", "perfect_clean")  # counted, not inferred from a sample
 HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion")
 
 
@@ -118,7 +121,7 @@ def test_a_claim_was_measured(kind: str) -> None:
     assert all(row[8] == "yes" for row in false)
 
 
-@pytest.mark.parametrize("kind", [kind.name for kind in proposed()])
+@pytest.mark.parametrize("kind", [kind.name for kind in proposed() if kind.name not in FACTS])
 def test_every_sentence_was_measured(kind: str) -> None:
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in TABLE.read_text("utf-8").splitlines()]
     false = [row for row in rows if row[:2] == [kind, "false claim"]]

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_results import Synthetic
+from rewritten_shards import be_confident, cell_of
+from synthetic_results import Synthetic, write_synthetic
 
+from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.saved_queries import saved_queries
 
@@ -13,7 +16,7 @@ from failmodes.warehouse.database.saved_queries import saved_queries
 @pytest.mark.parametrize("name", saved_queries())
 def test_saved_query_returns_what_it_describes(query_here: Path, name: str) -> None:
     rows = run_query(query_here / "warehouse.duckdb", f"@{name}")
-    assert rows.height > 0
+    assert rows.height > 0 or name == "confidence_worse_than_chance"  # which nothing is in these results
     assert not any(column in rows.columns for column in ("evaluation_id", "dataset_id")), "names, not identities"
     assert "?" in saved_queries()[name].purpose, "its comment asks a question"
 
@@ -48,3 +51,38 @@ def test_confidence_before_failure_counts_every_step_once(query_here: Path) -> N
     assert both.height == rows.height == table.height
     assert both["failing_count"].to_list() == both["failed_count"].to_list()
     assert (both["failing_count"] + both["surviving_count"]).to_list() == both["at_risk_count"].to_list()
+
+
+def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_below_half(tmp_path: Path) -> None:
+    """Under fog all failures are the most confident; under contrast the interval lies below .5 for one cell alone.
+
+    That is where the AUROC lies by more than z standard errors of the rank sum test, sqrt((n + 1) / (12 f c)), below
+    .5: with z = 1.96 for one cell, 2.24 for both.
+    """
+    made = write_synthetic(
+        tmp_path, images=200, models=("Alpha",), corruptions=("fog", "contrast"), severities=(5,), falls={"Alpha": 1.0}
+    )
+    for corruption in ("fog", "contrast"):
+        correct = made.correct["Alpha", corruption][1]
+        certain = np.flatnonzero(correct)
+        error = np.sqrt(201 / (12 * len(certain) * (200 - len(certain))))
+        above = 0.0 if corruption == "fog" else (0.5 - 2.1 * error) * len(certain)  # correct above every failure
+        confidence = np.full(200, 0.5)
+        confidence[certain] = 0.3
+        confidence[certain[: int(above)]] = 0.9
+        if above % 1 > 0.5:
+            confidence[certain[-1]] = 0.5  # a tie is half
+        be_confident(made, cell_of(made, "Alpha", corruption, 5), confidence)
+    load([tmp_path], tmp_path / "w.duckdb", derivation=DERIVATION)
+    alone = run_query(
+        tmp_path / "w.duckdb",
+        "select corruption, auroc, auroc_high from failure_prediction where score = 'confidence' and severity = 5 "
+        "order by auroc",
+    )
+    assert alone["corruption"].to_list() == ["fog", "contrast"]
+    assert (alone["auroc_high"] < 0.5).all(), "each for itself lies below chance"
+    rows = run_query(tmp_path / "w.duckdb", "@confidence_worse_than_chance")
+    assert rows.select("corruption_label", "model_label", "auroc").rows() == [("Fog", "Alpha", 0.0)]
+    assert rows["n"].to_list() == [200]
+    assert rows["failures"].to_list() == [int((~made.correct["Alpha", "fog"][1]).sum())]
+    assert rows["auroc_high"][0] > alone["auroc_high"][0], "it holds for both cells"

@@ -1,7 +1,6 @@
 """Reliability by severity: how often the model is right at each confidence, and how many images are behind it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import altair as alt
 import duckdb
@@ -13,13 +12,15 @@ from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import MAX_LISTED, format_points_interval, format_severity, join_names, lower_label
 from failmodes.analysis.judging.findings.overconfidence import size_of
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence_by_corruption
+from failmodes.analysis.statistics.reliability import pooled_reliability
 from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.metrics.columns import BINS
 from failmodes.warehouse.schema import CLEAN
 
 TERMS = {"supported": "overconfident", "contradicted": "underconfident"}
-FEWEST = 10  # bins of fewer images are left out of the lines, not of the counts
+FEWEST = 10  # bins of fewer predictions are left out of the lines, not of the counts
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
@@ -28,13 +29,15 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     Raises:
         WarehouseError: no prediction is a finite number.
     """
-    bins = _pooled(read_for_selection(con, "reliability_bins", replace(selection, corruptions=selection.averaged)))
+    bins = pooled_reliability(con, selection)
     if bins.is_empty():
         raise WarehouseError("no calibration to show: no prediction is a finite number")
     severities = sorted(bins["severity"].unique().to_list())
     colors = severity_colors(severities)
     bins = bins.filter(pl.col("severity").is_in(list(colors))).with_columns(
-        color=pl.col("severity").replace_strict(colors, return_dtype=pl.String)
+        color=pl.col("severity").replace_strict(colors, return_dtype=pl.String),
+        share=pl.col("count") / pl.col("count").sum().over("label", "severity"),
+        middle=(pl.col("bin_index") + 0.5) / BINS,
     )
     labels = list(selection.labels.values())
     columns, width = axes.model_columns(size, len(labels), axes.MARGIN_PX)
@@ -43,29 +46,16 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     panels = [_panel(bins.filter(label=label), label, width, height) for label in labels]
     entries = [LegendEntry(format_severity(s), color) for s, color in colors.items()]
     few = "" if len(colors) == len(severities) else f" ({len(colors)} of {len(severities)} levels)"
-    bin_count = round(1 / float((bins["bin_high"] - bins["bin_low"])[0]))
     text = ChartText(
         overconfidence_sentence(con, selection),
-        f"Accuracy against mean confidence (largest softmax) in {bin_count} equal bins of at least {FEWEST} images, "
-        f"pooled over {selection.averaged_phrase}, clean and by severity{few}; dashed: perfect calibration, above it "
-        f"under-, below it overconfident; beneath: share of images by confidence. {selection.images}.",
+        f"Accuracy against mean confidence (largest softmax) in {BINS} equal bins of at least {FEWEST} "
+        f"predictions, pooled over {selection.averaged_phrase}, clean and by severity{few}; thin: 95\u00a0% interval "
+        "over images; dashed: perfect calibration, above it under-, below it overconfident; beneath: share of "
+        f"predictions by confidence. {selection.images}.",
         selection.source_line,
     )
     panel_grid = in_grid(*panels, columns=columns, spacing=24)
     return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
-
-
-def _pooled(bins: pl.DataFrame) -> pl.DataFrame:
-    """Bins pooled over corruptions; the clean cell, which every corruption has, counts once."""
-    once = bins.filter((pl.col("severity") > 0) | (pl.col("corruption") == pl.col("corruption").min().over("label")))
-    weight = pl.col("image_count")
-    pooled = once.group_by("label", "severity", "bin_index", "bin_low", "bin_high").agg(
-        weight.sum().alias("count"),
-        (pl.col("mean_confidence") * weight).sum() / weight.sum(),
-        (pl.col("accuracy") * weight).sum() / weight.sum(),
-    )
-    share = pl.col("count") / pl.col("count").sum().over("label", "severity")
-    return pooled.with_columns(share=share).sort("label", "severity", "bin_index")
 
 
 def _panel(bins: pl.DataFrame, title: str, width: float, height: float) -> alt.VConcatChart:
@@ -76,12 +66,16 @@ def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layer
     axis = alt.Axis(labels=False, title=None, ticks=False, grid=True, tickCount=5)
     x = alt.X("mean_confidence:Q", scale=axes.fixed_scale(0, 1), axis=axis)
     y = alt.Y("accuracy:Q", scale=axes.fixed_scale(0, 1), title="accuracy", axis=axes.percent_axis(domain=False))
+    low = alt.Y("accuracy_low:Q", scale=axes.fixed_scale(0, 1))
     ideal = alt.Chart(pl.DataFrame({"mean_confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]}))
     base = alt.Chart(bins.filter(pl.col("count") >= FEWEST)).encode(x=x, y=y, color=axes.COLOR_FIELD)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
-            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("count:Q", title="images")]  # fmt: skip
+            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="low"),
+            alt.Tooltip("accuracy_high:Q", format=".1%", title="high"),
+            alt.Tooltip("count:Q", title="predictions")]  # fmt: skip
     return layered(
         ideal.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
+        base.mark_rule(strokeWidth=1, opacity=0.5).encode(y=low, y2=alt.Y2("accuracy_high:Q")),
         base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
         width=width,
@@ -91,8 +85,7 @@ def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layer
 
 
 def _counts(bins: pl.DataFrame, width: float) -> alt.Chart:
-    middle = bins.with_columns(middle=(pl.col("bin_low") + pl.col("bin_high")) / 2)
-    line: alt.Chart = alt.Chart(middle, width=width, height=50).mark_line(interpolate="step", strokeWidth=1.4)
+    line: alt.Chart = alt.Chart(bins, width=width, height=50).mark_line(interpolate="step", strokeWidth=1.4)
     return line.encode(
         alt.X("middle:Q", title="confidence", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(grid=False)),
         alt.Y("share:Q", title="share", axis=axes.percent_axis(2, domain=False)),

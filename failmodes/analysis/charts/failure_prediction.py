@@ -27,6 +27,7 @@ from failmodes.analysis.statistics.failure_prediction import (
     CellAuroc,
     averaged,
     enough,
+    mean_auroc,
     predict_failures,
 )
 from failmodes.analysis.statistics.shares import TITLE_ERROR
@@ -64,9 +65,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     known = pl.when(enough())
     means = averaged(
         read_for_selection(con, "failure_prediction", selection), selection, ["score"],
-        auroc=known.then("auroc"), low=known.then("auroc_low"), high=known.then("auroc_high"), augrc=pl.col("augrc"),
+        auroc=known.then("auroc"), augrc=pl.col("augrc"),
     )  # fmt: skip
-    rows = means.with_columns(
+    rows = means.join(_bands(con, selection), on=["label", "severity", "score"], how="left").with_columns(
         name=pl.col("score").replace_strict(SCORE_NAMES, return_dtype=pl.String),
         color=pl.col("score").replace_strict({s: look.color for s, look in LOOKS.items()}, return_dtype=pl.String),
     )
@@ -86,13 +87,24 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )
     text = ChartText(
         discrimination_sentence(con, selection),
-        f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band, of confidence: 95\u00a0% "
-        "interval (Newcombe), as if all corruptions said the same of the same images. Below: AUGRC, the risk of a "
-        f"failure that is not held back, lower is better. Averaged over {selection.averaged_phrase}, AUROC only over "
-        f"cells of at least {FEWEST} failures and right answers; {selection.images}.{hindsight}",
+        f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band: 95\u00a0% interval over "
+        "images of the mean AUROC of confidence (clean: Newcombe). Below: AUGRC, the risk of a failure that is not "
+        f"held back, lower is better. Averaged over {selection.averaged_phrase}, AUROC only over cells with at least "
+        f"{FEWEST} failures and correct predictions; {selection.images}.{hindsight}",
         selection.source_line,
     )
     return add_text([*legend(entries, size.width_px - 70), in_grid(*panels, columns=columns, spacing=24)], text, size)
+
+
+def _bands(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Ends of the interval of the mean AUROC of confidence, a row a model and severity."""
+    rows = [
+        (evaluation.label, severity, "confidence", mean.low, mean.high)
+        for evaluation in selection.evaluations
+        for severity, mean in mean_auroc(con, selection, evaluation).items()
+    ]
+    names = {"label": pl.String, "severity": pl.Float64, "score": pl.String, "low": pl.Float64, "high": pl.Float64}
+    return pl.DataFrame(rows, names, orient="row")
 
 
 def _panels(

@@ -175,12 +175,20 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
     return _by_severity(
         cells,
         f"Calibration of {label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131); beneath, confidence minus accuracy in points."
+        f"Expected calibration error in {bins} equal bins (0\u20131), with its 95\u00a0% interval; then confidence "
+        "minus accuracy in points."
         f"{shown_of_calibration(con, cells)}",
         "calibration_by_severity",
         names,
-        lambda row: TableCell(figure(row, "ece", 3, scale=1).text, figure(row, "overconfidence", signed=True).text),
+        _calibration_cell,
     )
+
+
+def _calibration_cell(row: dict[str, Any]) -> TableCell:
+    """ECE with its interval; then confidence minus accuracy."""
+    error = figure(row, "ece", 3, scale=1)
+    gap = figure(row, "overconfidence", signed=True).text
+    return error._replace(small=f"{error.small}; {gap}" if error.small else gap)
 
 
 def _by_severity(

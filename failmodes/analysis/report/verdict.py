@@ -17,6 +17,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
 from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN
+from failmodes.analysis.judging.findings.kind import EVERY
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.registry import all_kinds, conditions_of
@@ -48,7 +49,9 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
     }
 
     def without(kind: str) -> Selection | None:
-        left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in suppressed)
+        left = tuple(
+            e for e in selection.evaluations if not {(e.evaluation_id, kind), (e.evaluation_id, EVERY)} & suppressed
+        )
         return replace(selection, evaluations=left) if left else None
 
     told = [_breaks(con, left) + "." if (left := without("largest_drop")) else ""]

@@ -47,15 +47,17 @@ class CellConfidence(NamedTuple):
 
 
 class CleanCalibration(NamedTuple):
-    """ECE on clean images, and what chance gives a calibrated model of the same confidences in 95 % of samples.
+    """ECE on clean images with its 95 % interval, and the most that chance gives a calibrated model in 95 % of samples.
 
-    The p value is that of a calibrated model, whose error is at least as large by chance.
+    The calibrated model has the same confidences. The p value is that its error is at least as large by chance.
     """
 
     ece: float
     noise_floor: float
     image_count: int
     p_value: float
+    low: float | None = None
+    high: float | None = None
 
 
 @read_once
@@ -110,7 +112,7 @@ def clean_calibration(
 ) -> CleanCalibration | None:
     """Calibration error on clean images; None where no logits are finite."""
     rows = read_metrics(con, [evaluation.evaluation_id], ["ece", "ece_noise_floor"]).filter(corruption=CLEAN)
-    found = {metric: (value, count) for metric, value, count in rows.select("metric", "value", "n").rows()}
+    found = {metric: row for metric, *row in rows.select("metric", "value", "low", "high", "n").rows()}
     if not found:
         return None
     bins = con.execute(
@@ -118,7 +120,7 @@ def clean_calibration(
         "where evaluation_id = ? and corruption = ? order by bin_index",
         [evaluation.evaluation_id, CLEAN],
     ).fetchnumpy()
-    ece, count = found["ece"]
+    ece, low, high, count = found["ece"]
     independent = share_of_independent(con, evaluation.evaluation_id)
     p_value = p_of_error(ece, bins["image_count"], bins["confidence_sum"], independent)
-    return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value)
+    return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value, low, high)

@@ -12,7 +12,10 @@ from numpy.typing import ArrayLike
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
+from failmodes.analysis.statistics.model_accuracy import rows_of
+from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -96,6 +99,27 @@ def predict_failures(
         p_values = (min(1.0, len(cells) * erfc(sign * deviations / sqrt(2)) / 2) for sign in (1, -1))
         found.append(CellAuroc(corruption, severity, Estimate(auroc, *ends), count, *p_values))
     return FailurePrediction(tuple(found), error_rate, error_rate_kept)
+
+
+@read_once
+def mean_auroc(
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> dict[float, Estimate]:
+    """AUROC of confidence by severity, the mean over corruptions, with its 95 % interval over images.
+
+    Only cells of at least `FEWEST` failures and correct predictions count, since an interval of the mean over cells of
+    fewer is too narrow; severities without any are left out. Extra corruptions take no part.
+    """
+    cells = read_for_selection(con, "failure_prediction", selection.only(evaluation)).filter(
+        enough(), pl.col("corruption").is_in([CLEAN, *selection.averaged]), score="confidence"
+    )
+    metrics = ModelMetrics(rows_of(con, TrainedModel(evaluation.label, (evaluation,))))
+    found = {}
+    for (severity,), own in cells.sort("severity", "corruption").group_by("severity", maintain_order=True):
+        measured = metrics.mean("auroc", own.select("corruption", "severity").rows(), "confidence")
+        assert isinstance(measured, Measured), "it is defined in every cell of failures and correct predictions"
+        found[float(severity)] = measured.interval()
+    return found
 
 
 def mean_of_shares(shares: ArrayLike, count: float) -> Estimate:

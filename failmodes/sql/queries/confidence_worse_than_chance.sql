@@ -1,21 +1,29 @@
--- Where is confidence worse than chance at finding failures? Cells by AUROC, with its interval of 95 % for one cell.
+-- Where is confidence worse than chance at predicting failures? Of each corruption the cell of the lowest AUROC, if its
+-- interval lies below .5: Newcombe's, which holds at 95 % for all cells of the model with at least 10 failures and 10
+-- correct predictions together (Bonferroni).
 -- Parameter model: only these models, by label.
 -- Parameter corruption: only these corruptions, by name.
 -- Parameter rows: how many; 40 without it.
 select
-    corruption_label,
-    severity,
-    auroc,
-    auroc_low,
-    auroc_high,
-    failures,
-    n,
-    model_label
-from failure_prediction
+    failure_prediction.corruption_label,
+    failure_prediction.severity,
+    findings.value as auroc,
+    findings.low as auroc_low,
+    findings.high as auroc_high,
+    failure_prediction.failures,
+    failure_prediction.n,
+    failure_prediction.model_label
+from findings
+inner join failure_prediction
+    on
+        findings.evaluation_id = failure_prediction.evaluation_id
+        and findings.corruption = failure_prediction.corruption
+        and findings.severity = failure_prediction.severity
 where
-    score = 'confidence'
-    and auroc is not null
-    and coalesce(list_contains(getvariable('model'), model_label), true)
-    and coalesce(list_contains(getvariable('corruption'), corruption), true)
-order by auroc asc, model_label asc, corruption_label asc, severity asc
+    findings.kind = 'confidence_below_chance'
+    and findings.verdict = 'supported'
+    and failure_prediction.score = 'confidence'
+    and coalesce(list_contains(getvariable('model'), failure_prediction.model_label), true)
+    and coalesce(list_contains(getvariable('corruption'), failure_prediction.corruption), true)
+order by findings.value asc, failure_prediction.model_label asc, failure_prediction.corruption_label asc
 limit coalesce(getvariable('rows'), 40)

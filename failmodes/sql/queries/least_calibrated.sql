@@ -6,6 +6,8 @@ select
     corruption_label,
     severity,
     ece,
+    ece_low,
+    ece_high,
     ece_noise_floor,
     accuracy,
     mean_confidence,

@@ -12,6 +12,7 @@ from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
 from failmodes.warehouse.metrics.cell_texts import hash_of_ids, pattern_of
 from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, Undefined, bins_of
 from failmodes.warehouse.metrics.failure_prediction import COVERAGE_PERCENT, ranking_of, selective_risks
+from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.metrics.tables import IMAGE_ONSETS
 from failmodes.warehouse.metrics.transitions import onsets
 
@@ -25,12 +26,16 @@ def confidence_bins(rows: CellRows) -> Columns:
     index = bins_of(confidence)
     counts = np.bincount(index, minlength=BINS)
     filled = np.flatnonzero(counts)
+    correct_counts = np.bincount(index, correct, BINS)[filled]
+    low, high = wilson_interval(correct_counts / counts[filled], counts[filled])
     return {
         "bin_count": pa.array(np.full(len(filled), BINS)),
         "bin_index": pa.array(filled),
         "image_count": pa.array(counts[filled]),
-        "correct_count": pa.array(np.bincount(index, correct, BINS)[filled].astype(np.int64)),
+        "correct_count": pa.array(correct_counts.astype(np.int64)),
         "confidence_sum": pa.array(np.bincount(index, confidence, BINS)[filled]),
+        "accuracy_low": pa.array(low),
+        "accuracy_high": pa.array(high),
     }
 
 

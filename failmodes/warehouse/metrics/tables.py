@@ -62,6 +62,8 @@ CELL_CONFIDENCE_BINS = Table.of(
     Column("image_count", int64, "images with finite logits"),
     Column("correct_count", int64, "images in the bin that are correct"),
     Column("confidence_sum", double, "sum over images of confidence, 0 to infinity"),
+    Column("accuracy_low", double, "lower end of the 95 % interval (Wilson) of the share that is correct, 0-1"),
+    Column("accuracy_high", double, "upper end of the 95 % interval (Wilson) of the share that is correct, 0-1"),
 )
 
 CELL_CONFUSION = Table.of(

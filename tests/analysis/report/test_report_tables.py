@@ -44,3 +44,15 @@ def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection
         facts = [replace(e, facts=e.facts | {"paired": paired}) for e in selection.evaluations]
         shown = tables(con, replace(selection, evaluations=tuple(facts)))
         assert word in next(one for one in shown if one.caption == "Steps of Alpha").note
+
+
+def test_calibration_errors_have_their_interval(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    table = next(one for one in tables(con, selection) if one.caption == "Calibration of Alpha")
+    cells = {row[0].text: row for row in table.rows}
+    rows = con.sql(
+        "select * from calibration_by_severity where model_label = 'Alpha' and corruption = 'fog' order by severity"
+    ).pl()
+    for cell, row in zip(cells["Fog"][1:], rows.rows(named=True), strict=True):
+        assert cell.text == f"{row['ece']:.3f}"
+        assert cell.small.startswith(f"[{row['ece_low']:.3f},\u00a0{row['ece_high']:.3f}]; ")
+        assert cell.small.endswith(f"{100 * row['overconfidence']:+.1f}".replace("-", "\u2212"))

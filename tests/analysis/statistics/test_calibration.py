@@ -85,13 +85,14 @@ def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> 
 def test_clean_calibration_is_beside_what_chance_gives(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     for evaluation in selection.evaluations:
         found = clean_calibration(con, selection, evaluation)
-        ((ece, floor, images),) = con.execute(
-            "select distinct ece, ece_noise_floor, image_count from calibration_by_severity "
+        ((ece, low, high, floor, images),) = con.execute(
+            "select distinct ece, ece_low, ece_high, ece_noise_floor, image_count from calibration_by_severity "
             "where evaluation_id = ? and severity = 0",
             [evaluation.evaluation_id],
         ).fetchall()
         assert found is not None
         assert (found.ece, found.image_count) == (pytest.approx(ece), images)
+        assert (found.low, found.high) == (low, high)
         assert found.noise_floor == pytest.approx(floor)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from given_cells import given_rows, outcome_rows, random_cell, without_logits
-from scipy.stats import rankdata
+from scipy.stats import binomtest, rankdata
 from sklearn.metrics import confusion_matrix
 
 from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
@@ -40,6 +41,8 @@ def test_bins_sum_up_images_with_finite_logits() -> None:
         assert row["bin_count"] == 15
         assert (row["image_count"], row["correct_count"]) == (inside.sum(), correct[inside].sum())
         assert abs(row["confidence_sum"] - confidence[inside].sum()) < 1e-9
+        ends = binomtest(int(correct[inside].sum()), int(inside.sum())).proportion_ci(0.95, "wilson")
+        assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((ends.low, ends.high))
     assert sum(row["image_count"] for row in found) == 288
 
 

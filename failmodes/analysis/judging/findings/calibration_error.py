@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, format_number
+from failmodes.analysis.formatting import format_count, format_number, format_number_interval
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.calibration import clean_calibration
@@ -32,15 +32,18 @@ def calibration_error(
     clean = clean_calibration(con, selection, evaluation)
     if clean is None:
         return
+    error = format_number(clean.ece, 4)
+    if clean.low is not None and clean.high is not None:
+        error = format_number_interval((clean.ece, clean.low, clean.high), 4)
     is_shown = clean.p_value <= ALPHA
     beside = "more than" if is_shown else "no more than"
     yield Judged(
         "supported" if is_shown else "inconclusive",
-        f"When clean the calibration error of {evaluation.label} is {format_number(clean.ece, 4)}, {beside} chance "
+        f"When clean the calibration error of {evaluation.label} is {error}, {beside} chance "
         f"gives a calibrated model (up to {format_number(clean.noise_floor, 4)}; "
         f"{format_count(clean.image_count, 'image')}).",
         clean.image_count,
-        (clean.ece, None, None),
+        (clean.ece, clean.low, clean.high),
         CLEAN,
         0.0,
         query=f"{rows_of(RELATION, evaluation)} and severity = 0",

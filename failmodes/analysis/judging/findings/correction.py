@@ -16,7 +16,7 @@ most the sum of these rates, about 5 %.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from failmodes.analysis.judging.findings.kind import KINDS, Finding
+from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
 
 FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
@@ -80,5 +80,6 @@ def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _condition_of(finding: Finding, invalid: Mapping[tuple[str, str], Finding]) -> Finding | None:
+    kinds = [finding.kind] if KINDS[finding.kind].is_condition else [finding.kind, EVERY]
     ids = [finding.evaluation_id, finding.other_evaluation_id]
-    return next((found for key in ids if key and (found := invalid.get((key, finding.kind)))), None)
+    return next((found for key in ids for kind in kinds if key and (found := invalid.get((key, kind)))), None)

@@ -17,6 +17,7 @@ Section = Literal["accuracy", "predictions", "confidence", "failure-prediction",
 FIRST_OF_OTHERS = 10  # kinds of a lower order are conditions for all others
 MORE_IMAGES = "more images may decide"
 BOTH: tuple[Word, ...] = ("supported", "contradicted")
+EVERY = "*"  # in `Kind.suppresses`
 
 
 class Finding(NamedTuple):
@@ -128,7 +129,8 @@ class Kind:
         inconclusive: how those are summed up: what is inconclusive, and of how many what; None: they are not.
         decides: what would decide those.
         without_figures: what would, where none of them has a number.
-        suppresses: kinds that say nothing of a model of which this one is supported.
+        suppresses: kinds that say nothing valid of an evaluation of which a finding of this one is supported; `EVERY`
+            stands for all kinds that are no conditions (see `conditions`).
     """
 
     name: str
@@ -195,7 +197,7 @@ def kind(name: str, **declared: Any) -> Callable[[Callable[..., Iterable[Judged]
 def too_few(count: int) -> str:
     """Why nothing is claimed of so few images."""
     verb = "is" if count == 1 else "are"
-    return f"{format_count(count, 'image')} {verb} too few for findings: it takes {FEWEST_IMAGES}."
+    return f"{format_count(count, 'image')} {verb} too few for findings; at least {FEWEST_IMAGES} are needed."
 
 
 def images_that_decide(count: int | None) -> str:

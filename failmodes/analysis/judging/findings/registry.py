@@ -1,7 +1,7 @@
 """All kinds of finding, those that the files of this folder declare, and what they propose."""
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 
@@ -30,34 +30,32 @@ def proposed() -> list[Kind]:
 def conditions_of(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
     """What holds of the evaluations of a selection before anything else is concluded, such as accuracy at chance."""
     kinds = [kind for kind in proposed() if kind.is_condition]
-    found = [
-        finding
-        for kind in kinds
-        for one in selection.evaluations
-        for finding in kind.of_evaluation(con, selection, one)
+    found = pair_findings(con, selection, kinds)
+    found += [
+        one for evaluation in selection.evaluations for one in evaluation_findings(con, selection, evaluation, kinds)
     ]
-    return [finding for finding in found if finding.verdict == "supported"]
+    return [finding for finding in corrected(in_order(found)) if finding.verdict == "supported"]
 
 
 def evaluation_findings(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, kinds: Sequence[Kind] = ()
 ) -> list[Finding]:
-    """Everything that is judged of one evaluation of a selection; needs shapes.
+    """Everything that is judged of one evaluation of a selection, or what some kinds judge; needs shapes.
 
-    It depends on no other evaluation of the selection.
+    It depends on no other evaluation of the selection, and is not corrected for how many statements there are.
     """
-    kinds = [kind for kind in proposed() if not kind.is_of_pairs]
-    return [finding for kind in kinds for finding in kind.of_evaluation(con, selection, evaluation)]
+    own = [kind for kind in kinds or proposed() if not kind.is_of_pairs]
+    return [finding for kind in own for finding in kind.of_evaluation(con, selection, evaluation)]
 
 
-def pair_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that is judged of pairs of a selection's models."""
-    kinds = [kind for kind in proposed() if kind.is_of_pairs]
-    return [finding for kind in kinds for finding in kind.of_all_pairs(con, selection)]
+def pair_findings(con: duckdb.DuckDBPyConnection, selection: Selection, kinds: Sequence[Kind] = ()) -> list[Finding]:
+    """Everything that is judged of pairs of a selection's models, likewise."""
+    own = [kind for kind in kinds or proposed() if kind.is_of_pairs]
+    return [finding for kind in own for finding in kind.of_all_pairs(con, selection)]
 
 
 def selection_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Finding]:
-    """Everything that is judged of a selection, in the order of a report; needs shapes (see `open_with_shapes`)."""
+    """Everything that is judged of a selection, corrected, in the order of a report; needs shapes."""
     evaluations = counted("findings", selection.evaluations)
     found = [finding for one in evaluations for finding in evaluation_findings(con, selection, one)]
     return corrected(in_order(found + pair_findings(con, selection)))

@@ -34,7 +34,7 @@ def every_finding(
 
 def test_kinds_are_known_and_stand_in_their_order(all_findings: list[Finding]) -> None:
     kinds = [finding.kind for finding in all_findings]
-    assert list(dict.fromkeys(kinds)) == [kind.name for kind in proposed()]
+    assert list(dict.fromkeys(kinds)) == [kind.name for kind in proposed() if kind.order >= 10], "no condition holds"
     assert kinds == sorted(kinds, key=list(all_kinds()).index)
 
 

@@ -59,7 +59,8 @@ def test_clean_calibration_error_stands_beside_its_noise(
         assert clean is not None
         assert (found.value, found.unit, found.corruption) == (clean.ece, "ECE", "none")
         assert (found.verdict == "supported") == clean.is_more_than_chance
-        for figure in (clean.ece, clean.noise_floor):
+        assert (found.low, found.high) == (clean.low, clean.high)
+        for figure in (clean.ece, clean.low, clean.high, clean.noise_floor):
             assert f"{figure:.4f}" in found.sentence
 
 

@@ -1,0 +1,163 @@
+"""Evaluations of one label: what they differ in, as a bracket after the label and as words of a sentence."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from failmodes.analysis.formatting import join_names
+from failmodes.warehouse.schema import IMPORTED_FAMILY
+
+Facts = Mapping[str, Any]  # a row of `evaluation_labels`, with `evaluated_at`
+NONE = "none"
+MOST_WITH_VALUES = 3  # topics whose values a sentence gives
+_PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only", None: "dataset classes"}
+
+
+class _Facet(NamedTuple):
+    """One thing that evaluations of a label may differ in.
+
+    Attributes:
+        topic: as a sentence names it.
+        values: (rows) to one word a row, as a sentence lists it.
+        words: (rows) to one word a row, as the bracket after a label has it.
+    """
+
+    topic: str
+    values: Callable[[Sequence[Facts]], list[str]]
+    words: Callable[[Sequence[Facts]], list[str]]
+
+
+def distinct_labels(rows: Sequence[Facts]) -> list[str]:
+    """Labels of evaluations, those that several share with what they differ in: ResNet (no normalization).
+
+    Args:
+        rows: evaluations that share images and corrupted pixels.
+    """
+    added: list[list[str]] = [[] for _ in rows]
+    for facet in _FACETS:
+        for places in _shared([(str(row["model_label"]), *words) for row, words in zip(rows, added, strict=True)]):
+            words = facet.words([rows[place] for place in places])
+            if len(set(words)) > 1:
+                for place, word in zip(places, words, strict=True):
+                    added[place].append(word)
+    return [
+        f"{row['model_label']} ({', '.join(words)})" if words else str(row["model_label"])
+        for row, words in zip(rows, added, strict=True)
+    ]
+
+
+def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows by label; of one label by training seed, then the newest first."""
+
+    def order(row: Facts) -> tuple[Any, ...]:
+        seed, made = row["training_seed"], row["evaluated_at"]
+        return (
+            str(row["model_label"]),
+            seed is not None,
+            seed or 0,
+            -made.timestamp() if made else 0,
+            row["evaluation_id"],
+        )
+
+    return sorted(rows, key=order)
+
+
+def differences(rows: Sequence[Facts]) -> str:
+    """What evaluations of one label differ in: normalization (none / mean 0.5) and date (2026-03-02 / 2026-03-01).
+
+    Args:
+        rows: at least two.
+    """
+    found = {facet.topic: facet.values(rows) for facet in _FACETS}
+    topics = {topic: values for topic, values in found.items() if len(set(values)) > 1}
+    if len(topics) > 1:
+        topics.pop(_IDENTITY.topic, None)
+    names = [topic if len(topics) > MOST_WITH_VALUES else f"{topic} ({' / '.join(v)})" for topic, v in topics.items()]
+    if len({row["model_id"] for row in rows}) > 1 and not _OF_MODEL & topics.keys():
+        names.insert(0, "weights")
+    return join_names(names)
+
+
+def _shared(labels: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Places of each label that occurs more than once."""
+    counts = Counter(labels)
+    return [[p for p, one in enumerate(labels) if one == label] for label in counts if counts[label] > 1]
+
+
+def _column(topic: str, name: str, template: str = "{}", missing: str = "not stated") -> _Facet:
+    """A facet that is a column; `template` makes a word of the bracket of its value."""
+
+    def described(rows: Sequence[Facts]) -> list[str]:
+        return [missing if row[name] is None else f"{row[name]}" for row in rows]
+
+    def words(rows: Sequence[Facts]) -> list[str]:
+        return [f"{topic} {missing}" if row[name] is None else template.format(row[name]) for row in rows]
+
+    return _Facet(topic, described, words)
+
+
+def _normalization(rows: Sequence[Facts]) -> list[str]:
+    """Means of the channels where these differ, else standard deviations: mean 0.485, 0.456, 0.406; none."""
+    scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
+    given = [(mean, std) for mean, std in scales if _is_normalized(mean, std)]
+    means, deviations = ({tuple(scale[place]) for scale in given} for place in (0, 1))
+    name, place = ("std", 1) if len(means) == 1 and len(deviations) > 1 else ("mean", 0)
+    return [
+        "not stated"
+        if row["family"] == IMPORTED_FAMILY
+        else f"{name} {_channels(scale[place])}"
+        if _is_normalized(*scale)
+        else NONE
+        for row, scale in zip(rows, scales, strict=True)
+    ]
+
+
+def _normalization_words(rows: Sequence[Facts]) -> list[str]:
+    """Normalized or no normalization; means or standard deviations where several are normalized differently."""
+    values = _normalization(rows)
+    others = {NONE: "no normalization", "not stated": "normalization not stated"}
+    is_one = len(set(values) - others.keys()) == 1
+    return [others.get(value, "normalized" if is_one else value) for value in values]
+
+
+def _is_normalized(mean: Sequence[float], std: Sequence[float]) -> bool:
+    """Whether values are shifted or scaled; mean 0 and standard deviation 1 leave them as they are."""
+    return any(mean) or any(one != 1 for one in std)
+
+
+def _channels(values: Sequence[float]) -> str:
+    """One number where all channels share it."""
+    return ", ".join(f"{value:.3g}" for value in (values[:1] if len(set(values)) == 1 else values))
+
+
+def _protocols(rows: Sequence[Facts]) -> list[str]:
+    return [_PROTOCOLS.get(row["class_protocol"], str(row["class_protocol"])) for row in rows]
+
+
+def _dates(rows: Sequence[Facts]) -> list[str]:
+    """Days, with the time where these are the same."""
+    made: list[datetime | None] = [row["evaluated_at"] for row in rows]
+    days = [f"{one:%Y-%m-%d}" if one else "no date" for one in made]
+    return days if len(set(days)) == len(days) else [f"{one:%Y-%m-%d %H:%M}" if one else "no date" for one in made]
+
+
+def _identities(rows: Sequence[Facts]) -> list[str]:
+    return [str(row["evaluation_id"]) for row in rows]
+
+
+_IDENTITY = _Facet("evaluation_id", _identities, _identities)
+_FACETS = (
+    _column("precision", "precision"),
+    _column("training seed", "training_seed", "seed {}"),
+    _Facet("normalization", _normalization, _normalization_words),
+    _column("input size", "input_side_px", "{} px", "as stored"),
+    _column("architecture", "architecture"),
+    _column("variant", "variant", missing="as published"),
+    _column("checkpoint", "checkpoint", missing="none"),
+    _Facet("classes", _protocols, _protocols),
+    _column("attention", "attention_method", missing="none"),
+    _Facet("date", _dates, _dates),
+    _IDENTITY,
+)
+_OF_MODEL = {"training seed", "normalization", "input size", "architecture", "variant", "checkpoint", "classes"}

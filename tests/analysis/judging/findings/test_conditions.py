@@ -1,0 +1,304 @@
+"""Conditions that come before all findings: each where it holds and where it does not, with its threshold by hand."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import duckdb
+import numpy as np
+import pytest
+from checkpoint_comparisons import words_of
+from rewritten_shards import cell_of, reply_with
+from scipy.stats import binomtest
+from synthetic_results import Synthetic, write_synthetic
+
+from failmodes.analysis.judging.findings import conditions
+from failmodes.analysis.judging.findings.conditions import (
+    OTHER,
+    duplicate_images,
+    permuted_outputs,
+    reassigned,
+    too_few,
+)
+from failmodes.analysis.judging.findings.kind import EVERY, Judged
+from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.metrics.intervals import exact_interval
+
+IMAGES = 400
+MODELS = ("Chance", "Ordinary", "Perfect", "Permuted", "Swapped")
+CONDITIONS = ("few_images", "duplicate_images", "same_label", "permuted_outputs", "at_chance", "perfect_clean")
+
+
+def clean_predictions(labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Four classes; Swapped has classes 2 and 3 the other way round, Permuted all, Chance is right on 100 of 400."""
+    return {
+        "Chance": (labels + np.arange(IMAGES) // 4) % 4,
+        "Perfect": labels,
+        "Permuted": (labels + 1 + (np.arange(IMAGES) % 20 == 0)) % 4,
+        "Swapped": np.array([0, 1, 3, 2])[labels],
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    folder = tmp_path_factory.mktemp("conditions")
+    made = write_synthetic(folder, images=IMAGES, models=MODELS, corruptions=("fog",), severities=(5,))
+    for model, predictions in clean_predictions(np.arange(IMAGES) % 4).items():
+        reply_with(made, cell_of(made, model), predictions.tolist())
+    return made
+
+
+@pytest.fixture(scope="module")
+def conditional(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
+    load([made.output], made.output / "w.duckdb")
+    with open_warehouse(made.output / "w.duckdb") as con:
+        yield con
+
+
+def said(con: duckdb.DuckDBPyConnection, kind: str) -> dict[str, Judged]:
+    selection = select_one(con)
+    found = {e.label: list(all_kinds()[kind].judge(con, selection, e)) for e in selection.evaluations}
+    assert {one.verdict for own in found.values() for one in own} <= {"supported"}
+    return {label: own[0] for label, own in found.items() if own}
+
+
+def plain(judged: Judged) -> str:
+    return judged.sentence.replace("\u00a0", " ").replace(" %", "%")
+
+
+def test_conditions_come_first_and_suppress_kinds_that_there_are() -> None:
+    kinds = all_kinds()
+    assert tuple(kinds)[: len(CONDITIONS)] == CONDITIONS
+    for name, kind in kinds.items():
+        assert (kind.order < 10) == (name in CONDITIONS)
+        assert set(kind.suppresses) <= {*kinds, EVERY}
+        assert name not in kind.suppresses
+        assert not kind.suppresses or name in CONDITIONS
+    assert {"prediction_collapse", "overconfidence", "calibration_error"}.isdisjoint(kinds["at_chance"].suppresses)
+
+
+def test_a_model_at_chance(conditional: duckdb.DuckDBPyConnection) -> None:
+    found = said(conditional, "at_chance")
+    assert set(found) == {"Chance", "Permuted"}
+    ends = binomtest(100, 400).proportion_ci(0.95, "exact")
+    assert found["Chance"].estimate == pytest.approx((0.25, ends.low, ends.high))
+    assert plain(found["Chance"]) == (
+        "Chance is indistinguishable from chance on clean images: 25.0% [20.8, 29.5], chance 25.0%"
+    )
+    assert plain(found["Permuted"]) == "Permuted is below chance on clean images: 0.0% [0.0, 0.9], chance 25.0%"
+    assert found["Chance"].n == 400
+
+
+@pytest.mark.parametrize(("correct", "is_said"), [(117, True), (118, False), (83, True), (82, False)])
+def test_the_threshold_of_chance(correct: int, is_said: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 400 images with chance 25 %: 118 correct is the first count with an exact lower end above it; from 83 on the
+    upper end holds it."""
+    low, high = binomtest(correct, 400).proportion_ci(0.95, "exact")
+    sentences = at_chance_of(monkeypatch, Estimate(correct / 400, low, high), 400, 0.25)
+    assert ["indistinguishable from chance" in sentence for sentence in sentences] == [is_said] * len(sentences)
+    assert (sentences == []) == (low > 0.25)
+
+
+def at_chance_of(monkeypatch: pytest.MonkeyPatch, accuracy: Estimate, count: int, chance: float) -> list[str]:
+    info = EvaluationInfo("e", "M", {})
+    monkeypatch.setattr(conditions, "chance_of", lambda *_: chance)
+    monkeypatch.setattr(conditions, "clean_accuracy", lambda *_: (accuracy, count))
+    return [one.sentence for one in all_kinds()["at_chance"].judge(None, None, info)]
+
+
+def test_chance_is_not_said_of_ordinary_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """30 % of ten classes never; at chance itself "below" in at most 2.5 %."""
+    rng = np.random.default_rng(0)
+    for accuracy, limit in ((0.3, 0.0), (0.1, 0.025)):
+        correct = rng.binomial(500, accuracy, 2000)
+        ends = exact_interval(correct, 500)
+        found = [
+            at_chance_of(monkeypatch, Estimate(count / 500, *pair), 500, 0.1)
+            for count, *pair in zip(correct, *ends, strict=True)
+        ]
+        wrong = [own for own in found if any(accuracy > 0.1 or "below chance" in sentence for sentence in own)]
+        assert len(wrong) <= (limit + 0.01) * 2000 * (limit > 0)
+
+
+def test_every_clean_image_is_correct(conditional: duckdb.DuckDBPyConnection) -> None:
+    found = said(conditional, "perfect_clean")
+    assert set(found) == {"Perfect"}
+    assert plain(found["Perfect"]) == (
+        "Perfect classifies all 400 clean images correctly [99.1, 100.0]: the images may be too easy to tell models "
+        "apart, or part of the training data."
+    )
+    assert found["Perfect"].estimate == pytest.approx((1, 0.025 ** (1 / 400), 1))
+
+
+def test_permuted_outputs(conditional: duckdb.DuckDBPyConnection) -> None:
+    found = said(conditional, "permuted_outputs")
+    assert set(found) == {"Permuted", "Swapped"}
+    assert plain(found["Permuted"]).startswith(
+        "Outputs of Permuted look permuted: reassigned classes raise accuracy on 200 held-out clean images from 0.0% to"
+    )
+    assert "from 50.0% to 100.0% (+50.0 points [" in plain(found["Swapped"])
+    assert plain(found["Swapped"]).endswith("). Check class_names and the order of labels.")
+    assert found["Swapped"].estimate[0] == 0.5
+    for one in found.values():
+        assert one.n == 200
+        assert len(words_of(one.sentence)) <= 30
+
+
+def test_an_answer_outside_the_classes_is_not_reassigned(conditional: duckdb.DuckDBPyConnection) -> None:
+    selection = select_one(conditional, models=["Permuted"])
+    (one,) = selection.evaluations
+    among_all = replace(one, facts=one.facts | {"class_protocol": "all"})
+    assert list(permuted_outputs.judge(conditional, selection, one))
+    assert list(permuted_outputs.judge(conditional, selection, among_all)) == []
+
+
+def pairs(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    both = np.stack([labels, predicted], axis=1).astype(np.int64)
+    return both[::2], both[1::2]
+
+
+@pytest.mark.parametrize(
+    ("correct", "swapped", "far"),
+    [
+        (0, 95, True),  # 0 to 95 %
+        (45, 50, False),  # 45 to 50 %: no large rise
+        (30, 60, True),  # it doubles
+        (35, 60, False),  # it does not, and 40 of 65 errors are left
+        (75, 94, True),  # 6 of 25 errors are left, less than a quarter
+    ],
+)
+def test_the_threshold_of_permuted_outputs(correct: int, swapped: int, far: bool) -> None:
+    """Of two classes in 2,000 images: the share that is correct as given, and that with classes the other way round.
+
+    A third class, OTHER, takes the images that are wrong both ways; those correct both ways are not reassigned.
+    """
+    count = 1000
+    both = max(0, correct + swapped - 100)
+    one, other = 10 * (correct - both), 10 * (swapped - both)
+    label = np.tile([0, 1], count // 2)
+    predicted = np.full(count, OTHER)
+    predicted[:one] = label[:one]
+    predicted[one : one + other] = 1 - label[one : one + other]
+    fixed = 10 * both  # of a class of its own
+    label[one + other : one + other + fixed] = predicted[one + other : one + other + fixed] = 2
+    order = np.stack([label, predicted], axis=1).astype(np.int64)
+    found = reassigned(order, order)
+    assert (found is not None and found.is_far_better) == far
+    if far and found:
+        assert (found.actual, found.matched) == pytest.approx((correct / 100, swapped / 100))
+
+
+@pytest.mark.parametrize("accuracy", [0.1, 0.15, 0.3, 0.6, 0.95])
+@pytest.mark.parametrize("concentration", [0.1, 1.0, 100.0])
+def test_ordinary_models_do_not_look_permuted(accuracy: float, concentration: float) -> None:
+    """Ten classes, 500 images; errors go to classes by a Dirichlet's shares, from nearly one each to all alike."""
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(200):
+        labels = np.arange(500) % 10
+        confused = np.array([np.insert(rng.dirichlet(np.full(9, concentration)), own, 0) for own in range(10)])
+        if accuracy < 0.3:  # errors that are nearly all of one other class are a permutation
+            confused = (confused + np.ones((10, 10)) - np.eye(10)) / 10
+        predicted = np.array([own if rng.random() < accuracy else rng.choice(10, p=confused[own]) for own in labels])
+        one = reassigned(*pairs(labels, predicted))
+        found += one is not None and one.is_far_better
+    assert found == 0
+
+
+def test_of_many_classes_chance_does_not_look_permuted() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat(np.arange(200), 4)
+    one = reassigned(*pairs(labels, rng.integers(0, 200, 800)))
+    assert one is None or not one.is_far_better
+
+
+def test_too_many_classes_or_too_few_images_are_left_out() -> None:
+    beyond = np.array([[0, conditions.MOST_CLASSES]])
+    assert reassigned(beyond, beyond) is None
+    assert reassigned(beyond, beyond[:0]) is None
+
+
+@pytest.mark.parametrize(("images", "holds"), [(29, True), (30, False)])
+def test_few_images(images: int, holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: (2 * images, images))
+    found = list(all_kinds()["few_images"].judge(None, None, EvaluationInfo("e", "M", {})))
+    assert [plain(one) for one in found] == ["29 images are too few for findings; at least 30 are needed."] * holds
+    assert too_few(1).replace("\u00a0", " ").startswith("1 image is too few")
+
+
+def small_tables(hashes: list[str | None] | None) -> duckdb.DuckDBPyConnection:
+    """Two evaluations of images 0-5 of a data set; the second of the first four. Another data set has other hashes."""
+    con = duckdb.connect()
+    con.execute(
+        "create table evaluations as select * from (values ('a', 'd'), ('b', 'd')) t(evaluation_id, dataset_id)"
+    )
+    con.execute("create table images as select 'd' as dataset_id, range::int as image_id from range(6)")
+    if hashes is not None:
+        con.execute("alter table images add column pixel_hash varchar")
+        con.executemany("update images set pixel_hash = ? where image_id = ?", list(zip(hashes, range(6), strict=True)))
+    con.execute("insert into images by name select 'other' as dataset_id, image_id from images")
+    con.execute(
+        "create table prediction_facts as select e as evaluation_id, image_id, c as corruption from images, "
+        "(values ('a'), ('b')) t(e), (values ('none'), ('fog')) u(c) "
+        "where dataset_id = 'd' and (e = 'a' or image_id < 4)"
+    )
+    return con
+
+
+@pytest.mark.parametrize(
+    ("hashes", "of_a", "of_b"),
+    [
+        (None, (6, 6), (4, 4)),
+        (["x", "x", "y", "z", "x", "y"], (6, 3), (4, 3)),
+        ([None, None, "y", "z", "u", "y"], (6, 5), (4, 4)),  # of unknown pixels each is one
+    ],
+    ids=["no column", "copies", "unknown pixels"],
+)
+def test_duplicates_are_counted_among_the_images_evaluated(
+    hashes: list[str | None] | None, of_a: tuple[int, int], of_b: tuple[int, int]
+) -> None:
+    con = small_tables(hashes)
+    assert (duplicate_images(con, "a"), duplicate_images(con, "b")) == (of_a, of_b)
+
+
+def test_duplicates_are_said_of_every_model_alike(
+    conditional: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said(conditional, "duplicate_images") == {}
+    for counts, sentence in (
+        ((500, 488), "12 of 500 images are exact duplicates of others (488 distinct); intervals count copies once."),
+        ((40, 39), "1 of 40 images is an exact duplicate of another (39 distinct); intervals count copies once."),
+    ):
+        monkeypatch.setattr(conditions, "duplicate_images", lambda *_, counts=counts: counts)
+        assert {plain(one) for one in said(conditional, "duplicate_images").values()} == {sentence}
+
+
+def labelled(*facts: dict[str, object]) -> Selection:
+    """Evaluations of resnet18 without a stated seed, but for these facts."""
+    shared = {
+        "model_label": "ResNet", "model_name": "ResNet", "architecture": "resnet18", "variant": None,
+        "family": "resnet", "class_protocol": None, "training_recipe": None, "training_seed": None,
+        "precision": "float32",
+        "input_mean": None, "input_std": None, "input_side_px": None, "checkpoint": None, "attention_method": "none",
+        "evaluated_at": None, "image_count": 400, "model_id": "m",
+    }  # fmt: skip
+    rows = [shared | {"evaluation_id": f"e{place}"} | own for place, own in enumerate(facts)]
+    return Selection(tuple(EvaluationInfo(str(r["evaluation_id"]), f"L{p}", r) for p, r in enumerate(rows)), (), None)
+
+
+def test_evaluations_of_one_label_are_named_with_what_they_differ_in() -> None:
+    normalized = {"input_mean": [0.485, 0.456, 0.406], "input_std": [0.229, 0.224, 0.225], "model_id": "n"}
+    selection = labelled({}, normalized, {"model_label": "Other", "model_name": "Other"})
+    (finding,) = all_kinds()["same_label"].of_all_pairs(None, selection)
+    assert finding.sentence.replace("\u00a0", " ") == (
+        "2 evaluations are named ResNet: they differ in normalization (none / mean 0.485, 0.456, 0.406)."
+    )
+    assert (finding.evaluation_id, finding.other_evaluation_id, finding.verdict) == ("e0", "e1", "supported")
+
+
+def test_training_seeds_of_one_model_may_share_a_label() -> None:
+    assert all_kinds()["same_label"].of_all_pairs(None, labelled({"training_seed": 0}, {"training_seed": 1})) == []
+    again = labelled({"training_seed": 0}, {"training_seed": 0, "precision": "float16"})
+    assert len(all_kinds()["same_label"].of_all_pairs(None, again)) == 1
