@@ -6,7 +6,7 @@ import numpy as np
 from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 
-from failmodes.analysis.judging.findings.conditions import reassigned
+from failmodes.warehouse.metrics.class_order import far_better_order
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 
@@ -35,14 +35,11 @@ def measure_permuted(
 ) -> Floats:
     """(samples, 1) whether outputs look permuted where the next class takes `matched` of each class's images."""
     labels = np.arange(images) % classes
-    places = np.arange(images) // classes % 2 == 0  # by turns of each class
     found = []
     for _ in range(samples):
         drawn, others = rng.random(images), rng.integers(2, classes, images)
         shift = np.where(drawn < accuracy, 0, np.where(drawn < accuracy + matched, 1, others))
-        both = np.stack([labels, (labels + shift) % classes], axis=1)
-        one = reassigned(both[places], both[~places])
-        found.append([one is not None and one.is_far_better])
+        found.append([far_better_order(labels, (labels + shift) % classes, classes) is not None])
     return np.array(found, dtype=np.float64)
 
 

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.models.model import Model
+from failmodes.warehouse.metrics.class_order import far_better_order
 
-MUCH_BETTER = 0.1  # of accuracy, by another order of the outputs …
-STANDARD_ERRORS = 3  # … and by so many of the difference
 SHOWN = 4  # classes of another order that are named
 
 
@@ -69,34 +68,15 @@ class CleanPredictions:
         )
 
     def _other_order(self, labels: np.ndarray, predictions: np.ndarray) -> str | None:
-        """The order chosen on every other image, with the accuracy that it has on the rest."""
-        chosen, rest = slice(0, None, 2), slice(1, None, 2)
-        count = len(labels[rest])
-        if not count:
-            return None
-        now = np.mean(predictions[rest] == labels[rest])
-        if self._counts(labels[rest], predictions[rest]).max(1).sum() / count - now < MUCH_BETTER:
-            return None  # no order is much better
-        from scipy.optimize import linear_sum_assignment  # 20 MB, for few runs
-
-        counts = self._counts(labels[chosen], predictions[chosen])
-        np.fill_diagonal(counts, counts.diagonal() + 0.5)  # of equal orders the given one
-        order = linear_sum_assignment(counts, maximize=True)[1]
-        then = np.mean(predictions[rest] == order[labels[rest]])
-        error = np.sqrt((now * (1 - now) + then * (1 - then)) / count)
-        if then - now < max(MUCH_BETTER, STANDARD_ERRORS * error):
+        found = far_better_order(labels, predictions, self.class_count)
+        if found is None:
             return None
         names, outputs = self.model.class_names, self.model.outputs or list(range(self.class_count))
+        order = found.outputs.tolist()
         moved = [f"{names[i]} = {outputs[order[i]]}" for i in range(self.class_count) if order[i] != i]
         more = ", …" if len(moved) > SHOWN else ""
         return (
-            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be {then:.1%} "
-            f"instead of {now:.1%} (n = {count:,}, on which that order was not chosen): if it is right, say so by "
-            "`class_names`, or `class_map`"
+            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
+            f"{found.matched:.1%} instead of {found.actual:.1%} (n = {found.images:,}, on which that order was not "
+            "chosen): if it is right, say so by `class_names`, or `class_map`"
         )
-
-    def _counts(self, labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
-        """(classes, classes) how often each label, row by row, was answered by each class."""
-        counts = np.zeros((self.class_count, self.class_count))
-        np.add.at(counts, (labels, predictions), 1)
-        return counts

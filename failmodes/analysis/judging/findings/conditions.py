@@ -5,11 +5,9 @@ they come first in a report. `Kind.suppresses` names the kinds that a condition 
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
-from numpy.typing import NDArray
 
 from failmodes.analysis.formatting import (
     format_count,
@@ -23,18 +21,14 @@ from failmodes.analysis.same_labels import differences
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.duplicates import duplicate_images
-from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
+from failmodes.warehouse.metrics.class_order import Classes, far_better_order
 from failmodes.warehouse.metrics.columns import OTHER
 from failmodes.warehouse.schema import CLEAN
 
 RELATION = "accuracy_by_severity"
-LEAST_RISE = 0.1  # of accuracy on held-out images, by reassigned classes, that its whole interval must exceed
-LEAST_FACTOR = 2.0  # that reassigned classes must multiply accuracy by …
-MOST_ERRORS_LEFT = 0.25  # … or the share of errors that they must not leave, as where few classes are swapped
-MOST_CLASSES = 2000  # beyond, the assignment takes minutes
 OF_FAILURES = (
     "largest_drop", "shape", "class_failure", "confidence_below_chance", "early_warning", "attention_drift",
     "attention_on_object", "attention_off_object", "better_model",
@@ -73,7 +67,7 @@ def duplicates(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation:
     if found.note:
         yield Judged(
             "supported",
-            found.note,
+            f"{found.note}.",
             found.images,
             (float(found.images - found.distinct), None, None),
             query="select pixel_hash, count(*) as copies, list(image_id order by image_id) as image_ids from images "
@@ -129,19 +123,19 @@ def permuted_outputs(
     """The assignment that half of the clean images choose, judged on the other half."""
     if evaluation.facts["class_protocol"] == "all":  # an output may be no class of the data set
         return
-    chosen, held_out = _halves(con, evaluation.evaluation_id)
-    found = reassigned(chosen, held_out)
-    if found is None:
+    labels, predictions = _clean_predictions(con, evaluation.evaluation_id)
+    if not len(labels):
         return
-    rise, actual, matched = found
-    if found.is_far_better:
-        count = len(held_out)
+    found = far_better_order(labels, predictions, 1 + int(max(labels.max(), predictions.max())))
+    if found is not None:
+        rise = Estimate(found.rise, found.low, found.high)
         yield Judged(
             "supported",
             f"Outputs of {evaluation.label} look permuted: reassigned classes raise accuracy on "
-            f"{format_count(count, 'held-out clean image')} from {format_percent(actual)} to {format_percent(matched)} "
-            f"({format_points_interval(rise, signed=True)}). Check class_names and the order of labels.",
-            count,
+            f"{format_count(found.images, 'held-out clean image')} from {format_percent(found.actual)} to "
+            f"{format_percent(found.matched)} ({format_points_interval(rise, signed=True)}). Check class_names and the "
+            "order of labels.",
+            found.images,
             rise,
             CLEAN,
             0.0,
@@ -149,91 +143,23 @@ def permuted_outputs(
         )
 
 
-Predictions = NDArray[np.int64]  # (N, 2) label and prediction
-
-
-class Reassigned(NamedTuple):
-    """Held-out images with outputs reassigned to classes.
-
-    Attributes:
-        rise: accuracy with that assignment minus accuracy, with Newcombe's interval.
-        actual: accuracy, 0-1.
-        matched: accuracy with that assignment.
-    """
-
-    rise: Estimate
-    actual: float
-    matched: float
-
-    @property
-    def is_far_better(self) -> bool:
-        """Whether the rise is shown to be large, and so large that no bias of a model between two classes makes it."""
-        doubles = self.matched >= LEAST_FACTOR * self.actual
-        leaves_few_errors = 1 - self.matched <= MOST_ERRORS_LEFT * (1 - self.actual)
-        return self.rise.low > LEAST_RISE and (doubles or leaves_few_errors)
-
-
-def reassigned(chosen: Predictions, held_out: Predictions) -> Reassigned | None:
-    """The assignment of outputs to classes that some images choose, applied to others.
-
-    Args:
-        chosen: (N, 2) label and prediction, OTHER for no class of the data set.
-        held_out: (M, 2) the same of other images.
-
-    Returns:
-        None where no assignment can be far better, or there are too many classes.
-    """
-    if not len(held_out):
-        return None
-    classes = 1 + int(max(chosen.max(), held_out.max()))
-    if classes > MOST_CLASSES:
-        return None
-    actual = held_out[:, 0] == held_out[:, 1]
-    counts = _confusion(held_out, classes)
-    if counts.max(axis=0).sum() / len(held_out) - actual.mean() <= LEAST_RISE:  # as if an assignment could repeat
-        return None
-    from scipy.optimize import linear_sum_assignment  # here: 20 MB, for few models
-
-    weights = _confusion(chosen, classes) + np.eye(classes) / 2  # of equal assignments the given one
-    label_of = linear_sum_assignment(weights.T, maximize=True)[1]  # by prediction
-    is_class = held_out[:, 1] != OTHER
-    matched = is_class & (label_of[held_out[:, 1]] == held_out[:, 0])
-    pairs = count_pairs(matched, actual)
-    low, high = newcombe_interval(pairs)
-    rise = Estimate(float(pairs.difference), float(low), float(high))
-    return Reassigned(rise, float(actual.mean()), float(matched.mean()))
-
-
-def _confusion(predictions: Predictions, classes: int) -> NDArray[np.float64]:
-    """(classes, classes) images by label and prediction."""
-    counts = np.zeros((classes, classes))
-    known = predictions[predictions[:, 1] != OTHER]
-    np.add.at(counts, (known[:, 0], known[:, 1]), 1)
-    return counts
-
-
-def _halves(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> tuple[Predictions, Predictions]:
-    """Clean images, copies once, by turns of each class in the order of image_id."""
+def _clean_predictions(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> tuple[Classes, Classes]:
+    """Labels and predictions of clean images, copies once, by image_id; OTHER for no class of the dataset."""
     rows = con.execute(
         f"""
-        with distinct_images as (
-            select image_id, prediction_facts.label, coalesce(predicted, {OTHER}) as predicted
-            from prediction_facts
-            inner join evaluations using (evaluation_id)
-            inner join images using (dataset_id, image_id)
-            where evaluation_id = $1 and corruption = $2
-            qualify row_number() over (
-                partition by coalesce(images.pixel_hash, 'image ' || image_id) order by image_id
-            ) = 1
-        )
-        select label, predicted, row_number() over (partition by label order by image_id) % 2 as half
-        from distinct_images order by image_id
+        select prediction_facts.label, coalesce(predicted, {OTHER}) as predicted
+        from prediction_facts
+        inner join evaluations using (evaluation_id)
+        inner join images using (dataset_id, image_id)
+        where evaluation_id = $1 and corruption = $2
+        qualify row_number() over (
+            partition by coalesce(images.pixel_hash, 'image ' || image_id) order by image_id
+        ) = 1
+        order by image_id
         """,
         [evaluation_id, CLEAN],
     ).fetchnumpy()
-    found = np.stack([np.asarray(rows[name], np.int64) for name in ("label", "predicted")], axis=1)
-    is_first = np.asarray(rows["half"]) == 1
-    return found[is_first], found[~is_first]
+    return np.asarray(rows["label"], np.int64), np.asarray(rows["predicted"], np.int64)
 
 
 @kind(

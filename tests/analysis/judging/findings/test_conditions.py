@@ -12,18 +12,13 @@ from scipy.stats import binomtest
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.judging.findings import conditions
-from failmodes.analysis.judging.findings.conditions import (
-    OTHER,
-    duplicate_images,
-    permuted_outputs,
-    reassigned,
-    too_few,
-)
-from failmodes.analysis.judging.findings.kind import EVERY, Judged
+from failmodes.analysis.judging.findings.conditions import permuted_outputs
+from failmodes.analysis.judging.findings.kind import EVERY, Judged, too_few
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.duplicates import DuplicateImages
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.metrics.intervals import exact_interval
 
@@ -155,124 +150,21 @@ def test_an_answer_outside_the_classes_is_not_reassigned(conditional: duckdb.Duc
     assert list(permuted_outputs.judge(conditional, selection, among_all)) == []
 
 
-def pairs(labels: np.ndarray, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    both = np.stack([labels, predicted], axis=1).astype(np.int64)
-    return both[::2], both[1::2]
-
-
-@pytest.mark.parametrize(
-    ("correct", "swapped", "far"),
-    [
-        (0, 95, True),  # 0 to 95 %
-        (45, 50, False),  # 45 to 50 %: no large rise
-        (30, 60, True),  # it doubles
-        (35, 60, False),  # it does not, and 40 of 65 errors are left
-        (75, 94, True),  # 6 of 25 errors are left, less than a quarter
-    ],
-)
-def test_the_threshold_of_permuted_outputs(correct: int, swapped: int, far: bool) -> None:
-    """Of two classes in 2,000 images: the share that is correct as given, and that with classes the other way round.
-
-    A third class, OTHER, takes the images that are wrong both ways; those correct both ways are not reassigned.
-    """
-    count = 1000
-    both = max(0, correct + swapped - 100)
-    one, other = 10 * (correct - both), 10 * (swapped - both)
-    label = np.tile([0, 1], count // 2)
-    predicted = np.full(count, OTHER)
-    predicted[:one] = label[:one]
-    predicted[one : one + other] = 1 - label[one : one + other]
-    fixed = 10 * both  # of a class of its own
-    label[one + other : one + other + fixed] = predicted[one + other : one + other + fixed] = 2
-    order = np.stack([label, predicted], axis=1).astype(np.int64)
-    found = reassigned(order, order)
-    assert (found is not None and found.is_far_better) == far
-    if far and found:
-        assert (found.actual, found.matched) == pytest.approx((correct / 100, swapped / 100))
-
-
-@pytest.mark.parametrize("accuracy", [0.1, 0.15, 0.3, 0.6, 0.95])
-@pytest.mark.parametrize("concentration", [0.1, 1.0, 100.0])
-def test_ordinary_models_do_not_look_permuted(accuracy: float, concentration: float) -> None:
-    """Ten classes, 500 images; errors go to classes by a Dirichlet's shares, from nearly one each to all alike."""
-    rng, found = np.random.default_rng(0), 0
-    for _ in range(200):
-        labels = np.arange(500) % 10
-        confused = np.array([np.insert(rng.dirichlet(np.full(9, concentration)), own, 0) for own in range(10)])
-        if accuracy < 0.3:  # errors that are nearly all of one other class are a permutation
-            confused = (confused + np.ones((10, 10)) - np.eye(10)) / 10
-        predicted = np.array([own if rng.random() < accuracy else rng.choice(10, p=confused[own]) for own in labels])
-        one = reassigned(*pairs(labels, predicted))
-        found += one is not None and one.is_far_better
-    assert found == 0
-
-
-def test_of_many_classes_chance_does_not_look_permuted() -> None:
-    rng = np.random.default_rng(1)
-    labels = np.repeat(np.arange(200), 4)
-    one = reassigned(*pairs(labels, rng.integers(0, 200, 800)))
-    assert one is None or not one.is_far_better
-
-
-def test_too_many_classes_or_too_few_images_are_left_out() -> None:
-    beyond = np.array([[0, conditions.MOST_CLASSES]])
-    assert reassigned(beyond, beyond) is None
-    assert reassigned(beyond, beyond[:0]) is None
-
-
 @pytest.mark.parametrize(("images", "holds"), [(29, True), (30, False)])
 def test_few_images(images: int, holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: (2 * images, images))
+    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(2 * images, images))
     found = list(all_kinds()["few_images"].judge(None, None, EvaluationInfo("e", "M", {})))
     assert [plain(one) for one in found] == ["29 images are too few for findings; at least 30 are needed."] * holds
     assert too_few(1).replace("\u00a0", " ").startswith("1 image is too few")
-
-
-def small_tables(hashes: list[str | None] | None) -> duckdb.DuckDBPyConnection:
-    """Two evaluations of images 0-5 of a data set; the second of the first four. Another data set has other hashes."""
-    con = duckdb.connect()
-    con.execute(
-        "create table evaluations as select * from (values ('a', 'd'), ('b', 'd')) t(evaluation_id, dataset_id)"
-    )
-    con.execute("create table images as select 'd' as dataset_id, range::int as image_id from range(6)")
-    if hashes is not None:
-        con.execute("alter table images add column pixel_hash varchar")
-        con.executemany("update images set pixel_hash = ? where image_id = ?", list(zip(hashes, range(6), strict=True)))
-    con.execute("insert into images by name select 'other' as dataset_id, image_id from images")
-    con.execute(
-        "create table prediction_facts as select e as evaluation_id, image_id, c as corruption from images, "
-        "(values ('a'), ('b')) t(e), (values ('none'), ('fog')) u(c) "
-        "where dataset_id = 'd' and (e = 'a' or image_id < 4)"
-    )
-    return con
-
-
-@pytest.mark.parametrize(
-    ("hashes", "of_a", "of_b"),
-    [
-        (None, (6, 6), (4, 4)),
-        (["x", "x", "y", "z", "x", "y"], (6, 3), (4, 3)),
-        ([None, None, "y", "z", "u", "y"], (6, 5), (4, 4)),  # of unknown pixels each is one
-    ],
-    ids=["no column", "copies", "unknown pixels"],
-)
-def test_duplicates_are_counted_among_the_images_evaluated(
-    hashes: list[str | None] | None, of_a: tuple[int, int], of_b: tuple[int, int]
-) -> None:
-    con = small_tables(hashes)
-    assert (duplicate_images(con, "a"), duplicate_images(con, "b")) == (of_a, of_b)
 
 
 def test_duplicates_are_said_of_every_model_alike(
     conditional: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert said(conditional, "duplicate_images") == {}
-    for counts, sentence in (
-        ((500, 488), "12 of 500 images are exact duplicates of others (488 distinct); intervals count copies once."),
-        ((40, 39), "1 of 40 images is an exact duplicate of another (39 distinct); intervals count copies once."),
-    ):
-        monkeypatch.setattr(conditions, "duplicate_images", lambda *_, counts=counts: counts)
-        assert {plain(one) for one in said(conditional, "duplicate_images").values()} == {sentence}
+    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(500, 488))
+    sentence = "12 of 500 images are exact duplicates of others (488 distinct); intervals treat copies as one."
+    assert {plain(one) for one in said(conditional, "duplicate_images").values()} == {sentence}
 
 
 def labelled(*facts: dict[str, object]) -> Selection:

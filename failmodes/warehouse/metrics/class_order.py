@@ -1,0 +1,90 @@
+"""Whether the outputs of a model look permuted: another assignment to classes fits clean images far better."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from failmodes.warehouse.metrics.columns import OTHER
+from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
+
+LEAST_RISE = 0.1  # of accuracy on held-out images, by reassigned classes, that its whole interval must exceed
+LEAST_FACTOR = 2.0  # that reassigned classes must multiply accuracy by …
+MOST_ERRORS_LEFT = 0.25  # … or the share of errors that they must not leave, as where few classes are swapped
+MOST_CLASSES = 2000  # beyond, the assignment takes minutes
+Classes = NDArray[np.int64]
+
+
+class ClassOrder(NamedTuple):
+    """Another assignment of outputs to classes, chosen on half of the images and judged on the other half.
+
+    Attributes:
+        outputs: (C,) the output of each class.
+        actual: accuracy as it is, 0-1.
+        matched: accuracy with that assignment.
+        rise: matched minus actual.
+        low: lower end of its 95 % interval, paired.
+        high: upper end.
+        images: held-out images that these are of.
+    """
+
+    outputs: Classes
+    actual: float
+    matched: float
+    rise: float
+    low: float
+    high: float
+    images: int
+
+
+def far_better_order(labels: Classes, predictions: Classes, classes: int) -> ClassOrder | None:
+    """The assignment that is far better than the given one; None where none is shown to be.
+
+    It takes a rise of LEAST_RISE, interval included, and one so large that no bias of a model between two classes
+    makes it. Every other image of a class, in the given order, chooses the assignment; the rest judge it.
+
+    Args:
+        labels: (N,) of clean images.
+        predictions: (N,) of the same images, OTHER for no class of the dataset.
+        classes: how many there are.
+    """
+    is_held_out = _turns(labels) % 2 == 1
+    if classes > MOST_CLASSES or not is_held_out.any():
+        return None
+    held_out, given = labels[is_held_out], predictions[is_held_out]
+    actual = given == held_out
+    best = _confusion(held_out, given, classes).max(axis=0).sum() / len(held_out)
+    if best - actual.mean() <= LEAST_RISE:  # as if an assignment could repeat
+        return None
+    from scipy.optimize import linear_sum_assignment  # here: 20 MB, for few models
+
+    weights = _confusion(labels[~is_held_out], predictions[~is_held_out], classes)
+    outputs = linear_sum_assignment(weights + np.eye(classes) / 2, maximize=True)[1]  # of equal ones the given one
+    matched = given == outputs[held_out]
+    gains = matched.astype(np.float64) - actual
+    center, variance = mean_with_made_up(gains, -1, 1)
+    half = normal_quantile() * variance**0.5
+    found = ClassOrder(
+        outputs, float(actual.mean()), float(matched.mean()), float(gains.mean()), center - half, center + half,
+        len(held_out),
+    )  # fmt: skip
+    leaves_few_errors = 1 - found.matched <= MOST_ERRORS_LEFT * (1 - found.actual)
+    is_large = found.matched >= LEAST_FACTOR * found.actual or leaves_few_errors
+    return found if found.low > LEAST_RISE and is_large else None
+
+
+def _turns(labels: Classes) -> NDArray[np.intp]:
+    """The place of each image among those of its class, (N,) from 0."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    turns = np.empty(len(labels), np.intp)
+    turns[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return turns
+
+
+def _confusion(labels: Classes, predictions: Classes, classes: int) -> NDArray[np.float64]:
+    """(classes, classes) images by label and prediction."""
+    counts = np.zeros((classes, classes))
+    known = predictions != OTHER
+    np.add.at(counts, (labels[known], predictions[known]), 1)
+    return counts
