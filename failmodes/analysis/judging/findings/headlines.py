@@ -50,7 +50,8 @@ def _decided(kind: Kind, findings: Sequence[Finding], *, are_many: bool) -> Iter
     """The first of each model, or of all where there are many; of shapes one of each word."""
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        model = "" if are_many or kind.is_of_pairs else finding.evaluation_id
+        is_together = kind.is_of_pairs or (are_many and not kind.is_condition)
+        model = "" if is_together else finding.evaluation_id
         groups.setdefault((model, finding.claim if kind.tells_each_claim else ""), []).append(finding)
     for group in groups.values():
         for verdict in kind.printed:
