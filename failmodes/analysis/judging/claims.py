@@ -320,13 +320,16 @@ def _known_kind(name: str, place: str) -> str:
 
 
 def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
-    """Supported is a shape that nearly all resamples have, contradicted one that nearly none has."""
     share = row[f"share_{shape}"]
     if share is None:
         return finding._replace(verdict="inconclusive")
-    verdict: Word = "supported" if share >= STABLE else "contradicted" if share <= 1 - STABLE else "inconclusive"
     sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(share, 0)} of resamples."
-    return finding._replace(verdict=verdict, sentence=sentence)
+    return finding._replace(verdict=verdict_of_share(share), sentence=sentence)
+
+
+def verdict_of_share(share: float) -> Word:
+    """Supported is a shape that nearly all resamples have, contradicted one that nearly none has."""
+    return "supported" if share >= STABLE else "contradicted" if share <= 1 - STABLE else "inconclusive"
 
 
 def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:

@@ -1,8 +1,6 @@
-"""Which images an evaluation gets right, and its accuracy under resampled images: the bootstrap (Efron 1979).
+"""Which images an evaluation predicts correctly, estimates with their intervals, and how they are resampled.
 
-A resample of the images is a row of weights, so the bootstrap is one matrix product: weights times correctness. It is
-drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and models over
-the same images are compared pair by pair. It speaks of the choice of test images alone, never of the training seed.
+Resampling stands for another sample of test images alone, never for another training seed.
 """
 
 from dataclasses import dataclass
@@ -10,14 +8,13 @@ from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_texts import decode_pattern
-from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, weights_in_chunks
 from failmodes.warehouse.schema import CLEAN
 
 Float64Array = NDArray[np.float64]
@@ -51,7 +48,7 @@ class Resampling:
     """How images are resampled, and the level of every interval that follows from it.
 
     Attributes:
-        resamples: bootstrap resamples.
+        resamples: how many.
         seed: seed of the resampling.
         interval_level: level of all intervals.
     """
@@ -79,16 +76,6 @@ class CorrectnessMatrix(NamedTuple):
         """Accuracy of every cell, (C,) 0-1."""
         shares: Float64Array = self.correct.mean(axis=0)
         return shares
-
-    def resampled(self, resamples: int, seed: int) -> Float64Array:
-        """Accuracy of every cell under resampled images, (B, C).
-
-        Paired evaluations share one draw over all cells, and with every other evaluation of as many images. Without
-        pairing each cell is resampled independently: intervals of differences are then wider, never too narrow.
-        """
-        if self.paired:
-            return resampled_accuracy(self.correct, resamples, seed)
-        return resampled_alone(self.accuracy, len(self.correct), resamples, seed)
 
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity of a corruption, from clean, by corruption."""
@@ -137,50 +124,6 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
         raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
     by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
     return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows))
-
-
-def resampled_accuracy(correct: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
-    """Accuracy of every column under `resamples` draws of the images with replacement.
-
-    Args:
-        correct: (N, C) bool or 0/1; one row an image, one column a cell.
-        resamples: B, number of draws.
-        seed: seed of the draws; the same seed and N give the same draws, whatever the columns.
-
-    Returns:
-        (B, C) float64, 0-1. Exact: counts stay whole in float32 up to N = 2**24.
-
-    Raises:
-        ValueError: there is no image, or `correct` is not a matrix.
-    """
-    matrix = np.asarray(correct, dtype=np.float32)
-    if matrix.ndim != 2 or not len(matrix):
-        raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
-    if len(matrix) * resamples <= CHUNK_WEIGHTS:
-        sums = kept_weights(len(matrix), resamples, seed) @ matrix
-    else:
-        chunks = weights_in_chunks(len(matrix), resamples, np.random.default_rng(seed))
-        sums = np.concatenate([weights @ matrix for weights in chunks])
-    return sums.astype(np.float64) / len(matrix)
-
-
-def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
-    """Like `resampled_accuracy`, for cells that share no images: every cell is resampled independently.
-
-    The mean of N right-or-wrong images drawn with replacement is a binomial share, so no image is needed.
-
-    Args:
-        accuracy: (C,) 0-1.
-        image_counts: (C,) images of each cell, or one number for all.
-        resamples: B, number of draws.
-        seed: seed of the draws.
-
-    Returns:
-        (B, C) float64, 0-1.
-    """
-    counts = np.asarray(image_counts, dtype=np.int64)
-    shares = np.asarray(accuracy, dtype=np.float64)
-    return np.random.default_rng(seed).binomial(counts, shares, (resamples, len(shares))) / counts
 
 
 def bootstrap_estimate(values: Float64Array, level: float = 0.95) -> Estimate:
