@@ -41,8 +41,7 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, p_of_shape
 from failmodes.analysis.statistics.shares import smallest_detectable_difference
-from failmodes.analysis.statistics.sufficiency import AT_CHANCE, chance_from
-from failmodes.warehouse.metrics.intervals import wilson_interval
+from failmodes.analysis.statistics.sufficiency import AT_CHANCE, chance_from, is_below_chance
 
 RESAMPLES = 1000
 LARGE = 10_000  # images of which fewer samples are made
@@ -256,8 +255,7 @@ def _is_at_chance(drawn: Drawn) -> bool:
 
 
 def _is_below_chance(drawn: Drawn) -> bool:
-    _, high = wilson_interval(drawn.correct[:, -1].mean(), len(drawn.correct))
-    return bool(high < CHANCE)
+    return bool(is_below_chance(drawn.correct, CHANCE, 0.95))
 
 
 def _changes_covered(drawn: Drawn) -> bool:

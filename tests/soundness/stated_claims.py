@@ -11,7 +11,7 @@ from drops import SEVERITIES, matrix_of, model_of
 from shapes import EDGES, describe_draws, edge_between, word_of
 
 from failmodes.analysis.judging.cells import OnRecord
-from failmodes.analysis.judging.claims import verdict_of_share
+from failmodes.analysis.judging.claims import verdict_of_shares
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.difference import ModelMetrics
@@ -22,7 +22,6 @@ FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all
 FALLING = straight(0.9, 0.4, SEVERITIES)
 GOOD = straight(0.99, 0.02, SEVERITIES)
-SHAPE_EDGES = ("near_linear, late", "late, abrupt", "flat, near_linear", "two_steps, middle", "recovers, up_and_down")
 CURVES = {"straight from 90 to 50 %": FALLING, "straight from 99 to 97 %": GOOD}
 
 
@@ -84,7 +83,7 @@ def measure_shapes(
     drawn = describe_draws(rng, curve, images, samples)
     wrong = {True: "contradicted", False: "supported"}
     return np.array(
-        [[verdict_of_share(one.shape.shares[word]) == wrong[is_true] for word, is_true in claimed] for one in drawn],
+        [[verdict_of_shares(word, one.shape.shares) == wrong[is_true] for word, is_true in claimed] for one in drawn],
         dtype=np.float64,
     )
 
@@ -116,12 +115,12 @@ def jobs() -> list[Job]:
 def shape_jobs() -> list[Job]:
     """Claims of both shapes between which a curve lies, as if it were the one and as if it were the other."""
     found = []
-    for name in SHAPE_EDGES:
+    for name in EDGES:
         first, second = (through(np.array(curve) / 100, SEVERITIES) for curve in EDGES[name])
         below, above = edge_between(first, second)
         words = word_of(below), word_of(above)
         claimed = [(word, word == true) for true in words for word in words if word != "inconclusive"]
-        for images in (50, 500, 2_000):
+        for images in (50, 500):
             claims = tuple(
                 Claim("a claim of a shape", FALSE, f"on the way between {name}", images, SEVERITIES, NEVER_FALSE,
                       f"{word}, which is {str(is_true).lower()}, hardly")

@@ -53,6 +53,20 @@ def chance_from(correct: np.ndarray, severities: Float64Array, chance: float | N
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
 
 
+def is_below_chance(correct: np.ndarray, chance: float | None, level: float) -> bool | None:
+    """Whether accuracy at the last severity is shown to be below that of a guess; None where that is not known.
+
+    Args:
+        correct: (N, S) bool, whether each image is correct at each severity.
+        chance: accuracy of a guess, 0-1.
+        level: of Wilson's interval.
+    """
+    if chance is None:
+        return None
+    _, high = wilson_interval(correct[:, -1].mean(), len(correct), level=level)
+    return bool(high < chance)
+
+
 def difference_shown(low: ArrayLike, high: ArrayLike, *, comparisons: int = 1, level: float = 0.95) -> Float64Array:
     """The smallest difference that intervals from `low` to `high` (…) show in POWER of samples, being clear of 0.
 
