@@ -6,9 +6,10 @@ import numpy as np
 from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job, Limit
 from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, straight, through
 
-from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
-from failmodes.analysis.statistics.change_points import find_change_point
+from failmodes.analysis.statistics.bootstrap import Resampling
+from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
 from failmodes.analysis.statistics.curve_fits import LINEAR, fit_curve
+from failmodes.analysis.statistics.curve_shape import resampled_curve
 
 RESAMPLES = 500
 BREAK, THRESHOLD, FIT = "a curve has a break", "a curve has a threshold", "a straight line does not fit"
@@ -22,12 +23,9 @@ def measure(
     grid, found = GRIDS[len(curve)], []
     for batch in draw_outcomes(rng, curve, images, samples, CORRELATION if paired else 0.0):
         for correct in batch:
-            seed = int(rng.integers(2**31))
-            resampled = (
-                resampled_accuracy(correct, RESAMPLES, seed)
-                if paired
-                else resampled_alone(correct.mean(axis=0), images, RESAMPLES, seed)
-            )
+            resampling = Resampling(RESAMPLES, int(rng.integers(2**31)))
+            covariance = covariance_of_means(correct, paired=paired)
+            resampled = resampled_curve(correct.mean(axis=0), covariance, resampling)
             point = find_change_point(correct, resampled, grid, paired=paired)
             (line,) = [fit for fit in fit_curve(correct, grid, 0.1, paired=paired) if fit.function == LINEAR]
             is_found = point.p_value is not None and point.p_value <= 0.05

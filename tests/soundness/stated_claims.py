@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 from claims import FALSE, NEVER_FALSE, Claim, Job
-from curves import Floats, bent, draw_cells, draw_outcomes, straight
+from curves import Curve, Floats, draw_cells, draw_outcomes, straight, through
 from drops import SEVERITIES, matrix_of, model_of
-from shapes import describe_draws
+from shapes import EDGES, describe_draws, edge_between, word_of
 
 from failmodes.analysis.judging.cells import OnRecord
-from failmodes.analysis.judging.claims import is_ruled_out
+from failmodes.analysis.judging.claims import verdict_of_shares
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.metrics.registry import all_metrics
@@ -76,17 +76,16 @@ def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generat
     return np.array(found, dtype=np.float64)
 
 
-def measure_shapes(curvature: float, images: int, rng: np.random.Generator, samples: int) -> Floats:
-    """Whether the class of a curve whose curvature is the threshold is said not to be its own."""
-    bent_one = "late_collapse" if curvature > 0 else "early_drop"
-    found = []
-    for drawn in describe_draws(rng, bent(0.9, 0.4, curvature, SEVERITIES), images, samples):
-        shape = drawn.shape
-        curvatures = shape.curvature or Estimate(0.0, 0.0, 0.0)
-        row = {"reason": None, "shape": shape.shape, "curvature_low": curvatures.low, "curvature_high": curvatures.high}
-        row |= {f"share_{name}": share for name, share in shape.shares.items()}
-        found.append([is_ruled_out(name, row) for name in (bent_one, "near_linear")])
-    return np.array(found, dtype=np.float64)
+def measure_shapes(
+    claimed: Sequence[tuple[str, bool]], curve: Curve, images: int, rng: np.random.Generator, samples: int
+) -> Floats:
+    """Whether each claim of a shape, as true or false, is given the wrong verdict."""
+    drawn = describe_draws(rng, curve, images, samples)
+    wrong = {True: "contradicted", False: "supported"}
+    return np.array(
+        [[verdict_of_shares(word, one.shape.shares) == wrong[is_true] for word, is_true in claimed] for one in drawn],
+        dtype=np.float64,
+    )
 
 
 def jobs() -> list[Job]:
@@ -114,13 +113,18 @@ def jobs() -> list[Job]:
 
 
 def shape_jobs() -> list[Job]:
+    """Claims of both shapes between which a curve lies, as if it were the one and as if it were the other."""
     found = []
-    for images in (50, 500):
-        for curvature, name in ((0.15, "late_collapse"), (-0.15, "early_drop")):
+    for name in EDGES:
+        first, second = (through(np.array(curve) / 100, SEVERITIES) for curve in EDGES[name])
+        below, above = edge_between(first, second)
+        words = word_of(below), word_of(above)
+        claimed = [(word, word == true) for true in words for word in words if word != "inconclusive"]
+        for images in (50, 500):
             claims = tuple(
-                Claim("a claim of a shape", FALSE, f"curvature {curvature:g}, a drop of 40 points", images, SEVERITIES,
-                      NEVER_FALSE, f"{shape} is contradicted, the curvature just within")
-                for shape in (name, "near_linear")
+                Claim("a claim of a shape", FALSE, f"on the way between {name}", images, SEVERITIES, NEVER_FALSE,
+                      f"{word}, which is {str(is_true).lower()}, hardly")
+                for word, is_true in claimed
             )  # fmt: skip
-            found.append(Job(claims, partial(measure_shapes, curvature, images), images * SEVERITIES))
+            found.append(Job(claims, partial(measure_shapes, claimed, below, images), images * SEVERITIES))
     return found

@@ -20,6 +20,7 @@ from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
+from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
@@ -32,7 +33,7 @@ from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import known_metrics
 from failmodes.warehouse.schema import CLEAN
 
-STABLE = 0.99  # share of resamples from which on a claimed shape is supported, and of others contradicted
+STABLE = 0.99  # share of resamples from which on a claimed shape is supported
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
@@ -320,13 +321,23 @@ def _known_kind(name: str, place: str) -> str:
 
 
 def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
-    """Supported is a shape that nearly all resamples have, contradicted one that nearly none has."""
-    share = row[f"share_{shape}"]
-    if share is None:
+    shares = {name: row[f"share_{name}"] for name in SHAPES}
+    if shares[shape] is None:
         return finding._replace(verdict="inconclusive")
-    verdict: Word = "supported" if share >= STABLE else "contradicted" if share <= 1 - STABLE else "inconclusive"
-    sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(share, 0)} of resamples."
-    return finding._replace(verdict=verdict, sentence=sentence)
+    sentence = f"{finding.sentence[:-1]}; {SHAPE_LABELS[shape]} in {format_percent(shares[shape], 0)} of resamples."
+    return finding._replace(verdict=verdict_of_shares(shape, shares), sentence=sentence)
+
+
+def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
+    """Supported is a shape that nearly all resamples have; contradicted one that nearly none has, if another is shown.
+
+    Another is shown where nearly all have it, or nearly all drop without turning. Resamples of few images scatter, so
+    that hardly one of a flat curve is flat, although it is: that alone contradicts nothing.
+    """
+    if shares[shape] >= STABLE:
+        return "supported"
+    shown = max(*shares.values(), sum(shares[name] for name in FALLING))
+    return "contradicted" if shares[shape] <= 1 - STABLE and shown >= STABLE else "inconclusive"
 
 
 def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:

@@ -1,9 +1,6 @@
-"""Which images an evaluation gets right, and its accuracy under resampled images: the bootstrap (Efron 1979).
+"""Which images an evaluation predicts correctly, estimates with their intervals, and how they are resampled.
 
-A resample of the images is a row of weights, so the bootstrap is one matrix product: weights times correctness. It is
-drawn once per (number of images, resamples, seed) and serves every column, so severities, corruptions and models over
-the same images are compared pair by pair. Of exact duplicates groups are drawn, with all of their images. It speaks of
-the choice of test images alone, never of the training seed.
+Resampling stands for another sample of test images alone, never for another training seed.
 """
 
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import duckdb
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.statistics.duplicates import image_groups
@@ -19,8 +16,7 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_texts import decode_pattern
-from failmodes.warehouse.metrics.duplicates import Groups, group_sums, independent_share
-from failmodes.warehouse.metrics.resampling import CHUNK_WEIGHTS, kept_weights, weights_in_chunks
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 from failmodes.warehouse.schema import CLEAN
 
 Float64Array = NDArray[np.float64]
@@ -54,7 +50,7 @@ class Resampling:
     """How images are resampled, and the level of every interval that follows from it.
 
     Attributes:
-        resamples: bootstrap resamples.
+        resamples: how many.
         seed: seed of the resampling.
         interval_level: level of all intervals.
     """
@@ -94,16 +90,6 @@ class CorrectnessMatrix(NamedTuple):
         """Accuracy of every cell, (C,) 0-1."""
         shares: Float64Array = self.correct.mean(axis=0)
         return shares
-
-    def resampled(self, resamples: int, seed: int) -> Float64Array:
-        """Accuracy of every cell under resampled images, (B, C).
-
-        Paired evaluations share one draw over all cells, and with every other evaluation of as many images. Without
-        pairing each cell is resampled independently: intervals of differences are then wider, never too narrow.
-        """
-        if self.paired:
-            return resampled_accuracy(self.correct, resamples, seed, self.groups)
-        return resampled_alone(self.accuracy, max(1, round(self.effective_count)), resamples, seed)
 
     def curves(self) -> dict[str, dict[float, int]]:
         """The column of each severity of a corruption, from clean, by corruption."""
@@ -155,67 +141,6 @@ def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> Corr
     if groups is not None and len(groups) != len(by_image):
         raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
     return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups)
-
-
-def resampled_accuracy(
-    correct: ArrayLike, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
-) -> Float64Array:
-    """Accuracy of every column under `resamples` draws of the images with replacement.
-
-    Args:
-        correct: (N, C) bool or 0/1; one row an image, one column a cell.
-        resamples: B, number of draws.
-        seed: seed of the draws; the same seed and N give the same draws, whatever the columns.
-        groups: (N,) of duplicates, of which groups are drawn, with all of their images.
-
-    Returns:
-        (B, C) float64, 0-1. Exact: counts stay whole in float32 up to N = 2**24.
-
-    Raises:
-        ValueError: there is no image, or `correct` is not a matrix.
-    """
-    matrix = np.asarray(correct, dtype=np.float32)
-    if matrix.ndim != 2 or not len(matrix):
-        raise ValueError(f"correct must be (N, C) with at least one image, not {matrix.shape}")
-    if groups is not None:
-        return _resampled_groups(matrix, resamples, seed, groups)
-    if len(matrix) * resamples <= CHUNK_WEIGHTS:
-        sums = kept_weights(len(matrix), resamples, seed) @ matrix
-    else:
-        chunks = weights_in_chunks(len(matrix), resamples, np.random.default_rng(seed))
-        sums = np.concatenate([weights @ matrix for weights in chunks])
-    return sums.astype(np.float64) / len(matrix)
-
-
-def _resampled_groups(correct: NDArray[np.float32], resamples: int, seed: int, groups: Groups) -> Float64Array:
-    """Correct images of the groups that are drawn, by all images of these; (B, C)."""
-    counts = np.column_stack([group_sums(correct, groups), np.bincount(groups)]).astype(np.float32)
-    if len(counts) * resamples <= CHUNK_WEIGHTS:
-        sums = kept_weights(len(counts), resamples, seed) @ counts
-    else:
-        chunks = weights_in_chunks(len(counts), resamples, np.random.default_rng(seed))
-        sums = np.concatenate([weights @ counts for weights in chunks])
-    shares: Float64Array = sums[:, :-1].astype(np.float64) / sums[:, -1:]
-    return shares
-
-
-def resampled_alone(accuracy: ArrayLike, image_counts: ArrayLike, resamples: int = 1000, seed: int = 0) -> Float64Array:
-    """Like `resampled_accuracy`, for cells that share no images: every cell is resampled independently.
-
-    The mean of N right-or-wrong images drawn with replacement is a binomial share, so no image is needed.
-
-    Args:
-        accuracy: (C,) 0-1.
-        image_counts: (C,) images of each cell, or one number for all.
-        resamples: B, number of draws.
-        seed: seed of the draws.
-
-    Returns:
-        (B, C) float64, 0-1.
-    """
-    counts = np.asarray(image_counts, dtype=np.int64)
-    shares = np.asarray(accuracy, dtype=np.float64)
-    return np.random.default_rng(seed).binomial(counts, shares, (resamples, len(shares))) / counts
 
 
 def bootstrap_estimate(values: Float64Array, level: float = 0.95) -> Estimate:

@@ -54,6 +54,7 @@ from failmodes.analysis.statistics.sufficiency import (
     MOST_NON_FINITE,
     chance_from,
     chance_of,
+    is_below_chance,
     non_finite_cells,
 )
 from failmodes.warehouse.database.checks import refuse_broken_relations
@@ -63,7 +64,6 @@ from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, STEPS
 from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
-from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import note
@@ -339,7 +339,6 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
     shape, grid, settings = curve.shape, curve.grid, found.settings
     correct = found.correctness.correct[:, curve.columns]
     independent = found.correctness.independent_share
-    _, high = wilson_interval(correct[:, -1].mean(), len(correct) * independent, level=settings.interval_level)
     start, end = shape.largest_at
     other = shape.other_at and [_decimal(grid[place]) for place in shape.other_at]
     return {
@@ -353,7 +352,7 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
         "largest_change_at": _decimal(grid[shape.largest_change_at]),
         "changes_within": shape.changes_within,
         "chance_from": chance_from(correct, grid, found.chance, settings.interval_level, independent),
-        "below_chance": None if found.chance is None else bool(high < found.chance),
+        "below_chance": is_below_chance(correct, found.chance, settings.interval_level, independent),
         **_with_interval("curvature", shape.curvature),
         **_with_interval("largest_step", shape.largest),
         "largest_step_share": None if shape.curvature is None else shape.largest.value / shape.drop.value,

@@ -56,6 +56,21 @@ def chance_from(
     return Decimal(f"{severities[first]:.3f}") if first < len(severities) else None
 
 
+def is_below_chance(correct: np.ndarray, chance: float | None, level: float, independent: float = 1.0) -> bool | None:
+    """Whether accuracy at the last severity is shown to be below that of a guess; None where that is not known.
+
+    Args:
+        correct: (N, S) bool, whether each image is correct at each severity.
+        chance: accuracy of a guess, 0-1.
+        level: of Wilson's interval.
+        independent: share of the images that are independent, 0-1.
+    """
+    if chance is None:
+        return None
+    _, high = wilson_interval(correct[:, -1].mean(), len(correct) * independent, level=level)
+    return bool(high < chance)
+
+
 def difference_shown(low: ArrayLike, high: ArrayLike, *, comparisons: int = 1, level: float = 0.95) -> Float64Array:
     """The smallest difference that intervals from `low` to `high` (…) show in POWER of samples, being clear of 0.
 

@@ -1,4 +1,4 @@
-"""The bootstrap against scipy, its theory and one draw for all columns; the correctness it is drawn from."""
+"""Percentile intervals of resamples, and the correctness that is read of a warehouse."""
 
 import shutil
 from decimal import Decimal
@@ -7,18 +7,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from scipy import stats
-from synthetic_results import CURVES, Synthetic, write_synthetic
-from warehouse_files import ensure_shapes
+from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.statistics import bootstrap
-from failmodes.analysis.statistics.bootstrap import (
-    bootstrap_estimate,
-    read_correctness,
-    resampled_accuracy,
-    resampled_alone,
-)
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.bootstrap import bootstrap_estimate, read_correctness
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -26,73 +17,10 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
-def correctness(images: int, shares: tuple[float, ...], seed: int = 1) -> np.ndarray:
-    return np.random.default_rng(seed).random((images, len(shares))) < np.array(shares)
-
-
-def test_intervals_agree_with_scipy() -> None:
-    correct = correctness(300, (0.9, 0.6))
-    samples = np.vstack([correct.mean(axis=0), resampled_accuracy(correct, 20_000)])
-    peer = stats.bootstrap(
-        (correct.astype(float),),
-        np.mean,
-        n_resamples=20_000,
-        method="percentile",
-        axis=0,
-        random_state=np.random.default_rng(2),
-    ).confidence_interval
-    for column in range(2):
-        expected = (correct[:, column].mean(), peer.low[column], peer.high[column])
-        assert bootstrap_estimate(samples[:, column], 0.95) == pytest.approx(expected, abs=0.005)
-
-
-def test_paired_difference_agrees_with_scipy_paired() -> None:
-    correct = correctness(300, (0.9, 0.6))
-    samples = resampled_accuracy(correct, 20_000)
-    _, low, high = bootstrap_estimate(np.append(0, samples[:, 0] - samples[:, 1]))
-    peer = stats.bootstrap(
-        (correct[:, 0].astype(float), correct[:, 1].astype(float)),
-        lambda a, b, axis: a.mean(axis=axis) - b.mean(axis=axis),
-        paired=True, n_resamples=20_000, method="percentile", random_state=np.random.default_rng(2),
-    ).confidence_interval  # fmt: skip
-    assert low == pytest.approx(peer.low, abs=0.005)
-    assert high == pytest.approx(peer.high, abs=0.005)
-
-
-def test_every_column_sees_the_same_draw() -> None:
-    correct = correctness(200, (0.7,))
-    samples = resampled_accuracy(np.hstack([correct, correct, ~correct]), 50, seed=3)
-    assert (samples[:, 0] == samples[:, 1]).all()
-    assert samples[:, 0] + samples[:, 2] == pytest.approx(1)
-    assert (samples[:, 0] == resampled_accuracy(correct, 50, seed=3)[:, 0]).all()
-    assert (samples[:, 0] != resampled_accuracy(correct, 50, seed=4)[:, 0]).any()
-
-
-def test_values_are_whole_counts_and_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    correct = correctness(100, (0.3, 0.8))
-    whole = resampled_accuracy(correct, 30)
-    assert whole * 100 == pytest.approx(np.round(whole * 100), abs=1e-9)
-    monkeypatch.setattr(bootstrap, "CHUNK_WEIGHTS", 700)
-    assert (resampled_accuracy(correct, 30) == whole).all()
-
-
-def test_standard_deviation_is_the_binomial_one() -> None:
-    correct = correctness(1000, (0.8,))
-    share = correct.mean()
-    expected = np.sqrt(share * (1 - share) / 1000)
-    assert resampled_accuracy(correct, 4000).std() == pytest.approx(expected, rel=0.05)
-    assert resampled_alone([share], [1000], 4000).std() == pytest.approx(expected, rel=0.05)
-
-
-def test_alone_draws_each_cell_by_itself() -> None:
-    samples = resampled_alone([0.8, 0.8], [500, 500], 2000)
-    assert abs(np.corrcoef(samples.T)[0, 1]) < 0.1
-
-
-@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(5)], ids=["no image", "a vector"])
-def test_refuses_what_is_no_matrix(bad: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="at least one image"):
-        resampled_accuracy(bad)
+def test_an_interval_is_of_the_quantiles_of_finite_resamples() -> None:
+    resamples = np.append(np.random.default_rng(0).permutation(1001) / 1000, [np.nan, np.inf])
+    assert bootstrap_estimate(np.append(7.0, resamples)) == pytest.approx((7.0, 0.025, 0.975))
+    assert bootstrap_estimate(np.append(7.0, resamples), level=0.9) == pytest.approx((7.0, 0.05, 0.95))
 
 
 def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
@@ -122,19 +50,6 @@ def test_predictions_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, 
         pytest.raises(WarehouseError, match=r"cell_predictions .* is damaged: make"),
     ):
         read_correctness(con, evaluation_id)
-
-
-@pytest.mark.slow
-def test_unpaired_evaluations_are_resampled_cell_by_cell(tmp_path: Path) -> None:
-    written = write_synthetic(tmp_path, paired=False, models=("Alpha",), images=200)
-    path = tmp_path / "warehouse.duckdb"
-    load([tmp_path], path)
-    assert ensure_shapes(path, ShapeSettings(resamples=200))
-    with open_warehouse(path) as con:
-        matrix = read_correctness(con, written.evaluations["Alpha"])
-        assert con.execute("select count(*) from shapes").fetchall() == [(len(CURVES),)]
-    samples = matrix.resampled(400, 0)
-    assert abs(np.corrcoef(samples[:, 0], samples[:, 1])[0, 1]) < 0.2
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from failmodes.analysis.statistics.bootstrap import resampled_accuracy, resampled_alone
+from failmodes.analysis.statistics.bootstrap import Resampling
 from failmodes.analysis.statistics.change_points import (
     FEWEST_CHANGING,
     ChangePoint,
@@ -12,6 +12,7 @@ from failmodes.analysis.statistics.change_points import (
     find_change_point,
     stretch,
 )
+from failmodes.analysis.statistics.curve_shape import resampled_curve
 
 GRID = np.arange(6.0)
 HOLDS = (0.9, 0.89, 0.88, 0.87, 0.6, 0.33)
@@ -26,8 +27,10 @@ def predictions(accuracy: tuple[float, ...], images: int = 800, seed: int = 0) -
     return stats.norm.cdf(latent) < np.array(accuracy)
 
 
-def found_in(correct: np.ndarray, grid: np.ndarray = GRID, **options: bool) -> ChangePoint:
-    return find_change_point(correct, resampled_accuracy(correct, 400), grid, **options)
+def found_in(correct: np.ndarray, grid: np.ndarray = GRID, *, resamples: int = 400, paired: bool = True) -> ChangePoint:
+    covariance = covariance_of_means(correct, paired=paired)
+    resampled = resampled_curve(correct.mean(axis=0), covariance, Resampling(resamples))
+    return find_change_point(correct, resampled, grid, paired=paired)
 
 
 def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
@@ -76,7 +79,7 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
         n_resamples=4000,
         random_state=np.random.default_rng(1),
     )
-    point = find_change_point(correct, resampled_accuracy(correct, 4000), np.arange(3.0))
+    point = found_in(correct, np.arange(3.0), resamples=4000)
     assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)
 
 
@@ -101,9 +104,7 @@ def test_few_images_that_change_are_not_tested() -> None:
 
 
 def test_images_that_do_not_pair_are_resampled_alone() -> None:
-    correct = predictions(HOLDS)
-    samples = resampled_alone(correct.mean(axis=0), len(correct), 400)
-    point = find_change_point(correct, samples, GRID, paired=False)
+    point = found_in(predictions(HOLDS), paired=False)
     assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
 
 

@@ -73,7 +73,7 @@ def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
         finding._replace(
             verdict="not_measurable", sentence=f"Not judged, as {KINDS[condition.kind].claims}: {finding.sentence}"
         )
-        if (condition := _condition_of(finding, invalid))
+        if finding.verdict != "not_measurable" and (condition := _condition_of(finding, invalid))
         else finding
         for finding in found
     ]
