@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -102,7 +102,7 @@ def _of_softmax(confidence: Floats, second: Floats) -> dict[str, Floats]:
 @contextmanager
 def warehouse_of(scenario: Scenario, images: int, rng: np.random.Generator) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees one report's facts, and may write; nothing of it stays."""
-    con = _database(images).cursor()  # what is read once is read once a connection
+    con = _database(scenario.name, images).cursor()  # what is read once is read once a connection
     con.begin()
     try:
         insert_rows(con, schema.PREDICTION_FACTS, _facts(scenario, images, rng))
@@ -112,9 +112,12 @@ def warehouse_of(scenario: Scenario, images: int, rng: np.random.Generator) -> I
         con.close()
 
 
-@cache
-def _database(images: int) -> duckdb.DuckDBPyConnection:
-    """A database in memory with everything but facts and what is made of them."""
+@lru_cache(maxsize=1)
+def _database(scenario: str, images: int) -> duckdb.DuckDBPyConnection:
+    """A database in memory with everything but facts and what is made of them; each scenario's own.
+
+    DuckDB does not give back all that a transaction took, nearly a megabyte a report, before its database is closed.
+    """
     con = duckdb.connect(config={"threads": 1})
     create_tables(con)
     write_info(con)

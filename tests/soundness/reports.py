@@ -142,7 +142,7 @@ def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Ou
     stated = [statement_of(finding) for finding in printed(findings)]
     false = [one for one in stated if one not in truth]
     told = {one.unit for one in stated if one in truth}
-    told |= {("shape", one.model, one.about) for one in stated if one in truth and one.kind == "flat"}
+    told |= {("shape", one.model, one.about) for one in stated if _as_shape(one) in truth}
     units: dict[str, set[tuple[str, str, str]]] = {}
     for one in truth - {one for one in truth if one.word == "inconclusive"}:
         units.setdefault(one.kind, set()).add(one.unit)
@@ -154,6 +154,11 @@ def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Ou
         any(one in false for one in first_screen(stated)),
         {name: (len(told & own), len(own)) for name, own in units.items()},
     )
+
+
+def _as_shape(one: Statement) -> Statement:
+    """The same statement where the name of a shape is a kind of finding too, as `flat` and `rise` were."""
+    return Statement("shape", one.model, one.about, one.kind)
 
 
 def simulate(scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False) -> list[Finding]:
