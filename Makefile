@@ -94,11 +94,13 @@ soak: $(INSTALLED)
 	$(BIN)/python -m tests.faults $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
 		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
-# How often each sentence is false and each interval holds, on simulated data; ONLY=shape SEED=1 JSON=path QUICK=1.
-# A whole run of seed 0, about half an hour on two cores, writes docs/soundness.md
+# How often each kind of statement is false and each interval holds, half an hour on two cores, and how much of whole
+# simulated reports is false, another half hour; ONLY=shape or ONLY=reports, SEED=1 JSON=path QUICK=1. A whole run of
+# seed 0 writes docs/soundness.md and the data beside it; PAGE=docs/soundness.md brings it up to date by what ONLY measured
 soundness: $(INSTALLED)
 	$(BIN)/python -m tests.soundness $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only "$(ONLY)") \
-		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) $(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md)
+		$(if $(SEED),--seed $(SEED)) $(if $(QUICK),--quick) \
+		$(if $(PAGE),--markdown $(PAGE),$(if $(ONLY)$(SEED)$(QUICK),,--markdown docs/soundness.md))
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)

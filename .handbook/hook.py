@@ -39,7 +39,6 @@ MENDED = (  # of the theme's and the notebooks' HTML
     ("<pre><span></span><code", '<pre tabindex="0"><span></span><code'),
     ('class="dataframe"', 'class="dataframe" tabindex="0"'),
 )
-NOT_SEARCHED = ("soundness.md",)  # nearly a thousand rows of figures
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -62,8 +61,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Mend links that leave docs/: to a page that stands for the file, else to none."""
-    if page.file.src_uri in NOT_SEARCHED:
-        page.meta["search"] = {"exclude": True}
     return repository_pages.with_inner_links(markdown, page.file.src_uri, {file.src_uri for file in files})
 
 

@@ -1,4 +1,4 @@
-"""`make soundness`: how often each kind of sentence is false, and how often each kind of interval holds the truth.
+"""`make soundness`: how often statements are false, how often intervals hold the truth, and whole reports of both.
 
 Data are simulated whose truth is known, and judged by the project's own functions. The exit code is 1 where a limit is
 broken.
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # processes share the cores
@@ -16,28 +17,59 @@ sys.path[:0] = [str(Path(__file__).parent)]
 
 from claims import Job, Row  # noqa: E402
 from page import broken_lines, markdown, summary_table  # noqa: E402
+from report_page import ReportSet, broken_reports, read_reports, summary_of_reports, write_reports  # noqa: E402
+from reports import ONLY, QUICK_REPORTS, REPORTS, ReportRow, measure_reports, report_jobs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
 from running import all_jobs, measure_all  # noqa: E402
+from stored_rows import read_rows, replaced, write_rows  # noqa: E402
 
 SAMPLES, QUICK_SAMPLES = 4_000, 400
+BEFORE = Path(__file__).parent / "reports_before.json"  # whole reports before each kind shared its level with others
 
 
 def main() -> None:
-    """Measure every row, print the worst of each kind, write all where it is asked for."""
+    """Measure every row and whole reports, print the worst of each kind, write all where it is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.soundness", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_SAMPLES} samples a row instead of {SAMPLES:,}")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK_SAMPLES} samples a row instead of {SAMPLES:,}, {QUICK_REPORTS} reports instead of {REPORTS}",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of all samples (default 0)")
-    parser.add_argument("--only", choices=kinds(), metavar="KIND", help="measure rows of this kind alone")
+    parser.add_argument(
+        "--only", choices=[ONLY, *kinds()], metavar="KIND", help=f"measure rows of this kind alone, or whole {ONLY}"
+    )
     parser.add_argument("--json", type=Path, help="write all rows to this file")
-    parser.add_argument("--markdown", type=Path, help="write all rows as a page to this file")
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        help="write the page to this file, and beside it all rows as CSV and whole reports as JSON; what was not "
+        "measured stays as it is there",
+    )
     parser.add_argument("--processes", type=int, default=2, help="at once (default 2)")
     arguments = parser.parse_args()
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    jobs, started = all_jobs(arguments.only), time.monotonic()
-    samples = QUICK_SAMPLES if arguments.quick else SAMPLES
-    columns = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    console, started = Console(highlight=False, width=None if sys.stdout.isatty() else 200), time.monotonic()
+    rows = [] if arguments.only == ONLY else measure_rows(arguments, console)
+    reports = measure_whole(arguments, console) if arguments.only in (None, ONLY) else []
+    minutes = (time.monotonic() - started) / 60
+    if rows:
+        console.print(summary_table(rows))
+    if reports:
+        console.print(summary_of_reports(reports))
+    console.print(f"{len(rows)} rows and {len(reports)} of reports in {minutes:.1f} minutes with seed {arguments.seed}")
+    if arguments.json:
+        found = {"rows": [row._asdict() for row in rows], "reports": [row._asdict() for row in reports]}
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+    if arguments.markdown:
+        write_page(arguments, rows, reports, minutes)
+    sys.exit(1 if any(not row.ok for row in (*rows, *reports)) else 0)
+
+
+def measure_rows(arguments: argparse.Namespace, console: Console) -> list[Row]:
+    """All rows of each kind by itself, with a line for each whose limit is broken."""
+    jobs, samples = all_jobs(arguments.only), QUICK_SAMPLES if arguments.quick else SAMPLES
+    with progress_bar(console) as progress:
         task = progress.add_task("", total=sum(min(samples, job.samples or samples) for job in jobs))
 
         def finished(job: Job, count: int, rows: list[Row]) -> None:
@@ -45,15 +77,44 @@ def main() -> None:
             for line in broken_lines(rows):
                 progress.console.print(line, soft_wrap=True, markup=False)
 
-        rows = measure_all(jobs, samples, arguments.seed, arguments.processes, finished)
-    minutes = (time.monotonic() - started) / 60
-    console.print(summary_table(rows))
-    console.print(f"{len(rows)} rows in {minutes:.1f} minutes with seed {arguments.seed}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps([row._asdict() for row in rows], indent=2) + "\n")
-    if arguments.markdown:
-        arguments.markdown.write_text(markdown(rows, arguments.seed, minutes, arguments.processes))
-    sys.exit(1 if any(not row.ok for row in rows) else 0)
+        return measure_all(jobs, samples, arguments.seed, arguments.processes, finished)
+
+
+def measure_whole(arguments: argparse.Namespace, console: Console) -> list[ReportRow]:
+    """Whole reports of all scenarios, with a line for each limit that is broken."""
+    count = QUICK_REPORTS if arguments.quick else REPORTS
+    with progress_bar(console) as progress:
+        task = progress.add_task(ONLY, total=count * len(report_jobs()))
+
+        def finished(scenario: str, count: int) -> None:
+            progress.update(task, advance=count, description=scenario)
+
+        rows = measure_reports(count, arguments.seed, arguments.processes, finished)
+    for line in broken_reports(rows):
+        console.print(line, soft_wrap=True, markup=False)
+    return rows
+
+
+def progress_bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:40}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def write_page(arguments: argparse.Namespace, rows: list[Row], reports: list[ReportRow], minutes: float) -> None:
+    """The page and the data beside it; what was not measured is kept."""
+    path, today = arguments.markdown, f"{datetime.now(UTC):%Y-%m-%d}"
+    table, stored = path.with_suffix(".csv"), path.with_name(f"{path.stem}-reports.json")
+    all_rows = replaced(read_rows(table), rows) if arguments.only else rows
+    now = ReportSet("", today, tuple(reports)) if reports else read_reports(stored)
+    made = (
+        f"Made by `make soundness` on {today} with seed {arguments.seed} in {minutes:.0f} minutes, "
+        f"{arguments.processes} processes on two shared CPU cores"
+    )
+    made += f": only {arguments.only}; all else was measured before." if arguments.only else "."
+    write_rows(table, all_rows)
+    if now.rows:
+        write_reports(stored, now)
+    path.write_text(markdown(all_rows, read_reports(BEFORE), now, made, stored.name), encoding="utf-8")
 
 
 def kinds() -> list[str]:

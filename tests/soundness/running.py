@@ -67,6 +67,11 @@ def measure_all(
             found = [] if left[part[0]] else _rows_of(part[0], jobs, outcomes)
             rows += found
             finished(jobs[part[0]], part[2], found)
+    return in_order(rows)
+
+
+def in_order(rows: Sequence[Row]) -> list[Row]:
+    """Rows in the order of the page: kinds of findings as in a report, then everything else by name."""
     return sorted(rows, key=_order)
 
 
@@ -94,7 +99,6 @@ def measure_part(job: Job, part: int, count: int, seed: int) -> Floats:
 
 
 def _order(row: Row) -> tuple[int, str, str, str, int, int, str]:
-    """Kinds of findings in the order of a report, then everything else by name."""
     kinds = list(all_kinds())
     place = kinds.index(row.kind) if row.kind in kinds else len(kinds)
     return place, row.kind, row.measured, row.truth, row.images, row.severities, row.note

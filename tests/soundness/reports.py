@@ -1,0 +1,281 @@
+"""Whole reports of two models whose truth is known: how much of what each prints is false, and how much of it is said.
+
+A report prints every finding whose verdict its kind prints, one by one or counted as "more like it"; that something is
+inconclusive is never false. Its first screen says which model is better, which corruption hurts each model most, and,
+where every model has one, the shape of that curve and whether predictions collapse there.
+"""
+
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from multiprocessing import get_context
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+from claims import NEVER_FALSE, share_interval
+from report_data import class_name, warehouse_of
+from report_scenarios import CLASSES, MODELS, SCENARIOS, Scenario, Statement, true_statements
+
+from failmodes.analysis.judging.findings.kind import Finding
+from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
+from failmodes.analysis.selection import select_one
+from failmodes.analysis.statistics import shape_tables
+from failmodes.analysis.statistics.shape_tables import update_shapes
+from failmodes.warehouse.database import stored_metrics
+from failmodes.warehouse.database.stored_metrics import update_metrics
+from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.metrics.registry import all_metrics
+
+ONLY = "reports"  # what `make soundness ONLY=` calls them
+REPORTS, QUICK_REPORTS = 300, 20  # of a scenario and a number of images
+PART = 10  # reports simulated at a time
+ALWAYS, UNDER_LARGEST = ("better_model", "largest_drop"), ("shape", "prediction_collapse")  # on the first screen
+# What findings read of `cell_metrics`; a report takes a third of the time without all else that a load computes, which
+# changes no finding (test_reports.py)
+READ_METRICS = ("accuracy", "non_finite_share", "top_prediction_share", "mean_rmse", "mean_ssim", "mean_confidence",
+                "overconfidence", "auroc", "augrc")  # fmt: skip
+READ_WHEN_CLEAN = ("ece", "ece_noise_floor")
+
+
+class Outcome(NamedTuple):
+    """One report.
+
+    Attributes:
+        printed: findings that it prints, by kind.
+        false: those of them that are false.
+        is_first_screen_false: whether one of these stands on the first screen.
+        said: by what might be said, how much of it is said, and how much is true; of words of curves by word too.
+    """
+
+    printed: Mapping[str, int]
+    false: Mapping[str, int]
+    is_first_screen_false: bool
+    said: Mapping[str, tuple[int, int]]
+
+
+class ReportRow(NamedTuple):
+    """All reports of one scenario.
+
+    Attributes:
+        scenario: its name.
+        images: of each report.
+        reports: how many.
+        false_reports: of them with a false sentence.
+        false_first_screens: with one on the first screen.
+        false_proportion: mean over reports of false / printed sentences, 0 where nothing is printed.
+        false_proportion_error: standard error of that.
+        printed: sentences a report, by kind.
+        false: false sentences a report, by kind.
+        power: share of what is true that is said, by what.
+    """
+
+    scenario: str
+    images: int
+    reports: int
+    false_reports: int
+    false_first_screens: int
+    false_proportion: float
+    false_proportion_error: float
+    printed: dict[str, float]
+    false: dict[str, float]
+    power: dict[str, float]
+
+    @property
+    def is_first_screen_sound(self) -> bool:
+        """Whether the interval of the share of reports whose first screen is false begins within the limit."""
+        return share_interval(self.false_first_screens, self.reports)[0] <= (NEVER_FALSE.high or 0)
+
+    @property
+    def is_proportion_sound(self) -> bool:
+        """The same of the false share of what is printed: 99 % as elsewhere, of a normal mean."""
+        return self.false_proportion - 2.576 * self.false_proportion_error <= (NEVER_FALSE.high or 0)
+
+    @property
+    def ok(self) -> bool:
+        return self.is_first_screen_sound and self.is_proportion_sound
+
+
+def printed(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings that a report prints, told or counted: see `headlines`, which tells a flat shape as `flat`."""
+    kinds = all_kinds()
+    return [
+        finding
+        for finding in findings
+        if finding.verdict in kinds[finding.kind].printed
+        and (finding.claim == finding.kind or finding.claim not in kinds)
+    ]
+
+
+def statement_of(finding: Finding) -> Statement:
+    """What a printed finding states."""
+    kind, model, about = finding.kind, finding.evaluation_id, finding.corruption or ""
+    if kind in ("better_model", "calibration_error"):
+        return Statement(kind, model)
+    if kind == "early_warning":
+        return Statement(kind, model, finding.claim)
+    word = {"shape": finding.claim, "overconfidence": finding.verdict}.get(kind, "")
+    if kind == "rise":
+        word = f"{finding.severity:g}"
+    if kind in ("prediction_collapse", "class_failure"):
+        named = next(index for index in range(CLASSES) if class_name(index) in finding.sentence)
+        word = f"{named} at {finding.severity:g}"
+    return Statement(kind, model, about, word)
+
+
+def first_screen(stated: Sequence[Statement]) -> list[Statement]:
+    """Those of the statements of a report that its first screen makes."""
+    found = [one for one in stated if one.kind in ALWAYS]
+    largest = {(one.model, one.about) for one in found if one.kind == "largest_drop"}
+    if len(largest) == len(MODELS):
+        found += [one for one in stated if one.kind in UNDER_LARGEST and (one.model, one.about) in largest]
+    return found
+
+
+def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Outcome:
+    """Hold what a report prints against everything that it may state."""
+    stated = [statement_of(finding) for finding in printed(findings)]
+    false = [one for one in stated if one not in truth]
+    told = {one.unit for one in stated if one in truth}
+    told |= {("shape", one.model, one.about) for one in stated if _as_shape(one) in truth}
+    units: dict[str, set[tuple[str, str, str]]] = {}
+    for one in truth - {one for one in truth if one.word == "inconclusive"}:
+        units.setdefault(one.kind, set()).add(one.unit)
+        if one.kind == "shape":
+            units.setdefault(f"{one.kind}: {one.word}", set()).add(one.unit)
+    return Outcome(
+        Counter(one.kind for one in stated),
+        Counter(one.kind for one in false),
+        any(one in false for one in first_screen(stated)),
+        {name: (len(told & own), len(own)) for name, own in units.items()},
+    )
+
+
+def _as_shape(one: Statement) -> Statement:
+    """The same statement where the name of a shape is a kind of finding too, as `flat` and `rise` were."""
+    return Statement("shape", one.model, one.about, one.kind)
+
+
+def simulate(scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False) -> list[Finding]:
+    """The findings of one report, which depend on the arguments alone; `whole`: with all that a load computes."""
+    name = zlib.crc32(f"{scenario.name}, {images}".encode())
+    with warehouse_of(scenario, images, np.random.default_rng([seed, name, number])) as con:
+        if whole:
+            update_metrics(con)
+            update_shapes(con, stores=True)
+        else:
+            with _only_what_findings_read():
+                update_metrics(con)
+                update_shapes(con, stores=True)
+        return selection_findings(con, select_one(con))
+
+
+@contextmanager
+def _only_what_findings_read() -> Iterator[None]:
+    with patch.object(stored_metrics, "all_metrics", _read_metrics), patch.object(shape_tables, "_fit_rows", _no_fits):
+        yield
+
+
+@cache
+def _read_metrics() -> Mapping[str, Metric]:
+    found = {name: all_metrics()[name] for name in READ_METRICS}
+    found |= {name: _when_clean(all_metrics()[name]) for name in READ_WHEN_CLEAN}
+    return {name: replace(one, scores=("confidence",)) if one.scores else one for name, one in found.items()}
+
+
+def _when_clean(metric: Metric) -> Metric:
+    def with_weights(rows: Any, weights: Any) -> Any:
+        if not rows.is_clean:
+            raise Undefined("not read")
+        return metric.function(rows, weights)
+
+    def alone(rows: Any) -> Any:
+        if not rows.is_clean:
+            raise Undefined("not read")
+        return metric.function(rows)
+
+    return replace(metric, function=with_weights if metric.takes_weights else alone)
+
+
+def _no_fits(found: Any) -> list[Any]:
+    return []
+
+
+def report_jobs() -> list[tuple[int, int]]:
+    """A scenario's number and images, of each row."""
+    return [(number, images) for number, scenario in enumerate(SCENARIOS) for images in scenario.sizes]
+
+
+def measure_reports(
+    count: int,
+    seed: int,
+    processes: int,
+    finished: Callable[[str, int], None],
+    jobs: Sequence[tuple[int, int]] | None = None,
+) -> list[ReportRow]:
+    """Simulate so many reports of each scenario.
+
+    Args:
+        count: reports of a scenario and a number of images.
+        seed: of all of them.
+        processes: at once.
+        finished: told of every part: its scenario's name, and how many reports.
+        jobs: scenarios' numbers and images; all if not given.
+    """
+    wanted = report_jobs() if jobs is None else jobs
+    parts = [
+        (*job, start, min(PART, count - start))
+        for job in sorted(wanted, key=lambda job: -job[1])
+        for start in range(0, count, PART)
+    ]
+    outcomes: dict[tuple[int, int], dict[int, list[Outcome]]] = {job: {} for job in wanted}
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        futures = {pool.submit(measure_reports_part, part, seed): part for part in parts}
+        for future in as_completed(futures):
+            number, images, start, size = futures[future]
+            outcomes[number, images][start] = future.result()
+            finished(SCENARIOS[number].name, size)
+    return [
+        summarize(SCENARIOS[number].name, images, [one for _, part in sorted(of_job.items()) for one in part])
+        for (number, images), of_job in outcomes.items()
+    ]
+
+
+def measure_reports_part(part: tuple[int, int, int, int], seed: int) -> list[Outcome]:
+    """Some reports: a scenario's number, images, the first report's number, and how many."""
+    number, images, start, count = part
+    truth = true_statements(SCENARIOS[number])
+    reports = range(start, start + count)
+    return [judge_report(simulate(SCENARIOS[number], images, one, seed), truth) for one in reports]
+
+
+def summarize(name: str, images: int, outcomes: Sequence[Outcome]) -> ReportRow:
+    """The row of all reports of a scenario."""
+    count = len(outcomes)
+    totals = np.array([[sum(one.printed.values()), sum(one.false.values())] for one in outcomes])
+    proportions = totals[:, 1] / totals[:, 0].clip(1)
+    said: dict[str, list[tuple[int, int]]] = {}
+    for outcome in outcomes:
+        for what, numbers in outcome.said.items():
+            said.setdefault(what, []).append(numbers)
+    of_kind = [
+        {kind: sum(one[kind] for one in numbers) / count for kind in sorted(set().union(*numbers))}
+        for numbers in ([Counter(one.printed) for one in outcomes], [Counter(one.false) for one in outcomes])
+    ]
+    return ReportRow(
+        scenario=name,
+        images=images,
+        reports=count,
+        false_reports=int((totals[:, 1] > 0).sum()),
+        false_first_screens=sum(one.is_first_screen_false for one in outcomes),
+        false_proportion=float(proportions.mean()),
+        false_proportion_error=float(proportions.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0,
+        printed=of_kind[0],
+        false=of_kind[1],
+        power={what: sum(s for s, _ in own) / sum(t for _, t in own) for what, own in sorted(said.items())},
+    )
