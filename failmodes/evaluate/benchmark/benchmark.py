@@ -103,7 +103,8 @@ def run_benchmark(request: BenchmarkRequest, progress: RunCallbacks) -> Benchmar
         "evaluation": {"executor": "here"} | _given({"workers": _workers(own)} | request.evaluation),
     }
     study = check_study(content, request.output, "benchmark", require_models=False, describe_location=_argument_name)
-    progress.models(_assumptions(request, study))
+    duplicates = [f"images: {dataset.duplicates_note}"] if dataset.duplicates_note else []
+    progress.models([*_assumptions(request, study), *duplicates])
     live = [model.as_model(dataset, request.output) for model in models]
     _write_study(study, live, own)
     report = evaluate_study(study, dataset, models=[one.model for one in live], progress=progress)

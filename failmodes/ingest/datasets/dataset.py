@@ -97,6 +97,11 @@ class Dataset:
         """Hash of each image's pixels, (N,), equal for exact duplicates; from the same reading as `dataset_id`."""
         return self._hashes[1]
 
+    @property
+    def duplicates_note(self) -> str:
+        """That some images are exact duplicates of others, in words; empty where none is."""
+        return duplicates_note(len(self.pixel_hashes), len(np.unique(self.pixel_hashes)))
+
     @cached_property
     def _hashes(self) -> tuple[str, NDArray[np.uint64]]:
         return fingerprint_with_rows(self.images, self.labels)
@@ -111,7 +116,7 @@ class Dataset:
         count, height, width, _ = self.images.shape
         note = f" [{self.note}]" if self.note else ""
         masks = "" if self.empty_masks is None else f", object masks ({self.empty_masks or 'none'} of them empty)"
-        duplicates = duplicates_note(count, len(np.unique(self.pixel_hashes)))
+        duplicates = self.duplicates_note
         return (
             f"{self.label}, {self.split}: {count:,} images of {height}×{width} px, {len(self.class_names)} classes"
             f"{masks}"

@@ -1,5 +1,5 @@
 -- One row per evaluation, corruption, severity from clean (0) on and class that occurs as label or as prediction.
--- Source: cell_confusion, curve_points, classes.
+-- Source: cell_confusion, cell_predictions, curve_points, classes.
 with parts as (
     select
         evaluation_id,
@@ -38,18 +38,26 @@ counts as (
 
 intervals as (
     select
-        *,
-        correct_count / nullif(image_count, 0) as accuracy,
-        power(1.959963984540054, 2) / nullif(image_count, 0) as z2_n, -- z: normal quantile of 97.5 %
+        counts.*,
+        coalesce(cell_predictions.independent_share, 1) as independent_share, -- below 1 where images are duplicates
+        counts.correct_count / nullif(counts.image_count, 0) as accuracy,
+        power(1.959963984540054, 2) / nullif(counts.image_count * independent_share, 0) as z2_n, -- z: of 97.5 %
         (accuracy + z2_n / 2) / (1 + z2_n) as center,
         sqrt(z2_n * (accuracy * (1 - accuracy) + z2_n / 4)) / (1 + z2_n) as half_width,
         center - half_width as accuracy_low,
         center + half_width as accuracy_high,
-        sum(image_count) over (partition by evaluation_id, corruption, severity) as cell_image_count,
-        correct_count / nullif(predicted_count, 0) as class_precision,
-        image_count / cell_image_count as label_share,
-        predicted_count / cell_image_count as predicted_share
+        sum(counts.image_count) over (
+            partition by counts.evaluation_id, counts.corruption, counts.severity
+        ) as cell_image_count,
+        counts.correct_count / nullif(counts.predicted_count, 0) as class_precision,
+        counts.image_count / cell_image_count as label_share,
+        counts.predicted_count / cell_image_count as predicted_share
     from counts
+    left join cell_predictions
+        on
+            counts.evaluation_id = cell_predictions.evaluation_id
+            and counts.corruption = cell_predictions.corruption
+            and counts.severity = cell_predictions.severity
 )
 
 select

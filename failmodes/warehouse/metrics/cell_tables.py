@@ -59,6 +59,7 @@ def predictions(rows: CellRows) -> Columns:
     row: Row = {
         "row_count": len(rows),
         "image_count": len(np.unique(ids)),
+        "independent_share": rows.independent_share(),
         "image_ids_md5": hash_of_ids(ids),
         "correct_images": pattern_of(rows["correct"]),
     }

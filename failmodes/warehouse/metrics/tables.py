@@ -84,6 +84,11 @@ CELL_PREDICTIONS = Table.of(
     *_CELL,
     Column("row_count", int64, "rows; more than images only where some repeat"),
     _IMAGES,
+    Column(
+        "independent_share",
+        double,
+        "effective number of images (Kish) as a share of them, 0-1; below 1 where some are exact duplicates of others",
+    ),
     Column("image_ids_md5", text, "hash of the image_ids; cells of the same images share it"),
     Column("correct_images", text, "a letter an image: 1 correct, 0 incorrect"),
     Column("predictions", list_of(int16), "class predicted, an entry an image; null for no class of the data set"),

@@ -150,7 +150,14 @@ def test_stored_intervals_are_those_of_distinct_images(warehouses: Warehouses) -
     np.testing.assert_allclose(aurc["high_twice"] - aurc["low_twice"], aurc["high"] - aurc["low"], rtol=0.05)
 
 
+def class_intervals(con: duckdb.DuckDBPyConnection, *_: object) -> list[tuple[Any, ...]]:
+    query = "select accuracy, accuracy_low, accuracy_high from accuracy_by_class where image_count > 0 order by "
+    found: list[tuple[Any, ...]] = con.sql(f"{query} evaluation_id, corruption, severity, class_index").fetchall()
+    return found
+
+
 READERS: dict[str, Callable[..., object]] = {
+    "classes": class_intervals,
     "prediction collapse": lambda con, s, one: [
         (row.corruption, row.share) for row in collapse_by_corruption(con, s, one)
     ],

@@ -52,6 +52,23 @@ def request_of(tmp_path: Path, monkeypatch):
     return run
 
 
+def test_duplicates_are_said_before_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark, "evaluate_study", lambda *_, **__: None)
+    said: list[str] = []
+    images, labels = np.concatenate([IMAGES, IMAGES[:2]]), np.append(LABELS, LABELS[:2])
+    request = BenchmarkRequest(
+        models={"Net A": Net()}, images=images, labels=labels, output=tmp_path / "out", name="mine",
+        model_options=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
+    )  # fmt: skip
+    run_benchmark(request, RunCallbacks(models=said.extend))
+    distinct = len(np.unique(np.asarray(images).reshape(len(images), -1), axis=0))
+    copies = len(images) - distinct
+    assert said[-1] == (
+        f"images: {copies} of {len(images)} images are exact duplicates of others ({distinct} distinct); "
+        "intervals treat copies as one"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "said"),
     [

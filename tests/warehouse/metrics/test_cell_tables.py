@@ -77,7 +77,8 @@ def test_predictions_stand_in_the_order_of_images() -> None:
     rows = given_rows({"image_id": [3, 5, 5, 9], "label": [1, 0, 0, 2], "predicted": [1, 1, -1, 2]})
     assert rows_of(predictions(rows)) == [
         {
-            "row_count": 4, "image_count": 3, "image_ids_md5": hashlib.md5(b"3,5,5,9").hexdigest(),
+            "row_count": 4, "image_count": 3, "independent_share": 1.0,
+            "image_ids_md5": hashlib.md5(b"3,5,5,9").hexdigest(),
             "correct_images": "1001", "predictions": [1, 1, None, 2],
         }
     ]  # fmt: skip
