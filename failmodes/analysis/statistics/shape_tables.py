@@ -111,8 +111,8 @@ class EvaluationCurves(NamedTuple):
 
     @property
     def image_count(self) -> int:
-        """Images of each cell."""
-        return len(self.correctness.correct)
+        """Images of each cell, duplicates as the effective number that they are worth."""
+        return round(self.correctness.effective_count)
 
 
 @contextmanager
@@ -294,7 +294,7 @@ def _described(
             correct, grid, settings, paired=correctness.paired, groups=correctness.groups, resampled=resampled
         )
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
-        reason = _reason_to_withhold(len(correct), withheld)
+        reason = _reason_to_withhold(round(correctness.effective_count), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
     are_named = discoveries([_p_value(curve, settings) for curve in described], FALSE_SHAPES)
     return [

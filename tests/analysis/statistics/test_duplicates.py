@@ -17,10 +17,11 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last, mean_of_images, mean_share_change, share_on_cycle
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness, resampled_accuracy
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Resampling, read_correctness
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
 from failmodes.analysis.statistics.curve_fits import fit_curve
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, resampled_curve
 from failmodes.analysis.statistics.difference import Compared, Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
 from failmodes.analysis.statistics.early_warning import early_warning, predictor_gains
@@ -163,7 +164,7 @@ READERS: dict[str, Callable[..., object]] = {
     ],
     "class gaps": lambda con, s, one: [(row.severity, row.gap) for row in class_gaps(con, s, one)],
     "accuracies": lambda con, s, one: list(run_accuracies(con, s).values()),
-    "drops": lambda con, s, one: list(drop_rankings(con, s).values()),
+    "drops": lambda con, s, one: [row._replace(images_needed=None) for row in drop_rankings(con, s).values()],
     "models": lambda con, s, one: [(pair.difference, pair.adjusted_p) for pair in compare_models_of(con, s)],
     "overconfidence": lambda con, s, one: [row.overconfidence for row in overconfidence_by_corruption(con, s, one)],
     "cells of pairs": lambda con, s, one: [cell.adjusted_p for pair in compare_pairs(con, s) for cell in pair.cells],
@@ -220,20 +221,10 @@ def test_without_groups_copies_would_be_in_several_folds() -> None:
 # functions of arrays ------------------------------------------------------------------------------------------------
 
 
-def test_shapes_are_of_the_replicates_of_distinct_images(warehouses: Warehouses) -> None:
-    expected, found = of_both(warehouses, lambda con, _, one: read_correctness(con, one.evaluation_id))
+def test_a_matrix_knows_its_distinct_images(warehouses: Warehouses) -> None:
+    _, found = of_both(warehouses, lambda con, _, one: read_correctness(con, one.evaluation_id))
     assert found.independent_share == 0.5
     assert found.effective_count == IMAGES
-    np.testing.assert_array_equal(found.resampled(300, 7), expected.resampled(300, 7))
-    unpaired = found._replace(paired=False), expected._replace(paired=False)
-    np.testing.assert_array_equal(unpaired[0].resampled(300, 7), unpaired[1].resampled(300, 7))
-
-
-def test_groups_of_unequal_size_are_drawn_whole() -> None:
-    correct, groups = np.array([[True], [True], [True], [False]]), np.array([0, 0, 0, 1])
-    found = resampled_accuracy(correct, 4000, 0, groups)
-    assert set(found[:, 0].tolist()) == {0.0, 0.75, 1.0}  # the second group twice, each once, the first twice
-    assert np.mean(found == 0.75) == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -245,10 +236,14 @@ def test_curves_have_the_figures_of_distinct_images(paired: bool) -> None:
         covariance_of_means(correct, paired=paired),
         rtol=1e-12,
     )
-    draws = resampled_accuracy(correct, 200)
+    draws = resampled_curve(correct.mean(axis=0), covariance_of_means(correct, paired=paired), Resampling(200))
     point = find_change_point(correct, draws, GRID, paired=paired)
     of_twice = find_change_point(repeated(correct), draws, GRID, paired=paired, groups=groups)
     assert flat(of_twice) == pytest.approx(flat(point))
+    settings = ShapeSettings(resamples=300)
+    assert flat(describe_curve(repeated(correct), GRID, settings, paired=paired, groups=groups)) == pytest.approx(
+        flat(describe_curve(correct, GRID, settings, paired=paired)), abs=1e-9
+    )
     fits = fit_curve(correct, GRID, 0.1, paired=paired)
     fits_of_twice = fit_curve(repeated(correct), GRID, 0.1, paired=paired, groups=groups)
     assert flat([fit[1:] for fit in fits_of_twice]) == pytest.approx(flat([fit[1:] for fit in fits]), rel=1e-4)
