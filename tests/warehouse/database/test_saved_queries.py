@@ -106,7 +106,9 @@ def test_batches_take_parameters_and_a_limit(asked_warehouse: Path) -> None:
 @pytest.mark.parametrize("name", QUERIES)
 def test_the_file_runs_in_another_client(asked_warehouse: Path, name: str) -> None:
     with duckdb.connect(str(asked_warehouse), read_only=True) as con:
-        assert con.sql(QUERIES[name].sql).pl().height > 0
+        rows = con.sql(QUERIES[name].sql).pl()
+        assert rows.columns
+        assert rows.height or name == "confidence_worse_than_chance"  # it lists what is shown, and nothing may be
         if "corruption" in QUERIES[name].parameters:
             con.execute("set variable corruption = ['fog']")
             mine = con.sql(QUERIES[name].sql).pl()
