@@ -99,4 +99,4 @@ def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
 def difference(a: str, b: str, value: float, p: float = 0.001) -> PairDifference:
     """Mean corrupted accuracy of a minus that of b, with an interval of .02 to either side."""
     models = [TrainedModel(label, (evaluation(label),)) for label in (a, b)]
-    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100)
+    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100, p)

@@ -213,6 +213,6 @@ def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: py
     page = write_report(hard).read_text()
     assert page.count("What cannot be claimed</h2>") == len(CASES)
     for severity in ("0", "5"):  # why these have no shape
-        assert f"more than 1% of the predictions are no finite numbers at severity {severity}<" in page
+        assert f"more than 1% of the predictions are not finite at severity {severity}<" in page
     found = warehouse_findings(hard)
     assert {finding.n for finding in found} >= {case.images for case in CASES.values()}

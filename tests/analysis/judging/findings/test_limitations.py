@@ -45,7 +45,7 @@ def test_training_runs_and_seeds_are_read(con: duckdb.DuckDBPyConnection, select
 
 
 def test_resamples_are_those_of_the_stored_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert "300 resamples" in by_topic(con, selection)["Shapes"].detail
+    assert "2,000 resamples" in by_topic(con, selection)["Shapes"].detail
 
 
 @pytest.mark.parametrize("protocol", ["all", "subset"])
