@@ -12,7 +12,7 @@ STUDY = ROOT / "docs" / "study"
 QUERIES = STUDY / "queries"
 TABLE = re.compile(r"(<!-- study: (\w+) -->\n\n)((?:\|.*\n)+)")
 SHAPES = {
-    "flat": "flat", "rise": "rise", "non_monotone": "non-monotone", "late_collapse": "late", "early_drop": "early",
+    "flat": "flat", "rise": "rise", "recovers": "recovers", "up_and_down": "up and down", "late": "late", "early": "early",
     "near_linear": "near-linear", "inconclusive": "inconclusive",
 }  # fmt: skip
 TEXTS = {"correctness_pattern": pl.String}  # of digits

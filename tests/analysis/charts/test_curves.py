@@ -36,7 +36,7 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
         return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
 
     text = texts(selection, con)
-    for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "inconclusive"):
+    for shape in ("abrupt", "near_linear", "up_and_down", "inconclusive"):
         assert SHAPE_LABELS[shape] in text
     cedar = select_one(many_con, models=["Cedar"])
     rows = many_con.sql(
@@ -80,7 +80,7 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
     for label in ("Alpha", "Beta"):
         reply_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
     load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=100))
+    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=2000))
     with open_warehouse(made.output / "w.duckdb") as con:
         yield con
 

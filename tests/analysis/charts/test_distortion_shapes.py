@@ -19,7 +19,7 @@ from failmodes.warehouse.errors import WarehouseError
 
 DRAW = CHARTS["distortion-shapes"]
 STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}
-LATE = STEADY | {"shape": "late_collapse"}
+LATE = STEADY | {"shape": "late"}
 OPEN = STEADY | {"stability": 0.9}
 
 

@@ -1,11 +1,11 @@
-"""Shape space: classes are counted where they are stable, and curves that do not fall are left out."""
+"""Shape space: words are counted where they are shown, and curves that do not fall are left out."""
 
 from collections import Counter
 
 import duckdb
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.judging.findings.shape import shape_of
+from failmodes.analysis.charts.shapes import VERBS
 from failmodes.analysis.selection import Selection, read_for_selection
 
 
@@ -19,19 +19,13 @@ def test_curves_that_are_not_shown_to_fall_are_counted(
 def test_titles_count_stable_classes_alone(
     con: duckdb.DuckDBPyConnection, many_con: duckdb.DuckDBPyConnection, selection: Selection, many_selection: Selection
 ) -> None:
-    verbs = {
-        "late_collapse": "late",
-        "early_drop": " early",
-        "near_linear": "near-linear",
-        "inconclusive": "inconclusive",
-    }
     for of, shown in ((con, selection), (many_con, many_selection)):
         text = CHARTS["shapes"](of, shown).to_dict()["usermeta"]["finding"]
         rows = read_for_selection(of, "shapes", shown).rows(named=True)
-        counts = Counter(shape_of(row) for row in rows if row["curvature"] is not None)
+        counts = Counter(row["shape"] for row in rows if row["curvature"] is not None)
         assert f"{sum(counts.values())}\u00a0curves that fall" in text
         for shape, count in counts.items():
-            part = next(part for part in text.replace(" and ", ", ").split(", ") if verbs[shape] in part)
+            part = next(part for part in text.replace(" and ", ", ").split(", ") if VERBS[shape][count > 1] in part)
             assert part.startswith(str(count))
 
 
