@@ -77,9 +77,9 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
 @pytest.mark.parametrize(
     ("shapes", "space", "line"),
     [
-        (["late"] * 3, 300, "late fall"),
-        (["late", "late", "flat"], 300, "late fall in 2 of 3 seeds"),
-        (["late", "late", "flat"], 80, "late fall 2/3"),
+        (["late"] * 3, 300, "late"),
+        (["late", "late", "flat"], 300, "late in 2 of 3 seeds"),
+        (["late", "late", "flat"], 80, "late 2/3"),
         (["late", "flat"], 300, "shapes differ by seed"),
         (["late", "flat"], 80, "shapes differ"),
     ],

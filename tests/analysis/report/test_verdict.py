@@ -30,7 +30,7 @@ def test_of_two_models_each_is_reported_with_its_drop_and_manner(
     (pair,) = of_kind(all_findings, "better_model")
     assert ("inconclusive" in better) == (pair.verdict == "inconclusive")
     assert f"{100 * abs(pair.value or 0):.1f}\u00a0points" in better
-    assert better.endswith(", on the same images.")
+    assert ", on the same images" in better
 
 
 def test_of_one_model_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:

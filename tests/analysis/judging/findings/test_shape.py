@@ -93,12 +93,12 @@ PHRASES = [
     (row("two_steps", **TWO), "drops in two steps, between clean and severity 1 and between severity 2 and 3: "
      "30.0 points [29, 31] from clean to severity 5", "two steps"),
     (row("middle"), "drops most steeply in the middle, between severity 2 and 3: 30.0 points [29, 31] from clean to "
-     "severity 5", "steepest in the middle, between 2 and 3"),
+     "severity 5", "middle, between 2 and 3"),
     (row("flat"), "stays within 1.8 points of its clean accuracy at every severity", "flat"),
     (row("rise", total_drop=-0.1, total_drop_low=-0.12, total_drop_high=-0.08),
      "gains accuracy: 10.0 points [8, 12] from clean to severity 5", "rise"),
     (row("recovers"), "drops 40.0 points [39, 41] up to severity 3, then regains 10.0 points by severity 5",
-     "drops and recovers"),
+     "recovers"),
     (row("up_and_down"), "goes up and down; farthest from clean at severity 3, 40.0 points [39, 41] below it",
      "up and down"),
 ]  # fmt: skip
