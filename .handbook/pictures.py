@@ -26,7 +26,7 @@ SHOWN = (  # made up: difference of two accuracies and its interval, in points
     ("2,000, another model", -3.2, -4.5, -1.9, "contradicted"),
 )
 CURVES = {  # made up: accuracy at severities 0 to 5
-    "falls late": (0.95, 0.93, 0.90, 0.82, 0.66, 0.35),
+    "drops late": (0.95, 0.93, 0.90, 0.82, 0.66, 0.35),
     "nearly straight": (0.95, 0.84, 0.71, 0.59, 0.48, 0.35),
     "drops early": (0.95, 0.62, 0.48, 0.42, 0.38, 0.35),
 }

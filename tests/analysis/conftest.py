@@ -21,7 +21,7 @@ from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
-QUICK = ShapeSettings(resamples=200)
+QUICK = ShapeSettings(resamples=2000)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def striped(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def con(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("findings")))
-    ensure_shapes(path, ShapeSettings(resamples=300))
+    ensure_shapes(path, QUICK)
     with open_warehouse(path) as connection:
         yield connection
 
@@ -64,7 +64,7 @@ def many_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 def many_con(many_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
     path = many_results.output / "warehouse.duckdb"
     load([many_results.output], path)
-    ensure_shapes(path, ShapeSettings(resamples=100))
+    ensure_shapes(path, QUICK)
     with open_warehouse(path) as connection:
         yield connection
 
@@ -126,7 +126,7 @@ def seeded_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 def seeded_con(seeded_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
     path = seeded_results.output / "warehouse.duckdb"
     load([seeded_results.output], path)
-    ensure_shapes(path, ShapeSettings(resamples=50))
+    ensure_shapes(path, QUICK)
     with open_warehouse(path) as connection:
         yield connection
 

@@ -115,7 +115,7 @@ def test_findings_print_as_a_list(w: Warehouse) -> None:
     assert found[0].sentence in repr(found)
     assert found.to_frame().height == len(found)
     supported = found.to_frame().filter(kind="shape", verdict="supported", model_label="Alpha")
-    assert {row["corruption"]: row["claim"] for row in supported.rows(named=True)}["fog"] == "late_collapse"
+    assert {row["corruption"]: row["claim"] for row in supported.rows(named=True)}["fog"] == "abrupt"
 
 
 def test_the_report_is_written_where_it_is_asked_for(w: Warehouse, tmp_path: Path, monkeypatch) -> None:

@@ -13,6 +13,7 @@ from failmodes.analysis.judging.findings.registry import statements_of_kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_pairs import CellTest, PairDifference, PairTest
+from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import TrainedModel
 
 NO_BREAK = "\u00a0"
@@ -57,7 +58,7 @@ def decided_pairs(many_results: Synthetic) -> list[Pair]:
         p = bonett_price_p(np.mean([x.astype(float) - y for x, y in corrupted], axis=0))
         more = sum(int(x.sum()) - int(y.sum()) for x, y in corrupted) > 0
         rows.append((p, (a, b) if more else (b, a)))
-    return _decided(rows)
+    return _decided(rows, BETTER_MODEL_ERROR)
 
 
 def bonett_price_p(each: np.ndarray) -> float:
@@ -77,11 +78,11 @@ def _exact_p(only_a: int, only_b: int) -> float:
     return float(stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def _decided(rows: list[tuple[float, Pair]]) -> list[Pair]:
-    """What Holm's steps reject at 0.05, in order of p."""
+def _decided(rows: list[tuple[float, Pair]], rate: float = 0.05) -> list[Pair]:
+    """What Holm's steps reject, in order of p."""
     rejected = []
     for rank, (p, ordered) in enumerate(sorted(rows)):
-        if p * (len(rows) - rank) >= 0.05:
+        if p * (len(rows) - rank) > rate:
             break
         rejected.append(ordered)
     return rejected
@@ -99,4 +100,4 @@ def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
 def difference(a: str, b: str, value: float, p: float = 0.001) -> PairDifference:
     """Mean corrupted accuracy of a minus that of b, with an interval of .02 to either side."""
     models = [TrainedModel(label, (evaluation(label),)) for label in (a, b)]
-    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100)
+    return PairDifference(*models, Estimate(value, value - 0.02, value + 0.02), p, 100, p)

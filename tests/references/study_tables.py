@@ -12,8 +12,9 @@ STUDY = ROOT / "docs" / "study"
 QUERIES = STUDY / "queries"
 TABLE = re.compile(r"(<!-- study: (\w+) -->\n\n)((?:\|.*\n)+)")
 SHAPES = {
-    "flat": "flat", "rise": "rise", "non_monotone": "non-monotone", "late_collapse": "late", "early_drop": "early",
-    "near_linear": "near-linear", "inconclusive": "inconclusive",
+    "flat": "flat", "rise": "rise", "recovers": "recovers", "up_and_down": "up and down", "near_linear": "near-linear",
+    "two_steps": "two steps", "abrupt": "abrupt", "late": "late", "early": "early", "middle": "middle",
+    "inconclusive": "inconclusive",
 }  # fmt: skip
 TEXTS = {"correctness_pattern": pl.String}  # of digits
 UNITS = {"accuracy": "{} points", "share of images": "{} % of images", "curvature": "curvature {}"}

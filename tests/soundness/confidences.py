@@ -7,9 +7,10 @@ from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWE
 from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.calibration import CellConfidence, CleanCalibration, overconfidence
+from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, mean_of_shares
-from failmodes.warehouse.metrics.calibration import binned_error, error_of_chance
+from failmodes.analysis.statistics.shares import ALPHA
+from failmodes.warehouse.metrics.calibration import binned_error, p_of_error
 from failmodes.warehouse.metrics.columns import bins_of
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import auroc_interval
@@ -23,7 +24,7 @@ def draw_confidence(rng: np.random.Generator, mean: float, concentration: float,
 
 
 def verdict(estimate: Estimate) -> str:
-    return CellConfidence("none", 0.0, 1, 0.5, estimate).verdict
+    return CellConfidence("none", 0.0, 1, 0.5, estimate, 1.0).verdict
 
 
 def measure_overconfidence(
@@ -74,9 +75,7 @@ def measure_calibration_error(
         bins = bins_of(confidence)
         counts, sums = np.bincount(bins), np.bincount(bins, confidence)
         present = counts > 0
-        chance = error_of_chance(counts[present], sums[present])
-        error = binned_error(confidence, correct)
-        found.append([CleanCalibration(error, chance, images).is_more_than_chance])
+        found.append([p_of_error(binned_error(confidence, correct), counts[present], sums[present]) <= ALPHA])
     return np.array(found, dtype=np.float64)
 
 
@@ -98,7 +97,7 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
     interval = Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
-    return CellAuroc("any", 1.0, interval, len(failed))
+    return CellAuroc("any", 1.0, interval, len(failed), 1.0)
 
 
 def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, samples: int) -> Floats:

@@ -75,7 +75,7 @@ def jobs() -> list[Job]:
     found = []
     cases = [
         ("both", LINE, LATE, EVEN),
-        ("distortion", LINE, LATE, FAST),
+        ("distortion", LINE, EARLY, FAST),
         ("distortion", LINE, LATE, SLOW),
         ("distortion", EARLY, LINE, FAST),
         ("severity", LINE, LATE, SLOW),

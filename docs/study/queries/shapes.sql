@@ -6,6 +6,6 @@ select
     round(shapes.curvature, 8) as curvature, round(shapes.curvature_low, 8) as curvature_low,
     round(shapes.curvature_high, 8) as curvature_high,
     round(shapes.largest_step, 8) as largest_step, shapes.largest_step_from, shapes.largest_step_to,
-    shapes.abrupt_drop, shapes.image_count, shapes.reason
+    shapes.largest_step_from, shapes.largest_step_to, shapes.image_count, shapes.reason
 from shapes inner join evaluation_labels as labels using (evaluation_id)
 order by labels.model_label, shapes.corruption

@@ -1,4 +1,4 @@
-"""Shape space: how much a corruption costs against whether it falls early or late."""
+"""Shape space: by how much accuracy drops under a corruption, against whether it drops early or late."""
 
 from collections import Counter
 

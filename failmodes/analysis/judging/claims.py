@@ -331,13 +331,15 @@ def _of_shape(shape: str, finding: Finding, row: Mapping[str, Any]) -> Finding:
 def verdict_of_shares(shape: str, shares: Mapping[str, float]) -> Word:
     """Supported is a shape that nearly all resamples have; contradicted one that nearly none has, if another is shown.
 
-    Another is shown where nearly all have it, or nearly all drop without turning. Resamples of few images scatter, so
-    that hardly one of a flat curve is flat, although it is: that alone contradicts nothing.
+    Another is shown where nearly all have it; a claim of a curve that does not drop is also contradicted where nearly
+    all drop. That hardly one has a shape contradicts nothing: resamples of few images scatter, so that hardly one of a
+    flat curve is flat, although it is.
     """
     if shares[shape] >= STABLE:
         return "supported"
-    shown = max(*shares.values(), sum(shares[name] for name in FALLING))
-    return "contradicted" if shares[shape] <= 1 - STABLE and shown >= STABLE else "inconclusive"
+    drops = 0.0 if shape in FALLING else sum(shares[name] for name in FALLING)
+    is_another_shown = max(drops, *(share for name, share in shares.items() if name != shape)) >= STABLE
+    return "contradicted" if is_another_shown else "inconclusive"
 
 
 def _of_kind(stated: ClaimRow, run: EvaluationInfo, found: Sequence[Finding], reason: str | None) -> ClaimRow:

@@ -74,7 +74,7 @@ MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.05, 0.10, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
-FALSE_SHAPES = 0.005  # expected share of false ones among the shapes that are named for an evaluation
+FALSE_SHAPES = 0.02  # expected share of false ones among the shapes that are named for an evaluation
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -298,7 +298,7 @@ def _described(
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
     are_named = discoveries([_p_value(curve, settings) for curve in described], FALSE_SHAPES)
     return [
-        curve if curve.reason or is_named else curve._replace(reason=_reason(curve))
+        curve if curve.reason or is_named else curve._replace(reason=_reason(curve, settings.resamples))
         for curve, is_named in zip(described, are_named, strict=True)
     ]
 
@@ -325,11 +325,13 @@ def _reason_to_withhold(images: int, withheld: list[float]) -> str | None:
     return None
 
 
-def _reason(curve: DescribedCurve) -> str:
+def _reason(curve: DescribedCurve, resamples: int) -> str:
     """What the resamples of a curve say whose shape is not shown, and which drop would be."""
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
     said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
+    if p_of_shape(1.0, resamples) > FALSE_SHAPES:
+        return f"{said}, of which {resamples} are too few"
     if curve.shape.drop.above_zero:
         return said
     return f"{said}; drops from {100 * curve.shape.smallest_shown:.1f} points on would be shown"

@@ -16,7 +16,10 @@ from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 ALPHA = 0.05
-BETTER_MODEL_ERROR, LARGEST_DROP_ERROR = 0.02, 0.01  # chances that a report says one of these falsely, see `correction`
+BETTER_MODEL_ERROR, LARGEST_DROP_ERROR = (
+    0.02,
+    0.005,
+)  # chances that a report says one of these falsely, see `correction`
 TITLE_ERROR = 0.0005  # of a decision that a chart's title names, for all cells of a model together
 POWER = 0.8  # chance to be shown that the smallest detectable difference has
 BISECTIONS = 40  # leave 1e-12

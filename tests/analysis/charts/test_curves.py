@@ -36,17 +36,17 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
         return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
 
     text = texts(selection, con)
-    for shape in ("late_collapse", "near_linear", "early_drop", "non_monotone", "inconclusive"):
+    for shape in ("near_linear", "up_and_down", "inconclusive"):
         assert SHAPE_LABELS[shape] in text
+    assert {"abrupt, between 4 and 5", "abrupt, between clean and 1"} <= set(text)
     cedar = select_one(many_con, models=["Cedar"])
     rows = many_con.sql(
         "select corruption, chance_from::double as severity from shapes where evaluation_id = ?", params=cedar.ids
     ).pl()  # fmt: skip
     begins = dict(rows.rows())
     assert begins == {"contrast": 5, "motion_blur": 2}
-    shapes = {"contrast": SHAPE_LABELS["near_linear"], "motion_blur": SHAPE_LABELS["early_drop"]}
-    expected = {f"{shapes[corruption]}, at chance from {severity:g}" for corruption, severity in begins.items()}
-    assert expected <= set(texts(cedar, many_con))
+    of_cedar = texts(cedar, many_con)
+    assert all(any(f"chance from {severity:g}" in line for line in of_cedar) for severity in begins.values())
 
 
 def test_curves_color_the_most_and_the_least_accurate(
@@ -80,7 +80,7 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
     for label in ("Alpha", "Beta"):
         reply_with(made, cell_of(made, label, "none", 0), [image % 4 for image in range(600)])
     load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=100))
+    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=2000))
     with open_warehouse(made.output / "w.duckdb") as con:
         yield con
 

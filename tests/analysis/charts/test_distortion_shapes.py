@@ -19,8 +19,8 @@ from failmodes.warehouse.errors import WarehouseError
 
 DRAW = CHARTS["distortion-shapes"]
 STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}
-LATE = STEADY | {"shape": "late_collapse"}
-OPEN = STEADY | {"stability": 0.9}
+LATE = STEADY | {"shape": "late"}
+OPEN = STEADY | {"shape": "inconclusive", "stability": 0.9}
 
 
 def rows_of(spec: dict, field: str) -> list[dict]:
@@ -81,7 +81,7 @@ def test_without_distortion_it_says_why_there_is_none(tmp_path: Path) -> None:
         (OPEN, LATE, "inconclusive"),
     ],
 )
-def test_both_classes_must_be_stable(first: dict, second: dict, verdict: str) -> None:
+def test_both_words_must_be_shown(first: dict, second: dict, verdict: str) -> None:
     assert axes_verdict(first, second) == verdict
 
 
@@ -97,7 +97,7 @@ def test_of_the_largest_change_both_shapes_are_told(bent_axis: duckdb.DuckDBPyCo
     ).fetchall()
     assert reasons == [("mean RMSE falls from severity 3 to 4",)]
     sentence = distortion_shapes_sentence(bent_axis, selection)
-    assert sentence.startswith("Under fog Alpha falls late over severity but near-linearly over RMSE: curvature ")
+    assert sentence.startswith("Under fog Alpha is abrupt over severity but near-linear over RMSE: curvature ")
     assert sentence.endswith("; the axes disagree for 1 of 3\u00a0curves")
 
 

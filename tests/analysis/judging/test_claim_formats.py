@@ -35,7 +35,7 @@ def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
 def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
     texts = [number_text(row).replace("\u00a0", " ") for row in found[::2]]
     assert texts[0].startswith("50.2 points [")
-    assert texts[1].startswith("curvature ")
+    assert texts[1].startswith("49.8 points [")
     assert texts[2].startswith("95.0 % [")
     assert "% [" in texts[3]
     assert texts[4] == "\u2013"

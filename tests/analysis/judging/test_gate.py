@@ -41,7 +41,7 @@ def gated(where: Path, *rules: dict[str, Any], **names: str) -> Any:
         (ACCURACY | {"relation": "less_than", "corruptions": ["contrast"], "other": {"corruptions": ["fog"]}},
          "supported", 0),
         (ACCURACY | {"relation": "largest_drop", "corruptions": ["contrast"]}, "supported", 0),
-        ({"shape": "late_collapse", "corruptions": ["fog"]}, "supported", 0),
+        ({"shape": "abrupt", "corruptions": ["fog"]}, "supported", 0),
         ({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1),
         ({"shape": "flat", "corruptions": ["snow"]}, "not_measurable", 3),
         ({"kind": "attention_off_object", "corruptions": ["fog"]}, "supported", 0),
@@ -147,7 +147,7 @@ def test_a_rule_about_what_there_is_not_is_an_error(gate_folder: Path, rule: dic
 def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthetic, seeded_con: object) -> None:
     """Each training run must have the shape, and the mean over runs the accuracy."""
     path = seeded_results.output / "warehouse.duckdb"
-    shape = {"shape": "late_collapse", "corruptions": ["fog"]}
+    shape = {"shape": "abrupt", "corruptions": ["fog"]}
     result = gated(path, AT_LEAST, shape, NO_WORSE | {"limit": 0.5}, baseline="Fir", candidate="Oak")
     assert result.is_about_training
     assert "over 3 and 3 training seeds" in str(result)

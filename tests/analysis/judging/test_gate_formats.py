@@ -123,13 +123,13 @@ def test_labels_from_outside_are_only_shown(malicious: GateResult, gate_folder: 
 @pytest.mark.slow
 def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_of(gate_folder: Path) -> None:
     rules = [
-        {"shape": "late_collapse", "corruptions": ["fog"]},
+        {"shape": "abrupt", "corruptions": ["fog"]},
         {"kind": "attention_drift"},
         {"metric": "accuracy", "relation": "largest_drop", "corruptions": ["contrast"]},
     ]
     found = failmodes.gate({"gate": {"candidate": "Alpha", "rules": rules}}, gate_folder / "both.duckdb")
     shape, kind, largest = json.loads(found.to_json())["rules"]
-    assert (shape["shape"], kind["kind"], largest["relation"]) == ("late_collapse", "attention_drift", "largest_drop")
+    assert (shape["shape"], kind["kind"], largest["relation"]) == ("abrupt", "attention_drift", "largest_drop")
     assert shape["decisions"][0]["cells"] == [{"corruption": "fog", "severity": None}]
     assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
     cases = ElementTree.fromstring(found.to_junit())[0]

@@ -40,7 +40,7 @@ def test_both_axes_stand_side_by_side(bent_axis: duckdb.DuckDBPyConnection) -> N
     table = next(table for table in made if "over distortion" in table.caption)
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
     assert table.columns == ("Corruption", "Over severity", "Over RMSE", "Over 1\u00a0\u2212\u00a0SSIM")
-    assert rows["Fog"] == ["late fall", "near-linear", "late fall"]
+    assert rows["Fog"] == ["abrupt", "near-linear", "abrupt"]
     assert rows["Contrast"][1] == "inconclusive"
     small = {row[0].text: row[2].small for row in table.rows}
     assert small["Contrast"] == "mean RMSE falls from severity 3 to 4"

@@ -36,7 +36,7 @@ def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
     cells = {row[0].text: row[1] for row in table.rows}
     assert cells["Brightness"].text == SHAPE_LABELS["inconclusive"]
     assert "drops from" in cells["Brightness"].small
-    assert (cells["Fog"].text, cells["Fog"].small) == (SHAPE_LABELS["late_collapse"], "")
+    assert (cells["Fog"].text, cells["Fog"].small) == ("abrupt, between 4 and 5", "")
 
 
 def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

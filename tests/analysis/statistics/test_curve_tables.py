@@ -13,7 +13,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.load import load
 
-QUICK = ShapeSettings(resamples=100)
+QUICK = ShapeSettings(resamples=2000)
 
 
 def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
@@ -101,7 +101,7 @@ def test_few_images_are_not_tested(tmp_path: Path) -> None:
     ensure_shapes(tmp_path / "w.duckdb", QUICK)
     with open_warehouse(tmp_path / "w.duckdb") as con:
         found = con.execute("select distinct threshold, p_value, reason from change_points").fetchall()
-        assert found == [("inconclusive", None, "20 images are too few: it takes 30")]
+        assert found == [("inconclusive", None, "20 images are too few: at least 30 are needed")]
         ranks = con.execute("select distinct rank, ranked_count, reason from corruption_ranks").fetchall()
         assert ranks == [(None, 0, "20 images are too few: it takes 30")]
         assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
@@ -117,7 +117,7 @@ def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_pat
         rows = con.execute("select corruption, rank, ranked_count, reason from corruption_ranks").fetchall()
         fits = con.execute("select distinct corruption from curve_fits").fetchall()
     assert {(name, rank, count) for name, rank, count, _ in rows} == {("fog", 1, 1), ("contrast", None, 1)}
-    assert all(("no finite numbers" in str(reason)) == (name == "contrast") for name, _, _, reason in rows)
+    assert all(("predictions are not finite" in str(reason)) == (name == "contrast") for name, _, _, reason in rows)
     assert fits == [("fog",)]
 
 

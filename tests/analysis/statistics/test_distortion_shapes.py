@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.analysis.statistics.bootstrap import resampled_accuracy
+from failmodes.analysis.statistics.change_points import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
     RMSE_AXIS,
     SEVERITY_AXIS,
     ShapeOverAxis,
     ShapeSettings,
     axis_reason,
-    describe_curve,
+    resampled_curve,
     shapes_over_axes,
 )
 
@@ -25,9 +25,9 @@ def predictions(accuracy: tuple[float, ...], images: int = 1000) -> np.ndarray:
 
 def over(accuracy: tuple[float, ...], axis: np.ndarray) -> dict[str, ShapeOverAxis]:
     correct = predictions(accuracy)
-    samples = resampled_accuracy(correct, QUICK.resamples)
-    margins = describe_curve(correct, samples, GRID, QUICK).margins
-    return shapes_over_axes(correct.mean(axis=0), samples, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, margins, QUICK)
+    mean = correct.mean(axis=0)
+    curves = np.vstack([mean, resampled_curve(mean, covariance_of_means(correct), QUICK)])
+    return shapes_over_axes(curves, GRID, {SEVERITY_AXIS: GRID, RMSE_AXIS: axis}, QUICK)
 
 
 def brute_force_curvature(accuracy: np.ndarray, axis: np.ndarray) -> float:
@@ -57,7 +57,7 @@ def test_the_curvature_is_that_of_brute_force(steps: list[float], losses: list[i
 def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> None:
     axis = np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2])
     found = over(tuple(0.9 - 2 * axis), axis)
-    assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late_collapse", "near_linear")
+    assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late", "near_linear")
     assert found[RMSE_AXIS].curvature is not None
     assert found[RMSE_AXIS].curvature.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
 

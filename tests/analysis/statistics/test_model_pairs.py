@@ -123,7 +123,8 @@ def test_models_are_compared_whatever_their_runs(
 def test_verdicts_follow_sign_and_corrected_p() -> None:
     assert difference("A", "B", 0.1).verdict == "supported"
     assert difference("A", "B", -0.1).verdict == "contradicted"
-    assert difference("A", "B", 0.1, p=0.05).verdict == "inconclusive"
+    assert difference("A", "B", 0.1, p=0.021).verdict == "inconclusive"
+    assert difference("A", "B", 0.1, p=0.02).verdict == "supported"
     assert difference("A", "B", 0.0).winner is None
     worse = difference("A", "B", -0.1)
     assert worse.winner == worse.b

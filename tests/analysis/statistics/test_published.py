@@ -45,8 +45,8 @@ def test_shapes_are_those_of_the_curves_alone(published_warehouse: Path) -> None
         curve = np.array([CLEAN[model], *CURVES[model][corruption]])
         assert row["total_drop"] == pytest.approx(curve[0] - curve[-1])
         assert row["curvature"] == pytest.approx(kappa(curve))
-    assert found["Upper", "fog"]["shape"] == "late_collapse"
-    assert found["Alpha", "contrast"]["shape"] == "early_drop"
+    assert found["Upper", "fog"]["shape"] == "abrupt"
+    assert found["Alpha", "contrast"]["shape"] == "early"
     assert found["Upper", "contrast"]["shape"] == "near_linear"
 
 

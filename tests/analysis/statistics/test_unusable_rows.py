@@ -10,14 +10,13 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.bootstrap import resampled_accuracy
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 IMAGES, SEVERITIES = 120, (2, 5)
-SETTINGS = ShapeSettings(resamples=100)
+SETTINGS = ShapeSettings(resamples=2000)
 
 
 @pytest.fixture(scope="module")
@@ -46,25 +45,24 @@ def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Synthetic
     correct = spoiled.correct["Alpha", "fog"].T.copy()
     correct[int(correct[:, -1].argmax()), -1] = False
     row = shapes["Alpha", "fog"]
-    expected = describe_curve(
-        correct, resampled_accuracy(correct, SETTINGS.resamples), [0, *SEVERITIES], SETTINGS, curves=2
-    )
+    expected = describe_curve(correct, [0, *SEVERITIES], SETTINGS)
     assert row["reason"] is None
     assert (row["shape"], row["stability"]) == (expected.shape, pytest.approx(expected.stability))
     assert (row["total_drop"], row["total_drop_low"], row["total_drop_high"]) == pytest.approx(expected.drop)
     assert (row["curvature"], row["curvature_low"], row["curvature_high"]) == pytest.approx(expected.curvature)
-    assert row["abrupt_drop"] == expected.one_step
+    assert (row["largest_step"], row["largest_step_low"], row["largest_step_high"]) == pytest.approx(expected.largest)
 
 
 def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
     fog = shapes["Beta", "fog"]
-    assert (fog["shape"], fog["abrupt_drop"]) == ("inconclusive", None)
+    assert (fog["shape"], fog["stability"], fog["share_late"]) == ("inconclusive", None, None)
     assert "more than 1% of the predictions" in fog["reason"]
     assert fog["reason"].endswith("severity 2, 5")
-    assert shapes["Beta", "contrast"]["reason"] is None
+    assert shapes["Beta", "contrast"]["stability"] is not None
+    assert "not finite" not in shapes["Beta", "contrast"]["reason"]
     for corruption in ("fog", "contrast"):
         row = shapes["Gamma", corruption]
-        assert (row["shape"], row["abrupt_drop"]) == ("inconclusive", None)
+        assert (row["shape"], row["stability"]) == ("inconclusive", None)
         assert row["reason"].endswith("severity 0")
 
 
@@ -103,9 +101,9 @@ def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: in
     correct = made.correct["Alpha", "motion_blur"].mean(axis=1)
     assert row["total_drop"] == pytest.approx(correct[0] - correct[-1])
     assert row["total_drop_low"] > 0
-    assert (row["shape"], row["reason"]) == (
-        ("inconclusive", "29 images are too few: it takes 30") if images < 30 else ("early_drop", None)
-    )
+    assert row["shape"] == "inconclusive"
+    assert (row["reason"] == "29 images are too few: at least 30 are needed") == (images < 30)
+    assert (row["stability"] is None) == (images < 30)
 
 
 def test_views_and_matrix_agree_on_what_is_correct(spoiled: Synthetic) -> None:

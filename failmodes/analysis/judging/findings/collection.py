@@ -65,7 +65,7 @@ class Findings(Sequence[Finding]):
 
 
 TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption", "unit", "sentence", "query",
-         "other_evaluation_id")  # fmt: skip
+         "other_evaluation_id", "verdict_alone")  # fmt: skip
 FRAME_SCHEMA = {name: str if name in TEXTS else int if name == "n" else float for name in Finding._fields}
 
 

@@ -11,7 +11,7 @@ every fourth one says something that is not so. So two rates are held, both over
   same whatever else a warehouse holds.
 
 Titles of charts name a decision only at TITLE_ERROR. The expected share of false ones among all that is printed is at
-most the sum of these rates, about 5 %.
+most the sum of these rates, 5 %.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,8 +20,8 @@ from failmodes.analysis.judging.findings.kind import EVERY, KINDS, Finding
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR, discoveries, holm
 
 FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
-BESIDE = 0.005  # what the first screen says beside, see `report.verdict`
-OTHERS = 0.005
+BESIDE = 0.0025  # what the first screen says beside, see `report.verdict`
+OTHERS = 0.0025
 NOT_SHOWN = "Not shown, considering how many statements this report makes: "
 
 

@@ -7,12 +7,27 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
+from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, OTHERS
 from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import stored_resampling
+from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
+from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.schema import IMPORTED_FAMILY
+
+
+def _error_rates() -> str:
+    """What `correction` and the shapes hold, as shares of a report's statements."""
+    better, largest = (format_percent(FIRST_SCREEN[kind]) for kind in ("better_model", "largest_drop"))
+    beside, others, shapes = (format_percent(rate) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
+    return (
+        f"The chance that any statement is false is at most {better} for which model is better, {largest} for which "
+        f"corruption drops accuracy most and {beside} for what the verdict says beside. Of all other findings an "
+        f"expected {others} are false, of shapes {shapes}: together at most {format_percent(ALPHA)}. That is chance in "
+        "the choice of images alone."
+    )
 
 
 def limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Limitation]:
@@ -74,10 +89,11 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     )
     yield (
         "Shapes",
-        "Shape classes rest on conventions.",
-        f"Stability is the share of {stored_resampling(con).resamples:,} resamples of the images with the same class; "
-        "the table of shapes shows how often other thresholds give the same class.",
+        "Words for shapes rest on conventions.",
+        f"Stability is the share of {stored_resampling(con).resamples:,} resamples of the curve with the same word; "
+        "the table of shapes shows how often other thresholds give the same word.",
     )
+    yield "Error rates", "A few statements may be false.", _error_rates()
     yield (
         "Attention",
         "Attention is no explanation.",

@@ -142,11 +142,12 @@ def curvature_text(curvature: tuple[float, float, float]) -> str:
 
 
 def to_chance(row: Row) -> str:
-    """That the curve of a row ends at chance or below it, where it is shown to."""
+    """Where the curve of a row reaches chance for good, and whether it ends below, as far as that is shown."""
     chance = row["chance_from"]
     if chance is None:
         return ""
-    return f", to {'below ' if row['below_chance'] else ''}chance from severity {format_severity(chance)}"
+    below = ", and below it at the last" if row["below_chance"] else ""
+    return f", to chance from severity {format_severity(chance)}{below}"
 
 
 def _step(row: Row, name: str, severity: str = "severity ") -> str:

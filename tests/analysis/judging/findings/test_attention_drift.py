@@ -20,7 +20,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
-NOTHING = AttentionAtLast([], None, {}, {}, has_mask_null=False)
+NOTHING = AttentionAtLast([], None, {}, {}, {}, has_mask_null=False)
 
 
 def test_centroids_are_compared_with_another_image_of_the_class(
@@ -29,8 +29,9 @@ def test_centroids_are_compared_with_another_image_of_the_class(
     for evaluation in selection.evaluations:
         found = of_kind(all_findings, "attention_drift", evaluation_id=evaluation.evaluation_id)
         tests = attention_at_last(con, evaluation, selection.corruptions).own_maps
-        assert [finding.corruption for finding in found] == [test.corruption for test in tests]
-        for finding, test in zip(found, tests, strict=True):
+        strongest_first = sorted(tests, key=lambda test: -abs(test.share.value - 0.5))
+        assert [finding.corruption for finding in found] == [test.corruption for test in strongest_first]
+        for finding, test in zip(found, strongest_first, strict=True):
             assert (finding.value, finding.low, finding.high) == test.share
             assert "centroid" in finding.sentence
             assert "map" not in finding.sentence, "what is measured is named"
@@ -53,11 +54,17 @@ def test_a_place_is_kept_whatever_empty_maps_hide_and_lost_near_chance(
     worst: bool, expected: str,
 ) -> None:  # fmt: skip
     test = SimpleNamespace(
-        corruption="fog", share=Estimate(*share), image_count=400, verdict=verdict, holds_in_worst_case=worst
+        corruption="fog",
+        share=Estimate(*share),
+        image_count=400,
+        verdict=verdict,
+        holds_in_worst_case=worst,
+        p_nearer=0.3,
+        p_lost=0.2,
     )
     monkeypatch.setattr(attention_drift, "attention_at_last", lambda *_: NOTHING._replace(own_maps=[test]))
     (found,) = judged(con, select_one(con, models=["Alpha"]), "attention_drift")
-    assert found.verdict == expected
+    assert (found.verdict, found.p_value) == (expected, 0.2)
 
 
 def test_masks_say_where_attention_moves_to(
@@ -111,7 +118,11 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: NOTHING._replace(mask_changes=changes))
+    monkeypatch.setattr(
+        attention_off_object,
+        "attention_at_last",
+        lambda *_: NOTHING._replace(mask_changes=changes, mask_p_values=dict.fromkeys(changes, 0.01)),
+    )
     found = judged(con, alpha, "attention_off_object")
     assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence

@@ -36,7 +36,7 @@ def test_pairs_are_reported_of_the_better_one(many_findings: list[Finding], many
     for finding in found:
         other = labels[finding.other_evaluation_id]
         if finding.verdict == "supported":
-            assert finding.sentence.startswith(f"{finding.model_label} is right more often than {other} ")
+            assert finding.sentence.startswith(f"{finding.model_label} is more accurate than {other} under corruption")
             assert 0 < finding.value < finding.high
         assert f"{100 * finding.value:.1f}\u00a0points [" in finding.sentence.replace("\u2212", "-")
 

@@ -1,5 +1,6 @@
 """What must not be claimed stands in every report, by what is on record and never by assumption."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def with_facts(selection: Selection, *facts: dict[str, object]) -> Selection:
 
 def test_they_name_training_data_and_severity(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     found = by_topic(con, selection)
-    assert list(found) == ["Training", "Images", "Pixels", "Severity", "Errors", "Shapes", "Attention"]
+    assert list(found) == ["Training", "Images", "Pixels", "Severity", "Errors", "Shapes", "Error rates", "Attention"]
     text = " ".join(f"{one.sentence} {one.detail}" for one in found.values())
     for phrase in ("400\u00a0images", "synthetic: no real images", "not a dose", "ImageNet-C only"):
         assert phrase in text
@@ -45,7 +46,14 @@ def test_training_runs_and_seeds_are_read(con: duckdb.DuckDBPyConnection, select
 
 
 def test_resamples_are_those_of_the_stored_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert "300 resamples" in by_topic(con, selection)["Shapes"].detail
+    assert "2,000 resamples" in by_topic(con, selection)["Shapes"].detail
+
+
+def test_error_rates_of_the_report_are_told_and_add_up(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    detail = by_topic(con, selection)["Error rates"].detail
+    rates = [float(rate) for rate in re.findall(r"([\d.]+)\u00a0%", detail)]
+    assert rates == [2.0, 1.0, 0.5, 1.0, 0.5, 5.0]
+    assert sum(rates[:-1]) == rates[-1]
 
 
 @pytest.mark.parametrize("protocol", ["all", "subset"])

@@ -58,7 +58,8 @@ def test_clean_calibration_error_stands_beside_its_noise(
         clean = clean_calibration(con, selection, evaluation)
         assert clean is not None
         assert (found.value, found.unit, found.corruption) == (clean.ece, "ECE", "none")
-        assert (found.verdict == "supported") == clean.is_more_than_chance
+        assert found.p_value == clean.p_value
+        assert (found.verdict_alone == "supported") == (clean.p_value <= 0.05)
         assert (found.low, found.high) == (clean.low, clean.high)
         for figure in (clean.ece, clean.low, clean.high, clean.noise_floor):
             assert f"{figure:.4f}" in found.sentence
@@ -69,14 +70,14 @@ def test_the_noise_of_a_calibrated_model_is_no_finding(
 ) -> None:
     monkeypatch.setattr(
         "failmodes.analysis.judging.findings.calibration_error.clean_calibration",
-        lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(noise_floor=0.5),
+        lambda con, selection, evaluation: clean_calibration(con, selection, evaluation)._replace(p_value=0.06),
     )
     found = judged(con, selection, "calibration_error")
     assert {finding.verdict for finding in found} == {"inconclusive"}
 
 
 def cells(*sizes: Estimate) -> list[CellConfidence]:
-    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size) for index, size in enumerate(sizes)]
+    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size, 0.001) for index, size in enumerate(sizes)]
 
 
 def test_models_are_tallied_by_whether_some_corruption_makes_them_so() -> None:

@@ -1,7 +1,6 @@
-"""Findings on curves: shape, one step, flat and rise, each with its verdict, its figures and its reason."""
+"""Findings on curves: one word a curve, with its figures, its step, its reason, and where it ends at chance."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -12,154 +11,148 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.shape import STABLE, is_stable, shape_of
+from failmodes.analysis.judging.findings.shape import shape_label, shape_phrase
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
-SHAPES = {"fog": "late_collapse", "motion_blur": "early_drop", "contrast": "near_linear",
-          "gaussian_noise": "non_monotone", "brightness": "inconclusive"}  # fmt: skip
+SHAPES = {"fog": "abrupt", "motion_blur": "abrupt", "contrast": "near_linear", "gaussian_noise": "up_and_down",
+          "brightness": "inconclusive"}  # fmt: skip
 
 
-def test_shapes_are_named_with_their_curvature(all_findings: list[Finding]) -> None:
+def test_a_finding_is_the_word_of_the_table_with_its_figures(
+    con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: list[Finding], synthetic: Synthetic
+) -> None:
     found = {f.corruption: f for f in of_kind(all_findings, "shape", model_label="Alpha")}
+    rows = read_for_selection(con, "shapes", selection.only(selection.evaluations[0]))
     assert {corruption: finding.claim for corruption, finding in found.items()} == SHAPES
     assert {c for c, finding in found.items() if finding.verdict == "supported"} == SHAPES.keys() - {"brightness"}
-    words = {"fog": "falls late", "motion_blur": "falls early", "contrast": "falls near-linearly"}
-    for corruption, said in words.items():
-        finding = found[corruption]
-        assert said in finding.sentence
-        assert finding.unit == "curvature"
-        curvature = f"{finding.value:+.2f} [{finding.low:.2f},\u00a0{finding.high:.2f}]".replace("-", "\u2212")
-        assert f"curvature {curvature}" in finding.sentence
-    rises = found["gaussian_noise"]
-    assert "falls and rises again" in rises.sentence
-    assert rises.unit == "accuracy"
+    for row in rows.iter_rows(named=True):
+        finding = found[row["corruption"]]
+        figure = "largest_step" if row["shape"] == "abrupt" else "total_drop"
+        assert (finding.value, finding.low, finding.high) == tuple(
+            row[f"{figure}{end}"] for end in ("", "_low", "_high")
+        )
+        assert (finding.unit, finding.n) == ("accuracy", 400)
+        assert finding.verdict == "inconclusive" or (finding.p_value or 1) <= FALSE_SHAPES
+    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert found["fog"].value == pytest.approx(correct[4] - correct[5])
+    assert "drops abruptly between severity 4 and 5: " in found["fog"].sentence
+    assert "drops abruptly between clean and severity 1: " in found["motion_blur"].sentence
+    assert "drops near-linearly: " in found["contrast"].sentence
+    assert "goes up and down; farthest from clean at severity 5" in found["gaussian_noise"].sentence
 
 
 def test_an_inconclusive_shape_gives_its_reason(all_findings: list[Finding]) -> None:
     (finding,) = of_kind(all_findings, "shape", model_label="Alpha", corruption="brightness")
     assert finding.verdict == "inconclusive"
-    assert "Alpha under brightness is inconclusive: so many images show drops from" in finding.sentence
+    assert "The shape of Alpha under brightness is inconclusive: flat in" in finding.sentence
+    assert "points on would be shown" in finding.sentence
 
 
-def test_a_class_needs_nearly_all_resamples(many_findings: list[Finding]) -> None:
-    found = of_kind(many_findings, "shape", model_label="Aspen", corruption="contrast")
-    assert [(f.verdict, f.claim) for f in found] == [("inconclusive", "inconclusive")]
-    assert "near-linear in" in found[0].sentence
-    row = {"reason": None, "stability": STABLE, "shape": "early_drop", "curvature_low": -0.4, "curvature_high": -0.3}
-    assert (is_stable(row), shape_of(row)) == (True, "early_drop")
-    assert shape_of(row | {"stability": STABLE - 0.001}) == "inconclusive"
-    assert shape_of(row | {"reason": "too few"}) == "inconclusive"
-    assert shape_of(row | {"curvature_high": -0.4}) == "inconclusive", (
-        "no resample has another curvature: too few images change"
-    )
-
-
-def test_a_curve_that_ends_at_chance_says_so(many_findings: list[Finding], many_results: Synthetic) -> None:
+def test_a_curve_that_ends_at_chance_says_so(
+    many_results: Synthetic, many_con: duckdb.DuckDBPyConnection, many_selection: Selection
+) -> None:
     correct = many_results.correct["Cedar", "motion_blur"].mean(axis=1)
     assert correct[2] < 0.25
-    (finding,) = of_kind(many_findings, "shape", model_label="Cedar", corruption="motion_blur")
-    assert "to chance from severity" in finding.sentence
-    (aspen,) = of_kind(many_findings, "shape", model_label="Aspen", corruption="motion_blur")
-    assert "chance" not in aspen.sentence
+    table = read_for_selection(many_con, "shapes", many_selection)
+    rows = {(row["evaluation_id"], row["corruption"]): row for row in table.rows(named=True)}
+    cedar, aspen = (rows[many_results.evaluations[name], "motion_blur"] for name in ("Cedar", "Aspen"))
+    falls = {"shape": "early", "last_severity": 5}
+    assert cedar["below_chance"]
+    assert shape_phrase(cedar | falls).endswith(", to chance from severity 2, and below it at the last")
+    assert shape_label(cedar | falls).endswith(", to chance from severity 2, and below it at the last")
+    assert shape_phrase(cedar | falls | {"below_chance": False}).endswith(", to chance from severity 2")
+    assert "chance" not in shape_phrase(aspen | falls)
+    assert "chance" not in shape_label(cedar | {"shape": "up_and_down"})
 
 
-def test_a_collapse_in_one_step_names_the_step(all_findings: list[Finding], synthetic: Synthetic) -> None:
-    found = {f.corruption: f for f in of_kind(all_findings, "abrupt_drop", model_label="Alpha")}
-    verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
-    assert verdicts == {"fog": "supported", "motion_blur": "supported", "contrast": "contradicted",
-                        "gaussian_noise": "inconclusive", "brightness": "inconclusive"}  # fmt: skip
-    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
-    assert found["fog"].value == pytest.approx(correct[4] - correct[5])
-    assert "between severity 4 and 5" in found["fog"].sentence
-    assert "between clean and 1" in found["motion_blur"].sentence
-    assert "does not collapse in one step" in found["contrast"].sentence
+def row(shape: str, **more: object) -> dict[str, object]:
+    """A row of `shapes` from 90 to 60 %, with its largest step from 2 to 3 and the other from clean to 1."""
+    figures = {"total_drop": 0.3, "largest_step": 0.2, "largest_change": 0.4}
+    ends = {f"{name}{end}": value + add for name, value in figures.items() for end, add in
+            (("", 0), ("_low", -0.01), ("_high", 0.01))}  # fmt: skip
+    return ends | {
+        "shape": shape, "last_severity": 5, "chance_from": None, "below_chance": None, "changes_within": 0.018,
+        "largest_change_at": 3, "largest_step_from": 2, "largest_step_to": 3, "other_step_from": None,
+        "other_step_to": None,
+    } | more  # fmt: skip
 
 
-def test_leaving_the_clean_accuracy_contradicts_flat(all_findings: list[Finding], synthetic: Synthetic) -> None:
-    found = {f.corruption: f for f in of_kind(all_findings, "flat", model_label="Alpha")}
-    assert {c for c, finding in found.items() if finding.verdict == "contradicted"} == found.keys() - {"brightness"}
-    assert found["brightness"].verdict == "inconclusive"
-    correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
-    assert found["fog"].value == pytest.approx(correct[-1] - correct[0]), "down is negative here"
-    assert found["fog"].low < found["fog"].value < found["fog"].high < 0
-    assert "2\u00a0points" in found["fog"].sentence
+SMALL = {"total_drop": 0.05, "total_drop_low": 0.04, "total_drop_high": 0.06}
+TWO = {"other_step_from": 0, "other_step_to": 1}
+PHRASES = [
+    (row("near_linear"), "drops near-linearly: 30.0 points [29, 31] from clean to severity 5", "near-linear"),
+    (row("near_linear", **SMALL), "drops near-linearly and little: 5.0 points [4, 6] from clean to severity 5",
+     "near-linear, small"),
+    (row("late"), "drops late: 30.0 points [29, 31] from clean to severity 5", "late"),
+    (row("early"), "drops early: 30.0 points [29, 31] from clean to severity 5", "early"),
+    (row("abrupt"), "drops abruptly between severity 2 and 3: 20.0 points [19, 21] of 30.0 points from clean to "
+     "severity 5", "abrupt, between 2 and 3"),
+    (row("two_steps", **TWO), "drops in two steps, between clean and severity 1 and between severity 2 and 3: "
+     "30.0 points [29, 31] from clean to severity 5", "two steps"),
+    (row("middle"), "drops most steeply in the middle, between severity 2 and 3: 30.0 points [29, 31] from clean to "
+     "severity 5", "middle, between 2 and 3"),
+    (row("flat"), "stays within 1.8 points of its clean accuracy at every severity", "flat"),
+    (row("rise", total_drop=-0.1, total_drop_low=-0.12, total_drop_high=-0.08),
+     "gains accuracy: 10.0 points [8, 12] from clean to severity 5", "rise"),
+    (row("recovers"), "drops 40.0 points [39, 41] up to severity 3, then regains 10.0 points by severity 5",
+     "recovers"),
+    (row("up_and_down"), "goes up and down; farthest from clean at severity 3, 40.0 points [39, 41] below it",
+     "up and down"),
+]  # fmt: skip
 
 
-def test_rises_are_judged_for_all_curves_together(all_findings: list[Finding], synthetic: Synthetic) -> None:
-    found = {f.corruption: f for f in of_kind(all_findings, "rise", model_label="Alpha")}
-    verdicts = {corruption: finding.verdict for corruption, finding in found.items()}
-    assert verdicts == {"fog": "inconclusive", "brightness": "inconclusive", "contrast": "contradicted",
-                        "motion_blur": "contradicted", "gaussian_noise": "contradicted"}  # fmt: skip
-    for corruption, finding in found.items():
-        correct = synthetic.correct["Alpha", corruption].mean(axis=1)
-        assert finding.value == pytest.approx(correct[1:].max() - correct[0])
-        assert finding.severity == 1 + correct[1:].argmax()
-        assert f"severity {finding.severity:g}" in finding.sentence
+@pytest.mark.parametrize(("given", "phrase", "label"), PHRASES, ids=[f"{given['shape']}" for given, *_ in PHRASES])
+def test_phrases_and_labels(given: dict[str, object], phrase: str, label: str) -> None:
+    assert shape_phrase(given).replace("\u00a0", " ").replace(".0", "") == phrase.replace(".0", "")
+    assert shape_label(given) == label
 
 
 @pytest.fixture(scope="module")
 def many_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """1,500 images: Level hardly falls under brightness, Riser gains accuracy under fog."""
+    """3,000 images: Level hardly falls under brightness, Riser gains accuracy under fog, Back comes back."""
     folder = tmp_path_factory.mktemp("many_images")
-    write_synthetic(folder, images=1500, models=("Level", "Riser"), falls={"Level": 0.2, "Riser": -0.1},
-                    corruptions=("brightness", "fog"), severities=(2, 5))  # fmt: skip
+    made = write_synthetic(folder, images=3000, models=("Level", "Riser", "Back"), severities=(2, 5),
+                           falls={"Level": 0.2, "Riser": -0.1}, corruptions=("brightness", "fog"))  # fmt: skip
+    clean = np.arange(3000) % 4
+    for severity, incorrect in ((0, 300), (2, 1500), (5, 300)):
+        predictions = np.where(np.arange(3000) < incorrect, (clean + 1) % 4, clean)
+        reply_with(made, cell_of(made, "Back", "fog", severity), predictions.tolist())
     load([folder], folder / "w.duckdb")
-    ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=200))
+    ensure_shapes(folder / "w.duckdb")
     with open_warehouse(folder / "w.duckdb") as con:
         yield con
 
 
-def test_enough_images_show_that_a_curve_stays_flat(many_images: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(many_images, models=["Level"])
-    (flat,) = of_kind(judged(many_images, selection, "flat"), "flat", corruption="brightness")
-    (shape,) = of_kind(judged(many_images, selection, "shape"), "shape", corruption="brightness")
-    assert (flat.verdict, shape.verdict, shape.claim) == ("supported", "supported", "flat")
-    assert -0.02 < flat.low < flat.value < flat.high < 0.02
-    assert "stays within 2\u00a0points" in flat.sentence
-    assert "stays flat" in shape.sentence
+@pytest.mark.parametrize(
+    ("model", "corruption", "claim", "said"),
+    [
+        ("Level", "brightness", "flat", "of its clean accuracy at every severity"),
+        ("Riser", "fog", "rise", "gains accuracy: "),
+        ("Back", "fog", "recovers", "up to severity 2, then regains "),
+    ],
+)
+def test_curves_that_do_not_drop(
+    many_images: duckdb.DuckDBPyConnection, model: str, corruption: str, claim: str, said: str
+) -> None:
+    selection = select_one(many_images, models=[model])
+    (found,) = of_kind(judged(many_images, selection, "shape"), "shape", corruption=corruption)
+    assert (found.verdict, found.claim) == ("supported", claim)
+    assert said in found.sentence
 
 
-def test_a_gain_in_accuracy_is_a_rise(many_images: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(many_images, models=["Riser"])
-    (rise,) = of_kind(judged(many_images, selection, "rise"), "rise", corruption="fog")
-    (shape,) = of_kind(judged(many_images, selection, "shape"), "shape", corruption="fog")
-    assert (rise.verdict, rise.severity, shape.claim) == ("supported", 5, "rise")
-    assert rise.low > 0
-    assert "more accurate than when clean at severity 5" in rise.sentence
-    assert shape.value < 0, "its drop is negative"
-    (flat,) = of_kind(judged(many_images, selection, "flat"), "flat", corruption="fog")
-    assert flat.verdict == "contradicted"
-    assert flat.value > 0
+def test_the_flattest_curve_comes_first_among_flat_ones_and_the_largest_drop_among_others(
+    con: duckdb.DuckDBPyConnection, selection: Selection
+) -> None:
+    found = [finding for finding in judged(con, selection, "shape") if finding.model_label == "Alpha"]
+    drops = dict(con.sql("select evaluation_id || corruption, total_drop from shapes").fetchall())
+    own = [drops[f"{finding.evaluation_id}{finding.corruption}"] for finding in found]
+    assert own == sorted(own, reverse=True)
 
 
-@pytest.mark.slow
-def test_a_curve_that_falls_and_comes_back_contradicts_flat(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=200, models=("A",), corruptions=("fog",), severities=(2, 5))
-    clean = np.arange(200) % 4
-    for severity, incorrect in ((0, 20), (2, 100), (5, 20)):
-        predictions = np.where(np.arange(200) < incorrect, (clean + 1) % 4, clean)
-        reply_with(made, cell_of(made, "A", "fog", severity), predictions.tolist())
-    load([tmp_path], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        (flat,) = judged(con, select_one(con), "flat")
-    assert flat.high < -0.3, "its largest change lies far beyond the margin with its whole interval"
-    assert flat.verdict == "contradicted"
-
-
-def test_the_same_drop_is_the_same_number_wherever_it_is_reported(all_findings: list[Finding]) -> None:
-    for drop in of_kind(all_findings, "largest_drop"):
-        (shape,) = of_kind(all_findings, "shape", evaluation_id=drop.evaluation_id, corruption=drop.corruption)
-        if shape.unit == "accuracy":
-            assert shape.value == drop.value
-
-
-def test_every_curve_is_judged_four_times(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    curves = len(read_for_selection(con, "shapes", selection))
-    for kind in ("shape", "abrupt_drop", "flat", "rise"):
-        found = judged(con, selection, kind)
-        assert len(found) == curves
-        assert np.isfinite([finding.value for finding in found]).all()
+def test_every_curve_is_judged_once(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    found = judged(con, selection, "shape")
+    assert len(found) == len(read_for_selection(con, "shapes", selection))
+    assert np.isfinite([finding.value for finding in found]).all()

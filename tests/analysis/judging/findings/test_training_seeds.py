@@ -58,11 +58,11 @@ def test_a_model_is_better_over_seeds_and_images(
     of_images = np.append(np.mean(of_runs["Fir"], axis=0) - np.mean(of_runs["Oak"], axis=0), [1, -1])
     halves = [stats.t.ppf(0.975, 2) * stats.sem(each) for each in means.values()]
     half = np.sqrt(sum(np.square(halves)) + (stats.norm.ppf(0.975) * stats.sem(of_images, ddof=0)) ** 2)
-    assert (found.verdict, found.model_label) == ("supported", "Fir")
+    assert (found.verdict_alone, found.model_label) == ("supported", "Fir")
     assert (found.value, found.low, found.high) == pytest.approx((difference, difference - half, difference + half))
     assert found.evaluation_id == seeded_results.evaluations["Fir, seed 0"]
     assert found.other_evaluation_id == seeded_results.evaluations["Oak, seed 0"]
-    assert "Fir is right more often than Oak under corruption" in found.sentence
+    assert "Fir is more accurate than Oak under corruption" in found.sentence
     assert found.sentence.endswith(f", over 3 and 3\u00a0training seeds ({seeded.image_count}\u00a0images).")
     assert len(words_of(found.sentence)) <= 30
 
@@ -111,12 +111,13 @@ def test_seeds_that_lie_far_apart_leave_it_inconclusive(close: duckdb.DuckDBPyCo
 def test_the_verdict_is_of_models(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
     breaks, better = verdict_sentences(seeded_con, seeded)
     assert "7 training runs" in breaks
-    assert better.startswith("Under corruption Fir is better than Oak, over 3 and 3\u00a0training seeds: by ")
+    inconclusive = "Which model is more accurate under corruption is inconclusive over 3 and 3\u00a0training seeds"
+    assert better.startswith(f"{inconclusive}: Fir is ahead by 15.1\u00a0points [")
 
 
 def test_of_one_model_the_verdict_has_its_means_over_seeds(seeded_con: duckdb.DuckDBPyConnection) -> None:
     _, better = verdict_sentences(seeded_con, select_one(seeded_con, models=RUNS["Fir"]))
-    assert better.startswith("Fir (3\u00a0seeds) is right on ")
+    assert better.startswith("Fir (3\u00a0seeds) has an accuracy of ")
     one_of_two = select_one(seeded_con, models=[*RUNS["Fir"], "Loner"])
     assert "checkpoint" in verdict_sentences(seeded_con, one_of_two)[1]
 
