@@ -1,6 +1,6 @@
 """What is true of two models in each simulated report, exactly: every curve, every confidence, every prediction."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import NamedTuple
@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from curves import Curve
 
-from failmodes.analysis.statistics import curve_shape
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
+from failmodes.analysis.statistics.curve_shape import shape_of_curve
 from failmodes.analysis.statistics.early_warning import OF_PREDICTION
 from failmodes.analysis.statistics.predictions import CLASS_GAP
 from failmodes.warehouse.schema import CLEAN
@@ -106,13 +105,7 @@ class Statement(NamedTuple):
 @cache
 def word_of(curve: Curve) -> str:
     """The word that the package itself has for an exact curve."""
-    settings, grid = ShapeSettings(), np.array(SEVERITIES, dtype=np.float64)
-    own: Callable[..., str] | None = getattr(curve_shape, "word_of_curve", None)
-    if own is not None:
-        return str(own(np.array(curve), grid, settings))
-    steps = np.zeros((2, len(SEVERITIES) - 1))
-    margins = curve_shape.Margins(np.zeros(2), steps, steps)
-    return curve_shape.SHAPE_CLASSES[int(curve_shape.classify(np.array(curve), grid, margins, settings))]
+    return shape_of_curve(curve, SEVERITIES)
 
 
 def true_statements(scenario: Scenario) -> frozenset[Statement]:
@@ -130,15 +123,9 @@ def true_statements(scenario: Scenario) -> frozenset[Statement]:
 
 def _of_curves(name: str, model: ModelTruth) -> set[Statement]:
     found = {Statement("largest_drop", name, model.largest_drop)} if model.largest_drop else set()
-    flat_below = ShapeSettings().flat_below
-    for corruption, curve in model.curves.items():
-        changes, steps, drop = np.subtract(curve[1:], curve[0]), -np.diff(curve), curve[0] - curve[-1]
-        found.add(Statement("shape", name, corruption, word_of(curve)))
-        if (np.abs(changes) < flat_below).all():
-            found.add(Statement("flat", name, corruption))
-        if drop > NEAR and steps.max() >= 2 * drop / len(steps):  # twice its even share
-            found.add(Statement("abrupt_drop", name, corruption))
-        found |= {Statement("rise", name, corruption, f"{s}") for s in np.flatnonzero(changes > NEAR) + 1}
+    found |= {Statement("shape", name, corruption, word_of(curve)) for corruption, curve in model.curves.items()}
+    if model.at(CLEAN, 0) <= GUESS + NEAR:
+        found.add(Statement("at_chance", name))
     return found
 
 

@@ -102,26 +102,18 @@ class ReportRow(NamedTuple):
 
 
 def printed(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that a report prints, told or counted: see `headlines`, which tells a flat shape as `flat`."""
-    kinds = all_kinds()
-    return [
-        finding
-        for finding in findings
-        if finding.verdict in kinds[finding.kind].printed
-        and (finding.claim == finding.kind or finding.claim not in kinds)
-    ]
+    """The findings that a report prints, told or counted: see `headlines`."""
+    return [finding for finding in findings if finding.verdict in all_kinds()[finding.kind].printed]
 
 
 def statement_of(finding: Finding) -> Statement:
     """What a printed finding states."""
     kind, model, about = finding.kind, finding.evaluation_id, finding.corruption or ""
-    if kind in ("better_model", "calibration_error"):
+    if kind in ("better_model", "calibration_error", "at_chance"):
         return Statement(kind, model)
     if kind == "early_warning":
         return Statement(kind, model, finding.claim)
     word = {"shape": finding.claim, "overconfidence": finding.verdict}.get(kind, "")
-    if kind == "rise":
-        word = f"{finding.severity:g}"
     if kind in ("prediction_collapse", "class_failure"):
         named = next(index for index in range(CLASSES) if class_name(index) in finding.sentence)
         word = f"{named} at {finding.severity:g}"
@@ -142,7 +134,6 @@ def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Ou
     stated = [statement_of(finding) for finding in printed(findings)]
     false = [one for one in stated if one not in truth]
     told = {one.unit for one in stated if one in truth}
-    told |= {("shape", one.model, one.about) for one in stated if _as_shape(one) in truth}
     units: dict[str, set[tuple[str, str, str]]] = {}
     for one in truth - {one for one in truth if one.word == "inconclusive"}:
         units.setdefault(one.kind, set()).add(one.unit)
@@ -154,11 +145,6 @@ def judge_report(findings: Sequence[Finding], truth: frozenset[Statement]) -> Ou
         any(one in false for one in first_screen(stated)),
         {name: (len(told & own), len(own)) for name, own in units.items()},
     )
-
-
-def _as_shape(one: Statement) -> Statement:
-    """The same statement where the name of a shape is a kind of finding too, as `flat` and `rise` were."""
-    return Statement("shape", one.model, one.about, one.kind)
 
 
 def simulate(scenario: Scenario, images: int, number: int, seed: int, *, whole: bool = False) -> list[Finding]:
