@@ -28,16 +28,23 @@ def verdict(estimate: Estimate) -> str:
 
 
 def measure_overconfidence(
-    mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, samples: int
-) -> Floats:
-    """Whether some cell is said to be over- or underconfident, and whether the first one's own interval holds 0."""
+    mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, samples: int,
+    shuffled: bool = False,
+) -> Floats:  # fmt: skip
+    """Whether some cell is said to be over- or underconfident, and whether the first one's own interval holds 0.
+
+    `shuffled`: predictions are correct with the confidence of another image, so that confidence says nothing.
+    """
     found = []
     for _ in range(samples):
         confidence = draw_confidence(rng, mean, concentration, (cells, images))
-        correct = (rng.random((cells, images)) < confidence - gap).sum(axis=1)
-        means = confidence.mean(axis=1)
-        verdicts = {verdict(overconfidence(m, r, images, cells)) for m, r in zip(means, correct, strict=True)}
-        alone = overconfidence(means[0], correct[0], images)
+        chances = rng.permuted(confidence, axis=1) if shuffled else confidence
+        is_correct = rng.random((cells, images)) < chances - gap
+        figures = zip(
+            confidence.mean(axis=1), is_correct.sum(axis=1), (confidence - is_correct).std(axis=1), strict=True
+        )
+        estimates = [partial(overconfidence, m, r, images, spread=spread) for m, r, spread in figures]
+        verdicts, alone = {verdict(one(cells=cells)) for one in estimates}, estimates[0]()
         found.append((len(verdicts - {"inconclusive"}) > 0, alone.low <= 0 <= alone.high))
     return np.array(found, dtype=np.float64)
 
@@ -55,6 +62,13 @@ def overconfidence_jobs() -> list[Job]:
                 )
                 measured = partial(measure_overconfidence, mean, concentration, 0.0, images, cells)
                 found.append(Job(claims, measured, images * cells * 5))
+        truth = "uninformative confidence of mean 0.6, unlike of images"
+        claims = (
+            Claim("overconfidence", FALSE, truth, images, 0, NEVER_FALSE, "any of 7 cells, either way"),
+            Claim("interval of overconfidence", COVERAGE, truth, images, 0, COVERS_AT_LEAST, "of images' differences"),
+        )
+        measured = partial(measure_overconfidence, 0.6, SPREAD, 0.0, images, 7, shuffled=True)
+        found.append(Job(claims, measured, images * 35))
     claims = (Claim("overconfidence", POWER, "10 points overconfident, mean confidence .93", 500, 0, NO_LIMIT),)
     measured = partial(measure_overconfidence, 0.93, ALIKE, 0.1, 500, 7)
     return [*found, Job(claims, partial(_first, measured), 10_000)]

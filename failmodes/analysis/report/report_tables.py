@@ -177,7 +177,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
         f"Calibration of {label}",
         f"Expected calibration error in {bins} equal bins (0\u20131), with its 95\u00a0% interval; then confidence "
         "minus accuracy in points."
-        f"{shown_of_calibration(con, cells)}",
+        f"{shown_of_calibration(cells)}",
         "calibration_by_severity",
         names,
         _calibration_cell,

@@ -9,8 +9,6 @@ from failmodes.analysis.formatting import format_number, smallest_shown_sentence
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
-from failmodes.analysis.statistics.calibration import overconfidence
-from failmodes.analysis.statistics.duplicates import share_of_independent
 from failmodes.analysis.statistics.model_accuracy import drops_over_seeds
 from failmodes.analysis.statistics.model_pairs import compare_models_of
 from failmodes.analysis.statistics.predictions import class_gaps
@@ -47,19 +45,12 @@ def shown_of_predictions(con: duckdb.DuckDBPyConnection, selection: Selection) -
     return f"{gap} Of the commonest answer's share none can be told: it is picked for being the largest."
 
 
-def shown_of_calibration(con: duckdb.DuckDBPyConnection, cells: pl.DataFrame) -> str:
+def shown_of_calibration(cells: pl.DataFrame) -> str:
     """Of confidence and accuracy, in rows of `calibration_by_severity`, and the error that chance alone gives."""
     corruption = pl.when(pl.col("severity") > 0).then("corruption").alias("corruption")  # clean images count once
     known = cells.with_columns(corruption).unique(["evaluation_id", "corruption", "severity"])
-    gaps = [
-        overconfidence(
-            row["mean_confidence"],
-            round(row["accuracy"] * row["image_count"]),
-            row["image_count"],
-            independent=share_of_independent(con, row["evaluation_id"]),
-        )
-        for row in known.rows(named=True)
-    ]
+    names = ("overconfidence", "overconfidence_low", "overconfidence_high")
+    gaps = [Estimate(*row) for row in known.select(names).drop_nulls().rows()]
     floor = sorted(known["ece_noise_floor"].drop_nulls())
     chance = ""
     if floor:

@@ -23,8 +23,8 @@ class CellConfidence(NamedTuple):
         image_count: images with finite logits.
         mean_confidence: 0-1.
         overconfidence: mean confidence minus accuracy of the same images, -1 to 1. Its interval is mean confidence
-            minus the exact one of accuracy, and holds for all cells of the evaluation that are listed together. An
-            interval of the images' differences is far too narrow where few answers are wrong.
+            minus the exact one of accuracy, or that of the images' differences where it is wider, and holds for all
+            cells of the evaluation that are listed together.
         p_value: two-sided, of a model that is neither over- nor underconfident, for all these cells together.
     """
 
@@ -72,37 +72,52 @@ def overconfidence_by_corruption(
         return []
     cells = chosen.pivot("metric", index=["corruption", "severity", "n"], values="value")
     ordered = cells.sort(pl.col("overconfidence").abs(), "corruption", descending=[True, False])
-    independent = share_of_independent(con, evaluation.evaluation_id)
+    independent, spread = share_of_independent(con, evaluation.evaluation_id), _spreads(con, evaluation)
     return [
-        _cell_confidence(corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent)
+        _cell_confidence(
+            corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent,
+            spread[corruption, severity],
+        )
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"
         ).iter_rows()
-    ]
+    ]  # fmt: skip
+
+
+def _spreads(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> dict[tuple[str, float], float]:
+    """Standard deviation of confidence minus correctness over the images of each cell with finite logits."""
+    rows = con.execute(
+        "select corruption, severity::double, stddev_pop(confidence - coalesce(predicted = label, false)::int) "
+        "from prediction_facts where evaluation_id = ? and finite group by all",
+        [evaluation.evaluation_id],
+    ).fetchall()
+    return {(corruption, severity): spread for corruption, severity, spread in rows}
 
 
 def _cell_confidence(
-    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int, independent: float
-) -> CellConfidence:
+    corruption: str, severity: float, count: int, mean: float, correct: int, cells: int, independent: float,
+    spread: float,
+) -> CellConfidence:  # fmt: skip
     counts = correct * independent, count * independent
 
     def is_shown(level: float) -> bool:
-        low, high = overconfidence_interval(mean, *counts, comparisons=cells, level=level)
+        low, high = overconfidence_interval(mean, *counts, spread, comparisons=cells, level=level)
         return low > 0 or high < 0
 
-    found = overconfidence(mean, correct, count, cells, independent)
+    found = overconfidence(mean, correct, count, cells, independent, spread)
     return CellConfidence(corruption, severity, count, mean, found, p_by_inversion(is_shown))
 
 
 def overconfidence(
-    mean_confidence: float, correct: int, count: int, cells: int = 1, independent: float = 1.0
+    mean_confidence: float, correct: int, count: int, cells: int = 1, independent: float = 1.0, spread: float = 0.0
 ) -> Estimate:
     """Mean confidence minus accuracy, with the interval that holds for so many cells together.
 
-    `independent` is the effective number of images as a share of them (see `warehouse.metrics.duplicates`).
+    `independent` is the effective number of images as a share of them (see `warehouse.metrics.duplicates`), `spread`
+    the standard deviation of confidence minus correctness over images.
     """
     counts = correct * independent, count * independent
-    ends = overconfidence_interval(mean_confidence, *counts, comparisons=cells)
+    ends = overconfidence_interval(mean_confidence, *counts, spread, comparisons=cells)
     return Estimate(mean_confidence - correct / count, *ends)
 
 

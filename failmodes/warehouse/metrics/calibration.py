@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
 from failmodes.warehouse.metrics.cell_rows import CellRows
 from failmodes.warehouse.metrics.columns import BINS, Undefined, bins_of
-from failmodes.warehouse.metrics.intervals import Floats, exact_interval
+from failmodes.warehouse.metrics.intervals import Floats, exact_interval, normal_quantile
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, Weights, define
 from failmodes.warehouse.metrics.sampling_bias import bias_of_ece
 
@@ -57,26 +57,43 @@ def ece(rows: CellRows, weights: Weights) -> Floats:
 
 
 def overconfidence_interval(
-    mean_confidence: float, correct: float, count: float, *, comparisons: int = 1, level: float = 0.95
+    mean_confidence: float,
+    correct: float,
+    count: float,
+    spread: float = 0.0,
+    *,
+    comparisons: int = 1,
+    level: float = 0.95,
 ) -> tuple[float, float]:
-    """Mean confidence minus the exact interval of accuracy.
+    """Mean confidence minus accuracy: the wider of two intervals on each side.
 
-    Predictions that are each correct with a probability of their own vary less, in number, than those of one
-    probability (Hoeffding 1956), so that the exact interval of accuracy holds for them too. An interval of the images'
-    differences is far too narrow where few predictions are incorrect.
+    One is mean confidence minus the exact interval of accuracy: predictions that are each correct with a probability of
+    their own vary less, in number, than those of one probability (Hoeffding 1956), so that it holds where confidence is
+    that probability. The other is of the images' differences: far too narrow where few predictions are incorrect, and
+    the wider one where confidence has little to do with correctness, and both vary.
+
+    Args:
+        mean_confidence: of the images, 0-1.
+        correct: how many are correct.
+        count: of all.
+        spread: standard deviation of confidence minus correctness (0 or 1) over images.
+        comparisons: Bonferroni's correction: how many intervals hold at once.
+        level: with this chance.
     """
     low, high = exact_interval(correct, count, comparisons=comparisons, level=level)
-    return mean_confidence - float(high), mean_confidence - float(low)
+    half, value = normal_quantile(level, comparisons) * spread / count**0.5, mean_confidence - correct / count
+    return min(mean_confidence - float(high), value - half), max(mean_confidence - float(low), value + half)
 
 
 def _interval_of_overconfidence(rows: CellRows, value: float, level: float, comparisons: int) -> tuple[float, float]:
     known = has_confidence(rows)
     count, correct, independent = int(known.sum()), int(rows["correct"][known].sum()), rows.independent_share(known)
     counts = correct * independent, count * independent
-    return overconfidence_interval(value + correct / count, *counts, comparisons=comparisons, level=level)
+    spread = float((rows["confidence"][known].astype(np.float64) - rows["correct"][known]).std())
+    return overconfidence_interval(value + correct / count, *counts, spread, comparisons=comparisons, level=level)
 
 
-@define("overconfidence", "mean confidence - accuracy", "interval: Hoeffding 1956; Clopper & Pearson 1934",
+@define("overconfidence", "mean confidence - accuracy", "interval: Hoeffding 1956; Clopper & Pearson 1934; or normal",
         columns=_CONFIDENCE, range=(-1.0, 1.0), higher_is_better=None,
         interval=_interval_of_overconfidence)  # fmt: skip
 def overconfidence(rows: CellRows) -> Floats:
