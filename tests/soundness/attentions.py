@@ -75,7 +75,7 @@ def measure_places(share: float, images: int, rng: np.random.Generator, samples:
     found = []
     for _ in range(samples):
         nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
-        verdict = keeps_place(OwnMapTest("any", images, 0, 0.0, 0.0, nearer, nearer))
+        verdict = keeps_place(OwnMapTest("any", images, 0, 0.0, 0.0, nearer, nearer, 1.0, 1.0))
         found.append((verdict == "contradicted", verdict == "supported"))
     return np.array(found, dtype=np.float64)
 

@@ -11,9 +11,10 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.model_curves import shape_line
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.formatting import SHAPE_LABELS
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection, read_for_selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -28,9 +29,7 @@ def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
     assert f"{100 * ((correct[0] - correct[-1]) / 400):.1f}\u00a0points [" in finding
 
 
-def test_panels_are_headed_by_their_class_and_where_chance_begins(
-    many_con: duckdb.DuckDBPyConnection, con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
+def test_panels_are_headed_by_their_word(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     def texts(shown: Selection, of: duckdb.DuckDBPyConnection) -> list[str]:
         spec = CHARTS["curves"](of, shown).to_dict()
         return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
@@ -39,14 +38,13 @@ def test_panels_are_headed_by_their_class_and_where_chance_begins(
     for shape in ("near_linear", "up_and_down", "inconclusive"):
         assert SHAPE_LABELS[shape] in text
     assert {"abrupt, between 4 and 5", "abrupt, between clean and 1"} <= set(text)
-    cedar = select_one(many_con, models=["Cedar"])
-    rows = many_con.sql(
-        "select corruption, chance_from::double as severity from shapes where evaluation_id = ?", params=cedar.ids
-    ).pl()  # fmt: skip
-    begins = dict(rows.rows())
-    assert begins == {"contrast": 5, "motion_blur": 2}
-    of_cedar = texts(cedar, many_con)
-    assert all(any(f"chance from {severity:g}" in line for line in of_cedar) for severity in begins.values())
+
+
+def test_a_shown_shape_says_where_chance_begins(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    (row,) = read_for_selection(con, "shapes", selection).filter(corruption="fog", label="Alpha").rows(named=True)
+    assert shape_line([row], 300, 11) == "abrupt, between 4 and 5"
+    row |= {"chance_from": 5, "below_chance": False}
+    assert shape_line([row], 500, 11) == "abrupt, between 4 and 5, to chance from severity 5"
 
 
 def test_curves_color_the_most_and_the_least_accurate(

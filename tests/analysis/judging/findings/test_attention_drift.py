@@ -118,11 +118,8 @@ def test_more_attention_on_the_object_contradicts_that_it_leaves(
 ) -> None:
     alpha = select_one(con, models=["Alpha"])
     changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    monkeypatch.setattr(
-        attention_off_object,
-        "attention_at_last",
-        lambda *_: NOTHING._replace(mask_changes=changes, mask_p_values=dict.fromkeys(changes, 0.01)),
-    )
+    given = NOTHING._replace(mask_changes=changes, mask_p_values=dict.fromkeys(changes, 0.01))
+    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: given)
     found = judged(con, alpha, "attention_off_object")
     assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
     assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
