@@ -66,7 +66,7 @@ def test_how_images_pair_is_reported_where_it_is_not_the_rule() -> None:
 def test_few_images_have_figures_and_no_verdict() -> None:
     text = text_of(few_images())
     assert "Beta is right on 63.3 % and Alpha on 65.5 % of corrupted images" in text
-    assert "12 images are too few for findings: it takes 30." in text
+    assert "12 images are too few for findings; at least 30 are needed." in text
     for word in ("less often", "contradicted", "cross", "inconclusive"):
         assert word not in text
     assert "less often" not in ComparisonText(few_images()).headline

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from statistics import NormalDist
 
 import duckdb
 import numpy as np
@@ -45,17 +46,20 @@ def test_predictions_tell_the_gap_of_a_class_and_why_no_share(
     assert one_class.startswith(" Of the commonest answer's share none")
 
 
-def test_calibration_tells_confidence_against_accuracy_and_what_chance_gives(con: duckdb.DuckDBPyConnection) -> None:
+def test_calibration_tells_confidence_against_accuracy_and_what_chance_gives() -> None:
     cells = pl.DataFrame({
         "evaluation_id": ["a"] * 4, "corruption": ["fog", "snow", "fog", "snow"], "severity": [0.0, 0.0, 5.0, 5.0],
         "image_count": [2000] * 4, "accuracy": [0.9, 0.9, 0.5, 0.5], "mean_confidence": [0.93, 0.93, 0.8, 0.8],
-        "ece_noise_floor": [0.0114, 0.0114, 0.0221, None],
+        "ece_noise_floor": [0.0114, 0.0114, 0.0221, None], "overconfidence": [0.03, 0.03, 0.3, 0.3],
     })  # fmt: skip
-    note = shown_of_calibration(con, cells)
+    half = NormalDist().inv_cdf(0.975) * (pl.col("accuracy") * (1 - pl.col("accuracy")) / 2000).sqrt()
+    value = pl.col("overconfidence")
+    cells = cells.with_columns(overconfidence_low=value - half, overconfidence_high=value + half)
+    note = shown_of_calibration(cells)
     by_hand = [100 * (Z_A + Z_B) * np.sqrt(p * (1 - p) / 2000) for p in (0.9, 0.5)]
     assert sizes(note, "difference of confidence and accuracy") == pytest.approx(by_hand, rel=0.04)
     assert note.endswith("none can be told: chance alone gives a calibrated model up to 0.011 to 0.022.")
-    assert shown_of_calibration(con, cells.clear()) == ""
+    assert shown_of_calibration(cells.clear()) == ""
 
 
 def test_attention_tells_what_is_tested_and_that_the_rest_is_not(

@@ -18,6 +18,7 @@ from failmodes.analysis.statistics.attention import (
     share_on_cycle,
     variance_inflation,
 )
+from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 NAN = np.nan
@@ -182,7 +183,7 @@ def test_leads_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selec
     assert farthest.value == pytest.approx(np.median(shifts[farthest.corruption]))
     assert farthest.runner_up is not None
     difference = shifts[farthest.corruption] - shifts[farthest.runner_up]
-    low, high = stats.t.interval(0.95, len(difference) - 1, difference.mean(), stats.sem(difference))
+    low, high = stats.t.interval(1 - TITLE_ERROR, len(difference) - 1, difference.mean(), stats.sem(difference))
     assert farthest.lead == pytest.approx((difference.mean(), low, high))
 
     def beyond_null(cell: pl.DataFrame) -> np.ndarray:

@@ -120,7 +120,7 @@ def test_verdicts_compare_the_whole_interval_with_chance() -> None:
         (0.5, 0.7): "inconclusive",
     }
     for (low, high), verdict in ends.items():
-        assert CellAuroc("fog", 5.0, Estimate((low + high) / 2, low, high), 400, 0.01).verdict == verdict
+        assert CellAuroc("fog", 5.0, Estimate((low + high) / 2, low, high), 400, 0.01, 0.99).verdict == verdict
 
 
 def test_error_rates_of_those_kept_are_counted_from_the_images(

@@ -20,8 +20,8 @@ from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 def _error_rates() -> str:
     """What `correction` and the shapes hold, as shares of a report's statements."""
-    better, largest = (format_percent(FIRST_SCREEN[kind]) for kind in ("better_model", "largest_drop"))
-    beside, others, shapes = (format_percent(rate) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
+    better, largest = (format_percent(FIRST_SCREEN[kind], 2) for kind in ("better_model", "largest_drop"))
+    beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
     return (
         f"The chance that any statement is false is at most {better} for which model is better, {largest} for which "
         f"corruption drops accuracy most and {beside} for what the verdict says beside. Of all other findings an "

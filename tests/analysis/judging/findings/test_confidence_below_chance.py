@@ -36,7 +36,10 @@ def test_of_each_corruption_the_lowest_cell_is_reported(
 def replaced(monkeypatch: pytest.MonkeyPatch, *cells: Estimate) -> None:
     """Let every model have these AUROCs, at one corruption each."""
     names = ("fog", "contrast", "brightness")
-    found = tuple(CellAuroc(name, 5.0, auroc, 400, 0.001) for name, auroc in zip(names, cells, strict=False))
+    found = tuple(
+        CellAuroc(name, 5.0, auroc, 400, 1e-4 if auroc.high < 0.5 else 1, 1e-4 if auroc.low > 0.5 else 1)
+        for name, auroc in zip(names, cells, strict=False)
+    )
     for user in (confidence_below_chance, failure_prediction, risk_coverage):
         monkeypatch.setattr(user, "predict_failures", lambda *_: FailurePrediction(found, RATE, KEPT))
 

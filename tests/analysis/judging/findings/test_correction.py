@@ -61,22 +61,22 @@ def test_all_others_are_discoveries_as_scipy_adjusts_them() -> None:
 
 def test_inconclusive_statements_count_among_those_that_were_tested() -> None:
     """A small p value beside many large ones is not enough."""
-    one, others = finding("overconfidence", 0.009), [finding("overconfidence", 0.4, "inconclusive")] * 9
+    one, others = finding("overconfidence", 0.002), [finding("overconfidence", 0.4, "inconclusive")] * 9
     assert shown([one]) == [True]
     assert shown([one, *others])[0] is False
-    assert shown([finding("overconfidence", 0.0009), *others])[0] is True
+    assert shown([finding("overconfidence", 0.0002), *others])[0] is True
 
 
 def test_what_was_not_tested_stays_and_counts_nothing() -> None:
     untested = [finding("overconfidence", None, verdict) for verdict in ("supported", "contradicted", "not_measurable")]
     assert corrected(untested) == untested
-    assert shown([finding("overconfidence", 0.009), *untested])[0] is True
+    assert shown([finding("overconfidence", 0.002), *untested])[0] is True
 
 
 def test_shapes_have_a_correction_of_their_own() -> None:
     shapes = [finding("shape", p_value) for p_value in (0.5, 0.004)]
-    assert corrected([*shapes, finding("overconfidence", 0.009)])[:2] == shapes
-    assert shown([*shapes, finding("overconfidence", 0.009)]) == [True] * 3
+    assert corrected([*shapes, finding("overconfidence", 0.002)])[:2] == shapes
+    assert shown([*shapes, finding("overconfidence", 0.002)]) == [True] * 3
 
 
 def test_what_is_not_shown_is_inconclusive_and_says_why() -> None:
@@ -104,7 +104,7 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
     findings = [
         finding(condition, None, evaluation="a"),
         finding("overconfidence", 0.5, "inconclusive", "a"),
-        finding("overconfidence", 0.009, "supported", "b"),
+        finding("overconfidence", 0.002, "supported", "b"),
         finding("better_model", 1e-9, "supported", "b", other="a"),
         finding("better_model", 0.015, "supported", "b", other="c"),
         finding("largest_drop", 1e-9, "supported", "a"),

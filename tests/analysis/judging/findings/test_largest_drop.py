@@ -79,22 +79,22 @@ def test_noise_gives_no_corruption_the_largest_drop(
         ranking.by_average[0].corruption
         for ranking in drop_rankings(many_con, many_selection).values() if ranking.is_clear_on_average
     ]  # fmt: skip
-    assert first == ["motion_blur"] * 4
+    assert first == ["motion_blur"] * 2
     average = largest_mean_drop_sentence(many_con, many_selection)
-    assert "among 6 models: motion blur for 4; inconclusive for 2" in average
+    assert "among 6 models: motion blur for 2; inconclusive for 4" in average
 
 
 @pytest.mark.parametrize("models", [["Birch"], ["Aspen", "Birch"]], ids=["one", "two"])
 def test_few_models_say_so_where_nothing_drops(many_con: duckdb.DuckDBPyConnection, models: list[str]) -> None:
     few = select_one(many_con, models=models)
     assert largest_drop_sentence(many_con, few).endswith(
-        "No corruption costs Birch accuracy at severity 5 beyond sampling noise"
+        "No corruption is shown to lower the accuracy of Birch at severity 5"
     )
     average = largest_mean_drop_sentence(many_con, few)
     assert average.lower().endswith("no corruption costs birch accuracy beyond sampling noise")
     birch = of_kind(judged(many_con, few, "largest_drop"), "largest_drop", model_label="Birch")
     assert {finding.verdict for finding in birch} == {"inconclusive"}
-    assert birch[0].sentence.startswith("No corruption costs Birch accuracy at severity 5 beyond sampling noise")
+    assert birch[0].sentence.startswith("No corruption is shown to lower the accuracy of Birch at severity 5")
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def test_the_noise_of_a_calibrated_model_is_no_finding(
 
 
 def cells(*sizes: Estimate) -> list[CellConfidence]:
-    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size, 0.001) for index, size in enumerate(sizes)]
+    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size, 0.0001) for index, size in enumerate(sizes)]
 
 
 def test_models_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
