@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import duckdb
+import numpy as np
 import polars as pl
 
 from failmodes.analysis.once import read_once
@@ -136,6 +137,6 @@ def clean_calibration(
         [evaluation.evaluation_id, CLEAN],
     ).fetchnumpy()
     ece, low, high, count = found["ece"]
-    independent = share_of_independent(con, evaluation.evaluation_id)
-    p_value = p_of_error(ece, bins["image_count"], bins["confidence_sum"], independent)
+    counts, sums = np.asarray(bins["image_count"], np.int64), np.asarray(bins["confidence_sum"], np.float64)
+    p_value = p_of_error(ece, counts, sums, share_of_independent(con, evaluation.evaluation_id))
     return CleanCalibration(ece, found["ece_noise_floor"][0], count, p_value, low, high)
