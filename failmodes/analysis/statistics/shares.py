@@ -16,10 +16,8 @@ from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 ALPHA = 0.05
-BETTER_MODEL_ERROR, LARGEST_DROP_ERROR = (
-    0.02,
-    0.005,
-)  # chances that a report says one of these falsely, see `correction`
+BETTER_MODEL_ERROR = 0.02  # chance that a report says falsely of any two models which is better, see `correction`
+LARGEST_DROP_ERROR = 0.015  # chance that it says falsely of any model which corruption hurts it most
 TITLE_ERROR = 0.0005  # of a decision that a chart's title names, for all cells of a model together
 POWER = 0.8  # chance to be shown that the smallest detectable difference has
 BISECTIONS = 40  # leave 1e-12
