@@ -24,9 +24,9 @@ def _error_rates() -> str:
     beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
     return (
         f"The chance that any statement is false is at most {better} for which model is better, {largest} for which "
-        f"corruption drops accuracy most and {beside} for what the verdict says beside. Of all other findings an "
-        f"expected {others} are false, of shapes {shapes}: together at most {format_percent(ALPHA)}. That is chance in "
-        "the choice of images alone."
+        f"corruption drops accuracy most and {beside} for what the verdict says beside. Of shapes at most {shapes} are "
+        f"expected to be false, of all other findings {others}: of everything together, as simulated reports show, fewer "
+        f"than {format_percent(ALPHA, 0)}. That is chance in the choice of images alone."
     )
 
 
