@@ -74,8 +74,10 @@ MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.05, 0.10, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
-FALSE_SHAPES = 0.05  # most of the shapes that are named for an evaluation that may be false, on average; p values of
-# composite statements are conservative: of curves at the edge of a word about 1 % are named falsely (docs/soundness.md)
+FALSE_SHAPES = 0.05  # most of the shapes named for an evaluation that may be false, on average
+MOST_P = (
+    0.02  # p value of a shape that is named, alone: at the edge of a word it is named falsely in about 1 % of samples
+)
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -297,7 +299,8 @@ def _described(
         withheld = [severity for cell, severity in unfinished if cell == corruption or not severity]
         reason = _reason_to_withhold(round(correctness.effective_count), withheld)
         described.append(DescribedCurve(corruption, grid, columns, resampled, shape, reason, reason is not None))
-    are_named = discoveries([_p_value(curve, settings) for curve in described], FALSE_SHAPES)
+    p_values = [_p_value(curve, settings) for curve in described]
+    are_named = discoveries(p_values, FALSE_SHAPES)
     return [
         curve if curve.reason or is_named else curve._replace(reason=_reason(curve, settings.resamples))
         for curve, is_named in zip(described, are_named, strict=True)
@@ -331,7 +334,7 @@ def _reason(curve: DescribedCurve, resamples: int) -> str:
     likeliest = sorted(curve.shape.shares.items(), key=lambda item: -item[1])[:2]
     listed = " and ".join(f"{SHAPE_LABELS[name]} in {share:.0%}" for name, share in likeliest if share >= 0.005)
     said = f"{listed} of resamples".replace(SHAPE_LABELS[INCONCLUSIVE_SHAPE], "no shape")
-    if p_of_shape(1.0, resamples) > FALSE_SHAPES:
+    if p_of_shape(1.0, resamples) > MOST_P:
         return f"{said}, of which {resamples} are too few"
     if curve.shape.drop.above_zero:
         return said
@@ -407,7 +410,7 @@ def _axis_rows(
         row |= {"shape": INCONCLUSIVE_SHAPE, "reason": reasons.get(name) or curve.reason}
         if name in shapes and not curve.is_withheld:
             own = shapes[name]
-            is_named = p_of_shape(own.stability, found.settings.resamples) <= FALSE_SHAPES
+            is_named = p_of_shape(own.stability, found.settings.resamples) <= MOST_P
             if name == SEVERITY_AXIS:
                 is_named = curve.reason is None
             row |= {"shape": own.shape if is_named else INCONCLUSIVE_SHAPE, "stability": own.stability, "reason": None}

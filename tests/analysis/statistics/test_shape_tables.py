@@ -179,9 +179,9 @@ def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() ->
 
 
 def test_resamples_too_few_to_show_a_shape_are_the_reason(warehouse_copy: Path) -> None:
-    ensure_shapes(warehouse_copy, ShapeSettings(resamples=18))
+    ensure_shapes(warehouse_copy, ShapeSettings(resamples=48))
     found = shapes_of(warehouse_copy)
     assert {row["shape"] for row in found.values()} == {"inconclusive"}
-    assert found["fog"]["reason"] == "abrupt in 100% of resamples, of which 18 are too few"
+    assert found["fog"]["reason"] == "abrupt in 100% of resamples, of which 48 are too few"
     ensure_shapes(warehouse_copy, ShapeSettings(resamples=2000))
     assert shapes_of(warehouse_copy)["fog"]["reason"] is None

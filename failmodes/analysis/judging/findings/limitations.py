@@ -25,8 +25,8 @@ def _error_rates() -> str:
     return (
         f"The chance that any statement is false is at most {better} for which model is better, {largest} for which "
         f"corruption drops accuracy most and {beside} for what the verdict says beside. Of shapes at most {shapes} are "
-        f"expected to be false, of all other findings {others}: of everything together, as simulated reports show, fewer "
-        f"than {format_percent(ALPHA, 0)}. That is chance in the choice of images alone."
+        f"expected to be false, of all other findings {others}: of everything together, as simulated reports show, "
+        f"fewer than {format_percent(ALPHA, 0)}. That is chance in the choice of images alone."
     )
 
 
