@@ -75,9 +75,8 @@ FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.05, 0.10, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
 FALSE_SHAPES = 0.05  # most of the shapes named for an evaluation that may be false, on average
-MOST_P = (
-    0.02  # p value of a shape that is named, alone: at the edge of a word it is named falsely in about 1 % of samples
-)
+# Largest p value of a shape that is named: at the edge of a word it is named falsely in about 1 % of samples
+MOST_P = 0.02
 AXIS_TITLES = {RMSE_AXIS: "mean RMSE", SSIM_AXIS: "mean 1 \u2212 SSIM"}
 Row = dict[str, Any]
 
@@ -302,8 +301,10 @@ def _described(
     p_values = [_p_value(curve, settings) for curve in described]
     are_named = discoveries(p_values, FALSE_SHAPES)
     return [
-        curve if curve.reason or is_named else curve._replace(reason=_reason(curve, settings.resamples))
-        for curve, is_named in zip(described, are_named, strict=True)
+        curve
+        if curve.reason or (is_named and p_value <= MOST_P)
+        else curve._replace(reason=_reason(curve, settings.resamples))
+        for curve, is_named, p_value in zip(described, are_named, p_values, strict=True)
     ]
 
 
