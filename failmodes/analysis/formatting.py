@@ -7,20 +7,6 @@ NO_BREAK = "\u00a0"
 MINUS = "\u2212"
 MAX_LISTED = 4  # models that a sentence names one by one; of more it gives counts
 
-SHAPE_LABELS = {
-    "flat": "flat",
-    "rise": "rise",
-    "recovers": "recovers",
-    "up_and_down": "up and down",
-    "near_linear": "near-linear",
-    "two_steps": "two steps",
-    "abrupt": "abrupt",
-    "late": "late",
-    "early": "early",
-    "middle": "middle",
-    "inconclusive": "inconclusive",
-}
-
 REASON_NAMES = {
     "first_to_fail": "first to fail",
     "confidently_incorrect": "confidently wrong",

@@ -15,7 +15,6 @@ from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
-    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_percent,
@@ -27,6 +26,7 @@ from failmodes.analysis.selection import Selection, corruption_labels, read_for_
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}

@@ -8,10 +8,11 @@ import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.formatting import SHAPE_LABELS, format_count, join_names
+from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 LINE_WIDTH, LINE_OPACITY = 0.6, 0.5
 POINT_SIZE, POINT_OPACITY = 12, 0.45

@@ -15,7 +15,6 @@ from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers
 from failmodes.analysis.charts.style.theme import PAGE, SHAPE_SYMBOLS, ChartSize, ChartText, Layered, add_text
 from failmodes.analysis.formatting import (
     MAX_LISTED,
-    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_percent,
@@ -24,6 +23,7 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import SHAPE_LABELS, format_percent, join_names
+from failmodes.analysis.formatting import format_percent, join_names
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
@@ -28,6 +28,7 @@ from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finit
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.ingest.statements import Statement, from_stored
 from failmodes.sql import sql_literal
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.metrics.registry import known_metrics

@@ -8,7 +8,6 @@ import polars as pl
 
 from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES
 from failmodes.analysis.formatting import (
-    SHAPE_LABELS,
     capitalize_first,
     format_count,
     format_interval,
@@ -19,6 +18,7 @@ from failmodes.analysis.formatting import (
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE
 from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 MOST_CLASSES = 30  # rows of a table of classes
 SMALLEST_P = 0.001  # a smaller p value is printed as below it

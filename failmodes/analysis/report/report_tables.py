@@ -8,7 +8,6 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.formatting import (
-    SHAPE_LABELS,
     format_interval,
     format_number,
     format_percent,
@@ -32,6 +31,7 @@ from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view

@@ -13,7 +13,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
-from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
@@ -60,7 +59,7 @@ from failmodes.analysis.statistics.sufficiency import (
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
-from failmodes.warehouse.database.own_tables import SHAPE_SWEEP, STEPS
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS, SHAPE_SWEEP, STEPS
 from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash

@@ -46,10 +46,12 @@ LOADED_DIMENSIONS = Table.of(
 
 _CURVE = (Column("evaluation_id", text, "evaluation"), Column("corruption", text, "corruption name"))
 
-SHAPE_NAMES = (
-    "flat", "rise", "recovers", "up_and_down", "near_linear", "two_steps", "abrupt", "late", "early", "middle",
-    "inconclusive",
-)  # fmt: skip  # words for a curve, first match first, as `failmodes.analysis.statistics.curve_shape` defines them
+SHAPE_LABELS = {
+    "flat": "flat", "rise": "rise", "recovers": "recovers", "up_and_down": "up and down", "near_linear": "near-linear",
+    "two_steps": "two steps", "abrupt": "abrupt", "late": "late", "early": "early", "middle": "middle",
+    "inconclusive": "inconclusive",
+}  # fmt: skip  # words for a curve, first match first, as `failmodes.analysis.statistics.curve_shape` defines them
+SHAPE_NAMES = tuple(SHAPE_LABELS)
 
 SHAPES = Table.of(
     "shapes",

@@ -13,11 +13,11 @@ from warehouse_files import ensure_shapes
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.charts.model_curves import shape_line
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 
 def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(

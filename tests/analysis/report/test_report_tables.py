@@ -6,10 +6,10 @@ import duckdb
 from checkpoint_comparisons import decided_cells, decided_pairs
 from synthetic_results import Synthetic
 
-from failmodes.analysis.formatting import SHAPE_LABELS
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection
+from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 
 def test_all_pairs_are_one_matrix_in_order_of_standing(
