@@ -5,10 +5,10 @@ The words are defined for exact curves by `shapes_of`, first match first; a drop
 - `flat`: every severity within `flat_below` of clean;
 - `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by a quarter of the curve's range, and by
   `flat_below` at least. `rise` only rises, `recovers` drops and then rises, `up_and_down` is every other turning curve;
-- `near_linear`: on average (root mean square) within 10 % of the drop, or `flat_below` if that is more, of the straight
+- `near_linear`: on average (root mean square) within 12.5 % of the drop, or `flat_below` if that is more, of the straight
   line;
 - `two_steps`: two steps with one between them make up 70 % of the drop, each of them 30 %;
-- `abrupt`: one step is 60 % of the drop, or 40 % and 3 times the next largest;
+- `abrupt`: one step is 70 % of the drop;
 - `late`, `early`: the curvature is at least `curvature_threshold`, or at most its negative;
 - `middle`: none of these, and the steepest step is an inner one;
 - `inconclusive`: none of these.
@@ -52,8 +52,8 @@ STEPPED = ("abrupt", "two_steps", "middle")  # words that name the place of a st
 STRIDE = 1.0  # severities that a step takes: the distance of two levels of the published grid
 MIN_POINTS = 3  # clean, at least one inner severity, the last: fewer have no shape
 TURN = 0.25  # share of the range by which a curve turns
-NEAR_CHORD = 0.1  # share of the drop
-WHOLE_STEP, LARGE_STEP, TIMES_THE_NEXT = 0.6, 0.4, 3.0  # shares of the drop, and how much larger than the next step
+NEAR_CHORD = 0.125  # share of the drop
+ABRUPT_STEP = 0.7  # share of the drop
 BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
 EVEN_SHARES = 2  # an abrupt step is at least so many times the step of a straight line: matters on coarse grids
 SMALL = 0.1  # drops shown to be smaller are called small
@@ -72,7 +72,7 @@ class ShapeSettings(Resampling):
 
     resamples: int = 5000
     flat_below: float = 0.02
-    curvature_threshold: float = 0.1
+    curvature_threshold: float = 0.125
 
 
 class Step(NamedTuple):
@@ -226,9 +226,6 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
     steps = _shares_of_steps(curve, grid)
     (largest, start), (both, smaller, starts) = _largest(steps), _two_largest(steps, grid)
     even = np.maximum(STRIDE, grid[step_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
-    is_whole = largest >= np.maximum(WHOLE_STEP, EVEN_SHARES * even[start])
-    is_large = largest >= np.maximum(LARGE_STEP, EVEN_SHARES * even[start])
-    is_large &= largest >= TIMES_THE_NEXT * _next_largest(steps, start, grid)
     kappa, threshold = curvature(curve, grid), settings.curvature_threshold
     from_line = np.sqrt((np.square(curve - chord(curve, grid))[..., 1:-1] * _weights(grid)).sum(axis=-1))
     swings, goes_down = _swings(curve, np.maximum(least, TURN * np.ptp(curve, axis=-1)))
@@ -240,7 +237,7 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
         UP_AND_DOWN: swings >= 2,
         NEAR_LINEAR: falls & (from_line <= np.maximum(least, NEAR_CHORD * drop)),
         TWO_STEPS: falls & (both >= BOTH_STEPS) & (smaller >= EACH_STEP),
-        ABRUPT: falls & (is_whole | is_large),
+        ABRUPT: falls & (largest >= np.maximum(ABRUPT_STEP, EVEN_SHARES * even[start])),
         LATE: falls & (kappa >= threshold),
         EARLY: falls & (kappa <= -threshold),
         MIDDLE: falls & (start > 0) & (step_ends(grid)[start] < len(grid) - 1),
@@ -280,14 +277,6 @@ def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
 
 def _largest(steps: Float64Array) -> tuple[Float64Array, NDArray[np.intp]]:
     return steps.max(axis=-1), steps.argmax(axis=-1)
-
-
-def _next_largest(steps: Float64Array, start: NDArray[np.intp], grid: Float64Array) -> Float64Array:
-    """The largest of the steps (…, S - 1) that share no part with the one at `start` (…); 0 if there is none."""
-    begins, ends = np.arange(len(grid) - 1), step_ends(grid)
-    is_apart = (ends[None, :] <= begins[:, None]) | (begins[None, :] >= ends[:, None])
-    others: Float64Array = np.where(is_apart[start], steps, 0.0).max(axis=-1)
-    return others
 
 
 def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array, Float64Array, NDArray[np.intp]]:

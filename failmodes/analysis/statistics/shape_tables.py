@@ -71,7 +71,7 @@ TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, *CURVE_TABLES)
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
-CURVATURE_SWEEP = (0.05, 0.10, 0.15)
+CURVATURE_SWEEP = (0.10, 0.125, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
 FALSE_SHAPES = 0.05  # most of the shapes named for an evaluation that may be false, on average
 # Largest p value of a shape that is named: at the edge of a word it is named falsely in about 1 % of samples
