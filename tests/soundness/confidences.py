@@ -111,7 +111,7 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     auroc = float(auroc_contributions(rank(confidence.astype(np.float32), failed), len(failed)).mean())
     failures = int(failed.sum())
     interval = Estimate(auroc, *auroc_interval(auroc, failures, len(failed) - failures, comparisons=cells))
-    return CellAuroc("any", 1.0, interval, len(failed), 1.0)
+    return CellAuroc("any", 1.0, interval, len(failed), 1.0, 1.0)
 
 
 def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, samples: int) -> Floats:

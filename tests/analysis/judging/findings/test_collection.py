@@ -60,7 +60,7 @@ def test_its_table_has_one_row_a_finding(found: Findings) -> None:
     assert frame.rows() == [tuple(finding) for finding in found]
     assert frame.schema["value"] == pl.Float64
     assert frame.schema["n"] == pl.Int64
-    assert frame.filter(kind="shape", verdict="supported").height == 8
+    assert frame.filter(kind="shape", verdict="supported").height == 6
     empty = Findings(()).to_frame()
     assert (empty.columns, empty.schema) == (frame.columns, frame.schema)
 
