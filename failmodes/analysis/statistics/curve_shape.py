@@ -5,8 +5,8 @@ The words are defined for exact curves by `shapes_of`, first match first; a drop
 - `flat`: every severity within `flat_below` of clean;
 - `rise`, `recovers`, `up_and_down`: it turns. A turn is a change of direction by a quarter of the curve's range, and by
   `flat_below` at least. `rise` only rises, `recovers` drops and then rises, `up_and_down` is every other one;
-- `near_linear`: on average (root mean square) within 12.5 % of the drop of the straight line, or `flat_below` if that is
-  more;
+- `near_linear`: on average (root mean square) within 12.5 % of the drop of the straight line, or `flat_below` if that
+  is more;
 - `two_steps`: two steps with one between them make up 70 % of the drop, each of them 30 %;
 - `abrupt`: one step is 70 % of the drop;
 - `late`, `early`: the curvature is at least `curvature_threshold`, or at most its negative;
