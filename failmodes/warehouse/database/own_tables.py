@@ -132,7 +132,7 @@ FINDINGS = Table.of(
     ),
     Column("verdict", text, "supported, contradicted, inconclusive or not_measurable; of what a report prints "
            "corrected for how many statements it makes"),
-    Column("verdict_alone", text, "the verdict without that correction, at 95 %; of kinds of the first screen at theirs"),
+    Column("verdict_alone", text, "the verdict without that correction, at 95 %, or at the rate of its kind"),
     Column("p_value", double, "p value of the printed verdict, of this statement alone, 0-1; null: not tested", True),
     Column("evaluation_id", text, "evaluation"),
     Column("model_label", text, "the model's name on charts"),

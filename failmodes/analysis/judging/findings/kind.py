@@ -41,7 +41,7 @@ class Finding(NamedTuple):
         other_evaluation_id: of a comparison the second evaluation.
         severity: that the number is of; None where it is of several.
         p_value: of the verdict that a report would print, alone; None of what is not tested.
-        verdict_alone: the verdict without that correction, at 95 %; of better_model and largest_drop at their own rates.
+        verdict_alone: the verdict without that correction, at 95 %, or at the rate of its kind (`correction`).
     """
 
     kind: str
