@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.curve_shape import (
     resampled_curve,
     shapes_over_axes,
 )
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
 
 RESAMPLES = 1000
 KIND = "shape_over_distortion"
@@ -62,7 +62,7 @@ def _word_over(axis: Axis, place: int, curve: Curve) -> str:
 
 
 def _said(over: ShapeOverAxis) -> str:
-    return over.shape if p_of_shape(over.stability, RESAMPLES) <= FALSE_SHAPES else "inconclusive"
+    return over.shape if p_of_shape(over.stability, RESAMPLES) <= MOST_P else "inconclusive"
 
 
 def _is_false(verdict: Word, said: list[str], true: list[str]) -> bool:

@@ -39,7 +39,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shape_of_curve,
     shapes_of,
 )
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
 from failmodes.analysis.statistics.shares import smallest_detectable_difference
 from failmodes.analysis.statistics.sufficiency import AT_CHANCE, chance_from, is_below_chance
 
@@ -115,7 +115,7 @@ class Question(NamedTuple):
 
 def word_said(drawn: Drawn) -> str:
     """The word that a report says of the draw, were it the only curve; `inconclusive` where it says none."""
-    is_said = p_of_shape(drawn.shape.stability, RESAMPLES) <= FALSE_SHAPES
+    is_said = p_of_shape(drawn.shape.stability, RESAMPLES) <= MOST_P
     return drawn.shape.shape if is_said else "inconclusive"
 
 

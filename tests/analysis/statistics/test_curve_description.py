@@ -12,7 +12,7 @@ from failmodes.analysis.statistics.curve_shape import (
     resampled_curve,
     shapes_of,
 )
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, p_of_shape
+from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
 from failmodes.analysis.statistics.sufficiency import chance_from, is_below_chance
 
@@ -40,7 +40,7 @@ def described(correct: np.ndarray, grid: object = None, **options: object) -> Cu
 
 
 def word_shown(shape: CurveShape, resamples: int = 1000) -> str:
-    return shape.shape if p_of_shape(shape.stability, resamples) <= FALSE_SHAPES else "inconclusive"
+    return shape.shape if p_of_shape(shape.stability, resamples) <= MOST_P else "inconclusive"
 
 
 def test_description_holds_its_promises() -> None:

@@ -13,7 +13,7 @@ from warehouse_files import ensure_shapes
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.shape import shape_label, shape_phrase
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
+from failmodes.analysis.statistics.shape_tables import MOST_P
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -37,7 +37,7 @@ def test_a_finding_is_the_word_of_the_table_with_its_figures(
             row[f"{figure}{end}"] for end in ("", "_low", "_high")
         )
         assert (finding.unit, finding.n) == ("accuracy", 400)
-        assert finding.verdict == "inconclusive" or (finding.p_value or 1) <= FALSE_SHAPES
+        assert finding.verdict == "inconclusive" or (finding.p_value or 1) <= MOST_P
     correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
     assert found["fog"].value == pytest.approx(correct[4] - correct[5])
     assert "drops abruptly between severity 4 and 5: " in found["fog"].sentence
