@@ -50,7 +50,7 @@ def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
     runner = CliRunner()
     listed = runner.invoke(app, ["shapes", path, "--resamples", "50"], catch_exceptions=False)
     assert listed.exit_code == 0
-    assert "late fall" in listed.stdout
+    assert "abrupt" in listed.stdout
     assert "50 resamples" in listed.stdout
     assert "Smallest drop from clean to the last severity shown in 80\u00a0% of samples: " in listed.stdout
     drawn = runner.invoke(

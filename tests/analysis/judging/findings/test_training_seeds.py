@@ -107,7 +107,7 @@ def test_seeds_that_lie_far_apart_leave_it_inconclusive(close: duckdb.DuckDBPyCo
     assert headline.sentence == one.sentence
     _, better = verdict_sentences(close, selection)
     assert better.startswith(
-        "Which model is better under corruption is inconclusive over 2 and 2\u00a0training seeds: "
+        "Which model is more accurate under corruption is inconclusive over 2 and 2\u00a0training seeds: "
     )
 
 
