@@ -16,11 +16,10 @@ from failmodes.analysis.formatting import (
     lower_label,
 )
 from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
-from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN
-from failmodes.analysis.judging.findings.kind import EVERY
+from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, invalidated_by
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
-from failmodes.analysis.judging.findings.registry import all_kinds, conditions_of
+from failmodes.analysis.judging.findings.registry import conditions_of
 from failmodes.analysis.judging.findings.shape import curves, manner_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
@@ -44,14 +43,10 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
     Bonferroni's correction, the shape and the prediction collapse that are told beside.
     """
     conditions = conditions_of(con, selection)
-    suppressed = {
-        (condition.evaluation_id, kind) for condition in conditions for kind in all_kinds()[condition.kind].suppresses
-    }
+    invalid = invalidated_by(conditions)
 
     def without(kind: str) -> Selection | None:
-        left = tuple(
-            e for e in selection.evaluations if not {(e.evaluation_id, kind), (e.evaluation_id, EVERY)} & suppressed
-        )
+        left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in invalid)
         return replace(selection, evaluations=left) if left else None
 
     told = [_breaks(con, left) + "." if (left := without("largest_drop")) else ""]

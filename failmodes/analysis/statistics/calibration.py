@@ -77,7 +77,7 @@ def overconfidence_by_corruption(
     return [
         _cell_confidence(
             corruption, severity, count, mean, round((mean - gap) * count), len(cells), independent,
-            spread.get((corruption, severity), 0.0),
+            spread.get((corruption, severity), 0.0),  # a check reports a cell without rows
         )
         for corruption, severity, count, mean, gap in ordered.select(
             "corruption", "severity", "n", "mean_confidence", "overconfidence"

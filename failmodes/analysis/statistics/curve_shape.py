@@ -24,7 +24,7 @@ length.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
@@ -73,14 +73,6 @@ class ShapeSettings(Resampling):
     resamples: int = 5000
     flat_below: float = 0.02
     curvature_threshold: float = 0.125
-
-
-class Step(NamedTuple):
-    """The change over one severity: accuracy lost in it (0-1) and the positions in the grid of its ends."""
-
-    lost: Float64Array
-    start: NDArray[np.intp]
-    end: NDArray[np.intp]
 
 
 class Named(NamedTuple):
@@ -206,13 +198,6 @@ def step_changes(accuracy: ArrayLike, severities: ArrayLike) -> Float64Array:
     return changes
 
 
-def largest_step(accuracy: ArrayLike, severities: ArrayLike) -> Step:
-    """The step of curves (…, S) that loses most; the first of equals."""
-    lost = -step_changes(accuracy, severities)
-    start = lost.argmax(axis=-1)
-    return Step(lost.max(axis=-1), start, step_ends(severities)[start])
-
-
 def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSettings) -> Named:
     """The words for curves as they are, as the module defines them.
 
@@ -224,7 +209,8 @@ def shapes_of(accuracy: ArrayLike, severities: ArrayLike, settings: ShapeSetting
     curve, grid = np.asarray(accuracy, dtype=np.float64), np.asarray(severities, dtype=np.float64)
     least, drop = settings.flat_below, total_drop(curve)
     steps = _shares_of_steps(curve, grid)
-    (largest, start), (both, smaller, starts) = _largest(steps), _two_largest(steps, grid)
+    largest, start = steps.max(axis=-1), steps.argmax(axis=-1)
+    both, smaller, starts = _two_largest(steps, grid)
     even = np.maximum(STRIDE, grid[step_ends(grid)] - grid[:-1]) / (grid[-1] - grid[0])
     kappa, threshold = curvature(curve, grid), settings.curvature_threshold
     from_line = np.sqrt((np.square(curve - chord(curve, grid))[..., 1:-1] * _weights(grid)).sum(axis=-1))
@@ -275,10 +261,6 @@ def _shares_of_steps(curve: Float64Array, grid: Float64Array) -> Float64Array:
     return shares
 
 
-def _largest(steps: Float64Array) -> tuple[Float64Array, NDArray[np.intp]]:
-    return steps.max(axis=-1), steps.argmax(axis=-1)
-
-
 def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array, Float64Array, NDArray[np.intp]]:
     """Of steps (…, S - 1) the two with a step between them that lose most: their sum, the smaller, both positions."""
     most, smaller = np.zeros(steps.shape[:-1]), np.zeros(steps.shape[:-1])
@@ -295,16 +277,10 @@ def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array,
     return most, smaller, starts
 
 
-@lru_cache(maxsize=4)
-def _normal_draws(resamples: int, points: int, seed: int) -> Float64Array:
-    """(B, S) standard normal numbers."""
-    return np.random.default_rng(seed).standard_normal((resamples, points))
-
-
 def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: Resampling) -> Float64Array:
     """Normal draws (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
     curve = np.asarray(accuracy, dtype=np.float64)
-    draws = _normal_draws(resampling.resamples, len(curve), resampling.seed)
+    draws = np.random.default_rng(resampling.seed).standard_normal((resampling.resamples, len(curve)))
     found: Float64Array = curve + draws @ np.linalg.cholesky(np.asarray(covariance, dtype=np.float64)).T
     return found
 

@@ -6,6 +6,7 @@ The interval is Wilson's of the effective number of images, the rows divided by 
 """
 
 from math import inf
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -17,6 +18,7 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
 from failmodes.warehouse.metrics.columns import BINS, NotOnRecord, bins_of
+from failmodes.warehouse.metrics.duplicates import Groups, group_sums
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
 _COLUMNS = {"label": pl.String, "severity": pl.Float64, "bin_index": pl.Int64, "count": pl.Int64,
@@ -54,7 +56,8 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
     found = []
     for place in np.unique(index[is_known]).tolist():
         inside = index == place
-        low, high = accuracy_interval(inside, correct, shares_images=run.shares_images)
+        groups = run.correctness.groups if run.shares_images else None
+        low, high = accuracy_interval(inside, correct, groups, shares_images=run.shares_images)
         found.append(
             (place, int(inside.sum()), float(confidence[inside].mean()), float(correct[inside].mean()), low, high)
         )
@@ -62,25 +65,29 @@ def _bins_of_cells(run: RunRows, cells: list[CellKey]) -> list[tuple[int, int, f
 
 
 def accuracy_interval(
-    inside: NDArray[np.bool_], correct: NDArray[np.bool_], *, shares_images: bool = True
+    inside: NDArray[np.bool_], correct: NDArray[np.bool_], groups: Groups | None = None, *, shares_images: bool = True
 ) -> tuple[float, float]:
     """The 95 % interval of the accuracy of the predictions that are `inside`.
 
     Args:
         inside: (N, K) which predictions of N images under K corruptions, one at least.
         correct: (N, K) which are correct.
+        groups: (N,) of duplicates among the images, which count as one; None where they are distinct.
         shares_images: whether a row is one image; else all predictions are of different images.
     """
     count = int(inside.sum())
     accuracy = float(correct[inside].mean())
     effective = float(count)
     if shares_images:
-        effective = min(count, _effective_count(inside.sum(axis=1), (correct & inside).sum(axis=1), accuracy))
+        totals, hits = inside.sum(axis=1), (correct & inside).sum(axis=1)
+        if groups is not None:
+            totals, hits = group_sums(totals, groups), group_sums(hits, groups)
+        effective = min(count, _effective_count(totals, hits, accuracy))
     low, high = wilson_interval(accuracy, effective)
     return float(low), float(high)
 
 
-def _effective_count(totals: NDArray[np.int64], correct: NDArray[np.int64], accuracy: float) -> float:
+def _effective_count(totals: NDArray[Any], correct: NDArray[Any], accuracy: float) -> float:
     """Independent images that know the share as well; where all or none are correct, the images of the bin.
 
     Args:

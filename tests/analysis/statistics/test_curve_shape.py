@@ -19,7 +19,6 @@ from failmodes.analysis.statistics.curve_shape import (
     chord,
     curvature,
     describe_curve,
-    largest_step,
     shape_of_curve,
     shapes_of,
     step_changes,
@@ -172,13 +171,6 @@ def test_curvature_of_a_straight_line_is_zero_on_any_grid() -> None:
     assert curvature(0.9 - 0.1 * grid, grid) == pytest.approx(0, abs=1e-12)
 
 
-def test_largest_step_and_its_place() -> None:
-    step = largest_step([[0.9, 0.8, 0.3, 0.3], [0.9, 0.5, 0.1, 0.0]], [0, 1, 2, 3])
-    assert step.lost == pytest.approx([0.5, 0.4])
-    assert step.start.tolist() == [1, 0]
-    assert step.end.tolist() == [2, 1]
-
-
 def test_steps_of_a_grid() -> None:
     assert step_ends(GRID).tolist() == [1, 2, 3, 4, 5]
     assert step_ends([0, 0.5, 1, 1.5, 2.5, 5]).tolist() == [2, 3, 3, 4, 5]
@@ -249,7 +241,7 @@ def test_words_keep_to_what_they_say(curve: np.ndarray, sorting: float) -> None:
     elif found in ("recovers", "up_and_down"):
         assert min(rises_most, falls_most) >= turn
     if found == "abrupt":
-        assert largest_step(curve, GRID).lost >= 0.4 * drop
+        assert -np.diff(curve).min() >= 0.4 * drop
     if found in ("late", "early"):
         assert np.sign(curvature(curve, GRID)) == (1 if found == "late" else -1)
 

@@ -23,7 +23,7 @@ RELATION = "calibration_by_severity"
     unit="ECE",
     relation=RELATION,
     inconclusive=("Whether clean confidence is miscalibrated", "model"),
-    decides="the errors are no larger than those of calibrated models; more images may show a smaller one",
+    decides="more images may show a smaller miscalibration",
 )
 def calibration_error(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo

@@ -28,5 +28,6 @@ def class_failure(con: duckdb.DuckDBPyConnection, selection: Selection, evaluati
         if found.verdict != "supported":
             said = f"{start} no class of {evaluation.label} is shown to lie {format_points(CLASS_GAP, 0)} below the "
             said += f"others: at most {size}"
-        yield Judged(found.verdict, said, found.image_count, found.gap, found.corruption, found.severity,
-                     p_value=found.p_value)  # fmt: skip
+        yield Judged(
+            found.verdict, said, found.image_count, found.gap, found.corruption, found.severity, p_value=found.p_value
+        )

@@ -39,5 +39,13 @@ def confidence_below_chance(
         said = f"{where(con, corruption, cell.severity)} the confidence of {evaluation.label} {PHRASES[cell.verdict]}"
         said += f": AUROC {format_number_interval(cell.auroc)}"
         query = f"{rows_of(RELATION, evaluation, corruption)} and score = 'confidence'"
-        yield Judged(cell.verdict, said, cell.image_count, cell.auroc, corruption, cell.severity, query=query,
-                     p_value=cell.p_value)  # fmt: skip
+        yield Judged(
+            cell.verdict,
+            said,
+            cell.image_count,
+            cell.auroc,
+            corruption,
+            cell.severity,
+            query=query,
+            p_value=cell.p_value,
+        )

@@ -22,7 +22,7 @@ from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DRO
 FIRST_SCREEN: Mapping[str, float] = {"better_model": BETTER_MODEL_ERROR, "largest_drop": LARGEST_DROP_ERROR}
 BESIDE = 0.0025  # what the first screen says beside, see `report.verdict`
 OTHERS = 0.0025
-NOT_SHOWN = "Not shown, considering how many statements this report makes: "
+NOT_SHOWN = "Not significant after correction for multiple testing: "
 
 
 def corrected(findings: Iterable[Finding]) -> list[Finding]:
@@ -64,14 +64,10 @@ def _shown_by_holm(found: Sequence[Finding], kind: str, rate: float) -> list[int
 
 
 def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
-    invalid: dict[tuple[str, str], Finding] = {}
-    for finding in found:
-        if finding.verdict == "supported":
-            for kind in KINDS[finding.kind].suppresses:
-                invalid.setdefault((finding.evaluation_id, kind), finding)
+    invalid = invalidated_by(found)
     return [
         finding._replace(
-            verdict="not_measurable", sentence=f"Not judged, as {KINDS[condition.kind].claims}: {finding.sentence}"
+            verdict="not_measurable", sentence=f"Not judged because {KINDS[condition.kind].claims}: {finding.sentence}"
         )
         if finding.verdict != "not_measurable" and (condition := _condition_of(finding, invalid))
         else finding
@@ -80,6 +76,17 @@ def _without_invalid(found: Sequence[Finding]) -> list[Finding]:
 
 
 def _condition_of(finding: Finding, invalid: Mapping[tuple[str, str], Finding]) -> Finding | None:
-    kinds = [finding.kind] if KINDS[finding.kind].is_condition else [finding.kind, EVERY]
     ids = [finding.evaluation_id, finding.other_evaluation_id]
-    return next((found for key in ids for kind in kinds if key and (found := invalid.get((key, kind)))), None)
+    return next((found for key in ids if key and (found := invalid.get((key, finding.kind)))), None)
+
+
+def invalidated_by(found: Iterable[Finding]) -> dict[tuple[str, str], Finding]:
+    """The evaluations and kinds of which nothing valid can be said, each with the first condition that forbids it."""
+    invalid: dict[tuple[str, str], Finding] = {}
+    others = [name for name, kind in KINDS.items() if not kind.is_condition]
+    for finding in found:
+        if finding.verdict == "supported":
+            for kind in KINDS[finding.kind].suppresses:
+                for name in others if kind == EVERY else [kind]:
+                    invalid.setdefault((finding.evaluation_id, name), finding)
+    return invalid

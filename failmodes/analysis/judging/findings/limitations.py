@@ -23,10 +23,10 @@ def _error_rates() -> str:
     better, largest = (format_percent(FIRST_SCREEN[kind], 2) for kind in ("better_model", "largest_drop"))
     beside, others, shapes = (format_percent(rate, 2) for rate in (BESIDE, OTHERS, FALSE_SHAPES))
     return (
-        f"The chance that any statement is false is at most {better} for which model is better, {largest} for which "
-        f"corruption drops accuracy most and {beside} for what the verdict says beside. Of shapes at most {shapes} are "
-        f"expected to be false, of all other findings {others}: of everything together, as simulated reports show, "
-        f"fewer than {format_percent(ALPHA, 0)}. That is chance in the choice of images alone."
+        f"The probability of any false statement is at most {better} about which model is better, {largest} about "
+        f"which corruption hurts most, and {beside} about what the verdict adds. At most {shapes} of the named shapes "
+        f"and {others} of all other findings are expected to be false; of everything together, in simulated reports, "
+        f"fewer than {format_percent(ALPHA, 0)}. These rates cover the choice of test images only."
     )
 
 

@@ -29,8 +29,15 @@ def overconfidence(
     for cell in overconfidence_by_corruption(con, selection, evaluation):
         said = f"{where(con, cell.corruption, cell.severity)} {evaluation.label} is "
         said += overconfidence_phrase(cell.overconfidence)
-        yield Judged(cell.verdict, said, cell.image_count, cell.overconfidence, cell.corruption, cell.severity,
-                     p_value=cell.p_value)  # fmt: skip
+        yield Judged(
+            cell.verdict,
+            said,
+            cell.image_count,
+            cell.overconfidence,
+            cell.corruption,
+            cell.severity,
+            p_value=cell.p_value,
+        )
 
 
 def overconfidence_phrase(overconfidence: Estimate) -> str:

@@ -29,8 +29,9 @@ def prediction_collapse(
             said += f"{given_predictions(found)}: {format_percent_interval(found.share)} of its answers."
         else:
             said += f"answers \u201c{found.class_name}\u201d most often: {format_percent_interval(found.share)}"
-        yield Judged(found.verdict, said, found.image_count, found.share, found.corruption, found.severity,
-                     p_value=found.p_value)  # fmt: skip
+        yield Judged(
+            found.verdict, said, found.image_count, found.share, found.corruption, found.severity, p_value=found.p_value
+        )
 
 
 def given_predictions(found: Collapse) -> str:

@@ -113,7 +113,7 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
     assert [one.verdict for one in found] == [
         "supported", "not_measurable", "supported", "not_measurable", "supported", "supported",
     ]  # fmt: skip
-    assert found[1].sentence == "Not judged, as it is at chance: The sentence of overconfidence."
+    assert found[1].sentence == "Not judged because it is at chance: The sentence of overconfidence."
     assert [one.uncorrected() for one in found] == findings
     without = [finding(condition, None, "contradicted"), *findings[1:]]
     assert [one.verdict for one in corrected(without)] == [

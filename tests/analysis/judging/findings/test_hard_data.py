@@ -143,7 +143,7 @@ def test_every_figure_is_a_number_and_every_query_returns_rows(
     for finding in found:
         figures = [figure for figure in (finding.value, finding.low, finding.high) if figure is not None]
         assert np.isfinite(figures).all()
-        assert len(words_of(finding.uncorrected().sentence)) <= 32
+        assert len(words_of(finding.uncorrected().sentence)) <= 30
         assert not NO_NUMBER.search(finding.sentence)
     for query in {finding.query for finding in found}:
         con.execute(f"from ({query}) limit 1").fetchall()
@@ -162,8 +162,9 @@ def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str,
     for name in ("all answers the same in every cell", "all wrong", "all right"):
         assert not kinds_of(con, selections[name], "supported") & claims
         drops = of_kind(findings_of(con, selections[name]), "largest_drop")
-        assert [(drop.value, drop.verdict) for drop in drops] == [(0, drops[0].verdict)] * 2
-        assert drops[0].verdict in ("inconclusive", "not_measurable")
+        assert [(drop.value, drop.verdict) for drop in drops] == [
+            (0, "not_measurable" if name == "all wrong" else "inconclusive")
+        ] * 2
 
 
 def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
