@@ -230,9 +230,12 @@ def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tup
     table = read_for_selection(con, "shapes_over_distortion", selection).rows(named=True)
     over_severity = {(r["evaluation_id"], r["corruption"]): r for r in table if r["axis"] == SEVERITY_AXIS}
     pairs = [
-        (over_severity[row["evaluation_id"], row["corruption"]], row)
+        (severity, row)
         for row in table
-        if row["axis"] != SEVERITY_AXIS and row["curvature"] is not None
+        if row["axis"] != SEVERITY_AXIS
+        and row["curvature"] is not None
+        # a curve may have a shape over distortion that falls, and none over severity
+        and (severity := over_severity[row["evaluation_id"], row["corruption"]])["curvature"] is not None
     ]
     return sorted(pairs, key=lambda pair: -abs(pair[1]["curvature_change"]))
 

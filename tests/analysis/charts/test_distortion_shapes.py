@@ -1,6 +1,7 @@
 """The chart of both axes of shape: its points are the table's, its title the finding, in every layout."""
 
 import json
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -51,6 +52,27 @@ def test_the_title_is_the_finding(bent_axis: duckdb.DuckDBPyConnection) -> None:
     assert "Fog" in text
     assert "1\u00a0\u2212\u00a0SSIM" in text
     assert "another shape over distortion" in text
+
+
+def test_curves_without_a_curvature_over_severity_are_left_out(
+    bent_axis: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    """A curve may have a shape that falls over distortion alone."""
+    (path,) = bent_axis.execute("select path from duckdb_databases() where path is not null").fetchone()
+    copy = Path(shutil.copy(path, tmp_path))
+    with duckdb.connect(copy) as con:
+        con.execute(
+            "update shapes_over_distortion set shape = 'inconclusive', curvature = null, curvature_low = null, "
+            "curvature_high = null where axis = 'severity' and corruption = 'fog'"
+        )
+    with open_warehouse(copy) as con:
+        selection = select_one(con)
+        spec = DRAW(con, selection).to_dict()
+        pairs = axis_pairs(con, selection)
+    left = {over["corruption"] for _, over in axis_pairs(bent_axis, select_one(bent_axis))} - {"fog"}
+    assert left
+    assert {over["corruption"] for _, over in pairs} == left
+    assert {row["corruption"] for row in rows_of(spec, "verdict")} == left
 
 
 def test_many_models_lie_gray_behind_two(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
