@@ -58,7 +58,7 @@ def test_curves_without_a_curvature_over_severity_are_left_out(
     bent_axis: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     """A curve may have a shape that falls over distortion alone."""
-    (path,) = bent_axis.execute("select path from duckdb_databases() where path is not null").fetchone()
+    ((path,),) = bent_axis.execute("select path from duckdb_databases() where path is not null").fetchall()
     copy = Path(shutil.copy(path, tmp_path))
     with duckdb.connect(copy) as con:
         con.execute(
