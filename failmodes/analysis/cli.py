@@ -288,8 +288,8 @@ def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
     """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
     from rich.table import Table
 
-    from failmodes.analysis.formatting import format_percent, format_severity
     from failmodes.analysis.judging.findings.shape import shape_label
+    from failmodes.analysis.render.formatting import format_percent, format_severity
     from failmodes.analysis.report.report_tables import figure
     from failmodes.analysis.report.smallest_shown import shown_from_clean
     from failmodes.analysis.selection import corruption_labels, read_for_selection, select

@@ -9,8 +9,8 @@ from jinja2 import Environment, StrictUndefined, Template
 
 from failmodes.analysis.charts.image_sheet import picture_notes, picture_url
 from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
-from failmodes.analysis.formatting import format_percent
 from failmodes.analysis.images.collection import Picture, Pictures
+from failmodes.analysis.render.formatting import format_percent
 from failmodes.warehouse.errors import StudyError
 
 

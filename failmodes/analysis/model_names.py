@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from failmodes.analysis.formatting import join_names
+from failmodes.analysis.render.formatting import join_names
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 

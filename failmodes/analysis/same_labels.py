@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from failmodes.analysis.formatting import join_names
+from failmodes.analysis.render.formatting import join_names
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 Facts = Mapping[str, Any]  # a row of `evaluation_labels`, with `evaluated_at`

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.formatting import format_count
+from failmodes.analysis.render.formatting import format_count
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, as_severity, corruption_info, recipe_of
 from failmodes.ingest.datasets.decoding import decode, resize_and_crop

@@ -9,8 +9,8 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.once import read_once
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.same_labels import distinct_labels, newest_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN

@@ -6,9 +6,9 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from failmodes.analysis.formatting import join_names
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
+from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.errors import StudyError, shown
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from failmodes.analysis.formatting import format_count
+from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.selection import EvaluationInfo
 
 # What runs of one model share, beside what a selection shares and the recipe; as in sql/marts/accuracy_by_model.sql

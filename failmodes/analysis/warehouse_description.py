@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from failmodes.analysis.formatting import format_severity
+from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.query import query_errors
 

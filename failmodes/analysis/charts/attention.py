@@ -17,7 +17,7 @@ from failmodes.analysis.charts.style.labels import (
 )
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
 from failmodes.analysis.charts.style.theme import GRAY, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     NO_BREAK,
     capitalize_first,

@@ -10,8 +10,14 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import MAX_LISTED, format_points_interval, format_severity, join_names, lower_label
 from failmodes.analysis.judging.findings.overconfidence import size_of
+from failmodes.analysis.render.formatting import (
+    MAX_LISTED,
+    format_points_interval,
+    format_severity,
+    join_names,
+    lower_label,
+)
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence_by_corruption
 from failmodes.analysis.statistics.reliability import pooled_reliability

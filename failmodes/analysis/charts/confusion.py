@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_number,
     format_percent,

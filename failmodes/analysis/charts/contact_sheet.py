@@ -14,7 +14,13 @@ from failmodes.analysis.charts.style.axes import evenly_spaced, pixel
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.saving import PNG_SCALE, image_url
 from failmodes.analysis.charts.style.theme import GROUPS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
+from failmodes.analysis.render.formatting import (
+    format_number,
+    format_severity,
+    join_names,
+    label_with_extra,
+    lower_label,
+)
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES
 from failmodes.ingest.distortion import rmse

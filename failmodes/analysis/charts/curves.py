@@ -31,13 +31,13 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
     text_shade,
 )
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
+from failmodes.analysis.render.formatting import (
     format_interval,
     format_number,
     format_percent,
     label_with_extra,
 )
-from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 

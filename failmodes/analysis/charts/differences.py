@@ -14,10 +14,10 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import format_count, format_number, format_percent
 from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text
 from failmodes.analysis.once import read_once
+from failmodes.analysis.render.formatting import format_count, format_number, format_percent
 from failmodes.analysis.selection import LABELS, Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.trained_models import TrainedModel, trained_models

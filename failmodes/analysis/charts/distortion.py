@@ -7,7 +7,13 @@ import polars as pl
 from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered, stacked
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.formatting import format_number, format_severity, join_names, label_with_extra, lower_label
+from failmodes.analysis.render.formatting import (
+    format_number,
+    format_severity,
+    join_names,
+    label_with_extra,
+    lower_label,
+)
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.distortion import measured_distortion, not_monotone, stored_distortion

@@ -14,14 +14,14 @@ from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.kind import where
+from failmodes.analysis.judging.findings.shape import curvature_text, estimate_of
+from failmodes.analysis.render.formatting import (
     capitalize_first,
     format_count,
     format_percent,
     join_names,
 )
-from failmodes.analysis.judging.findings.kind import where
-from failmodes.analysis.judging.findings.shape import curvature_text, estimate_of
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS

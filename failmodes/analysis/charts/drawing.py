@@ -16,7 +16,7 @@ from altair.utils.schemapi import debug_mode
 
 from failmodes.analysis.charts.style.fitting import figure_width_mm, fitted
 from failmodes.analysis.charts.style.theme import CHART_SIZES, ChartSize
-from failmodes.analysis.formatting import join_names
+from failmodes.analysis.render.formatting import join_names
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import published_curves
 from failmodes.analysis.statistics.shape_tables import open_current

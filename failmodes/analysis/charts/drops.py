@@ -10,8 +10,8 @@ from failmodes.analysis.charts.style.axes import model_columns
 from failmodes.analysis.charts.style.combining import in_grid
 from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, label_width, row_order, with_names
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.formatting import format_points, format_points_interval, join_names, lower_label
 from failmodes.analysis.judging.findings.largest_drop import NON_FINITE, drop_tally, nearest
+from failmodes.analysis.render.formatting import format_points, format_points_interval, join_names, lower_label
 from failmodes.analysis.selection import (
     EvaluationInfo,
     Selection,

@@ -17,7 +17,8 @@ from failmodes.analysis.charts.style.theme import (
     add_text,
     wrapped,
 )
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     capitalize_first,
     format_count,
@@ -25,7 +26,6 @@ from failmodes.analysis.formatting import (
     format_percent_interval,
     join_names,
 )
-from failmodes.analysis.judging.findings.early_warning import PREDICTOR_NAMES
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import SCORES, PredictorGain, early_warning, is_found, shares_found

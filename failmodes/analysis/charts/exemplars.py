@@ -10,10 +10,10 @@ from failmodes.analysis.charts.image_rows import ImageRow, ShownImage, image_row
 from failmodes.analysis.charts.style.axes import evenly_spaced
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.formatting import format_count, format_percent, lower_label
 from failmodes.analysis.images.attention import centroid
 from failmodes.analysis.images.exemplars import ExemplarImage, exemplar_images, exemplar_rows
 from failmodes.analysis.once import read_once
+from failmodes.analysis.render.formatting import format_count, format_percent, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.warehouse.errors import WarehouseError
 

@@ -19,7 +19,7 @@ from failmodes.analysis.charts.style.theme import (
     Layered,
     add_text,
 )
-from failmodes.analysis.formatting import format_count, join_names
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import (
     CHANCE,

@@ -15,7 +15,7 @@ from failmodes.analysis.charts.style.axes import COLOR_FIELD, pixel
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import text_width
 from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY, ChartSize, Layered
-from failmodes.analysis.formatting import format_percent, format_severity
+from failmodes.analysis.render.formatting import format_percent, format_severity
 
 GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
 LABEL_PX = 126  # left of the images, on a page

@@ -9,7 +9,7 @@ import duckdb
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, MODEL_DASHES
-from failmodes.analysis.formatting import format_percent
+from failmodes.analysis.render.formatting import format_percent
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel, trained_models

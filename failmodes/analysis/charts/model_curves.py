@@ -9,8 +9,8 @@ import polars as pl
 
 from failmodes.analysis.charts.model_colors import ModelColors
 from failmodes.analysis.charts.style.labels import text_width
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.judging.findings.shape import shape_label
+from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS

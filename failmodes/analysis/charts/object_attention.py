@@ -20,14 +20,14 @@ from failmodes.analysis.charts.style.theme import (
     Layered,
     add_text,
 )
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.attention_off_object import object_word
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_points_interval,
     join_names,
     label_with_extra,
     lower_label,
 )
-from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate

@@ -19,7 +19,7 @@ from failmodes.analysis.charts.style.labels import (
     text_width,
 )
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_percent,
     format_percent_interval,

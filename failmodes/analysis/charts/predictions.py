@@ -8,9 +8,9 @@ from failmodes.analysis.charts.style.axes import model_columns
 from failmodes.analysis.charts.style.combining import in_grid
 from failmodes.analysis.charts.style.heat_map import LEAST_ROW_PX, ROW_PX, heat_map, label_width, row_order, with_names
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, add_text
-from failmodes.analysis.formatting import format_percent
 from failmodes.analysis.judging.findings.kind import where
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
+from failmodes.analysis.render.formatting import format_percent
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.predictions import find_collapse
 from failmodes.warehouse.errors import WarehouseError

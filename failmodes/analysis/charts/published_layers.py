@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.labels import LegendEntry
 from failmodes.analysis.charts.style.theme import GRAY
-from failmodes.analysis.formatting import format_count, join_names
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes

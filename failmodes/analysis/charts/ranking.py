@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, LegendEntry, legend, text_width
 from failmodes.analysis.charts.style.theme import MODEL_COLORS, PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_count,
     format_number,

@@ -8,7 +8,7 @@ from failmodes.analysis.charts.style import axes
 from failmodes.analysis.charts.style.combining import in_grid, layered
 from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
 from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, join_names
+from failmodes.analysis.render.formatting import format_percent, format_percent_interval, format_severity, join_names
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
 

@@ -13,7 +13,7 @@ from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import LegendEntry, PlotArea, legend
 from failmodes.analysis.charts.style.placement import PlacedLabels, label_layers, line_boxes, unnamed_note
 from failmodes.analysis.charts.style.theme import PAGE, SHAPE_SYMBOLS, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     capitalize_first,
     format_count,

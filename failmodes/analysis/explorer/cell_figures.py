@@ -9,7 +9,7 @@ import polars.selectors as cs
 
 from failmodes.analysis.charts.confusion import cell_confusions
 from failmodes.analysis.explorer.model_cell import ModelCell
-from failmodes.analysis.formatting import format_count, format_interval, format_number, format_percent
+from failmodes.analysis.render.formatting import format_count, format_interval, format_number, format_percent
 
 BINS = 15  # of the stored measure `cell_confidence_bins`
 _FIGURES = "from accuracy_by_severity where evaluation_id = $1 and corruption = $2 and severity = $3"

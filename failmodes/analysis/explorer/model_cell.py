@@ -8,7 +8,7 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS
-from failmodes.analysis.formatting import format_severity, join_names, label_with_extra, lower_label
+from failmodes.analysis.render.formatting import format_severity, join_names, label_with_extra, lower_label
 from failmodes.analysis.selection import (
     Selection,
     averaged_severities,

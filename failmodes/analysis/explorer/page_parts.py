@@ -10,9 +10,14 @@ import polars as pl
 from failmodes.analysis.charts.confusion import NO_NUMBER
 from failmodes.analysis.explorer.model_cell import ModelCell
 from failmodes.analysis.explorer.slices import CellImages, SliceRequest, image_table, picture_rows
-from failmodes.analysis.formatting import format_percent, format_percent_interval, format_severity, label_with_extra
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import pictures_of_rows
+from failmodes.analysis.render.formatting import (
+    format_percent,
+    format_percent_interval,
+    format_severity,
+    label_with_extra,
+)
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.shown_images import ImageSheet
 from failmodes.warehouse.errors import FailmodesError, StudyError

@@ -21,7 +21,7 @@ from failmodes.analysis.charts.style.theme import (
 from failmodes.analysis.explorer.cell_figures import CellFigures, figures_sentence, most_common_confusion
 from failmodes.analysis.explorer.model_cell import Curves, ModelCell
 from failmodes.analysis.explorer.view import View
-from failmodes.analysis.formatting import format_percent, join_names
+from failmodes.analysis.render.formatting import format_percent, join_names
 
 POINT, CONFUSION = "point", "confusion"  # names of what the reader clicks
 POINT_FIELDS = ("evaluation_id", "corruption", "severity")

@@ -8,8 +8,8 @@ import polars.selectors as cs
 
 from failmodes.analysis.explorer.cell_figures import BINS, full_bins
 from failmodes.analysis.explorer.model_cell import ModelCell
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.images.rows import PICTURES, PictureRow
+from failmodes.analysis.render.formatting import format_count
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError
 from failmodes.warehouse.metrics.duplicates import independent_share, number_groups

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, format_severity, join_names, lower_label
 from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
 from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy
 from failmodes.analysis.images.regeneration import RegeneratedPicture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
+from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError, WarehouseError

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.formatting import REASON_NAMES
 from failmodes.analysis.images.attention import AttentionMap, stored_map
 from failmodes.analysis.images.stored_pictures import check_pixel_count, decode_stored
+from failmodes.analysis.render.formatting import REASON_NAMES
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 
 SERIES = ("evaluation_id", "corruption", "image_id")  # what rows from clean to the last severity have in common

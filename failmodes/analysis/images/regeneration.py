@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 
-from failmodes.analysis.formatting import join_names
 from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, Pixels, clean_images
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.distortion import rmse

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import format_severity
+from failmodes.analysis.render.formatting import format_severity
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.query import first_rows, run_query
 from failmodes.warehouse.errors import QueryError, StudyError

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import format_percent, join_names
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
 from failmodes.analysis.judging.wording import Wording, estimate_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
+from failmodes.analysis.render.formatting import format_percent, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
 from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
 from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES

@@ -7,7 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.claims import ClaimRow
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
     format_number_interval,
@@ -15,9 +17,8 @@ from failmodes.analysis.formatting import (
     format_points_interval,
     join_names,
 )
-from failmodes.analysis.judging.claims import ClaimRow
 from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable, html_table, markdown_table, terminal_text
+from failmodes.analysis.text_tables import html_table, markdown_table, terminal_text
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 
@@ -34,7 +35,7 @@ MOST_LETTERS = 400  # of a claim, or of a reason
 def as_text(claims: Sequence[ClaimRow], width: int) -> str:
     """A table and the sum, for a terminal of so many letters a line."""
     found = claim_table(claims)
-    parts: list[str | TextTable] = [found, ""] if found.rows else []
+    parts: list[str | Table] = [found, ""] if found.rows else []
     return terminal_text([*parts, counts_sentence(claims)], width, lambda text: printable(text, MOST_LETTERS))
 
 
@@ -86,7 +87,7 @@ def counts_sentence(claims: Sequence[ClaimRow]) -> str:
     return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
 
 
-def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -> TextTable:
+def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -> Table:
     """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number.
 
     Args:
@@ -95,11 +96,11 @@ def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -
     """
     rows = [
         (
-            TableCell("" if place else quote(row.claim)),
-            TableCell(quote(row.model_label) if row.model_label else EMPTY),
-            TableCell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
-            TableCell(number_text(row), quote(row.reason or "")),
-            TableCell(EMPTY if row.n is None else f"{row.n:,}"),
+            Cell("" if place else quote(row.claim)),
+            Cell(quote(row.model_label) if row.model_label else EMPTY),
+            Cell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
+            Cell(number_text(row), quote(row.reason or "")),
+            Cell(EMPTY if row.n is None else f"{row.n:,}"),
         )
         for group in claim_groups(claims)
         for place, row in enumerate(group)
@@ -108,7 +109,7 @@ def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -
         "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
         "inconclusive. Each claim is judged by itself."
     )
-    return TextTable("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
+    return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
 class ClaimsResult(Sequence[ClaimRow]):

@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Difference
 from failmodes.analysis.judging.compare_text import ComparisonText
-from failmodes.analysis.text_tables import TextTable, html_table, markdown_table, terminal_text
+from failmodes.analysis.render.blocks import Table
+from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.text_tables import html_table, markdown_table, terminal_text
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
@@ -115,7 +116,7 @@ def as_json(comparison: Comparison) -> str:
 def as_text(comparison: Comparison, width: int = USUAL_WIDTH) -> str:
     """Sentences, then tables, for a terminal of so many letters a line."""
     text = ComparisonText(comparison, printable, most_levels=6, most_classes=5, most_images=8, has_intervals=False)
-    parts: list[str | TextTable] = [f"A: {text.a}\nB: {text.b}; differences are B minus A\n", *text.sentences]
+    parts: list[str | Table] = [f"A: {text.a}\nB: {text.b}; differences are B minus A\n", *text.sentences]
     for table in text.tables():
         parts += [f"\n{table.caption}", table, table.note]
     parts.append(f"\n{text.no_images}\n" if text.no_images else "")

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
+from failmodes.analysis.judging.findings.kind import too_few
+from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
+from failmodes.analysis.render.formatting import (
     NO_BREAK,
     capitalize_first,
     format_count,
@@ -18,11 +21,8 @@ from failmodes.analysis.formatting import (
     shown_sentence,
     smallest_shown_sentence,
 )
-from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
-from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.statistics.opened_models import duplicates_notes
 from failmodes.analysis.statistics.sufficiency import difference_shown
-from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import CLEAN
 
@@ -149,12 +149,12 @@ class ComparisonText:
         of_a, of_b = (self.name(one) if one else "another class" for one in (image.predicted_a, image.predicted_b))
         return of_a, of_b
 
-    def tables(self) -> list[TextTable]:
+    def tables(self) -> list[Table]:
         """All tables, the one by corruption first."""
         of_classes = [self.class_table()] if self.comparison.classes else []
         return [self.corruption_table(), self.metric_table(), self.cell_table(), *of_classes, *self.image_tables()]
 
-    def corruption_table(self) -> TextTable:
+    def corruption_table(self) -> Table:
         """Accuracy clean, on average, and under each corruption, the largest loss of the second first."""
         compared = self.comparison
         rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
@@ -165,16 +165,16 @@ class ComparisonText:
         note += self._shown(compared.corruptions)
         columns, crossed = ("Corruption", *COLUMNS), [row.crossover for _, row in rows]
         if not (any(crossed) and compared.has_verdict):
-            return TextTable("Accuracy by corruption", note, columns, tuple(_line(name, row) for name, row in rows))
+            return Table("Accuracy by corruption", note, columns, tuple(_line(name, row) for name, row in rows))
         note += (
             " Crossover: the severity at which the curves cross, between the last at which one is shown ahead and the "
             "first at which the other is."
         )
         texts = ["", "", *(EMPTY if one is None else crossover_text(one) for one in crossed[2:])]
-        lines = ((*_line(name, row), TableCell(text)) for (name, row), text in zip(rows, texts, strict=True))
-        return TextTable("Accuracy by corruption", note, (*columns, CROSSOVER), tuple(lines), texts=(CROSSOVER,))
+        lines = ((*_line(name, row), Cell(text)) for (name, row), text in zip(rows, texts, strict=True))
+        return Table("Accuracy by corruption", note, (*columns, CROSSOVER), tuple(lines), texts=(CROSSOVER,))
 
-    def metric_table(self) -> TextTable:
+    def metric_table(self) -> Table:
         """The metrics beside accuracy under corruption."""
         sizes, lines = [], []
         for row in self.comparison.metrics:
@@ -185,9 +185,9 @@ class ComparisonText:
             has_better = row.metric.better != "neither" and self.comparison.has_verdict
             better = row.reason or (WINNERS[row.winner] if has_better else "")
             unit = ", %" if row.metric.unit == "share" else ""
-            lines.append((*_line(f"{capitalize_first(row.cells)}: {row.title}{unit}", row), TableCell(better)))
+            lines.append((*_line(f"{capitalize_first(row.cells)}: {row.title}{unit}", row), Cell(better)))
         smallest = shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
-        return TextTable(
+        return Table(
             "Other metrics",
             "Corrupted: the mean over corruptions of the mean over their severities. "
             "Differences of per cent are points; "
@@ -197,7 +197,7 @@ class ComparisonText:
             texts=(BETTER,),
         )
 
-    def cell_table(self) -> TextTable:
+    def cell_table(self) -> Table:
         """The difference in every cell: corruptions against severities, of a dense grid the whole ones."""
         found = {(row.corruption, row.severity): self._cell(row) for row in self.comparison.cells}
         levels = sorted({severity for _, severity in found if severity})
@@ -208,30 +208,27 @@ class ComparisonText:
         note += self._shown(self.comparison.cells, "difference in a cell by itself")
         note += f" Shown are whole severities of {len(levels)}." if len(shown) < len(levels) else ""
         rows = tuple(
-            (TableCell(self.name(row.label)), *(found.get((row.corruption, s), TableCell(EMPTY)) for s in shown))
+            (Cell(self.name(row.label)), *(found.get((row.corruption, s), Cell(EMPTY)) for s in shown))
             for row in self.comparison.corruptions
         )
-        return TextTable("Difference in every cell", note, ("Corruption", *map(format_severity, shown)), rows)
+        return Table("Difference in every cell", note, ("Corruption", *map(format_severity, shown)), rows)
 
-    def class_table(self) -> TextTable:
+    def class_table(self) -> Table:
         """Classes by what the second loses, the largest loss first."""
         every = rows = self.comparison.classes
         if self.most_classes is not None:
             losing = [row for row in every if row.estimate.value < 0][: self.most_classes]
             rows = (*losing, *[row for row in every if row.estimate.value > 0][-self.most_classes :])
         cut = f" Those that lose or gain most, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
-        return TextTable(
+        return Table(
             "Accuracy by class",
             f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}"
             f"{self._shown(rows, 'difference of a class', len(every))}",
             ("Class", "Images", *COLUMNS),
-            tuple(
-                (TableCell(self.name(row.label)), TableCell(f"{row.image_count:,}"), *_line("", row)[1:])
-                for row in rows
-            ),
+            tuple((Cell(self.name(row.label)), Cell(f"{row.image_count:,}"), *_line("", row)[1:]) for row in rows),
         )
 
-    def image_tables(self) -> list[TextTable]:
+    def image_tables(self) -> list[Table]:
         """Images that are newly incorrect, and newly correct, with both predictions in the mildest cell."""
         changes = (
             (self.comparison.newly_incorrect, "Newly wrong", "A", "B"),
@@ -245,7 +242,7 @@ class ComparisonText:
             rest = format_count(len(changed.images) - len(lines), "more image")
             note = f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
             note += f"answers in the mildest.{f' {rest} in JSON.' if len(lines) < len(changed.images) else ''}"
-            found.append(TextTable(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
+            found.append(Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
         return found
 
     def _shown(self, rows: Sequence[Difference], what: str = "difference", comparisons: int = 1) -> str:
@@ -254,15 +251,15 @@ class ComparisonText:
         sizes = difference_shown(low, high, comparisons=comparisons, level=self.comparison.level)
         return smallest_shown_sentence(sizes.tolist(), what)
 
-    def _cell(self, row: Difference) -> TableCell:
+    def _cell(self, row: Difference) -> Cell:
         text, small = _line("", row)[-1]
         mark = DECIDED if row.winner and self.comparison.has_verdict else ""
-        return TableCell(f"{text}{mark}", small if self.has_intervals else "")
+        return Cell(f"{text}{mark}", small if self.has_intervals else "")
 
-    def _image_line(self, image: ChangedImage) -> tuple[TableCell, ...]:
+    def _image_line(self, image: ChangedImage) -> tuple[Cell, ...]:
         where = self.cell(image.corruption, image.severity)
         texts = (f"{image.image_id}", self.name(image.label_name), f"{image.cell_count}", where)
-        return tuple(map(TableCell, (*texts, *self.predictions(image))))
+        return tuple(map(Cell, (*texts, *self.predictions(image))))
 
     def _images(self) -> str:
         count = format_count(self.comparison.pairing.image_count, "image")
@@ -355,10 +352,10 @@ def _number(metric: Metric, value: float, *, signed: bool = False) -> str:
     return format_number(scale * value, digits, signed=signed)
 
 
-def _line(name: str, row: Difference) -> tuple[TableCell, ...]:
+def _line(name: str, row: Difference) -> tuple[Cell, ...]:
     """The cells of a row: name, both values, and the difference with its interval."""
-    values = (TableCell(EMPTY if one is None else _number(row.metric, one)) for one in (row.a, row.b))
+    values = (Cell(EMPTY if one is None else _number(row.metric, one)) for one in (row.a, row.b))
     if row.difference is None:
-        return TableCell(name), *values, TableCell(EMPTY)
+        return Cell(name), *values, Cell(EMPTY)
     interval = format_interval(*row.difference[1:], *_precision(row.metric))
-    return TableCell(name), *values, TableCell(_number(row.metric, row.difference.value, signed=True), interval)
+    return Cell(name), *values, Cell(_number(row.metric, row.difference.value, signed=True), interval)

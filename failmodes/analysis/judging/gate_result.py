@@ -8,9 +8,9 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from failmodes.analysis.formatting import NO_BREAK, capitalize_first, format_count
 from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
 from failmodes.analysis.judging.wording import Wording
+from failmodes.analysis.render.formatting import NO_BREAK, capitalize_first, format_count
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes

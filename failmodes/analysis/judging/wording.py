@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.cells import MissingCell
+from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
+from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
     format_interval,
@@ -12,8 +14,6 @@ from failmodes.analysis.formatting import (
     format_severity,
     join_names,
 )
-from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text

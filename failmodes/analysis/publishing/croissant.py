@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, join_names
 from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import printable

@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import MAX_LISTED
 from failmodes.analysis.judging.claims import ClaimRow
 from failmodes.analysis.judging.claims_result import MARKS, claim_groups, counts_sentence, counts_text, number_text
 from failmodes.analysis.judging.stored import judged_claims
+from failmodes.analysis.render.blocks import EMPTY
+from failmodes.analysis.render.formatting import MAX_LISTED
 from failmodes.analysis.selection import Selection
-from failmodes.analysis.text_tables import EMPTY
 
 
 class ReportRow(NamedTuple):

@@ -14,13 +14,13 @@ from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.judging.compare import ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, changed_text
+from failmodes.analysis.render.blocks import Table
 from failmodes.analysis.report.gallery import small_picture
 from failmodes.analysis.report.report_charts import ReportChart, report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
-from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 
@@ -65,7 +65,7 @@ class ReportComparison(NamedTuple):
     no_images: str
     a: str
     b: str
-    tables: list[TextTable]
+    tables: list[Table]
     evaluation_ids: frozenset[str]
 
 

@@ -7,7 +7,8 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.render.formatting import (
     capitalize_first,
     format_count,
     format_interval,
@@ -17,7 +18,6 @@ from failmodes.analysis.formatting import (
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 MOST_CLASSES = 30  # rows of a table of classes
@@ -31,7 +31,7 @@ RANKS_NOTE = (
 Names = Mapping[str, str]
 
 
-def curve_tables(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) -> list[TextTable]:
+def curve_tables(con: duckdb.DuckDBPyConnection, selection: Selection, names: Names) -> list[Table]:
     """Which corruptions and classes break first, shapes over distortion, and fits, of the selection's one model."""
     (evaluation,) = selection.evaluations
     found = (
@@ -45,10 +45,10 @@ def curve_tables(con: duckdb.DuckDBPyConnection, selection: Selection, names: Na
 
 def _corruption_ranks(
     con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, names: Names
-) -> TextTable:
+) -> Table:
     rows = read_for_selection(con, "corruption_ranks", selection)
     rows = rows.with_columns(name=pl.col("corruption").replace_strict(dict(names), return_dtype=pl.String))
-    return TextTable(
+    return Table(
         f"Which corruption breaks {evaluation.label} first",
         f"{RANKS_NOTE}.{_shown_phrase(rows, 'corruptions')}",
         ("Corruption", "Lost at the last severity", "Rank", "Lost on average", "Rank on average"),
@@ -56,7 +56,7 @@ def _corruption_ranks(
     )
 
 
-def _class_ranks(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> TextTable:
+def _class_ranks(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> Table:
     rows = con.sql(
         "select class_ranks.*, coalesce(class_name, class_index::varchar) as name from class_ranks "
         "inner join evaluations using (evaluation_id) left join classes using (dataset_id, class_index) "
@@ -65,7 +65,7 @@ def _class_ranks(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> 
     ).pl()
     count = rows["class_index"].n_unique()
     cut = f" The first {MOST_CLASSES} of {count}; all are in the table class_ranks." if count > MOST_CLASSES else ""
-    return TextTable(
+    return Table(
         f"Which class breaks {evaluation.label} first",
         f"{RANKS_NOTE}; averaged over corruptions.{_shown_phrase(rows, 'classes')}{cut}",
         ("Class", "Lost at the last severity", "Rank", "Lost on average", "Rank on average"),
@@ -73,7 +73,7 @@ def _class_ranks(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> 
     )
 
 
-def _ranked_rows(rows: pl.DataFrame) -> Iterable[tuple[TableCell, ...]]:
+def _ranked_rows(rows: pl.DataFrame) -> Iterable[tuple[Cell, ...]]:
     """A row a name, those that lose most at the last severity first and those that are not ranked at the end."""
     on_average = {row["name"]: row for row in rows.filter(measure=ON_AVERAGE).rows(named=True)}
     at_last = rows.filter(measure=AT_LAST).sort(
@@ -82,22 +82,22 @@ def _ranked_rows(rows: pl.DataFrame) -> Iterable[tuple[TableCell, ...]]:
     for row in at_last.rows(named=True):
         average = on_average[row["name"]]
         yield (
-            TableCell(row["name"], f"not ranked: {row['reason']}" if row["reason"] else ""),
+            Cell(row["name"], f"not ranked: {row['reason']}" if row["reason"] else ""),
             _loss(row), _rank(row), _loss(average), _rank(average),
         )  # fmt: skip
 
 
-def _loss(row: Mapping[str, Any]) -> TableCell:
+def _loss(row: Mapping[str, Any]) -> Cell:
     interval = (
         "" if row["accuracy_drop_low"] is None else format_interval(row["accuracy_drop_low"], row["accuracy_drop_high"])
     )
-    return TableCell(format_number(100 * row["accuracy_drop"]), interval)
+    return Cell(format_number(100 * row["accuracy_drop"]), interval)
 
 
-def _rank(row: Mapping[str, Any]) -> TableCell:
+def _rank(row: Mapping[str, Any]) -> Cell:
     if row["rank"] is None:
-        return TableCell(EMPTY)
-    return TableCell(f"{row['rank']} of {row['ranked_count']}", f"{row['rank_low']} to {row['rank_high']}")
+        return Cell(EMPTY)
+    return Cell(f"{row['rank']} of {row['ranked_count']}", f"{row['rank_low']} to {row['rank_high']}")
 
 
 def _shown_phrase(rows: pl.DataFrame, noun: str) -> str:
@@ -112,33 +112,33 @@ def _shown_phrase(rows: pl.DataFrame, noun: str) -> str:
     )
 
 
-def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _axes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     rows = read_for_selection(con, "shapes_over_distortion", selection).rows(named=True)
     by_curve = {(row["corruption"], row["axis"]): row for row in rows}
     present = [corruption for corruption in names if (corruption, "severity") in by_curve]
-    return TextTable(
+    return Table(
         f"Shapes of {label} over severity and over distortion",
         "Shape, and beneath it the curvature, over severity and over the mean distortion of the images at each "
         "severity: severity is an index that a recipe spaces as it does. A shape without its interval is inconclusive.",
         ("Corruption", *(f"Over {name}" for name in AXIS_NAMES.values())),
         tuple(
-            (TableCell(names[corruption]), *(_axis_cell(by_curve[corruption, axis]) for axis in AXIS_NAMES))
+            (Cell(names[corruption]), *(_axis_cell(by_curve[corruption, axis]) for axis in AXIS_NAMES))
             for corruption in present
         ),
     )
 
 
-def _axis_cell(row: dict[str, Any]) -> TableCell:
+def _axis_cell(row: dict[str, Any]) -> Cell:
     curvature = ""
     if row["curvature"] is not None:
         interval = format_interval(row["curvature_low"], row["curvature_high"], 2, 1)
         curvature = f"{format_number(row['curvature'], 2, signed=True)} {interval}"
     if row["reason"]:
-        return TableCell(SHAPE_LABELS["inconclusive"], row["reason"])
-    return TableCell(SHAPE_LABELS[row["shape"]], curvature)
+        return Cell(SHAPE_LABELS["inconclusive"], row["reason"])
+    return Cell(SHAPE_LABELS[row["shape"]], curvature)
 
 
-def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     fits, points = (read_for_selection(con, name, selection) for name in ("curve_fits", "change_points"))
     breaks = {row["corruption"]: row for row in points.rows(named=True)}
     rows = []
@@ -147,9 +147,9 @@ def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
         if corruption in breaks:
             best = of_curve[0] if of_curve else None
             line = next((row for row in of_curve if row["function"] == "linear"), None)
-            rows.append((TableCell(name), _threshold_cell(breaks[corruption]), *_slope_cells(breaks[corruption]),
+            rows.append((Cell(name), _threshold_cell(breaks[corruption]), *_slope_cells(breaks[corruption]),
                          _best_cell(best), _lack_cell(best), _lack_cell(line)))  # fmt: skip
-    return TextTable(
+    return Table(
         f"How the curves of {label} were fitted",
         "Break: two straight lines that meet against one, by resampled images, corrected for the number of curves; it "
         "is only known to lie between two severities. Threshold: supported where accuracy falls at least twice as fast "
@@ -162,43 +162,43 @@ def _fits(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, name
     )  # fmt: skip
 
 
-def _threshold_cell(row: Mapping[str, Any]) -> TableCell:
+def _threshold_cell(row: Mapping[str, Any]) -> Cell:
     if row["reason"]:
-        return TableCell(row["threshold"], row["reason"])
+        return Cell(row["threshold"], row["reason"])
     if row["break_at"] is None:
-        return TableCell(row["threshold"], f"no break shown, p {_p_text(row['adjusted_p_value'])}")
+        return Cell(row["threshold"], f"no break shown, p {_p_text(row['adjusted_p_value'])}")
     between = f"{format_severity(row['break_from'])} and {format_severity(row['break_to'])}"
-    return TableCell(row["threshold"], f"break between {between}, p {_p_text(row['adjusted_p_value'])}")
+    return Cell(row["threshold"], f"break between {between}, p {_p_text(row['adjusted_p_value'])}")
 
 
-def _slope_cells(row: Mapping[str, Any]) -> Iterable[TableCell]:
+def _slope_cells(row: Mapping[str, Any]) -> Iterable[Cell]:
     for name in ("slope_before", "slope_after"):
         if row[name] is None:
-            yield TableCell(EMPTY)
+            yield Cell(EMPTY)
             continue
         text = format_number(100 * row[name], signed=True)
-        yield TableCell(text, format_interval(row[f"{name}_low"], row[f"{name}_high"]))
+        yield Cell(text, format_interval(row[f"{name}_low"], row[f"{name}_high"]))
 
 
-def _best_cell(fit: Mapping[str, Any] | None) -> TableCell:
+def _best_cell(fit: Mapping[str, Any] | None) -> Cell:
     if fit is None:
-        return TableCell(EMPTY)
+        return Cell(EMPTY)
     half = "" if fit["location"] is None else f"half lost at severity {format_number(fit['location'])}"
-    return TableCell(capitalize_first(FUNCTION_NAMES[fit["function"]]), half)
+    return Cell(capitalize_first(FUNCTION_NAMES[fit["function"]]), half)
 
 
-def _lack_cell(fit: Mapping[str, Any] | None) -> TableCell:
+def _lack_cell(fit: Mapping[str, Any] | None) -> Cell:
     """Whether a fit lacks something, in words, with deviance and p value beneath."""
     if fit is None:
-        return TableCell(EMPTY)
+        return Cell(EMPTY)
     deviance = (
         f"deviance {format_number(fit['deviance'])}, {format_count(fit['degrees_of_freedom'], 'degree')} of freedom"
     )
     p_value = fit["lack_of_fit_p_value"]
     if p_value is None:
-        return TableCell("not tested: too few images", deviance)
+        return Cell("not tested: too few images", deviance)
     words = "does not fit" if p_value < LACKING_P else "no lack of fit shown"
-    return TableCell(words, f"p {_p_text(p_value)}; {deviance}")
+    return Cell(words, f"p {_p_text(p_value)}; {deviance}")
 
 
 def _p_text(p_value: float) -> str:

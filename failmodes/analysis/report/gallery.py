@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
-from failmodes.analysis.formatting import REASON_MEANINGS, format_percent, format_severity
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
+from failmodes.analysis.render.formatting import REASON_MEANINGS, format_percent, format_severity
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 

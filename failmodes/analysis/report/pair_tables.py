@@ -4,12 +4,12 @@ from collections.abc import Collection, Sequence
 
 import duckdb
 
-from failmodes.analysis.formatting import MAX_LISTED, format_number, format_severity, smallest_shown_sentence
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.render.formatting import MAX_LISTED, format_number, format_severity, smallest_shown_sentence
 from failmodes.analysis.report.report_tables import Names, corruption_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_pairs import PairTest, WinCount, compare_models_of, compare_pairs, rank_by_wins
 from failmodes.analysis.statistics.shares import ALPHA, smallest_detectable_difference
-from failmodes.analysis.text_tables import EMPTY, TableCell, TextTable
 from failmodes.analysis.trained_models import noun_of_runs
 
 NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
@@ -19,7 +19,7 @@ SAME_MODEL = "Training runs of one model are not compared with each other."
 
 def pair_tables(
     con: duckdb.DuckDBPyConnection, selection: Selection, compared: Collection[frozenset[str]] = ()
-) -> list[TextTable]:
+) -> list[Table]:
     """A table for each pair of up to four models, or one for all pairs of more; none of runs of one model.
 
     Pairs that are `compared` elsewhere in the report, as sets of evaluation ids, have no table of their own.
@@ -36,7 +36,7 @@ def pair_tables(
     return [table._replace(note=f"{table.note} {SAME_MODEL}") for table in found]
 
 
-def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
+def _pair(pair: PairTest, names: Names, images: int, tests: int) -> Table:
     winners = {"a": pair.a.label, "b": pair.b.label, "": "inconclusive"}
     last = {c.corruption: c.severity for c in sorted(pair.cells, key=lambda c: c.severity)}
     shown = [c for c in pair.cells if c.severity == last[c.corruption]]
@@ -54,17 +54,17 @@ def _pair(pair: PairTest, names: Names, images: int, tests: int) -> TextTable:
     differing = [(c.only_a + c.only_b) / images for c in shown]
     effective = images * pair.cells[0].independent
     least = smallest_detectable_difference(differing, effective, level=1 - ALPHA / tests)
-    return TextTable(
+    return Table(
         f"{pair.a.label} and {pair.b.label}, image by image",
         "Images that only one of the two gets right, clean and at the last severity; p value of the "
         "exact McNemar test with Holm's correction over all cells of all pairs. Checkpoints, not architectures."
         f"{smallest_shown_sentence(least.tolist(), 'difference in a cell, at the strictest step of the correction,')}",
         ("Corruption", "Severity", f"Only {pair.a.label}", f"Only {pair.b.label}", "p", "More often right"),
-        tuple(tuple(map(TableCell, row)) for row in rows),
+        tuple(tuple(map(Cell, row)) for row in rows),
     )
 
 
-def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTable:
+def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> Table:
     """Rows and columns are the models, those that win most pairs first; columns go by the number of the row."""
     won = {(pair.a, pair.b): pair.won_by("a") for pair in pairs} | {
         (pair.b, pair.a): pair.won_by("b") for pair in pairs
@@ -83,12 +83,12 @@ def _all_pairs(pairs: Sequence[PairTest], ranked: Sequence[WinCount]) -> TextTab
         )
         for rank, (run, count) in enumerate(order, start=1)
     )
-    return TextTable(
+    return Table(
         "Models against each other, image by image",
         f"Number of cells, {of}, in which the model of the row is right more often than that of the column (dot: in "
         f"none): exact McNemar tests with Holm's correction over all {sum(len(pair.cells) for pair in pairs):,} "
         f"cells of all pairs. Ahead of and behind: models that {subject} right more or less often than on average over "
         "corruptions (paired differences, Holm's correction over pairs). Checkpoints, not architectures.",
         ("Model", "Ahead of", "Behind", *(str(rank) for rank in range(1, len(order) + 1))),
-        tuple(tuple(map(TableCell, row)) for row in rows),
+        tuple(tuple(map(Cell, row)) for row in rows),
     )

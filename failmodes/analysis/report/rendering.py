@@ -13,11 +13,12 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
-from failmodes.analysis.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.judging.stored import findings_of, update_claims
+from failmodes.analysis.render.blocks import Table
+from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
 from failmodes.analysis.report.claims_section import ClaimsSection, claims_section
 from failmodes.analysis.report.comparison_section import (
     Pair,
@@ -38,7 +39,6 @@ from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.shape_tables import open_current
-from failmodes.analysis.text_tables import TextTable
 from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.glossary import glossary
@@ -74,7 +74,7 @@ class ReportSection(NamedTuple):
     topics: list[ReportTopic]
     comparisons: list[ReportComparison]
     gallery: Gallery
-    tables: list[tuple[str, list[TextTable]]]  # by model where there are many, else together without a name
+    tables: list[tuple[str, list[Table]]]  # by model where there are many, else together without a name
     limitations: tuple[Limitation, ...]
     source: str
     provenance: NameValueRows
@@ -191,7 +191,7 @@ def _pairs_by_selection(
     return found
 
 
-def _grouped(found: list[TextTable], *, is_many: bool) -> list[tuple[str, list[TextTable]]]:
+def _grouped(found: list[Table], *, is_many: bool) -> list[tuple[str, list[Table]]]:
     if not is_many:
         return [("", found)]
     return [(model, list(group)) for model, group in groupby(found, key=lambda table: table.model)]

@@ -7,7 +7,9 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.shape import shape_label
+from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
+from failmodes.analysis.render.formatting import (
     format_interval,
     format_number,
     format_percent,
@@ -16,7 +18,6 @@ from failmodes.analysis.formatting import (
     label_with_extra,
     smallest_shown_sentence,
 )
-from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.report.curve_tables import curve_tables
 from failmodes.analysis.report.smallest_shown import (
     shown_between_models,
@@ -29,7 +30,6 @@ from failmodes.analysis.report.smallest_shown import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.model_accuracy import seed_curves
 from failmodes.analysis.statistics.sufficiency import difference_shown
-from failmodes.analysis.text_tables import EMPTY, MOST_LEVELS, TableCell, TextTable
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
@@ -45,7 +45,7 @@ ATTENTION_COLUMNS = {  # heading and digits by column of the view
 Names = Mapping[str, str]  # human name by corruption
 
 
-def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[TextTable]:
+def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """Tables of a selection in the order of a report: all models, then each."""
     names = corruption_names(con, selection)
     found = [_summary(con, selection)]
@@ -75,32 +75,30 @@ def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> Na
     return {c: label_with_extra(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
 
 
-def figure(
-    row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False
-) -> TableCell:
+def figure(row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False) -> Cell:
     """A column of a row, scaled, with the interval that its columns _low and _high hold; a dash for null."""
     if row[column] is None:
-        return TableCell(EMPTY)
+        return Cell(EMPTY)
     text = format_number(scale * row[column], digits, signed=signed)
     if f"{column}_low" not in row:
-        return TableCell(text)
-    return TableCell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
+        return Cell(text)
+    return Cell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
-def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
+def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
     rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
     by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
     models, totals = trained_models(selection.evaluations), []
     for model in models:
         of_runs = [by_id[run.evaluation_id] for run in model.runs]
         if model.has_several_seeds:
-            totals.append((TableCell(model.label_with_seeds), *_seed_cells(of_runs)))
+            totals.append((Cell(model.label_with_seeds), *_seed_cells(of_runs)))
         with_rows = zip(model.runs, of_runs, strict=True)
-        totals += [(TableCell(run.label), *_summary_cells(row)) for run, row in with_rows]
+        totals += [(Cell(run.label), *_summary_cells(row)) for run, row in with_rows]
     over_seeds = ""
     if any(model.has_several_seeds for model in models):
         over_seeds = " Of a model with several training seeds the mean, \u00b1 the standard deviation between seeds."
-    return TextTable(
+    return Table(
         "Models",
         f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
         f"error, not normalized. All in per cent.{over_seeds}{shown_between_models(con, selection)}",
@@ -109,28 +107,28 @@ def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> TextTable:
     )
 
 
-def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[TableCell]:
+def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[Cell]:
     """Means over training runs, and beneath each the standard deviation between them."""
     for column in ("clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error"):
         values = [row[column] for row in rows]
         if None in values:
-            yield TableCell(EMPTY)
+            yield Cell(EMPTY)
             continue
-        yield TableCell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
-    yield TableCell(str(min(row["corruption_count"] for row in rows)))
+        yield Cell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
+    yield Cell(str(min(row["corruption_count"] for row in rows)))
 
 
-def _summary_cells(row: dict[str, Any]) -> Iterable[TableCell]:
+def _summary_cells(row: dict[str, Any]) -> Iterable[Cell]:
     """Figures of one model; beneath the mean error that of the extra corruptions, which stand apart."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
     yield figure(row, "clean_accuracy")
     yield figure(row, "mean_corrupted_accuracy")
     small = f"extras {format_number(100 * extra)}" if extras else ""
     yield figure(row, "mean_corruption_error")._replace(small=small)
-    yield TableCell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
+    yield Cell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
-def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel, names: Names) -> TextTable:
+def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel, names: Names) -> Table:
     table = _by_severity(
         seed_curves(con, selection, model),
         f"Accuracy of {model.label_with_seeds}",
@@ -143,7 +141,7 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     return table._replace(model=model.label)
 
 
-def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
@@ -154,7 +152,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     )
 
 
-def _predictions(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _predictions(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     return _by_severity(
         read_for_selection(con, "predictions_by_severity", selection),
         f"Answers of {label}",
@@ -162,14 +160,14 @@ def _predictions(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
         f"{shown_of_predictions(con, selection)}",
         "predictions_by_severity",
         names,
-        lambda row: TableCell(
+        lambda row: Cell(
             f"{row['top_prediction_name'] or ''} {figure(row, 'top_prediction_share').text}".strip(),
             f"least: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
         ),
     )
 
 
-def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     cells = read_for_selection(con, "calibration_by_severity", selection)
     bins = cells["bin_count"][0] if len(cells) else 0
     return _by_severity(
@@ -184,7 +182,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
     )
 
 
-def _calibration_cell(row: dict[str, Any]) -> TableCell:
+def _calibration_cell(row: dict[str, Any]) -> Cell:
     """ECE with its interval; then confidence minus accuracy."""
     error = figure(row, "ece", 3, scale=1)
     gap = figure(row, "overconfidence", signed=True).text
@@ -192,8 +190,8 @@ def _calibration_cell(row: dict[str, Any]) -> TableCell:
 
 
 def _by_severity(
-    cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], TableCell]
-) -> TextTable:
+    cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], Cell]
+) -> Table:
     """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
     levels = sorted(cells["severity"].unique().to_list())
     shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
@@ -203,7 +201,7 @@ def _by_severity(
     return _corruption_table(caption, note, {s: format_severity(s) for s in shown}, names, found)
 
 
-def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     pairing = "paired" if selection.shared["paired"] else "unpaired"
     steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
     shown = difference_shown(
@@ -224,21 +222,21 @@ def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, nam
 
 
 def _corruption_table(
-    caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], TableCell]
-) -> TextTable:
+    caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], Cell]
+) -> Table:
     """A row a corruption that has cells; `cells` by corruption and key of `columns`, a dash where one is missing."""
     present = {corruption for corruption, _ in cells}
     rows = (
-        (TableCell(name), *(cells.get((corruption, key), TableCell(EMPTY)) for key in columns))
+        (Cell(name), *(cells.get((corruption, key), Cell(EMPTY)) for key in columns))
         for corruption, name in names.items()
         if corruption in present
     )
-    return TextTable(caption, note, ("Corruption", *columns.values()), tuple(rows))
+    return Table(caption, note, ("Corruption", *columns.values()), tuple(rows))
 
 
-def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> TextTable:
+def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
-    return TextTable(
+    return Table(
         f"Shapes of {label}",
         "Total drop, clean to last severity, in points; curvature: mean height above the chord as a share of the drop; "
         "largest single step with its share of the drop; stability: share of resamples with the sample's shape; "
@@ -254,26 +252,26 @@ def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, na
             "Thresholds",
         ),
         tuple(
-            (TableCell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
+            (Cell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
             for row in shapes.sort("total_drop", descending=True).rows(named=True)
         ),
     )
 
 
-def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[TableCell]:
+def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[Cell]:
     same = int((sweep["shape"] == row["sample_shape"]).sum())
     others = [SHAPE_LABELS[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["sample_shape"]]
     span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
     share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    yield TableCell(shape_label(row), row["reason"] or "")
+    yield Cell(shape_label(row), row["reason"] or "")
     yield figure(row, "total_drop")
     yield figure(row, "curvature", 2, scale=1, signed=True)
     yield figure(row, "largest_step")._replace(small=span + share)
-    yield TableCell("" if row["stability"] is None else format_percent(row["stability"], 0))
-    yield TableCell(f"{same} of {len(sweep)}", ", ".join(others))
+    yield Cell("" if row["stability"] is None else format_percent(row["stability"], 0))
+    yield Cell(f"{same} of {len(sweep)}", ", ".join(others))
 
 
-def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[TextTable]:
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[Table]:
     cells = read_for_selection(con, "attention_drift", selection)
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import duckdb
 import polars as pl
 
-from failmodes.analysis.formatting import format_number, smallest_shown_sentence
+from failmodes.analysis.render.formatting import format_number, smallest_shown_sentence
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
+from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, invalidated_by
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
+from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
+from failmodes.analysis.judging.findings.registry import conditions_of
+from failmodes.analysis.judging.findings.shape import curves, manner_of
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_count,
     format_percent,
@@ -15,12 +21,6 @@ from failmodes.analysis.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
-from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, invalidated_by
-from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
-from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
-from failmodes.analysis.judging.findings.registry import conditions_of
-from failmodes.analysis.judging.findings.shape import curves, manner_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of

@@ -3,20 +3,20 @@
 import duckdb
 import pytest
 
+from failmodes.analysis.render.blocks import Table
 from failmodes.analysis.report.curve_tables import MOST_CLASSES, curve_tables
 from failmodes.analysis.report.report_tables import corruption_names, tables
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.text_tables import TextTable
 
 
 @pytest.fixture(scope="module")
-def found(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, TextTable]:
+def found(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Table]:
     one = selection.only(selection.evaluations[0])
     made = curve_tables(con, one, corruption_names(con, one))
     return {table.caption: table for table in made}
 
 
-def test_ranks_stand_in_order_with_intervals(found: dict[str, TextTable], con: duckdb.DuckDBPyConnection) -> None:
+def test_ranks_stand_in_order_with_intervals(found: dict[str, Table], con: duckdb.DuckDBPyConnection) -> None:
     table = found["Which corruption breaks Alpha first"]
     ranks = [row[2].text for row in table.rows]
     assert ranks[0] == "1 of 5"
@@ -27,7 +27,7 @@ def test_ranks_stand_in_order_with_intervals(found: dict[str, TextTable], con: d
     assert "Smallest difference between neighboring corruptions at the last severity shown in 80\u00a0%" in table.note
 
 
-def test_classes_have_their_names(found: dict[str, TextTable], con: duckdb.DuckDBPyConnection) -> None:
+def test_classes_have_their_names(found: dict[str, Table], con: duckdb.DuckDBPyConnection) -> None:
     table = found["Which class breaks Alpha first"]
     names = {name for (name,) in con.execute("select class_name from classes").fetchall()}
     assert {row[0].text for row in table.rows} == names
@@ -46,7 +46,7 @@ def test_both_axes_stand_side_by_side(bent_axis: duckdb.DuckDBPyConnection) -> N
     assert small["Contrast"] == "mean RMSE falls from severity 3 to 4"
 
 
-def test_lack_of_fit_is_named_in_words(found: dict[str, TextTable]) -> None:
+def test_lack_of_fit_is_named_in_words(found: dict[str, Table]) -> None:
     table = found["How the curves of Alpha were fitted"]
     rows = {row[0].text: row for row in table.rows}
     assert rows["Fog"][1].text == "supported"

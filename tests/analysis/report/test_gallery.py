@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from failmodes.analysis.formatting import REASON_MEANINGS, REASON_NAMES
+from failmodes.analysis.render.formatting import REASON_MEANINGS, REASON_NAMES
 from failmodes.analysis.report import gallery as module
 from failmodes.analysis.report.gallery import Frame, PictureSeries, gallery
 from failmodes.analysis.selection import Selection, select_one

@@ -9,7 +9,7 @@ from failmodes.analysis.charts.style.axes import panel_title
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, text_width
 from failmodes.analysis.charts.style.theme import GROUPS, Layered
-from failmodes.analysis.formatting import format_number, label_with_extra
+from failmodes.analysis.render.formatting import format_number, label_with_extra
 
 ROW_PX, LEAST_ROW_PX = 26, 13
 LABEL_PADDING_PX, LONGEST_LABEL_PX = 8, 200

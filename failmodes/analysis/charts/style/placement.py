@@ -13,7 +13,7 @@ from failmodes.analysis.charts.style.axes import COLOR_FIELD
 from failmodes.analysis.charts.style.combining import layered
 from failmodes.analysis.charts.style.labels import FONT_PX, Box, PlotArea, text_width
 from failmodes.analysis.charts.style.theme import Layered
-from failmodes.analysis.formatting import MAX_LISTED, join_names, lower_label
+from failmodes.analysis.render.formatting import MAX_LISTED, join_names, lower_label
 
 NEARER_PX = 2  # by so much at least a name is nearer to its own point than to any other
 POINT_PX = 5  # half the side of what a point covers

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_percent_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, rows_of, where
+from failmodes.analysis.render.formatting import format_percent_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import (
     CHANCE,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, verdict_of_sign, where
+from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.kind import Judged, kind, negative, verdict_of_sign, where
+from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
 

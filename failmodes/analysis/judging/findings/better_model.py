@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, format_points_interval
 from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, negative
+from failmodes.analysis.render.formatting import format_count, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, overload
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.findings.limitations import limitations
+from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.selection import Selection
 
 if TYPE_CHECKING:

@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 import duckdb
 import numpy as np
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.kind import EVERY, Judged, kind, rows_of, too_few
+from failmodes.analysis.render.formatting import (
     format_count,
     format_interval,
     format_percent,
     format_percent_interval,
     format_points_interval,
 )
-from failmodes.analysis.judging.findings.kind import EVERY, Judged, kind, rows_of, too_few
 from failmodes.analysis.same_labels import differences
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate

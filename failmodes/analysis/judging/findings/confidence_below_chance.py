@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_number_interval
 from failmodes.analysis.judging.findings.kind import Judged, kind, rows_of, where
+from failmodes.analysis.render.formatting import format_number_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, predict_failures
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import capitalize_first, format_percent_interval
 from failmodes.analysis.judging.findings.kind import Judged, kind
+from failmodes.analysis.render.formatting import capitalize_first, format_percent_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, early_warning, is_found
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.formatting import MAX_LISTED, format_count
 from failmodes.analysis.judging.findings.kind import Finding, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
+from failmodes.analysis.render.formatting import MAX_LISTED, format_count
 from failmodes.analysis.statistics.bootstrap import Word
 
 

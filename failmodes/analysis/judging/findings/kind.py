@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, format_severity, lower_label
+from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES

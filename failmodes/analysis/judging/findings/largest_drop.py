@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, rows_of
+from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     capitalize_first,
     format_count,
@@ -14,7 +15,6 @@ from failmodes.analysis.formatting import (
     lower_label,
     tally_names,
 )
-from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings

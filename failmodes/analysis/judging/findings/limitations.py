@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import duckdb
 import polars as pl
 
-from failmodes.analysis.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, OTHERS
 from failmodes.analysis.judging.findings.kind import Limitation
+from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import stored_resampling
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES

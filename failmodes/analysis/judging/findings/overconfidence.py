@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_points_interval
 from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, where
+from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.formatting import format_count, format_percent_interval
 from failmodes.analysis.judging.findings.kind import Judged, kind, where
+from failmodes.analysis.render.formatting import format_count, format_percent_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.predictions import Collapse, collapse_by_corruption
 

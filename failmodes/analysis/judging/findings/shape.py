@@ -5,14 +5,14 @@ from typing import Any
 
 import duckdb
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
+from failmodes.analysis.render.formatting import (
     format_interval,
     format_number,
     format_points,
     format_points_interval,
     format_severity,
 )
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import FALLING, SMALL

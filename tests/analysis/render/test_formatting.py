@@ -1,6 +1,6 @@
 """Numbers, lists and labels as a reader sees them."""
 
-from failmodes.analysis.formatting import (
+from failmodes.analysis.render.formatting import (
     format_interval,
     format_number,
     format_percent,

@@ -1,0 +1,148 @@
+"""Blocks: what a result says, whatever it is printed in.
+
+Commands build blocks; the modules of `render.formats` lay them out. Texts in blocks are plain text: labels, class names
+and file names stand in them as they are, and each format escapes whatever it is given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+EMPTY = "\u2013"
+MOST_LEVELS = 11  # severities side by side in a table
+
+
+class Cell(NamedTuple):
+    """A value in a table and, in smaller type beneath it, its interval or note."""
+
+    text: str
+    small: str = ""
+
+    @property
+    def on_one_line(self) -> str:
+        """Value and note; the note alone where there is no value."""
+        return self.small if self.small and self.text == EMPTY else f"{self.text} {self.small}".strip()
+
+
+class Table(NamedTuple):
+    """A table: caption, what it means, columns by name, rows that begin with their name, and the model it is about.
+
+    The columns in `texts` hold words, and so does the first; others hold numbers, which are aligned right.
+    """
+
+    caption: str
+    note: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    model: str = ""
+    texts: tuple[str, ...] = ()
+
+    @property
+    def are_texts(self) -> list[bool]:
+        """For each column whether it holds words."""
+        return [not place or name in self.texts for place, name in enumerate(self.columns)]
+
+
+class Sentence(NamedTuple):
+    """A sentence, or several in one paragraph.
+
+    Attributes:
+        text: plain text.
+        role: `lead` is what a reader takes away, `item` one of a list, `note` small print.
+    """
+
+    text: str
+    role: Literal["plain", "lead", "item", "note"] = "plain"
+
+
+class Chart(NamedTuple):
+    """A chart.
+
+    Attributes:
+        name: as in `failmodes chart`.
+        finding: what it shows, in a sentence.
+        subtitle: what is drawn, of which data.
+        datasets: rows by the name that the specifications give them.
+        specs: Vega-Lite specifications without data, theme and texts, by layout (page, paper).
+    """
+
+    name: str
+    finding: str
+    subtitle: str
+    datasets: Mapping[str, Any]
+    specs: Mapping[str, Mapping[str, Any]]
+
+
+class Frame(NamedTuple):
+    """One picture of a strip: its severity as shown, the predicted class, the confidence, and whether it is correct."""
+
+    severity: str
+    prediction: str
+    confidence: str
+    is_correct: bool
+
+
+class ImageStrip(NamedTuple):
+    """One image from clean to the last severity, with what a model predicts at each.
+
+    Attributes:
+        title: which image, under which corruption, and which model.
+        note: how the image was chosen.
+        url: data URL of all pictures side by side.
+        width: of one picture, in pixels.
+        height: likewise.
+        frames: one a picture, in order.
+    """
+
+    title: str
+    note: str
+    url: str
+    width: int
+    height: int
+    frames: tuple[Frame, ...]
+
+
+class Section(NamedTuple):
+    """Blocks under a heading; `is_folded` where a format can fold them."""
+
+    title: str
+    blocks: "tuple[Block, ...]"
+    is_folded: bool = False
+
+
+Block = Sentence | Table | Chart | ImageStrip | Section
+
+
+class Case(NamedTuple):
+    """A test case of JUnit: what was checked, and how that ended.
+
+    Attributes:
+        name: of the case.
+        group: that it belongs to.
+        outcome: `error` where nothing could be checked.
+        message: what was found.
+        kind: of a failure or error, in a word.
+    """
+
+    name: str
+    group: str
+    outcome: Literal["passed", "failure", "error", "skipped"]
+    message: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A result as every format prints it.
+
+    Attributes:
+        title: what it is, in a few words.
+        blocks: for people.
+        data: for programs: dicts, lists, texts, numbers, None; numbers that are not finite become null.
+        cases: for test reports.
+    """
+
+    title: str
+    blocks: tuple[Block, ...]
+    data: Mapping[str, Any]
+    cases: tuple[Case, ...] = field(default=())

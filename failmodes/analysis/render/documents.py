@@ -1,0 +1,78 @@
+"""A document in any format: as text, or in a file whose suffix says which."""
+
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol, cast
+
+from failmodes.analysis.render import formats
+from failmodes.analysis.render.blocks import Document
+from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
+
+USUAL_WIDTH = 80  # letters of a line, for formats that break lines
+
+
+class OutputFormat(Protocol):
+    """A module of `render.formats`."""
+
+    SUFFIX: str
+
+    @staticmethod
+    def render(document: Document, width: int) -> str:
+        """The document as text that ends in a line break, in lines of at most `width` letters where it breaks any."""
+        ...
+
+
+@cache
+def output_formats() -> Mapping[str, OutputFormat]:
+    """Every format by name, such as `markdown`: the modules of `render.formats`."""
+    names = sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
+    return {name: cast(OutputFormat, import_module(f"{formats.__name__}.{name}")) for name in names}
+
+
+def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -> str:
+    """The document as text.
+
+    Args:
+        document: what is printed.
+        format: one of `output_formats`.
+        width: letters of a line.
+
+    Raises:
+        StudyError: no such format.
+    """
+    known = output_formats()
+    if format not in known:
+        raise StudyError(f"no format {format!r}: {did_you_mean(format, known, 'choose ' + ', '.join(known))}")
+    return known[format].render(document, width)
+
+
+def suffixes_of(format: str | None) -> tuple[str, ...]:
+    """The suffixes of a format, or none; without a format those of all."""
+    if format is None:
+        return tuple(one.SUFFIX for one in output_formats().values())
+    return output_formats()[format].SUFFIX, NO_SUFFIX
+
+
+def write(document: Document, path: Path, format: str | None = None, *, force: bool = False) -> Path:
+    """Write a document to a file, which appears whole.
+
+    Args:
+        document: what is written.
+        path: the file.
+        format: one of `output_formats`; by default that of the suffix.
+        force: see `check_output`.
+
+    Raises:
+        StudyError: another suffix, or a file that must not be replaced.
+        StorageError: it could not be written.
+    """
+    suffixes = suffixes_of(format)
+    check_output(path, suffixes, force=force)
+    by_suffix = {one.SUFFIX: name for name, one in output_formats().items()}
+    text = render(document, format or by_suffix[path.suffix.lower()])
+    write_output(path, text.encode(), suffixes, force=force)
+    return path

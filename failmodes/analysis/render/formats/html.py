@@ -1,0 +1,31 @@
+"""HTML for a notebook or a page: blocks as elements, all text escaped."""
+
+from collections.abc import Iterable
+from functools import cache
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from failmodes.analysis.render.blocks import Block, Document
+
+SUFFIX = ".html"
+
+
+def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
+    """The blocks of a document within one element, as notebooks show it."""
+    return f"<div>{render_blocks(document.blocks)}</div>\n"
+
+
+def render_blocks(blocks: Iterable[Block]) -> Markup:
+    """Blocks as HTML elements."""
+    macros = environment().get_template("blocks.html.j2").module
+    return Markup(macros.blocks(tuple(blocks)))  # type: ignore[attr-defined]
+
+
+@cache
+def environment() -> Environment:
+    """Templates of blocks, and of pages made of them; they escape what they are given."""
+    loader = ChoiceLoader([PackageLoader(f"failmodes.analysis.{name}", "") for name in ("render.formats", "report")])
+    found = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found.filters["kind"] = lambda block: type(block).__name__
+    return found

@@ -1,0 +1,84 @@
+"""GitHub's Markdown, safe to paste: nothing in a text from outside is markup, a mention, a link or a reference."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.formatting import NO_BREAK
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import without_commands
+
+SUFFIX = ".md"
+MOST_LETTERS = 2000  # of a sentence or a cell
+_MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
+_AT_START = re.compile(r"^(\d*)([-+#>=\[]|(?<=\d)[.)](?=\s|$))")  # a list, heading, quotation, rule or task
+# What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
+_OF_GITHUB = re.compile(r"[@&$]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
+
+
+def render(document: Document, width: int) -> str:  # noqa: ARG001  # Markdown breaks no lines
+    """The blocks of a document: sentences, pipe tables, and folded sections as `details`."""
+    return "\n".join(_lines(document.blocks)) + "\n"
+
+
+def escape(text: str, most: int = MOST_LETTERS) -> str:
+    """At most `most` letters of a text on one line, in which nothing is markup; words that GitHub would link are code.
+
+    A space stands for each no-break space.
+    """
+    words = re.split(r"(\s+)", printable(text, most).replace(NO_BREAK, " "))
+    line = "".join(_code(word) if _OF_GITHUB.search(word) else _MARKUP.sub(r"\\\g<0>", word) for word in words)
+    return without_commands(_AT_START.sub(r"\g<1>\\\g<2>", line))
+
+
+def _code(word: str) -> str:
+    """A word as code, whatever backticks are in it."""
+    word = without_commands(word).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", word)), default=0))
+    return f"{fence} {word} {fence}" if "`" in word else f"{fence}{word}{fence}"
+
+
+def _lines(blocks: Iterable[Block]) -> Iterator[str]:
+    """Lines with an empty one between blocks, but for items of a list."""
+    previous: Block | None = None
+    for block in blocks:
+        is_listed = isinstance(block, Sentence) and isinstance(previous, Sentence)
+        if previous is not None and not (is_listed and block.role == previous.role == "item"):  # type: ignore[union-attr]
+            yield ""
+        yield from _block(block)
+        previous = block
+
+
+def _block(block: Block) -> Iterator[str]:
+    match block:
+        case Sentence(text, role):
+            written = escape(text)
+            yield {"lead": f"**{written}**", "item": f"- {written}", "note": f"<sub>{written}</sub>"}.get(role, written)
+        case Table():
+            yield from table_lines(block)
+            if block.note:
+                yield from ("", f"<sub>{escape(block.note)}</sub>")
+        case Chart(finding=finding, subtitle=subtitle):
+            yield f"{escape(finding)}. {escape(subtitle)}"
+        case ImageStrip(title, note):
+            yield f"{escape(title)}. {escape(note)}"
+        case Section(title, blocks, is_folded):
+            yield f"<details><summary>{_html(title)}</summary>" if is_folded else f"### {escape(title)}"
+            yield ""
+            yield from _lines(blocks)
+            if is_folded:
+                yield from ("", "</details>")
+
+
+def table_lines(table: Table) -> list[str]:
+    """A pipe table, numbers aligned right."""
+    rows = [[escape(name) for name in table.columns], ["---" if text else "---:" for text in table.are_texts]]
+    rows += [[escape(cell.on_one_line) for cell in row] for row in table.rows]
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _html(text: str) -> str:
+    """A text within an HTML element of Markdown, where GitHub links mentions and issues as well."""
+    line = printable(text, MOST_LETTERS).replace(NO_BREAK, " ")
+    plain = "".join(f"&#{ord(x)};" if x in "&<>\"'`*_[]|~\\:#$" else x for x in line)
+    return re.sub(r"@|www\.", lambda found: f"{found[0]}<!-- -->", plain)
