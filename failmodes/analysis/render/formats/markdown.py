@@ -11,7 +11,7 @@ from failmodes.warehouse.runner_commands import without_commands
 SUFFIX = ".md"
 MOST_LETTERS = 2000  # of a sentence or a cell
 _MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
-_AT_START = re.compile(r"^(\d*)([-+#>=\[]|(?<=\d)[.)](?=\s|$))")  # a list, heading, quotation, rule or task
+_AT_START = re.compile(r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+#>=\[]))")  # a list, heading, quotation, rule or task
 # What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
 _OF_GITHUB = re.compile(r"[@&$]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
 
@@ -28,7 +28,7 @@ def escape(text: str, most: int = MOST_LETTERS) -> str:
     """
     words = re.split(r"(\s+)", printable(text, most).replace(NO_BREAK, " "))
     line = "".join(_code(word) if _OF_GITHUB.search(word) else _MARKUP.sub(r"\\\g<0>", word) for word in words)
-    return without_commands(_AT_START.sub(r"\g<1>\\\g<2>", line))
+    return without_commands(_AT_START.sub(r"\1\\", line))
 
 
 def _code(word: str) -> str:
