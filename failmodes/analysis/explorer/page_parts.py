@@ -32,7 +32,7 @@ HEADINGS = {
     "file": "file",
 }  # fmt: skip
 CURVES_TEXT = (
-    "Accuracy by severity, with exact 95\u00a0% intervals. A click shows the cell of the nearest point beneath, where "
+    "Accuracy by severity, with exact 95% intervals. A click shows the cell of the nearest point beneath, where "
     "it can be chosen by name too."
 )
 MATRIX_TEXT = (

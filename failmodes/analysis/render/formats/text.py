@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -29,17 +28,31 @@ def render_blocks(blocks: Iterable[Block], width: int) -> str:
         file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
         force_jupyter=False,  # else a notebook would show it at once
     )  # fmt: skip
-    for part in chain.from_iterable(map(_parts, blocks)):
+    for part in _all_parts(blocks):
         console.print(printable(part, MOST_LETTERS) if isinstance(part, str) else part)
     text = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
     return without_commands(text.replace(NO_BREAK, " "))
 
 
+def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
+    """Lines and tables in order, with an empty line between blocks other than sentences."""
+    previous: Block | None = None
+    for block in blocks:
+        if previous is not None and not (isinstance(block, Sentence) and isinstance(previous, Sentence)):
+            yield ""
+        yield from _parts(block)
+        previous = block
+
+
 def _parts(block: Block) -> Iterator[str | RichTable]:
     """Lines and tables of a block, in order."""
     match block:
-        case Sentence(text, role):
-            yield f"- {text}" if role == "item" else text
+        case Sentence(text, "item"):
+            item = RichTable.grid()
+            item.add_row("- ", printable(text, MOST_LETTERS))
+            yield item
+        case Sentence(text):
+            yield text
         case Table():
             yield _table(block)
             if block.note:
@@ -50,8 +63,8 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
             yield f"{title}. {note}"
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
         case Section(title, blocks):
-            yield from ("", title)
-            yield from chain.from_iterable(map(_parts, blocks))
+            yield title
+            yield from _all_parts(blocks)
 
 
 def _table(table: Table) -> RichTable:
