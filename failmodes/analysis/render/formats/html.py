@@ -5,20 +5,20 @@ from functools import cache
 from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from failmodes.analysis.render.blocks import Block, Document
 from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import xml_without_commands
 
 SUFFIX = ".html"
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
     """The blocks of a document as a page."""
-    page = Markup(
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{}</title>\n<body>\n{}</body></html>\n'
-    )
-    return page.format(document.title, render_blocks(document.blocks))
+    title = escape(_shown(document.title))
+    head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    return xml_without_commands(f"{head}\n<body>\n{render_blocks(document.blocks)}</body></html>\n")
 
 
 def render_blocks(blocks: Iterable[Block]) -> Markup:

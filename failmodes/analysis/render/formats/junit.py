@@ -39,7 +39,7 @@ def _add(suite: Element, case: Case) -> None:
     if case.outcome == "passed":
         SubElement(element, "system-out").text = message
         return
-    kind = {"type": case.kind} if case.kind else {}
+    kind = {"type": _text(case.kind)} if case.kind else {}
     SubElement(element, case.outcome, kind, message=message)
 
 
