@@ -91,7 +91,7 @@ def test_a_candidate_that_lacks_cells_of_the_baseline_does_not_pass(gate_folder:
     names = {"baseline": str(gate_folder / "alone.duckdb"), "candidate": "Fewer"}
     result = gated(gate_folder / "fewer.duckdb", NO_WORSE | {"limit": 0.5}, **names)
     assert result.rules[0].verdict == "not_measurable"
-    assert "contrast 1, contrast 3 and contrast 5 are not on record of the candidate" in result.to_markdown()
+    assert "contrast 1, contrast 3 and contrast 5 are missing for the candidate" in result.to_markdown()
     assert gated(gate_folder / "fewer.duckdb", NO_WORSE | {"limit": 0.5, "corruptions": ["fog"]}, **names)
 
 
