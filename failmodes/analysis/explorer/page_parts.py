@@ -44,7 +44,7 @@ SLICES_TEXT = (
     "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
 )
 COMPARISON_TEXT = (
-    "On the images and cells that both have, image by image. Every difference is candidate − baseline (B − A)."
+    "On the images and cells that both have, image by image. Differences are candidate − baseline."
 )
 SQL_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
 
