@@ -8,8 +8,8 @@ import typer
 from synthetic_results import Synthetic
 from warehouse_files import write_small_results
 
+from failmodes.analysis.query_command import query
 from failmodes.cli import load
-from failmodes.warehouse.query_command import query
 
 
 @pytest.fixture(scope="session")
