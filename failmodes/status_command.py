@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from failmodes.warehouse.database.status import WarehouseStatus
 
 # Keys of --json of a warehouse
-_KEYS = (
+KEYS = (
     "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
 )  # fmt: skip
 _COUNTED = {
@@ -56,17 +56,17 @@ def status(
     progress = {"study": study.as_json() if study else None}
     path = find_warehouse(where)
     if study and not as_json:
-        _print(_progress_blocks(study))
+        _print(progress_blocks(study))
     if unfinished and not path.exists():
         if as_json:
-            print_json(progress | dict.fromkeys(_KEYS))
+            print_json(progress | dict.fromkeys(KEYS))
         raise WarehouseError(f"no warehouse yet at {path}: {unfinished}")
     with stages_shown("status"):
         found = warehouse_status(path, full=full, derivation=DERIVATION)
     if as_json:
         print_json(progress | _as_json(path, found))
     else:
-        _print([*([Sentence(unfinished)] if unfinished else []), *_warehouse_blocks(path, found)])
+        _print([*([Sentence(unfinished)] if unfinished else []), *warehouse_blocks(path, found)])
     if not all(check.passed for check in found.checks):
         raise typer.Exit(1)
     if not as_json:
@@ -110,7 +110,7 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
     }
 
 
-def _progress_blocks(study: "StudyProgress") -> Iterator["Block"]:
+def progress_blocks(study: "StudyProgress") -> Iterator["Block"]:
     """A row an evaluation; of models that are not trained yet only the names."""
     if study.untrained:
         yield Sentence(f"{study.name}: not trained yet: {', '.join(study.untrained)}", "lead")
@@ -127,7 +127,7 @@ def _progress_blocks(study: "StudyProgress") -> Iterator["Block"]:
     yield Table("Progress", "", columns, rows, texts=("source", "evaluation"))
 
 
-def _warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]:
+def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]:
     """Size, evaluations, checks that fail and tables that are out of date."""
     from failmodes.warehouse.metrics.duplicates import duplicates_note
 

@@ -72,7 +72,8 @@ class ProgressBar:
             self._progress.add_task(stage, total=total, text="")
             task = self._task
         assert task is not None, "one was added"
-        self._progress.update(task.id, completed=done, total=total, text=printable(self._with_speed(text, task)))
+        self._progress.update(task.id, completed=done, total=total)
+        task.fields["text"] = printable(self._with_speed(text, task))
         now = monotonic()
         if now < self._due:
             return

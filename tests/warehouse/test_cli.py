@@ -40,8 +40,8 @@ def test_load_command_loads_several_folders_into_one(app: typer.Typer, synthetic
     into = tmp_path / "w.duckdb"
     arguments = ["load", str(tmp_path / "study.toml"), str(synthetic.output), "--into", str(into)]
     first, second = (CliRunner().invoke(app, arguments, catch_exceptions=False) for _ in range(2))
-    assert "shards 104 new, 0 replaced, 0 already there; 62,400 rows" in first.stderr
-    assert "104 already there; nothing to do" in second.stderr
+    assert "shards 104 new, 0 replaced, 0 already present; 62,400 rows" in first.stderr
+    assert "104 already present; nothing to do" in second.stderr
     assert first.stdout == second.stdout == ""
     assert into.exists()
 
