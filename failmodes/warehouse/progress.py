@@ -104,13 +104,13 @@ class ProgressBar:
 
 
 def _progress() -> Any:
-    """Rich's own bar, which shows all texts as they are."""
+    """A bar of rich, which shows all texts as they are and leaves stdout to results."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     name, text = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[text]"))
     return Progress(
         name, BarColumn(), text, TimeRemainingColumn(),
-        console=stderr_console(), transient=True, speed_estimate_period=SPEED_S,
+        console=stderr_console(), transient=True, redirect_stdout=False, speed_estimate_period=SPEED_S,
     )  # fmt: skip
 
 

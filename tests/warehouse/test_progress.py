@@ -102,6 +102,14 @@ def test_labels_are_text(terminal: Terminal, label: str) -> None:
     assert "\x1b[2J" not in terminal.getvalue()
 
 
+def test_results_go_to_stdout_beside_a_bar(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
+    with redirect_stderr(terminal), stages_shown("query"):
+        work("reading")
+        print("a,b")
+    assert capsys.readouterr().out == "a,b\n"
+    assert "a,b" not in terminal.getvalue()
+
+
 def test_a_command_within_another_has_no_bar_of_its_own(terminal: Terminal) -> None:
     with redirect_stderr(terminal), stages_shown("run"):
         with stages_shown("load"):
