@@ -6,8 +6,9 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.judging.claims import ClaimRow
-from failmodes.analysis.judging.claims_result import MARKS, claim_groups, counts_sentence, counts_text, number_text
+from failmodes.analysis.judging.claims_result import claim_groups, counts_sentence, counts_text, number_text
 from failmodes.analysis.judging.stored import judged_claims
+from failmodes.analysis.judging.wording import MARKS
 from failmodes.analysis.render.blocks import EMPTY
 from failmodes.analysis.render.formatting import MAX_LISTED
 from failmodes.analysis.selection import Selection

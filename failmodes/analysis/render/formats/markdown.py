@@ -11,7 +11,9 @@ from failmodes.warehouse.runner_commands import without_commands
 SUFFIX = ".md"
 MOST_LETTERS = 2000  # of a sentence or a cell
 _MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
-_AT_START = re.compile(r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+#>=\[]))")  # a list, heading, quotation, rule or task
+_AT_START = re.compile(
+    r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+](?:[\s-]|$)|[#>=\[]))"
+)  # a list, heading, quotation, rule or task
 # What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
 _OF_GITHUB = re.compile(r"[@&$]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
 
@@ -26,14 +28,13 @@ def escape(text: str, most: int = MOST_LETTERS) -> str:
 
     A space stands for each no-break space.
     """
-    words = re.split(r"(\s+)", printable(text, most).replace(NO_BREAK, " "))
+    words = re.split(r"(\s+|\|)", printable(text, most).replace(NO_BREAK, " ").strip())
     line = "".join(_code(word) if _OF_GITHUB.search(word) else _MARKUP.sub(r"\\\g<0>", word) for word in words)
     return without_commands(_AT_START.sub(r"\1\\", line))
 
 
 def _code(word: str) -> str:
     """A word as code, whatever backticks are in it."""
-    word = without_commands(word).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", word)), default=0))
     return f"{fence} {word} {fence}" if "`" in word else f"{fence}{word}{fence}"
 

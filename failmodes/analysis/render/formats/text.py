@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
@@ -24,7 +23,7 @@ def render(document: Document, width: int) -> str:
 
 def render_blocks(blocks: Iterable[Block], width: int) -> str:
     """Blocks as lines of at most `width` letters, ending in a line break."""
-    parts = chain.from_iterable(map(_parts, blocks))
+    parts = _all_parts(blocks)
     return lay_out((printable(part, MOST_LETTERS) if isinstance(part, str) else part for part in parts), width)
 
 
@@ -46,11 +45,25 @@ def plain_console(width: int) -> Console:
     )  # fmt: skip
 
 
+def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
+    """Lines and tables in order, with an empty line between blocks other than sentences."""
+    previous: Block | None = None
+    for block in blocks:
+        if previous is not None and not (isinstance(block, Sentence) and isinstance(previous, Sentence)):
+            yield ""
+        yield from _parts(block)
+        previous = block
+
+
 def _parts(block: Block) -> Iterator[str | RichTable]:
     """Lines and tables of a block, in order."""
     match block:
-        case Sentence(text, role):
-            yield f"- {text}" if role == "item" else text
+        case Sentence(text, "item"):
+            item = RichTable.grid()
+            item.add_row("- ", printable(text, MOST_LETTERS))
+            yield item
+        case Sentence(text):
+            yield text
         case Table():
             yield _table(block)
             if block.note:
@@ -61,8 +74,8 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
             yield f"{title}. {note}"
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
         case Section(title, blocks):
-            yield from ("", title)
-            yield from chain.from_iterable(map(_parts, blocks))
+            yield title
+            yield from _all_parts(blocks)
 
 
 def _table(table: Table) -> RichTable:
