@@ -10,8 +10,8 @@ from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result
-from failmodes.warehouse.stages import stages_shown
 from failmodes.warehouse.terminal import named, say, suggest
 
 

@@ -73,9 +73,18 @@ def _block(block: Block) -> Iterator[str]:
 
 def table_lines(table: Table) -> list[str]:
     """A pipe table, numbers aligned right."""
-    rows = [[escape(name) for name in table.columns], ["---" if text else "---:" for text in table.are_texts]]
-    rows += [[escape(cell.on_one_line) for cell in row] for row in table.rows]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    rows = ([escape(cell.on_one_line) for cell in row] for row in table.rows)
+    return [*table_head(table.columns, table.are_texts), *map(table_row, rows)]
+
+
+def table_head(names: Iterable[str], are_texts: Iterable[bool]) -> list[str]:
+    """The two lines above the rows of a pipe table."""
+    return [table_row(map(escape, names)), table_row("---" if is_text else "---:" for is_text in are_texts)]
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a pipe table, whose cells are escaped."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _html(text: str) -> str:

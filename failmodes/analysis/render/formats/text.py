@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable, Iterator
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 
 from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
@@ -23,15 +23,26 @@ def render(document: Document, width: int) -> str:
 
 def render_blocks(blocks: Iterable[Block], width: int) -> str:
     """Blocks as lines of at most `width` letters, ending in a line break."""
-    file = io.StringIO()
-    console = Console(
-        file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
+    parts = _all_parts(blocks)
+    return lay_out((printable(part, MOST_LETTERS) if isinstance(part, str) else part for part in parts), width)
+
+
+def lay_out(parts: Iterable[RenderableType], width: int) -> str:
+    """Lines and tables, whose controls are spelt out, as lines of at most `width` letters."""
+    console = plain_console(width)
+    for part in parts:
+        console.print(part)
+    assert isinstance(console.file, io.StringIO), "as it was made"
+    text = "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().split("\n")[:-1])
+    return without_commands(text.replace(NO_BREAK, " "))
+
+
+def plain_console(width: int) -> Console:
+    """A console that keeps what is printed, without markup and colors."""
+    return Console(
+        file=io.StringIO(), width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
         force_jupyter=False,  # else a notebook would show it at once
     )  # fmt: skip
-    for part in _all_parts(blocks):
-        console.print(printable(part, MOST_LETTERS) if isinstance(part, str) else part)
-    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-    return without_commands(text.replace(NO_BREAK, " "))
 
 
 def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
