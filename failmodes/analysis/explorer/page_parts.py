@@ -43,9 +43,7 @@ SLICES_TEXT = (
     "All images of this cell, or a slice of them: of a class, of an answer, of a range of confidence, or under any "
     "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
 )
-COMPARISON_TEXT = (
-    "On the images and cells that both have, image by image. Differences are candidate − baseline."
-)
+COMPARISON_TEXT = "On the images and cells that both have, image by image. Differences are candidate − baseline."
 SQL_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
 
 
