@@ -64,7 +64,7 @@ def test_sentences_say_accuracy_interval_confidence_and_confusion(
 ) -> None:
     found = read_figures(con, fog_cell)
     text = figures_sentence(found).replace(NO_BREAK, " ")
-    assert text.startswith(f"Right on {100 * found.figures['accuracy']:.1f} % [")
+    assert text.startswith(f"Right on {100 * found.figures['accuracy']:.1f}% [")
     assert "of 400 images" in text
     assert "points below clean" in text
     assert "points below clean" not in figures_sentence(read_figures(con, fog_cell._replace(severity=0.0)))
