@@ -1,14 +1,16 @@
 """HTML for a notebook or a page: blocks as elements, all text escaped."""
 
+import re
 from collections.abc import Iterable
 from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from failmodes.analysis.render.blocks import Block, Document
 
 SUFFIX = ".html"
+_UNBROKEN, _NO_WRAP = re.compile(r"\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
@@ -27,5 +29,11 @@ def environment() -> Environment:
     """Templates of blocks, and of pages made of them; they escape what they are given."""
     loader = ChoiceLoader([PackageLoader(f"failmodes.analysis.{name}", "") for name in ("render.formats", "report")])
     found = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.filters["kind"] = lambda block: type(block).__name__
+    found.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return found
+
+
+def _text(text: str) -> Markup:
+    """A text isolated from its surroundings, whose names such as ResNet-18 no line may break."""
+    return Markup(f"<bdi>{_UNBROKEN.sub(_NO_WRAP, str(escape(text)))}</bdi>")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -62,6 +62,8 @@ def _block(block: Block) -> Iterator[str]:
             yield f"{escape(finding)}. {escape(subtitle)}"
         case ImageStrip(title, note):
             yield f"{escape(title)}. {escape(note)}"
+        case Gallery(strips=strips):
+            yield from _lines(strips)
         case Section(title, blocks, is_folded):
             yield f"<details><summary>{_html(title)}</summary>" if is_folded else f"### {escape(title)}"
             yield ""

@@ -7,7 +7,7 @@ from itertools import chain
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -49,6 +49,8 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
         case ImageStrip(title, note, frames=frames):
             yield f"{title}. {note}"
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
+        case Gallery(strips=strips):
+            yield from chain.from_iterable(map(_parts, strips))
         case Section(title, blocks):
             yield from ("", title)
             yield from chain.from_iterable(map(_parts, blocks))
