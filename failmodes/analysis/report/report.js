@@ -213,8 +213,10 @@
       part(".keys").textContent = `Keys: ${keys.filter(Boolean).join(", ")}.`;
       fillSteps();
       select(Math.min(step, strip.frames.length - 1));
+      if (dialog.open && document.activeElement === document.body) focusStep();  // it was on a step of the former
     }
 
+    const focusStep = () => part("[name=severity]:checked").focus();
     const stepNow = () => Number(part("[name=severity]:checked").value);
     function go(by) {
       if (!strips[place + by]) return;
@@ -224,7 +226,7 @@
     function turn(by) {
       if (strip.frames.length === 1) return go(by);
       select(Math.max(0, Math.min(strip.frames.length - 1, stepNow() + by)));
-      part("[name=severity]:checked").focus();
+      focusStep();
     }
     const keys = { ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), ArrowUp: () => go(-1), ArrowDown: () => go(1) };
     dialog.addEventListener("keydown", (event) => {
@@ -242,7 +244,7 @@
       place = among.indexOf(card);
       await open(step);
       dialog.showModal();
-      part("[name=severity]:checked").focus();
+      focusStep();
     };
   }
 
@@ -251,7 +253,8 @@
     button.addEventListener("click", (event) => {
       const count = JSON.parse(button.dataset.strip).frames.length;
       const step = event.detail ? Math.floor((count * event.offsetX) / button.clientWidth) : undefined;
-      show(button, [button], step);
+      const same = all(".card").find((card) => card.dataset.strip === button.dataset.strip);
+      show(same ?? button, same ? all(".card", same.parentElement) : [button], step);
     });
   }
 })();
