@@ -7,7 +7,7 @@ import duckdb
 from failmodes.analysis.judging.claims import ClaimRow
 from failmodes.analysis.judging.claims_result import claim_groups, claim_table, counts_sentence, counts_text
 from failmodes.analysis.judging.stored import judged_claims
-from failmodes.analysis.render.blocks import Cell, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Cell, Section, Sentence, Table
 from failmodes.analysis.render.formatting import MAX_LISTED
 from failmodes.analysis.selection import Selection
 
@@ -27,7 +27,7 @@ def claims_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number
     groups, whole = claim_groups(rows), claim_table(rows)
     is_short = max(map(len, groups)) <= MAX_LISTED
     table = whole if is_short else _tallies(groups, whole.note)
-    behind = [] if is_short else [whole]
+    behind: list[Block] = [] if is_short else [whole]
     behind += [Sentence(row.sentence, "item", row.query) for row in rows]
     return [
         Section("Claims", (Sentence(counts_sentence(rows)), table), anchor=f"claims-{number}"),

@@ -70,9 +70,7 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
     return f"{note} failmodes images shows any other image."
 
 
-def _strip(
-    images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool
-) -> ImageStrip:
+def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
     first, pictures = images[0], [small_picture(image.pixels) for image in images]
     maps, map_size = _maps(images)
     meaning = REASON_MEANINGS.get(reason)

@@ -1,8 +1,8 @@
 """The report: first screen, charts with their strongest findings, and all else in Details: one HTML file, offline."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,9 +44,9 @@ REPORT_FILE = "report.html"
 MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number
 READING = (
     "A finding has its interval in square brackets. Of each kind and model the strongest finding is printed; the table "
-    "findings of the warehouse has all. Inconclusive means that these data cannot tell. The curvature of a curve is its "
-    "mean height above a straight line from clean to the last severity, as a share of the drop: above 0 it drops late, "
-    "below 0 early."
+    "findings of the warehouse has all. Inconclusive means that these data cannot tell. The curvature of a curve is "
+    "its mean height above a straight line from clean to the last severity, as a share of the drop: above 0 it drops "
+    "late, below 0 early."
 )
 
 
@@ -149,67 +149,55 @@ def report_part(
 def _sections(
     con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair], images: Gallery, number: int
 ) -> list[Section]:
+    """Everything but the first screen, Details last; `images` stand with the confusion."""
     found = findings_of(con, selection)
-    sections, not_drawn = [], []
+    sections: list[Section] = []
+    not_drawn: list[str] = []
     for topic in counted("charts", TOPICS):
         charts, missing = draw_charts(con, selection, [topic.chart])
         not_drawn += missing
-        strongest = (Sentence(headline.sentence) for headline in _strongest(found, topic.key))
-        blocks = (*charts, *strongest, *([images] if topic.key == "predictions" else []))
-        if blocks:
-            sections.append(Section(topic.title, blocks, anchor=f"{topic.key}-{number}"))
+        blocks: list[Block] = [*charts, *_strongest(found, topic.key)]
+        blocks += [images] if topic.key == "predictions" else []
+        sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
     more, missing = draw_charts(con, selection, MORE_CHARTS)
+    further: list[Block] = [Section(chart.finding, (chart,), is_folded=True) for chart in more]
+    further += [Sentence(f"Not drawn: {'; '.join(not_drawn)}.", "note")] if (not_drawn := not_drawn + missing) else []
     compared = [
         comparison_sections(con, selection, pair, f"comparison-{number}-{place}", is_only=len(pairs) == 1)
         for place, pair in enumerate(pairs, start=1)
     ]
-    claims, *all_claims = claims_sections(con, selection, number) or [None]
-    not_drawn_text = f"Not drawn: {'; '.join(not_drawn + missing)}."
+    claims = claims_sections(con, selection, number)
+    limits = ((Sentence(one.sentence), Sentence(one.detail, "note")) for one in found.limitations)
     details = [
         _findings(found.headlines, number),
-        Section(
-            "Further charts",
-            (
-                *(Section(chart.finding, (chart,), is_folded=True) for chart in more),
-                *([Sentence(not_drawn_text, "note")] if not_drawn + missing else []),
-            ),
-            is_folded=True,
-            anchor=f"charts-{number}",
-        ),
+        Section("Further charts", tuple(further), is_folded=True, anchor=f"charts-{number}"),
         *(behind for _, behind in compared),
-        *all_claims,
+        *claims[1:],
         _tables(con, selection, pairs, number),
-        Section(
-            "Limitations",
-            tuple(block for one in found.limitations for block in (Sentence(one.sentence), Sentence(one.detail, "note"))),
-            is_folded=True,
-            anchor=f"limits-{number}",
-        ),
+        Section("Limitations", tuple(chain.from_iterable(limits)), is_folded=True, anchor=f"limits-{number}"),
         _making(con, selection, number),
         *([_glossary()] if number == 1 else []),
     ]
-    sections += [section for section, _ in compared] + ([claims] if claims else [])
+    sections += [section for section, _ in compared] + claims[:1]
     return [*sections, Section("Details", tuple(details), is_folded=True, anchor=f"details-{number}")]
 
 
-def _strongest(found: Findings, key: str) -> list[Headline]:
+def _strongest(found: Findings, key: str) -> list[Sentence]:
     """The first decided finding of a section that is not on the first screen, and one of another kind or model."""
     kinds, models = all_kinds(), {finding.sentence: finding.evaluation_id for finding in found}
-    first, *others = [
+    own = [
         headline
         for headline in found.headlines
         if kinds[headline.kind].section == key
         and headline.verdict != "inconclusive"
         and headline.kind not in ON_FIRST_SCREEN
         and not kinds[headline.kind].is_condition
-    ] or [None]
-    if first is None or not others:
-        return [first] if first else []
+    ]
 
     def differences(other: Headline) -> int:
-        return (other.kind != first.kind) + (models.get(other.sentence) != models.get(first.sentence))
+        return (other.kind != own[0].kind) + (models.get(other.sentence) != models.get(own[0].sentence))
 
-    return [first, max(others, key=differences)]
+    return [Sentence(one.sentence) for one in [*own[:1], *sorted(own[1:], key=differences, reverse=True)[:1]]]
 
 
 def _findings(headlines: Sequence[Headline], number: int) -> Section:
@@ -226,15 +214,11 @@ def _tables(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequenc
     """All tables, folded; of many models together by model."""
     ids = [frozenset((*a.selection.ids, *b.selection.ids)) for a, b in pairs]
     found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection, ids)]
-    blocks = [Section(table.caption, (table,), is_folded=True) for table in found]
-    if len(selection.ids) > MAX_LISTED:
-        by_model = groupby(zip(found, blocks, strict=True), key=lambda pair: pair[0].model)
-        grouped = [(model, tuple(block for _, block in group)) for model, group in by_model]
-        blocks = [
-            block
-            for model, group in grouped
-            for block in ([Section(model, group, is_folded=True)] if model else group)
-        ]
+    is_grouped = len(selection.ids) > MAX_LISTED
+    blocks: list[Block] = []
+    for model, group in groupby(found, key=lambda table: table.model if is_grouped else ""):
+        folded = tuple(Section(table.caption, (table,), is_folded=True) for table in group)
+        blocks += [Section(model, folded, is_folded=True)] if model else folded
     return Section("Tables", tuple(blocks), is_folded=True, anchor=f"tables-{number}")
 
 

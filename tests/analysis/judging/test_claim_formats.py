@@ -106,7 +106,9 @@ def test_a_report_has_the_claims_behind_the_charts(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_claims_about_many_models_are_counted_and_in_details_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_about_many_models_are_counted_and_in_details_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
                            models=("A", "B", "C", "D", "E"))  # fmt: skip

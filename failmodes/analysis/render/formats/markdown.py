@@ -58,9 +58,7 @@ def _block(block: Block) -> Iterator[str]:
             yield from table_lines(block)
             if block.note:
                 yield from ("", f"<sub>{escape(block.note)}</sub>")
-        case Chart(finding=finding, subtitle=subtitle):
-            yield f"{escape(finding)}. {escape(subtitle)}"
-        case ImageStrip(title, note):
+        case Chart(finding=title, subtitle=note) | ImageStrip(title=title, note=note):
             yield f"{escape(title)}. {escape(note)}"
         case Gallery(strips=strips):
             yield from _lines(strips)
