@@ -9,16 +9,16 @@ MAX_LISTED = 4  # models that a sentence names one by one; of more it gives coun
 
 REASON_NAMES = {
     "first_to_fail": "first to fail",
-    "confidently_incorrect": "confidently wrong",
-    "recovered": "wrong, then right again",
-    "still_correct": "still right",
+    "confidently_incorrect": "confidently incorrect",
+    "recovered": "recovered",
+    "still_correct": "always correct",
 }
 
 REASON_MEANINGS = {
-    "first to fail": "wrong at the mildest severity",
-    "confidently wrong": "wrong at the last severity, most confidently",
-    "wrong, then right again": "wrong at some severity and right at the last",
-    "still right": "right at every severity, most confidently at the last",
+    "first to fail": "incorrect at the mildest severity",
+    "confidently incorrect": "at the last severity, with the highest confidence",
+    "recovered": "incorrect at some severity, correct at the last",
+    "always correct": "at every severity, with the highest confidence at the last",
 }
 
 ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate

@@ -12,7 +12,7 @@ from failmodes.analysis.judging.claims import judge_claims, judge_stored
 from failmodes.analysis.judging.claims_result import ClaimsResult, claim_table, counts_sentence, number_text
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
-from failmodes.analysis.report.claims_section import claims_section
+from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import Selection
 from failmodes.ingest.statements import check_claims, stored_rows
@@ -86,16 +86,15 @@ def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None
 
 
 @pytest.mark.slow
-def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_has_the_claims_behind_the_charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
     path = tmp_path / "w.duckdb"
     claims = stored_rows(check_claims([DROP, DROP | {"name": MALICIOUS}], "claims"))
     load([made.output], path, claims=claims, derivation=DERIVATION)
     page = write_report(path).read_text(encoding="utf-8")
-    assert page.index('id="claims-1"') < page.index('id="accuracy-1"')
-    assert page.index('id="verdict-1"') < page.index('id="claims-1"')
-    assert '<a href="#claims-1">Claims</a>' in page
+    assert page.index('id="verdict-1"') < page.index('id="claims-1"') < page.index('id="details-1"')
+    assert '<a href="#claims-1">' in page
     assert "<img src=x" not in page
     assert "<code>from cell_metrics where metric = " in page
     load([made.output], path, claims=[], derivation=DERIVATION)
@@ -103,15 +102,18 @@ def test_a_report_opens_with_the_claims(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_claims_about_many_models_are_folded_with_a_tally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_about_many_models_are_counted_and_in_details_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
     made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
                            models=("A", "B", "C", "D", "E"))  # fmt: skip
     claims = stored_rows(check_claims([DROP | {"name": "fog costs little"}], "claims"))
     load([made.output], tmp_path / "w.duckdb", claims=claims, derivation=DERIVATION)
     page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
-    assert "<bdi>fog costs little</bdi>: 5 contradicted</summary>" in page
+    assert "<bdi>5 contradicted</bdi>" in page
+    assert page.count("contradicted</bdi></td>") == 6
 
 
 def test_a_report_without_claims_has_no_such_part(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert claims_section(con, selection, is_first=True) is None
+    assert claims_sections(con, selection) == []

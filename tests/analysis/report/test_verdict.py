@@ -49,7 +49,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     _, better = verdict_sentences(many_con, many_selection)
     wins = {name: len(of_kind(many_findings, "better_model", model_label=name, verdict="supported")) for name in FALLS}
     assert max(wins.values()) < len(FALLS) - 1  # two are alike
-    assert better == "No checkpoint is shown to be the best: none is right more often than Birch and Fir."
+    assert better == "No checkpoint is shown to be the best: none is more accurate than Birch and Fir."
     trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
     assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
 

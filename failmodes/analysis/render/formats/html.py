@@ -1,5 +1,6 @@
 """HTML for a notebook or a page: blocks as elements, all text escaped."""
 
+import re
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -12,6 +13,7 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import xml_without_commands
 
 SUFFIX = ".html"
+_UNBROKEN, _NO_WRAP = re.compile(r"\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
@@ -34,10 +36,17 @@ def environment() -> Environment:
     found = Environment(
         autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
     )
-    found.filters["kind"] = lambda block: type(block).__name__
+    found.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return found
 
 
 def _shown(value: Any) -> Any:
     """Text with its controls spelt out, since pages are printed to terminals as well; other values as they are."""
     return printable(value, len(value)) if type(value) is str else value
+
+
+def _text(text: str) -> Markup:
+    """A text isolated from its surroundings, whose names such as ResNet-18 no line may break."""
+    shown = str(escape(_shown(str(text))))
+    return Markup(f"<bdi>{_UNBROKEN.sub(_NO_WRAP, shown)}</bdi>")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -59,10 +59,10 @@ def _block(block: Block) -> Iterator[str]:
             yield from table_lines(block)
             if block.note:
                 yield from ("", f"<sub>{escape(block.note)}</sub>")
-        case Chart(finding=finding, subtitle=subtitle):
-            yield f"{escape(finding)}. {escape(subtitle)}"
-        case ImageStrip(title, note):
+        case Chart(finding=title, subtitle=note) | ImageStrip(title=title, note=note):
             yield f"{escape(title)}. {escape(note)}"
+        case Gallery(strips=strips):
+            yield from _lines(strips)
         case Section(title, blocks, is_folded):
             yield f"<details><summary>{_html(title)}</summary>" if is_folded else f"### {escape(title)}"
             yield ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -58,12 +58,8 @@ def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
 def _parts(block: Block) -> Iterator[str | RichTable]:
     """Lines and tables of a block, in order."""
     match block:
-        case Sentence(text, "item"):
-            item = RichTable.grid()
-            item.add_row("- ", printable(text, MOST_LETTERS))
-            yield item
-        case Sentence(text):
-            yield text
+        case Sentence(text, role):
+            yield _item(text) if role == "item" else text
         case Table():
             yield _table(block)
             if block.note:
@@ -73,9 +69,16 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
         case ImageStrip(title, note, frames=frames):
             yield f"{title}. {note}"
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
-        case Section(title, blocks):
-            yield title
-            yield from _all_parts(blocks)
+        case Gallery(strips=inner) | Section(blocks=inner):
+            yield from [block.title] if isinstance(block, Section) else []
+            yield from _all_parts(inner)
+
+
+def _item(text: str) -> RichTable:
+    """A list item whose further lines are indented."""
+    item = RichTable.grid()
+    item.add_row("- ", printable(text, MOST_LETTERS))
+    return item
 
 
 def _table(table: Table) -> RichTable:
