@@ -13,7 +13,7 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import xml_without_commands
 
 SUFFIX = ".html"
-_UNBROKEN, _NO_WRAP = re.compile(r"\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
+_UNBROKEN, _NO_WRAP = re.compile(r"\b\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
