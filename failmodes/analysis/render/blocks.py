@@ -21,7 +21,9 @@ class Cell(NamedTuple):
     @property
     def on_one_line(self) -> str:
         """Value and note; the note alone where there is no value."""
-        return self.small if self.small and self.text == EMPTY else f"{self.text} {self.small}".strip()
+        if not self.small:
+            return self.text
+        return self.small if self.text == EMPTY else f"{self.text} {self.small}"
 
 
 class Table(NamedTuple):

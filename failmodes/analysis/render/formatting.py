@@ -33,8 +33,8 @@ def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str
 
 
 def format_percent(share: float, digits: int = 1) -> str:
-    """A share 0-1 as per cent: 94.8 %."""
-    return f"{format_number(100 * share, digits)}{NO_BREAK}%"
+    """A share 0-1 as a percentage: 94.8%."""
+    return f"{format_number(100 * share, digits)}%"
 
 
 def format_points(difference: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -53,7 +53,7 @@ def format_points_interval(estimate: ValueAndInterval, *, signed: bool = False) 
 
 
 def format_percent_interval(estimate: ValueAndInterval) -> str:
-    """A share with its interval: 94.8 % [93.9, 95.6]."""
+    """A share with its interval: 94.8% [93.9, 95.6]."""
     return f"{format_percent(estimate[0])} {format_interval(*estimate[1:])}"
 
 
@@ -73,7 +73,7 @@ def smallest_shown_sentence(differences: Iterable[float], what: str = "differenc
 
 def shown_sentence(what: str, sizes: str) -> str:
     """The sentence that all tables have of the smallest differences that their rows show, which `sizes` are."""
-    return f" Smallest {what} shown in 80{NO_BREAK}% of samples: {sizes}."
+    return f" Smallest {what} shown in 80% of samples: {sizes}."
 
 
 def format_severity(severity: float) -> str:

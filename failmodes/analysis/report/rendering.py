@@ -38,7 +38,7 @@ from failmodes.ingest.statements import Statement
 from failmodes.warehouse.glossary import glossary
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output, write_output
-from failmodes.warehouse.stages import counted
+from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
 MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number

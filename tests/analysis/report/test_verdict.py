@@ -40,7 +40,7 @@ def test_of_one_model_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConn
         "select clean_accuracy, mean_corrupted_accuracy from robustness_by_model where model_label = 'Alpha'"
     ).fetchall()
     assert breaks.startswith("Alpha degrades most under Gaussian noise: it drops from ")
-    assert all(f"{100 * share:.1f}\u00a0% [" in better for share in row)
+    assert all(f"{100 * share:.1f}% [" in better for share in row)
 
 
 def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
