@@ -76,7 +76,7 @@ def test_the_page_is_short_until_details_are_unfolded(report: Path, open_page: A
     assert page.evaluate("document.documentElement.scrollHeight") <= MOST_HEIGHT
     assert not page.locator("#findings-1").is_visible()
     page.locator("nav a[href='#details-1']").click()
-    assert page.locator("#findings-1").is_visible()
+    page.locator("#findings-1").wait_for()
     page.context.close()
 
 
