@@ -37,7 +37,7 @@ from failmodes.analysis.report.topics import FIRST_SCREEN, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.model_accuracy import drop_rankings
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
@@ -153,12 +153,13 @@ def report_section(
     if len(selection.corruptions) <= MOST_NAMED:
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     ranking, _ = draw_charts(con, selection, [FIRST_SCREEN])
-    pictures = gallery(con, selection)
+    shown = best_and_worst(con, selection)
+    pictures = gallery(con, shown)
     comparisons = [report_comparison(con, selection, pair) for pair in pairs]
     pairwise = pair_tables(con, selection, [one.evaluation_ids for one in comparisons])
     return ReportSection(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
-        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
+        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out_sentence(shown)}",
         verdict=verdict_sentences(con, selection),
         error_rates=ERROR_RATES,
         ranking=ranking[0] if ranking else None,
