@@ -154,12 +154,13 @@ def report_section(
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     ranking, _ = draw_charts(con, selection, [FIRST_SCREEN])
     shown = best_and_worst(con, selection)
+    left_out = left_out_sentence(shown)
     pictures = gallery(con, shown)
     comparisons = [report_comparison(con, selection, pair) for pair in pairs]
     pairwise = pair_tables(con, selection, [one.evaluation_ids for one in comparisons])
     return ReportSection(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
-        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out_sentence(shown)}",
+        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
         verdict=verdict_sentences(con, selection),
         error_rates=ERROR_RATES,
         ranking=ranking[0] if ranking else None,
