@@ -153,7 +153,6 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
-@read_once
 def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection) -> Selection:
     """The part of a selection that a report shows model by model: of many training runs the best and the worst.
 
