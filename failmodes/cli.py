@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -15,6 +15,8 @@ from failmodes.analysis.compare_command import compare
 from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
+from failmodes.analysis.query_command import SqlCommand, query
+from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
@@ -27,28 +29,16 @@ from failmodes.evaluate.cli import (
     train,
 )
 from failmodes.ingest.cli import corrupt, download
-from failmodes.warehouse.cli import (
-    READING_S,
-    STATUS_KEYS,
-    TimeoutOption,
-    WhereArgument,
-    print_status,
-    read_status,
-    status_as_json,
-)
+from failmodes.status_command import status
+from failmodes.warehouse.cli import TimeoutOption, WhereArgument
 from failmodes.warehouse.cli import load as load_results
 from failmodes.warehouse.completion import complete_corruption, complete_model
-from failmodes.warehouse.errors import IncompleteRunError, MissingExtraError, WarehouseError, printable
+from failmodes.warehouse.errors import IncompleteRunError, printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
-from failmodes.warehouse.query_command import SqlCommand, query
+from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.schema_command import schema
-from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, note, print_json, say, suggest, without_suggestions
-
-if TYPE_CHECKING:
-    from failmodes.evaluate.study_progress import StudyProgress
+from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption
 ResultsArgument = Annotated[
@@ -139,58 +129,6 @@ def load(
         where, more or [], into=into, rebuild=rebuild, published=published or [], published_of=published_of,
         as_json=as_json, claims=None if claims is None else stored_rows(claims), derivation=DERIVATION,
     )  # fmt: skip
-
-
-def status(
-    where: WhereArgument = None,
-    full: Annotated[bool, typer.Option("--full", help="Check every row again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it to stdout as JSON.")] = False,
-    timeout: TimeoutOption = READING_S,
-) -> None:
-    """Say how far a study is, what its warehouse holds, and whether every invariant of the data holds.
-
-    The exit code is 1 where a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
-    without models); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
-    row_counts, evaluations, checks (name, invariant, passed, breaking_rows) and out_of_date.
-    """
-    limit_command(timeout)
-    from failmodes.analysis.judging.stored import DERIVATION
-    from failmodes.warehouse.storage.locations import default_location, find_warehouse
-
-    where = where or default_location()
-    study = _study_progress(where) if where.suffix == ".toml" else None
-    unfinished = study.unfinished if study else ""
-    if study and not as_json:
-        from failmodes.evaluate.study_progress import print_progress
-
-        print_progress(study)
-    warehouse = find_warehouse(where)
-    if unfinished and not warehouse.exists():
-        if as_json:
-            print_json({"study": study.as_json() if study else None} | dict.fromkeys(STATUS_KEYS))
-        raise WarehouseError(f"no warehouse yet at {warehouse}: {unfinished}")
-    path, found = read_status(where, DERIVATION, full=full)
-    if as_json:
-        print_json({"study": study.as_json() if study else None} | status_as_json(path, found))
-    else:
-        if unfinished:
-            say(unfinished)
-        print_status(path, found)
-    if not all(check.passed for check in found.checks):
-        raise typer.Exit(1)
-    if not as_json:
-        suggest(f"failmodes {'run' if unfinished else 'report'}{named(where)}")
-
-
-def _study_progress(study_file: Path) -> "StudyProgress | None":
-    """How far the study is; None, with a remark, where that takes packages that are not installed."""
-    from failmodes.evaluate.study_progress import study_progress
-
-    try:
-        return study_progress(study_file)
-    except MissingExtraError as error:
-        note(f"failmodes: {error}")  # what the warehouse holds is shown all the same
-        return None
 
 
 def images(

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
+import typer
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
@@ -218,3 +219,14 @@ def con(sound_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The sound warehouse, open for reading."""
     with open_warehouse(sound_warehouse) as con:
         yield con
+
+
+@pytest.fixture(scope="session")
+def app() -> typer.Typer:
+    """The commands `load` and `query`."""
+    from failmodes.cli import load, query
+
+    app = typer.Typer()
+    app.command()(load)
+    app.command()(query)
+    return app

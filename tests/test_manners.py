@@ -10,8 +10,8 @@ from published_files import write_published_files
 from synthetic_results import write_synthetic
 
 from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
+from failmodes.status_command import KEYS
 from failmodes.warehouse import errors
-from failmodes.warehouse.cli import STATUS_KEYS
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,13 +44,13 @@ def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) 
 
 def test_status_prints_json(handed: Path) -> None:
     found = json.loads(failmodes("status", "--json", folder=handed).stdout)
-    assert (found.pop("study"), tuple(found)) == (None, STATUS_KEYS)
+    assert (found.pop("study"), tuple(found)) == (None, KEYS)
     assert found["row_counts"]["prediction_facts"] == 2 * 26 * 80
     assert all(check["passed"] and check["breaking_rows"] == 0 for check in found["checks"])
     assert [row["model_label"] for row in found["evaluations"]] == ["Alpha", "Beta"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["updated_at"])
     said = keys_in_help("status", handed)
-    assert all(key in said for key in ("study", *STATUS_KEYS, "name", "invariant", "passed", "breaking_rows"))
+    assert all(key in said for key in ("study", *KEYS, "name", "invariant", "passed", "breaking_rows"))
 
 
 def test_status_is_in_utc_in_any_time_zone(handed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What `failmodes status` advises while a study is not finished."""
+"""What `failmodes status` shows of a study, and advises while it is not finished."""
 
 from pathlib import Path
 
@@ -8,10 +8,13 @@ pytest.importorskip("torch")
 
 from tiny_study import write_tiny_study
 
+from failmodes.analysis.render.formats.text import render_blocks
 from failmodes.cli import status
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study_models import train_missing
+from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
 from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.status_command import progress_blocks
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -29,3 +32,16 @@ def test_shards_that_are_not_evaluated_are_run_not_loaded(tmp_path: Path) -> Non
     train_missing(study, open_dataset(study.dataset, study.cache))
     with pytest.raises(WarehouseError, match=r"5 shards not evaluated yet: `failmodes run .*study.toml` goes on"):
         status(path)
+
+
+def test_progress_has_a_row_an_evaluation_and_shows_labels_as_text() -> None:
+    label = "\x1b[2J[red]x"
+    rows = [
+        EvaluationProgress(label, "recipe, seed 0", "e1", 6, 2),
+        EvaluationProgress("B", "recipe, seed 0", "e2", 6, 0),
+    ]
+    lines = render_blocks(progress_blocks(StudyProgress(Path("s.toml"), "::error::s", [], rows)), 100).splitlines()
+    assert lines[0].endswith("s: 10 of 12 cells evaluated")
+    assert not lines[0].startswith("::")
+    assert [line.split()[-3:] for line in lines[2:4]] == [["e1", "6", "2"], ["e2", "6", "0"]]
+    assert lines[2].startswith("\\x1b[2J[red]x")

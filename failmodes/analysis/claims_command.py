@@ -8,7 +8,6 @@ import typer
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.result_output import ForceOption, check_texts, write_texts
-from failmodes.warehouse.terminal import say, stdout_console
 
 
 def claims(
@@ -45,6 +44,7 @@ def claims(
     limit_command(timeout)
     from failmodes.analysis.judging.claims_result import ClaimsResult
     from failmodes.analysis.judging.stored import warehouse_claims
+    from failmodes.analysis.render.documents import print_document
     from failmodes.ingest.statements import claims_file as read_claims
     from failmodes.ingest.statements import claims_of_studies
     from failmodes.warehouse.metrics.custom import metrics_of_studies
@@ -56,7 +56,5 @@ def claims(
     path = find_warehouse(where)
     metrics = metrics_of_studies([claims_file or where]) or []
     result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where]), metrics))
-    if write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
-        return
-    console = stdout_console()
-    say(result.to_text(console.width) if console.is_terminal else result.to_text(), end="")
+    if not write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
+        print_document(result.document)

@@ -1,7 +1,8 @@
 """Commands of the analysis: shapes, chart, report, gate; and what they print on the terminal."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -19,16 +20,10 @@ from failmodes.analysis.warehouse_options import (
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
-from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, say, stdout_console, suggest
+from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.watched_process import fail_with
-
-if TYPE_CHECKING:
-    import duckdb
-
-SHAPE_COLUMNS = ("Model", "Corruption", "Shape", "Stability", "Total drop, points", "Curvature", "Largest step, points")
-NARROWEST = 118  # where output goes to a file, lines are this wide
 
 
 class PairCommand(TyperCommand):
@@ -61,6 +56,8 @@ def shapes(
     Options change the settings of the shapes, and with them all that is derived and stored; those left out keep them.
     """
     from failmodes.analysis.judging.stored import change_settings
+    from failmodes.analysis.render.documents import print_document
+    from failmodes.analysis.report.shapes_document import shapes_document
     from failmodes.analysis.statistics.shape_tables import open_current
     from failmodes.warehouse.storage.locations import find_warehouse
 
@@ -71,7 +68,8 @@ def shapes(
     with stages_shown("shapes"):
         change_settings(path, {name: value for name, value in given.items() if value is not None})
         with open_current(path) as con:
-            print_shape_table(con)
+            document = shapes_document(con)
+    print_document(document)
     suggest(f"failmodes chart shapes{named(where)}")
 
 
@@ -254,6 +252,7 @@ def gate(
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
     from failmodes.analysis.judging.gate import compare_command, read_request, run_gate
+    from failmodes.analysis.render.documents import print_document
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     check_texts(outputs, force=force)
@@ -262,61 +261,20 @@ def gate(
         result = run_gate(request)
     texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
     if not write_texts(texts, outputs, force=force):
-        say(str(result))
+        print_document(result.document)
         suggest(compare_command(request))
     raise typer.Exit(result.exit_code)
 
 
 def print_findings(where: Path) -> None:
-    """Print the findings of the report, a sentence each, and what became of the study's claims."""
+    """Print the findings of the report, a sentence each, and the verdicts on the study's claims."""
     from failmodes.analysis.judging.claims_result import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
+    from failmodes.analysis.render.blocks import Sentence
+    from failmodes.analysis.render.documents import print_document
     from failmodes.warehouse.storage.locations import find_warehouse
 
-    console = stdout_console()
     path = find_warehouse(where)
-    found, claims = warehouse_findings(path), warehouse_claims(path)
-    for bullet in found.bullets:
-        console.print(bullet)
-    if claims:
-        console.print(f"{counts_sentence(claims)} `failmodes claims` shows them.")
-    limits = len(found.limitations)
-    console.print(f"The report has the figures behind each, and {limits} limits of what these data can say.")
-
-
-def print_shape_table(con: "duckdb.DuckDBPyConnection") -> None:
-    """Print the shapes of every evaluation to stdout, costliest corruption first, with the settings beneath."""
-    from rich.table import Table
-
-    from failmodes.analysis.judging.findings.shape import shape_label
-    from failmodes.analysis.render.formatting import format_percent, format_severity
-    from failmodes.analysis.report.report_tables import figure
-    from failmodes.analysis.report.smallest_shown import shown_from_clean
-    from failmodes.analysis.selection import corruption_labels, read_for_selection, select
-    from failmodes.analysis.statistics.shape_tables import stored_settings
-
-    console = stdout_console(soft_wrap=False)
-    if not console.is_terminal:
-        console = stdout_console(soft_wrap=False, width=NARROWEST)
-    names, settings = corruption_labels(con), stored_settings(con)
-    for selection in select(con):
-        table = Table(*SHAPE_COLUMNS, title=selection.images, box=None, title_justify="left", pad_edge=False)
-        rows = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
-        for row in rows.rows(named=True):
-            curvature = "" if row["curvature"] is None else " ".join(figure(row, "curvature", 2, scale=1, signed=True))
-            start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
-            table.add_row(
-                row["label"], names[row["corruption"]], shape_label(row),
-                "" if row["stability"] is None else format_percent(row["stability"], 0),
-                " ".join(figure(row, "total_drop")), curvature,
-                f"{figure(row, 'largest_step').text} ({start} to {end})",
-            )  # fmt: skip
-        console.print(table)
-        if shown := shown_from_clean(con, selection).strip():
-            console.print(shown, style="dim")
-        console.print(
-            f"flat below {settings.flat_below:g}, curvature threshold {settings.curvature_threshold:g}, "
-            f"{settings.resamples:,} resamples with seed {settings.seed}, intervals "
-            f"{format_percent(settings.interval_level, 0)}",
-            style="dim",
-        )
+    document, claims = warehouse_findings(path).document, warehouse_claims(path)
+    sentences = [Sentence(f"{counts_sentence(claims)} `failmodes claims` lists them.")] if claims else []
+    print_document(replace(document, blocks=(*document.blocks, *sentences)))

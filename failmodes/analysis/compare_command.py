@@ -1,33 +1,35 @@
 """The command that compares two models."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from failmodes.analysis.render.documents import format_names
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result
-from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import named, say, stdout_console, suggest
-
-USUAL_WIDTH = 80  # letters of a line where output goes to a file
+from failmodes.warehouse.terminal import named, say, suggest
 
 
 def compare(
     a: Annotated[
         str,
         typer.Argument(
-            help="What is compared with: a label, a label without its training seed (all its runs), an evaluation by "
-            "its first letters, an architecture that it alone has; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            help="Baseline model: a label, a label without its training seed (all its runs), the first letters of an "
+            "evaluation ID, an architecture that only it has; or FILE.duckdb, or FILE.duckdb::LABEL.",
             autocompletion=complete_model,
         ),
     ],
     b: Annotated[
         str,
-        typer.Argument(help="What is compared, named alike; differences are B minus A.", autocompletion=complete_model),
+        typer.Argument(
+            help="Candidate model (same naming rules). Differences are candidate − baseline.",
+            autocompletion=complete_model,
+        ),
     ],
     where: Annotated[
         Path | None,
@@ -37,9 +39,11 @@ def compare(
         ),
     ] = None,
     format: Annotated[
-        Literal["text", "json", "markdown"] | None,
+        str | None,
         typer.Option(
-            help="text by default, or what the file's name says; markdown is short enough for a pull request."
+            help="text by default, or by the suffix of the file; markdown is for pull requests.",
+            metavar="|".join(format_names()),
+            autocompletion=format_names,
         ),
     ] = None,
     margin: Annotated[
@@ -56,29 +60,32 @@ def compare(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=".txt, .json or .md file to write; without it, or with -, stdout."),
+        typer.Option(
+            "--output", "-o", help="File to write, .txt, .json, .md, .html or .xml; stdout by default or with -."
+        ),
     ] = None,
     force: ForceOption = False,
     timeout: TimeoutOption = READING_S,
 ) -> None:
-    """Compare two models, B with A: which is right more often, by how much, where; image by image if they can.
+    """Compare a candidate model B with a baseline A: which is more accurate, by how much, and where.
 
-    Says whether B is shown to be worse by no more than the margin, and about how many images would decide it if not.
+    Tests whether B is at most the margin worse, and estimates how many images would decide it if that is inconclusive.
+    Models evaluated on the same images are compared image by image.
     """
     limit_command(timeout)
+    from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.judging.compare import compare_named
-    from failmodes.analysis.judging.compare_formats import FORMATS, as_text, suffixes_of, write_comparison
+    from failmodes.analysis.render.documents import print_document, suffixes_of, write
     from failmodes.warehouse.metrics.custom import named_metrics
 
     check_result(output, suffixes_of(format), force=force)
     with stages_shown("compare"):
         metrics = named_metrics(metric or [], where)
         found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics)
+        document = ComparisonResult(found).document
     if output not in (None, STDOUT):
-        say(printable(str(write_comparison(found, output, format, force=force))))
-    elif format in (None, "text") and output is None:
-        console = stdout_console()
-        say(as_text(found, console.width if console.is_terminal else USUAL_WIDTH), end="")
+        say(printable(str(write(document, output, format, force=force))))
+        return
+    print_document(document, format or "text")
+    if format in (None, "text") and output is None:
         suggest("failmodes gate --help" if where is None else f"failmodes chart differences{named(where)}")
-    else:
-        say(FORMATS[format or "text"](found), end="")

@@ -1,28 +1,28 @@
-"""A comparison in the hand: it prints as text, shows itself in notebooks, and gives its figures as data frames."""
+"""A comparison as Python gets it: sentences, data frames, a chart, and every output format."""
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from failmodes.analysis.judging.compare import Comparison
+from failmodes.analysis.render.blocks import Document
+from failmodes.analysis.render.rendered import Rendered
 
 if TYPE_CHECKING:
     import altair as alt
     import polars as pl
 
 
-class ComparisonResult:
-    """Two models compared, the first, A, with the second, B: what `Warehouse.compare` returns.
+class ComparisonResult(Rendered):
+    """Two models compared, a baseline A and a candidate B: what `Warehouse.compare` returns.
 
-    Every difference is B minus A. Shares are 0-1 and differences of shares -1 to 1; text, Markdown and pages give them
-    in per cent and points.
+    Every difference is B minus A. Shares are 0-1 and differences of shares -1 to 1; documents show percentages and
+    points.
 
     Attributes:
         comparison: all that was computed, as dataclasses.
 
     Examples:
         >>> result = w.compare("ResNet-18", "DenseNet-121", margin=0.01)
-        >>> print(result)                                        # in a notebook it shows itself
+        >>> print(result)                                        # a notebook shows tables
         >>> result.comparison.not_worse                          # 'supported', 'contradicted' or 'inconclusive'
         >>> result.cells.filter(winner="a")
         >>> result.chart().save("differences.svg")
@@ -35,7 +35,7 @@ class ComparisonResult:
 
     @property
     def sentences(self) -> list[str]:
-        """What it says: which is right more often, whether the margin is kept, how images pair, where curves cross."""
+        """Which model is more accurate, whether the margin is kept, how images pair, where curves cross."""
         from failmodes.analysis.judging.compare_text import ComparisonText
 
         return ComparisonText(self.comparison).sentences
@@ -52,7 +52,7 @@ class ComparisonResult:
 
     @property
     def cells(self) -> "pl.DataFrame":
-        """A row a cell, clean first: accuracies, difference with interval, images only one gets right, adjusted p."""
+        """A row a cell, clean first: accuracies, difference, images only one predicts correctly, adjusted p."""
         return self._frame("cells")
 
     @property
@@ -62,50 +62,24 @@ class ComparisonResult:
 
     @property
     def images(self) -> "pl.DataFrame":
-        """A row an image that is newly wrong or newly right in B, those of most cells first."""
+        """A row an image that B newly predicts incorrectly or correctly, those of most cells first."""
         return self._frame("images")
 
     def _frame(self, name: str) -> "pl.DataFrame":
-        from failmodes.analysis.judging.compare_formats import as_frame
+        from failmodes.analysis.judging.compare_document import as_frame
 
         return as_frame(self.comparison, name)
+
+    @property
+    def document(self) -> Document:
+        """Sentences, accuracy by corruption, other tables folded; docs/comparing.md explains the keys of its data."""
+        from failmodes.analysis.judging.compare_document import comparison_document
+
+        return comparison_document(self.comparison)
 
     def to_frame(self) -> "pl.DataFrame":
         """The cells as a data frame, as `cells`."""
         return self.cells
-
-    def to_text(self, width: int = 80) -> str:
-        """Sentences and tables for a terminal of so many letters a line."""
-        from failmodes.analysis.judging.compare_formats import as_text
-
-        return as_text(self.comparison, width)
-
-    def to_markdown(self) -> str:
-        """Markdown for a pull request: the answer, a table by corruption, and the rest folded."""
-        from failmodes.analysis.judging.compare_formats import as_markdown
-
-        return as_markdown(self.comparison)
-
-    def to_json(self) -> str:
-        """Everything as JSON, whose keys docs/comparing.md explains."""
-        from failmodes.analysis.judging.compare_formats import as_json
-
-        return as_json(self.comparison)
-
-    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
-        """Write it as .md, .json or .txt.
-
-        Args:
-            path: the file.
-            force: replace even a study, warehouse or results shard that has one of these suffixes.
-
-        Raises:
-            StudyError: another suffix, or a file that must not be replaced.
-            StorageError: the file could not be written.
-        """
-        from failmodes.analysis.judging.compare_formats import write_comparison
-
-        return write_comparison(self.comparison, Path(path), force=force)
 
     def chart(
         self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"
@@ -126,14 +100,3 @@ class ComparisonResult:
             raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
         with debug_mode(False):
             return with_theme(draw(self.comparison, size=CHART_SIZES[layout]), theme)
-
-    def __str__(self) -> str:
-        return self.to_text().rstrip("\n")
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        from failmodes.analysis.judging.compare_formats import as_html
-
-        return as_html(self.comparison)

@@ -78,7 +78,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         theme: Literal["light", "dark"] = "light",
         published: bool | None = None,
     ) -> "alt.VConcatChart":
-        """Draw a chart, as `failmodes chart` does; it shows itself in notebooks, `.save("chart.svg")` writes it.
+        """Draw a chart, as `failmodes chart` does; a notebook shows it, `.save("chart.svg")` writes it.
 
         Args:
             name: ranking, curves, drops, shapes, distortion-shapes, differences, answers, confusion, attention,
@@ -157,7 +157,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
 
     def findings(self) -> "Findings":
-        """What the data say: a sequence of all that was judged, which prints as the sentences of a report.
+        """All findings: a sequence of everything that was judged, which prints as the sentences of a report.
 
         Raises:
             WarehouseError: there is no evaluation, or none that was run to the end.
@@ -220,15 +220,15 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         corruption: str | Sequence[str] | None = None,
         metrics: "Sequence[str | Callable[..., Any]]" = (),
     ) -> "ComparisonResult":
-        """Compare two models: which is better, by how much, and where; image by image where they share images.
+        """Compare candidate B with baseline A: which is more accurate, by how much, and where; by image where shared.
 
         Every difference is B minus A. One training run a model speaks of these checkpoints; several runs (labels that
         differ in their seed alone) of each speak of the training.
 
         Args:
-            a: what is compared with: a label, a label without its training seed, an evaluation by its identity or its
+            a: the baseline: a label, a label without its training seed, an evaluation by its identity or its
                 first letters, an architecture that it alone has; or "other.duckdb::Label" of another file.
-            b: what is compared, named alike.
+            b: the candidate, named by the same rules.
             margin: difference of mean corrupted accuracy that would matter: 0.01 is a point.
             level: of intervals and decisions, 0.5 to 0.999.
             corruption: only this corruption or these.

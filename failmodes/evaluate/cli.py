@@ -221,10 +221,10 @@ def import_(
 def report_lines(report: "ImportReport", label: str) -> list[str]:
     """The lines that say what an import did."""
     if report.written:
-        lines = [f"{report.written} cells imported, {report.existing} were there: {label}, {report.kind}, "
+        lines = [f"{report.written} cells imported, {report.existing} already present: {label}, {report.kind}, "
                  f"evaluation {report.evaluation_id}"]  # fmt: skip
     else:
-        lines = [f"already there, nothing to do: {label}, evaluation {report.evaluation_id}"]
+        lines = [f"already present, nothing to do: {label}, evaluation {report.evaluation_id}"]
     if report.left_out:
         lines.append(
             f"{report.left_out:,} of {report.rows:,} rows left out: the study does not name their image or cell"

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.terminal import stdout_console
 
 
 class EvaluationProgress(NamedTuple):
@@ -79,17 +78,3 @@ def study_progress(study_file: Path) -> StudyProgress | None:
         for one in group
     ]
     return StudyProgress(study_file, study.name, [], evaluations)
-
-
-def print_progress(progress: StudyProgress) -> None:
-    """Print one row an evaluation; of models not trained yet only the names."""
-    from rich.table import Table
-
-    console = stdout_console(soft_wrap=False)
-    if progress.untrained:
-        console.print(f"{progress.name}: not trained yet: {', '.join(progress.untrained)}")
-        return
-    table = Table("model", "source", "evaluation", "shards", "missing", title=progress.name, title_justify="left")
-    for row in progress.evaluations:
-        table.add_row(*map(str, row))
-    console.print(table)

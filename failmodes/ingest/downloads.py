@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from failmodes.warehouse.errors import DownloadError, StudyError, did_you_mean, first_line
-from failmodes.warehouse.progress_bar import progress_bar
+from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 
 TIMEOUT_S = 30.0
@@ -103,15 +102,18 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
 def _download(url: str, path: Path, archive: Archive, progress: bool) -> None:
     partial, tag = path.with_name(f"{path.name}.part"), path.with_name(f"{path.name}.part.tag")
     failures, most = 0, _size(partial)
-    columns = (DownloadColumn(), TransferSpeedColumn())
     with (
-        progress_bar(archive.label, *columns, show=progress) as bar,
+        ProgressBar(f"download {archive.label}", "MB", show=progress) as bar,
         httpx.Client(timeout=TIMEOUT_S, follow_redirects=True) as client,
     ):
-        task = bar.add_task(archive.label, total=None)
+
+        def show(done: int, total: int | None) -> None:
+            size = f"/{total / 1e6:,.1f}" if total else ""
+            bar.update(done / 1e6, total and total / 1e6, f"{done / 1e6:,.1f}{size} MB")
+
         while True:
             try:
-                _continue(client, url, partial, tag, lambda done, total: bar.update(task, completed=done, total=total))
+                _continue(client, url, partial, tag, show)
                 break
             except httpx.HTTPStatusError as error:
                 raise DownloadError(_by_hand(url, path, f"the server answered {error.response.status_code}")) from error

@@ -1,4 +1,4 @@
-"""Commands of the warehouse: load records into it, say what it holds."""
+"""`failmodes load`, and options that commands over a warehouse share."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.stages import stages_shown
-from failmodes.warehouse.terminal import interruptible, named, note, print_json, stdout_console, suggest
+from failmodes.warehouse.progress import stages_shown
+from failmodes.warehouse.terminal import interruptible, named, note, print_json, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
     from failmodes.warehouse.database.stated_claims import StatedClaim
-    from failmodes.warehouse.database.status import WarehouseStatus
     from failmodes.warehouse.database.updates import Derivation
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
@@ -26,11 +25,6 @@ WhereArgument = Annotated[
 
 TimeoutOption = Annotated[float, typer.Option("--timeout", help="Seconds until it is stopped.", min=0.001)]
 READING_S = 3600  # by default: a report of many models takes minutes
-
-# Keys of `failmodes status --json` of a warehouse
-STATUS_KEYS = (
-    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
-)  # fmt: skip
 
 
 def load(
@@ -145,85 +139,12 @@ def _load_results(
     counts = [
         f"{report.new_shards:,} new",
         f"{report.replaced_shards:,} replaced",
-        f"{report.kept_shards:,} already there",
+        f"{report.kept_shards:,} already present",
     ]
     if report.dropped_shards:
         counts.append(f"{report.dropped_shards:,} dropped, for no folder named here holds them")
     state = f"{report.row_count:,} rows in {report.elapsed_s:.1f} s" if report.swapped else "nothing to do"
     if report.measured_evaluations and not report.row_count:  # of rows that are new it goes without a word
-        state = f"metrics computed again for {report.measured_evaluations:,} evaluations; {state}"
+        state = f"metrics recomputed for {report.measured_evaluations:,} evaluations; {state}"
     note(f"{target}: shards {', '.join(counts)}; {state}")
     return report
-
-
-def read_status(where: Path, derivation: "Derivation", *, full: bool = False) -> tuple[Path, "WarehouseStatus"]:
-    """The warehouse that is meant, and what it holds.
-
-    Args:
-        where: study file, output folder or .duckdb file.
-        derivation: says what of the derived tables is out of date.
-        full: check all rows again.
-    """
-    from failmodes.warehouse.database.status import warehouse_status
-    from failmodes.warehouse.storage.locations import find_warehouse
-
-    path = find_warehouse(where)
-    with stages_shown("status"):
-        return path, warehouse_status(path, full=full, derivation=derivation)
-
-
-def status_as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
-    """What a warehouse holds and which checks hold, by the keys that the help of `failmodes status` names."""
-    return {
-        "warehouse": str(path),
-        "schema_version": status.schema_version,
-        "updated_at": f"{status.updated_at:%Y-%m-%dT%H:%M:%SZ}",
-        "size_bytes": status.size_bytes,
-        "row_counts": status.row_counts,
-        "evaluations": [
-            row | {"latest_at": row["latest_at"] and f"{row['latest_at']:%Y-%m-%dT%H:%M:%SZ}"}
-            for row in status.evaluations.iter_rows(named=True)
-        ],
-        "checks": [
-            {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
-            for one in status.checks
-        ],
-        "out_of_date": status.stale_derived,
-    }
-
-
-def print_status(path: Path, status: "WarehouseStatus") -> None:
-    """Print what a warehouse holds and whether every invariant holds."""
-    from failmodes.warehouse.metrics.duplicates import duplicates_note
-
-    console = stdout_console()
-    facts = f"{status.row_counts['prediction_facts']:,} predictions, {status.row_counts['attention']:,} attention rows"
-    if pictures := status.row_counts["thumbnails"]:
-        facts += f", {pictures:,} clean images to show"
-    if published := status.row_counts["published_accuracy"]:
-        facts += f", {published:,} published accuracies"
-    if claims := status.row_counts["stated_claims"]:
-        facts += f", {claims:,} stated claims"
-    console.print(
-        f"{path}: schema {status.schema_version}, {status.size_bytes / 1e6:,.1f} MB, {facts}, "
-        f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC"
-    )
-    for row in status.evaluations.iter_rows(named=True):
-        unpaired = "" if row["paired"] else ", not paired with clean images"
-        console.print(
-            f"  {row['evaluation_id']}  {row['model_label']} on {row['dataset_label']}, {row['subset']}; "
-            f"{row['source_label']}{unpaired}; {row['cell_count']} cells, {row['attention_cell_count']} with attention"
-        )
-    said = [
-        f"  {row['dataset_label']}, {row['subset']}: {note}"
-        for row in status.evaluations.iter_rows(named=True)
-        if (note := duplicates_note(row["image_count"], row["distinct_image_count"]))
-    ]
-    for line in dict.fromkeys(said):
-        console.print(line)
-    failed = [check for check in status.checks if not check.passed]
-    for check in failed:
-        console.print(f"BROKEN {check.name}: {check.invariant} ({check.row_count:,} rows break it)")
-    if status.stale_derived:
-        console.print(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` makes them anew")
-    console.print(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks hold")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-FILTERS = ("model", "corruption", "reason")
+FILTERS = ("Model", "Corruption", "Chosen as")
 CARDS, SHOWN = "button.card", "button.card:not([hidden])"
 LAST = 5
 
@@ -25,11 +25,11 @@ class Gallery:
 
     def __init__(self, page: "Page") -> None:
         self.page = page
-        self.section = page.locator("section.gallery#gallery-1")
+        self.section = page.locator("#predictions-1 .gallery")
         self.viewer = page.locator("dialog.viewer[open]")
 
     def select(self, name: str) -> "Locator":
-        return self.section.locator(f"select[name={name}]")
+        return self.section.locator(f"select[name='{name}']")
 
     def values(self, name: str) -> list[str]:
         """Values of a filter other than all."""
@@ -66,11 +66,19 @@ class Gallery:
         """What the picture looks like."""
         return self.viewer.locator("canvas, img.picture").first.screenshot()
 
-    def slider(self) -> "Locator":
-        return self.viewer.locator("input[type=range][name=severity]")
+    def severities(self) -> "Locator":
+        return self.viewer.locator("input[type=radio][name=severity]")
+
+    def severity(self) -> int:
+        return int(self.viewer.locator("input[name=severity]:checked").input_value())
 
     def move_to(self, severity: int) -> None:
-        self.slider().fill(str(severity))
+        self.viewer.locator(".steps label").nth(severity).click()
+
+    def number(self) -> tuple[int, int]:
+        """Which image is shown, of how many."""
+        place, count = map(int, re.findall(r"\d+", self.viewer.locator(".number").inner_text()))
+        return place, count
 
 
 @pytest.fixture
@@ -101,19 +109,19 @@ def test_a_filter_parts_the_cards(gallery: Gallery, name: str) -> None:
 
 
 def test_filters_go_together(gallery: Gallery) -> None:
-    gallery.select("model").select_option(label="Beta")
+    gallery.select("Model").select_option(label="Beta")
     of_model = gallery.fitting()
     parts = []
-    for value in gallery.values("corruption"):
-        gallery.select("corruption").select_option(value)
+    for value in gallery.values("Corruption"):
+        gallery.select("Corruption").select_option(value)
         parts.append(gallery.fitting())
     assert sum(parts) == of_model
 
 
 def test_a_picture_tells_each_severity_as_it_is_stored(gallery: Gallery, report: Path) -> None:
-    gallery.select("model").select_option(label="Beta")
-    gallery.select("corruption").select_option(label="Fog")
-    gallery.select("reason").select_option(index=1)
+    gallery.select("Model").select_option(label="Beta")
+    gallery.select("Corruption").select_option(label="Fog")
+    gallery.select("Chosen as").select_option(index=1)
     with open_warehouse(report.parent / "warehouse.duckdb") as con:
         rows = con.sql(
             "select severity::int, class_name, confidence from exemplars join evaluations using (evaluation_id) "
@@ -133,9 +141,9 @@ def _tells(prediction: str, name: str, confidence: float) -> bool:
     return name in prediction and any(number in prediction for number in numbers)
 
 
-def test_the_slider_changes_picture_and_prediction(gallery: Gallery) -> None:
+def test_the_strip_changes_picture_and_prediction(gallery: Gallery) -> None:
     gallery.open_first()
-    assert (gallery.slider().get_attribute("min"), gallery.slider().get_attribute("max")) == ("0", str(LAST))
+    assert gallery.severities().count() == LAST + 1
     assert gallery.viewer.locator(".prediction").get_attribute("aria-live") == "polite"
     seen = {}
     for severity in (0, LAST):
@@ -175,6 +183,7 @@ def test_another_card_shows_another_picture(gallery: Gallery) -> None:
     seen = set()
     for number in (0, 3):
         gallery.section.locator(SHOWN).nth(number).click()
+        gallery.viewer.wait_for()
         gallery.move_to(0)
         seen.add(gallery.picture())
         gallery.page.keyboard.press("Escape")
@@ -184,25 +193,62 @@ def test_another_card_shows_another_picture(gallery: Gallery) -> None:
 
 def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
     press = gallery.page.keyboard.press
-    gallery.select("reason").focus()
+    gallery.select("Chosen as").focus()
     assert _tab_until(gallery.page, CARDS)
     card = gallery.page.evaluate_handle("document.activeElement")
     press("Enter")
     gallery.viewer.wait_for()
     assert gallery.page.evaluate("document.querySelector('dialog.viewer').matches(':modal')")
-    if not _is_focused(gallery.slider()):
-        assert _tab_until(gallery.page, "input[name=severity]")
-    gallery.move_to(0)
+    for _ in range(LAST):
+        press("ArrowLeft")
     seen = [(gallery.prediction(), gallery.picture())]
     for _ in range(LAST):
         press("ArrowRight")
         seen.append((gallery.prediction(), gallery.picture()))
-    assert gallery.slider().input_value() == str(LAST)
+    assert gallery.severity() == LAST
     assert len({picture for _, picture in seen}) == LAST + 1
     assert len({prediction for prediction, _ in seen}) > 1
     press("Escape")
     gallery.viewer.wait_for(state="detached")
     assert gallery.page.evaluate("card => document.activeElement === card", card)
+
+
+def test_buttons_and_keys_lead_to_the_previous_and_next_image(gallery: Gallery) -> None:
+    gallery.select("Model").select_option(label="Beta")
+    count = gallery.counts()[1]
+    gallery.open_first()
+    first = gallery.viewer.locator(".name").inner_text()
+    assert gallery.number() == (1, count)
+    assert gallery.viewer.locator("button.previous").is_disabled()
+    gallery.viewer.locator("button.next").click()
+    gallery.viewer.locator(".number", has_text=re.compile(f"^2 of {count}")).wait_for()
+    assert gallery.viewer.locator(".name").inner_text() != first
+    for key, place in (("ArrowDown", 3), ("ArrowUp", 2), ("ArrowUp", 1)):
+        gallery.page.keyboard.press(key)
+        gallery.viewer.locator(".number", has_text=re.compile(f"^{place} of {count}")).wait_for()
+    assert gallery.viewer.locator(".name").inner_text() == first
+
+
+def test_the_image_of_the_first_screen_opens_where_it_is_clicked(gallery: Gallery) -> None:
+    strip = gallery.page.locator(".first-screen figure.strip button")
+    box = strip.bounding_box()
+    assert box is not None
+    strip.click(position={"x": box["width"] * 2.5 / (LAST + 1), "y": box["height"] / 2})
+    gallery.viewer.wait_for()
+    assert gallery.severity() == 2
+
+
+def test_changed_images_open_too(report: Path, open_page: Any) -> None:
+    page = open_page(report).page
+    page.evaluate(
+        "document.querySelectorAll('#details-1, #details-1 details').forEach((each) => { each.open = true; })"
+    )
+    cards = page.locator("#details-1 button.card:not([hidden])")
+    if cards.count():
+        cards.first.click()
+        Gallery(page).viewer.wait_for()
+        assert not page.locator(".viewer .steps").is_visible()
+    page.context.close()
 
 
 def test_the_keyboard_stays_in_the_open_picture(gallery: Gallery) -> None:

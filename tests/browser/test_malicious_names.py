@@ -43,10 +43,11 @@ def test_everybody_can_read_it(malformed_report: Path, visit: Any) -> None:
 
 def test_the_open_picture_tells_names_as_text(malformed_report: Path, open_page: Any) -> None:
     visit = open_page(malformed_report, 400)
-    cards = visit.page.locator("section.gallery button.card:not([hidden])")
+    cards = visit.page.locator("#predictions-1 .gallery button.card:not([hidden])")
     for number in range(cards.count()):
         cards.nth(number).click()
         viewer = visit.page.locator("dialog.viewer[open]")
+        viewer.wait_for()
         assert viewer.locator(".prediction, .name").locator("*").count() == 0
         assert viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
         visit.page.keyboard.press("Escape")

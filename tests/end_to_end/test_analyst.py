@@ -16,4 +16,4 @@ def test_an_analyst_draws_and_reports(handed, tmp_path) -> None:
     assert (tmp_path / "curves.svg").read_text().startswith("<svg")
     wrong = failmodes("chart", "curve", handed / "warehouse.duckdb", folder=tmp_path, expect=2)
     assert "curves" in wrong.stderr
-    assert "16 of 16 checks hold" in failmodes("status", folder=handed).stdout
+    assert "16 of 16 checks pass" in failmodes("status", folder=handed).stdout

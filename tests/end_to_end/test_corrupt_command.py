@@ -24,7 +24,7 @@ def run_script(options: list[str], cwd: Path, kill_after_s: float | None = None)
     )  # fmt: skip
     assert process.stderr is not None
     for line in process.stderr:
-        if "images to make" in line:
+        if "images to generate" in line:
             break
     started = time.monotonic()
     try:

@@ -9,13 +9,16 @@ pytest.importorskip("torch")
 
 from tiny_study import write_tiny_study
 
+from failmodes.warehouse import progress
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
 @pytest.mark.slow
-def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_study_with_fractions_is_evaluated_and_loaded(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
     from failmodes.evaluate.study.reading import read_study
@@ -28,10 +31,12 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(tmp_path: Path, capfd: p
     assert study.severities == [Decimal("0.500"), Decimal("2.250"), Decimal("5.000")]
     dataset = open_dataset(study.dataset, study.cache)
     train_missing(study, dataset, lambda _entry, _epoch: None)
-    with evaluation_bar() as progress:
-        assert evaluate_study(study, dataset, progress=progress).written == 1 + 2 * 3
+    monkeypatch.setattr(progress, "LOG_LINE_S", 0.0)
+    with evaluation_bar() as callbacks:
+        assert evaluate_study(study, dataset, progress=callbacks).written == 1 + 2 * 3
     text = capfd.readouterr().err
-    assert "1/7 clean" in text
+    assert "7 cells missing, 140 images to evaluate" in text
+    assert "1/7 shards, clean" in text
     assert "contrast 0.5" in text
     assert "gaussian_noise 2.25" in text
     assert evaluate_study(study, dataset).written == 0

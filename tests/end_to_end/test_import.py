@@ -21,15 +21,15 @@ from failmodes.warehouse.errors import WarehouseError
 
 def test_from_import_to_warehouse_without_any_model(fresh_study, exported_predictions, tmp_path) -> None:
     path = write_as("probabilities as CSV", exported_predictions, tmp_path)
-    assert "5 cells imported, 0 were there: My API, probabilities" in invoke(
+    assert "5 cells imported, 0 already present: My API, probabilities" in invoke(
         "import", path, fresh_study, "--label", "My API"
     )
-    assert "already there, nothing to do" in invoke("import", path, fresh_study, "--label", "My API")
+    assert "already present, nothing to do" in invoke("import", path, fresh_study, "--label", "My API")
     invoke("load", fresh_study)
     status = invoke("status", fresh_study)
     assert "My API on" in status
     assert "5 cells, 0 with attention" in status
-    assert re.search(r"(\d+) of \1 checks hold", status)
+    assert re.search(r"(\d+) of \1 checks pass", status)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_beside_a_direct_evaluation_all_checks_hold(beside) -> None:
     status = invoke("status", beside)
     assert "5 cells, 0 with attention" in status
     assert "5 cells, 5 with attention" in status
-    assert re.search(r"(\d+) of \1 checks hold", status)
+    assert re.search(r"(\d+) of \1 checks pass", status)
 
 
 def test_what_is_said_of_an_import_says_where_it_comes_from(beside) -> None:

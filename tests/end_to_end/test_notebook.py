@@ -78,7 +78,8 @@ def test_progress_in_a_notebook_is_one_line_that_changes(tmp_path: Path) -> None
     cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, "\n".join(ten_lines()[:2])]]
     notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)
     lines = [output.data["text/plain"] for output in notebook.cells[1].outputs if "data" in output]
-    assert [re.sub(r"[\d,]+ images/s", "…", line) for line in lines] == ["evaluate: 11/11 shards, … contrast 5"]
+    assert len(lines) == 1
+    assert lines[0].startswith("evaluate: 100%, 11/11 shards, contrast 5, ")
 
 
 @pytest.mark.slow

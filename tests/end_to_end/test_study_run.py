@@ -18,9 +18,9 @@ def test_one_command_takes_a_study_from_nothing_to_a_report_and_again_does_nothi
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Handwritten digits" in page
     again = failmodes("run", folder=tmp_path)
-    assert "0 shards made, 5 were there" in again.stderr
+    assert "0 shards written, 5 already present" in again.stderr
     assert "nothing to train" in again.stderr
-    assert "checks hold" in failmodes("status", folder=tmp_path).stdout
+    assert "checks pass" in failmodes("status", folder=tmp_path).stdout
     rows = failmodes("query", "@worst_cells", "--format", "json", folder=tmp_path).stdout
     assert json.loads(rows)
     damaged = next((tmp_path / "out" / "results" / "prediction_facts").rglob("*.parquet"))

@@ -75,7 +75,7 @@ def _try_clock(base: Base, years: tuple[int, int], folder: Path) -> Found:
     for arguments in (command.arguments, ("load", "--rebuild"), ("report",), ("shapes",)):
         again = attempt(*arguments, folder=here)
         wrong += [f"{arguments[0]} today: {again.stderr.strip()}"] if again.code else []
-        if arguments == command.arguments and "0 shards made" not in again.stderr:
+        if arguments == command.arguments and "0 shards written" not in again.stderr:
             wrong.append(f"shards were made again: {again.stderr.strip()}")
     wrong += compare(here, command, base).wrong
     return Found(

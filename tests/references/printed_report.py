@@ -27,7 +27,7 @@ MARK = """([side, step, red, blues]) => {
     mark(figure.querySelector(".plot"), number, "end", "right:0;bottom:0");
     mark(figure.querySelector("figcaption") ?? figure, number, "caption", "left:0;top:0");
   });
-  return figures.map((figure) => figure.id);
+  return figures.map((figure, number) => `${number} ${figure.querySelector(".plot").dataset.name}`);
 }"""
 
 

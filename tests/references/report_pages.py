@@ -15,16 +15,16 @@ OUTSIDE = re.compile("^(?!file:|data:|blob:|about:)")
 
 # Visible charts without a mark; texts that leave their chart; charts shown at less than three quarters of their size
 NOT_DRAWN = """() => [...document.querySelectorAll(".plot")].filter((plot) => plot.checkVisibility())
-  .filter((plot) => !plot.querySelector("svg g.role-mark > *")).map((plot) => plot.dataset.chart)"""
+  .filter((plot) => !plot.querySelector("svg g.role-mark > *")).map((plot) => plot.dataset.name)"""
 CUT_TEXTS = """() => [...document.querySelectorAll(".plot svg text")].filter((text) => text.checkVisibility())
   .filter((text) => {
     const inside = text.getBoundingClientRect(), whole = text.ownerSVGElement.getBoundingClientRect();
     return inside.left < whole.left - 2 || inside.right > whole.right + 2 || inside.top < whole.top - 2
       || inside.bottom > whole.bottom + 2;
-  }).map((text) => `${text.closest(".plot").dataset.chart}: ${text.textContent}`)"""
+  }).map((text) => `${text.closest(".plot").dataset.name}: ${text.textContent}`)"""
 SHRUNK = """() => [...document.querySelectorAll(".plot svg.marks")].filter((svg) => svg.checkVisibility())
   .filter((svg) => svg.getBoundingClientRect().width < 0.75 * svg.getAttribute("width"))
-  .map((svg) => `${svg.closest(".plot").dataset.chart}: ${svg.getAttribute("width")} px wide`)"""
+  .map((svg) => `${svg.closest(".plot").dataset.name}: ${svg.getAttribute("width")} px wide`)"""
 
 
 class Visit(NamedTuple):

@@ -4,12 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-import typer
 from synthetic_results import Synthetic
 from warehouse_files import write_small_results
-
-from failmodes.cli import load
-from failmodes.warehouse.query_command import query
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +18,3 @@ def alpha(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
 def results(alpha: Synthetic, tmp_path: Path) -> Synthetic:
     """A copy of `alpha` that a test may change."""
     return alpha._replace(output=Path(shutil.copytree(alpha.output, tmp_path / "output")))
-
-
-@pytest.fixture(scope="session")
-def app() -> typer.Typer:
-    app = typer.Typer()
-    app.command()(load)
-    app.command()(query)
-    return app

@@ -40,8 +40,8 @@ def test_load_command_loads_several_folders_into_one(app: typer.Typer, synthetic
     into = tmp_path / "w.duckdb"
     arguments = ["load", str(tmp_path / "study.toml"), str(synthetic.output), "--into", str(into)]
     first, second = (CliRunner().invoke(app, arguments, catch_exceptions=False) for _ in range(2))
-    assert "shards 104 new, 0 replaced, 0 already there; 62,400 rows" in first.stderr
-    assert "104 already there; nothing to do" in second.stderr
+    assert "shards 104 new, 0 replaced, 0 already present; 62,400 rows" in first.stderr
+    assert "104 already present; nothing to do" in second.stderr
     assert first.stdout == second.stdout == ""
     assert into.exists()
 
@@ -50,7 +50,7 @@ def test_loading_and_asking_import_no_torch(query_folder: Path, synthetic: Synth
     program = f"""
 import sys
 from pathlib import Path
-from failmodes.cli import load; from failmodes.warehouse.query_command import query
+from failmodes.cli import load; from failmodes.analysis.query_command import query
 assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
 load({str(synthetic.output)!r}, into=Path({str(tmp_path / "w.duckdb")!r}))
 query("@worst_cells", Path({str(query_folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))

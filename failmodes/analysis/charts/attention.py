@@ -67,7 +67,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
         f"accuracy; attention for the class predicted on the clean image; {selection.images}. A path runs from clean "
         f"(0) to the last severity; the diamond above its end is its null: the same maps "
         "against another image's clean map. "
-        f"Dashed: clean maps of different images, median and middle 95\u00a0% of images (shaded{cut})."
+        f"Dashed: clean maps of different images, median and middle 95% of images (shaded{cut})."
         f"{labeled}{unnamed}{f' Without attention: {join_names(missing)}.' if missing else ''}",
         selection.source_line,
     )

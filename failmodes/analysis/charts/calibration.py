@@ -55,7 +55,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     text = ChartText(
         overconfidence_sentence(con, selection),
         f"Accuracy against mean confidence (largest softmax) in {BINS} equal bins of at least {FEWEST} "
-        f"predictions, pooled over {selection.averaged_phrase}, clean and by severity{few}; thin: 95\u00a0% interval "
+        f"predictions, pooled over {selection.averaged_phrase}, clean and by severity{few}; thin: 95% interval "
         "over images; dashed: perfect calibration, above it under-, below it overconfident; beneath: share of "
         f"predictions by confidence. {selection.images}.",
         selection.source_line,

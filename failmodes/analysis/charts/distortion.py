@@ -24,7 +24,7 @@ LABEL_PX, AXIS_PX, HEADROOM = 30, 44, 1.12
 
 DRAWN = (
     "Distance from the clean image by severity: root mean square difference (of values / 255) above, one minus "
-    "structural similarity below; line: mean over {images}, band: the middle 90\u00a0% of them."
+    "structural similarity below; line: mean over {images}, band: the middle 90% of them."
 )
 
 
@@ -103,8 +103,8 @@ def _panel(
 def _curve(points: pl.DataFrame, title: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     base = alt.Chart(points).encode(x=x)
     tips = [alt.Tooltip("severity:Q"), alt.Tooltip("mean:Q", format=".3f", title=title),
-            alt.Tooltip("low:Q", format=".3f", title="5\u00a0% of images are nearer than"),
-            alt.Tooltip("high:Q", format=".3f", title="95\u00a0% are nearer than")]  # fmt: skip
+            alt.Tooltip("low:Q", format=".3f", title="5% of images are nearer than"),
+            alt.Tooltip("high:Q", format=".3f", title="95% are nearer than")]  # fmt: skip
     end = alt.Chart(points.tail(1).with_columns(text=pl.lit(format_number(points["mean"][-1], 2))))
     text = end.mark_text(align="left", dx=5, fontSize=11, fontWeight="bold", style="ink")
     return [

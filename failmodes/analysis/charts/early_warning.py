@@ -35,7 +35,7 @@ from failmodes.warehouse.errors import WarehouseError
 MOST_NAMED = 2  # models in a title
 ROW_PX, VALUE_PX, WIDE_PX = 24, 50, 150
 SMALLEST_SHARE = 0.01  # the axis reaches it at either end of what is shown, so that next to nothing looks like it
-PERCENT_TICKS = "format(100 * datum.value, '~g') + '\u00a0%'"
+PERCENT_TICKS = "format(100 * datum.value, '~g') + '%'"
 VERDICTS = (LegendEntry("saves more than chance would", DARK_GRAY, shape="circle"),
             LegendEntry("not shown to", GRAY, shape="circle"))  # fmt: skip
 
@@ -98,7 +98,7 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
     return (
         "Log-loss that a score saves in telling whether an image, right so far, is wrong at the next severity (a "
         "step): share of that of corruption and severity alone, for drift beyond margin of that with the margin. "
-        f"Measured on images that the hazard model was not fitted to, with 95\u00a0% intervals.{below} Pooled over "
+        f"Measured on images that the hazard model was not fitted to, with 95% intervals.{below} Pooled over "
         f"{selection.averaged_phrase}; {selection.images}.{hindsight}{shared}{without}"
     )
 

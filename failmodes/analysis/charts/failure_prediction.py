@@ -87,7 +87,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     )
     text = ChartText(
         discrimination_sentence(con, selection),
-        f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band: 95\u00a0% interval over "
+        f"Above: AUROC of each score for failures, 1 tells all, 0.5 (dashed) is chance; band: 95% interval over "
         "images of the mean AUROC of confidence (clean: Newcombe). Below: AUGRC, the risk of a failure that is not "
         f"held back, lower is better. Averaged over {selection.averaged_phrase}, AUROC only over cells with at least "
         f"{FEWEST} failures and correct predictions; {selection.images}.{hindsight}",

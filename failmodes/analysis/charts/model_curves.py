@@ -57,10 +57,10 @@ def band_phrase(models: ModelColors) -> str:
     """What the band of a curve is, for a subtitle."""
     counts = {len(model.runs) for model in models.trained}
     if not counts:
-        return "band: exact 95\u00a0% interval"
+        return "band: exact 95% interval"
     seeds = format_count(counts.pop(), "training seed") if len(counts) == 1 else "training seeds"
     single = "" if len(models.trained) == len(models.models) else " (of a single run the exact one, over images)"
-    return f"band: 95\u00a0% interval over {seeds} and the images{single}; thin: each seed"
+    return f"band: 95% interval over {seeds} and the images{single}; thin: each seed"
 
 
 def shape_line(rows: Sequence[dict[str, Any]], available_px: float, font_px: float) -> str:

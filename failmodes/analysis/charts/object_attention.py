@@ -126,10 +126,10 @@ def _text(
     word = object_word(selection.evaluations[0])
     known = points["null_mean_mask_share"].is_not_null().any()
     null = (
-        "diamond: another image's map of the same cell inside this image's mask; band: 95\u00a0% interval of the "
+        "diamond: another image's map of the same cell inside this image's mask; band: 95% interval of the "
         "difference of paired images, drawn about the line: they differ where the diamond lies outside; "
         if known
-        else "band: its 95\u00a0% interval; another image's map is not on record; "
+        else "band: its 95% interval; another image's map is not on record; "
     )
     behind = f"; {models.phrase(selection.averaged_phrase)}" if models.background else ""
     return ChartText(

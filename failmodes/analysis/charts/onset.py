@@ -32,7 +32,7 @@ from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 HEIGHT_PX, AXIS_PX, GAP_PX, LABEL_GAP_PX = 260, 54, 7, 13
-LAST = "100\u00a0%"  # the longest share that stands behind a name
+LAST = "100%"  # the longest share that stands behind a name
 HALF = 0.5
 
 

@@ -32,7 +32,7 @@ HEADINGS = {
     "file": "file",
 }  # fmt: skip
 CURVES_TEXT = (
-    "Accuracy by severity, with exact 95\u00a0% intervals. A click shows the cell of the nearest point beneath, where "
+    "Accuracy by severity, with exact 95% intervals. A click shows the cell of the nearest point beneath, where "
     "it can be chosen by name too."
 )
 MATRIX_TEXT = (
@@ -43,7 +43,9 @@ SLICES_TEXT = (
     "All images of this cell, or a slice of them: of a class, of an answer, of a range of confidence, or under any "
     "condition in SQL over the columns of outcomes, label_name, predicted_name and file."
 )
-COMPARISON_TEXT = "On the images and cells that both have, image by image. Every difference is B minus A."
+COMPARISON_TEXT = (
+    "On the images and cells that both have, image by image. Every difference is candidate − baseline (B − A)."
+)
 SQL_TEXT = "Every table and view, to read only. A statement is stopped after a minute."
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import polars as pl
 
+from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import compare_named
-from failmodes.analysis.judging.compare_formats import as_html
 from failmodes.warehouse.database.catalog import list_columns
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.relations import relation_names
@@ -63,4 +63,4 @@ def compared(path: Path, a: str, b: str, margin: float) -> str:
         StudyError: both are the same, or they share no cell.
         WarehouseError: the warehouse cannot be read.
     """
-    return as_html(compare_named(a, b, path, margin=margin))
+    return ComparisonResult(compare_named(a, b, path, margin=margin))._repr_html_()

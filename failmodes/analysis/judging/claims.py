@@ -15,7 +15,7 @@ from failmodes.analysis.judging.cells import OnRecord, named_corruptions
 from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
 from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
 from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
-from failmodes.analysis.judging.wording import Wording, estimate_text
+from failmodes.analysis.judging.wording import english, estimate_text, not_evaluated_text, where_text
 from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.render.formatting import format_percent, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
@@ -225,7 +225,7 @@ def _of_metric(
     record = OnRecord(models.candidate.cells, models.baseline and models.baseline.cells, selection.extras)
     plan = plan_statement(claim, record, metrics, PLACE)
     judged = judge_plan(plan, models, Family(level, plan.decision_count, is_two_sided=True))
-    deciding, words = judged.deciding[0], Wording()
+    deciding = judged.deciding[0]
     cells = {term.cell for question in plan.questions for term in question.terms}
     names = {corruption for corruption, _ in cells} - {CLEAN}
     runs = [run for one in (model, baseline) if one is not None for run in one.runs]
@@ -237,14 +237,14 @@ def _of_metric(
         unit=_unit(plan.metric, is_difference=plan.is_difference), query=_query(runs, plan.metric, names),
     )  # fmt: skip
     if deciding.estimate is None:
-        reason = words.not_evaluated(judged.deciding)
-        return row._replace(reason=reason, sentence=f"{label}: {words.text(judged)}: not measurable, {reason}.")
+        reason = not_evaluated_text(judged.deciding)
+        return row._replace(reason=reason, sentence=f"{label}: {english(judged)}: not measurable, {reason}.")
     of = model.label if baseline is None else f"{model.label} minus {baseline.label}"
     over = "" if baseline is None else ", over training seeds" if models.is_about_training else ", of these checkpoints"
-    where = "" if len(judged.verdicts) == 1 else f"{words.where(deciding)}: "
+    where = "" if len(judged.verdicts) == 1 else f"{where_text(deciding)}: "
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
-        sentence=f"{of}: {words.text(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
+        sentence=f"{of}: {english(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
         f"{of_images(deciding.n)}.",
     )  # fmt: skip
 

@@ -1,54 +1,26 @@
-"""Judged claims as a table, a data frame, text for a terminal, Markdown for a pull request, HTML for a notebook."""
+"""Judged claims as Python gets them: a sequence, a data frame, a table in every output format."""
 
-import json
-import os
-from collections.abc import Callable, Sequence
-from html import escape
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 from failmodes.analysis.judging.claims import ClaimRow
-from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.judging.wording import CASE_OUTCOMES, MARKS
+from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
 from failmodes.analysis.render.formatting import (
-    NO_BREAK,
     format_count,
     format_number_interval,
     format_percent_interval,
     format_points_interval,
     join_names,
 )
-from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.text_tables import html_table, markdown_table, terminal_text
-from failmodes.warehouse.errors import printable
-from failmodes.warehouse.markdown import harmless
+from failmodes.analysis.render.rendered import Rendered
 
 if TYPE_CHECKING:
     import polars as pl
 
-MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
 POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
 SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
 TEXTS = ("Model", "Verdict", "Value")  # columns of words
-MOST_LETTERS = 400  # of a claim, or of a reason
-
-
-def as_text(claims: Sequence[ClaimRow], width: int) -> str:
-    """A table and the sum, for a terminal of so many letters a line."""
-    found = claim_table(claims)
-    parts: list[str | Table] = [found, ""] if found.rows else []
-    return terminal_text([*parts, counts_sentence(claims)], width, lambda text: printable(text, MOST_LETTERS))
-
-
-def as_markdown(claims: Sequence[ClaimRow]) -> str:
-    """The sum and a table; texts from outside hold no markup."""
-    found = claim_table(claims, lambda text: harmless(text, MOST_LETTERS))
-    lines = [f"**{counts_sentence(claims)}**", *(["", *markdown_table(found)] if found.rows else [])]
-    return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
-
-
-def as_html(claims: Sequence[ClaimRow]) -> str:
-    """The sum and a table."""
-    return f"<p>{escape(counts_sentence(claims))}</p>{html_table(claim_table(claims))}"
 
 
 def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
@@ -60,7 +32,7 @@ def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
 
 
 def number_text(row: ClaimRow) -> str:
-    """The number that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
+    """The value that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
     estimate = row.estimate
     if estimate is None:
         return EMPTY
@@ -87,39 +59,34 @@ def counts_sentence(claims: Sequence[ClaimRow]) -> str:
     return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
 
 
-def claim_table(claims: Sequence[ClaimRow], quote: Callable[[str], str] = str) -> Table:
-    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number.
-
-    Args:
-        claims: judged.
-        quote: how texts from outside are written.
-    """
+def claim_table(claims: Sequence[ClaimRow]) -> Table:
+    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
     rows = [
         (
-            Cell("" if place else quote(row.claim)),
-            Cell(quote(row.model_label) if row.model_label else EMPTY),
+            Cell("" if place else row.claim),
+            Cell(row.model_label or EMPTY),
             Cell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
-            Cell(number_text(row), quote(row.reason or "")),
+            Cell(number_text(row), row.reason or ""),
             Cell(EMPTY if row.n is None else f"{row.n:,}"),
         )
         for group in claim_groups(claims)
         for place, row in enumerate(group)
     ]
     note = (
-        "Supported: the whole interval is on the side of the claim; contradicted: on the other side; else "
+        "Supported: the whole interval lies on the side of the claim; contradicted: on the other side; otherwise "
         "inconclusive. Each claim is judged by itself."
     )
     return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
 
 
-class ClaimsResult(Sequence[ClaimRow]):
-    """Judged claims: they print as a table, show themselves in notebooks, and become a data frame.
+class ClaimsResult(Rendered, Sequence[ClaimRow]):
+    """Judged claims: a sequence that prints as a table and converts to a data frame.
 
     What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
 
     Examples:
         >>> found = w.claims([{"shape": "near_linear", "corruptions": ["contrast"]}])
-        >>> print(found)                                         # in a notebook it shows itself
+        >>> print(found)                                         # a notebook shows a table
         >>> found[0].verdict, found[0].estimate, found[0].sentence
         >>> found.to_frame().filter(verdict="contradicted")
     """
@@ -148,43 +115,19 @@ class ClaimsResult(Sequence[ClaimRow]):
         numbers |= dict.fromkeys(("value", "low", "high"), float)
         return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
 
-    def to_text(self, width: int = 110) -> str:
-        """The table for a terminal of so many letters a line."""
-        return as_text(self._claims, width)
-
-    def to_markdown(self) -> str:
-        """Markdown for a pull request."""
-        return as_markdown(self._claims)
-
-    def to_json(self) -> str:
-        """Everything as JSON: an object with `claims`, a list of rows of the table `claims`."""
-        from failmodes.warehouse.runner_commands import json_without_commands
-
-        document = {"claims": [row._asdict() for row in self._claims]}
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).replace("\u00a0", " ")
-        return json_without_commands(text) + "\n"
-
-    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
-        """Write it as .md, .json or .txt.
-
-        Args:
-            path: the file.
-            force: replace even a study, warehouse or results shard that has one of these suffixes.
-
-        Raises:
-            StudyError: another suffix, or a file that must not be replaced.
-            StorageError: the file could not be written.
-        """
-        from failmodes.warehouse.output_files import check_output, write_output
-
-        target = Path(path)
-        formats = {".txt": self.to_text, ".json": self.to_json, ".md": self.to_markdown}
-        check_output(target, formats, force=force)
-        write_output(target, formats[target.suffix.lower()]().encode(), formats, force=force)
-        return target
-
-    def __repr__(self) -> str:
-        return self.to_text().rstrip("\n")
-
-    def _repr_html_(self) -> str:
-        return as_html(self._claims)
+    @property
+    def document(self) -> Document:
+        """The counts and a table; its data are `claims`, a list of rows of the table `claims`; a test case a row."""
+        table = (claim_table(self._claims),) if self._claims else ()
+        cases = tuple(
+            Case(
+                name=row.model_label or EMPTY,
+                group=f"failmodes.claims.{row.claim}",
+                outcome=CASE_OUTCOMES[row.verdict],
+                message=row.sentence,
+                kind=row.verdict,
+            )
+            for row in self._claims
+        )
+        data = {"claims": [row._asdict() for row in self._claims]}
+        return Document("Claims", (Sentence(counts_sentence(self._claims), "lead"), *table), data, cases)

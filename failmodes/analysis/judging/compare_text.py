@@ -1,9 +1,10 @@
-"""What a comparison of two models says, as sentences and tables that its outputs share and only lay out."""
+"""The sentences and tables of a comparison of two models."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.findings.kind import too_few
+from failmodes.analysis.judging.wording import rounded_up
 from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
@@ -28,72 +29,60 @@ from failmodes.warehouse.schema import CLEAN
 
 MOST_CELLS_NAMED = 6  # that are left out; of more only some are named
 DECIDED = "*"  # after a cell's difference
-COLUMNS = ("A", "B", "B \u2212 A")
+COLUMNS = ("Baseline", "Candidate", "Difference")
 BETTER, CROSSOVER = "Better", "Crossover"  # columns of words
-IMAGE_COLUMNS = ("Image", "Class", "Cells", "Mildest", "A", "B")
-WINNERS = {"a": "A", "b": "B", "": "inconclusive"}
+IMAGE_COLUMNS = ("Image", "True class", "Cells", "Mildest", "Baseline", "Candidate")
+WINNERS = {"a": "baseline", "b": "candidate", "": "inconclusive"}
+SUMMARY_LEVELS, SUMMARY_CLASSES, SUMMARY_IMAGES = 6, 5, 5
 
 
 class ComparisonText:
-    """The sentences and tables of a comparison, for one kind of output; in tables the models are A and B.
+    """The sentences and tables of a comparison; in tables the first model is the baseline, the second the candidate.
 
     Args:
         comparison: what was compared.
-        name: how the output writes a text from outside, such as labels of models, corruptions and classes: all else is
-            plain. As it is where the output escapes what it is given.
-        most_levels: severities side by side; of more only whole ones.
-        most_classes: of those that lose, and of those that gain; all if not given.
-        most_images: that change sides one way; all if not given.
-        has_intervals: whether each cell has its interval.
+        is_summary: whether tables are cut to what fits a terminal: differences in cells without intervals, at most
+            SUMMARY_LEVELS severities, SUMMARY_CLASSES classes that lose and that gain, SUMMARY_IMAGES images that
+            change either way.
     """
 
-    def __init__(
-        self,
-        comparison: Comparison,
-        name: Callable[[str], str] = str,
-        *,
-        most_levels: int = MOST_LEVELS,
-        most_classes: int | None = None,
-        most_images: int | None = None,
-        has_intervals: bool = True,
-    ) -> None:
-        self.comparison, self.name, self.has_intervals = comparison, name, has_intervals
-        self.most_levels, self.most_classes, self.most_images = most_levels, most_classes, most_images
-        self.a, self.b = name(comparison.a.label), name(comparison.b.label)
+    def __init__(self, comparison: Comparison, *, is_summary: bool = False) -> None:
+        self.comparison, self.is_summary = comparison, is_summary
+        self.a, self.b = comparison.a.label, comparison.b.label
         self.run_counts = len(comparison.a.evaluation_ids), len(comparison.b.evaluation_ids)
         self.level = format_percent(comparison.level, 0)
 
     @property
     def sentences(self) -> list[str]:
-        """The answer, whether the margin is kept, what must be known of images and cells, and where curves cross."""
+        """Which model is more accurate, the margin, clean accuracy, how images pair, missing cells, and crossovers."""
         compared, pairing = self.comparison, self.comparison.pairing
         how = {
             "same": "They are compared on the same clean images",
-            "common": "They are compared on the images that both saw",
+            "common": "They are compared on the images that both were evaluated on",
             "different": "They are compared as independent samples, not image by image",
         }[pairing.kind]
         said = [f"{self.headline}, {self._images()} ({self._runs()}).", self._margin_sentence(), self._clean_sentence()]
         if not compared.has_verdict:
             shares = [format_percent(share) for share in (compared.overall.b, compared.overall.a) if share is not None]
-            figures = f"{self.b} is right on {shares[0]} and {self.a} on {shares[1]} of corrupted images"
+            figures = f"Accuracy under corruption: {self.b} {shares[0]}, {self.a} {shares[1]}"
             distinct = (one.distinct_count or one.image_count for one in (compared.a, compared.b))
-            said = [f"{figures}; {self.headline}.", too_few(min(pairing.image_count, *distinct))]
+            said = [f"{figures}. {self.headline}.", too_few(min(pairing.image_count, *distinct))]
         pairs = [f"{how}: {pairing.note}."] if pairing.note else []
-        duplicates = [f"{note}." for note in duplicates_notes(compared.a, compared.b, name=self.name)]
+        duplicates = [f"{note}." for note in duplicates_notes(compared.a, compared.b)]
         return [*said, *pairs, *duplicates, *self._missing_sentence(), *self.crossovers]
 
     @property
     def headline(self) -> str:
-        """Which of the two is right more often under corruption, and by how much; without a full stop."""
+        """Which model is more accurate under corruption, and by how much; without a full stop."""
         overall, averaged = self.comparison.overall, format_count(len(self.comparison.averaged), "corruption")
         value, low, high = overall.estimate
         size = format_points_interval(overall.estimate, signed=True)
-        said = f"Whether {self.b} or {self.a} is right more often under corruption is inconclusive: {size}"
+        said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"
         if not self.comparison.has_verdict:
-            said = f"{self.b} minus {self.a}: {size}"
+            said = f"Accuracy of {self.b} minus {self.a}: {size}"
         elif overall.winner:
             word, ends = ("more", (value, low, high)) if overall.winner == "b" else ("less", (-value, -high, -low))
-            said = f"{self.b} is right {word} often than {self.a} under corruption: by {format_points_interval(ends)}"
+            said = f"{self.b} is {word} accurate than {self.a} under corruption: by {format_points_interval(ends)}"
         return f"{said} on average over {averaged}"
 
     @property
@@ -110,15 +99,15 @@ class ComparisonText:
 
     @property
     def cells_sentence(self) -> str:
-        """In how many cells which of the two is right more often, and how that was tested; nothing without verdict."""
+        """In how many cells which model is more accurate, and how that was tested; nothing without verdict."""
         if not self.comparison.has_verdict:
             return ""
         winners = [cell.winner for cell in self.comparison.cells]
         won = {side: winners.count(side) for side in ("a", "b", "")}
         return (
-            f"Of {format_count(len(winners), 'cell')}, clean included, {self.b} is right more often in {won['b']}, "
+            f"Of {format_count(len(winners), 'cell')}, clean included, {self.b} is more accurate in {won['b']}, "
             f"{self.a} in {won['a']}, and {won['']} {'is' if won[''] == 1 else 'are'} inconclusive: {self.cell_test} "
-            f"with Holm's correction over all of them, at {format_percent(1 - self.comparison.level, 0)}."
+            f"with Holm's correction over all cells, at {format_percent(1 - self.comparison.level, 0)}."
         )
 
     @property
@@ -132,22 +121,21 @@ class ComparisonText:
 
     @property
     def no_images(self) -> str:
-        """Why single images are not named; nothing where they are."""
+        """Why images are not compared one by one; nothing where they are."""
         if self.comparison.newly_incorrect is not None:
             return ""
         if not self.comparison.pairing.is_paired:
-            return "Single images are not compared: the two were evaluated on different images."
-        return "Single images are not compared: a model of several training runs gives each image several answers."
+            return "Images are not compared one by one: the models were evaluated on different images."
+        return "Images are not compared one by one: several training runs of a model make several predictions for each."
 
     def cell(self, corruption: str, severity: float) -> str:
         """A cell as a reader sees it: Fog 3, or clean."""
         label = next((row.label for row in self.comparison.corruptions if row.corruption == corruption), corruption)
-        return "clean" if corruption == CLEAN else f"{self.name(label)} {format_severity(severity)}"
+        return "clean" if corruption == CLEAN else f"{label} {format_severity(severity)}"
 
     def predictions(self, image: ChangedImage) -> tuple[str, str]:
         """The classes that both predict for an image that changes sides."""
-        of_a, of_b = (self.name(one) if one else "another class" for one in (image.predicted_a, image.predicted_b))
-        return of_a, of_b
+        return image.predicted_a or "another class", image.predicted_b or "another class"
 
     def tables(self) -> list[Table]:
         """All tables, the one by corruption first."""
@@ -160,15 +148,15 @@ class ComparisonText:
         rows = [(f"Mean of {len(compared.averaged)}", compared.overall), ("Clean", compared.clean)]
         for row in compared.corruptions:
             is_extra = row.corruption not in compared.averaged
-            rows.append((label_with_extra(self.name(row.label), is_extra=is_extra), row))
-        note = f"Per cent, and the difference in points with its {self.level} interval."
+            rows.append((label_with_extra(row.label, is_extra=is_extra), row))
+        note = f"Accuracy in percent, and the difference in points with its {self.level} interval."
         note += self._shown(compared.corruptions)
         columns, crossed = ("Corruption", *COLUMNS), [row.crossover for _, row in rows]
         if not (any(crossed) and compared.has_verdict):
             return Table("Accuracy by corruption", note, columns, tuple(_line(name, row) for name, row in rows))
         note += (
-            " Crossover: the severity at which the curves cross, between the last at which one is shown ahead and the "
-            "first at which the other is."
+            " Crossover: the severity at which the curves cross, between the last one at which one model is shown "
+            "to be more accurate and the first one at which the other is."
         )
         texts = ["", "", *(EMPTY if one is None else crossover_text(one) for one in crossed[2:])]
         lines = ((*_line(name, row), Cell(text)) for (name, row), text in zip(rows, texts, strict=True))
@@ -190,7 +178,7 @@ class ComparisonText:
         return Table(
             "Other metrics",
             "Corrupted: the mean over corruptions of the mean over their severities. "
-            "Differences of per cent are points; "
+            "Differences of percentages are points; "
             f"{self.level} intervals.{smallest}",
             ("Metric", *COLUMNS, BETTER),
             tuple(lines),
@@ -201,47 +189,49 @@ class ComparisonText:
         """The difference in every cell: corruptions against severities, of a dense grid the whole ones."""
         found = {(row.corruption, row.severity): self._cell(row) for row in self.comparison.cells}
         levels = sorted({severity for _, severity in found if severity})
-        shown = levels if len(levels) <= self.most_levels else [severity for severity in levels if not severity % 1]
-        note = "Accuracy, second minus first, in points"
-        note += f" with the {self.level} interval of each cell" if self.has_intervals else ""
+        most = SUMMARY_LEVELS if self.is_summary else MOST_LEVELS
+        shown = levels if len(levels) <= most else [severity for severity in levels if not severity % 1]
+        note = "Difference of accuracy in points"
+        note += f" with the {self.level} interval of each cell" if not self.is_summary else ""
         note += f"; {DECIDED}: decided. {self.cells_sentence}" if self.comparison.has_verdict else "."
         note += self._shown(self.comparison.cells, "difference in a cell by itself")
         note += f" Shown are whole severities of {len(levels)}." if len(shown) < len(levels) else ""
         rows = tuple(
-            (Cell(self.name(row.label)), *(found.get((row.corruption, s), Cell(EMPTY)) for s in shown))
+            (Cell(row.label), *(found.get((row.corruption, s), Cell(EMPTY)) for s in shown))
             for row in self.comparison.corruptions
         )
         return Table("Difference in every cell", note, ("Corruption", *map(format_severity, shown)), rows)
 
     def class_table(self) -> Table:
-        """Classes by what the second loses, the largest loss first."""
+        """Classes by the difference, the largest loss of the second model first."""
         every = rows = self.comparison.classes
-        if self.most_classes is not None:
-            losing = [row for row in every if row.estimate.value < 0][: self.most_classes]
-            rows = (*losing, *[row for row in every if row.estimate.value > 0][-self.most_classes :])
-        cut = f" Those that lose or gain most, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
+        if self.is_summary:
+            losing = [row for row in every if row.estimate.value < 0][:SUMMARY_CLASSES]
+            rows = (*losing, *[row for row in every if row.estimate.value > 0][-SUMMARY_CLASSES:])
+        cut = f" The largest losses and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
         return Table(
             "Accuracy by class",
-            f"Mean accuracy under corruption in per cent; intervals hold for all classes together.{cut}"
+            f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}"
             f"{self._shown(rows, 'difference of a class', len(every))}",
             ("Class", "Images", *COLUMNS),
-            tuple((Cell(self.name(row.label)), Cell(f"{row.image_count:,}"), *_line("", row)[1:]) for row in rows),
+            tuple((Cell(row.label), Cell(f"{row.image_count:,}"), *_line("", row)[1:]) for row in rows),
         )
 
     def image_tables(self) -> list[Table]:
         """Images that are newly incorrect, and newly correct, with both predictions in the mildest cell."""
         changes = (
-            (self.comparison.newly_incorrect, "Newly wrong", "A", "B"),
-            (self.comparison.newly_correct, "Newly right", "B", "A"),
+            (self.comparison.newly_incorrect, "Newly incorrect", "The baseline is correct, the candidate is not"),
+            (self.comparison.newly_correct, "Newly correct", "The candidate is correct, the baseline is not"),
         )
         found = []
-        for changed, title, correct, incorrect in changes:
+        for changed, title, meaning in changes:
             if changed is None:
                 continue
-            lines = tuple(self._image_line(image) for image in changed.images[: self.most_images])
+            images = changed.images[:SUMMARY_IMAGES] if self.is_summary else changed.images
+            lines = tuple(map(self._image_line, images))
             rest = format_count(len(changed.images) - len(lines), "more image")
-            note = f"Right by {correct}, wrong by {incorrect}: {changed_text(changed)}. Those of most cells, with both "
-            note += f"answers in the mildest.{f' {rest} in JSON.' if len(lines) < len(changed.images) else ''}"
+            note = f"{meaning}: {changed_text(changed)}. Images that change in most cells, with both predictions in "
+            note += f"the mildest.{f' JSON has {rest}.' if len(lines) < len(changed.images) else ''}"
             found.append(Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
         return found
 
@@ -254,11 +244,11 @@ class ComparisonText:
     def _cell(self, row: Difference) -> Cell:
         text, small = _line("", row)[-1]
         mark = DECIDED if row.winner and self.comparison.has_verdict else ""
-        return Cell(f"{text}{mark}", small if self.has_intervals else "")
+        return Cell(f"{text}{mark}", "" if self.is_summary else small)
 
     def _image_line(self, image: ChangedImage) -> tuple[Cell, ...]:
         where = self.cell(image.corruption, image.severity)
-        texts = (f"{image.image_id}", self.name(image.label_name), f"{image.cell_count}", where)
+        texts = (f"{image.image_id}", image.label_name, f"{image.cell_count}", where)
         return tuple(map(Cell, (*texts, *self.predictions(image))))
 
     def _images(self) -> str:
@@ -266,7 +256,7 @@ class ComparisonText:
         of_a, of_b = (format_count(one.image_count, "image") for one in (self.comparison.a, self.comparison.b))
         return {
             "same": f"on the same {count}",
-            "common": f"on the {count} that both saw",
+            "common": f"on the {count} that both were evaluated on",
             "different": f"on different images ({of_a} of {self.a}, {of_b} of {self.b})",
         }[self.comparison.pairing.kind]
 
@@ -284,10 +274,10 @@ class ComparisonText:
         compared, margin = self.comparison, self.margin
         low, high = (format_points(bound, signed=True) for bound in compared.bounds)
         one_sided = f"(one-sided, {self.level})"
-        needed = "no number of images would decide it, were the difference as measured"
+        needed = "no number of images would decide it if the difference is as measured"
         if compared.images_needed is not None:
             least = "at least" if max(self.run_counts) > 1 else "about"
-            needed = f"{least} {format_count(_rounded_up(compared.images_needed), 'image')} would decide it"
+            needed = f"{least} {format_count(rounded_up(compared.images_needed), 'image')} would decide it"
         not_worse = {
             "supported": f"{self.b} is shown to be at most {margin} worse: the difference is above {low} {one_sided}",
             "contradicted": (
@@ -305,29 +295,31 @@ class ComparisonText:
     def _clean_sentence(self) -> str:
         clean, size = self.comparison.clean, format_points_interval(self.comparison.clean.estimate, signed=True)
         of_a, of_b = (format_percent(share) for share in (clean.a, clean.b) if share is not None)
-        decided = {"b": "more often right", "a": "less often right", "": "inconclusive"}[clean.winner]
-        return f"On clean images {self.b} is right on {of_b} and {self.a} on {of_a}: {size}, {decided}."
+        decided = {"b": "higher", "a": "lower", "": "inconclusive"}[clean.winner]
+        return f"Clean accuracy: {self.b} {of_b}, {self.a} {of_a} ({size}, {decided})."
 
     def _missing_sentence(self) -> list[str]:
         missing = self.comparison.missing_cells
-        named = [f"{self.name(cell)} {format_severity(severity)}" for cell, severity in missing[:MOST_CELLS_NAMED]]
+        named = [f"{corruption} {format_severity(severity)}" for corruption, severity in missing[:MOST_CELLS_NAMED]]
         rest = len(missing) - len(named)
         names = join_names([*named, f"{rest:,} more"] if rest else named)
-        left_out = f"Left out {'is' if len(missing) == 1 else 'are'} {format_count(len(missing), 'cell')}"
-        return [f"{left_out} that only one of the two has: {names}."] if missing else []
+        verb = "is" if len(missing) == 1 else "are"
+        return [f"{format_count(len(missing), 'cell')} that only one model has {verb} left out: {names}."] * bool(
+            missing
+        )
 
     def _crossover_sentence(self, label: str, crossover: Crossover) -> str:
         first, then = (self.a, self.b) if crossover.ahead_first == "a" else (self.b, self.a)
         below = f"at severity {format_severity(crossover.low)}" if crossover.low else "on clean images"
         return (
-            f"Under {self.name(lower_label(label))} the curves cross at severity {format_number(crossover.at)}: "
-            f"{first} is shown ahead {below}, {then} at severity {format_severity(crossover.high)}."
+            f"Under {lower_label(label)} the curves cross at severity {format_number(crossover.at)}: "
+            f"{first} is more accurate {below}, {then} at severity {format_severity(crossover.high)}."
         )
 
 
 def changed_text(changed: ChangedImages) -> str:
     """How many images change sides; without a full stop."""
-    return f"{format_count(changed.clean_count, 'clean image')}, and {format_percent(changed.share)} of corrupted ones"
+    return f"{format_count(changed.clean_count, 'clean image')} and {format_percent(changed.share)} of corrupted images"
 
 
 def crossover_text(crossover: Crossover) -> str:
@@ -336,14 +328,8 @@ def crossover_text(crossover: Crossover) -> str:
     return f"{format_number(crossover.at)} [{low},{NO_BREAK}{high}]"
 
 
-def _rounded_up(count: int) -> int:
-    """To two digits: more would say how well it is known."""
-    unit: int = 10 ** max(0, len(str(count)) - 2)
-    return -(-count // unit) * unit
-
-
 def _precision(metric: Metric) -> tuple[int, float]:
-    """Digits that a metric is told with, and what it is multiplied by."""
+    """Digits of a metric, and what it is multiplied by."""
     return (1, 100.0) if metric.unit == "share" else (2 if metric.unit == "severity" else 3, 1.0)
 
 

@@ -1,41 +1,43 @@
-"""What a gate found: rules with what is shown of each, as lines for a terminal, Markdown, JSON and JUnit XML."""
+"""What a gate found: rules with their verdicts, in every output format."""
 
-import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
-from xml.etree import ElementTree
-from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Verdict
-from failmodes.analysis.judging.wording import Wording
-from failmodes.analysis.render.formatting import NO_BREAK, capitalize_first, format_count
+from failmodes.analysis.judging.wording import (
+    CASE_OUTCOMES,
+    GATE_WORDS,
+    MARKS,
+    english,
+    result_text,
+    title_text,
+    where_text,
+)
+from failmodes.analysis.render.blocks import Block, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.formatting import NO_BREAK, format_count
+from failmodes.analysis.render.rendered import Rendered
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.markdown import harmless
-from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
+from failmodes.warehouse.runner_commands import without_commands
 
 PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
-GATE_WORDS: dict[Word, str] = {
-    "supported": "pass", "contradicted": "fail", "inconclusive": "inconclusive", "not_measurable": "not_measurable",
-}  # fmt: skip
 
 Inconclusive = Literal["stop", "pass"]
 
 
 @dataclass(frozen=True)
-class GateResult:
-    """A gate with what is shown of each rule; true where it passes.
+class GateResult(Rendered):
+    """A gate with the verdict on each rule; true where it passes.
 
-    A failed `assert gate(…)` shows its first rule that fails; `assert result, result` all of its text.
+    A failed `assert gate(…)` shows the first rule that fails; `assert result, str(result)` shows every rule.
 
     Attributes:
         origin: where the rules come from.
-        candidate: what they are about.
-        baseline: what it is compared with; None where no baseline is named.
+        candidate: the model that they are about.
+        baseline: the model that it is compared with; None where no baseline is named.
         pairing: which images are compared; None without a baseline.
         is_about_training: whether bounds are over training seeds too. Else the statements are about these checkpoints.
         level: of every statement.
@@ -75,78 +77,45 @@ class GateResult:
     def __bool__(self) -> bool:
         return self.passed
 
-    def __str__(self) -> str:
-        return "\n".join(gate_lines(self))
-
     def __repr__(self) -> str:
-        return f"<{gate_summary(self)}>"
+        return f"<{_summary(self)}>"
 
-    def to_json(self) -> str:
-        """An object with every rule and every decision."""
-        return gate_json(self)
+    @property
+    def document(self) -> Document:
+        """Whether the gate passes and what that rests on, a row a rule, and what to do next.
 
-    def to_junit(self) -> str:
-        """JUnit XML, a test case a rule or cell."""
-        return gate_junit(self)
-
-    def to_markdown(self) -> str:
-        """A summary for a pull request."""
-        return gate_markdown(self)
-
-
-MOST_LETTERS = 400  # of a statement in Markdown
-LOUD = {"contradicted": "FAIL", "not_measurable": "NOT MEASURABLE"}
-PLAIN = Wording(said=GATE_WORDS)
-# What XML 1.0 takes; controls are spelt out before
-_NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def gate_lines(gate: GateResult) -> list[str]:
-    """A line that says who is judged, one a rule, the sum, and what to do next; labels from outside are only shown."""
-    words = {word: LOUD.get(word, GATE_WORDS[word]) for word in WORDS}
-    width = max(len(words[judged.verdict]) for judged in gate.rules)
-    lines = [f"{_title(gate, PLAIN)}, by {gate.origin}: {_basis(gate, PLAIN)}"]
-    for judged in gate.rules:
-        lines.append(f"{words[judged.verdict]:{width}}  {PLAIN.title(judged)}: {PLAIN.shown(judged)}")
-    lines.append(f"{_counts(gate)}: the gate {_ending(gate)} (exit code {gate.exit_code})")
-    return [_printed(line) for line in [*lines, *(f"next: {step}" for step in _next_steps(gate))]]
+        Its data have every rule and decision; a test case is a rule over the mean, or a cell of a rule over each.
+        """
+        rows = tuple(
+            tuple(map(Cell, (f"{MARKS[rule.verdict]} {_word(rule)}", title_text(rule), result_text(rule))))
+            for rule in self.rules
+        )
+        columns = ("Verdict", "Rule", "Result")
+        blocks: tuple[Block, ...] = (
+            Sentence(f"Gate {_ending(self)}: {_title(self)}", "lead"),
+            Sentence(f"{_counts(self)} (exit code {self.exit_code}). Rules: {self.origin}. {_basis(self)}."),
+            Table("Rules", "", columns, rows, texts=columns),
+            *(Sentence(f"Next: {step}.", "item") for step in _next_steps(self)),
+        )
+        cases = tuple(_case(self, rule, one) for rule in self.rules for one in rule.verdicts)
+        return Document(f"failmodes gate: {_title(self)}", blocks, _data(self), cases)
 
 
-def gate_summary(gate: GateResult) -> str:
-    """One line, which begins with what does not hold: a failed test shows no more of it than some 200 letters."""
+def _summary(gate: GateResult) -> str:
+    """One line that begins with the rules that do not pass: a failed test shows only some 200 letters of it."""
     statements = [
-        f"{LOUD.get(word, GATE_WORDS[word])} {_first_decision(judged)} ({_name(judged)})"
+        f"{_word(rule)}: {_first_decision(rule)} ({_name(rule)})"
         for word in WORDS
-        for judged in gate.rules
-        if judged.verdict == word != "supported"
+        for rule in gate.rules
+        if rule.verdict == word != "supported"
     ]
-    return _printed(f"gate {_ending(gate)}: {'; '.join(statements or [_counts(gate)])}")
+    line = f"gate {_ending(gate)}: {'; '.join(statements or [_counts(gate)])}"
+    return without_commands(printable(line, len(line)).replace(NO_BREAK, " "))
 
 
-def gate_markdown(gate: GateResult) -> str:
-    """A heading with the verdict, what it rests on, a row a rule, and what to do next."""
-    words = Wording(lambda text: harmless(text, MOST_LETTERS), GATE_WORDS)
-    lines = [
-        f"### Gate {_ending(gate)}: {_title(gate, words)}",
-        "",
-        f"{_counts(gate)}, by {harmless(gate.origin)}. {capitalize_first(_basis(gate, words))}.",
-        "",
-        "| verdict | rule | shown |",
-        "| --- | --- | --- |",
-    ]
-    for judged in gate.rules:
-        word = GATE_WORDS[judged.verdict].replace("_", " ")
-        verdict = f"**{word}**" if judged.verdict in LOUD else word
-        texts = (verdict, words.title(judged), words.shown(judged))
-        lines.append(f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |")
-    if steps := _next_steps(gate):
-        lines += ["", *(f"- {capitalize_first(step)}" for step in steps)]
-    return "\n".join(lines).replace(NO_BREAK, " ") + "\n"
-
-
-def gate_json(gate: GateResult) -> str:
-    """An object; metrics are as in the warehouse (shares 0-1), and differences candidate minus baseline."""
-    content = {
+def _data(gate: GateResult) -> dict[str, Any]:
+    """Metrics are as in the warehouse (shares 0-1), and differences candidate minus baseline."""
+    return {
         "passed": gate.passed,
         "exit_code": gate.exit_code,
         "inconclusive": gate.inconclusive,
@@ -154,12 +123,11 @@ def gate_json(gate: GateResult) -> str:
         "level": gate.level,
         "candidate": _model(gate.candidate),
         "baseline": None if gate.baseline is None else _model(gate.baseline),
-        "images": _images(gate, PLAIN),
+        "images": _images(gate),
         "images_paired": None if gate.pairing is None else gate.pairing.is_paired,
         "about": "training" if gate.is_about_training else "checkpoints",
-        "rules": [_rule(judged) for judged in gate.rules],
+        "rules": [_rule(rule) for rule in gate.rules],
     }
-    return json_without_commands(json.dumps(content, indent=2, allow_nan=False).replace(r"\u00a0", " ")) + "\n"
 
 
 def _model(model: DescribedModel) -> dict[str, Any]:
@@ -177,9 +145,9 @@ def _rule(judged: JudgedStatement) -> dict[str, Any]:
     plan, statement = judged.plan, judged.statement
     return {
         "name": judged.statement.name,
-        "statement": PLAIN.text(judged),
+        "statement": english(judged),
         "verdict": GATE_WORDS[judged.verdict],
-        "shown": PLAIN.shown(judged),
+        "shown": result_text(judged),
         "metric": None if plan is None else plan.metric.name,
         "score": None if plan is None else plan.score,
         "better": None if plan is None else plan.metric.better,
@@ -208,78 +176,54 @@ def _decision(one: Verdict) -> dict[str, Any]:
     }
 
 
-def gate_junit(gate: GateResult) -> str:
-    """A `testsuites` element of one suite: a test case a rule over the mean, and one a cell of a rule over each.
+def _case(gate: GateResult, rule: JudgedStatement, one: Verdict) -> Case:
+    """A decision: one that fails is a failure, one that cannot be made an error.
 
-    A decision that fails is a failure, a missing cell or value an error. An inconclusive one is a failure too where it
-    stops the pipeline, else it is skipped.
+    An inconclusive one is a failure where it stops the pipeline, else it is skipped.
     """
-    root = Element("testsuites")
-    suite = SubElement(root, "testsuite", name=_xml(f"failmodes gate: {_title(gate, PLAIN)}"))
-    for judged in gate.rules:
-        for one in judged.verdicts:
-            _add_case(suite, judged, one, gate)
-    suite.set("tests", str(len(suite)))
-    for name, kind in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
-        suite.set(name, str(len(suite.findall(f"testcase/{kind}"))))
-    ElementTree.indent(root)
-    document = xml_without_commands(ElementTree.tostring(root, encoding="unicode"))
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'
+    alone = JudgedStatement(rule.statement, (one,), rule.plan)
+    stops = one.verdict == "inconclusive" and gate.inconclusive == "stop"
+    return Case(
+        name=where_text(one) if rule.statement.over == "each" or len(rule.verdicts) > 1 else "mean",
+        group=f"failmodes.gate.{_name(rule)}",
+        outcome="failure" if stops else CASE_OUTCOMES[one.verdict],
+        message=f"{english(rule)}: {result_text(alone)}",
+        kind=GATE_WORDS[one.verdict],
+    )
 
 
-def _add_case(suite: Element, judged: JudgedStatement, one: Verdict, gate: GateResult) -> None:
-    alone = JudgedStatement(judged.statement, (one,), judged.plan)
-    name = PLAIN.where(one) if judged.statement.over == "each" or len(judged.verdicts) > 1 else "mean"
-    message = _xml(f"{PLAIN.text(judged)}: {PLAIN.shown(alone)}")
-    case = SubElement(suite, "testcase", classname=_xml(f"failmodes.gate.{_name(judged)}"), name=_xml(name))
-    if one.verdict == "not_measurable":
-        SubElement(case, "error", type="not_measurable", message=message)
-    elif one.verdict == "contradicted" or (one.verdict == "inconclusive" and gate.inconclusive == "stop"):
-        SubElement(case, "failure", type=GATE_WORDS[one.verdict], message=message)
-    elif one.verdict == "inconclusive":
-        SubElement(case, "skipped", message=message)
-    else:
-        SubElement(case, "system-out").text = message
+def _word(rule: JudgedStatement) -> str:
+    return GATE_WORDS[rule.verdict].replace("_", " ")
 
 
-def _xml(text: str) -> str:
-    """Text from outside as XML takes it."""
-    return _NO_XML.sub("\ufffd", printable(text, len(text)).replace(NO_BREAK, " "))
-
-
-def _printed(line: str) -> str:
-    return without_commands(printable(line, len(line)).replace(NO_BREAK, " "))
-
-
-def _title(gate: GateResult, words: Wording) -> str:
-    """Who is judged against whom."""
-    against = f" against {words.quote(gate.baseline.label)}" if gate.baseline else ""
-    return f"{words.quote(gate.candidate.label)}{against}"
+def _title(gate: GateResult) -> str:
+    """Which model is judged, and against which."""
+    return gate.candidate.label + (f" against {gate.baseline.label}" if gate.baseline else "")
 
 
 def _ending(gate: GateResult) -> str:
     return "passes" if gate.passed else "stops"
 
 
-def _basis(gate: GateResult, words: Wording) -> str:
-    """What statements rest on: level, images, checkpoints or training seeds."""
-    about = "about these checkpoints, not about training them again"
+def _basis(gate: GateResult) -> str:
+    """What the verdicts rest on: level, images, checkpoints or training seeds."""
+    about = "about these checkpoints, not about retraining"
     if gate.is_about_training:
         counts = [len(model.evaluation_ids) for model in (gate.candidate, gate.baseline) if model is not None]
         about = f"over {' and '.join(map(str, counts))} training seeds"
-    notes = duplicates_notes(gate.candidate, gate.baseline, name=words.quote)
-    return "; ".join([f"{100 * gate.level:.10g}{NO_BREAK}% level", _images(gate, words), about, *notes])
+    notes = duplicates_notes(gate.candidate, gate.baseline)
+    return "; ".join([f"Level {100 * gate.level:.10g}%", _images(gate), about, *notes])
 
 
-def _images(gate: GateResult, words: Wording) -> str:
+def _images(gate: GateResult) -> str:
     """Which images were compared."""
     pairing = gate.pairing
     if pairing is None:
         return format_count(gate.candidate.image_count, "image")
-    images, note = format_count(pairing.image_count, "image"), words.quote(pairing.note)
+    images, note = format_count(pairing.image_count, "image"), pairing.note
     if pairing.kind == "same":
         return f"the same {images}" + (f" ({note})" if note else "")
-    kind = "those that both saw" if pairing.kind == "common" else "different ones, compared as independent samples"
+    kind = "shared by both" if pairing.kind == "common" else "different ones, compared as independent samples"
     if pairing.kind == "different" and gate.baseline is not None:
         images = f"{format_count(gate.candidate.image_count, 'image')} and {gate.baseline.image_count:,}"
     return f"{images} ({kind}; {note})" if note else f"{images} ({kind})"
@@ -300,12 +244,12 @@ def _counts(gate: GateResult) -> str:
 
 
 def _next_steps(gate: GateResult) -> list[str]:
-    """What may be done about rules that do not hold."""
+    """What to do about rules that do not pass."""
     counts, steps = gate.counts, []
     if counts["contradicted"] and gate.baseline is not None:
         steps.append("`failmodes compare` of the two shows where they differ")
     if counts["not_measurable"]:
-        steps.append("evaluate what is missing, or leave it out of the rule")
+        steps.append("evaluate the missing cells, or leave them out of the rule")
     if counts["inconclusive"]:
         more = "more images, or training seeds" if gate.is_about_training else "more images"
         stop = ", allow more, or let inconclusive rules pass with `--inconclusive pass`"
@@ -314,13 +258,13 @@ def _next_steps(gate: GateResult) -> list[str]:
 
 
 def _first_decision(judged: JudgedStatement) -> str:
-    """What is shown of the decision that is worst, and the limit."""
+    """The worst decision, and the limit."""
     worst = JudgedStatement(judged.statement, (judged.deciding[0],), judged.plan)
     is_one = judged.plan is None or (judged.statement.over == "mean" and len(judged.verdicts) == 1)
-    where = "" if is_one else f"{PLAIN.where(judged.deciding[0])}: "
-    return f"{where}{PLAIN.shown(worst)}"
+    where = "" if is_one else f"{where_text(judged.deciding[0])}: "
+    return f"{where}{result_text(worst)}"
 
 
 def _name(judged: JudgedStatement) -> str:
     """The statement's own name, else its English."""
-    return judged.statement.name or PLAIN.text(judged)
+    return judged.statement.name or english(judged)

@@ -35,7 +35,7 @@ from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.stages import counted
+from failmodes.warehouse.progress import counted
 
 SOURCES = (  # packages whose code decides what a statement says
     "failmodes.analysis",

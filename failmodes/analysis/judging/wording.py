@@ -1,11 +1,11 @@
-"""Statements and what is shown of them, in words: what terminal, JUnit, Markdown and the table of claims share."""
+"""Statements and what is shown of them, in words."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal
 
 from failmodes.analysis.judging.cells import MissingCell
-from failmodes.analysis.judging.statement import NOT_ON_RECORD, WORDS, JudgedStatement, Plan, Verdict
+from failmodes.analysis.judging.statement import WORDS, JudgedStatement, Plan, Verdict
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
@@ -21,120 +21,83 @@ from failmodes.warehouse.schema import CLEAN
 
 MOST_NAMES = 4  # corruptions that a line names
 MOST_CELLS = 3  # cells that a line lists
+MARKS: dict[Word, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "?", "not_measurable": "–"}
+GATE_WORDS: dict[Word, str] = {
+    "supported": "pass", "contradicted": "fail", "inconclusive": "inconclusive", "not_measurable": "not_measurable",
+}  # fmt: skip
+CASE_OUTCOMES: dict[Word, Literal["passed", "failure", "error", "skipped"]] = {
+    "supported": "passed", "contradicted": "failure", "inconclusive": "skipped", "not_measurable": "error",
+}  # fmt: skip
 
 
-class Wording(NamedTuple):
-    """Phrases about statements, in which text from outside is quoted as a format asks for."""
-
-    quote: Callable[[str], str] = str
-    said: Mapping[Word, str] = {}
-
-    def title(self, judged: JudgedStatement) -> str:
-        """The statement in English, behind its own name where it has one."""
-        name = judged.statement.name
-        return f"{self.quote(name)}: {self.text(judged)}" if name else self.text(judged)
-
-    def text(self, judged: JudgedStatement) -> str:
-        """The statement in English."""
-        if judged.plan is None:
-            return self.quote(statement_text(judged.statement))
-        metric = judged.plan.metric
-        return self.quote(statement_text(judged.statement, metric.title, is_share=metric.unit == "share"))
-
-    def cell(self, cell: CellKey | MissingCell | tuple[str, None]) -> str:
-        """One cell: fog 3, clean; fog where no severity of it is on record."""
-        corruption, severity = cell[:2]
-        if corruption == CLEAN:
-            return "clean"
-        name = self.quote(corruption)
-        return name if severity is None else f"{name}{NO_BREAK}{format_severity(severity)}"
-
-    def shown(self, judged: JudgedStatement) -> str:
-        """What is shown of a statement, in one line."""
-        deciding = judged.deciding
-        if judged.plan is None:
-            return self.quote(deciding[0].reason)
-        if judged.verdict == "not_measurable":
-            return self.missing(deciding)
-        if len(judged.verdicts) == 1:
-            return self.value_and_bounds(judged.plan, deciding[0]) + images_needed_phrase(judged)
-        parts = [f"{self.where(one)}: {self.value_and_bounds(judged.plan, one)}" for one in deciding[:MOST_CELLS]]
-        if judged.verdict == "supported":
-            return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
-        more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
-        return f"{self._tally(judged)}: {'; '.join(parts + more)}{images_needed_phrase(judged)}"
-
-    def value_and_bounds(self, plan: Plan, one: Verdict) -> str:
-        """What is shown of one decision: −0.4 points, shown to be −1.3 points or more."""
-        if one.estimate is None:
-            return self.quote(one.reason)
-        requirement = plan.requirement
-        value, low, high = (_amount(plan, number) for number in one.estimate)
-        passing, opposing = (low, high) if requirement.is_least else (high, low)
-        better, worse = ("more", "less") if requirement.is_least else ("less", "more")
-        if one.verdict == "supported":
-            return f"{value}, shown to be {passing} or {better}"
-        if one.verdict == "contradicted":
-            return f"{value}, shown to be {opposing} or {worse}"
-        return f"{value}, it may be anything between {low} and {high}" + (f"; {one.reason}" if one.reason else "")
-
-    def missing(self, verdicts: Sequence[Verdict]) -> str:
-        """What is missing, and whose: fog 5 is not on record of the candidate; not defined in clean: no failure."""
-        lacking = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
-        parts = []
-        for side in dict.fromkeys(cell.lacked_by for cell in lacking):
-            cells = [cell for cell in lacking if cell.lacked_by == side]
-            verb = "is" if len(cells) == 1 else "are"
-            whose = "either model" if side == "both" else f"the {side}"
-            parts.append(f"{self._listed(cells)} {verb} {NOT_ON_RECORD} of {whose}")
-        undefined = [one for one in verdicts if not any(isinstance(cell, MissingCell) for cell in one.cells)]
-        parts += [f"not defined: {self.quote(one.reason)}" for one in undefined[:MOST_CELLS]]
-        if len(undefined) > MOST_CELLS:
-            parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
-        return "; ".join(parts)
-
-    def not_evaluated(self, verdicts: Sequence[Verdict]) -> str:
-        """The same of one model, which needs no name: fog 5 was not evaluated."""
-        cells = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
-        if not cells:
-            return self.quote(verdicts[0].reason)
-        return f"{self._listed(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
-
-    def where(self, one: Verdict) -> str:
-        """The cell of one of several decisions; of a mean its corruption; of all corruptions nothing."""
-        if not one.cells:
-            return ""
-        first = one.cells[0]
-        return self.cell(first) if len(one.cells) == 1 else self.quote(first[0])
-
-    def _listed(self, cells: Sequence[MissingCell]) -> str:
-        names = [self.cell(cell) for cell in cells]
-        if len(names) <= MOST_NAMES:
-            return join_names(names)
-        return join_names([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1:,} more cells"])
-
-    def _tally(self, judged: JudgedStatement) -> str:
-        """Of how many cells what is shown: contradicted in 1 of 30 cells, inconclusive in 19."""
-        counts = Counter(one.verdict for one in judged.verdicts)
-        first, *others = [
-            (self.said.get(word, word).replace("_", " "), counts[word])
-            for word in WORDS
-            if counts[word] and word != "supported"
-        ]
-        cells = f"{first[0]} in {first[1]:,} of {format_count(len(judged.verdicts), 'cell')}"
-        return ", ".join([cells, *(f"{word} in {count:,}" for word, count in others)])
+def title_text(judged: JudgedStatement) -> str:
+    """The statement in English, behind its own name where it has one."""
+    name = judged.statement.name
+    return f"{name}: {english(judged)}" if name else english(judged)
 
 
-def images_needed_phrase(judged: JudgedStatement) -> str:
-    """What would decide what is inconclusive; empty for others."""
-    if judged.verdict != "inconclusive" or judged.plan is None:
+def english(judged: JudgedStatement) -> str:
+    """The statement in English."""
+    if judged.plan is None:
+        return statement_text(judged.statement)
+    metric = judged.plan.metric
+    return statement_text(judged.statement, metric.title, is_share=metric.unit == "share")
+
+
+def cell_text(cell: CellKey | MissingCell | tuple[str, None]) -> str:
+    """One cell: fog 3, clean; fog where it has no severity."""
+    corruption, severity = cell[:2]
+    if corruption == CLEAN:
+        return "clean"
+    return corruption if severity is None else f"{corruption}{NO_BREAK}{format_severity(severity)}"
+
+
+def result_text(judged: JudgedStatement) -> str:
+    """What is shown of a statement, in one line."""
+    deciding = judged.deciding
+    if judged.plan is None:
+        return deciding[0].reason
+    if judged.verdict == "not_measurable":
+        return missing_text(deciding)
+    if len(judged.verdicts) == 1:
+        return _value_and_bounds(judged.plan, deciding[0]) + _images_needed(judged)
+    parts = [f"{where_text(one)}: {_value_and_bounds(judged.plan, one)}" for one in deciding[:MOST_CELLS]]
+    if judged.verdict == "supported":
+        return f"in all {len(deciding)} cells; nearest to the limit is {parts[0]}"
+    more = [f"{len(deciding) - MOST_CELLS:,} more"] if len(deciding) > MOST_CELLS else []
+    return f"{_tally(judged)}: {'; '.join(parts + more)}{_images_needed(judged)}"
+
+
+def missing_text(verdicts: Sequence[Verdict]) -> str:
+    """What is missing, and for which model: fog 5 is missing for the candidate; not defined: no failure."""
+    lacking = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
+    parts = []
+    for side in dict.fromkeys(cell.lacked_by for cell in lacking):
+        cells = [cell for cell in lacking if cell.lacked_by == side]
+        verb = "is" if len(cells) == 1 else "are"
+        whose = "both models" if side == "both" else f"the {side}"
+        parts.append(f"{_listed(cells)} {verb} missing for {whose}")
+    undefined = [one for one in verdicts if not any(isinstance(cell, MissingCell) for cell in one.cells)]
+    parts += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
+    if len(undefined) > MOST_CELLS:
+        parts.append(f"and not in {format_count(len(undefined) - MOST_CELLS, 'more cell')}")
+    return "; ".join(parts)
+
+
+def not_evaluated_text(verdicts: Sequence[Verdict]) -> str:
+    """The same of one model, which needs no name: fog 5 was not evaluated."""
+    cells = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
+    if not cells:
+        return verdicts[0].reason
+    return f"{_listed(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
+
+
+def where_text(one: Verdict) -> str:
+    """The cell of one of several decisions; of a mean its corruption; of all corruptions nothing."""
+    if not one.cells:
         return ""
-    if judged.images_needed is None:
-        return "; no number of images would decide it, for a value lies on the limit, or nearly"
-    images = f"{rounded_up(judged.images_needed):,} images"
-    if any(one.is_over_seeds for one in judged.verdicts):
-        return f"; at least {images} would decide it, or more training seeds"
-    return f"; about {images} would decide it"
+    first = one.cells[0]
+    return cell_text(first) if len(one.cells) == 1 else first[0]
 
 
 def estimate_text(plan: Plan, estimate: Estimate) -> str:
@@ -151,8 +114,52 @@ def rounded_up(count: int) -> int:
     return -(-count // step) * step
 
 
+def _value_and_bounds(plan: Plan, one: Verdict) -> str:
+    """What is shown of one decision: −0.4 points, shown to be −1.3 points or more."""
+    if one.estimate is None:
+        return one.reason
+    requirement = plan.requirement
+    value, low, high = (_amount(plan, number) for number in one.estimate)
+    passing, opposing = (low, high) if requirement.is_least else (high, low)
+    better, worse = ("more", "less") if requirement.is_least else ("less", "more")
+    if one.verdict == "supported":
+        return f"{value}, shown to be {passing} or {better}"
+    if one.verdict == "contradicted":
+        return f"{value}, shown to be {opposing} or {worse}"
+    return f"{value}, it may be anything between {low} and {high}" + (f"; {one.reason}" if one.reason else "")
+
+
+def _listed(cells: Sequence[MissingCell]) -> str:
+    names = [cell_text(cell) for cell in cells]
+    if len(names) <= MOST_NAMES:
+        return join_names(names)
+    return join_names([*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1:,} more cells"])
+
+
+def _tally(judged: JudgedStatement) -> str:
+    """Of how many cells what is shown: fail in 1 of 30 cells, inconclusive in 19."""
+    counts = Counter(one.verdict for one in judged.verdicts)
+    first, *others = [
+        (GATE_WORDS[word].replace("_", " "), counts[word]) for word in WORDS if counts[word] and word != "supported"
+    ]
+    cells = f"{first[0]} in {first[1]:,} of {format_count(len(judged.verdicts), 'cell')}"
+    return ", ".join([cells, *(f"{word} in {count:,}" for word, count in others)])
+
+
+def _images_needed(judged: JudgedStatement) -> str:
+    """How many images would decide what is inconclusive; empty for others."""
+    if judged.verdict != "inconclusive" or judged.plan is None:
+        return ""
+    if judged.images_needed is None:
+        return "; no number of images would decide it, since a value lies on or very near the limit"
+    images = f"{rounded_up(judged.images_needed):,} images"
+    if any(one.is_over_seeds for one in judged.verdicts):
+        return f"; at least {images} would decide it, or more training seeds"
+    return f"; about {images} would decide it"
+
+
 def _amount(plan: Plan, value: float) -> str:
-    """A measured value: to a hundredth of a point or per cent, others to four digits; a drop has no sign."""
+    """A measured value: to a hundredth of a point or percent, others to four digits; a drop has no sign."""
     is_share = plan.metric.unit == "share"
     digits = 2 if is_share else 4
     is_signed = plan.is_difference and not plan.statement.is_drop
@@ -162,5 +169,6 @@ def _amount(plan: Plan, value: float) -> str:
 def _with_unit(plan: Plan, number: str) -> str:
     if plan.metric.unit != "share":
         return f"{number}{NO_BREAK}nats" if plan.metric.unit == "nats" else number
-    unit = ("point" if number == "1" else "points") if plan.is_difference else "%"
-    return f"{number}{NO_BREAK}{unit}"
+    if not plan.is_difference:
+        return f"{number}%"
+    return f"{number}{NO_BREAK}{'point' if number == '1' else 'points'}"

@@ -9,17 +9,17 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.publishing.written import Written
+from failmodes.analysis.render.blocks import Cell, Table
+from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.markdown import harmless
 from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.runner_commands import json_without_commands
 
 DIGITS = 4  # of shares 0-1
-LONGEST_SOURCE = 300  # letters of each thing that a source line says
 TASK = {"type": "image-classification", "name": "Image classification"}
 
 
@@ -92,32 +92,27 @@ def _table(
 ) -> Iterator[str]:  # fmt: skip
     """Heading, table and what the figures are of."""
     last = points.filter(evaluation_id=evaluation.evaluation_id).sort("severity")
-    yield f"### Accuracy of {harmless(evaluation.label)} under corruption"
-    yield ""
-    yield f"| images | mean over severities {severities}, % | at the last severity, % |"
-    yield "| --- | --- | --- |"
-    yield _row("clean", _shown(one.clean), "")
+    rows = [("clean", _shown(one.clean), "")]
     for corruption, value in _ordered(one, names):
         row = last.filter(corruption=corruption).row(-1, named=True)
         at_last = _shown(Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"]))
-        yield _row(harmless(names[corruption]), _shown(value), f"{at_last} at {format_severity(row['severity'])}")
+        rows.append((names[corruption], _shown(value), f"{at_last} at {format_severity(row['severity'])}"))
     if one.corrupted is not None:
-        yield _row(f"mean over {selection.averaged_phrase}", _shown(one.corrupted), "")
+        rows.append((f"mean over {selection.averaged_phrase}", _shown(one.corrupted), ""))
+    columns = ("images", f"mean over severities {severities}, %", "at the last severity, %")
+    yield f"### Accuracy of {escape(evaluation.label)} under corruption"
     yield ""
-    parts = (part.rstrip(".") for part in selection.source_line.removeprefix("Data: ").split("; "))
-    source = "; ".join(harmless(part, LONGEST_SOURCE) for part in parts)
+    yield from table_lines(Table("", "", columns, tuple(tuple(map(Cell, row)) for row in rows)))
+    yield ""
+    source = escape(selection.source_line.removeprefix("Data: ").rstrip("."))
     yield (
-        f"{100 * level:g} % intervals over {selection.image_count:,} images in brackets. Data: {source}. "
+        f"{100 * level:g}% intervals over {selection.image_count:,} images in brackets. Data: {source}. "
         "Not comparable with figures on other images."
     )
 
 
 def _shown(estimate: Estimate) -> str:
     return f"{format_number(100 * estimate.value)} {format_interval(estimate.low, estimate.high)}"
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _yaml(value: Any, indent: str = "") -> Iterator[str]:

@@ -21,7 +21,9 @@ class Cell(NamedTuple):
     @property
     def on_one_line(self) -> str:
         """Value and note; the note alone where there is no value."""
-        return self.small if self.small and self.text == EMPTY else f"{self.text} {self.small}".strip()
+        if not self.small:
+            return self.text
+        return self.small if self.text == EMPTY else f"{self.text} {self.small}"
 
 
 class Table(NamedTuple):
@@ -49,10 +51,12 @@ class Sentence(NamedTuple):
     Attributes:
         text: plain text.
         role: `lead` is what a reader takes away, `item` one of a list, `note` small print.
+        query: SQL that gives its figures; empty without.
     """
 
     text: str
     role: Literal["plain", "lead", "item", "note"] = "plain"
+    query: str = ""
 
 
 class Chart(NamedTuple):
@@ -74,7 +78,7 @@ class Chart(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One picture of a strip: its severity as shown, the predicted class, the confidence, and whether it is correct."""
+    """One picture of a strip: its severity or cell as shown, the prediction, its confidence, whether it is correct."""
 
     severity: str
     prediction: str
@@ -92,6 +96,8 @@ class ImageStrip(NamedTuple):
         width: of one picture, in pixels.
         height: likewise.
         frames: one a picture, in order.
+        maps: attention of each picture as 8-bit values, row by row, scaled by their largest, in base64; "" without.
+        map_size: columns and rows of a map.
     """
 
     title: str
@@ -100,17 +106,41 @@ class ImageStrip(NamedTuple):
     width: int
     height: int
     frames: tuple[Frame, ...]
+    maps: str = ""
+    map_size: tuple[int, int] = (0, 0)
+
+
+class Gallery(NamedTuple):
+    """Image strips that a page shows small and opens large.
+
+    Attributes:
+        strips: the first ones matter most.
+        note: what they show, and what is left out.
+        labels: by the name of a filter its value for each strip.
+    """
+
+    strips: tuple[ImageStrip, ...]
+    note: str
+    labels: Mapping[str, tuple[str, ...]] = {}
 
 
 class Section(NamedTuple):
-    """Blocks under a heading; `is_folded` where a format can fold them."""
+    """Blocks under a heading.
+
+    Attributes:
+        title: the heading.
+        blocks: beneath it.
+        is_folded: whether a format that can fold does so.
+        anchor: its id in a page, to which links lead; "" without.
+    """
 
     title: str
     blocks: "tuple[Block, ...]"
     is_folded: bool = False
+    anchor: str = ""
 
 
-Block = Sentence | Table | Chart | ImageStrip | Section
+Block = Sentence | Table | Chart | ImageStrip | Gallery | Section
 
 
 class Case(NamedTuple):

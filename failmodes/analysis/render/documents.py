@@ -11,8 +11,9 @@ from failmodes.analysis.render import formats
 from failmodes.analysis.render.blocks import Document
 from failmodes.warehouse.errors import StudyError, did_you_mean
 from failmodes.warehouse.output_files import NO_SUFFIX, check_output, write_output
+from failmodes.warehouse.terminal import say, stdout_console
 
-USUAL_WIDTH = 80  # letters of a line, for formats that break lines
+USUAL_WIDTH = 110  # letters of a line, for formats that break lines
 
 
 class OutputFormat(Protocol):
@@ -26,11 +27,22 @@ class OutputFormat(Protocol):
         ...
 
 
+def format_names() -> list[str]:
+    """Names of the formats, without importing them: the modules of `render.formats`."""
+    return sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
+
+
 @cache
 def output_formats() -> Mapping[str, OutputFormat]:
-    """Every format by name, such as `markdown`: the modules of `render.formats`."""
-    names = sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
-    return {name: cast(OutputFormat, import_module(f"{formats.__name__}.{name}")) for name in names}
+    """Every format by name, such as `markdown`."""
+    return {name: cast(OutputFormat, import_module(f"{formats.__name__}.{name}")) for name in format_names()}
+
+
+def _format(name: str) -> OutputFormat:
+    known = output_formats()
+    if name not in known:
+        raise StudyError(f"no format {name!r}: {did_you_mean(name, known, 'choose ' + ', '.join(known))}")
+    return known[name]
 
 
 def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -> str:
@@ -44,17 +56,18 @@ def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -
     Raises:
         StudyError: no such format.
     """
-    known = output_formats()
-    if format not in known:
-        raise StudyError(f"no format {format!r}: {did_you_mean(format, known, 'choose ' + ', '.join(known))}")
-    return known[format].render(document, width)
+    return _format(format).render(document, width)
 
 
 def suffixes_of(format: str | None) -> tuple[str, ...]:
-    """The suffixes of a format, or none; without a format those of all."""
+    """The suffix of a format, or no suffix; without a format the suffixes of all.
+
+    Raises:
+        StudyError: no such format.
+    """
     if format is None:
         return tuple(one.SUFFIX for one in output_formats().values())
-    return output_formats()[format].SUFFIX, NO_SUFFIX
+    return _format(format).SUFFIX, NO_SUFFIX
 
 
 def write(document: Document, path: Path, format: str | None = None, *, force: bool = False) -> Path:
@@ -76,3 +89,9 @@ def write(document: Document, path: Path, format: str | None = None, *, force: b
     text = render(document, format or by_suffix[path.suffix.lower()])
     write_output(path, text.encode(), suffixes, force=force)
     return path
+
+
+def print_document(document: Document, format: str = "text") -> None:
+    """Print a document to stdout: as wide as the terminal, or in lines of USUAL_WIDTH where output goes to a file."""
+    console = stdout_console()
+    say(render(document, format, console.width if console.is_terminal else USUAL_WIDTH), end="")

@@ -9,16 +9,16 @@ MAX_LISTED = 4  # models that a sentence names one by one; of more it gives coun
 
 REASON_NAMES = {
     "first_to_fail": "first to fail",
-    "confidently_incorrect": "confidently wrong",
-    "recovered": "wrong, then right again",
-    "still_correct": "still right",
+    "confidently_incorrect": "confidently incorrect",
+    "recovered": "recovered",
+    "still_correct": "always correct",
 }
 
 REASON_MEANINGS = {
-    "first to fail": "wrong at the mildest severity",
-    "confidently wrong": "wrong at the last severity, most confidently",
-    "wrong, then right again": "wrong at some severity and right at the last",
-    "still right": "right at every severity, most confidently at the last",
+    "first to fail": "incorrect at the mildest severity",
+    "confidently incorrect": "at the last severity, with the highest confidence",
+    "recovered": "incorrect at some severity, correct at the last",
+    "always correct": "at every severity, with the highest confidence at the last",
 }
 
 ValueAndInterval = tuple[float, float, float]  # value, low and high, as an Estimate
@@ -33,8 +33,8 @@ def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str
 
 
 def format_percent(share: float, digits: int = 1) -> str:
-    """A share 0-1 as per cent: 94.8 %."""
-    return f"{format_number(100 * share, digits)}{NO_BREAK}%"
+    """A share 0-1 as a percentage: 94.8%."""
+    return f"{format_number(100 * share, digits)}%"
 
 
 def format_points(difference: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -53,7 +53,7 @@ def format_points_interval(estimate: ValueAndInterval, *, signed: bool = False) 
 
 
 def format_percent_interval(estimate: ValueAndInterval) -> str:
-    """A share with its interval: 94.8 % [93.9, 95.6]."""
+    """A share with its interval: 94.8% [93.9, 95.6]."""
     return f"{format_percent(estimate[0])} {format_interval(*estimate[1:])}"
 
 
@@ -73,7 +73,7 @@ def smallest_shown_sentence(differences: Iterable[float], what: str = "differenc
 
 def shown_sentence(what: str, sizes: str) -> str:
     """The sentence that all tables have of the smallest differences that their rows show, which `sizes` are."""
-    return f" Smallest {what} shown in 80{NO_BREAK}% of samples: {sizes}."
+    return f" Smallest {what} shown in 80% of samples: {sizes}."
 
 
 def format_severity(severity: float) -> str:

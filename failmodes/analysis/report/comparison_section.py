@@ -1,9 +1,8 @@
-"""The part of a report that compares two models: sentences, chart, pictures of images that change sides, tables."""
+"""The sections of a report that compare two models: chart and sentences, and in Details tables and changed images."""
 
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -14,9 +13,10 @@ from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.judging.compare import ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, changed_text
-from failmodes.analysis.render.blocks import Table
+from failmodes.analysis.render.blocks import Block, Frame, Gallery, ImageStrip, Section, Sentence
+from failmodes.analysis.render.formatting import capitalize_first, format_count
 from failmodes.analysis.report.gallery import small_picture
-from failmodes.analysis.report.report_charts import ReportChart, report_chart
+from failmodes.analysis.report.report_charts import report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
@@ -24,49 +24,8 @@ from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
 
-MOST_PICTURES = 8  # of newly wrong images, and of newly right ones
+MOST_PICTURES = 8  # of newly incorrect images, and of newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
-
-
-class ChangedPicture(NamedTuple):
-    """An image that one model gets right and the other wrong: where, what each answers, and its picture as a URL."""
-
-    image_id: int
-    true_class: str
-    cell: str
-    cell_count: int
-    correct_prediction: str
-    incorrect_prediction: str
-    url: str
-
-
-class PictureGroup(NamedTuple):
-    """Images that change sides one way: its title, how many there are, who is right and who is wrong, and pictures.
-
-    `missing` says why pictures are missing, if any are.
-    """
-
-    title: str
-    text: str
-    correct: str
-    incorrect: str
-    pictures: list[ChangedPicture]
-    missing: str
-
-
-class ReportComparison(NamedTuple):
-    """One pair: answer and other sentences, chart, pictures, tables, and the evaluations that are compared."""
-
-    title: str
-    headline: str
-    sentences: list[str]
-    chart: ReportChart
-    groups: list[PictureGroup]
-    no_images: str
-    a: str
-    b: str
-    tables: list[Table]
-    evaluation_ids: frozenset[str]
 
 
 def named_pairs(con: duckdb.DuckDBPyConnection, path: Path, pairs: Iterable[Sequence[str]]) -> list[Pair]:
@@ -92,53 +51,61 @@ def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) 
     return [(a, b)] if set(a.selection.corruptions) & set(b.selection.corruptions) else []
 
 
-def report_comparison(con: duckdb.DuckDBPyConnection, selection: Selection, pair: Pair) -> ReportComparison:
-    """Everything about one pair.
+def comparison_sections(
+    con: duckdb.DuckDBPyConnection, selection: Selection, pair: Pair, anchor: str = "", *, is_only: bool = True
+) -> tuple[Section, Section]:
+    """One pair: its chart with the strongest sentences, and everything else, for Details.
 
     Args:
         con: the warehouse.
         selection: the part of the report that it stands in, whose colors are taken.
         pair: the two models.
+        anchor: of the section.
+        is_only: whether the section is the only one, which then needs no names.
 
     Raises:
         StudyError: they cannot be compared; the message says why.
     """
     comparison = compare_models(*pair, level=1 - BETTER_MODEL_ERROR)
     text = ComparisonText(comparison)
-    headline, *sentences = text.sentences
     colors = model_colors(con, selection).colors
-    groups = [
-        _group(con, text, changed) for changed in (comparison.newly_incorrect, comparison.newly_correct) if changed
-    ]
-    return ReportComparison(
-        title=f"{text.b} compared with {text.a}",
-        headline=headline,
-        sentences=sentences,
-        chart=report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors)),
-        groups=[group for group in groups if group.pictures or group.missing],
-        no_images=text.no_images,
-        a=text.a,
-        b=text.b,
-        tables=text.tables(),
-        evaluation_ids=frozenset((*comparison.a.evaluation_ids, *comparison.b.evaluation_ids)),
+    chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
+    first, *others = text.sentences  # the chart's title is the first without its images
+    blocks: list[Block] = [Sentence(sentence, "item") for sentence in (first, *others, text.no_images) if sentence]
+    blocks.append(Sentence(f"In the tables A is {text.a} and B is {text.b}.", "note"))
+    blocks += [Section(table.caption, (table,), is_folded=True) for table in text.tables()]
+    for changed in (comparison.newly_incorrect, comparison.newly_correct):
+        blocks += _changed_images(con, text, changed) if changed else []
+    names = f"{text.b} with {text.a}"
+    title = "Comparison" if is_only else f"Comparison: {names}"
+    return (
+        Section(title, (chart, *map(Sentence, others[:2])), anchor=anchor),
+        Section(f"Comparison of {names}: tables and changed images", tuple(blocks), is_folded=True),
     )
 
 
-def _group(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> PictureGroup:
+def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> list[Block]:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
     images, models = changed.images[:MOST_PICTURES], (text.comparison.a, text.comparison.b)
     cells = {image.image_id: (image.corruption, image.severity) for image in images}
     pixels, missing = changed_pictures(con, [model.evaluation_ids[0] for model in models], cells)
     is_incorrect = changed is text.comparison.newly_incorrect
-    pictures = []
+    strips = []
     for image in images:
         if image.image_id in pixels:
-            where, predicted = text.cell(image.corruption, image.severity), text.predictions(image)
-            correct, incorrect = predicted if is_incorrect else predicted[::-1]
-            url = image_url(np.asarray(small_picture(pixels[image.image_id])))
-            pictures.append(
-                ChangedPicture(image.image_id, image.label_name, where, image.cell_count, correct, incorrect, url)
-            )
-    title = "Newly wrong" if is_incorrect else "Newly right"
+            picture = small_picture(pixels[image.image_id])
+            where, predicted = text.cell(image.corruption, image.severity), text.predictions(image)[is_incorrect]
+            strips.append(
+                ImageStrip(
+                    f"{capitalize_first(where)}: image {image.image_id}, class \u201c{image.label_name}\u201d",
+                    f"Changes in {format_count(image.cell_count, 'cell')}", image_url(np.asarray(picture)),
+                    *picture.size, (Frame(where, predicted, "", is_correct=False),),
+                )
+            )  # fmt: skip
+    if not strips and not missing:
+        return []
     correct, incorrect = (text.a, text.b) if is_incorrect else (text.b, text.a)
-    return PictureGroup(title, changed_text(changed), correct, incorrect, pictures, missing)
+    note = f"{capitalize_first(changed_text(changed))}. Those that change in most cells, in the mildest of them."
+    note += f" Images are missing: {missing}." if missing else ""
+    title = f"Newly {'incorrect' if is_incorrect else 'correct'}: {correct} correct, {incorrect} incorrect"
+    return [Section(title, (Gallery(tuple(strips), note),))]

@@ -1,20 +1,17 @@
-"""The gallery of a report: the exemplars of all models as strips of pictures, with answers and attention."""
+"""The gallery of a report: the exemplars of all models as image strips, with predictions and attention."""
 
 import base64
 import io
-import json
-from collections.abc import Iterable
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
-from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
-from failmodes.analysis.render.formatting import REASON_MEANINGS, format_percent, format_severity
+from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
+from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_percent, format_severity
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
@@ -23,98 +20,15 @@ MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
 MOST_PIXELS = 2**29  # that are decoded for them, some 10 s
 LOSSLESS_BYTES = 800_000  # of all pictures on record, up to which they are embedded as they are
 QUALITY = 80  # of the copies beyond that, WebP
-
-
-class Frame(NamedTuple):
-    """An image at one severity as a reader sees it: severity, answer, whether it is right, and confidence."""
-
-    severity: str
-    prediction: str
-    is_correct: bool
-    confidence: str
-
-
-class PictureSeries(NamedTuple):
-    """One image under one corruption, seen by one model, from clean to the last severity.
-
-    Attributes:
-        evaluation_id: of the model.
-        model: its label.
-        corruption: name of the corruption.
-        corruption_label: the same for readers.
-        reason: why it was chosen, in words.
-        image_id: which image it is.
-        true_class: name of its class.
-        frames: what is told of each severity.
-        strip: the pictures side by side, as a URL.
-        width: of one picture, pixels.
-        height: of one picture, pixels.
-        maps: attention of each picture as 8-bit values, row by row, scaled by their largest, in base64; "" without.
-        map_size: columns and rows of a map.
-    """
-
-    evaluation_id: str
-    model: str
-    corruption: str
-    corruption_label: str
-    reason: str
-    image_id: int
-    true_class: str
-    frames: tuple[Frame, ...]
-    strip: str
-    width: int
-    height: int
-    maps: str
-    map_size: tuple[int, int]
-
-    @property
-    def viewer_data(self) -> Markup:
-        """What the viewer needs to know, as JSON that may stand between single quotes."""
-        content = {
-            "frames": self.frames,
-            "maps": self.maps,
-            "map_size": self.map_size,
-            "size": (self.width, self.height),
-        }
-        text = json.dumps(content, separators=(",", ":"))
-        return Markup(text.translate({ord(letter): f"\\u{ord(letter):04x}" for letter in "&<>'"}))
-
-    @property
-    def choice(self) -> str:
-        """Why it was chosen, and what that means."""
-        meaning = REASON_MEANINGS.get(self.reason)
-        return f"{self.reason} ({meaning})" if meaning else self.reason
-
-    @property
-    def fate(self) -> str:
-        """True class and last answer with its confidence."""
-        last = self.frames[-1]
-        return f"{self.true_class}: {'right' if last.is_correct else last.prediction} {last.confidence}".rstrip()
-
-
-class Gallery(NamedTuple):
-    """The picture series of a selection, as far as they fit; how many there are, and whether they are copies."""
-
-    series: tuple[PictureSeries, ...]
-    total: int
-    is_lossless: bool
-
-    def filters(self) -> dict[str, list[str]]:
-        """What it can be filtered by: the values of model, corruption and reason, in order."""
-        return {
-            "model": _unique(one.model for one in self.series),
-            "corruption": _unique(one.corruption_label for one in self.series),
-            "reason": _unique(one.reason for one in self.series),
-        }
-
-    def of(self, evaluation_id: str, corruption: str) -> PictureSeries | None:
-        """The first series of a model under a corruption."""
-        found = (one for one in self.series if (one.evaluation_id, one.corruption) == (evaluation_id, corruption))
-        return next(found, None)
+MODEL, CORRUPTION, REASON = "Model", "Corruption", "Chosen as"  # filters
+NO_IMAGES = (
+    "No images are stored: a study keeps none with thumbnails = false, nor where corrupted images do not pair with "
+    "clean ones."
+)
 
 
 def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
-    """The picture series of a selection: first choices first, and of these the corruptions that cost most."""
+    """Image strips of a selection, as far as they fit: first choices first, of these the largest accuracy drops."""
     order = lowest_first(run_accuracies(con, selection).values())
     rows = exemplar_rows(con, selection.ids, order, selection.shared["dataset_id"])
     parts = sorted(
@@ -125,36 +39,52 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
     )  # fmt: skip
     names = corruption_labels(con)
     is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
-    found: list[PictureSeries] = []
+    strips: list[ImageStrip] = []
+    labels: dict[str, list[str]] = {MODEL: [], CORRUPTION: [], REASON: []}
     size = pixels = 0
     for part in parts:
         height, width = size_of(part)
         pixels += part.height * height * width
-        if pixels > MOST_PIXELS and found:
+        if pixels > MOST_PIXELS and strips:
             break
-        one = _series(exemplar_images(part), selection.labels, names, is_lossless=is_lossless)
-        size += len(one.strip) * 3 // 4
-        if size > MOST_BYTES and found:
+        images = exemplar_images(part)
+        first = images[0]
+        facts = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
+        strip = _strip(images, *facts, is_lossless=is_lossless)
+        size += len(strip.url) * 3 // 4
+        if size > MOST_BYTES and strips:
             break
-        found.append(one)
-    return Gallery(tuple(found), len(parts), is_lossless)
+        strips.append(strip)
+        for kept, label in zip(labels.values(), facts, strict=True):
+            kept.append(label)
+    note = _note(len(strips), len(parts), is_lossless=is_lossless)
+    return Gallery(tuple(strips), note, {name: tuple(kept) for name, kept in labels.items()} if strips else {})
 
 
-def _series(
-    images: list[ExemplarImage], labels: dict[str, str], names: dict[str, str], *, is_lossless: bool
-) -> PictureSeries:
+def _note(shown: int, total: int, *, is_lossless: bool) -> str:
+    if not shown:
+        return NO_IMAGES
+    note = "Images from clean to the last severity, chosen by rule: illustrations, not evidence."
+    note += "" if is_lossless else " Compressed copies."
+    note += f" {shown:,} of {total:,} stored." if shown < total else ""
+    return f"{note} failmodes images shows any other image."
+
+
+def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
     first, pictures = images[0], [small_picture(image.pixels) for image in images]
     maps, map_size = _maps(images)
-    return PictureSeries(
-        first.evaluation_id, labels[first.evaluation_id], first.corruption, names[first.corruption],
-        first.reason_name, first.image_id, first.label_name, tuple(_frame(image) for image in images),
-        _strip(pictures, is_lossless=is_lossless), *pictures[0].size, maps, map_size,
+    meaning = REASON_MEANINGS.get(reason)
+    return ImageStrip(
+        f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
+        capitalize_first(f"{reason} ({meaning})" if meaning else reason),
+        _side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
+        tuple(map(_frame, images)), maps, map_size,
     )  # fmt: skip
 
 
 def _frame(image: ExemplarImage) -> Frame:
     confidence = "" if image.confidence is None else format_percent(image.confidence, 0)
-    return Frame(format_severity(image.severity), image.predicted_name, image.is_correct, confidence)
+    return Frame(format_severity(image.severity), image.predicted_name, confidence, image.is_correct)
 
 
 def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -167,7 +97,7 @@ def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _strip(pictures: list[Image.Image], *, is_lossless: bool) -> str:
+def _side_by_side(pictures: list[Image.Image], *, is_lossless: bool) -> str:
     """Pictures of one size side by side, as a URL."""
     width, height = pictures[0].size
     strip = Image.new("RGB", (width * len(pictures), height))
@@ -181,7 +111,7 @@ def _strip(pictures: list[Image.Image], *, is_lossless: bool) -> str:
 
 
 def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
-    """The maps of a series in base64, scaled by the largest value of all, and their columns and rows."""
+    """The maps of a strip in base64, scaled by the largest value of all, and their columns and rows."""
     maps = [image.attention for image in images if image.attention is not None]
     if len(maps) < len(images) or len({one.shape for one in maps}) > 1:
         return "", (0, 0)
@@ -189,7 +119,3 @@ def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
     top = float(values.max())
     scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
     return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])
-
-
-def _unique(texts: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(texts))

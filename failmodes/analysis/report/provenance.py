@@ -16,16 +16,16 @@ UNKNOWN = "not on record"
 
 
 def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> NameValueRows:
-    """Data set, subset, source and settings, which all evaluations of the selection share."""
+    """Dataset, subset, source and settings, which all evaluations of the selection share."""
     shared, settings, made = selection.shared, stored_settings(con), selection.made_at
     data = _row(con, "datasets", "dataset_id", shared["dataset_id"])
     source = _row(con, "sources", "source_id", shared["source_id"])
     info = fetch_first(con, "select schema_version, failmodes_version from warehouse_info") or (UNKNOWN, UNKNOWN)
     return [
         ("Study", _text(shared["study"])),
-        ("Data set", f"{data['dataset_label']}, {data['split']} split: {data['image_count']:,} images of "
+        ("Dataset", f"{data['dataset_label']}, {data['split']} split: {data['image_count']:,} images of "
                      f"{data['height_px']} \u00d7 {data['width_px']} pixels, {data['class_count']} classes"),
-        ("Remark on the data", _text(data["note"], "none")),
+        ("Note on the dataset", _text(data["note"], "none")),
         ("Images evaluated", f"{selection.image_count:,} ({shared['subset']})"),
         ("Corrupted pixels", f"{source['source_label']} ({source['source_kind']}; recipe {_text(source['recipe'])}; "
                              f"seed {_text(source['seed'])}; noise {_text(source['noise'])})"),
@@ -38,14 +38,14 @@ def shared_provenance(con: duckdb.DuckDBPyConnection, selection: Selection) -> N
                       "(Clopper and Pearson)"),
         ("Evaluated", f"{made.day} {made:%B %Y, %H:%M} UTC" if made else UNKNOWN),
         ("Warehouse", f"schema {info[0]}, failmodes {info[1]}"),
-        ("Identities", f"data set {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),
+        ("Identities", f"dataset {shared['dataset_id']}, source {shared['source_id']}, subset {shared['subset_id']}"),
     ]  # fmt: skip
 
 
 PROTOCOLS = {  # by the protocol of classes
-    "all": "among all outputs of the model: one outside the data set's classes is wrong",
-    "subset": "among the data set's classes; other outputs are left out",
-    None: "among the data set's classes; there are no other outputs",
+    "all": "among all outputs of the model: one outside the dataset's classes is incorrect",
+    "subset": "among the dataset's classes; other outputs are left out",
+    None: "among the dataset's classes; there are no other outputs",
 }
 
 
@@ -74,7 +74,7 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
         ("Training data and seed", f"{_text(model['training_data'])}; seed {_text(model['training_seed'])}"),
         ("Stated clean accuracy", UNKNOWN if accuracy is None else format_percent(accuracy)),
         ("Normalization", normalization),
-        ("Answers", PROTOCOLS[facts["class_protocol"]]),
+        ("Predictions", PROTOCOLS[facts["class_protocol"]]),
         ("Precision", facts["precision"]),
         ("Attention", attention),
         *_run(con, evaluation),
@@ -100,7 +100,7 @@ def _run(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo) -> NameValu
     ]
     if identity_error is not None:
         check = f"map sum + bias = logit to {identity_error:.1e} of the logits' scale"
-        found.append(("Self-check of attention", check))
+        found.append(("Attention self-check", check))
     return found
 
 

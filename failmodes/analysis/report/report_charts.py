@@ -1,35 +1,24 @@
 """Charts in a report: in every layout that a page may take, without theme and texts, which the page sets."""
 
-import json
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import altair as alt
 import duckdb
-from markupsafe import Markup
 
 from failmodes.analysis.charts.drawing import CHARTS, PANEL_PER_MODEL
 from failmodes.analysis.charts.style.saving import specification_of
 from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.render.blocks import Chart
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.warehouse.errors import WarehouseError
 
 
-class ReportChart(NamedTuple):
-    """A chart in the report: its name and texts, and as JSON its data and the rest of each layout's specification."""
-
-    name: str
-    finding: str
-    subtitle: str
-    datasets: Markup
-    specs: dict[str, Markup]
-
-
 def draw_charts(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: Iterable[str]
-) -> tuple[list[ReportChart], list[str]]:
+) -> tuple[list[Chart], list[str]]:
     """The charts of these that can be drawn, and for the others why not.
 
     Those that have a panel per model show the best and the worst of many models (see `best_and_worst`).
@@ -45,13 +34,12 @@ def draw_charts(
     return charts, missing
 
 
-def report_chart(name: str, draw: Callable[..., alt.VConcatChart]) -> ReportChart:
+def report_chart(name: str, draw: Callable[..., alt.VConcatChart]) -> Chart:
     """A chart in every layout of the page: `draw(size=…)` makes it."""
     specs = {layout: _without_texts(draw(size=size)) for layout, size in CHART_SIZES.items()}
     texts = [spec.pop("usermeta") for spec in specs.values()][0]
     datasets = {key: rows for spec in specs.values() for key, rows in spec.pop("datasets", {}).items()}
-    parts = {layout: embedded(spec) for layout, spec in specs.items()}
-    return ReportChart(name, texts["finding"], texts["subtitle"], embedded(datasets), parts)
+    return Chart(name, texts["finding"], texts["subtitle"], datasets, specs)
 
 
 def _without_texts(chart: alt.VConcatChart) -> dict[str, Any]:
@@ -62,8 +50,3 @@ def _without_texts(chart: alt.VConcatChart) -> dict[str, Any]:
     for part in spec["vconcat"]:
         part.pop("title", None)
     return spec
-
-
-def embedded(content: Any) -> Markup:
-    """JSON that may stand inside a script element: no '<' can end it or open a comment."""
-    return Markup(json.dumps(content, separators=(",", ":")).replace("<", "\\u003c"))

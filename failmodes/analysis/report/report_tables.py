@@ -130,7 +130,7 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     table = _by_severity(
         seed_curves(con, selection, model),
         f"Accuracy of {model.label_with_seeds}",
-        f"Per cent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95\u00a0% interval "
+        f"Per cent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval "
         f"over seeds and images, on {selection.images}.{shown_over_seeds(con, selection, model)}",
         "accuracy_by_model",
         names,
@@ -143,7 +143,7 @@ def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, 
     return _by_severity(
         read_for_selection(con, "accuracy_by_severity", selection),
         f"Accuracy of {label}",
-        f"Per cent, with the exact 95\u00a0% interval, on {selection.images}.{shown_from_clean(con, selection)}",
+        f"Per cent, with the exact 95% interval, on {selection.images}.{shown_from_clean(con, selection)}",
         "accuracy_by_severity",
         names,
         lambda row: figure(row, "accuracy"),
@@ -171,7 +171,7 @@ def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: st
     return _by_severity(
         cells,
         f"Calibration of {label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131), with its 95\u00a0% interval; then confidence "
+        f"Expected calibration error in {bins} equal bins (0\u20131), with its 95% interval; then confidence "
         "minus accuracy in points."
         f"{shown_of_calibration(cells)}",
         "calibration_by_severity",

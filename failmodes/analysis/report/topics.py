@@ -1,37 +1,36 @@
-"""The parts of a report: which charts stand beside the findings of a section."""
+"""The parts of a report: which charts stand in it, and beside the findings of which section."""
 
 from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """One part of a report.
+    """A section of a report with a chart and its strongest findings.
 
     Attributes:
-        key: its name in links, and the section of the kinds of finding that are told there.
+        key: its name in links, and the section of the kinds of finding that it shows.
         title: its heading.
-        charts: those that are shown.
-        more: those that a reader opens, names as in `CHARTS`.
+        chart: name as in `CHARTS`.
     """
 
     key: str
     title: str
-    charts: tuple[str, ...]
-    more: tuple[str, ...] = ()
+    chart: str
 
 
 FIRST_SCREEN = "ranking"  # the chart beside the verdict
-IN_GALLERY = "exemplars"  # the chart whose pictures the gallery has
+IN_GALLERY = "exemplars"  # the chart whose images the gallery has
 IN_COMPARISON = "differences"  # the chart of each pair that is compared
 
 TOPICS = (
-    Topic("accuracy", "How accuracy falls", ("curves",), ("shapes", "distortion-shapes", "drops", "distortion")),
-    Topic("predictions", "What is answered", ("confusion",), ("predictions",)),
-    Topic("confidence", "How sure the models are", ("calibration",)),
-    Topic(
-        "failure-prediction",
-        "Which failures could be seen coming",
-        ("early-warning",),
-        ("onset", "failure-prediction", "risk-coverage"),
-    ),
-    Topic("attention", "Where the models look", ("attention",), ("object-attention",)),
+    Topic("accuracy", "Accuracy curves", "curves"),
+    Topic("predictions", "Confusion and images", "confusion"),
+    Topic("confidence", "Confidence and calibration", "calibration"),
 )
+MORE_CHARTS = (  # in Details
+    "shapes", "distortion-shapes", "drops", "distortion", "predictions", "early-warning", "onset",
+    "failure-prediction", "risk-coverage", "attention", "object-attention",
+)  # fmt: skip
+FINDINGS = {  # headings in Details by the section of kinds of finding
+    "accuracy": "Accuracy", "predictions": "Predictions", "confidence": "Confidence",
+    "failure-prediction": "Failure prediction", "attention": "Attention",
+}  # fmt: skip

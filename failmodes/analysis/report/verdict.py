@@ -1,13 +1,15 @@
 """The verdict on a selection in two sentences: which corruption breaks which model and how, and which is better."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 
 import duckdb
 
 from failmodes.analysis.judging.findings.better_model import leading, needed, of_runs
 from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN, invalidated_by
-from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
+from failmodes.analysis.judging.findings.kind import images_that_decide
+from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence, nearest
 from failmodes.analysis.judging.findings.prediction_collapse import given_predictions
 from failmodes.analysis.judging.findings.registry import conditions_of
 from failmodes.analysis.judging.findings.shape import curves, manner_of
@@ -22,7 +24,13 @@ from failmodes.analysis.render.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, drop_rankings, model_accuracies, run_accuracies
+from failmodes.analysis.statistics.model_accuracy import (
+    CorruptionDrop,
+    DropRanking,
+    drop_rankings,
+    model_accuracies,
+    run_accuracies,
+)
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.statistics.predictions import collapse_by_corruption
 from failmodes.analysis.statistics.shape_tables import p_of_shape
@@ -59,7 +67,13 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if len(rankings) > MOST_DESCRIBED:
         return largest_drop_sentence(con, selection)
     if not all(ranking.is_clear for ranking in rankings.values()):
-        return "; ".join(largest_drop_of_one(e.label, ranking, names) for e, ranking in rankings.items())
+        return "; ".join(
+            f"{e.label} degrades most under {lower_label(names[ranking.drops[0].corruption])}: it "
+            f"{_fall(con, selection, e, ranking.drops[0])}"
+            if ranking.is_clear
+            else _two_largest(e.label, ranking, names)
+            for e, ranking in rankings.items()
+        )
     manners = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
     largest = {e: lower_label(names[ranking.drops[0].corruption]) for e, ranking in rankings.items()}
     if len(set(largest.values())) > 1:
@@ -70,6 +84,21 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         return f"{evaluation.label} degrades most under {name}: it {drop}"
     drops = "; ".join(f"{e.label} {drop}" for e, drop in manners.items())
     return f"Both {noun_of_runs(manners)}s degrade most under {name}: {drops}"
+
+
+def _two_largest(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
+    """The two largest drops, as measured, where neither is shown to be the larger; else why nothing is said."""
+    first = ranking.drops[0]
+    if ranking.withheld or not first.at_last.above_zero or not ranking.leads:
+        return largest_drop_of_one(label, ranking, names)
+    second, lead = nearest(ranking.drops, ranking.leads)
+    measured = (
+        f"{format_points_interval(one.at_last)} under {lower_label(names[one.corruption])}" for one in (first, second)
+    )
+    return (
+        f"{label} drops by {' and by '.join(measured)} {_at(first.last_severity)}: which drop is larger is "
+        f"inconclusive ({format_points_interval(lead)} apart{images_that_decide(ranking.images_needed)})"
+    )
 
 
 def _fall(
@@ -142,11 +171,11 @@ def _best_of_many(pairs: list[PairDifference]) -> str:
     if won[first] == len(ranked) - 1:
         others = format_count(len(ranked) - 1, "other model")
         over = over if pairs[0].is_about_training else ""
-        return f"{first.label} is the best {noun}: right more often than each of the {others}{over}"
+        return f"{first.label} is the best {noun}: more accurate than each of the {others}{over}"
     unbeaten = [model.label for model in ranked if model not in lost]
     if not 1 < len(unbeaten) <= MAX_LISTED:
         return f"No {noun} is shown to be the best of {format_count(len(ranked), 'model')}"
-    return f"No {noun} is shown to be the best: none is right more often than {join_names(unbeaten)}"
+    return f"No {noun} is shown to be the best: none is more accurate than {join_names(unbeaten)}"
 
 
 def _noun(pair: PairDifference) -> str:

@@ -1,6 +1,6 @@
 """Models by the names that users give them, in one warehouse or in several files."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,17 +97,12 @@ class OpenedModel(NamedTuple):
         return rows_of(self.con, self.model)
 
 
-def duplicates_notes(*models: DescribedModel | None, name: Callable[[str], str] = str) -> list[str]:
-    """A note on exact duplicates among the images of some models; one for each where they differ.
-
-    Args:
-        models: None is left out.
-        name: how labels are written.
-    """
+def duplicates_notes(*models: DescribedModel | None) -> list[str]:
+    """A note on exact duplicates among the images of some models; one for each where they differ."""
     notes = {one.label: one.duplicates_note for one in models if one is not None and one.duplicates_note}
     if len(set(notes.values())) == 1:
         return [next(iter(notes.values()))]
-    return [f"{name(label)}: {note}" for label, note in notes.items()]
+    return [f"{label}: {note}" for label, note in notes.items()]
 
 
 @contextmanager

@@ -64,8 +64,8 @@ from failmodes.warehouse.database.own_tables import EARLY_WARNING, SHAPE_LABELS,
 from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
+from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.stages import counted
 from failmodes.warehouse.terminal import note
 
 TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)

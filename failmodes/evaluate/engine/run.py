@@ -57,7 +57,7 @@ class RunReport(RunResult):
     def describe(self) -> list[str]:
         """What it did, a line each."""
         lines = [f"damaged, made again: {path}" for path in self.rewritten]
-        lines.append(f"{self.written} shards made, {self.existing} were there")
+        lines.append(f"{self.written} shards written, {self.existing} already present")
         lines += [
             f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
             for label, share in self.changed_predictions.items()

@@ -1,12 +1,10 @@
 """`failmodes corrupt`, once its options are understood: one writer at a time, with progress on stderr.
 
-A set is made in a hidden folder of its own folder, which is gone when all is done. Progress is a bar where stderr is a
-terminal, else a line whenever something is whole.
+A set is made in a hidden folder of its own folder, which is gone when all is done.
 """
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,7 +18,7 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.progress_bar import ImagesPerSecond, progress_bar
+from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import interruptible, note
@@ -56,7 +54,7 @@ def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path
         with _progress(plan) as (advance, finish):
             write_set(plan, advance, finish)
     written, existing = (sum(len(part.severities) for part in parts) for parts in (plan.missing, plan.existing))
-    note(f"corrupt: {written} corruptions × severities made, {existing} were there")
+    note(f"corrupt: {written} corruptions × severities written, {existing} already present")
     return folder
 
 
@@ -122,26 +120,23 @@ def _remove_if_empty(folder: Path) -> None:
 
 @contextmanager
 def _progress(plan: SetPlan) -> Iterator[tuple[ProgressCallback, Callable[[SetPart], None]]]:
-    """What `write_set` calls with images made and with parts on record: a bar that counts images, or lines."""
+    """What `write_set` calls with the number of images written, and with each part that is complete."""
     parts = len(plan.missing)
-    images = sum(len(part.severities) for part in plan.missing) * len(plan.writer.inputs.image_ids)
-    done = 0
-    columns = ("{task.fields[done]}/{task.fields[parts]}", ImagesPerSecond(), "[dim]{task.fields[last]}[/]")
-    with progress_bar("[bold]corrupt[/]", *columns) as bar:
-        task = bar.add_task("corrupt", total=images, images=0, done=0, parts=parts, last="")
-        if bar.disable and parts:
-            print(f"corrupt: {images:,} images to make", file=sys.stderr, flush=True)
+    all_images = sum(len(part.severities) for part in plan.missing) * len(plan.writer.inputs.image_ids)
+    if parts:
+        note(f"corrupt: {all_images:,} images to generate")
+    with ProgressBar("corrupt", "images") as bar:
+        images = done = 0
+        last = ""
 
         def advance(count: int) -> None:
-            made = int(bar.tasks[0].completed) + count
-            bar.update(task, completed=made, images=made)
+            nonlocal images
+            images += count
+            bar.update(images, all_images, f"{done}/{parts}{last}")
 
         def finish(part: SetPart) -> None:
-            nonlocal done
-            done += 1
+            nonlocal done, last
             levels = "–".join(dict.fromkeys(map(severity_folder, (part.severities[0], part.severities[-1]))))
-            bar.update(task, done=done, last=f"{part.corruption} {levels}")
-            if bar.disable:
-                print(f"corrupt: {done}/{parts} {part.corruption} {levels}", file=sys.stderr, flush=True)
+            done, last = done + 1, f", {part.corruption} {levels}"
 
         yield advance, finish

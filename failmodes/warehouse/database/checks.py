@@ -14,6 +14,7 @@ from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database.own_tables import SHARDS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PREDICTION_FACTS, Table
 
 if TYPE_CHECKING:
@@ -95,7 +96,8 @@ def refuse_broken_relations(con: duckdb.DuckDBPyConnection) -> None:
 
 def run_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:
     """Run every check on an open warehouse, in order of name."""
-    return [_run(con, name, sql) for name, sql in check_definitions().items()]
+    definitions = check_definitions()
+    return [_run(con, name, definitions[name]) for name in counted("checking", definitions)]
 
 
 def read_checks(con: duckdb.DuckDBPyConnection) -> list[CheckResult]:

@@ -37,6 +37,7 @@ from failmodes.warehouse.database.updates import Derivation, staged_database, wr
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output
+from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
@@ -49,7 +50,6 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.inventory import FileKey, LoadError, ResultsFile, read_verified_rows, scan_results
 from failmodes.warehouse.shards.png_header import HEADER_BYTES, MOST_PICTURE_PIXELS, png_size
-from failmodes.warehouse.stages import counted
 from failmodes.warehouse.storage.files import StorePath
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them

@@ -13,8 +13,8 @@ from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.stored_metrics import ComputedEvaluation, read_shard_hashes
 from failmodes.warehouse.database.tables import upsert
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN, FACTS
-from failmodes.warehouse.stages import counted
 
 _UNIQUENESS = {uniqueness_check(table): table.name for table in FACTS}
 _OF_IMAGES = {"images_resolve", "labels_agree_with_images"}  # of predictions these read image_id and label alone

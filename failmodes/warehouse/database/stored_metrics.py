@@ -28,8 +28,8 @@ from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord, column_of
 from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, ends_of, evaluate
 from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
 from failmodes.warehouse.metrics.resampling import kept_weights
+from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
-from failmodes.warehouse.stages import counted
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

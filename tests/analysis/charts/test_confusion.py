@@ -32,7 +32,7 @@ def test_it_is_that_of_the_cell_of_the_lowest_accuracy(con: duckdb.DuckDBPyConne
     assert shares == pytest.approx({
         (i, j): share for i, row in enumerate(by_hand) for j, share in enumerate(row) if share
     })  # fmt: skip
-    assert f"Alpha {100 * worst[2]:.1f}\u00a0% under " in spec["usermeta"]["finding"]
+    assert f"Alpha {100 * worst[2]:.1f}% under " in spec["usermeta"]["finding"]
 
 
 @pytest.mark.slow

@@ -55,8 +55,8 @@ def test_curves_color_the_most_and_the_least_accurate(
     chart = CHARTS["curves"](many_con, many_selection)
     spec = chart.to_dict()
     text = [row.get("text", "") for rows in spec["datasets"].values() for row in rows]
-    assert f"{most}, highest mean accuracy ({100 * means[most]:.1f}\u00a0%)" in text
-    assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}\u00a0%)" in text
+    assert f"{most}, highest mean accuracy ({100 * means[most]:.1f}%)" in text
+    assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}%)" in text
     assert "of 6 models those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
     layers = spec["vconcat"][1]["concat"][0]["layer"]
     behind = [layer for layer in layers if layer["mark"].get("color") == GRAY]

@@ -39,6 +39,6 @@ def test_few_models_are_reported_with_their_interval(
     left, clean = survivors(many_results, label, worst)
     ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="exact")
     text = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
-    share = f"{100 * left / clean:.1f}\u00a0% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
+    share = f"{100 * left / clean:.1f}% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
     assert text.startswith(f"{label} keeps {share} of its right answers under {worst.replace('_', ' ')}")
     assert "severity 5" in text

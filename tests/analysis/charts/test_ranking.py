@@ -28,7 +28,7 @@ def test_few_models_share_a_row_for_clean_the_mean_and_each_corruption(con: duck
     for label, one in found.items():
         row = rows.filter(label=label, name="Mean of 5\u00a0corruptions").row(0, named=True)
         assert (row["value"], row["low"], row["high"]) == pytest.approx(one.corrupted)
-        assert f"{100 * row['value']:.1f}\u00a0%" in spec["usermeta"]["finding"]
+        assert f"{100 * row['value']:.1f}%" in spec["usermeta"]["finding"]
 
 
 def test_of_many_models_each_has_a_row_and_its_weakest_corruption(

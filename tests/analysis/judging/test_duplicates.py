@@ -9,8 +9,8 @@ from synthetic_results import write_synthetic
 from typer.testing import CliRunner
 
 import failmodes
+from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import compare_named
-from failmodes.analysis.judging.compare_formats import as_json, as_markdown, as_text
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.cli import app
 from failmodes.warehouse.database.connection import open_warehouse
@@ -58,13 +58,14 @@ def test_a_comparison_has_the_intervals_and_tests_of_distinct_images(folder: Pat
 
 
 def test_a_comparison_says_that_there_are_duplicates(folder: Path) -> None:
-    expected, found = (compare_named("Alpha", "Beta", folder / f"{name}.duckdb") for name in ("once", "twice"))
-    document = json.loads(as_json(found))
+    files = [folder / f"{name}.duckdb" for name in ("once", "twice")]
+    expected, found = (ComparisonResult(compare_named("Alpha", "Beta", file)) for file in files)
+    document = json.loads(found.to_json())
     assert f"{NOTE}." in document["sentences"]
     assert (document["a"]["image_count"], document["a"]["distinct_count"]) == (200, 100)
-    assert as_markdown(found).count(NOTE) == 1
-    assert " ".join(as_text(found).split()).count(NOTE) == 1
-    assert "duplicate" not in as_text(expected) + as_markdown(expected)
+    assert found.to_markdown().count(NOTE) == 1
+    assert " ".join(found.to_text().split()).count(NOTE) == 1
+    assert "duplicate" not in expected.to_markdown()
 
 
 def test_a_gate_judges_as_on_distinct_images_and_says_so(folder: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_gate_judges_as_on_distinct_images_and_says_so(folder: Path) -> None:
         for decision, of_distinct in zip(one.verdicts, other.verdicts, strict=True):
             assert decision.verdict == of_distinct.verdict
             assert decision.estimate == pytest.approx(of_distinct.estimate, abs=1e-6)
-    assert str(found).count(NOTE) == found.to_markdown().count(NOTE) == 1
+    assert found.to_markdown().count(NOTE) == 1
     assert json.loads(found.to_json())["candidate"]["distinct_images"] == 100
     assert "duplicate" not in str(expected)
 

@@ -105,7 +105,7 @@ def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, t
     assert CliRunner().invoke(app, arguments).exit_code == 1
     assert json.loads(files["json"].read_text())["exit_code"] == 1
     assert ElementTree.parse(files["junit"]).getroot().tag == "testsuites"
-    assert files["markdown"].read_text().startswith("### Gate stops: Noisier against Alpha\n")
+    assert files["markdown"].read_text().startswith("**Gate stops: Noisier against Alpha**\n")
 
 
 @pytest.mark.parametrize("name", ["json", "junit", "markdown"])
@@ -113,7 +113,7 @@ def test_a_format_is_printed_in_place_of_the_text(app: Typer, gate_folder: Path,
     arguments = [write(tmp_path, PASSES), str(gate_folder / "both.duckdb"), f"--{name}", "-"]
     result = CliRunner().invoke(app, arguments, catch_exceptions=False)
     assert result.exit_code == 0
-    starts = {"json": "{\n", "junit": "<?xml ", "markdown": "### Gate passes"}
+    starts = {"json": "{\n", "junit": "<?xml ", "markdown": "**Gate passes"}
     assert result.stdout.startswith(starts[name])
     assert "next:" not in result.stdout
     assert not (Path.cwd() / "-").exists()

@@ -1,4 +1,4 @@
-"""What a gate found as text, JSON, JUnit XML and Markdown, whatever labels hold."""
+"""What a gate found: a table of rules, JSON, and JUnit."""
 
 import json
 from dataclasses import replace
@@ -10,6 +10,7 @@ import pytest
 
 import failmodes
 from failmodes.analysis.judging.gate_result import GateResult
+from failmodes.analysis.render.blocks import Sentence, Table
 
 RULES: list[dict[str, Any]] = [
     {"metric": "accuracy", "relation": "worse_by_at_most", "limit": 0.2},
@@ -18,7 +19,6 @@ RULES: list[dict[str, Any]] = [
      "name": "clean as good"},
     {"metric": "augrc", "score": "margin", "corruptions": ["fog", "snow"], "relation": "at_most", "limit": 0.4},
 ]  # fmt: skip
-MALICIOUS = 'A|B <script>"]]>&`@all` [x](http://x)\x1b[31m\u202e\ufffe\n# top'
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +27,26 @@ def result(gate_folder: Path) -> GateResult:
     return failmodes.gate({"gate": gate}, gate_folder / "both.duckdb")
 
 
-@pytest.fixture
-def malicious(result: GateResult) -> GateResult:
-    return replace(result, candidate=replace(result.candidate, label=MALICIOUS), origin=MALICIOUS)
-
-
-def test_the_text_has_a_line_a_rule_the_sum_and_what_to_do(result: GateResult) -> None:
-    first, *rules, total, compare, missing, inconclusive = str(result).splitlines()
-    assert first.startswith("Noisier against Alpha, by failmodes.gate: 95 % level; the same 400 images; about these")
-    assert [line.split()[0] for line in rules] == ["pass", "FAIL", "inconclusive", "NOT"]
+def test_a_row_a_rule_the_counts_and_what_to_do(result: GateResult) -> None:
+    lead, summary, table, *steps = result.document.blocks
+    assert isinstance(lead, Sentence)
+    assert isinstance(summary, Sentence)
+    assert isinstance(table, Table)
+    assert "Noisier against Alpha" in lead.text
+    assert "1 of 4\u00a0rules passes, 1 fails, 1 is inconclusive, 1 is not measurable (exit code 1)" in summary.text
+    assert "Level 95%; the same 400\u00a0images; about these checkpoints" in summary.text
+    verdicts, rules, results = zip(*([cell.text for cell in row] for row in table.rows), strict=True)
+    assert verdicts == ("✓ pass", "✗ fail", "? inconclusive", "– not measurable")
+    assert "is at most 20 points worse than that of the baseline" in rules[0]
+    assert rules[2].startswith("clean as good: accuracy on clean images is at most 0.2 points worse")
     estimate = result.rules[0].verdicts[0].estimate
     assert estimate is not None
-    text = f"{100 * estimate.value:.2f} points, shown to be {100 * estimate.low:.2f} points or more"
-    assert text.replace("-", "\u2212") in rules[0]
-    assert " is at most 20 points worse than that of the baseline: " in rules[0]
-    assert "fail in 3 of 6 cells, inconclusive in 3: fog 5: " in rules[1]
-    assert f"about {result.rules[2].images_needed:,}"[:8] in rules[2]
-    assert "clean as good: accuracy on clean images is at most 0.2 points worse" in rules[2]
-    assert (
-        "AUGRC by margin on average over fog and snow is at most 0.4: snow is not on record of the candidate"
-        in rules[3]
-    )
-    assert total == "1 of 4 rules passes, 1 fails, 1 is inconclusive, 1 is not measurable: the gate stops (exit code 1)"
-    assert all(line.startswith("next: ") for line in (compare, missing, inconclusive))
+    value, low = (f"{100 * number:.2f}\u00a0points".replace("-", "\u2212") for number in estimate[:2])
+    assert results[0] == f"{value}, shown to be {low} or more"
+    assert results[1].startswith("fail in 3 of 6\u00a0cells, inconclusive in 3: fog\u00a05: ")
+    assert f"about {result.rules[2].images_needed:,}"[:8] in results[2]
+    assert results[3] == "snow is missing for the candidate"
+    assert len(steps) == 3
 
 
 def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
@@ -92,34 +89,6 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
     assert passing.get("skipped") == str(verdicts.count("inconclusive"))
 
 
-def test_markdown_is_a_table_of_rules(result: GateResult) -> None:
-    lines = result.to_markdown().splitlines()
-    assert lines[0] == "### Gate stops: Noisier against Alpha"
-    rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + len(RULES)
-    assert all(line.count("|") == 4 for line in rows)
-    assert rows[3].startswith("| **fail** | accuracy under each corruption at each severity is at most 2 points worse")
-    assert len(result.to_markdown()) < 3000
-
-
-def test_labels_from_outside_are_only_shown(malicious: GateResult, gate_folder: Path) -> None:
-    shown = 'A|B <script>"]]>&`@all` [x](http://x)\\x1b[31m\\u202e\\ufffe # top'
-    assert str(malicious).startswith(f"{shown} against Alpha, by {shown}: ")
-    suite = ElementTree.fromstring(malicious.to_junit())[0]
-    name = suite.get("name")
-    assert name is not None
-    assert shown in name
-    assert json.loads(malicious.to_json())["candidate"]["label"] == MALICIOUS
-    heading = malicious.to_markdown().splitlines()[0]
-    assert heading == f"### Gate stops: `` {shown} `` against Alpha"
-    assert "\n# top" not in malicious.to_markdown()
-    named = {"gate": {"candidate": "Alpha", "rules": [RULES[3] | {"name": "a|b `c`"}]}}
-    row = failmodes.gate(named, gate_folder / "both.duckdb").to_markdown().splitlines()[6]
-    assert row.startswith(
-        "| **not measurable** | `` a\\|b `c` ``: AUGRC by margin on average over fog and snow is at most 0.4 | "
-    )
-
-
 @pytest.mark.slow
 def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_of(gate_folder: Path) -> None:
     rules = [
@@ -134,9 +103,4 @@ def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_
     assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
     cases = ElementTree.fromstring(found.to_junit())[0]
     assert [case.get("name") for case in cases] == ["mean", "fog", "contrast", "contrast", "fog"]
-    assert (
-        str(found).count(
-            "accuracy drops most under contrast on average over severities: in all 2 cells; nearest to the limit is "
-        )
-        == 1
-    )
+    assert "in all 2 cells; nearest to the limit is " in largest["shown"]

@@ -14,7 +14,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 def test_numbers_as_a_reader_sees_them() -> None:
     assert format_number(-0.04, 1) == "0.0"
     assert format_number(-1.25, 1, signed=True) == "\u22121.2"
-    assert format_percent(0.9478) == "94.8\u00a0%"
+    assert format_percent(0.9478) == "94.8%"
     assert format_points(-0.431) == "\u221243.1\u00a0points"
     assert format_interval(0.1, 0.25) == "[10.0,\u00a025.0]"
     assert join_names(["a", "b", "c"]) == "a, b and c"

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from report_blocks import blocks_of
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
-from failmodes.analysis.report.comparison_section import named_pairs, only_pair, report_comparison
+from failmodes.analysis.render.blocks import Chart, Gallery, Sentence, Table
+from failmodes.analysis.report.comparison_section import comparison_sections, named_pairs, only_pair
 from failmodes.analysis.report.pair_tables import pair_tables
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import Selection, select, select_one
@@ -38,27 +40,36 @@ def many_warehouse(many_results: Synthetic, tmp_path_factory: pytest.TempPathFac
 
 
 def titles(page: str) -> list[str]:
-    return re.findall(r'<section class="comparison"[^>]*>\s*<h2><bdi>(.*?)</bdi>', page)
+    return re.findall(r'<section id="comparison-[^>]*>\s*<h2><bdi>(.*?)</bdi>', page)
 
 
 def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
     (pair,) = only_pair(con, Path("w.duckdb"), both)
-    found = report_comparison(con, both, pair)
-    assert found.title == "Beta compared with Alpha"
-    assert found.headline.startswith(found.chart.finding)
-    assert [table.caption for table in found.tables][:3] == [
+    section, details = comparison_sections(con, both, pair)
+    assert section.title == "Comparison"
+    assert "Beta" in details.title
+    chart, *strongest = section.blocks
+    everything = list(blocks_of(details.blocks))
+    sentences = [one.text for one in everything if isinstance(one, Sentence)]
+    assert isinstance(chart, Chart)
+    assert sentences[0].startswith(chart.finding)
+    assert 1 <= len(strongest) <= 2
+    assert {one.text for one in strongest} <= set(sentences)
+    assert [one.caption for one in everything if isinstance(one, Table)][:3] == [
         "Accuracy by corruption", "Other metrics", "Difference in every cell",
     ]  # fmt: skip
-    for group in found.groups:
-        for picture in group.pictures:
-            assert picture.url.startswith("data:image/png;base64,")
-            assert picture.correct_prediction == picture.true_class != picture.incorrect_prediction
+    strips = [strip for one in everything if isinstance(one, Gallery) for strip in one.strips]
+    for strip in strips:
+        (frame,) = strip.frames
+        assert strip.url.startswith("data:image/png;base64,")
+        assert not frame.is_correct
+        assert f"\u201c{frame.prediction}\u201d" not in strip.title
 
 
 def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
     (pair,) = only_pair(con, Path("w.duckdb"), both)
     assert len(pair_tables(con, both)) == 1
-    assert pair_tables(con, both, [report_comparison(con, both, pair).evaluation_ids]) == []
+    assert pair_tables(con, both, [frozenset((*pair[0].selection.ids, *pair[1].selection.ids))]) == []
 
 
 def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
@@ -79,7 +90,7 @@ def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.Monke
     done = CliRunner().invoke(build_app("report"), arguments, catch_exceptions=False)
     assert done.exit_code == 0
     page = many_warehouse.with_name("report.html").read_text()
-    assert titles(page) == ["Aspen compared with Fir", "Birch compared with Elm"]
+    assert titles(page) == ["Comparison: Aspen with Fir", "Comparison: Birch with Elm"]
     assert 'href="#comparison-1-1"' in page
     odd = CliRunner().invoke(build_app("report"), ["report", str(many_warehouse), "--pair", "Fir"])
     assert isinstance(odd.exception, StudyError)
@@ -91,7 +102,7 @@ def test_a_report_of_two_has_the_section_and_one_of_many_has_none(
 ) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))
     page = write_report(warehouse).read_text()
-    assert titles(page) == ["Beta compared with Alpha"]
+    assert titles(page) == ["Comparison"]
     assert "image by image</bdi></summary>" not in page
     assert "comparison-" not in write_report(many_warehouse).read_text()
 
@@ -122,5 +133,5 @@ def test_models_of_the_same_names_on_other_images_are_each_compared(tmp_path: Pa
         for selection in select(con):
             ((a, b),) = only_pair(con, tmp_path / "w.duckdb", selection)
             assert (a.label, b.label) == ("Fir", "Oak")
-            counts.append(report_comparison(con, selection, (a, b)).evaluation_ids & set(selection.ids))
+            counts.append({*a.selection.ids, *b.selection.ids} & set(selection.ids))
     assert [len(found) for found in counts] == [4, 4]

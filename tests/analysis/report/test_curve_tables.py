@@ -24,7 +24,7 @@ def test_ranks_stand_in_order_with_intervals(found: dict[str, Table], con: duckd
     losses = [float(row[1].text.replace("\u2212", "-")) for row in table.rows]
     assert losses == sorted(losses, reverse=True)
     assert all(" to " in row[2].small for row in table.rows)
-    assert "Smallest difference between neighboring corruptions at the last severity shown in 80\u00a0%" in table.note
+    assert "Smallest difference between neighboring corruptions at the last severity shown in 80%" in table.note
 
 
 def test_classes_have_their_names(found: dict[str, Table], con: duckdb.DuckDBPyConnection) -> None:
@@ -65,4 +65,4 @@ def test_tables_say_how_much_they_can_tell(con: duckdb.DuckDBPyConnection, selec
         ("Shapes of Alpha", "drop from clean to the last severity"),
         ("Steps of Alpha", "step"),
     ):
-        assert f"Smallest {what} shown in 80\u00a0% of samples: " in notes[caption]
+        assert f"Smallest {what} shown in 80% of samples: " in notes[caption]

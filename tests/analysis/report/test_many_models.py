@@ -1,15 +1,18 @@
 """A report of many models: which are shown one by one, that it says so, and that tests stay corrected for all."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import duckdb
 import pytest
 from checkpoint_comparisons import FALLS
+from report_blocks import blocks_of
 from synthetic_results import Synthetic
 
+from failmodes.analysis.render.blocks import Chart
 from failmodes.analysis.report.pair_tables import NO_CELLS, pair_tables
-from failmodes.analysis.report.rendering import report_section
+from failmodes.analysis.report.rendering import report_part
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import model_accuracy
@@ -42,20 +45,22 @@ def test_what_is_left_out_is_said_and_the_rest_covers_all(
     few_shown: tuple[duckdb.DuckDBPyConnection, Selection],
 ) -> None:
     con, selection = few_shown
-    section = report_section(con, selection)
+    part = report_part(con, selection)
     shown = {run.label for run in best_and_worst(con, selection).evaluations}
-    assert "4 of 6 models" in section.lead
+    assert "4 of 6 models" in part.lead
     assert {one.model for one in tables(con, selection)} == {"", *shown}
     summary = next(one for one in tables(con, selection) if one.caption == "Models")
     assert {row[0].text for row in summary.rows} == set(FALLS)
-    assert section.ranking is not None
-    assert all(label in section.ranking.datasets for label in FALLS)
-    charts = [chart for topic in section.topics for chart in (*topic.charts, *topic.more)]
-    for chart in charts:
-        drawn = {label for label in FALLS if f'"{label}"' in chart.datasets}
-        assert drawn <= (shown if "Of 6 models the 4 with" in chart.subtitle else set(FALLS))
-    curves = next(chart for chart in charts if chart.name == "curves")
-    assert all(f'"{label}"' in curves.datasets for label in FALLS)
+    blocks = blocks_of((*part.ranking, *part.sections))
+    charts = {block.name: block for block in blocks if isinstance(block, Chart)}
+    for chart in charts.values():
+        assert _drawn(chart) <= (shown if "Of 6 models the 4 with" in chart.subtitle else set(FALLS))
+    assert _drawn(charts["ranking"]) == _drawn(charts["curves"]) == set(FALLS)
+
+
+def _drawn(chart: Chart) -> set[str]:
+    """Models that a chart has rows of."""
+    return {label for label in FALLS if f'"{label}"' in json.dumps(chart.datasets, default=str)}
 
 
 def test_tests_are_corrected_for_all_models(few_shown: tuple[duckdb.DuckDBPyConnection, Selection]) -> None:

@@ -10,7 +10,7 @@ from rewritten_shards import cell_of
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.report.rendering import report_section, write_report
+from failmodes.analysis.report.rendering import report_part, write_report
 from failmodes.analysis.report.topics import TOPICS
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
@@ -21,8 +21,8 @@ def test_the_title_of_a_section_counts_models(
 ) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
-    assert report_section(many_con, many_selection).title == "How 6\u00a0models fail on Synthetic digits"
-    assert report_section(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
+    assert report_part(many_con, many_selection).title == "How 6\u00a0models fail on Synthetic digits"
+    assert report_part(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
 
 
 MALICIOUS = "Alpha <img src=x onerror=alert(1)>"
@@ -52,9 +52,10 @@ def test_text_from_outside_is_escaped(page: str) -> None:
 
 
 def test_it_has_every_part(page: str) -> None:
-    parts = [topic.title for topic in TOPICS]
-    for part in (*parts, "Pictures", "Tables", "What cannot be claimed", "How it was made"):
-        assert f">{part}</h2>" in page
+    folded = ("Findings", "Further charts", "Tables", "Limitations", "How this report was made", "Glossary")
+    titles = (*(topic.title for topic in TOPICS), "Details", *folded)
+    places = [re.search(f"<h[23]><bdi>{title}</bdi></h[23]>", page).start() for title in titles]
+    assert places == sorted(places)
     for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Steps of Alpha", "Calibration of Alpha", "float32",
                  "synthetic: no real images", "cifar-c recipe, seed 0", "schema 3"):  # fmt: skip
         assert fact in page

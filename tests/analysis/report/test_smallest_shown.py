@@ -23,7 +23,7 @@ Z_A, Z_B = stats.norm.ppf([0.975, 0.8])
 
 def sizes(note: str, what: str) -> list[float]:
     """The smallest and the largest of the differences that a note tells, in points."""
-    found = re.search(rf"Smallest {what} shown in 80\u00a0% of samples: ([\d.]+)(?: to ([\d.]+))?\u00a0points\.", note)
+    found = re.search(rf"Smallest {what} shown in 80% of samples: ([\d.]+)(?: to ([\d.]+))?\u00a0points\.", note)
     assert found, note
     return [float(found[1]), float(found[2] or found[1])]
 

@@ -2,13 +2,14 @@
 
 from failmodes.analysis.charts.drawing import CHARTS
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.report.topics import FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, TOPICS
+from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, IN_COMPARISON, IN_GALLERY, MORE_CHARTS, TOPICS
 
 
 def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:
-    assert {kind.section for kind in all_kinds().values()} == {topic.key for topic in TOPICS}
+    assert {kind.section for kind in all_kinds().values()} == set(FINDINGS)
+    assert {topic.key for topic in TOPICS} <= set(FINDINGS)
 
 
 def test_every_chart_is_shown_once() -> None:
-    shown = [name for topic in TOPICS for name in (*topic.charts, *topic.more)]
+    shown = [*(topic.chart for topic in TOPICS), *MORE_CHARTS]
     assert sorted([*shown, FIRST_SCREEN, IN_GALLERY, IN_COMPARISON]) == sorted(CHARTS)

@@ -40,7 +40,7 @@ def test_of_one_model_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConn
         "select clean_accuracy, mean_corrupted_accuracy from robustness_by_model where model_label = 'Alpha'"
     ).fetchall()
     assert breaks.startswith("Alpha degrades most under Gaussian noise: it drops from ")
-    assert all(f"{100 * share:.1f}\u00a0% [" in better for share in row)
+    assert all(f"{100 * share:.1f}% [" in better for share in row)
 
 
 def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
@@ -49,7 +49,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     _, better = verdict_sentences(many_con, many_selection)
     wins = {name: len(of_kind(many_findings, "better_model", model_label=name, verdict="supported")) for name in FALLS}
     assert max(wins.values()) < len(FALLS) - 1  # two are alike
-    assert better == "No checkpoint is shown to be the best: none is right more often than Birch and Fir."
+    assert better == "No checkpoint is shown to be the best: none is more accurate than Birch and Fir."
     trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
     assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
 

@@ -24,7 +24,7 @@ def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) 
     )  # fmt: skip
     assert done.stdout == "D-C\n"
     assert "seed 3" in done.stderr
-    assert "10 corruptions × severities made, 0 were there" in done.stderr
+    assert "10 corruptions × severities written, 0 already present" in done.stderr
     folder = tmp_path / "D-C"
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"

@@ -36,7 +36,7 @@ def test_more_can_be_added_and_nothing_is_made_twice(tmp_path: Path, capsys: pyt
         set_options(layout="imagenet-c", corruptions=["fog", "contrast"], severities=["1", "3"]),
         tmp_path / "set",
     )
-    assert "3 corruptions × severities made, 1 were there" in capsys.readouterr().err
+    assert "3 corruptions × severities written, 1 already present" in capsys.readouterr().err
     assert (tmp_path / "set" / "fog" / "1").stat().st_mtime_ns == before
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
     assert {name: sorted(levels) for name, levels in manifest["corruptions"].items()} == {
@@ -46,7 +46,7 @@ def test_more_can_be_added_and_nothing_is_made_twice(tmp_path: Path, capsys: pyt
     write_corrupted_dataset(
         DIGITS, set_options(layout="imagenet-c", corruptions=["fog"], severities=["1", "3"]), tmp_path / "set"
     )
-    assert "1 corruptions × severities made, 1 were there" in capsys.readouterr().err
+    assert "1 corruptions × severities written, 1 already present" in capsys.readouterr().err
 
 
 def test_by_default_all_19_are_made_and_the_headline_is_15(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

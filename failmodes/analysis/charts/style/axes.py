@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.theme import ChartSize, wrapped
 
-PERCENT_EXPRESSION = "format(100 * datum.value, '.0f') + '\u00a0%'"  # a share 0-1 on an axis
+PERCENT_EXPRESSION = "format(100 * datum.value, '.0f') + '%'"  # a share 0-1 on an axis
 COARSE, FINE = 16, 4  # areas of points, square pixels
 FEW_LEVELS = 11  # more of them are a dense grid
 FEW_PANELS = 9  # more of them stand closer on a page

@@ -1,6 +1,5 @@
 """All findings of a warehouse as one sequence, with what is printed of them."""
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
@@ -10,7 +9,9 @@ import duckdb
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.findings.limitations import limitations
+from failmodes.analysis.render.blocks import Document, Sentence
 from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.render.rendered import Rendered
 from failmodes.analysis.selection import Selection
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Findings(Sequence[Finding]):
-    """What a warehouse says: a sequence of everything that was judged, which prints as the sentences of a report.
+class Findings(Rendered, Sequence[Finding]):
+    """A sequence of everything that was judged, which prints as the sentences of a report.
 
     Attributes:
         found: the findings, each a named tuple (see `Finding`).
@@ -44,24 +45,23 @@ class Findings(Sequence[Finding]):
         return self.found[index]
 
     @property
-    def bullets(self) -> list[str]:
-        """The printed sentences, each a line that begins with a dash."""
-        return [f"- {headline.text}" for headline in self.headlines]
+    def document(self) -> Document:
+        """The headlines as a list, and a note on limitations; its data are `findings`, `headlines`, `limitations`."""
+        items = [Sentence(headline.text, "item") for headline in self.headlines]
+        if self.limitations:
+            count = format_count(len(self.limitations), "limitation")
+            items.append(Sentence(f"{count} of these data: see the report, or `limitations` in Python.", "note"))
+        data = {name: [one._asdict() for one in found] for name, found in self._parts().items()}
+        return Document("Findings", tuple(items or [Sentence("No findings.")]), data)
+
+    def _parts(self) -> "dict[str, tuple[Finding | Headline | Limitation, ...]]":
+        return {"findings": self.found, "headlines": self.headlines, "limitations": self.limitations}
 
     def to_frame(self) -> "pl.DataFrame":
         """One row a finding, with the columns of the table `findings`."""
         import polars as pl
 
         return pl.DataFrame(self.found, FRAME_SCHEMA, orient="row")
-
-    def __repr__(self) -> str:
-        limits = [f"and {format_count(len(self.limitations), 'limit')} of what these data can say: see .limitations"]
-        return "\n".join(self.bullets + limits * bool(self.limitations)) or "no findings"
-
-    def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(headline.text)}</li>" for headline in self.headlines)
-        limits = "".join(f"<li><b>{html.escape(x.sentence)}</b> {html.escape(x.detail)}</li>" for x in self.limitations)
-        return f"<ul>{items}</ul>" + (f"<p>What cannot be claimed:</p><ul>{limits}</ul>" if limits else "")
 
 
 TEXTS = ("kind", "claim", "verdict", "evaluation_id", "model_label", "corruption", "unit", "sentence", "query",

@@ -11,7 +11,7 @@ from failmodes.analysis.judging import findings as package
 from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding, Kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.warehouse.stages import counted
+from failmodes.warehouse.progress import counted
 
 
 @cache

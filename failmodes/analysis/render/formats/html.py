@@ -1,19 +1,26 @@
 """HTML for a notebook or a page: blocks as elements, all text escaped."""
 
+import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from failmodes.analysis.render.blocks import Block, Document
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.runner_commands import xml_without_commands
 
 SUFFIX = ".html"
+_UNBROKEN, _NO_WRAP = re.compile(r"\w+-\d+"), r'<span style="white-space:nowrap">\g<0></span>'
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # a browser breaks lines
-    """The blocks of a document within one element, as notebooks show it."""
-    return f"<div>{render_blocks(document.blocks)}</div>\n"
+    """The blocks of a document as a page."""
+    title = escape(_shown(document.title))
+    head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{title}</title>'
+    return xml_without_commands(f"{head}\n<body>\n{render_blocks(document.blocks)}</body></html>\n")
 
 
 def render_blocks(blocks: Iterable[Block]) -> Markup:
@@ -26,6 +33,20 @@ def render_blocks(blocks: Iterable[Block]) -> Markup:
 def environment() -> Environment:
     """Templates of blocks, and of pages made of them; they escape what they are given."""
     loader = ChoiceLoader([PackageLoader(f"failmodes.analysis.{name}", "") for name in ("render.formats", "report")])
-    found = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    found.filters["kind"] = lambda block: type(block).__name__
+    found = Environment(
+        autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_shown
+    )
+    found.filters |= {"kind": lambda block: type(block).__name__, "text": _text}
+    found.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     return found
+
+
+def _shown(value: Any) -> Any:
+    """Text with its controls spelt out, since pages are printed to terminals as well; other values as they are."""
+    return printable(value, len(value)) if type(value) is str else value
+
+
+def _text(text: str) -> Markup:
+    """A text isolated from its surroundings, whose names such as ResNet-18 no line may break."""
+    shown = str(escape(_shown(str(text))))
+    return Markup(f"<bdi>{_UNBROKEN.sub(_NO_WRAP, shown)}</bdi>")

@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from failmodes.analysis.render.blocks import Case, Document
 from failmodes.analysis.render.formatting import NO_BREAK
-from failmodes.warehouse.errors import printable
+from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.runner_commands import xml_without_commands
 
 SUFFIX = ".xml"
@@ -15,7 +15,13 @@ _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(document: Document, width: int) -> str:  # noqa: ARG001  # lines are as long as their texts
-    """The cases of a document."""
+    """The cases of a document.
+
+    Raises:
+        StudyError: it has none.
+    """
+    if not document.cases:
+        raise StudyError(f"{document.title} has no test cases, so there is no JUnit of it: choose another format")
     root = Element("testsuites")
     suite = SubElement(root, "testsuite", name=_text(document.title), tests=str(len(document.cases)))
     for name, outcome in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -33,7 +39,7 @@ def _add(suite: Element, case: Case) -> None:
     if case.outcome == "passed":
         SubElement(element, "system-out").text = message
         return
-    kind = {"type": case.kind} if case.kind else {}
+    kind = {"type": _text(case.kind)} if case.kind else {}
     SubElement(element, case.outcome, kind, message=message)
 
 

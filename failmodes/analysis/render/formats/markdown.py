@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -11,7 +11,9 @@ from failmodes.warehouse.runner_commands import without_commands
 SUFFIX = ".md"
 MOST_LETTERS = 2000  # of a sentence or a cell
 _MARKUP = re.compile(r"[\\`*<|~]|\](?=[(\[:])|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")  # _ within a word means nothing
-_AT_START = re.compile(r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+#>=\[]))")  # a list, heading, quotation, rule or task
+_AT_START = re.compile(
+    r"^(?:(\d+)(?=[.)](?:\s|$))|(?=[-+](?:[\s-]|$)|[#>=\[]))"
+)  # a list, heading, quotation, rule or task
 # What GitHub links or replaces even behind a backslash: mentions, issues, addresses, entities, emoji, formulas
 _OF_GITHUB = re.compile(r"[@&$]|#\d|\bgh-\d|www\.|[a-z]:\S|:[\w+-]+:|::|##", re.IGNORECASE)
 
@@ -26,14 +28,13 @@ def escape(text: str, most: int = MOST_LETTERS) -> str:
 
     A space stands for each no-break space.
     """
-    words = re.split(r"(\s+)", printable(text, most).replace(NO_BREAK, " "))
+    words = re.split(r"(\s+|\|)", printable(text, most).replace(NO_BREAK, " ").strip())
     line = "".join(_code(word) if _OF_GITHUB.search(word) else _MARKUP.sub(r"\\\g<0>", word) for word in words)
     return without_commands(_AT_START.sub(r"\1\\", line))
 
 
 def _code(word: str) -> str:
     """A word as code, whatever backticks are in it."""
-    word = without_commands(word).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", word)), default=0))
     return f"{fence} {word} {fence}" if "`" in word else f"{fence}{word}{fence}"
 
@@ -58,10 +59,10 @@ def _block(block: Block) -> Iterator[str]:
             yield from table_lines(block)
             if block.note:
                 yield from ("", f"<sub>{escape(block.note)}</sub>")
-        case Chart(finding=finding, subtitle=subtitle):
-            yield f"{escape(finding)}. {escape(subtitle)}"
-        case ImageStrip(title, note):
+        case Chart(finding=title, subtitle=note) | ImageStrip(title=title, note=note):
             yield f"{escape(title)}. {escape(note)}"
+        case Gallery(strips=strips):
+            yield from _lines(strips)
         case Section(title, blocks, is_folded):
             yield f"<details><summary>{_html(title)}</summary>" if is_folded else f"### {escape(title)}"
             yield ""
@@ -72,9 +73,18 @@ def _block(block: Block) -> Iterator[str]:
 
 def table_lines(table: Table) -> list[str]:
     """A pipe table, numbers aligned right."""
-    rows = [[escape(name) for name in table.columns], ["---" if text else "---:" for text in table.are_texts]]
-    rows += [[escape(cell.on_one_line) for cell in row] for row in table.rows]
-    return [f"| {' | '.join(row)} |" for row in rows]
+    rows = ([escape(cell.on_one_line) for cell in row] for row in table.rows)
+    return [*table_head(table.columns, table.are_texts), *map(table_row, rows)]
+
+
+def table_head(names: Iterable[str], are_texts: Iterable[bool]) -> list[str]:
+    """The two lines above the rows of a pipe table."""
+    return [table_row(map(escape, names)), table_row("---" if is_text else "---:" for is_text in are_texts)]
+
+
+def table_row(cells: Iterable[str]) -> str:
+    """A row of a pipe table, whose cells are escaped."""
+    return f"| {' | '.join(cells)} |"
 
 
 def _html(text: str) -> str:

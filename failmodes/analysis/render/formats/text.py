@@ -2,12 +2,11 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from itertools import chain
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table as RichTable
 
-from failmodes.analysis.render.blocks import Block, Chart, Document, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.runner_commands import without_commands
@@ -24,22 +23,43 @@ def render(document: Document, width: int) -> str:
 
 def render_blocks(blocks: Iterable[Block], width: int) -> str:
     """Blocks as lines of at most `width` letters, ending in a line break."""
-    file = io.StringIO()
-    console = Console(
-        file=file, width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
+    parts = _all_parts(blocks)
+    return lay_out((printable(part, MOST_LETTERS) if isinstance(part, str) else part for part in parts), width)
+
+
+def lay_out(parts: Iterable[RenderableType], width: int) -> str:
+    """Lines and tables, whose controls are spelt out, as lines of at most `width` letters."""
+    console = plain_console(width)
+    for part in parts:
+        console.print(part)
+    assert isinstance(console.file, io.StringIO), "as it was made"
+    text = "".join(f"{line.rstrip()}\n" for line in console.file.getvalue().split("\n")[:-1])
+    return without_commands(text.replace(NO_BREAK, " "))
+
+
+def plain_console(width: int) -> Console:
+    """A console that keeps what is printed, without markup and colors."""
+    return Console(
+        file=io.StringIO(), width=max(NARROWEST, width), markup=False, highlight=False, emoji=False, color_system=None,
         force_jupyter=False,  # else a notebook would show it at once
     )  # fmt: skip
-    for part in chain.from_iterable(map(_parts, blocks)):
-        console.print(printable(part, MOST_LETTERS) if isinstance(part, str) else part)
-    text = "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-    return without_commands(text.replace(NO_BREAK, " "))
+
+
+def _all_parts(blocks: Iterable[Block]) -> Iterator[str | RichTable]:
+    """Lines and tables in order, with an empty line between blocks other than sentences."""
+    previous: Block | None = None
+    for block in blocks:
+        if previous is not None and not (isinstance(block, Sentence) and isinstance(previous, Sentence)):
+            yield ""
+        yield from _parts(block)
+        previous = block
 
 
 def _parts(block: Block) -> Iterator[str | RichTable]:
     """Lines and tables of a block, in order."""
     match block:
         case Sentence(text, role):
-            yield f"- {text}" if role == "item" else text
+            yield _item(text) if role == "item" else text
         case Table():
             yield _table(block)
             if block.note:
@@ -49,9 +69,16 @@ def _parts(block: Block) -> Iterator[str | RichTable]:
         case ImageStrip(title, note, frames=frames):
             yield f"{title}. {note}"
             yield from (f"  {frame.severity}: {frame.prediction} {frame.confidence}" for frame in frames)
-        case Section(title, blocks):
-            yield from ("", title)
-            yield from chain.from_iterable(map(_parts, blocks))
+        case Gallery(strips=inner) | Section(blocks=inner):
+            yield from [block.title] if isinstance(block, Section) else []
+            yield from _all_parts(inner)
+
+
+def _item(text: str) -> RichTable:
+    """A list item whose further lines are indented."""
+    item = RichTable.grid()
+    item.add_row("- ", printable(text, MOST_LETTERS))
+    return item
 
 
 def _table(table: Table) -> RichTable:

@@ -35,7 +35,7 @@ def test_centroids_are_compared_with_another_image_of_the_class(
             assert (finding.value, finding.low, finding.high) == test.share
             assert "centroid" in finding.sentence
             assert "map" not in finding.sentence, "what is measured is named"
-            assert f"{100 * finding.value:.1f}\u00a0% [" in finding.sentence
+            assert f"{100 * finding.value:.1f}% [" in finding.sentence
 
 
 @pytest.mark.parametrize(

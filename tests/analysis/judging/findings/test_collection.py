@@ -1,5 +1,6 @@
 """All findings of a warehouse, as a sequence, as a list of lines, as a table and in a notebook."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -11,6 +12,7 @@ from failmodes.analysis.judging.findings.collection import Findings, collect
 from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.stored import warehouse_findings
+from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.own_tables import FINDINGS
 
@@ -23,13 +25,15 @@ def found(con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: li
 @pytest.mark.slow
 def test_it_prints_what_the_command_prints(shaped_warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
     print_findings(shaped_warehouse)
-    *lines, last = capsys.readouterr().out.splitlines()
     found = warehouse_findings(shaped_warehouse)
-    assert found.bullets == lines
-    assert repr(found).splitlines()[:-1] == lines
-    assert f"{len(found.limitations)} limits of what these data can say" in last
-    assert lines[0].startswith("- Gaussian noise costs Alpha most")
-    assert any("inconclusive" in line for line in lines)
+    printed = capsys.readouterr().out
+    assert printed == found.to_text() == f"{found}\n"
+    assert printed.startswith("- Gaussian noise costs Alpha most")
+    assert "inconclusive" in printed
+    data = json.loads(found.to_json())
+    printed_sentences = [one["sentence"] for one in data["headlines"]]
+    assert printed_sentences == [one.sentence.replace("\u00a0", " ") for one in found.headlines]
+    assert len(data["findings"]) == len(found)
 
 
 def test_it_is_a_sequence_that_nobody_changes(found: Findings, all_findings: list[Finding]) -> None:
@@ -45,12 +49,12 @@ def test_it_is_a_sequence_that_nobody_changes(found: Findings, all_findings: lis
 
 def test_headlines_and_limitations_stand_beside_what_was_judged(found: Findings, all_findings: list[Finding]) -> None:
     assert found.headlines == tuple(headlines(all_findings))
-    assert found.bullets == [f"- {headline.text}" for headline in found.headlines]
     assert {type(limitation) for limitation in found.limitations} == {Limitation}
-    assert repr(found).endswith(
-        f"and {len(found.limitations)}\u00a0limits of what these data can say: see .limitations"
-    )
-    assert repr(Findings(())) == "no findings"
+    *items, note = found.document.blocks
+    assert [item.text for item in items if isinstance(item, Sentence)] == [one.text for one in found.headlines]
+    assert isinstance(note, Sentence)
+    assert note.text.startswith(f"{len(found.limitations)}\u00a0limitations")
+    assert repr(Findings(())) == "No findings."
 
 
 def test_its_table_has_one_row_a_finding(found: Findings) -> None:
@@ -68,8 +72,5 @@ def test_its_table_has_one_row_a_finding(found: Findings) -> None:
 def test_a_notebook_shows_escaped_text() -> None:
     headline = Headline("largest_drop", "supported", "<b>Fog</b> & snow cost most.", 2, "from shapes")
     page = Findings((), (headline,), (Limitation("Images", "<i>Few.</i>", "<script>"),))._repr_html_()
-    assert "<li>&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 more like it)</li>" in page
-    assert "&lt;i&gt;Few.&lt;/i&gt;" in page
-    assert "&lt;script&gt;" in page
+    assert "&lt;b&gt;Fog&lt;/b&gt; &amp; snow cost most. (and 2 more like it)" in page
     assert "<script" not in page
-    assert "<i>" not in page

@@ -13,7 +13,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import COMPARED, PredictorGain
 
 SEEN, NOTHING, UNKNOWN = {"margin": 0.2, "entropy": 0.3}, {"margin": -0.01}, {}
-BEST = "entropy tells 30.0\u00a0% [29.0,\u00a031.0]"
+BEST = "entropy tells 30.0% [29.0,\u00a031.0]"
 
 
 def shown(shares: dict[str, float]) -> dict[str, PredictorGain]:
@@ -28,7 +28,7 @@ def shown(shares: dict[str, float]) -> dict[str, PredictorGain]:
 
 CASES = {
     "one": ([SEEN], f"In A {BEST} of what corruption and severity leave open about the next failure"),
-    "two": ([SEEN, {"margin": 0.1}], f"In A {BEST} and in B margin tells 10.0\u00a0% [9.0,\u00a011.0] of what "
+    "two": ([SEEN, {"margin": 0.1}], f"In A {BEST} and in B margin tells 10.0% [9.0,\u00a011.0] of what "
             "corruption and severity leave open about the next failure"),
     "one of two": ([NOTHING, SEEN], f"In B {BEST} of what corruption and severity leave open about the next failure; "
                    "in A no score is shown to help"),

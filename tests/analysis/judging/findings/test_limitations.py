@@ -51,7 +51,7 @@ def test_resamples_are_those_of_the_stored_shapes(con: duckdb.DuckDBPyConnection
 
 def test_error_rates_of_the_report_are_told_and_add_up(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     detail = by_topic(con, selection)["Error rates"].detail
-    rates = [float(rate) for rate in re.findall(r"([\d.]+)\u00a0%", detail)]
+    rates = [float(rate) for rate in re.findall(r"([\d.]+)%", detail)]
     assert rates == [2.0, 1.5, 0.25, 5.0, 0.25, 5.0]
 
 

@@ -9,13 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from failmodes.warehouse.cli import WhereArgument
-from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
-from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.limits import limit_command, query_memory
-from failmodes.warehouse.result_output import (
+from failmodes.analysis.row_output import (
     FirstBatches,
-    ForceOption,
     Format,
     FormatOption,
     OutputOption,
@@ -23,9 +18,13 @@ from failmodes.warehouse.result_output import (
     check_format,
     give_batches,
     give_rows,
-    line_width,
+    print_table,
 )
-from failmodes.warehouse.stages import stages_shown
+from failmodes.warehouse.cli import WhereArgument
+from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.result_output import ForceOption
 from failmodes.warehouse.terminal import named, note, say, suggest
 
 TABLE_ROWS = 50  # that a table shows by default
@@ -122,11 +121,9 @@ def _show_table(
     path: Path, sql: str, parameters: dict[str, object], most: int, vertical: bool | None, timeout_s: float
 ) -> None:
     from failmodes.warehouse.database.query import first_rows
-    from failmodes.warehouse.database.terminal_table import format_table
 
-    with stages_shown("query"):
-        first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
-    say(format_table(first, line_width(), vertical=vertical), end="")
+    first = first_rows(path, sql, most, parameters, timeout_s=timeout_s)
+    print_table(first.columns, first.rows, vertical=vertical)
     if first.row_count is None or first.row_count > most:
         count = "more" if first.row_count is None else f"{first.row_count:,} rows"
         note(f"first {most:,} of {count}: --limit N shows N, --format csv or --output FILE gives all")

@@ -1,21 +1,15 @@
 """The command that says what can be asked: tables, views, their columns and what these mean."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from failmodes.analysis.row_output import FormatOption, OutputOption, VerticalOption, check_format, give_rows
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_relation
 from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.result_output import (
-    ForceOption,
-    FormatOption,
-    OutputOption,
-    VerticalOption,
-    check_format,
-    give_rows,
-)
+from failmodes.warehouse.result_output import ForceOption
 from failmodes.warehouse.terminal import named, suggest
 
 
@@ -52,31 +46,21 @@ def schema(
     from failmodes.warehouse.database.schema_listing import column_rows, metric_facts, relation_rows
 
     path = _warehouse(where)
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
     if name is not None and (facts := metric_facts(path, name)):
-        give_rows(("field", "value"), facts, output_format, output, vertical=False, force=force)
+        columns, rows, vertical = ("field", "value"), [*facts], False
         following = f"failmodes query \"from cell_metrics where metric = '{name}'\"{named(where)}"
     elif name is not None:
-        columns = [row[1:] for row in column_rows(path, name)]
-        give_rows(
-            ("column", "type", "unit", "range", "meaning"),
-            columns,
-            output_format,
-            output,
-            vertical=vertical,
-            force=force,
-        )
+        columns, rows = ("column", "type", "unit", "range", "meaning"), [row[1:] for row in column_rows(path, name)]
         following = f'failmodes query "from {name} limit 10"{named(where)}'
     else:
         listed = relation_rows(path)
+        columns, rows = ("name", "kind", "rows", "meaning"), [(x.name, x.kind, x.row_count, x.meaning) for x in listed]
         if path is None:  # nothing is counted
-            named_rows = [(row.name, row.kind, row.meaning) for row in listed]
-            give_rows(("name", "kind", "meaning"), named_rows, output_format, output, vertical=vertical, force=force)
-        else:
-            counted = [(row.name, row.kind, row.row_count, row.meaning) for row in listed]
-            give_rows(
-                ("name", "kind", "rows", "meaning"), counted, output_format, output, vertical=vertical, force=force
-            )
+            columns, rows = ("name", "kind", "meaning"), [(x.name, x.kind, x.meaning) for x in listed]
         following = f"failmodes schema accuracy_by_severity{named(where)}"
+    give_rows(columns, rows, output_format, output, vertical=vertical, force=force)
     if output is None and output_format in (None, "table"):
         suggest(following)
 

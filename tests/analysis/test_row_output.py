@@ -1,8 +1,6 @@
-"""The answer to a query, printed or written to a file."""
+"""The result of a query, printed or written to a file."""
 
 import json
-from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
@@ -10,38 +8,7 @@ import pytest
 import typer
 from warehouse_files import run_query_command
 
-from failmodes.warehouse.database.query import FirstRows
-from failmodes.warehouse.database.terminal_table import _folded, format_table
 from failmodes.warehouse.errors import StudyError
-
-
-def test_a_table_writes_every_kind_of_value(app: typer.Typer, query_here: Path) -> None:
-    values = [None, True, 0.1 + 0.2, 1.0, 12345.678901, 1e-9, float("nan"), Decimal("2.500"), 7, "[bold]a[/]", b"x",
-              list(range(12)), datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), "x" * 1001, "\x1b[2J", "霧"]  # fmt: skip
-    lines = format_table(FirstRows(["a", "a"], [(value, "|") for value in values], 1), 2000).splitlines()
-    assert [line.split("│")[1].strip() for line in lines[3:-1]] == [
-        "null", "true", "0.3", "1.0", "12345.678901", "1.0000e-09", "nan", "2.5", "7", "[bold]a[/]", "b'x'",
-        "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …]", "2026-01-02 03:04:05+00:00", "x" * 1000 + "…", "\\x1b[2J", "霧",
-    ]  # fmt: skip
-    assert (lines[0][0], lines[2][0], lines[-1][0]) == ("┌", "╞", "└")
-
-
-@pytest.mark.parametrize("text", ["fog", "霧の中", "e\u0301"])
-def test_a_table_looks_the_same_folded_or_not(text: str) -> None:
-    first = FirstRows(["corruption", "accuracy"], [(text, 0.5), ("contrast", 0.25)], 2)
-    texts = [[text, "0.5"], ["contrast", "0.25"]]
-    assert format_table(first, 80) == _folded(first.columns, texts, 80)
-
-
-def test_lines_within_a_cell_stay_lines() -> None:
-    lines = format_table(FirstRows(["plan"], [("one\ntwo",)], 1), 80).splitlines()
-    assert lines[3:5] == ["│ one  │", "│ two  │"]
-
-
-def test_a_table_keeps_within_its_width() -> None:
-    table = format_table(FirstRows(["first", "second"], [("a" * 100, "b" * 100)], 1), 40)
-    assert max(map(len, table.splitlines())) <= 40
-    assert table.count("a") == 100
 
 
 def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path) -> None:

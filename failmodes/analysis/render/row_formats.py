@@ -1,0 +1,156 @@
+"""All rows of a query for programs and papers: CSV, JSON, Markdown, LaTeX, Parquet; batch by batch."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from failmodes.analysis.render.formats import markdown
+from failmodes.analysis.render.formats.json import as_json, plain
+from failmodes.analysis.render.row_table import cell_text
+from failmodes.warehouse.database.query import unshowable_values
+from failmodes.warehouse.errors import QueryError, printable
+from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
+from failmodes.warehouse.runner_commands import without_commands
+
+if TYPE_CHECKING:
+    import polars as pl
+
+SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
+_OF_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+})  # fmt: skip
+
+
+def suffixes_of(output_format: str | None) -> tuple[str, ...]:
+    """The suffixes of a format; those of all where none was asked for."""
+    if output_format is None:
+        return tuple(SUFFIXES)
+    own = [suffix for suffix in SUFFIXES if SUFFIXES[suffix] == output_format]
+    return (*own, NO_SUFFIX) if output_format == "parquet" else (*own, ".txt", NO_SUFFIX)
+
+
+def print_rows(batches: Iterable["pl.DataFrame"], file: TextIO, output_format: str) -> int:
+    """Write rows, batch by batch, as csv, json (a list of objects), markdown or latex, ending in a line break.
+
+    Returns:
+        How many rows there were.
+
+    Raises:
+        QueryError: a value that the format cannot say.
+    """
+    count = 0
+    for position, rows in enumerate(batches):
+        with unshowable_values():
+            file.write(_TEXTS[output_format](rows, is_first=position == 0))
+        count += rows.height
+    file.write({"json": "]\n", "latex": "\\bottomrule\n\\end{tabular}\n"}.get(output_format, ""))
+    return count
+
+
+def write_rows(
+    batches: Iterable["pl.DataFrame"], path: Path, output_format: str | None = None, *, force: bool = False
+) -> int:
+    """Write rows, batch by batch, to a file, whole or not at all.
+
+    Args:
+        batches: the rows.
+        path: the file.
+        output_format: csv, json, markdown, parquet or latex; by default that of the file's suffix.
+        force: see `check_output`.
+
+    Returns:
+        How many rows there were.
+
+    Raises:
+        StudyError: another suffix; see `check_output`.
+        QueryError: a value that such a file cannot hold.
+        StorageError: the file cannot be written.
+    """
+    with atomic_output(path, suffixes_of(output_format), force=force) as temporary:
+        chosen = output_format or SUFFIXES[path.suffix.lower()]
+        if chosen == "parquet":
+            return _write_parquet(batches, temporary)
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            return print_rows(batches, file, chosen)
+
+
+def _csv_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    """Rows as CSV; lists, structures and bytes, which it lacks, are JSON text, and decimals 3 or 2.5."""
+    import polars as pl
+
+    lacking = [
+        pl.Series(name, [_csv_text(value) for value in rows[name].to_list()], pl.String)
+        for name, kind in rows.schema.items()
+        if kind.is_nested() or kind.is_decimal() or kind in (pl.Binary, pl.Object)
+    ]
+    return rows.with_columns(lacking).write_csv(include_header=is_first)
+
+
+def _csv_text(value: Any) -> str | None:
+    simple = plain(value)
+    return simple if simple is None or isinstance(simple, str) else as_json(simple)
+
+
+def _json_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    objects = ", ".join(map(as_json, rows.iter_rows(named=True)))
+    return ("[" if is_first else ", " if objects else "") + objects
+
+
+def _markdown_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    lines = [markdown.table_row(map(_markdown, row)) for row in rows.iter_rows()]
+    if is_first:
+        lines = markdown.table_head(rows.columns, [not kind.is_numeric() for kind in rows.dtypes]) + lines
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _markdown(value: Any) -> str:
+    text = _whole_text(value)
+    return text if isinstance(value, int | float | Decimal) else markdown.escape(text, len(text))
+
+
+def _latex_rows(rows: "pl.DataFrame", *, is_first: bool) -> str:
+    """Rows of a tabular with the rules of booktabs, numbers aligned right."""
+    lines = [f"{_latex_row(row)} \\\\\n" for row in rows.iter_rows()]
+    if is_first:
+        columns = "".join("r" if kind.is_numeric() else "l" for kind in rows.dtypes)
+        head = f"% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n"
+        lines = [head, f"{_latex_row(rows.columns)} \\\\\n\\midrule\n", *lines]
+    return "".join(lines)
+
+
+def _latex_row(values: Iterable[Any]) -> str:
+    r"""The cells of a row; before it stands `\\` or `\midrule`, which would take its beginning for an option."""
+    row = " & ".join(_whole_text(value).translate(_OF_LATEX) for value in values)
+    return f"{{}}{row}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else row
+
+
+def _whole_text(value: Any) -> str:
+    """A value on one line, whole; nothing for a null."""
+    text = "" if value is None else cell_text(value, is_whole=True)
+    return printable(text, len(text))
+
+
+_TEXTS = {"csv": _csv_rows, "json": _json_rows, "markdown": _markdown_rows, "latex": _latex_rows}
+
+
+def _write_parquet(batches: Iterable["pl.DataFrame"], path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    count, writer = 0, None
+    try:
+        for rows in batches:
+            with unshowable_values():
+                table = rows.to_arrow()
+                writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
+                writer.write_table(table)
+            count += rows.height
+    except pa.ArrowException as error:
+        raise QueryError(f"a column cannot be stored as Parquet, cast it to varchar: {error}") from error
+    finally:
+        if writer:
+            writer.close()
+    return count

@@ -1,0 +1,169 @@
+"""Progress of long work on stderr: a bar on a terminal, a line that changes in a notebook, a line a minute in a log.
+
+A bar begins with the first report after `WAIT_S` and vanishes in the end. In Python nothing is shown unless asked for.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from failmodes.warehouse.errors import printable
+from failmodes.warehouse.terminal import in_notebook, note, stderr_console
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+
+Item = TypeVar("Item")
+
+WAIT_S = 2.0  # before a bar begins
+LOG_LINE_S, NOTEBOOK_LINE_S = 60.0, 0.2  # at least, between two lines
+SPEED_S = 600.0  # over which speed and time left are estimated
+
+
+class ProgressBar:
+    """Progress of one piece of work, which may have several stages."""
+
+    def __init__(self, name: str, unit: str = "", *, show: bool = True) -> None:
+        """Prepare a bar; open it with `with`.
+
+        Args:
+            name: what is done, such as the command's name.
+            unit: what is counted, where the speed is worth showing.
+            show: nothing is shown unless True.
+        """
+        self._name, self._unit = name, unit
+        self._progress = _progress() if show else None
+        self._is_terminal, self._is_notebook = sys.stderr.isatty(), in_notebook()
+        wait_s = WAIT_S if self._is_terminal else 0 if self._is_notebook else LOG_LINE_S
+        self._due = monotonic() + wait_s
+        self._write: Callable[[str], None] = _notebook_line() if self._is_notebook else note
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the bar; a notebook keeps the last line."""
+        if self._progress is None:
+            return
+        if self._progress.live.is_started:
+            self._progress.stop()
+        elif self._is_notebook and self._progress.tasks:
+            self._write(self._line())
+
+    def update(self, done: float, total: float | None = None, text: str = "", stage: str = "") -> None:
+        """Report how much is done.
+
+        Args:
+            done: how much of the stage.
+            total: of how much; None where nobody knows.
+            text: what stands behind the bar.
+            stage: what is being done; another one begins anew.
+        """
+        if self._progress is None:
+            return
+        stage = printable(f"{self._name}: {stage}" if stage else self._name)
+        if (task := self._task) is None or task.description != stage:
+            if task is not None:
+                self._progress.remove_task(task.id)
+            self._progress.add_task(stage, total=total, text="")
+            task = self._task
+        assert task is not None, "one was added"
+        self._progress.update(task.id, completed=done, total=total)
+        task.fields["text"] = printable(self._with_speed(text, task))
+        now = monotonic()
+        if now < self._due:
+            return
+        if self._is_terminal:
+            self._progress.start()
+        else:
+            self._due = now + (NOTEBOOK_LINE_S if self._is_notebook else LOG_LINE_S)
+            self._write(self._line())
+
+    @property
+    def _task(self) -> "Task | None":
+        return next(iter(self._progress.tasks), None) if self._progress else None
+
+    def _with_speed(self, text: str, task: "Task") -> str:
+        speed = (task.finished_speed or task.speed) if self._unit else None
+        if speed is None:
+            return text
+        return f"{text}{', ' * bool(text)}{speed:,.{int(speed < 10)}f} {self._unit}/s"
+
+    def _line(self) -> str:
+        """The bar in words."""
+        task = self._task
+        assert task is not None, "it was updated"
+        share = f"{task.percentage:.0f}%" if task.total else f"{task.completed:,.0f}"
+        left_s = task.time_remaining
+        left = f"{timedelta(seconds=round(left_s))} left" if left_s else ""
+        return f"{task.description}: {', '.join(part for part in (share, task.fields['text'], left) if part)}"
+
+
+def _progress() -> Any:
+    """A bar of rich, which shows all texts as they are and leaves stdout to results."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    name, text = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[text]"))
+    return Progress(
+        name, BarColumn(), text, TimeRemainingColumn(),
+        console=stderr_console(), transient=True, redirect_stdout=False, speed_estimate_period=SPEED_S,
+    )  # fmt: skip
+
+
+def _notebook_line() -> Callable[[str], None]:
+    """One line in the output of a notebook's cell, written over each time; needs no widgets, which rich would."""
+    display: Callable[..., Any] = import_module("IPython.display").display
+    shown: list[Any] = []
+
+    def write(line: str) -> None:
+        content = {"text/plain": line}
+        if shown:
+            shown[0].update(content, raw=True)
+        else:
+            shown.append(display(content, raw=True, display_id=True))
+
+    return write
+
+
+class _Shown:
+    """The bar of the command that runs; None where none does."""
+
+    bar: ProgressBar | None = None
+
+
+@contextmanager
+def stages_shown(command: str) -> Iterator[None]:
+    """Show the stages that `counted` reports while a command works; a command within another shows the other's name."""
+    if _Shown.bar is not None:
+        yield
+        return
+    try:
+        with ProgressBar(command) as _Shown.bar:
+            yield
+    finally:
+        _Shown.bar = None
+
+
+def counted(stage: str, items: Iterable[Item], total: int | None = None) -> Iterator[Item]:
+    """Pass items on, and report how many are done.
+
+    Args:
+        stage: what is done with them, in a word or two.
+        items: what is passed on.
+        total: how many there are; by default the length of `items`.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    _report(stage, 0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        _report(stage, done, total)
+
+
+def _report(stage: str, done: int, total: int | None) -> None:
+    if _Shown.bar is not None:
+        _Shown.bar.update(done, total, stage=stage)

@@ -1,0 +1,234 @@
+"""Documents in every format: whatever labels hold is only shown, and a format is one module."""
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
+from failmodes.analysis.render.documents import output_formats, render
+from failmodes.analysis.render.formats.markdown import MOST_LETTERS, escape, table_lines
+from failmodes.analysis.render.rendered import Rendered
+from failmodes.warehouse.errors import StudyError, printable
+from failmodes.warehouse.runner_commands import without_commands
+
+HOSTILE = {
+    "markup": "a|b <img src=x onerror=alert(1)> <script>alert(1)</script> `code` *x* _y_ ~~z~~ [x](e) ![](y)",
+    "lines": "x\n\n# heading\n- item\n1. one\n---\n> quoted\n```\ncode\n</details>",
+    "mentions": "@someone #12 GH-12 org/repo#3 www.e.org http://e.org a@b.org :smile: $x$ &lt; <!-- x -->",
+    "controls": "\x1b[31mred\x1b]0;title\x07 \u202e\u2066 \x9b2J \ufffe \x00 [bold]b[/bold]",
+    "commands": "::error::no\n  ::add-mask::x\n##[error]x ##vso[task.complete] ##teamcity[x] ]]> {{ x }} {% x %}",
+    "long": "y" * 100_000 + " z" * 100_000,
+}
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+SAFE_HTML = {"<sub>", "</sub>", "</details>"}
+ELEMENTS = {"html", "meta", "title", "body", "div", "section", "p", "b", "small", "bdi", "span", "ul", "li", "table",
+            "thead", "tbody", "tr", "th", "td", "details", "summary", "h3", "h4"}  # fmt: skip
+
+
+class Result(Rendered):
+    """A result whose every text is the given one."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @property
+    def document(self) -> Document:
+        text = self.text
+        table = Table(text, text, (text, "n"), ((Cell(text, text), Cell(text)), (Cell(text), Cell("1", text))))
+        sentences = [Sentence(text, role) for role in ("lead", "plain", "item", "item", "note")]
+        blocks = (*sentences, table, Section(text, (table,), is_folded=True), Section(text, (Sentence(text),)))
+        cases = tuple(Case(text, text, outcome, text, text) for outcome in ("passed", "failure", "error", "skipped"))
+        return Document(text, blocks, {"key": [text, {"inner": text}], "not finite": float("nan")}, cases)
+
+
+class Elements(HTMLParser):
+    """Elements and text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        assert not [name for name, _ in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("format", sorted(output_formats()))
+def test_hostile_labels_do_no_harm(format: str, name: str) -> None:
+    text = HOSTILE[name]
+    written = render(Result(text).document, format)
+    for letter in set(written) - {"\n"}:
+        assert printable(letter) == letter, f"{letter!r} reaches the terminal"
+    assert without_commands(written) == written
+    check = {"html": check_html, "json": check_json, "junit": check_junit, "markdown": check_markdown}
+    check.get(format, check_text)(written, text)
+
+
+def check_text(written: str, text: str) -> None:
+    assert len(written) < 60_000
+
+
+def check_html(written: str, text: str) -> None:
+    page = Elements(written)
+    assert page.found <= ELEMENTS
+    assert words(printable(text, len(text))) in words(page.text)
+
+
+def check_json(written: str, text: str) -> None:
+    assert json.loads(written) == {"key": [text, {"inner": text}], "not finite": None}
+
+
+def check_junit(written: str, text: str) -> None:
+    (suite,) = ElementTree.fromstring(written)
+    assert [suite.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["4", "1", "1", "1"]
+    assert [[child.tag for child in case] for case in suite] == [["system-out"], ["failure"], ["error"], ["skipped"]]
+    assert suite[1][0].get("message") == printable(text, len(text)).replace("\ufffe", "\ufffd")
+
+
+def check_markdown(written: str, text: str) -> None:
+    assert len(written) < 60_000
+    tokens = MARKDOWN.parse(written)
+    assert [token.tag for token in tokens if token.type == "heading_open"] == [
+        "h3"
+    ]  # of the section that is not folded
+    assert {token.content for token in all_of(tokens) if token.type == "html_inline"} <= SAFE_HTML
+    blocks = [token.content for token in tokens if token.type == "html_block"]
+    assert [re.sub("<summary>.*</summary>", "", block, flags=re.DOTALL).strip() for block in blocks] == [
+        "<details>",
+        "</details>",
+    ]
+    kinds = {token.type.removesuffix("_open").removesuffix("_close") for token in all_of(tokens)}
+    assert not kinds & {"link", "image", "em", "s", "fence", "code_block", "blockquote", "ordered_list", "hr"}
+    for row in re.findall(r"(?:^\|.*\n)+", written, re.MULTILINE):  # a bar after a backslash parts no cells
+        assert {len(re.split(r"(?<!\\)\|", line)) for line in row.splitlines()} == {4}
+
+
+def all_of(tokens: list[Token]) -> list[Token]:
+    return [one for token in tokens for one in (token, *all_of(token.children or []))]
+
+
+SYNTAX = [
+    *"\\`*_<>|[]()!#+-=.:@&$ \n", "~~", "    ", "a", "b1", "1.", "2)", "http://x", "www.x", "<b>", "&lt;", "&#33;",
+    "](", "![", "[x]:", "```", "---", "===", "::", "##[", "\u00e9", "\u00a0", "\u202e", "\x1b", "[ ]", "<!--",
+    "GH-1", "#12",
+]  # fmt: skip
+TEXTS = st.one_of(st.lists(st.sampled_from(SYNTAX), max_size=14).map("".join), st.text(max_size=30))
+
+
+def shown(text: str) -> str:
+    """What a reader is to see of a text that holds no command of a CI runner."""
+    line = printable(text).replace("\u00a0", " ")
+    assume(without_commands(line) == line)
+    return words(line)
+
+
+def content_of(tokens: list[Token]) -> str:
+    """The text of tokens, which must be text and code alone."""
+    assert {token.type for token in tokens} <= {"text", "code_inline", "text_special"}
+    return words("".join(token.content for token in tokens))
+
+
+@given(TEXTS)
+def test_of_escaped_text_markdown_shows_what_was_given(text: str) -> None:
+    expected, tokens = shown(text), MARKDOWN.parse(escape(text))
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"] * bool(expected)
+    assert not expected or content_of(tokens[1].children or []) == expected
+
+
+@given(TEXTS, TEXTS)
+def test_a_cell_of_a_markdown_table_shows_what_was_given(one: str, other: str) -> None:
+    lines = table_lines(Table("", "", ("x", "y"), ((Cell(one), Cell(other)),)))
+    cells = [content_of(token.children or []) for token in MARKDOWN.parse("\n".join(lines)) if token.type == "inline"]
+    assert cells == ["x", "y", shown(one), shown(other)]
+
+
+def test_plain_names_stay_as_they_are() -> None:
+    for name in (
+        "ResNet-18",
+        "Gaussian noise",
+        "Net, seed 1",
+        "DenseNet-121 (width 8)",
+        "+2.2 [\u22120.9, 4.3]",
+        "-0.5",
+        "a_b",
+    ):
+        assert escape(name) == name
+    assert len(escape("x" * 10_000)) == MOST_LETTERS + 1
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_text_fits_the_terminal(width: int) -> None:
+    text = render(Result("word " * 40).document, "text", width)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = Result("plain")
+    assert str(result) == repr(result) == result.to_text().rstrip("\n")
+    assert "plain" in result._repr_html_()
+    for name, format in output_formats().items():
+        path = result.save(tmp_path / f"result{format.SUFFIX}")
+        assert path.read_text(encoding="utf-8") == render(result.document, name)
+    with pytest.raises(StudyError, match=r"ends in \.docx, expected a file name that ends in"):
+        result.save(tmp_path / "result.docx")
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # where rich would show it at once, line by line
+    assert str(result) == result.to_text().rstrip("\n")
+
+
+def test_without_test_cases_there_is_no_junit() -> None:
+    with pytest.raises(StudyError, match="Findings has no test cases"):
+        render(Document("Findings", (), {}), "junit")
+    with pytest.raises(StudyError, match=r"no format 'markdwn'.*did you mean 'markdown'"):
+        render(Document("Findings", (), {}), "markdwn")
+
+
+FORMAT = '''
+"""Titles alone."""
+SUFFIX = ".title"
+
+
+def render(document, width):
+    return document.title + "\\n"
+'''
+COMMAND = """
+import sys
+from failmodes.analysis.render import formats
+formats.__path__.append(sys.argv.pop())
+from failmodes.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_a_format_is_one_module(sound_warehouse: Path, tmp_path: Path) -> None:
+    """Found by `compare --format` and by the suffix of a file, without any other change."""
+    (tmp_path / "formats").mkdir()
+    (tmp_path / "formats" / "titles.py").write_text(FORMAT)
+    command = [sys.executable, "-c", COMMAND, "compare", "Alpha", "Beta", str(sound_warehouse)]
+    file = tmp_path / "comparison.title"
+    for options in (["--format", "titles"], ["-o", str(file)], ["--help"]):
+        done = subprocess.run(
+            [*command, *options, str(tmp_path / "formats")], capture_output=True, text=True, check=True
+        )
+        outputs = {"--format": done.stdout, "--help": done.stdout}.get(options[0]) or file.read_text()
+        assert ("titles" if options == ["--help"] else "Beta compared with Alpha\n") in outputs

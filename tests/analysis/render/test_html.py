@@ -1,0 +1,57 @@
+"""Blocks as HTML: well nested, lists of items, and no text that ends an element, an attribute or a script."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+from failmodes.analysis.render.blocks import Cell, Chart, Frame, Gallery, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.formats.html import render_blocks
+
+ATTACK = "'\"></script><img src=x onerror=alert(1)>&amp;"
+VOID = ("img", "input", "br")
+
+
+class Elements(HTMLParser):
+    """The elements of a page, each with its attributes and what it stands in."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None], str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs), self.stack[-1] if self.stack else ""))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.stack.pop() == tag
+
+
+def strip(text: str) -> ImageStrip:
+    return ImageStrip(text, text, "data:,", 8, 8, (Frame("clean", text, text, True), Frame("1", text, text, False)))
+
+
+def test_elements_are_well_nested_and_no_text_is_markup() -> None:
+    blocks = (
+        Sentence(ATTACK, "item", ATTACK), Sentence(ATTACK, "item"), Sentence(ATTACK, "note"), Sentence(ATTACK, "lead"),
+        Table(ATTACK, ATTACK, (ATTACK,), ((Cell(ATTACK, ATTACK),),)),
+        Chart(ATTACK, ATTACK, ATTACK, {ATTACK: [{ATTACK: ATTACK}]}, {"page": {"mark": ATTACK}}),
+        Gallery((strip(ATTACK),), ATTACK, {ATTACK: (ATTACK,)}), strip(ATTACK),
+        Section(ATTACK, (Sentence(ATTACK, "item"),), is_folded=True),
+    )  # fmt: skip
+    page = render_blocks([*blocks, Section(ATTACK, blocks)])
+    elements = Elements(page)
+    assert elements.stack == []
+    assert {attributes.get("src") for tag, attributes, _ in elements.found if tag == "img"} == {"data:,"}
+    assert {within for tag, _, within in elements.found if tag == "li"} == {"ul", "ol"}
+    stored = [attributes["data-strip"] for _, attributes, _ in elements.found if "data-strip" in attributes]
+    assert {json.loads(text or "")["frames"][0][1] for text in stored} == {ATTACK}
+    datasets = re.findall(r'<script type="application/json" class="data">(.*?)</script>', page)
+    assert [json.loads(text) for text in datasets] == [{ATTACK: [{ATTACK: ATTACK}]}] * 2
+
+
+def test_items_that_follow_one_another_are_one_list() -> None:
+    page = render_blocks([Sentence("a", "item"), Sentence("b", "item"), Sentence("c"), Sentence("d", "item")])
+    assert page.count("<ul>") == page.count("</ul>") == 2

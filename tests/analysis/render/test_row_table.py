@@ -1,0 +1,81 @@
+"""Rows in a terminal: within its width, words whole while that is possible, nothing lost, no control."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from failmodes.analysis.render.row_table import cell_text, format_rows
+
+NAMES = ["model_label", "severity", "mean_accuracy", "note"]
+ROWS = [
+    ("ResNet-18", 5, 0.383333, "loses most of what it had at once"),
+    ("DenseNet-121", 4, None, "falls evenly"),
+]
+WORDS = ["ResNet-18", "DenseNet-121", "mean_accuracy", "0.383333", "null", "evenly", "loses"]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
+def test_lines_keep_within_the_width_and_words_stay_whole(width: int) -> None:
+    text = format_rows(NAMES, ROWS, width)
+    assert max(map(len, text.splitlines())) <= width
+    for word in WORDS:
+        assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text), word
+
+
+def test_records_replace_a_table_that_would_break_words() -> None:
+    assert [format_rows(NAMES, ROWS, width)[0] for width in (200, 70, 50)] == ["┌", "┌", "─"]
+    assert format_rows(NAMES, ROWS, 40, vertical=False).startswith("┌")
+    lines = format_rows(NAMES, ROWS, 80, vertical=True).splitlines()
+    assert [line.split() for line in lines[1:4]] == [["model_label", "ResNet-18"], ["severity", "5"],
+                                                     ["mean_accuracy", "0.383333"]]  # fmt: skip
+    assert len(lines) == 2 * (1 + len(NAMES))
+
+
+def test_without_rows_there_are_the_columns_or_no_rows() -> None:
+    assert format_rows(NAMES, [], 80, vertical=True) == "no rows\n"
+    assert "severity" in format_rows(NAMES, [], 80)
+
+
+@pytest.mark.parametrize("vertical", [False, True])
+def test_lines_within_a_value_stay_lines(vertical: bool) -> None:
+    shown = format_rows(["plan"], [("one\ntwo",)], 80, vertical=vertical).splitlines()
+    one, two = (line for line in shown if "one" in line or "two" in line)
+    assert one.index("one") == two.index("two")
+
+
+VALUES = {
+    None: "null", True: "true", 0.1 + 0.2: "0.3", 1.0000001: "1.0", 12345.678901: "12345.678901", 1e-9: "1.0000e-09",
+    float("nan"): "nan", Decimal("2.500"): "2.5", 7: "7", "[bold]a[/]": "[bold]a[/]", b"x": "b'x'",
+    tuple(range(12)): "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, …]", "x" * 1001: "x" * 1000 + "…", "霧": "霧",
+    datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC): "2026-01-02 03:04:05+00:00",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "text"), VALUES.items())
+def test_every_kind_of_value_has_a_text(value: object, text: str) -> None:
+    assert cell_text(value) == text
+
+
+@pytest.mark.parametrize("vertical", [False, True])
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\u202eb", "\x9b31m", "::error::x", "##[error]x", "[red]x[/]", ":smile:"])
+def test_no_value_acts_on_a_terminal_or_a_ci_runner(text: str, vertical: bool) -> None:
+    shown = format_rows([text], [(text,)], 40, vertical=vertical)
+    assert all(line.isprintable() and not line.strip().startswith("::") for line in shown.splitlines())
+    assert "##[" not in shown
+    assert text in shown or not text.isprintable() or "##" in text or "::" in text
+
+
+TEXTS = st.text(st.characters(categories=["L", "N"], include_characters=" _-"), max_size=30)
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=4), st.integers(40, 120))
+def test_no_letter_is_lost_and_no_line_too_wide(rows: list[tuple[str, str, str]], width: int) -> None:
+    text = format_rows(["first_name", "second", "third"], rows, width)
+    assert max(map(cell_len, text.splitlines())) <= width
+    letters = "".join("".join(row) for row in rows).replace(" ", "")
+    assert all(text.count(letter) >= letters.count(letter) for letter in set(letters))
