@@ -32,7 +32,8 @@ class Selection:
     """Evaluations that share data set, subset and source, and the corruptions to look at, in published order.
 
     `extras` are those of them that are no part of the headline metrics; `left_out` are labels of models that share
-    all this but lack cells that the others have: they raised, or have not been run to the end.
+    all this but lack cells that the others have: they raised, or have not been run to the end. `picked_from` are the
+    evaluations among which these were picked by their figures, if they were: tests are corrected for all of them.
     """
 
     evaluations: tuple[EvaluationInfo, ...]
@@ -40,6 +41,7 @@ class Selection:
     made_at: datetime | None
     extras: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    picked_from: tuple[EvaluationInfo, ...] = ()
 
     @property
     def ids(self) -> list[str]:
@@ -102,7 +104,7 @@ class Selection:
 
     def only(self, evaluation: EvaluationInfo) -> "Selection":
         """The same selection with one evaluation."""
-        return replace(self, evaluations=(evaluation,))
+        return replace(self, evaluations=(evaluation,), picked_from=())
 
     def _seeds(self) -> str:
         seeds = {e.facts["training_seed"] for e in self.evaluations}

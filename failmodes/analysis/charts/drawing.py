@@ -54,6 +54,11 @@ IMAGE_CHARTS: dict[str, Callable[..., alt.VConcatChart]] = {
 # Those that draw published models behind yours, and take `published=False`
 PUBLISHED_CHARTS = ("curves", "shapes")
 
+# Those that have a panel per model, which of many models takes room and time
+PANEL_PER_MODEL = (
+    "drops", "predictions", "attention", "onset", "calibration", "failure-prediction", "risk-coverage", "early-warning",
+)  # fmt: skip
+
 # Those that show other figures where the models are named in another order, and take `named=`
 ORDERED_CHARTS = ("differences",)
 

@@ -31,7 +31,7 @@ from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, MORE_CHARTS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
-from failmodes.analysis.statistics.model_accuracy import drop_rankings
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.analysis.trained_models import trained_models
 from failmodes.ingest.statements import Statement
@@ -135,11 +135,12 @@ def report_part(
     if len(selection.corruptions) <= MOST_NAMED:
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
     ranking, _ = draw_charts(con, selection, [FIRST_SCREEN])
-    images = gallery(con, selection)
+    shown = best_and_worst(con, selection)
+    images, left_out = gallery(con, shown), left_out_sentence(shown)
     verdict = (Sentence(sentence, "lead") for sentence in verdict_sentences(con, selection))
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
-        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.",
+        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
         verdict=(*verdict, Sentence(ERROR_RATES, "note"), *_strip(con, selection, images)),
         ranking=tuple(ranking),
         sections=tuple(_sections(con, selection, pairs, images, number)),

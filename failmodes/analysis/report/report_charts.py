@@ -7,22 +7,28 @@ from typing import Any
 import altair as alt
 import duckdb
 
-from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.drawing import CHARTS, PANEL_PER_MODEL
 from failmodes.analysis.charts.style.saving import specification_of
 from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.render.blocks import Chart
 from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.warehouse.errors import WarehouseError
 
 
 def draw_charts(
     con: duckdb.DuckDBPyConnection, selection: Selection, names: Iterable[str]
 ) -> tuple[list[Chart], list[str]]:
-    """The charts of these that can be drawn, and for the others why not."""
+    """The charts of these that can be drawn, and for the others why not.
+
+    Those that have a panel per model show the best and the worst of many models (see `best_and_worst`).
+    """
     charts, missing = [], []
     for name in names:
+        drawn = best_and_worst(con, selection) if name in PANEL_PER_MODEL else selection
         try:
-            charts.append(report_chart(name, partial(CHARTS[name], con, selection)))
+            chart = report_chart(name, partial(CHARTS[name], con, drawn))
+            charts.append(chart._replace(subtitle=f"{chart.subtitle} {shown_phrase(drawn)}".rstrip()))
         except WarehouseError as error:
             missing.append(f"{name}: {error}")
     return charts, missing

@@ -28,7 +28,7 @@ from failmodes.analysis.report.smallest_shown import (
     shown_over_seeds,
 )
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.model_accuracy import seed_curves
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves
 from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
@@ -46,13 +46,11 @@ Names = Mapping[str, str]  # human name by corruption
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
-    """Tables of a selection in the order of a report: all models, then each."""
-    names = corruption_names(con, selection)
+    """Tables of a selection in the order of a report: all models, then each; of many the best and the worst."""
+    names, shown = corruption_names(con, selection), best_and_worst(con, selection)
     found = [_summary(con, selection)]
-    found += [
-        _over_seeds(con, selection, n, names) for n in trained_models(selection.evaluations) if n.has_several_seeds
-    ]
-    for evaluation in selection.evaluations:
+    found += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
+    for evaluation in shown.evaluations:
         one = selection.only(evaluation)
         found += [
             table._replace(model=evaluation.label)

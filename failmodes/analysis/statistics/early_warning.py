@@ -6,8 +6,9 @@ event is a wrong answer at the next severity. What a score tells is the gain in 
 neither was fitted to.
 """
 
+from collections.abc import Mapping, Sequence
 from math import erfc, sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -71,6 +72,18 @@ select cell, image_id, event, margin, confidence, entropy, drift
 from at_risk inner join before using (cell, image_id) left join maps using (cell, image_id)
 """
 
+# The stored rows, where they are over those of some corruptions ($2) that the evaluation has
+_STORED = """
+select score, if(gain is null, null, [gain, gain_low, gain_high]),
+    if(share is null, null, [share, share_low, share_high]), adjusted_p_value,
+    image_count, step_count, failure_count, reason
+from early_warning
+where evaluation_id = $1 and list_sort(corruptions) = (
+    select list_sort(list(distinct corruption)) from shards
+    where table_name = 'prediction_facts' and evaluation_id = $1 and corruption = any($2)
+)
+"""
+
 
 class PredictorGain(NamedTuple):
     """What one score tells of the next failure.
@@ -114,23 +127,56 @@ def early_warning(
 ) -> dict[str, PredictorGain]:
     """What each of COMPARED tells of the next failure of one model, by name, over the averaged corruptions.
 
+    As the table `early_warning` has it, which needs current shapes; measured here over other corruptions than its own.
+    """
+    rows = con.execute(_STORED, [evaluation.evaluation_id, list(selection.averaged)]).fetchall()
+    if {name for name, *_ in rows} != set(COMPARED):
+        return measure_early_warning(con, evaluation.evaluation_id, selection.averaged)
+    found = {name: PredictorGain(_estimate(gain), _estimate(share), *others) for name, gain, share, *others in rows}
+    return {name: found[name] for name in COMPARED}
+
+
+def measure_early_warning(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: Sequence[str]
+) -> dict[str, PredictorGain]:
+    """What each of COMPARED tells of the next failure of one model, by name, over some corruptions.
+
     Drift is the centroid shift from the image's own clean map, of the class predicted on the clean image. A gain a row
     depends on the severities: on a denser grid fewer images fail at each step.
     """
-    facts = evaluation.facts
-    if not facts["paired"]:
-        reason = f"corrupted images do not pair with clean ones: {facts['pairing_note'] or 'no reason on record'}"
+    paired, pairing_note, attention_note = con.execute(
+        "select paired, pairing_note, attention_note from evaluations where evaluation_id = ?", [evaluation_id]
+    ).fetchall()[0]
+    if not paired:
+        reason = f"corrupted images do not pair with clean ones: {pairing_note or 'no reason on record'}"
         return dict.fromkeys(COMPARED, _nothing(reason))
-    rows = con.sql(_ROWS_AT_RISK, params=[evaluation.evaluation_id, list(selection.averaged), CLEAN]).pl()
-    copies = copies_of(con, evaluation.evaluation_id)
+    rows = con.sql(_ROWS_AT_RISK, params=[evaluation_id, list(corruptions), CLEAN]).pl()
+    copies = copies_of(con, evaluation_id)
     ids = rows["image_id"].unique()
     groups = None if copies is None else copies.groups_of(ids.to_numpy())
     if groups is not None:
         rows = rows.with_columns(group=pl.col("image_id").replace_strict(ids, pl.Series(groups)))
     found = predictor_gains(rows)
-    if not found[DRIFT].rows and facts["attention_note"]:
-        found |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(facts["attention_note"]))
+    if not found[DRIFT].rows and attention_note:
+        found |= dict.fromkeys((DRIFT, BEYOND_MARGIN), _nothing(attention_note))
     return found
+
+
+def early_warning_rows(found: Mapping[str, PredictorGain], corruptions: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of the table `early_warning` of one evaluation."""
+    rows = []
+    for name, one in found.items():
+        row: dict[str, Any] = {"score": name, "corruptions": list(corruptions), "adjusted_p_value": one.adjusted_p}
+        row |= {"image_count": one.images, "step_count": one.rows, "failure_count": one.events, "reason": one.reason}
+        for column, estimate in (("gain", one.gain), ("share", one.share)):
+            names = (column, f"{column}_low", f"{column}_high")
+            row |= dict(zip(names, estimate or (None, None, None), strict=True))
+        rows.append(row)
+    return rows
+
+
+def _estimate(ends: tuple[float, float, float] | None) -> Estimate | None:
+    return None if ends is None else Estimate(*ends)
 
 
 def predictor_gains(rows: pl.DataFrame, seed: int = 0) -> dict[str, PredictorGain]:

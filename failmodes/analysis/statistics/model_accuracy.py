@@ -1,6 +1,8 @@
 """Accuracies of models: means over corruptions, of a training run or over several, and what each corruption costs."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import NamedTuple
 
 import duckdb
@@ -16,6 +18,8 @@ from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, TITLE_ERROR
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
+
+MOST_SHOWN = 10  # training runs that a report shows one by one
 
 
 class MeanAccuracy(NamedTuple):
@@ -149,6 +153,52 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
+def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection) -> Selection:
+    """The part of a selection that a report shows model by model: of many training runs the best and the worst.
+
+    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have MOST_SHOWN / 2
+    training runs, at least one model.
+    """
+    if len(selection.evaluations) <= MOST_SHOWN:
+        return selection
+    found = model_accuracies(con, selection)
+    means = {model: one.corrupted.value for model, one in found.items() if one.corrupted}
+    ranked = sorted(found, key=lambda model: -means.get(model, -1.0))
+    with_mean = [model for model in reversed(ranked) if model in means] or ranked[::-1]
+    shown = {run for end in (ranked, with_mean) for model in _first_of(end) for run in model.runs}
+    runs = tuple(run for run in selection.evaluations if run in shown)
+    return replace(selection, evaluations=runs, picked_from=selection.evaluations)
+
+
+def _first_of(models: Sequence[TrainedModel]) -> list[TrainedModel]:
+    """As many of the first models as have half of MOST_SHOWN runs; at least one."""
+    totals = accumulate(len(model.runs) for model in models)
+    return [
+        model
+        for place, (model, total) in enumerate(zip(models, totals, strict=True))
+        if not place or total <= MOST_SHOWN / 2
+    ]
+
+
+def shown_phrase(shown: Selection) -> str:
+    """Which models `best_and_worst` picked, in words; "" where it picked none."""
+    if not shown.picked_from:
+        return ""
+    some, all_models = (len(trained_models(runs)) for runs in (shown.evaluations, shown.picked_from))
+    return f"Of {all_models} models the {some} with the highest and the lowest mean corrupted accuracy."
+
+
+def left_out_sentence(shown: Selection) -> str:
+    """What a report leaves out of other models than those `shown`, after a space; "" where it leaves out nothing."""
+    if not shown.picked_from:
+        return ""
+    some, all_models = (len(trained_models(runs)) for runs in (shown.evaluations, shown.picked_from))
+    return (
+        f" Charts with a panel per model, tables per model, tables of pairs and images show {some} of {all_models} "
+        "models, those with the highest and the lowest mean corrupted accuracy; everything else covers all models."
+    )
+
+
 def lowest_first(found: Iterable[MeanAccuracy]) -> list[str]:
     """Corruptions by their mean accuracy over the models that were evaluated on them."""
     values: dict[str, list[float]] = {}
@@ -191,6 +241,9 @@ def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model
 @read_once
 def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
     """Drops of each evaluation under each corruption of the selection, with intervals of the stored shapes' level."""
+    if selection.picked_from:  # p values are corrected for all of these, since they were picked by the data
+        of_all = drop_rankings(con, replace(selection, evaluations=selection.picked_from, picked_from=()))
+        return {evaluation: of_all[evaluation] for evaluation in selection.evaluations}
     level, found = stored_resampling(con).interval_level, {}
     for evaluation in selection.evaluations:
         without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}

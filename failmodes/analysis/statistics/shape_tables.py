@@ -1,4 +1,4 @@
-"""Derived tables of curves: their shapes, steps, other axes, breaks, fitted curves, ranks; computed only when due."""
+"""Derived tables of curves: their shapes, steps, other axes, breaks, fits, ranks, early warning; computed when due."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,6 +38,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shapes_of,
     shapes_over_axes,
 )
+from failmodes.analysis.statistics.early_warning import early_warning_rows, measure_early_warning
 from failmodes.analysis.statistics.failure_order import (
     FEWEST_OF_CLASS,
     MEASURES,
@@ -59,7 +60,7 @@ from failmodes.analysis.statistics.sufficiency import (
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS, SHAPE_SWEEP, STEPS
+from failmodes.warehouse.database.own_tables import EARLY_WARNING, SHAPE_LABELS, SHAPE_SWEEP, STEPS
 from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
@@ -67,7 +68,7 @@ from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.terminal import note
 
-TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, *CURVE_TABLES)
+TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
 _SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
 MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
@@ -267,7 +268,9 @@ def shape_rows(
         rows["shape_sweep"] += [key | row | withheld for row in swept]
     distortion = _read_distortion(con, evaluation_id)
     ranked, unranked = _ranked_corruptions(con, found)
+    averaged = _averaged_corruptions(con, found)
     return rows | {
+        "early_warning": early_warning_rows(measure_early_warning(con, evaluation_id, averaged), averaged),
         "shapes_over_distortion": [row for curve in found.curves for row in _axis_rows(curve, found, distortion)],
         "change_points": _change_point_rows(found),
         "curve_fits": _fit_rows(found),
@@ -483,11 +486,16 @@ def _fit_row(curve: DescribedCurve, fit: CurveFit) -> Row:
     }
 
 
-def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
-    """The corruptions that are ranked, headline ones if there are any, and the reason why each other one is not."""
+def _averaged_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> list[str]:
+    """The corruptions of an evaluation that averages are over: headline ones if there are any."""
     present = list(found.correctness.curves())
     headline = {name for (name,) in con.execute("select corruption from corruptions where headline").fetchall()}
-    considered = [name for name in present if name in headline] or present
+    return [name for name in present if name in headline] or present
+
+
+def _ranked_corruptions(con: duckdb.DuckDBPyConnection, found: EvaluationCurves) -> tuple[list[str], dict[str, str]]:
+    """The corruptions that are ranked, and the reason why each other one is not."""
+    present, considered = list(found.correctness.curves()), _averaged_corruptions(con, found)
     reasons = {name: "an extra corruption, which is not ranked" for name in present if name not in considered}
     reasons |= {curve.corruption: curve.reason for curve in found.curves if curve.is_withheld and curve.reason}
     if found.image_count < FEWEST_IMAGES:

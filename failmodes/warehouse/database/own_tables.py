@@ -19,6 +19,7 @@ from failmodes.warehouse.schema import (
     flag,
     int32,
     int64,
+    list_of,
     moment,
     text,
 )
@@ -148,6 +149,28 @@ FINDINGS = Table.of(
     Column("query", text, "SQL that gives the figures"),
 )  # fmt: skip
 
+EARLY_WARNING = Table.of(
+    "early_warning",
+    "one row per evaluation and score: how much log-loss it saves in predicting which image fails at the next severity",
+    ("evaluation_id", "score"),
+    Column("evaluation_id", text, "evaluation"),
+    Column("score", text, "margin, confidence, entropy, drift, or drift_beyond_margin, whose reference has the margin"),
+    Column("corruptions", list_of(text), "corruptions whose steps are pooled: the headline ones, or all without any"),
+    Column("gain", double, "log-loss of the reference minus that with the score, nats a step, any number; null: see "
+           "reason", True),
+    Column("gain_low", double, "lower end of its interval", True),
+    Column("gain_high", double, "upper end of its interval", True),
+    Column("share", double, "the gain as a share of the log-loss of the reference, at most 1", True),
+    Column("share_low", double, "lower end of its interval", True),
+    Column("share_high", double, "upper end of its interval", True),
+    Column("adjusted_p_value", double, "one-sided, that the gain is not above 0, corrected for all scores of the "
+           "evaluation (Holm), 0-1", True),
+    Column("image_count", int32, "images with a step that has the score"),
+    Column("step_count", int32, "steps of images that are correct so far"),
+    Column("failure_count", int32, "steps after which the image is incorrect"),
+    Column("reason", text, "why there is no gain; null where there is one", True),
+)  # fmt: skip
+
 PUBLISHED_ACCURACY = Table.of(
     "published_accuracy",
     "one row per published set, model, corruption and severity: accuracies that others published, without images",
@@ -177,7 +200,7 @@ PUBLISHED_SHAPES = Table.of(
     Column("curvature_threshold", double, "setting: curvature from which a curve drops late or early, 0 to infinity"),
 )  # fmt: skip
 
-DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
+DERIVED = (SHAPES, STEPS, SHAPE_SWEEP, EARLY_WARNING, FINDINGS, CLAIMS, PUBLISHED_SHAPES, *CURVE_TABLES)
 
 SHARDS = Table.of(
     "shards",

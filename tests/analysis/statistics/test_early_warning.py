@@ -1,5 +1,6 @@
 """What scores tell of the next failure, against scikit-learn, a bootstrap over images, and cases by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from failmodes.analysis.statistics.early_warning import (
     early_warning,
     fit_hazard,
     is_found,
+    measure_early_warning,
     predictor_gains,
 )
 from failmodes.analysis.statistics.shares import holm
@@ -261,6 +263,28 @@ def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, s
         assert_same(found, gains_of(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6)
 
 
+def test_a_load_stores_what_is_measured_over_the_averaged_corruptions(
+    con: duckdb.DuckDBPyConnection, selection: Selection
+) -> None:
+    for evaluation in selection.evaluations:
+        measured = measure_early_warning(con, evaluation.evaluation_id, selection.averaged)
+        assert early_warning(con, selection, evaluation) == measured
+        rows = con.execute(
+            "select score, share, image_count, failure_count, reason from early_warning where evaluation_id = ?",
+            [evaluation.evaluation_id],
+        ).fetchall()
+        assert {row[0]: row[1:] for row in rows} == {
+            name: (one.share and one.share.value, one.images, one.events, one.reason) for name, one in measured.items()
+        }
+
+
+def test_over_other_corruptions_it_is_measured(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    fog = replace(selection, corruptions=("fog",), extras=())
+    for evaluation in selection.evaluations:
+        assert early_warning(con, fog, evaluation) == measure_early_warning(con, evaluation.evaluation_id, ["fog"])
+        assert early_warning(con, fog, evaluation) != early_warning(con, selection, evaluation)
+
+
 @pytest.mark.slow
 def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "unpaired", images=40, models=("A",), corruptions=("fog",), paired=False)
@@ -274,9 +298,10 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
     write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
     load([tmp_path / "out"], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
-        chosen = select_one(con)
         con.register("attention", con.sql("from attention limit 0").to_arrow_table())
-        chosen.evaluations[0].facts["attention_note"] = "no maps were asked for"
+        noted = "select * replace ('no maps were asked for' as attention_note) from evaluations"
+        con.register("evaluations", con.sql(noted).to_arrow_table())
+        chosen = select_one(con)
         found = early_warning(con, chosen, chosen.evaluations[0])
         assert [found[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
         subtitle = CHARTS["early-warning"](con, chosen).to_dict()["usermeta"]["subtitle"]
