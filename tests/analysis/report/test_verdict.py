@@ -51,7 +51,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert max(wins.values()) < len(FALLS) - 1  # two are alike
     assert better == "No checkpoint is shown to be the best: none is more accurate than Birch and Fir."
     trio = select_one(many_con, models=["Aspen", "Birch", "Cedar"])
-    assert "Birch is the best checkpoint: right more often than each of the 2" in verdict_sentences(many_con, trio)[1]
+    assert "Birch is the best checkpoint: more accurate than each of the 2" in verdict_sentences(many_con, trio)[1]
 
 
 def test_alike_models_and_drops_are_left_inconclusive(many_con: duckdb.DuckDBPyConnection) -> None:
