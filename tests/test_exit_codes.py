@@ -232,7 +232,7 @@ PRINTED = {
     "tables": (["schema", "-o", "-", "--format", "markdown"], "| name "),
     "chart": (["chart", "curves", "w.duckdb", "-o", "-"], "<svg "),
     "report": (["report", "w.duckdb", "-o", "-"], "<!doctype html>"),
-    "comparison": (["compare", "Alpha", "Beta", "w.duckdb", "-o", "-"], "A: Alpha\n"),
+    "comparison": (["compare", "Alpha", "Beta", "w.duckdb", "-o", "-"], "Whether Beta or Alpha is more accurate"),
     "comparison as JSON": (["compare", "Alpha", "Beta", "w.duckdb", "-o", "-", "--format", "json"], "{\n"),
     "description": (["publish", "w.duckdb", "--format", "croissant", "-o", "-"], "{\n"),
     "model card": (["publish", "w.duckdb", "--format", "model-card", "-o", "-"], "---\nmodel-index:"),

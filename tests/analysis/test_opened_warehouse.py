@@ -112,7 +112,7 @@ def test_a_bad_choice_of_a_chart_is_one_clear_line(w: Warehouse, choices: dict[s
 
 def test_findings_print_as_a_list(w: Warehouse) -> None:
     found = w.findings()
-    assert found[0].sentence in repr(found)
+    assert " ".join(found[0].sentence.split()) in repr(found)
     assert found.to_frame().height == len(found)
     supported = found.to_frame().filter(kind="shape", verdict="supported", model_label="Alpha")
     assert {row["corruption"]: row["claim"] for row in supported.rows(named=True)}["fog"] == "abrupt"
