@@ -4,7 +4,7 @@ from markdown_text import code, table
 
 from failmodes.analysis.chart_names import chart_meaning
 from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
-from failmodes.analysis.report.topics import TOPICS
+from failmodes.analysis.report.topics import MORE_CHARTS, TOPICS
 from failmodes.sql import QUERIES, first_comment, read_sql
 
 CHARTS_INTRODUCTION = """# Charts
@@ -21,7 +21,7 @@ good start for a question of your own.
 
 def charts_page() -> str:
     """Markdown: a row a chart."""
-    titles = {name: topic.title for topic in TOPICS for name in (*topic.charts, *topic.more)}
+    titles = {topic.chart: topic.title for topic in TOPICS} | dict.fromkeys(MORE_CHARTS, "Details")
     of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in CHARTS]
     of_images = [(code(name), chart_meaning(name)) for name in IMAGE_CHARTS]
     return "\n".join(
