@@ -13,7 +13,7 @@ from failmodes.analysis.report.smallest_shown import shown_from_clean
 from failmodes.analysis.selection import corruption_labels, read_for_selection, select
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-COLUMNS = ("Model", "Corruption", "Shape", "Stability", "Total drop, points", "Curvature", "Largest step, points")
+COLUMNS = ("Model", "Corruption", "Shape", "Stability", "Total drop", "Curvature", "Largest step")
 
 
 def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
@@ -24,7 +24,7 @@ def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
     """
     names, settings = corruption_labels(con), stored_settings(con)
     note = (
-        f"Flat below {settings.flat_below:g}; curvature threshold {settings.curvature_threshold:g}; "
+        f"Drops and steps in points. Flat below {settings.flat_below:g}; curvature threshold {settings.curvature_threshold:g}; "
         f"{settings.resamples:,} resamples with seed {settings.seed}; intervals "
         f"{format_percent(settings.interval_level, 0)}."
     )
