@@ -169,14 +169,25 @@ def curve_rows(
     return [curve for curve in curves if curve]
 
 
-def cell_rows(
+def rows_to_cells(
     con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
 ) -> list[PictureRow]:
-    """The rows of single images of one evaluation, each in one cell: corruption and severity by image_id."""
-    condition = "evaluation_id = $1 and image_id = any($2)"
-    found = con.execute(_COLUMNS + PICTURES + condition, [evaluation_id, list(cells)]).fetchall()
-    rows = [PictureRow(*row) for row in found]
-    return [row for row in rows if cells[row.image_id] == (row.corruption, float(row.severity))]
+    """The rows of single images of one evaluation, each from clean to the last whole severity of one corruption.
+
+    Args:
+        con: the warehouse.
+        evaluation_id: of the model whose predictions they have.
+        cells: corruption and severity by image_id; the row of that severity is among them, whole or not.
+    """
+    condition = "evaluation_id = $1 and image_id = any($2) and corruption = any($3) order by image_id, severity"
+    names = [CLEAN, *(corruption for corruption, _ in cells.values())]
+    found = con.execute(_COLUMNS + PICTURES + condition, [evaluation_id, list(cells), names]).fetchall()
+    return [
+        row
+        for row in map(PictureRow._make, found)
+        if row.corruption in (CLEAN, cells[row.image_id][0])
+        and (not row.severity % 1 or float(row.severity) == cells[row.image_id][1])
+    ]
 
 
 def _evaluated(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:

@@ -5,17 +5,16 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
-import numpy as np
 
 from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.model_colors import model_colors
-from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.images.changed_pictures import changed_pictures
-from failmodes.analysis.judging.compare import ChangedImages, compare_models
+from failmodes.analysis.images.regeneration import RegeneratedPicture
+from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, changed_text
-from failmodes.analysis.render.blocks import Block, Frame, Gallery, ImageStrip, Section, Sentence
+from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
 from failmodes.analysis.render.formatting import capitalize_first, format_count
-from failmodes.analysis.report.gallery import small_picture
+from failmodes.analysis.report.gallery import frame_of, side_by_side, small_picture
 from failmodes.analysis.report.report_charts import report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
@@ -86,26 +85,32 @@ def comparison_sections(
 
 def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> list[Block]:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
-    images, models = changed.images[:MOST_PICTURES], (text.comparison.a, text.comparison.b)
+    images = changed.images[:MOST_PICTURES]
     cells = {image.image_id: (image.corruption, image.severity) for image in images}
-    pixels, missing = changed_pictures(con, [model.evaluation_ids[0] for model in models], cells)
     is_incorrect = changed is text.comparison.newly_incorrect
-    strips = []
-    for image in images:
-        if image.image_id in pixels:
-            picture = small_picture(pixels[image.image_id])
-            where, predicted = text.cell(image.corruption, image.severity), text.predictions(image)[is_incorrect]
-            strips.append(
-                ImageStrip(
-                    f"{capitalize_first(where)}: image {image.image_id}, class \u201c{image.label_name}\u201d",
-                    f"Changes in {format_count(image.cell_count, 'cell')}", image_url(np.asarray(picture)),
-                    *picture.size, (Frame(where, predicted, "", is_correct=False),),
-                )
-            )  # fmt: skip
+    seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the one whose predictions are incorrect
+    pictures, missing = changed_pictures(con, seen_by.evaluation_ids[0], cells)
+    strips = [
+        _strip(text, image, pictures[image.image_id], seen_by.label) for image in images if image.image_id in pictures
+    ]
     if not strips and not missing:
         return []
     correct, incorrect = (text.a, text.b) if is_incorrect else (text.b, text.a)
-    note = f"{capitalize_first(changed_text(changed))}. Those that change in most cells, in the mildest of them."
+    note = f"{capitalize_first(changed_text(changed))}. Shown: those that change in most cells."
     note += f" Images are missing: {missing}." if missing else ""
     title = f"Newly {'incorrect' if is_incorrect else 'correct'}: {correct} correct, {incorrect} incorrect"
     return [Section(title, (Gallery(tuple(strips), note),))]
+
+
+def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[RegeneratedPicture], label: str) -> ImageStrip:
+    """One image along severity, with the predictions of the model `label`."""
+    small, rows = [small_picture(picture.pixels) for picture in pictures], [picture.row for picture in pictures]
+    is_whole = small[0].size[::-1] == pictures[0].pixels.shape[:2]
+    mildest = text.cell(image.corruption, image.severity)
+    corruption = capitalize_first(rows[-1].corruption_label)
+    return ImageStrip(
+        f"{corruption}, {label}: image {image.image_id}, class \u201c{image.label_name}\u201d",
+        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is {mildest}",
+        side_by_side(small, is_lossless=is_whole), *small[0].size,
+        tuple(frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows),
+    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 
 import duckdb
 import numpy as np
@@ -77,14 +78,19 @@ def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str
     return ImageStrip(
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
-        _side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
+        side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
         tuple(map(_frame, images)), maps, map_size,
     )  # fmt: skip
 
 
 def _frame(image: ExemplarImage) -> Frame:
-    confidence = "" if image.confidence is None else format_percent(image.confidence, 0)
-    return Frame(format_severity(image.severity), image.predicted_name, confidence, image.is_correct)
+    return frame_of(image.severity, image.predicted_name, image.confidence, is_correct=image.is_correct)
+
+
+def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
+    """One picture of a strip, its confidence 0-1 in percent."""
+    percent = "" if confidence is None else format_percent(confidence, 0)
+    return Frame(format_severity(severity), prediction, percent, is_correct)
 
 
 def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
@@ -97,7 +103,7 @@ def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _side_by_side(pictures: list[Image.Image], *, is_lossless: bool) -> str:
+def side_by_side(pictures: Sequence[Image.Image], *, is_lossless: bool) -> str:
     """Pictures of one size side by side, as a URL."""
     width, height = pictures[0].size
     strip = Image.new("RGB", (width * len(pictures), height))

@@ -24,8 +24,8 @@ def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
     """
     names, settings = corruption_labels(con), stored_settings(con)
     note = (
-        f"Drops and steps in points. Flat below {settings.flat_below:g}; curvature threshold {settings.curvature_threshold:g}; "
-        f"{settings.resamples:,} resamples with seed {settings.seed}; intervals "
+        f"Drops and steps in points. Flat below {settings.flat_below:g}; curvature threshold "
+        f"{settings.curvature_threshold:g}; {settings.resamples:,} resamples with seed {settings.seed}; intervals "
         f"{format_percent(settings.interval_level, 0)}."
     )
     blocks: list[Block] = []

@@ -67,7 +67,7 @@ def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     if len(rankings) > MOST_DESCRIBED:
         return largest_drop_sentence(con, selection)
     if not all(ranking.is_clear for ranking in rankings.values()):
-        return "; ".join(
+        return ". ".join(
             f"{e.label} degrades most under {lower_label(names[ranking.drops[0].corruption])}: it "
             f"{_fall(con, selection, e, ranking.drops[0])}"
             if ranking.is_clear

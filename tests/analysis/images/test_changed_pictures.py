@@ -1,46 +1,41 @@
-"""Pictures of single images in one cell each: made again, else an exemplar's, else none."""
+"""Images that change, along severity: regenerated as they were evaluated, else none with the reason."""
 
-import io
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pytest
 from pictured_results import LEVELS, pictured
-from PIL import Image
 
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.database.connection import open_warehouse
 
 
-def evaluations(con: duckdb.DuckDBPyConnection) -> list[str]:
-    return [row[0] for row in con.execute("select evaluation_id from evaluations order by all").fetchall()]
+def first_evaluation(con: duckdb.DuckDBPyConnection) -> str:
+    ((evaluation_id,),) = con.execute("select min(evaluation_id) from evaluations").fetchall()
+    return evaluation_id
 
 
 @pytest.mark.slow
-def test_pictures_are_those_that_were_evaluated(tmp_path: Path) -> None:
+def test_strips_lead_from_the_clean_image_to_those_that_were_evaluated(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
     with open_warehouse(made.warehouse) as con:
         cells = {0: ("none", 0.0), 2: ("fog", 1.0), 3: ("contrast", 2.5)}
-        found, reason = changed_pictures(con, evaluations(con), cells)
-    np.testing.assert_array_equal(found[0], made.dataset.images[0])
-    np.testing.assert_array_equal(found[2], made.corrupted["fog", LEVELS[0]][2])
-    np.testing.assert_array_equal(found[3], made.corrupted["contrast", LEVELS[1]][3])
-    assert (len(found), reason) == (3, "")
+        found, reason = changed_pictures(con, first_evaluation(con), cells)
+    assert (sorted(found), reason) == ([0, 2, 3], "")
+    severities = {image: [float(one.row.severity) for one in strip] for image, strip in found.items()}
+    assert severities == {0: [0], 2: [0, 1], 3: [0, 1, 2.5]}, "of fractions that one alone which was asked for"
+    for image, corruption in ((2, "fog"), (3, "contrast")):
+        np.testing.assert_array_equal(found[image][0].pixels, made.dataset.images[image])
+        for level, picture in zip(LEVELS, found[image][1:], strict=False):
+            np.testing.assert_array_equal(picture.pixels, made.corrupted[corruption, level][image])
+            assert (picture.row.corruption, picture.row.correct) == (corruption, False)
 
 
 @pytest.mark.slow
 def test_without_clean_pictures_there_are_none(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
     with open_warehouse(made.warehouse) as con:
-        assert changed_pictures(con, evaluations(con), {0: ("fog", 1.0)}).pixels == {}
-
-
-def test_an_exemplar_stored_will_do(con: duckdb.DuckDBPyConnection) -> None:
-    image_id, png = con.execute(
-        "select image_id, any_value(png) from exemplars where corruption = 'fog' and severity = 3 group by all limit 1"
-    ).fetchone() or (0, b"")
-    found, _ = changed_pictures(con, evaluations(con), {image_id: ("fog", 3.0), 399: ("fog", 3.0)})
-    assert list(found) == [image_id]
-    assert found[image_id].shape == np.asarray(Image.open(io.BytesIO(png))).shape
+        found, _ = changed_pictures(con, first_evaluation(con), {0: ("fog", 1.0)})
+    assert found == {}
