@@ -22,6 +22,7 @@ from failmodes.analysis.statistics.opened_models import OpenedModel, find_model,
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import trained_models
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.schema import CLEAN
 
 MOST_PICTURES = 8  # of newly incorrect images, and of newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
@@ -86,9 +87,11 @@ def comparison_sections(
 def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> list[Block]:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
     images = changed.images[:MOST_PICTURES]
-    cells = {image.image_id: (image.corruption, image.severity) for image in images}
     is_incorrect = changed is text.comparison.newly_incorrect
     seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the one whose predictions are incorrect
+    # of an image that changes on the clean image already, the corruption under which that model is least accurate
+    worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption
+    cells = {one.image_id: (one.corruption if one.severity else worst or CLEAN, one.severity) for one in images}
     pictures, missing = changed_pictures(con, seen_by.evaluation_ids[0], cells)
     strips = [
         _strip(text, image, pictures[image.image_id], seen_by.label) for image in images if image.image_id in pictures
