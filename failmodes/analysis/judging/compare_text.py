@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.findings.kind import too_few
-from failmodes.analysis.judging.wording import rounded_up
 from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
@@ -19,6 +18,8 @@ from failmodes.analysis.render.formatting import (
     join_names,
     label_with_extra,
     lower_label,
+    precision,
+    round_up,
     shown_sentence,
     smallest_shown_sentence,
 )
@@ -277,7 +278,7 @@ class ComparisonText:
         needed = "no number of images would decide it if the difference is as measured"
         if compared.images_needed is not None:
             least = "at least" if max(self.run_counts) > 1 else "about"
-            needed = f"{least} {format_count(rounded_up(compared.images_needed), 'image')} would decide it"
+            needed = f"{least} {format_count(round_up(compared.images_needed), 'image')} would decide it"
         not_worse = {
             "supported": f"{self.b} is shown to be at most {margin} worse: the difference is above {low} {one_sided}",
             "contradicted": (
@@ -328,13 +329,8 @@ def crossover_text(crossover: Crossover) -> str:
     return f"{format_number(crossover.at)} [{low},{NO_BREAK}{high}]"
 
 
-def _precision(metric: Metric) -> tuple[int, float]:
-    """Digits of a metric, and what it is multiplied by."""
-    return (1, 100.0) if metric.unit == "share" else (2 if metric.unit == "severity" else 3, 1.0)
-
-
 def _number(metric: Metric, value: float, *, signed: bool = False) -> str:
-    digits, scale = _precision(metric)
+    digits, scale = precision(metric.unit)
     return format_number(scale * value, digits, signed=signed)
 
 
@@ -343,5 +339,5 @@ def _line(name: str, row: Difference) -> tuple[Cell, ...]:
     values = (Cell(EMPTY if one is None else _number(row.metric, one)) for one in (row.a, row.b))
     if row.difference is None:
         return Cell(name), *values, Cell(EMPTY)
-    interval = format_interval(*row.difference[1:], *_precision(row.metric))
+    interval = format_interval(*row.difference[1:], *precision(row.metric.unit))
     return Cell(name), *values, Cell(_number(row.metric, row.difference.value, signed=True), interval)

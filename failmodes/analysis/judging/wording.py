@@ -13,6 +13,8 @@ from failmodes.analysis.render.formatting import (
     format_number,
     format_severity,
     join_names,
+    precision,
+    round_up,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CellKey
@@ -102,16 +104,9 @@ def where_text(one: Verdict) -> str:
 
 def estimate_text(plan: Plan, estimate: Estimate) -> str:
     """A value with both bounds: 43.1 points [40.1, 45.0]."""
-    is_share = plan.metric.unit == "share"
-    digits, scale = (1, 100.0) if is_share else (3, 1.0)
+    digits, scale = precision(plan.metric.unit)
     value = _with_unit(plan, format_number(scale * estimate.value, digits, signed=plan.statement.is_relative))
     return f"{value} {format_interval(estimate.low, estimate.high, digits, scale)}"
-
-
-def rounded_up(count: int) -> int:
-    """To two digits: no estimate of images that are needed is better."""
-    step = int(10 ** max(0, len(str(count)) - 2))
-    return -(-count // step) * step
 
 
 def _value_and_bounds(plan: Plan, one: Verdict) -> str:
@@ -152,18 +147,17 @@ def _images_needed(judged: JudgedStatement) -> str:
         return ""
     if judged.images_needed is None:
         return "; no number of images would decide it, since a value lies on or very near the limit"
-    images = f"{rounded_up(judged.images_needed):,} images"
+    images = f"{round_up(judged.images_needed):,} images"
     if any(one.is_over_seeds for one in judged.verdicts):
         return f"; at least {images} would decide it, or more training seeds"
     return f"; about {images} would decide it"
 
 
 def _amount(plan: Plan, value: float) -> str:
-    """A measured value: to a hundredth of a point or percent, others to four digits; a drop has no sign."""
-    is_share = plan.metric.unit == "share"
-    digits = 2 if is_share else 4
+    """A measured value with a digit more than in tables, such as a hundredth of a point; a drop has no sign."""
+    digits, scale = precision(plan.metric.unit)
     is_signed = plan.is_difference and not plan.statement.is_drop
-    return _with_unit(plan, format_number(100 * value if is_share else value, digits, signed=is_signed))
+    return _with_unit(plan, format_number(scale * value, digits + 1, signed=is_signed))
 
 
 def _with_unit(plan: Plan, number: str) -> str:

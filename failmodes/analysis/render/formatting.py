@@ -62,6 +62,17 @@ def format_number_interval(estimate: ValueAndInterval, digits: int = 3) -> str:
     return f"{format_number(estimate[0], digits)} {format_interval(*estimate[1:], digits, 1)}"
 
 
+def precision(unit: str) -> tuple[int, float]:
+    """Digits and factor of values in a metric's unit: a share 0-1 is shown in percent, or in points."""
+    return (1, 100.0) if unit == "share" else (2 if unit == "severity" else 3, 1.0)
+
+
+def round_up(count: int) -> int:
+    """A number of images that would be needed, to two digits: no estimate of it is better."""
+    step: int = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // step) * step
+
+
 def smallest_shown_sentence(differences: Iterable[float], what: str = "difference") -> str:
     """How much a table can tell, of the smallest differences of shares that its rows show; nothing without any."""
     known = sorted(differences)

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_count, format_severity, lower_label
+from failmodes.analysis.render.formatting import format_count, format_severity, lower_label, round_up
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
@@ -204,8 +204,7 @@ def images_that_decide(count: int | None) -> str:
     """What would decide what is inconclusive, to be added to a sentence; '' where no number of images would."""
     if count is None:
         return ""
-    unit = 10 ** max(0, len(str(count)) - 2)
-    return f"; about {-(-count // unit) * unit:,} images would show a difference of this size"
+    return f"; about {round_up(count):,} images would show a difference of this size"
 
 
 def of_images(count: int) -> str:
