@@ -139,9 +139,10 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
         "lead",
     )
     evaluations = list(status.evaluations.iter_rows(named=True))
+    names = ("evaluation_id", "model_label", "dataset_label", "subset", "source_label")
     rows = tuple(
-        (Cell(row["evaluation_id"]), Cell(row["model_label"]), Cell(row["dataset_label"]), Cell(row["subset"]),
-         Cell(row["source_label"], "" if row["paired"] else "(not paired with clean images)"),
+        (*(Cell(str(row[name])) for name in names[:-1]),
+         Cell(str(row["source_label"]), "" if row["paired"] else "(not paired with clean images)"),
          Cell(f"{row['cell_count']:,}"), Cell(f"{row['attention_cell_count']:,}"))
         for row in evaluations
     )  # fmt: skip

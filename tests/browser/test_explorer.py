@@ -125,7 +125,9 @@ def test_the_query_panel_gives_results_and_two_models_are_compared(page: "Page")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("images_in_all").nth(0).wait_for()
     page.get_by_role("button", name="Compare").click()
-    page.get_by_text("Accuracy by corruption").wait_for()
+    page.get_by_role("table", name="Accuracy by corruption").or_(
+        page.get_by_label("Accuracy by corruption")
+    ).first.wait_for()
     show_all(page)
     assert barriers(page) == []
 

@@ -11,6 +11,7 @@ from printed_report import printed_on_a4
 from report_pages import NOT_DRAWN, wait_without_scrolling
 from synthetic_results import write_synthetic
 
+from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.warehouse.database.load import load
 
@@ -40,7 +41,7 @@ def test_ten_models_under_all_corruptions(
         corruptions=tuple(name for name, corruption in CORRUPTIONS.items() if corruption.group != "clean"),
         falls={model: 0.4 + 0.1 * number for number, model in enumerate(MODELS)},
     )  # fmt: skip
-    load([tmp_path], tmp_path / "warehouse.duckdb")
+    load([tmp_path], tmp_path / "warehouse.duckdb", derivation=DERIVATION)
     seconds = _cpu_seconds(tmp_path / "warehouse.duckdb")
     report = tmp_path / "report.html"
     with capsys.disabled():

@@ -59,7 +59,7 @@ def test_from_a_study_to_a_table(folder: Path) -> None:
     assert "Alpha and Beta" in table
     counts = failmodes("query", "select count(*) as n from claims", "--format", "json", folder=folder).stdout
     assert json.loads(counts) == [{"n": 3}]
-    assert "2 stated claims" in failmodes("status", "out", folder=folder).stdout
+    assert "2 stated claims" in " ".join(failmodes("status", "out", folder=folder).stdout.split())
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Predictions made elsewhere: the same evaluation as a direct one, or one clear line and nothing kept."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -27,8 +28,8 @@ def test_from_import_to_warehouse_without_any_model(fresh_study, exported_predic
     assert "already present, nothing to do" in invoke("import", path, fresh_study, "--label", "My API")
     invoke("load", fresh_study)
     status = invoke("status", fresh_study)
-    assert "My API on" in status
-    assert "5 cells, 0 with attention" in status
+    (row,) = json.loads(invoke("status", fresh_study, "--json"))["evaluations"]
+    assert (row["model_label"], row["cell_count"], row["attention_cell_count"]) == ("My API", 5, 0)
     assert re.search(r"(\d+) of \1 checks pass", status)
 
 
@@ -45,8 +46,8 @@ def beside(direct_evaluation, exported_predictions, tmp_path_factory) -> Path:
 
 def test_beside_a_direct_evaluation_all_checks_hold(beside) -> None:
     status = invoke("status", beside)
-    assert "5 cells, 0 with attention" in status
-    assert "5 cells, 5 with attention" in status
+    rows = json.loads(invoke("status", beside, "--json"))["evaluations"]
+    assert sorted((row["cell_count"], row["attention_cell_count"]) for row in rows) == [(5, 0), (5, 5)]
     assert re.search(r"(\d+) of \1 checks pass", status)
 
 

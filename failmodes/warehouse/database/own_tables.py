@@ -160,7 +160,7 @@ EARLY_WARNING = Table.of(
            "reason", True),
     Column("gain_low", double, "lower end of its interval", True),
     Column("gain_high", double, "upper end of its interval", True),
-    Column("share", double, "the gain as a share of the log-loss of the reference, at most 1", True),
+    Column("share", double, "the gain as a share of the log-loss of the reference, any number; at most 1", True),
     Column("share_low", double, "lower end of its interval", True),
     Column("share_high", double, "upper end of its interval", True),
     Column("adjusted_p_value", double, "one-sided, that the gain is not above 0, corrected for all scores of the "
