@@ -220,7 +220,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         corruption: str | Sequence[str] | None = None,
         metrics: "Sequence[str | Callable[..., Any]]" = (),
     ) -> "ComparisonResult":
-        """Compare candidate B with baseline A: which is more accurate, by how much, and where; by image where shared.
+        """Compare candidate B with baseline A: which is more accurate, by how much, and where.
 
         Every difference is B minus A. One training run a model speaks of these checkpoints; several runs (labels that
         differ in their seed alone) of each speak of the training.

@@ -89,7 +89,7 @@ def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, change
     images = changed.images[:MOST_PICTURES]
     is_incorrect = changed is text.comparison.newly_incorrect
     seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the one whose predictions are incorrect
-    # of an image that changes on the clean image already, the corruption under which that model is least accurate
+    # An image that changes without any corruption is shown under the one that lowers this model's accuracy most
     worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption
     cells = {one.image_id: (one.corruption if one.severity else worst or CLEAN, one.severity) for one in images}
     pictures, missing = changed_pictures(con, seen_by.evaluation_ids[0], cells)

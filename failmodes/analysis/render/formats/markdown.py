@@ -43,11 +43,14 @@ def _lines(blocks: Iterable[Block]) -> Iterator[str]:
     """Lines with an empty one between blocks, but for items of a list."""
     previous: Block | None = None
     for block in blocks:
-        is_listed = isinstance(block, Sentence) and isinstance(previous, Sentence)
-        if previous is not None and not (is_listed and block.role == previous.role == "item"):  # type: ignore[union-attr]
+        if previous is not None and not (_is_item(previous) and _is_item(block)):
             yield ""
         yield from _block(block)
         previous = block
+
+
+def _is_item(block: Block) -> bool:
+    return isinstance(block, Sentence) and block.role == "item"
 
 
 def _block(block: Block) -> Iterator[str]:
