@@ -6,11 +6,10 @@ batch is timed, under each corruption of the study. Loading and the report are n
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -35,8 +34,7 @@ EXEMPLARS = 8  # images a corruption, at each severity
 UNTRAINED = "time unknown before it is trained"
 
 
-@dataclass
-class ModelEstimate:
+class ModelEstimate(NamedTuple):
     """One model, over all seeds of the corruptions: its cells, those that are missing, and their images.
 
     Attributes:
@@ -59,14 +57,14 @@ class ModelEstimate:
         return f"{counts}, {self.source if self.seconds is None else f'{_minutes(self.seconds)} ({self.source})'}"
 
 
-@dataclass
-class RunEstimate:
+class RunEstimate(NamedTuple):
     """What a run would do.
 
     Attributes:
         models: one each.
         device: where they run, in words.
         device_count: how many of it share the work.
+        seconds: what all models take together whose time is known.
         disk_bytes: what record and warehouse take more.
         free_bytes: free where they lie; None of a URL.
     """
@@ -74,28 +72,24 @@ class RunEstimate:
     models: list[ModelEstimate]
     device: str
     device_count: int
+    seconds: float
     disk_bytes: int
     free_bytes: int | None
 
-    @property
-    def seconds(self) -> float:
-        """What all models take whose time is known."""
-        return sum(model.seconds or 0 for model in self.models) / self.device_count
-
     def as_json(self) -> dict[str, Any]:
         """The same in JSON's types."""
-        return asdict(self) | {"seconds": self.seconds}
+        return {**self._asdict(), "models": [model._asdict() for model in self.models]}
 
     def describe(self) -> list[str]:
         """The same in words: a line a model, and two of them all."""
         missing, images = (sum(getattr(model, name) for model in self.models) for name in ("missing", "images"))
         devices = f"{self.device_count} × {self.device}" if self.device_count > 1 else self.device
         untrained = any(model.seconds is None for model in self.models)
-        time_s = f"{_minutes(self.seconds)} on {devices}" + " beside the models to be trained" * untrained
+        time_of = f"{_minutes(self.seconds)} on {devices}" + " beside the models to be trained" * untrained
         free = "" if self.free_bytes is None else f", {self.free_bytes / 1e9:,.1f} GB free"
         return [
             *(model.describe() for model in self.models),
-            f"to evaluate: {missing:,} cells, {images:,} images, {time_s}",
+            f"to evaluate: {missing:,} cells, {images:,} images, {time_of}",
             f"disk space: about {self.disk_bytes / 1e6:,.0f} MB more for record and warehouse{free}",
         ]
 
@@ -113,62 +107,44 @@ def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
     data = list(open_evaluation_data(study, dataset))
     cells, images = len(study.cells) * len(data), sum(_image_count(one, study.cells) for one in data)
     models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
-    speeds = _Speeds(study, groups)
     for evaluations in zip(*groups, strict=True):  # of one model, on the data of each seed
         missing = [missing_cells(study, one) for one in evaluations]
         count = sum(_image_count(one.data, cells) for one, cells in zip(evaluations, missing, strict=True))
-        per_image_s, source = speeds.seconds_per_image(evaluations) if count else (0.0, "")
+        per_image_s, source = _seconds_per_image(study, evaluations, len(trained)) if count else (0.0, "")
         shards = sum(map(len, missing))
         models.append(ModelEstimate(evaluations[0].model.label, cells, shards, count, count * per_image_s, source))
     gpus = torch.cuda.device_count() if device.type == "cuda" and study.evaluation.executor != "here" else 1
-    disk_bytes = sum(model.images for model in models) * ROW_BYTES * WITH_WAREHOUSE
-    if study.evaluation.thumbnails and data[0].paired:
-        disk_bytes += _picture_bytes(study, data[0], sum(model.missing == model.cells for model in models))
-    return RunEstimate(models, describe_device(device), gpus, disk_bytes, _free_bytes(study))
+    seconds = sum(model.seconds or 0 for model in models) / gpus
+    disk_bytes = WITH_WAREHOUSE * ROW_BYTES * sum(model.images for model in models)
+    if study.evaluation.thumbnails and (fresh := sum(model.missing == model.cells for model in models)):
+        disk_bytes += _picture_bytes(study, data[0], fresh)
+    return RunEstimate(models, describe_device(device), gpus, seconds, disk_bytes, _free_bytes(study))
 
 
-class _Speeds:
-    """Seconds an image of models, by earlier shards or by a batch that is timed."""
-
-    def __init__(self, study: Study, groups: Sequence[Sequence[Evaluation]]) -> None:
-        self.study = study
-        self.runs = {run.evaluation.evaluation_id: run for run in make_model_runs(study, [list(g) for g in groups])}
-        self.model_count = len(groups[0]) if groups else 0
-        self.corrupting_s: float | None = None
-
-    def seconds_per_image(self, evaluations: Sequence[Evaluation]) -> tuple[float, str]:
-        """Of one model, with the source of the figure."""
-        stored = [speed for one in evaluations for speed in self._stored(one)]
-        if stored:
-            return 1 / median(stored), "by the speed of earlier shards"
-        return self._timed(evaluations[0]), "by one timed batch"
-
-    def _stored(self, evaluation: Evaluation) -> Iterator[float]:
-        done = [cell for cell in self.study.cells if cell not in missing_cells(self.study, evaluation)]
-        for cell in done[-READ_SHARDS:]:
-            key = ShardKey(evaluation.evaluation_id, cell)
-            facts = read_footer(shard_path(self.study.results_folder, PREDICTION_FACTS, key))["facts"]
+def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: int) -> tuple[float, str]:
+    """Of one model, with the source of the figure; `models` share the corrupted batches."""
+    stored = []
+    for evaluation in evaluations:
+        missing = missing_cells(study, evaluation)
+        for cell in [cell for cell in study.cells if cell not in missing][-READ_SHARDS:]:
+            path = shard_path(study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
+            facts = read_footer(path)["facts"]
             if facts["images_per_s"] and facts["device"] == describe_device(evaluation.prepared.device):
-                yield facts["images_per_s"]
-
-    def _timed(self, evaluation: Evaluation) -> float:
-        """One batch of clean images through the model, after another; models share the making of corrupted ones."""
-        run, data = self.runs[evaluation.evaluation_id], evaluation.data
-        part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
-        batch = make_batch(data, part)
-        for _ in range(2):  # what is compiled or loaded at first does not count
-            cell = CellEvaluation(run, CLEAN_CELL, self.study.output)
-            cell.add(batch)
-        if self.corrupting_s is None:
-            self.corrupting_s = self._time_corruptions(data, part)
-        return cell.elapsed_s / part.stop + self.corrupting_s / self.model_count
-
-    def _time_corruptions(self, data: EvaluationData, part: BatchSlice) -> float:
-        """Seconds an image, the mean over the study's corruptions at the middle severity."""
-        names, severity = self.study.corruptions.names, self.study.severities[len(self.study.severities) // 2]
-        started = time.perf_counter()
-        count = sum(len(make_batch(data, part._replace(cell=Cell(name, severity))).labels) for name in names)
-        return (time.perf_counter() - started) / max(1, count)
+                stored.append(1 / facts["images_per_s"])
+    if stored:
+        return median(stored), "by the speed of earlier shards"
+    (run,) = make_model_runs(study, [[evaluations[0]]])
+    data, severity = evaluations[0].data, study.severities[len(study.severities) // 2]
+    part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
+    batch = make_batch(data, part)
+    for _ in range(2):  # what is compiled or loaded at first does not count
+        timed = CellEvaluation(run, CLEAN_CELL, study.output)
+        timed.add(batch)
+    started = time.perf_counter()
+    few = [part._replace(cell=Cell(name, severity), stop=min(8, part.stop)) for name in study.corruptions.names]
+    corrupted = sum(len(make_batch(data, one).labels) for one in few)
+    corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
+    return timed.elapsed_s / part.stop + corrupting_s / models, "by one timed batch"
 
 
 def _image_count(data: EvaluationData, cells: Sequence[Cell]) -> int:
@@ -177,11 +153,10 @@ def _image_count(data: EvaluationData, cells: Sequence[Cell]) -> int:
 
 def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:
     """Of the clean images and the exemplars of `model_count` models, which the warehouse has too."""
-    ids = data.subset.clean_ids
-    png_bytes = sum(len(encode_png(data.dataset.images[i])) for i in ids[:EXEMPLARS]) // len(ids[:EXEMPLARS])
+    few = data.subset.clean_ids[:EXEMPLARS]
+    png_bytes = sum(len(encode_png(image)) for image in data.dataset.images[few]) // len(few)
     exemplars = EXEMPLARS * len(study.corruptions.names) * (len(study.severities) + 1) * model_count
-    clean_bytes = min(MOST_BYTES, len(ids) * png_bytes) if model_count else 0
-    return 2 * (exemplars * png_bytes + clean_bytes)
+    return 2 * (exemplars * png_bytes + min(MOST_BYTES, len(data.subset.clean_ids) * png_bytes))
 
 
 def _free_bytes(study: Study) -> int | None:
