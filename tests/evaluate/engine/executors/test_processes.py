@@ -1,9 +1,15 @@
 """Executors: several processes and a Ray cluster give the rows of one process, also where a worker is killed."""
 
 import multiprocessing
+import os
+import signal
+import subprocess
+import time
 
 import pytest
 from executor_runs import RAISING, Killer, study_of
+from fault_trials import processes_of
+from installed_script import SCRIPT
 from tiny_study import CELLS, hashes, run_study
 
 from failmodes.evaluate.engine.tasks import RunCallbacks
@@ -35,6 +41,29 @@ def test_a_killed_process_is_one_line_and_what_it_wrote_stays(two_models_output,
     assert kept.items() <= two_models_output[1].items()
     report = run_study(path)
     assert report.existing >= 3  # two clean cells and the one after which it was killed
+    assert hashes(tmp_path / "out") == two_models_output[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_that_all_processes_get_is_one_line_and_leaves_none(two_models_output, tmp_path, sign, code) -> None:
+    path = study_of(two_models_output, tmp_path, 'executor = "processes"\nprocesses = 2')
+    run = subprocess.Popen(
+        [SCRIPT, "evaluate"], cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 240
+    while not list(tmp_path.rglob("results/prediction_facts/**/rows.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(run.pid, sign)
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode == code, said
+    assert "run the same command to go on" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert "Process " not in said
+    assert processes_of(run.pid) == []
+    assert not list(tmp_path.rglob(".tmp-*"))
+    assert hashes(tmp_path / "out").items() <= two_models_output[1].items()
+    assert run_study(path).existing >= 1
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
