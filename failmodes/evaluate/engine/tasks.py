@@ -94,7 +94,7 @@ class RunCallbacks(NamedTuple):
     @classmethod
     def sent_by(cls, send: Callable[[str, Any], None]) -> "RunCallbacks":
         """Callbacks of another process than the one that shows them: send(name of the callback, its argument)."""
-        return cls(**{name: partial(send, name) for name in ("images", "shard", "notes")})
+        return cls(images=partial(send, "images"), shard=partial(send, "shard"), notes=partial(send, "notes"))
 
     def call(self, name: str, argument: Any) -> None:
         """Call what another process sent."""
