@@ -10,7 +10,7 @@ import polars as pl
 import polars.selectors as cs
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
 from failmodes.analysis.same_labels import distinct_labels, newest_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
@@ -218,6 +218,12 @@ def read_metrics(con: duckdb.DuckDBPyConnection, evaluation_ids: Sequence[str], 
 def corruption_labels(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Human name by corruption name."""
     return dict(con.execute("select corruption, corruption_label from corruptions").fetchall())
+
+
+def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, str]:
+    """Human name by corruption of a selection, which says of extras that they are."""
+    names = corruption_labels(con)
+    return {one: label_with_extra(names[one], is_extra=one in selection.extras) for one in selection.corruptions}
 
 
 def averaged_severities(severities: Iterable[float]) -> list[float]:

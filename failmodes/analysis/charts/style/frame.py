@@ -1,0 +1,263 @@
+"""The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import polars as pl
+
+from failmodes.analysis.charts.style.theme import LABEL_PX, PANEL_TITLE_PX
+from failmodes.warehouse.errors import StudyError
+
+MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
+LAYOUT_MM = {"page": 180.0, "paper": 85.0}
+NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
+WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
+PADDING_PX = 5  # around the whole chart
+AXIS_PX = 51  # a vertical axis with its name
+EXTENT_PX = 32  # its labels and ticks
+HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
+GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
+LOWEST_PX = 44  # a plot of less height cannot be read
+FADED = 0.15
+LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
+PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
+FEW_LEVELS = 11  # more severities are a dense grid
+
+
+class Panels(NamedTuple):
+    """A grid of equal plots.
+
+    Attributes:
+        columns: plots side by side.
+        rows: of plots.
+        width: of each plot, in pixels.
+    """
+
+    columns: int
+    rows: int
+    width: float
+
+    def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
+        """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
+
+        Args:
+            usual_px: without that limit.
+            around_px: what each row needs above and below its plots.
+        """
+        space = (TALLEST_MM / MM["px"] - HEAD_PX) / self.rows - around_px
+        return min(usual_px, max(LOWEST_PX, space))
+
+
+class Frame(NamedTuple):
+    """Where a chart is drawn, in CSS pixels (96 an inch)."""
+
+    width_px: float
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether several plots, or names beside a row of images, fit side by side."""
+        return self.width_px * MM["px"] >= WIDE_FROM_MM
+
+    @property
+    def width_mm(self) -> float:
+        """Width on paper."""
+        return self.width_px * MM["px"]
+
+    def panels(self, count: int, most: int, *, left_px: float = AXIS_PX, right_px: float = 4) -> Panels:
+        """The most even grid of `count` panels.
+
+        Args:
+            count: panels.
+            most: side by side in a wide frame; in a narrow one half as many.
+            left_px: what the axis at the left of a row takes.
+            right_px: what each panel needs at its right.
+        """
+        most = most if self.is_wide else max(1, most // 2)
+        rows = -(-max(1, count) // most)
+        columns = -(-max(1, count) // rows)
+        space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
+        return Panels(columns, rows, space / columns)
+
+
+PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
+FRAMES = {"page": PAGE, "paper": PAPER}
+
+
+def frame_of(layout: str, width: str | None = None) -> Frame:
+    """The frame of a layout, or of a width such as "85mm" (or cm, in, pt, px of 1/96 inch).
+
+    Raises:
+        StudyError: an unknown layout, or not a width between 60 and 600 mm.
+    """
+    if layout not in FRAMES:
+        raise StudyError(f"no layout {layout!r}: choose {' or '.join(FRAMES)}")
+    if width is None:
+        return FRAMES[layout]
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(mm|cm|in|px|pt)", width.strip())
+    if not found:
+        raise StudyError(f"no width {width!r}: give a number and one of {', '.join(MM)}, such as 85mm")
+    width_mm = float(found[1]) * MM[found[2]]
+    if not NARROWEST_MM <= width_mm <= WIDEST_MM:
+        raise StudyError(f"width {width!r} is not between {NARROWEST_MM}mm and {WIDEST_MM}mm: 85mm is a column")
+    return Frame(width_mm / MM["px"])
+
+
+def small_multiples(
+    layers: Sequence[alt.Chart], data: pl.DataFrame, field: str, order: Sequence[str], panels: Panels, height: float
+) -> alt.FacetChart:
+    """The same layers for each value of a column, a panel each, with the value as its name.
+
+    Args:
+        layers: charts without data of their own.
+        data: all rows.
+        field: the column that says in which panel a row stands.
+        order: its values, the first at the upper left.
+        panels: the grid.
+        height: of a plot, in pixels.
+    """
+    named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    header = alt.Header(
+        title=None, labelAnchor="start", labelLimit=panels.width + GAP_PX, labelPadding=4, labelFontWeight="bold",
+        labelFontSize=PANEL_TITLE_PX,
+    )  # fmt: skip
+    layered = alt.layer(*named, data=data, width=panels.width, height=height)
+    spacing = {"row": GAP_PX + 4, "column": GAP_PX}
+    facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
+    return made.resolve_axis(x="independent")
+
+
+def once() -> alt.Chart:
+    """The base of a mark that stands once in each panel, whatever rows the panel has."""
+    return alt.Chart().transform_aggregate(row_count="count()")
+
+
+def rule_at(value: float, channel: str = "y", **look: Any) -> alt.Chart:
+    """A thin line across a panel at a value of its y (or x) axis."""
+    made: alt.Chart = once().mark_rule(**{"style": "muted-line", "strokeDash": [4, 3]} | look)
+    return made.encode(**{channel: alt.datum(value)})
+
+
+def fixed_scale(low: float, high: float) -> alt.Scale:
+    """A linear scale over exactly this domain."""
+    return alt.Scale(domain=[low, high], nice=False)
+
+
+def share_floor(lowest: float) -> float:
+    """Where an axis of shares begins: at 0, or at the tenth below the lowest where that is high."""
+    return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
+
+
+def y_axis(**options: Any) -> alt.Axis:
+    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known."""
+    return alt.Axis(**{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": 5} | options)
+
+
+def percent_axis(**options: Any) -> alt.Axis:
+    """A vertical axis of shares 0-1 as percentages."""
+    return y_axis(labelExpr=PERCENT, **options)
+
+
+def severity_axis(last: float) -> alt.X:
+    """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
+    ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
+    axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
+    return alt.X("severity:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+
+
+def point_size(rows: pl.DataFrame) -> int:
+    """Area of the points on a line over severity: small on a dense grid."""
+    return 18 if rows["severity"].n_unique() <= FEW_LEVELS else 4
+
+
+def series_color(
+    domain: Sequence[str], colors: Sequence[str], frame: Frame, field: str = "series", **legend: Any
+) -> alt.Color:
+    """The color channel of named series with its legend above the panels; a single series needs none."""
+    shown = top_legend(domain, frame, **legend) if len(domain) > 1 else None
+    return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=list(domain), range=list(colors)), legend=shown)
+
+
+def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legend:
+    """A legend above the panels, in as many columns as the frame has room for."""
+    width = frame.width_px - AXIS_PX - 2 * PADDING_PX
+    longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
+    columns = max(1, min(len(labels), int(width / longest)))
+    look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
+    return alt.Legend(orient="top", columns=columns, labelLimit=width - SYMBOL_PX, **look | options)
+
+
+def focus_on(field: str) -> alt.Parameter:
+    """What the pointer is over, by a column: all else fades (see `faded`)."""
+    return alt.selection_point(name="focus", fields=[field], on="pointerover", clear="pointerout")
+
+
+def faded(focus: alt.Parameter) -> Any:
+    """The opacity of a layer that fades while the pointer is over something else."""
+    return alt.when(focus).then(alt.value(1)).otherwise(alt.value(FADED))
+
+
+def text_width(text: str, font_px: float = LABEL_PX) -> float:
+    """About how wide a name is, in pixels."""
+    return len(text) * font_px * LETTER_SHARE
+
+
+def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
+    """The lines of a text that is `width_px` wide."""
+    letters = max(20, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def evenly_spaced(items: Sequence[Any], space: int) -> list[Any]:
+    """At most `space` items: the first, the last, and an even choice between."""
+    if len(items) <= space:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, space).round().astype(int)]
+
+
+def spread_apart(values: Sequence[float], gap: float) -> list[float]:
+    """Move values as little as it takes for neighbors to be `gap` apart, keeping their order and middle.
+
+    Clusters that overlap are merged and spaced about their mean until none overlaps.
+    """
+    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their center
+    for index in sorted(range(len(values)), key=lambda i: values[i]):
+        cluster, center = [index], float(values[index])
+        while clusters and center - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
+            cluster = clusters.pop()[0] + cluster
+            center = sum(values[i] for i in cluster) / len(cluster)
+        clusters.append((cluster, center))
+    spread = [0.0] * len(values)
+    for cluster, center in clusters:
+        for rank, index in enumerate(cluster):
+            spread[index] = center + gap * (rank - (len(cluster) - 1) / 2)
+    return spread
+
+
+def without_overlap(
+    points: pl.DataFrame, x: tuple[str, float], y: tuple[str, float], name: str = "name"
+) -> pl.DataFrame:
+    """Of points in the order of their importance those whose names, at their right, cover no other name or point.
+
+    Args:
+        points: all points; those with a null name are not named.
+        x: the column on the horizontal axis, and data units a pixel.
+        y: the column on the vertical axis, and data units a pixel.
+        name: the column of names.
+    """
+    across, down = points[x[0]].to_numpy() / x[1], points[y[0]].to_numpy() / y[1]
+    kept: list[int] = []
+    for place, text in enumerate(points[name]):
+        if text is None:
+            continue
+        right = across[place] + 10 + text_width(text)
+        is_hit = (across > across[place] + 2) & (across < right + 4) & (np.abs(down - down[place]) < LABEL_PX * 0.7)
+        beside = [k for k in kept if abs(down[k] - down[place]) < LABEL_PX * 1.1]
+        runs_in = any(across[k] < right and across[k] + 10 + text_width(points[name][k]) > across[place] for k in beside)
+        if not is_hit.any() and not runs_in:
+            kept.append(place)
+    return points[kept]
