@@ -9,7 +9,6 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.corruptions import corruption_dash, group_color, with_groups
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.theme import LABEL_PX
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -24,7 +23,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
-MOST_COLUMNS, HEIGHT_PX, AROUND_PX, NAME_PX = 2, 260, 78, 13
+MOST_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
 HALF = 0.5
 
 
@@ -42,9 +41,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         why = "no clean image is classified correctly" if is_paired else "corrupted images do not pair with clean ones"
         raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in chosen.labels.values() if label in rows["label"]]
-    right_px = 8 + (rows["name"].str.len_chars().max() + len(" 100%")) * LABEL_PX * style.RUNNING_LETTER_SHARE
+    right_px = 8 + max(style.text_width(f"{name} 99%") for name in rows["name"])
     panels = frame.panels(len(labels), MOST_COLUMNS, right_px=right_px)
-    height = panels.height(HEIGHT_PX, AROUND_PX)
+    height = panels.height(HEIGHT_PX)
     low = style.share_floor(min(rows["surviving_share"]))
     named = _with_names(rows.sort("label", "corruption", "severity"), int(height / NAME_PX), low)
     plot = style.small_multiples(_layers(named, frame, low), named, "label", labels, panels, height)

@@ -20,11 +20,13 @@ WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX = 51  # a vertical axis with its name
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
+HEAD_PX, NARROW_HEAD_PX = 130, 240  # height of the texts and the legend of a chart, wide or narrow
+PANEL_HEAD_PX = 76  # of a panel's name and horizontal axis, and of the gap to the next row
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
-LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
+RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
+WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS = 11  # more severities are a dense grid
 
@@ -36,11 +38,15 @@ class Panels(NamedTuple):
         columns: plots side by side.
         rows: of plots.
         width: of each plot, in pixels.
+        right: what each has at its right, in pixels.
+        room: height for all rows, in pixels.
     """
 
     columns: int
     rows: int
     width: float
+    right: float
+    room: float
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -49,8 +55,7 @@ class Panels(NamedTuple):
             usual_px: without that limit.
             around_px: what each row needs above and below its plots.
         """
-        space = (TALLEST_MM / MM["px"] - HEAD_PX) / self.rows - around_px
-        return min(usual_px, max(LOWEST_PX, space))
+        return min(usual_px, max(LOWEST_PX, self.room / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -81,7 +86,8 @@ class Frame(NamedTuple):
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns)
+        head = HEAD_PX if self.is_wide else NARROW_HEAD_PX
+        return Panels(columns, rows, space / columns, right_px, TALLEST_MM / MM["px"] - head)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -122,7 +128,7 @@ def small_multiples(
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=panels.width + GAP_PX, labelPadding=4, labelFontWeight="bold",
+        title=None, labelAnchor="start", labelLimit=panels.width + panels.right, labelPadding=4, labelFontWeight="bold",
         labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
@@ -222,7 +228,9 @@ def faded(focus: alt.Parameter) -> Any:
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """About how wide a name is, in pixels."""
-    return len(text) * font_px * LETTER_SHARE
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
+    wide += sum(map(str.isupper, text))
+    return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
