@@ -33,7 +33,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     models, names, word = model_colors(con, selection), corruption_names(con, selection), object_word(selection.evaluations[0])
     order = [names[one] for one in _by_loss(points) if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
-    panels = frame.panels(len(order), MOST_COLUMNS if frame.is_wide else MOST_NARROW, right_px=12)
+    panels = frame.panels(len(order), MOST_COLUMNS if frame.is_wide else MOST_NARROW, right_px=10)
     plot = style.small_multiples(
         _layers(rows, models, frame, word), rows.drop_nulls("corruption"), "corruption", order, panels,
         panels.height(HEIGHT_PX),

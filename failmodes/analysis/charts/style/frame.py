@@ -26,6 +26,7 @@ GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its 
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
 RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
+BOLD_LIMIT = 0.93  # Vega cuts bold text as if it were regular
 WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS = 11  # more severities are a dense grid
@@ -128,7 +129,7 @@ def small_multiples(
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=panels.width + panels.right, labelPadding=4, labelFontWeight="bold",
+        title=None, labelAnchor="start", labelLimit=BOLD_LIMIT * (panels.width + panels.right), labelPadding=4, labelFontWeight="bold",
         labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
@@ -228,7 +229,8 @@ def faded(focus: alt.Parameter) -> Any:
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """About how wide a name is, in pixels."""
-    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (BOLD_LIMIT = 0.93  # Vega cuts bold text as if it were regular
+WIDE_LETTERS, SLIM_LETTERS))
     wide += sum(map(str.isupper, text))
     return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
