@@ -1,5 +1,6 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -120,9 +121,10 @@ def small_multiples(
         height: of a plot, in pixels.
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    lines = {name: wrapped(name, panels.width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=panels.width + GAP_PX, labelPadding=4, labelFontWeight="bold",
-        labelFontSize=PANEL_TITLE_PX,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=panels.width,
+        labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
@@ -208,7 +210,7 @@ def text_width(text: str, font_px: float = LABEL_PX) -> float:
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     """The lines of a text that is `width_px` wide."""
-    letters = max(20, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
