@@ -7,8 +7,9 @@ from failmodes.analysis.render.blocks import Document
 from failmodes.analysis.render.rendered import Rendered
 
 if TYPE_CHECKING:
-    import altair as alt
     import polars as pl
+
+    from failmodes.analysis.charts.style.figure import Figure
 
 
 class ComparisonResult(Rendered):
@@ -82,21 +83,15 @@ class ComparisonResult(Rendered):
         return self.cells
 
     def chart(
-        self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"
-    ) -> "alt.VConcatChart":
-        """The differences along severity, a panel a corruption, as an Altair chart.
+        self, *, layout: Literal["page", "paper"] = "page", width: str | None = None,
+        theme: Literal["light", "dark"] = "light",
+    ) -> "Figure":  # fmt: skip
+        """The differences along severity, a panel a corruption.
 
         Raises:
-            StudyError: an unknown layout or theme.
+            StudyError: an unknown layout, width or theme.
         """
-        from altair.utils.schemapi import debug_mode
-
         from failmodes.analysis.charts.differences import draw
-        from failmodes.analysis.charts.style.saving import with_theme
-        from failmodes.analysis.charts.style.theme import CHART_SIZES
-        from failmodes.warehouse.errors import StudyError
+        from failmodes.analysis.charts.style.frame import frame_of
 
-        if layout not in CHART_SIZES:
-            raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
-        with debug_mode(False):
-            return with_theme(draw(self.comparison, size=CHART_SIZES[layout]), theme)
+        return draw(self.comparison, frame=frame_of(layout, width)).with_theme(theme)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -64,12 +65,6 @@ class Figure:
     def caption(self) -> str:
         """Subtitle and source as one text."""
         return f"{self.subtitle} {self.source}"
-
-    @property
-    def latex_caption(self) -> str:
-        r"""The title and the caption as LaTeX: \caption[TITLE.]{TITLE. CAPTION}."""
-        title, caption = (latex(text.rstrip(".")) for text in (self.title, self.caption))
-        return f"\\caption[{title}.]{{{title}. {caption}.}}"
 
     def with_theme(self, theme: str) -> "Figure":
         """The same figure, light or dark.
@@ -205,17 +200,8 @@ def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
     return to_unit, {code: letter for letter, code in to_unit.items()}
 
 
-def latex(text: str) -> str:
-    """A text with LaTeX's special characters escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-               "\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}  # fmt: skip
-    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
-
-
 def image_url(pixels: NDArray[np.uint8]) -> str:
     """An image (H, W, 3) uint8 as a PNG inside a URL, which an image mark shows."""
-    from base64 import b64encode
-
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()
