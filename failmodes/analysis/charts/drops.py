@@ -27,8 +27,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         largest_drop_sentence(con, selection),
-        f"Clean accuracy minus accuracy, in percentage points, on {selection.images}; corruptions by group (noise, blur, "
-        f"weather, digital), then by mean drop{', extras last' if selection.extras else ''}{which}.",
+        f"Clean accuracy minus accuracy, in percentage points, on {selection.images}; corruptions by group "
+        f"(noise, blur, weather, digital), then by mean drop{', extras last' if selection.extras else ''}{which}.",
         selection.source_line,
         frame.width_px,
     )

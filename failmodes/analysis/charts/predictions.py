@@ -37,8 +37,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         chart_title(con, selection, "prediction_collapse", "shows no prediction collapse"),
-        f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is {format_percent(share)} "
-        f"of the labels on average. {selection.images}{which}.",
+        f"Share of the most frequent predicted class, in percent, from clean (0) on; that class is "
+        f"{format_percent(share)} of the labels on average. {selection.images}{which}.",
         selection.source_line,
         frame.width_px,
     )

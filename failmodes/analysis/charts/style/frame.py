@@ -36,11 +36,13 @@ class Panels(NamedTuple):
         columns: plots side by side.
         rows: of plots.
         width: of each plot, in pixels.
+        right_px: free at the right of each.
     """
 
     columns: int
     rows: int
     width: float
+    right_px: float = 0
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -81,7 +83,7 @@ class Frame(NamedTuple):
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns)
+        return Panels(columns, rows, space / columns, right_px)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -121,9 +123,10 @@ def small_multiples(
         height: of a plot, in pixels.
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
-    lines = {name: wrapped(name, panels.width, PANEL_TITLE_PX * 1.2) for name in order}
+    width = panels.width + panels.right_px
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=panels.width,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)

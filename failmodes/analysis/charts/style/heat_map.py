@@ -50,14 +50,14 @@ def heat_map(
         domain=False, ticks=False, labelPadding=LABEL_PADDING_PX, labelLimit=left_px - LABEL_PADDING_PX,
         minExtent=left_px, maxExtent=left_px,
     ))  # fmt: skip
-    layers = number_layers(
-        x, y, f"{value}:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX
-    )
+    layers = number_layers(x, y, f"{value}:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
     plot = small_multiples(
         layers, cells.filter(pl.col("label").is_in(shown.implode())), "label",
         [label for label in models if label in shown], panels, height,
     )  # fmt: skip
-    left_out = f"; shown: of {len(models)} models the {len(shown)} with the highest mean" if len(shown) < len(models) else ""
+    left_out = (
+        f"; shown: of {len(models)} models the {len(shown)} with the highest mean" if len(shown) < len(models) else ""
+    )
     return plot, left_out
 
 
