@@ -1,5 +1,6 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -38,11 +39,13 @@ class Panels(NamedTuple):
         columns: plots side by side.
         rows: of plots.
         width: of each plot, in pixels.
+        right_px: free at the right of each.
     """
 
     columns: int
     rows: int
     width: float
+    right_px: float = 0
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -83,7 +86,7 @@ class Frame(NamedTuple):
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns)
+        return Panels(columns, rows, space / columns, right_px)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -123,9 +126,11 @@ def small_multiples(
         height: of a plot, in pixels.
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    width = panels.width + panels.right_px
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=panels.width + GAP_PX, labelPadding=4, labelFontWeight="bold",
-        labelFontSize=PANEL_TITLE_PX,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
+        labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
@@ -218,7 +223,7 @@ def text_width(text: str, font_px: float = LABEL_PX) -> float:
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     """The lines of a text that is `width_px` wide."""
-    letters = max(20, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
