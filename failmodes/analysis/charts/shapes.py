@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.models import OTHERS, model_colors
 from failmodes.analysis.charts.style.published import published_behind
 from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
@@ -19,7 +19,6 @@ from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
 PUBLISHED = "published models"
-ENDS = ("total_drop_low", "total_drop_high", "curvature_low", "curvature_high")
 
 
 def chart(
@@ -41,39 +40,40 @@ def chart(
         drop_high=100 * pl.col("total_drop_high"),
     )  # fmt: skip
     own = points.filter(pl.col("series") != PUBLISHED)
-    x_low, x_high = _domain(points, ("drop", "drop_low", "drop_high"), (0, 5), 0.1)
-    y_low, y_high = _domain(points, ("curvature", "curvature_low", "curvature_high"),
-                            (-1.5 * settings.curvature_threshold, 1.5 * settings.curvature_threshold), 0.05)  # fmt: skip
-    panel = frame.panels(1, 1)
+    x_low, x_high = style.domain_of([*points["drop"], *points["drop_low"], *points["drop_high"], 0, 5])
+    least = 1.5 * settings.curvature_threshold
+    y_low, y_high = style.domain_of([*points["curvature"], -least, least], room=0.3)
+    panel = frame.panels(1, 1, left_px=style.PLAIN_AXIS_PX)
     height = 360 if frame.is_wide else 280
     ranked = own.sort(pl.col("series") == OTHERS, -(pl.col("curvature").abs() * pl.col("drop")))
     named = style.without_overlap(
         ranked.with_columns(name=pl.when(pl.col("series") != OTHERS).then("name")),
-        ("drop", (x_high - x_low) / panel.width), ("curvature", (y_high - y_low) / height),
+        PlotAxis("drop", x_low, x_high, panel.width), PlotAxis("curvature", y_low, y_high, height),
     )  # fmt: skip
     kinds = [SHAPE_LABELS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in own["shape"].to_list()]
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False), scale=style.fixed_scale(x_low, x_high))
     y = alt.Y("curvature:Q", title=AXIS_TITLE, axis=style.y_axis(grid=False, format=".2~f"),
               scale=style.fixed_scale(y_low, y_high))  # fmt: skip
-    color = models.color(frame, *([(PUBLISHED, GRAY)] if others.name else []), symbolType="circle", symbolSize=60)
+    color = models.color(frame, *([(PUBLISHED, GRAY)] if others.name else []), **style.POINTS)
     symbols = alt.Scale(domain=kinds, range=[SHAPE_SYMBOLS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in kinds])
-    shape = alt.Shape("shape:N", title=None, scale=symbols, legend=style.top_legend(kinds, frame, symbolType=alt.Undefined, symbolSize=60))
+    shape = alt.Shape("shape:N", title=None, scale=symbols, legend=style.top_legend(kinds, frame, **style.SYMBOLS))
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="corruption"),
             alt.Tooltip("shape:N", title="shape"), alt.Tooltip("stability:Q", format=".0%", title="resamples that agree"),
             alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
             alt.Tooltip("curvature:Q", format=".2f", title="curvature (late + / early \u2212)")]  # fmt: skip
     base = alt.Chart().encode(x=x, y=y, color=color)
-    mine = base.transform_filter(alt.FieldOneOfPredicate("series", [one for one in set(models.series.values())]))
+    colored = base.transform_filter(alt.FieldOneOfPredicate("series", [models.series[label] for label in models.colors]))
+    mine = base.transform_filter(alt.FieldOneOfPredicate("series", list(dict.fromkeys(models.series.values()))))
     threshold = alt.Chart(alt.Data(values=[{}])).mark_rect(style="band", opacity=0.55)
     plot = alt.layer(
         threshold.encode(y=alt.datum(-settings.curvature_threshold), y2=alt.datum(settings.curvature_threshold)),
         style.rule_at(0, strokeDash=[2, 3]),
         base.transform_filter(alt.FieldEqualPredicate(field="series", equal=PUBLISHED))
         .mark_point(filled=True, size=12, opacity=0.45).encode(tooltip=tips),
-        mine.mark_rule().encode(x="drop_low:Q", x2="drop_high:Q"),
-        mine.mark_rule().encode(y="curvature_low:Q", y2="curvature_high:Q"),
-        mine.mark_point(filled=True, size=70, opacity=1).encode(shape=shape, tooltip=tips),
-        alt.Chart(named).mark_text(align="left", dx=8, style="ink").encode(x=x, y=y, text="name:N"),
+        colored.mark_rule(clip=True).encode(x="drop_low:Q", x2="drop_high:Q"),
+        colored.mark_rule(clip=True).encode(y="curvature_low:Q", y2="curvature_high:Q"),
+        mine.mark_point(filled=True, size=64 if not models.has_others else 34, opacity=1).encode(shape=shape, tooltip=tips),
+        alt.Chart(named).mark_text(align="left", baseline="bottom", dx=6, dy=-2, style="ink").encode(x=x, y=y, text="name:N"),
         data=points, width=panel.width, height=height,
     )  # fmt: skip
     left = shapes.filter(pl.col("curvature").is_null())
@@ -82,19 +82,12 @@ def chart(
         _title(own, len(models.models)),
         f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its "
         f"chord as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        f"intervals over images; shaded: curvature within \u00b1{settings.curvature_threshold:g}; "
+        f"intervals over images, cut where they leave the plot; shaded: curvature within \u00b1{settings.curvature_threshold:g}; "
         f"{models.phrase(selection.averaged_phrase)}{others.phrase}names where there is room; not drawn, since no drop "
         f"is supported: {format_count(len(left), 'curve')}.",
         selection.source_line,
         frame.width_px,
     )
-
-
-def _domain(points: pl.DataFrame, columns: tuple[str, ...], least: tuple[float, float], pad: float) -> tuple[float, float]:
-    """The ends of an axis that shows all values of some columns, with some room."""
-    values = [*least, *(value for column in columns for value in points[column].drop_nulls())]
-    room = pad * (max(values) - min(values))
-    return min(values) - room / 2, max(values) + room
 
 
 def _title(points: pl.DataFrame, models: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from failmodes.analysis.charts.differences import draw
-from failmodes.analysis.charts.model_colors import model_colors
+from failmodes.analysis.charts.style.models import model_colors
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.images.regeneration import RegeneratedPicture
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models

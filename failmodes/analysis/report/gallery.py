@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.saving import image_url
+from failmodes.analysis.charts.style.figure import image_url
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_confidence, format_severity

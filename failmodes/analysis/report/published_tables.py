@@ -2,7 +2,7 @@
 
 import duckdb
 
-from failmodes.analysis.charts.published_layers import other_images_phrase
+from failmodes.analysis.charts.style.published import other_images_phrase
 from failmodes.analysis.render.blocks import EMPTY, Cell, Table
 from failmodes.analysis.render.formatting import (
     format_count,

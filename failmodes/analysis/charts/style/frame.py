@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import LABEL_PX, PANEL_TITLE_PX
+from failmodes.analysis.charts.style.theme import LABEL_PX, MID_GRAY, PANEL_TITLE_PX
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
@@ -17,12 +18,14 @@ LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
 WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
-AXIS_PX = 51  # a vertical axis with its name
+AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
 HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
+POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
+SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS = 11  # more severities are a dense grid
@@ -147,6 +150,13 @@ def fixed_scale(low: float, high: float) -> alt.Scale:
     return alt.Scale(domain=[low, high], nice=False)
 
 
+def domain_of(values: Sequence[float | None], room: float = 0.08) -> tuple[float, float]:
+    """The ends of an axis that shows some values, and beyond them this share of their range."""
+    known = [value for value in values if value is not None]
+    pad = room * (max(known) - min(known))
+    return min(known) - pad, max(known) + pad
+
+
 def share_floor(lowest: float) -> float:
     """Where an axis of shares begins: at 0, or at the tenth below the lowest where that is high."""
     return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
@@ -162,11 +172,11 @@ def percent_axis(**options: Any) -> alt.Axis:
     return y_axis(labelExpr=PERCENT, **options)
 
 
-def severity_axis(last: float) -> alt.X:
+def severity_axis(last: float, field: str = "severity") -> alt.X:
     """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
-    return alt.X("severity:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+    return alt.X(f"{field}:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
 
 
 def point_size(rows: pl.DataFrame) -> int:
@@ -238,26 +248,36 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
-def without_overlap(
-    points: pl.DataFrame, x: tuple[str, float], y: tuple[str, float], name: str = "name"
-) -> pl.DataFrame:
-    """Of points in the order of their importance those whose names, at their right, cover no other name or point.
+class PlotAxis(NamedTuple):
+    """One axis of a plot: the column on it, the ends of its domain, and its length in pixels."""
+
+    field: str
+    low: float
+    high: float
+    length_px: float
+
+    def pixels(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """Where rows stand, from the low end on."""
+        places: NDArray[np.float64] = rows[self.field].cast(pl.Float64).to_numpy()
+        return (places - self.low) / (self.high - self.low) * self.length_px
+
+
+def without_overlap(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
+    """Of points in the order of their importance those whose names, above at their right, cover no other name or point.
 
     Args:
-        points: all points; those with a null name are not named.
-        x: the column on the horizontal axis, and data units a pixel.
-        y: the column on the vertical axis, and data units a pixel.
-        name: the column of names.
+        points: all points with their `name`; those of a null name are not named.
+        x: the horizontal axis.
+        y: the vertical axis.
     """
-    across, down = points[x[0]].to_numpy() / x[1], points[y[0]].to_numpy() / y[1]
+    left, up = x.pixels(points), y.pixels(points)
+    right = left + 10 + np.array([text_width(name or "") for name in points["name"]])
     kept: list[int] = []
-    for place, text in enumerate(points[name]):
-        if text is None:
-            continue
-        right = across[place] + 10 + text_width(text)
-        is_hit = (across > across[place] + 2) & (across < right + 4) & (np.abs(down - down[place]) < LABEL_PX * 0.7)
-        beside = [k for k in kept if abs(down[k] - down[place]) < LABEL_PX * 1.1]
-        runs_in = any(across[k] < right and across[k] + 10 + text_width(points[name][k]) > across[place] for k in beside)
-        if not is_hit.any() and not runs_in:
+    for place, name in enumerate(points["name"]):
+        beside = np.array([k for k in kept if abs(up[k] - up[place]) < LABEL_PX], np.int64)
+        runs_in = (left[beside] < right[place]) & (right[beside] > left[place])
+        above = up - up[place]
+        is_hit = (left > left[place] + 1) & (left < right[place] + 4) & (above > -3) & (above < LABEL_PX + 5)
+        if name is not None and not is_hit.any() and not runs_in.any() and right[place] < x.length_px:
             kept.append(place)
     return points[kept]
