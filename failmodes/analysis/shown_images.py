@@ -221,7 +221,9 @@ def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
         for one, url in zip(shown, urls, strict=True)
     }
     first, last = row[0].row, row[-1].row
-    return Row(cells, first.model_label, (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label))
+    return Row(
+        cells, first.model_label, (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
+    )
 
 
 def _cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:

@@ -93,7 +93,9 @@ def _row(series: Series, columns: Sequence[str], clean: NDArray[np.uint8]) -> Ro
     shown = {CLEAN: (clean, 0.0)} | series.images
     urls = dict(zip(shown, picture_urls([(pixels, None, None) for pixels, _ in shown.values()]), strict=True))
     cells = {
-        level: Cell(urls.get(level), f"{name}, severity {level}", [_number(shown[level][1]) if level in shown else "\u2013"])
+        level: Cell(
+            urls.get(level), f"{name}, severity {level}", [_number(shown[level][1]) if level in shown else "\u2013"]
+        )
         for level in columns
     }
     return Row({CLEAN: Cell(urls[CLEAN], CLEAN)} | cells, name, (series.info.group,))

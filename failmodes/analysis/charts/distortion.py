@@ -7,7 +7,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY
+from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY
 from failmodes.analysis.render.formatting import (
     format_number,
     format_severity,
@@ -20,7 +20,7 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.distortion import measured_distortion, not_monotone, stored_distortion
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 
-MOST_COLUMNS, HEIGHT_PX, VALUE_PX = 5, 110, 26
+MOST_COLUMNS, HEIGHT_PX, VALUE_PX = 4, 110, 32
 MEASURES = {"RMSE": MID_GRAY, "1 \u2212 SSIM": DARK_GRAY}
 
 
@@ -56,37 +56,49 @@ def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: F
     )
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=VALUE_PX)
-    plot = style.small_multiples(
-        _layers(frame, float(rows["severity"].max())), _points(rows), "corruption", order, panels, panels.height(HEIGHT_PX)
-    )  # type: ignore[arg-type]
+    height = panels.height(HEIGHT_PX)
+    layers = _layers(frame, float(rows["severity"].max()))  # type: ignore[arg-type]
+    plot = style.small_multiples(layers, _points(rows, LABEL_PX / height), "corruption", order, panels, height)
     return Figure(
         plot,
         distortion_sentence(rows),
-        f"Distance from the clean image by severity: root mean square error (RMSE, values / 255) and one minus structural "
-        f"similarity (SSIM); line: mean over {images}, band: the middle 90% of them.{without}",
+        "Distance from the clean image by severity: root mean square error (RMSE, values / 255) and one minus "
+        f"structural similarity (SSIM); line: mean over {images}, band: the middle 90% of them.{without}",
         source,
         frame.width_px,
     )
 
 
-def _points(rows: pl.DataFrame) -> pl.DataFrame:
-    """A row a corruption, severity and measure: the mean distance with its quantiles, 0 for the clean image."""
-    def distance(measure: str, mean: pl.Expr, low: pl.Expr, high: pl.Expr) -> pl.DataFrame:
-        return rows.select("corruption", "severity", series=pl.lit(measure), mean=mean, low=low, high=high)
+def _points(rows: pl.DataFrame, apart: float) -> pl.DataFrame:
+    """Mean distance and its quantiles by corruption, severity and measure, 0 for the clean image.
 
+    The last of each has its value as `text`, and the height `place` at which it is printed.
+
+    Args:
+        rows: of the view distortion_by_severity.
+        apart: distance of two texts, as a share of the plot's height.
+    """
     rmse, ssim = MEASURES
-    both = pl.concat([
-        distance(rmse, pl.col("mean_rmse"), pl.col("rmse_q05"), pl.col("rmse_q95")),
-        distance(ssim, 1 - pl.col("mean_ssim"), 1 - pl.col("ssim_q95"), 1 - pl.col("ssim_q05")),
+    points = pl.concat([
+        rows.select("corruption", "severity", series=pl.lit(rmse), mean="mean_rmse", low="rmse_q05", high="rmse_q95"),
+        rows.select("corruption", "severity", series=pl.lit(ssim), mean=1 - pl.col("mean_ssim"),
+                    low=1 - pl.col("ssim_q95"), high=1 - pl.col("ssim_q05")),
     ])  # fmt: skip
-    is_last = pl.col("severity") == pl.col("severity").max().over("corruption")
-    return both.with_columns(text=pl.when(is_last).then(pl.col("mean").map_elements(lambda m: format_number(m, 2), pl.String)))
+    gap = 1.15 * apart * float(points["high"].max())  # type: ignore[arg-type]
+    ends = points.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
+    places = []
+    for end in ends.partition_by("corruption"):
+        place = pl.Series(style.spread_apart(end["mean"].to_list(), gap))
+        text = pl.Series([format_number(mean, 2) for mean in end["mean"]])
+        above_axis = max(0, gap / 3 - place.min())  # type: ignore[operator]
+        places.append(end.select("corruption", "severity", "series", place=place + above_axis, text=text))
+    return points.join(pl.concat(places), on=["corruption", "severity", "series"], how="left", maintain_order="left")
 
 
 def _layers(frame: Frame, last: float) -> list[alt.Chart]:
     base = alt.Chart().encode(
         x=style.severity_axis(last),
-        y=alt.Y("mean:Q", title="distance", axis=style.y_axis(tickCount=4, format=".1f"), scale=alt.Scale(domainMin=0)),
+        y=alt.Y("mean:Q", title="distance", axis=style.y_axis(tickCount=4, format="~g"), scale=alt.Scale(domainMin=0)),
         color=style.series_color(list(MEASURES), list(MEASURES.values()), frame),
         strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=list(MEASURES), range=[[1, 0], [4, 2]])),
     )  # fmt: skip
@@ -97,7 +109,9 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
     return [
         base.mark_area(opacity=0.2, strokeWidth=0).encode(y="low:Q", y2="high:Q"),
         base.mark_line(strokeWidth=1.8).encode(tooltip=tips),
-        base.transform_filter("isValid(datum.text)").mark_text(align="left", dx=5, fontWeight="bold").encode(text="text:N"),
+        base.transform_filter("isValid(datum.text)")
+        .mark_text(align="left", dx=5, fontWeight="bold")
+        .encode(y="place:Q", text="text:N"),
     ]
 
 
@@ -107,5 +121,5 @@ def distortion_sentence(rows: pl.DataFrame) -> str:
     first = last.sort("mean_rmse", descending=True).row(0, named=True)
     severity, rmse = format_severity(first["severity"]), format_number(first["mean_rmse"], 2)
     most = f"{first['corruption_label']} distorts these images most: RMSE {rmse} at severity {severity}"
-    uneven = join_names(lower_label(label) for label in not_monotone(rows))
-    return f"{most}; not monotone: {uneven}" if uneven else f"{most}; no distance falls as severity grows"
+    uneven = [lower_label(label) for label in not_monotone(rows)]
+    return f"{most}; not monotone: {join_names(uneven)}" if uneven else f"{most}; no distance falls as severity grows"

@@ -48,8 +48,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         f"{model.label} misclassifies {incorrect} of {format_count(len(series), 'example image')} at the last severity",
-        f"One image per corruption, chosen by rule ({', '.join(reasons)}), by severity; below: predicted class, correct "
-        f"(tick) or incorrect (cross), and confidence. Illustration, not evidence: "
+        f"One image per corruption, chosen by rule ({', '.join(reasons)}), by severity; below: predicted class, "
+        "correct (tick) or incorrect (cross), and confidence. Illustration, not evidence: "
         f"{format_count(len(series), 'image')} of {selection.image_count:,}. {attention}",
         selection.source_line,
         frame.width_px,
@@ -59,12 +59,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 def _row(images: Sequence[ExemplarImage], names: dict[str, str]) -> Row:
     """One image by severity."""
     urls = picture_urls([(one.pixels, one.attention, centroid(one.attention)) for one in images])
-    first = images[0]
-    cells = {
-        format_severity(one.severity): Cell(
-            url, f"{names[one.corruption]}, severity {format_severity(one.severity)}", [format_confidence(one.confidence)],
-            one.predicted_name, one.is_correct,
-        )
-        for one, url in zip(images, urls, strict=True)
-    }  # fmt: skip
-    return Row(cells, names[first.corruption], (f"true: {first.label_name}", first.reason_name, f"image {first.image_id}"))
+    title, first = names[images[0].corruption], images[0]
+    cells: dict[str, Cell] = {}
+    for one, url in zip(images, urls, strict=True):
+        level, notes = format_severity(one.severity), [format_confidence(one.confidence)]
+        cells[level] = Cell(url, f"{title}, severity {level}", notes, one.predicted_name, one.is_correct)
+    return Row(cells, title, (f"true: {first.label_name}", first.reason_name, f"image {first.image_id}"))

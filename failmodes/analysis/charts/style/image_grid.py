@@ -67,14 +67,14 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     around = head + below + GAP_PX + 4
     side = min(column - GAP_PX, LARGEST_SIDE_PX)
     side = max(column / 2, Panels(1, len(rows), column).height(side, around))
-    names = alt.Axis(
-        orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0
-    )
+    names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
     x = alt.X(
         "column:O", title=None, axis=names if has_names else None, bandPosition=0,
         scale=alt.Scale(type="band", range=[left, width], padding=0, domain=list(columns)),
     )  # fmt: skip
-    y = alt.Y("row:O", axis=None, bandPosition=0, scale=alt.Scale(type="band", padding=0, domain=list(range(len(rows)))))
+    y = alt.Y(
+        "row:O", axis=None, bandPosition=0, scale=alt.Scale(type="band", padding=0, domain=list(range(len(rows))))
+    )
     base = alt.Chart(_cell_rows(rows, columns)).encode(x=x, y=y)
     heading = alt.Chart(_headings(rows, left)).encode(x=alt.value(0), y=y)
     shade = alt.when("datum.is_correct").then(alt.value(MID_GRAY)).otherwise(alt.value(DARK_GRAY))
@@ -83,7 +83,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     text: dict[str, Any] = {"align": "left", "baseline": "top", "lineBreak": "\n", "lineHeight": LINE_PX}
     beside = text | {"limit": left - GAP_PX if left else width}
     text["limit"] = column - GAP_PX
-    return alt.layer(
+    layers = [
         base.transform_filter("isValid(datum.url)")
         .mark_image(width=side, height=side, align="left", baseline="top", yOffset=head)
         .encode(url="url:N", tooltip=alt.Tooltip("tip:N", title="image")),
@@ -95,13 +95,12 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
         base.mark_text(**text, dy=under + answer, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
         heading.mark_text(**beside, fontWeight="bold", style="ink").encode(text="title:N"),
         heading.mark_text(**beside, style="muted").encode(text="lines:N"),
-        width=width,
-        height=len(rows) * (side + around),
-    )  # fmt: skip
+    ]  # fmt: skip
+    return alt.LayerChart(layer=layers, width=width, height=len(rows) * (side + around))
 
 
 def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, Point | None]]) -> list[str]:
-    """The images of one row as PNGs inside URLs, with attention and the way of its centroid up to each.
+    """The images of one row as PNGs inside URLs, with attention and the path of its centroid so far.
 
     Args:
         images: pixels (H, W, 3), attention (h, w) and its centroid, from clean to the last severity. Attention is
@@ -152,7 +151,8 @@ def with_attention(
 def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
     """A row a cell that is drawn."""
     drawn = [
-        cell._asdict() | {"row": place, "column": name, "notes": _lines(cell.notes), "prediction": _line(cell.prediction)}
+        cell._asdict()
+        | {"row": place, "column": name, "notes": _lines(cell.notes), "prediction": _line(cell.prediction)}
         for place, row in enumerate(rows)
         for name, cell in row.cells.items()
         if name in columns
