@@ -172,7 +172,7 @@ def images(
     Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
     """
     limit_command(timeout, query_memory(None))
-    from failmodes.analysis.charts.style.saving import FORMATS
+    from failmodes.analysis.charts.style.figure import FORMATS
     from failmodes.analysis.shown_images import ImageRequest, find_images
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.warehouse.storage.locations import find_warehouse
