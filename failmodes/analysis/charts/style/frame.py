@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import LABEL_PX, MID_GRAY, PANEL_TITLE_PX
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
@@ -182,6 +183,24 @@ def severity_axis(last: float, field: str = "severity") -> alt.X:
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
     return alt.X(f"{field}:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+
+
+def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Rows of clean and of at most five severities with the `series` of each, and a color by series.
+
+    Clean is gray, the severities are the darker the higher; of a dense grid they are evenly spaced.
+    """
+    shown = evenly_spaced(sorted(set(rows["severity"]) - {0.0}), len(RAMP))
+    shades = [RAMP[round(place / max(1, len(shown) - 1) * (len(RAMP) - 1))] for place in range(len(shown))]
+    names = {severity: format_severity(severity) for severity in (0.0, *shown)}
+    series = pl.col("severity").replace_strict(names, return_dtype=pl.String)
+    kept = rows.filter(pl.col("severity").is_in(list(names))).with_columns(series=series)
+    return kept, dict(zip(names.values(), (GRAY, *shades), strict=True))
+
+
+def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
+    """The color channel of what `severity_series` gives, with its legend."""
+    return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
 
 
 def point_size(rows: pl.DataFrame) -> int:
