@@ -59,8 +59,8 @@ def test_curves_color_the_most_and_the_least_accurate(
     most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
     figure = chart(many_con, many_selection)
     series = {row["label"]: row["series"] for row in rows_of(figure) if row["label"]}
-    assert series[most] == f"{most}, highest mean accuracy ({100 * means[most]:.1f}%)"
-    assert series[least] == f"{least}, lowest mean accuracy ({100 * means[least]:.1f}%)"
+    assert series[most] == f"{most} (highest mean, {100 * means[most]:.1f}%)"
+    assert series[least] == f"{least} (lowest mean, {100 * means[least]:.1f}%)"
     assert {label for label, name in series.items() if name == OTHERS} == set(FALLS) - {most, least}
     assert "of 6 models the highest and the lowest mean accuracy" in figure.subtitle
 

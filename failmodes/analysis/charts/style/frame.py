@@ -22,7 +22,7 @@ WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 130, 250, 68  # height of a chart's texts, of a panel's name and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
@@ -30,7 +30,7 @@ POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrok
 SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
-FEW_LEVELS = 11  # more severities are a dense grid
+FEW_LEVELS, MANY = 11, 8  # more severities are a dense grid, more panels stand closer
 
 
 class Panels(NamedTuple):
@@ -55,8 +55,7 @@ class Panels(NamedTuple):
             usual_px: without that limit.
             around_px: what each row needs above and below its plots.
         """
-        space = (TALLEST_MM / MM["px"] - HEAD_PX) / self.rows - around_px
-        return min(usual_px, max(LOWEST_PX, space))
+        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -79,11 +78,11 @@ class Frame(NamedTuple):
 
         Args:
             count: panels.
-            most: side by side in a wide frame; in a narrow one half as many.
+            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
             left_px: what the axis at the left of a row takes.
             right_px: what each panel needs at its right.
         """
-        most = most if self.is_wide else max(1, most // 2)
+        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
