@@ -41,12 +41,14 @@ class Panels(NamedTuple):
         rows: of plots.
         width: of each plot, in pixels.
         right_px: free at the right of each.
+        space: height that all rows have together, in pixels.
     """
 
     columns: int
     rows: int
     width: float
-    right_px: float = 0
+    right_px: float
+    space: float
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -86,7 +88,8 @@ class Frame(NamedTuple):
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns, right_px)
+        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        return Panels(columns, rows, space / columns, right_px, height)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
