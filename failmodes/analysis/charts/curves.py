@@ -57,7 +57,10 @@ def chart(
         corruption=pl.col("corruption").replace_strict(names, default=None, return_dtype=pl.String)
     )
     chance = selection.chance if selection.chance is not None and selection.chance >= low + 0.005 else None
-    layers = _layers(models, frame, list(others.name and [PUBLISHED]), last, low, chance, style.point_size(points))
+    layers = _layers(
+        models, frame, [PUBLISHED] if others.name else [], style.severity_axis(last, title=panels.severity_title), (low, height), chance,
+        style.point_size(points),
+    )  # fmt: skip
     plot = style.small_multiples(
         layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height
     )
@@ -155,13 +158,14 @@ def _with_last_values(rows: pl.DataFrame, models: ModelColors, gap: float, low: 
 
 
 def _layers(
-    models: ModelColors, frame: Frame, behind: list[str], last: float, low: float, chance: float | None, point_size: int
-) -> list[alt.Chart]:
+    models: ModelColors, frame: Frame, behind: list[str], severity: alt.X, low_and_height: tuple[float, float],
+    chance: float | None, point_size: int,
+) -> list[alt.Chart]:  # fmt: skip
     """Lines with intervals and chords, last values at their right and shapes above."""
-    focus = style.focus_on("label")
-    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis())
+    focus, (low, height) = style.focus_on("label"), low_and_height
+    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height))
     color, faded = models.color(frame, *((name, GRAY) for name in behind)), style.faded(focus)
-    base = alt.Chart().encode(x=style.severity_axis(last), y=y, color=color, detail=["label:N", "run:N"])
+    base = alt.Chart().encode(x=severity, y=y, color=color, detail=["label:N", "run:N"])
     front = base.transform_filter(f"isValid(datum.chord) && datum.series !== '{OTHERS}'")
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
             alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),

@@ -10,7 +10,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.models import ModelColors, model_colors
-from failmodes.analysis.charts.style.theme import LABEL_PX, MODEL_COLORS
+from failmodes.analysis.charts.style.theme import MODEL_COLORS, SOURCE_PX
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_count,
@@ -112,7 +112,7 @@ def _plot(
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []
     usual = ROW_PX + NEXT_PX * (max(1, len(labels)) - 1)
-    height = panel.height(usual * len(order), 0)
+    height = panel.height(usual * len(order), 30)
     low = style.share_floor(min(data[column].min() for column in ("low", "value", "lowest") if column in data))  # type: ignore[type-var]
     scale = style.fixed_scale(low, 1)
     x = alt.X("value:Q", title="accuracy", scale=scale, axis=alt.Axis(labelExpr=style.PERCENT, domain=False, tickCount=6))
@@ -131,7 +131,7 @@ def _plot(
         means.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         runs.mark_tick(orient="vertical", size=9, thickness=1.2, opacity=0.8).encode(tooltip=tips),
         means.mark_point(filled=True, size=48, opacity=1).encode(tooltip=tips),
-        muted.mark_text(align="left", dx=6, style="muted").encode(x=alt.X("end:Q", scale=scale), text="text:N"),
+        muted.mark_text(align="left", dx=6, fontSize=SOURCE_PX, style="muted").encode(x=alt.X("end:Q", scale=scale), text="text:N"),
     ]
     if not is_by_corruption:
         hollow = {"filled": False, "size": 34, "opacity": 1, "strokeWidth": 1.3}
@@ -139,7 +139,7 @@ def _plot(
             means.mark_point(shape=symbol, **hollow).encode(x=alt.X(f"{column}:Q", scale=scale))
             for column, symbol in (("clean", "circle"), ("lowest", "diamond"))
         ]
-        named = muted.mark_text(align="left", fontSize=LABEL_PX - 1, style="muted")
+        named = muted.mark_text(align="left", fontSize=SOURCE_PX, style="muted")
         layers.append(named.encode(x=alt.value(panel.width + VALUE_PX), text="lowest_text:N"))
     made: alt.LayerChart = alt.layer(*layers, data=data, width=panel.width, height=height)
     return made
