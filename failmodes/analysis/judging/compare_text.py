@@ -1,7 +1,5 @@
 """The sentences and tables of a comparison of two models."""
 
-from collections.abc import Sequence
-
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
@@ -20,11 +18,8 @@ from failmodes.analysis.render.formatting import (
     lower_label,
     precision,
     round_up,
-    shown_sentence,
-    smallest_shown_sentence,
 )
 from failmodes.analysis.statistics.opened_models import duplicates_notes
-from failmodes.analysis.statistics.sufficiency import difference_shown
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import CLEAN
 
@@ -151,7 +146,6 @@ class ComparisonText:
             is_extra = row.corruption not in compared.averaged
             rows.append((label_with_extra(row.label, is_extra=is_extra), row))
         note = f"Accuracy in percent, and the difference in points with its {self.level} interval."
-        note += self._shown(compared.corruptions)
         columns, crossed = ("Corruption", *COLUMNS), [row.crossover for _, row in rows]
         if not (any(crossed) and compared.has_verdict):
             return Table("Accuracy by corruption", note, columns, tuple(_line(name, row) for name, row in rows))
@@ -165,22 +159,17 @@ class ComparisonText:
 
     def metric_table(self) -> Table:
         """The metrics beside accuracy under corruption."""
-        sizes, lines = [], []
+        lines = []
         for row in self.comparison.metrics:
-            if row.difference is not None and row.cells == "corrupted":
-                _, low, high = row.difference
-                size = _number(row.metric, float(difference_shown(low, high, level=self.comparison.level)))
-                sizes.append(f"{row.title} {size}{f'{NO_BREAK}points' if row.metric.unit == 'share' else ''}")
             has_better = row.metric.better != "neither" and self.comparison.has_verdict
             better = row.reason or (WINNERS[row.winner] if has_better else "")
             unit = ", %" if row.metric.unit == "share" else ""
             lines.append((*_line(f"{capitalize_first(row.cells)}: {row.title}{unit}", row), Cell(better)))
-        smallest = shown_sentence("difference under corruption", "; ".join(sizes)) if sizes else ""
         return Table(
             "Other metrics",
             "Corrupted: the mean over corruptions of the mean over their severities. "
             "Differences of percentages are points; "
-            f"{self.level} intervals.{smallest}",
+            f"{self.level} intervals.",
             ("Metric", *COLUMNS, BETTER),
             tuple(lines),
             texts=(BETTER,),
@@ -195,7 +184,6 @@ class ComparisonText:
         note = "Difference of accuracy in points"
         note += f" with the {self.level} interval of each cell" if not self.is_summary else ""
         note += f"; {DECIDED}: decided. {self.cells_sentence}" if self.comparison.has_verdict else "."
-        note += self._shown(self.comparison.cells, "difference in a cell by itself")
         note += f" Shown are whole severities of {len(levels)}." if len(shown) < len(levels) else ""
         rows = tuple(
             (Cell(row.label), *(found.get((row.corruption, s), Cell(EMPTY)) for s in shown))
@@ -212,8 +200,7 @@ class ComparisonText:
         cut = f" The largest losses and gains, {len(rows)} of {len(every)}." if len(rows) < len(every) else ""
         return Table(
             "Accuracy by class",
-            f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}"
-            f"{self._shown(rows, 'difference of a class', len(every))}",
+            f"Mean accuracy under corruption in percent; intervals hold for all classes together.{cut}",
             ("Class", "Images", *COLUMNS),
             tuple((Cell(row.label), Cell(f"{row.image_count:,}"), *_line("", row)[1:]) for row in rows),
         )
@@ -235,12 +222,6 @@ class ComparisonText:
             note += f"the mildest.{f' JSON has {rest}.' if len(lines) < len(changed.images) else ''}"
             found.append(Table(title, note, IMAGE_COLUMNS, lines, texts=IMAGE_COLUMNS))
         return found
-
-    def _shown(self, rows: Sequence[Difference], what: str = "difference", comparisons: int = 1) -> str:
-        """The smallest of such differences that these images could show, in words."""
-        low, high = ([row.estimate[end] for row in rows] for end in (1, 2))
-        sizes = difference_shown(low, high, comparisons=comparisons, level=self.comparison.level)
-        return smallest_shown_sentence(sizes.tolist(), what)
 
     def _cell(self, row: Difference) -> Cell:
         text, small = _line("", row)[-1]

@@ -174,7 +174,7 @@ def _sections(
         Section("Further charts", tuple(further), is_folded=True, anchor=f"charts-{number}"),
         *(behind for _, behind in compared),
         *claims[1:],
-        _tables(con, selection, pairs, number),
+        _tables(con, selection, number),
         Section("Limitations", tuple(chain.from_iterable(limits)), is_folded=True, anchor=f"limits-{number}"),
         _making(con, selection, number),
         *([_glossary()] if number == 1 else []),
@@ -211,10 +211,9 @@ def _findings(headlines: Sequence[Headline], number: int) -> Section:
     return Section("Findings", (Sentence(READING, "note"), *groups), is_folded=True, anchor=f"findings-{number}")
 
 
-def _tables(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair], number: int) -> Section:
+def _tables(con: duckdb.DuckDBPyConnection, selection: Selection, number: int) -> Section:
     """All tables, folded; of many models together by model."""
-    ids = [frozenset((*a.selection.ids, *b.selection.ids)) for a, b in pairs]
-    found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection, ids)]
+    found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection)]
     is_grouped = len(selection.ids) > MAX_LISTED
     blocks: list[Block] = []
     for model, group in groupby(found, key=lambda table: table.model if is_grouped else ""):

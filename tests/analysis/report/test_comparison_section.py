@@ -66,10 +66,8 @@ def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: 
         assert f"\u201c{frame.prediction}\u201d" not in strip.title
 
 
-def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    (pair,) = only_pair(con, Path("w.duckdb"), both)
-    assert len(pair_tables(con, both)) == 1
-    assert pair_tables(con, both, [frozenset((*pair[0].selection.ids, *pair[1].selection.ids))]) == []
+def test_two_models_have_no_table_of_pairs(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+    assert pair_tables(con, both) == []
 
 
 def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:

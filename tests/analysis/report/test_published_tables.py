@@ -25,9 +25,6 @@ def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Pat
     assert table.caption == "Among 3\u00a0published models (mine_unaggregated)"
     assert "measured on other images (here: synthetic and corrupted anew)" in table.note
     assert "averaged over fog and contrast at severities 1, 2, 3, 4 and 5" in table.note
-    widest = max(one.corrupted.high - one.corrupted.low for one in comparison.standings)
-    assert f"{100 * widest / 2 * (1 + 0.8416 / 1.96):.1f}\u00a0points." in table.note
-    assert table.note.endswith("Between published figures none can be told: there are no images behind them.")
     names = [row[0].text for row in table.rows]
     assert sorted(names) == sorted([*CURVES, "\u2192 Alpha", "\u2192 Beta"])
     means = [float(row[3].text) for row in table.rows]

@@ -1,7 +1,5 @@
 """The report's tables: all pairs of many models as decided by hand, and shapes with their reason."""
 
-from dataclasses import replace
-
 import duckdb
 from checkpoint_comparisons import decided_cells, decided_pairs
 from synthetic_results import Synthetic
@@ -39,11 +37,17 @@ def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
     assert (cells["Fog"].text, cells["Fog"].small) == ("abrupt, between 4 and 5", "")
 
 
-def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for paired, word in ((True, "its paired interval"), (False, "its unpaired interval")):
-        facts = [replace(e, facts=e.facts | {"paired": paired}) for e in selection.evaluations]
-        shown = tables(con, replace(selection, evaluations=tuple(facts)))
-        assert word in next(one for one in shown if one.caption == "Steps of Alpha").note
+def test_shapes_have_their_rank_and_threshold(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
+    place = table.columns.index("Rank")
+    ranks = [row[place].text for row in table.rows]
+    assert ranks[0] == "1 of 5"
+    assert ranks == sorted(ranks)
+    assert all(" to " in row[place].small for row in table.rows)
+    thresholds = {row[0].text: row[table.columns.index("Threshold")] for row in table.rows}
+    assert thresholds["Fog"].text == "supported"
+    assert thresholds["Fog"].small.startswith("break between ")
+    assert thresholds["Motion blur"].text == "contradicted"
 
 
 def test_calibration_errors_have_their_interval(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
