@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
 
 from failmodes.analysis.render import formats
 from failmodes.analysis.render.blocks import Document
@@ -16,29 +16,18 @@ from failmodes.warehouse.terminal import say, stdout_console
 USUAL_WIDTH = 110  # letters of a line, for formats that break lines
 
 
-class OutputFormat(Protocol):
-    """A module of `render.formats`."""
-
-    SUFFIX: str
-
-    @staticmethod
-    def render(document: Document, width: int) -> str:
-        """The document as text that ends in a line break, in lines of at most `width` letters where it breaks any."""
-        ...
-
-
 def format_names() -> list[str]:
     """Names of the formats, without importing them: the modules of `render.formats`."""
     return sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
 
 
 @cache
-def output_formats() -> Mapping[str, OutputFormat]:
-    """Every format by name, such as `markdown`."""
-    return {name: cast(OutputFormat, import_module(f"{formats.__name__}.{name}")) for name in format_names()}
+def output_formats() -> Mapping[str, ModuleType]:
+    """Every format by name, such as `markdown`: a module with what `render.formats` says."""
+    return {name: import_module(f"{formats.__name__}.{name}") for name in format_names()}
 
 
-def _format(name: str) -> OutputFormat:
+def _format(name: str) -> ModuleType:
     known = output_formats()
     if name not in known:
         raise StudyError(f"no format {name!r}: {did_you_mean(name, known, 'choose ' + ', '.join(known))}")
@@ -56,7 +45,7 @@ def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -
     Raises:
         StudyError: no such format.
     """
-    return _format(format).render(document, width)
+    return str(_format(format).render(document, width))
 
 
 def suffixes_of(format: str | None) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """Numbers and lists as a reader sees them: signs, units, intervals, human names."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
@@ -92,11 +91,6 @@ def join_names(items: Iterable[str]) -> str:
     """Items as prose: a, b and c."""
     *head, last = list(items) or ["none"]
     return f"{', '.join(head)} and {last}" if head else last
-
-
-def tally_names(names: Iterable[str], template: str) -> str:
-    """How often each name occurs, most frequent first, by a template of name and count: a for 3 and b for 1."""
-    return join_names(template.format(name, count) for name, count in Counter(names).most_common())
 
 
 def format_count(count: int, singular: str) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.saving import image_url
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_percent, format_severity
@@ -38,10 +37,9 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             part["reason_rank"][0], order.index(part["corruption"][0]), selection.ids.index(part["evaluation_id"][0])
         ),
     )  # fmt: skip
-    names = corruption_labels(con)
-    is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
+    names, is_lossless = corruption_labels(con), sum(map(len, rows["png"])) <= LOSSLESS_BYTES
     strips: list[ImageStrip] = []
-    labels: dict[str, list[str]] = {MODEL: [], CORRUPTION: [], REASON: []}
+    facts: list[tuple[str, str, str]] = []
     size = pixels = 0
     for part in parts:
         height, width = size_of(part)
@@ -50,16 +48,15 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             break
         images = exemplar_images(part)
         first = images[0]
-        facts = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
-        strip = _strip(images, *facts, is_lossless=is_lossless)
+        labels = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
+        strip = _strip(images, *labels, is_lossless=is_lossless)
         size += len(strip.url) * 3 // 4
         if size > MOST_BYTES and strips:
             break
         strips.append(strip)
-        for kept, label in zip(labels.values(), facts, strict=True):
-            kept.append(label)
-    note = _note(len(strips), len(parts), is_lossless=is_lossless)
-    return Gallery(tuple(strips), note, {name: tuple(kept) for name, kept in labels.items()} if strips else {})
+        facts.append(labels)
+    filters = dict(zip((MODEL, CORRUPTION, REASON), zip(*facts, strict=True), strict=bool(facts)))
+    return Gallery(tuple(strips), _note(len(strips), len(parts), is_lossless=is_lossless), filters)
 
 
 def _note(shown: int, total: int, *, is_lossless: bool) -> str:
@@ -79,12 +76,9 @@ def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
         side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
-        tuple(map(_frame, images)), maps, map_size,
+        tuple(frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images),
+        maps, map_size,
     )  # fmt: skip
-
-
-def _frame(image: ExemplarImage) -> Frame:
-    return frame_of(image.severity, image.predicted_name, image.confidence, is_correct=image.is_correct)
 
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
@@ -109,11 +103,9 @@ def side_by_side(pictures: Sequence[Image.Image], *, is_lossless: bool) -> str:
     strip = Image.new("RGB", (width * len(pictures), height))
     for place, picture in enumerate(pictures):
         strip.paste(picture, (place * width, 0))
-    if is_lossless:
-        return image_url(np.asarray(strip))
-    buffer = io.BytesIO()
-    strip.save(buffer, "WEBP", quality=QUALITY, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    buffer, kind = io.BytesIO(), "png" if is_lossless else "webp"
+    strip.save(buffer, kind, **({} if is_lossless else {"quality": QUALITY, "method": 2}))
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:

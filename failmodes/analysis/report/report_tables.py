@@ -7,9 +7,11 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.published_layers import other_images_phrase
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table
 from failmodes.analysis.render.formatting import (
+    format_count,
     format_interval,
     format_number,
     format_p,
@@ -17,11 +19,16 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     join_names,
     label_with_extra,
+    lower_label,
 )
+from failmodes.analysis.render.tables import severity_table
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
-from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves
-from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
+from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
+from failmodes.analysis.statistics.published import PublishedComparison, compare_with_published
+from failmodes.analysis.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 
@@ -46,6 +53,8 @@ ATTENTION_NOTE = (
     "another image of the class; spread in image widths, entropy in nats, mass in logits; mask: share of the "
     "mass inside the object mask."
 )
+NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
+SAME_MODEL = "Training runs of one model are not compared with each other."
 
 Names = Mapping[str, str]  # human name by corruption
 Row = dict[str, Any]
@@ -187,21 +196,10 @@ def _calibration_cell(row: Row) -> Cell:
 
 
 def _by_severity(
-    cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[Row], Cell]
+    rows: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[Row], Cell]
 ) -> Table:
-    """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
-    levels = sorted(cells["severity"].unique().to_list())
-    shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
-    if len(shown) < len(levels):
-        note += f" Whole severities; all {len(levels)} are in the view {view}."
-    found = {(r["corruption"], r["severity"]): cell(r) for r in cells.rows(named=True)}
-    present = {corruption for corruption, _ in found}
-    rows = (
-        (Cell(name), *(found.get((corruption, level), Cell(EMPTY)) for level in shown))
-        for corruption, name in names.items()
-        if corruption in present
-    )
-    return Table(caption, note, ("Corruption", *map(format_severity, shown)), tuple(rows))
+    cells = {(row["corruption"], row["severity"]): cell(row) for row in rows.rows(named=True)}
+    return severity_table(caption, note, names, cells, f"the view {view}")
 
 
 def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
@@ -265,3 +263,84 @@ def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str,
             if (row := by_corruption.get(corruption))
         ),
     )
+
+
+def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
+    """A table for each published set of the selection's data set; none where the warehouse holds none."""
+    names = corruption_labels(con)
+    return [_table(one, selection, names) for one in compare_with_published(con, selection)]
+
+
+def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> Table:
+    """Published models and those of the selection (marked) in one order."""
+    count = len(comparison.published)
+    rows = [
+        (one.corrupted, (Cell(one.model), Cell(one.architecture or EMPTY),
+         Cell(EMPTY if one.clean is None else format_number(100 * one.clean)),
+         Cell(format_number(100 * one.corrupted)), Cell("")))
+        for one in comparison.published
+    ]  # fmt: skip
+    rows += [
+        (one.corrupted.value, (Cell(f"\u2192 {one.model.label_with_seeds}"),
+         Cell(one.model.runs[0].facts["architecture"]), _with_interval(one.clean), _with_interval(one.corrupted),
+         Cell(str(one.rank), f"[{one.best}, {one.worst}]")))
+        for one in comparison.standings
+    ]  # fmt: skip
+    over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
+    seeds = " and over training seeds" if any(one.model.has_several_seeds for one in comparison.standings) else ""
+    return Table(
+        f"Among {format_count(count, 'published model')} ({comparison.published_set})",
+        f"Accuracy in percent, clean and averaged over {over} at severities "
+        f"{join_names(map(format_severity, comparison.severities))}. \u2192 marks your models, on {selection.images}, "
+        f"with the interval over these images{seeds}. Rank: among the published models, with the ranks of the ends "
+        f"of its interval. Published figures are {other_images_phrase(selection)}, and carry no interval: the images "
+        "may differ, not the model.",
+        ("Model", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
+        tuple(cells for _, cells in sorted(rows, key=lambda row: -row[0])),
+    )
+
+
+def _with_interval(estimate: Estimate) -> Cell:
+    return Cell(format_number(100 * estimate.value), format_interval(estimate.low, estimate.high))
+
+
+def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
+    """A table of all pairs of a selection; none of two models, which have a section, nor of those that share no cell.
+
+    Rows and columns are models, those that win most pairs first; columns go by the number of the row. Of many models
+    it has the best and the worst (see `best_and_worst`), tested as among all.
+    """
+    pairs = compare_pairs(con, selection)
+    if len(trained_models(selection.evaluations)) < 3 or not pairs:
+        return []
+    ranked, shown = rank_by_wins(compare_models_of(con, selection)), best_and_worst(con, selection)
+    texts = {
+        (one, other): str(pair.won_by(side) or NO_CELLS)
+        for pair in pairs
+        for one, other, side in ((pair.a, pair.b, "a"), (pair.b, pair.a, "b"))
+    }
+    counts = [len(pair.cells) for pair in pairs]
+    of = f"of {counts[0]}" if len(set(counts)) == 1 else f"of up to {max(counts)}"
+    subject = "it is" if all(len(count.model.runs) == 1 for count in ranked) else "its model is"
+    standing = enumerate(((run, count) for count in ranked for run in count.model.runs), start=1)
+    order = [(rank, run, count) for rank, (run, count) in standing if run in shown.evaluations]
+    rows = (
+        (f"{rank}. {run.label}", str(count.won), str(count.lost),
+         *(texts.get((run, other), EMPTY) for _, other, _ in order))
+        for rank, run, count in order
+    )  # fmt: skip
+    note = (
+        f"Number of cells, {of}, in which the model of the row is more accurate than that of the column (dot: in "
+        f"none): exact McNemar tests with Holm's correction over all {sum(counts):,} cells of all pairs. Ahead of and "
+        f"behind: models that {subject} more or less accurate than on average over corruptions (paired differences, "
+        "Holm's correction over pairs). Checkpoints, not architectures."
+    )
+    of_runs = "" if noun_of_runs(selection.evaluations) == "model" else SAME_MODEL
+    return [
+        Table(
+            "Models against each other, image by image",
+            " ".join(filter(None, (note, shown_phrase(shown), of_runs))),
+            ("Model", "Ahead of", "Behind", *(str(rank) for rank, *_ in order)),
+            tuple(tuple(map(Cell, row)) for row in rows),
+        )
+    ]

@@ -16,8 +16,7 @@ from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.report.pair_tables import SAME_MODEL, pair_tables
-from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.report.report_tables import SAME_MODEL, pair_tables, tables
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
