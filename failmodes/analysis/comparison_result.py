@@ -8,7 +8,7 @@ from failmodes.analysis.judging.compare import ChangedImages, Comparison, Differ
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.judging.wording import CASE_OUTCOMES
 from failmodes.analysis.render.blocks import Block, Case, Document, Section, Sentence
-from failmodes.analysis.render.rendered import Rendered
+from failmodes.analysis.render.documents import Rendered
 from failmodes.warehouse.errors import StudyError
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, overload
 from failmodes.analysis.judging.claims import ClaimRow
 from failmodes.analysis.judging.wording import CASE_OUTCOMES, MARKS, tally_verdicts
 from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import (
     format_count,
     format_number_interval,
     format_percent_interval,
     format_points_interval,
 )
-from failmodes.analysis.render.rendered import Rendered
 
 if TYPE_CHECKING:
     import polars as pl

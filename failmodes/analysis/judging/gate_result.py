@@ -18,8 +18,8 @@ from failmodes.analysis.judging.wording import (
     where_text,
 )
 from failmodes.analysis.render.blocks import Block, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import NO_BREAK, format_count
-from failmodes.analysis.render.rendered import Rendered
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes
 from failmodes.warehouse.errors import printable

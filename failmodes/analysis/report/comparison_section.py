@@ -14,7 +14,7 @@ from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, comp
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
 from failmodes.analysis.render.formatting import capitalize_first, format_count
-from failmodes.analysis.report.gallery import frame_of, side_by_side, small_picture
+from failmodes.analysis.report.gallery import frame_of, image_strip
 from failmodes.analysis.report.report_charts import report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
@@ -111,13 +111,13 @@ def _changed_images(
 
 def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[RegeneratedPicture], label: str) -> ImageStrip:
     """One image along severity, with the predictions of the model `label`."""
-    small, rows = [small_picture(picture.pixels) for picture in pictures], [picture.row for picture in pictures]
-    is_whole = small[0].size[::-1] == pictures[0].pixels.shape[:2]
-    mildest = text.cell(image.corruption, image.severity)
-    corruption = capitalize_first(rows[-1].corruption_label)
-    return ImageStrip(
-        f"{corruption}, {label}: image {image.image_id}, class \u201c{image.label_name}\u201d",
-        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is {mildest}",
-        side_by_side(small, is_lossless=is_whole), *small[0].size,
-        tuple(frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows),
-    )  # fmt: skip
+    rows = [picture.row for picture in pictures]
+    return image_strip(
+        f"{capitalize_first(rows[-1].corruption_label)}, {label}: image {image.image_id}, "
+        f"class \u201c{image.label_name}\u201d",
+        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is "
+        f"{text.cell(image.corruption, image.severity)}",
+        [picture.pixels for picture in pictures],
+        [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
+        is_lossless=True,
+    )

@@ -69,16 +69,16 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
 
 
 def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
-    first, pictures = images[0], [small_picture(image.pixels) for image in images]
+    first, meaning = images[0], REASON_MEANINGS.get(reason)
     maps, map_size = _maps(images)
-    meaning = REASON_MEANINGS.get(reason)
-    return ImageStrip(
+    strip = image_strip(
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
-        side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
-        tuple(frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images),
-        maps, map_size,
-    )  # fmt: skip
+        [image.pixels for image in images],
+        [frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
+        is_lossless=is_lossless,
+    )
+    return strip._replace(maps=maps, map_size=map_size)
 
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
@@ -87,25 +87,21 @@ def frame_of(severity: float, prediction: str, confidence: float | None, *, is_c
     return Frame(format_severity(severity), prediction, percent, is_correct)
 
 
-def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """A picture (H, W, 3), made smaller where it is large."""
-    picture = Image.fromarray(pixels)
-    longest = max(picture.size)
-    if longest <= LONGEST_SIDE_PX:
-        return picture
-    width, height = (max(1, round(side * LONGEST_SIDE_PX / longest)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
-
-
-def side_by_side(pictures: Sequence[Image.Image], *, is_lossless: bool) -> str:
-    """Pictures of one size side by side, as a URL."""
-    width, height = pictures[0].size
-    strip = Image.new("RGB", (width * len(pictures), height))
-    for place, picture in enumerate(pictures):
-        strip.paste(picture, (place * width, 0))
-    buffer, kind = io.BytesIO(), "png" if is_lossless else "webp"
-    strip.save(buffer, kind, **({} if is_lossless else {"quality": QUALITY, "method": 2}))
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def image_strip(
+    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool
+) -> ImageStrip:
+    """Pictures of one size, (H, W, 3) each, side by side; large ones are made smaller, and these never lossless."""
+    height, width = pixels[0].shape[:2]
+    share = min(1, LONGEST_SIDE_PX / max(height, width))
+    size = max(1, round(width * share)), max(1, round(height * share))
+    strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
+    for place, picture in enumerate(map(Image.fromarray, pixels)):
+        small = picture if share == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        strip.paste(small, (place * size[0], 0))
+    buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
+    strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
+    url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return ImageStrip(title, note, url, *size, tuple(frames))
 
 
 def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
