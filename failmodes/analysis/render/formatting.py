@@ -74,7 +74,7 @@ def round_up(count: int) -> int:
 
 def format_p(p_value: float) -> str:
     """A p value to three digits: 0.012, < 0.001."""
-    return "< 0.001" if p_value < 0.001 else format_number(p_value, 3)
+    return f"<{NO_BREAK}0.001" if p_value < 0.001 else format_number(p_value, 3)
 
 
 def format_severity(severity: float) -> str:

@@ -11,6 +11,7 @@ from failmodes.analysis.charts.published_layers import other_images_phrase
 from failmodes.analysis.judging.findings.shape import shape_label
 from failmodes.analysis.render.blocks import EMPTY, Cell, Table
 from failmodes.analysis.render.formatting import (
+    NO_BREAK,
     format_count,
     format_interval,
     format_number,
@@ -235,7 +236,7 @@ def _threshold(row: Row) -> Cell:
     if row["reason"]:
         return Cell(row["threshold"], row["reason"])
     where = "no break" if row["break_at"] is None else f"break between {_between(row, 'break_from', 'break_to', 'and')}"
-    return Cell(row["threshold"], f"{where}, p {format_p(row['adjusted_p_value'])}")
+    return Cell(row["threshold"], f"{where}, p{NO_BREAK}{format_p(row['adjusted_p_value'])}")
 
 
 def _settings(shape: str, found: pl.Series) -> Cell:
