@@ -18,7 +18,7 @@ from failmodes.analysis.render.formatting import (
     lower_label,
     precision,
 )
-from failmodes.analysis.render.tables import MOST_LEVELS, severity_table
+from failmodes.analysis.render.tables import MOST_LEVELS, severity_table, text_table
 from failmodes.analysis.statistics.opened_models import duplicates_notes
 from failmodes.warehouse.schema import CLEAN
 
@@ -195,7 +195,7 @@ class ComparisonText:
             "corrupted images. Images that change in most cells, with both predictions in the mildest."
             f"{f' JSON has {rest}.' if len(images) < len(changed.images) else ''}"
         )
-        return Table(title, note, IMAGE_COLUMNS, tuple(tuple(map(Cell, line)) for line in lines), texts=IMAGE_COLUMNS)
+        return text_table(title, IMAGE_COLUMNS, lines, note)
 
     def _margin_sentence(self) -> str:
         compared, margin, one_sided = self.comparison, self.margin, f"(one-sided, {self.level})"

@@ -17,9 +17,10 @@ from failmodes.analysis.judging.wording import (
     title_text,
     where_text,
 )
-from failmodes.analysis.render.blocks import Block, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Case, Document, Sentence
 from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import NO_BREAK, format_count
+from failmodes.analysis.render.tables import text_table
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes
 from failmodes.warehouse.errors import printable
@@ -81,11 +82,11 @@ class GateResult(Rendered):
 
         Its data have every rule and decision; a test case is a rule over the mean, or a cell of a rule over each.
         """
-        rows = tuple(
-            tuple(map(Cell, (f"{MARKS[rule.verdict]} {gate_word(rule.verdict)}", title_text(rule), result_text(rule))))
+        rows = (
+            (f"{MARKS[rule.verdict]} {gate_word(rule.verdict)}", title_text(rule), result_text(rule))
             for rule in self.rules
         )
-        columns, images = ("Verdict", "Rule", "Result"), images_text(self.pairing, *self._models)
+        images = images_text(self.pairing, *self._models)
         basis = (f"Level {100 * self.level:.10g}%", images, about_text(self.is_about_training, *self._models))
         blocks: tuple[Block, ...] = (
             Sentence(f"Gate {self._outcome}: {self._title}", "lead"),
@@ -93,7 +94,7 @@ class GateResult(Rendered):
                 f"{self._counts} (exit code {self.exit_code}). Rules: {self.origin}. "
                 f"{'; '.join((*basis, *duplicates_notes(*self._models)))}."
             ),
-            Table("Rules", "", columns, rows, texts=columns),
+            text_table("Rules", ("Verdict", "Rule", "Result"), rows),
             *(Sentence(f"Next: {step}.", "item") for step in self._next_steps()),
         )
         cases = tuple(self._case(rule, one) for rule in self.rules for one in rule.verdicts)
