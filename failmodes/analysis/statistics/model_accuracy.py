@@ -228,17 +228,6 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
 
 
 @read_once
-def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> dict[str, Estimate]:
-    """Accuracy lost from clean to the last severity by corruption, with its 95 % interval over seeds and images."""
-    metrics = ModelMetrics(rows_of(con, model))
-    return {
-        corruption: accuracy_over(metrics, [Term(CLEAN_CELL, 1), Term((corruption, severities[-1]), -1)]).interval()
-        for corruption, severities in severities_of(metrics.cells).items()
-        if corruption in selection.corruptions
-    }
-
-
-@read_once
 def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
     """Drops of each evaluation under each corruption of the selection, with intervals of the stored shapes' level."""
     if selection.picked_from:  # p values are corrected for all of these, since they were picked by the data
