@@ -28,8 +28,8 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
-from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
+from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.watched_process import fail_with
 
 

@@ -174,9 +174,7 @@ def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
     """As many of the first models as have half of `most` runs; at least one."""
     totals = accumulate(len(model.runs) for model in models)
     return [
-        model
-        for place, (model, total) in enumerate(zip(models, totals, strict=True))
-        if not place or total <= most / 2
+        model for place, (model, total) in enumerate(zip(models, totals, strict=True)) if not place or total <= most / 2
     ]
 
 

@@ -1,6 +1,7 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -27,7 +28,12 @@ GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its 
 LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
 FADED = 0.15
 POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
-SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
+SYMBOLS: dict[str, Any] = {
+    "symbolType": alt.Undefined,
+    "symbolSize": 50,
+    "symbolStrokeWidth": 0,
+    "symbolFillColor": MID_GRAY,
+}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
@@ -47,8 +53,8 @@ class Panels(NamedTuple):
     columns: int
     rows: int
     width: float
-    right_px: float
-    space: float
+    right_px: float = 0
+    space: float = math.inf
 
     @property
     def severity_title(self) -> str | None:
@@ -143,8 +149,8 @@ def small_multiples(
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
-    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
-    return made.resolve_axis(x="independent")
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
+    return made
 
 
 def once() -> alt.Chart:
@@ -183,7 +189,9 @@ def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
         options: Altair's.
     """
     ticks = 5 if height >= TALL_PX else 3
-    return alt.Axis(**{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options)
+    return alt.Axis(
+        **{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options
+    )
 
 
 def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
