@@ -120,7 +120,7 @@ def _row(name: str, label: str, estimate: Estimate, run: str | None = None) -> d
 
 def _plot(
     data: pl.DataFrame, rows: list[dict[str, Any]], models: ModelColors, frame: Frame, *, is_by_corruption: bool
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(row["name"] for row in rows))
     name_px = min(MOST_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
     lowest_px = 0.0 if is_by_corruption else max(style.text_width(text) for text in data["lowest_text"].drop_nulls())

@@ -76,7 +76,6 @@ def comparison_sections(
     text = ComparisonText(comparison)
     colors = model_colors(con, selection).colors
     chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
-    chart = chart._replace(source=" ".join(dict.fromkeys((comparison.a.source_line, comparison.b.source_line))))
     first, *others = text.sentences  # the chart's title is the first without its images
     blocks: list[Block] = [Sentence(sentence, "item") for sentence in (first, *others, text.no_images) if sentence]
     changes = {"Newly incorrect": comparison.newly_incorrect, "Newly correct": comparison.newly_correct}

@@ -137,7 +137,7 @@ def report_part(
     shown, found = best_and_worst(con, selection), findings_of(con, selection)
     images, left_out = gallery(con, shown), left_out_sentence(shown)
     charts, missing = draw_charts(con, selection, counted("charts", DRAWN))
-    drawn = {chart.name: chart._replace(source=selection.source_line) for chart in charts}
+    drawn = {chart.name: chart for chart in charts}
     sections: list[Section] = []
     for topic in TOPICS:
         blocks: list[Block] = [*_charts(drawn, [topic.chart]), *_strongest(found, topic.key)]
