@@ -1,5 +1,6 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
+import json
 import re
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import LABEL_PX, MID_GRAY, PANEL_TITLE_PX
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
@@ -20,7 +22,7 @@ WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 130, 250, 68  # height of a chart's texts, of a panel's name and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
@@ -28,7 +30,7 @@ POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrok
 SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
-FEW_LEVELS = 11  # more severities are a dense grid
+FEW_LEVELS, MANY = 11, 8  # more severities are a dense grid, more panels stand closer
 
 
 class Panels(NamedTuple):
@@ -38,11 +40,15 @@ class Panels(NamedTuple):
         columns: plots side by side.
         rows: of plots.
         width: of each plot, in pixels.
+        right_px: free at the right of each.
+        space: height that all rows have together, in pixels.
     """
 
     columns: int
     rows: int
     width: float
+    right_px: float
+    space: float
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -51,8 +57,7 @@ class Panels(NamedTuple):
             usual_px: without that limit.
             around_px: what each row needs above and below its plots.
         """
-        space = (TALLEST_MM / MM["px"] - HEAD_PX) / self.rows - around_px
-        return min(usual_px, max(LOWEST_PX, space))
+        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -75,15 +80,16 @@ class Frame(NamedTuple):
 
         Args:
             count: panels.
-            most: side by side in a wide frame; in a narrow one half as many.
+            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
             left_px: what the axis at the left of a row takes.
             right_px: what each panel needs at its right.
         """
-        most = most if self.is_wide else max(1, most // 2)
+        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns)
+        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        return Panels(columns, rows, space / columns, right_px, height)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -123,9 +129,11 @@ def small_multiples(
         height: of a plot, in pixels.
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    width = panels.width + panels.right_px
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=panels.width + GAP_PX, labelPadding=4, labelFontWeight="bold",
-        labelFontSize=PANEL_TITLE_PX,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
+        labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
@@ -179,6 +187,24 @@ def severity_axis(last: float, field: str = "severity") -> alt.X:
     return alt.X(f"{field}:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
 
 
+def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Rows of clean and of at most five severities with the `series` of each, and a color by series.
+
+    Clean is gray, the severities are the darker the higher; of a dense grid they are evenly spaced.
+    """
+    shown = evenly_spaced(sorted(set(rows["severity"]) - {0.0}), len(RAMP))
+    shades = [RAMP[round(place / max(1, len(shown) - 1) * (len(RAMP) - 1))] for place in range(len(shown))]
+    names = {severity: format_severity(severity) for severity in (0.0, *shown)}
+    series = pl.col("severity").replace_strict(names, return_dtype=pl.String)
+    kept = rows.filter(pl.col("severity").is_in(list(names))).with_columns(series=series)
+    return kept, dict(zip(names.values(), (GRAY, *shades), strict=True))
+
+
+def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
+    """The color channel of what `severity_series` gives, with its legend."""
+    return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
+
+
 def point_size(rows: pl.DataFrame) -> int:
     """Area of the points on a line over severity: small on a dense grid."""
     return 18 if rows["severity"].n_unique() <= FEW_LEVELS else 4
@@ -218,7 +244,7 @@ def text_width(text: str, font_px: float = LABEL_PX) -> float:
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     """The lines of a text that is `width_px` wide."""
-    letters = max(20, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
