@@ -28,7 +28,7 @@ SHEET_COLUMNS, CURVE_COLUMNS = (5, 3), (9, 4)  # images side by side in a wide a
 
 
 class ImageRequest(NamedTuple):
-    """Which pictures: those that fit a filter, or images along the curves of corruptions; empty means not given."""
+    """Which images: those that fit a filter, or some along the severities of corruptions; empty means not given."""
 
     condition: str | None = None
     images: Sequence[int] = ()
@@ -40,7 +40,7 @@ class ImageRequest(NamedTuple):
 def find_images(
     path: Path, request: ImageRequest, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
 ) -> "ImageSheet":
-    """The pictures that were asked for.
+    """Find the images that were requested.
 
     Args:
         path: the warehouse.
@@ -84,7 +84,7 @@ def _checked_numbers(images: Sequence[int]) -> list[int]:
 
 
 class ImageSheet:
-    """Pictures that were made again from their clean image: what `Warehouse.images` returns.
+    """Evaluated images, reproduced from their clean image: what `Warehouse.images` returns.
 
     Examples:
         >>> sheet = w.images("corruption = 'fog' and not correct order by confidence desc")
@@ -95,7 +95,7 @@ class ImageSheet:
     """
 
     def __init__(self, pictures: Pictures) -> None:
-        """Hold pictures; `Warehouse.images` finds them."""
+        """Hold images; `Warehouse.images` finds them."""
         self._pictures = pictures
 
     @property

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from failmodes.analysis.charts.style.figure import image_url
-from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, Panels, wrapped
+from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
 from failmodes.analysis.images.attention import AttentionMap, Point
 
@@ -66,7 +66,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     column = (width - left) / len(columns)
     around = head + below + GAP_PX + 4
     side = min(column - GAP_PX, LARGEST_SIDE_PX)
-    side = max(column / 2, Panels(1, len(rows), column).height(side, around))
+    side = max(column / 2, frame.panels(len(rows), 1).height(side, around))
     names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
     x = alt.X(
         "column:O", title=None, axis=names if has_names else None, bandPosition=0,
