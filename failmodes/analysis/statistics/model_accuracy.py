@@ -227,10 +227,10 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
         withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
         rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
         found[evaluation] = rank_drops(rows, measured, ranked, level)._replace(withheld=withheld)
-    adjusted = (holm([getattr(one, name) for one in found.values()]) for name in ("p_value", "average_p_value"))
+    adjusted = holm([one.p_value for one in found.values()])
     return {
-        evaluation: found[evaluation]._replace(p_value=p_value, average_p_value=average_p_value)
-        for evaluation, p_value, average_p_value in zip(found, *adjusted, strict=True)
+        evaluation: found[evaluation]._replace(p_value=p_value)
+        for evaluation, p_value in zip(found, adjusted, strict=True)
     }
 
 

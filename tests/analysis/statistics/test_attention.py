@@ -166,7 +166,7 @@ def test_an_unknown_cycle_takes_the_largest_correlation(con: duckdb.DuckDBPyConn
 
 def test_an_evaluation_without_attention_has_no_tests(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     without = replace(selection.evaluations[0], evaluation_id="none")
-    assert attention_at_last(con, without, selection.corruptions) == ([], None, {}, {}, {}, False)
+    assert attention_at_last(con, without, selection.corruptions) == ([], {}, {}, {}, False)
 
 
 def test_changes_of_the_mask_share_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

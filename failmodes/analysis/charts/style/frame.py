@@ -28,7 +28,8 @@ GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its 
 LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
 FADED = 0.15
 POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
-SYMBOLS: dict[str, Any] = {
+SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
+    "orient": "bottom",
     "symbolType": alt.Undefined,
     "symbolSize": 50,
     "symbolStrokeWidth": 0,
