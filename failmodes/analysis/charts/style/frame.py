@@ -244,7 +244,7 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
     look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
-    return alt.Legend(orient="top", columns=columns, labelLimit=width - SYMBOL_PX, **look | options)
+    return alt.Legend(**{"orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX} | look | options)
 
 
 def focus_on(field: str) -> alt.Parameter:
