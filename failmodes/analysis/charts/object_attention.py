@@ -15,7 +15,7 @@ from failmodes.analysis.render.formatting import join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_COLUMNS, MOST_NARROW, HEIGHT_PX = 5, 6, 120  # in a narrow frame half as many fit
+MOST_COLUMNS, HEIGHT_PX = 5, 120
 PAD = 0.05  # of the range of shares, above and below it
 
 
@@ -33,7 +33,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     models, names, word = model_colors(con, selection), corruption_names(con, selection), object_word(selection.evaluations[0])
     order = [names[one] for one in _by_loss(points) if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
-    panels = frame.panels(len(order), MOST_COLUMNS if frame.is_wide else MOST_NARROW, right_px=10)
+    panels = frame.panels(len(order), MOST_COLUMNS, right_px=10)
     plot = style.small_multiples(
         _layers(rows, models, frame, word), rows.drop_nulls("corruption"), "corruption", order, panels,
         panels.height(HEIGHT_PX),

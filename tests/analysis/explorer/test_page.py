@@ -117,7 +117,7 @@ def test_charts_of_a_cell_are_saved_as_one_figure(con: duckdb.DuckDBPyConnection
         assert text in svg
     without_risk = figures._replace(risks=figures.risks.clear())
     spec = panels.cell_figure(without_risk, fog_cell, source, size=PAPER).to_dict()
-    assert len(spec["vconcat"][0]["concat"][1]["vconcat"]) == 1
+    assert len(spec["vconcat"][0]["vconcat"][0]["concat"][1]["vconcat"]) == 1
     assert "No risk is on record for this cell." in spec["usermeta"]["subtitle"]
 
 

@@ -13,7 +13,7 @@ DASHES = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [1, 3], [10, 3])
 
 def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> pl.DataFrame:
     """Rows with the name of their corruption, its group and its place (`dash`) among the selection's of that group."""
-    groups = con.sql("select corruption, corruption_group as \"group\" from corruptions").pl()
+    groups = con.sql('select corruption, corruption_group as "group" from corruptions').pl()
     names = pl.DataFrame(list(corruption_names(con, selection).items()), ["corruption", "name"], orient="row")
     places = names.join(groups, on="corruption", how="left", maintain_order="left").with_columns(
         dash=pl.int_range(pl.len()).over("group") % len(DASHES)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -65,12 +66,6 @@ class Figure:
         """Subtitle and source as one text."""
         return f"{self.subtitle} {self.source}"
 
-    @property
-    def latex_caption(self) -> str:
-        r"""The title and the caption as LaTeX: \caption[TITLE.]{TITLE. CAPTION}."""
-        title, caption = (latex(text.rstrip(".")) for text in (self.title, self.caption))
-        return f"\\caption[{title}.]{{{title}. {caption}.}}"
-
     def with_theme(self, theme: str) -> "Figure":
         """The same figure, light or dark.
 
@@ -88,10 +83,10 @@ class Figure:
             has_theme: whether it carries the theme; the report sets its own.
         """
         width = self.width_px - 2 * PADDING_PX
-        plot, title = self.plot, alt.Undefined
+        plot, title = self.plot, None
         with debug_mode(False), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
-                plot = plot.properties(title=alt.Title(
+                plot = alt.vconcat(plot, title=alt.Title(  # beneath the legends too
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
                     fontSize=SOURCE_PX, fontWeight="normal", style="source",
                 ))  # fmt: skip
@@ -102,7 +97,7 @@ class Figure:
                     anchor="start", fontSize=TITLE_PX, subtitleFontSize=LABEL_PX, subtitlePadding=5, offset=10,
                 )  # fmt: skip
             texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
-            chart = alt.vconcat(plot, title=title, usermeta=texts)
+            chart = alt.vconcat(plot, title=title or alt.Undefined, usermeta=texts)
             if has_theme:
                 chart = chart.configure(**vega_config(THEMES[self.theme]))
             specification: dict[str, Any] = chart.to_dict(validate=False)
@@ -205,17 +200,8 @@ def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
     return to_unit, {code: letter for letter, code in to_unit.items()}
 
 
-def latex(text: str) -> str:
-    """A text with LaTeX's special characters escaped."""
-    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-               "\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}  # fmt: skip
-    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
-
-
 def image_url(pixels: NDArray[np.uint8]) -> str:
     """An image (H, W, 3) uint8 as a PNG inside a URL, which an image mark shows."""
-    from base64 import b64encode
-
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -1,5 +1,7 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
+import json
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -8,8 +10,9 @@ from typing import Any, NamedTuple
 import altair as alt
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
 from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import StudyError
 
@@ -18,18 +21,24 @@ LAYOUT_MM = {"page": 180.0, "paper": 85.0}
 NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
 WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
-AXIS_PX = 51  # a vertical axis with its name
+AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, NARROW_HEAD_PX = 130, 240  # height of the texts and the legend of a chart, wide or narrow
-PANEL_HEAD_PX = 76  # of a panel's name and horizontal axis, and of the gap to the next row
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, of a panel's name and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
-LOWEST_PX = 44  # a plot of less height cannot be read
+LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
 FADED = 0.15
+POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
+SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
+    "orient": "bottom",
+    "symbolType": alt.Undefined,
+    "symbolSize": 50,
+    "symbolStrokeWidth": 0,
+    "symbolFillColor": MID_GRAY,
+}
 RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
-BOLD_LIMIT = 0.93  # Vega cuts bold text as if it were regular
 WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
-FEW_LEVELS = 11  # more severities are a dense grid
+FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
 
 
 class Panels(NamedTuple):
@@ -39,15 +48,20 @@ class Panels(NamedTuple):
         columns: plots side by side.
         rows: of plots.
         width: of each plot, in pixels.
-        right: what each has at its right, in pixels.
-        room: height for all rows, in pixels.
+        right_px: free at the right of each.
+        space: height that all rows have together, in pixels.
     """
 
     columns: int
     rows: int
     width: float
-    right: float
-    room: float
+    right_px: float = 0
+    space: float = math.inf
+
+    @property
+    def severity_title(self) -> str | None:
+        """The name of the severity axis; none where many rows would repeat it, since the caption says it."""
+        return "severity" if self.rows <= FEW_ROWS else None
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -56,7 +70,7 @@ class Panels(NamedTuple):
             usual_px: without that limit.
             around_px: what each row needs above and below its plots.
         """
-        return min(usual_px, max(LOWEST_PX, self.room / self.rows - around_px))
+        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -79,16 +93,16 @@ class Frame(NamedTuple):
 
         Args:
             count: panels.
-            most: side by side in a wide frame; in a narrow one half as many.
+            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
             left_px: what the axis at the left of a row takes.
             right_px: what each panel needs at its right.
         """
-        most = most if self.is_wide else max(1, most // 2)
+        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        head = HEAD_PX if self.is_wide else NARROW_HEAD_PX
-        return Panels(columns, rows, space / columns, right_px, TALLEST_MM / MM["px"] - head)
+        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        return Panels(columns, rows, space / columns, right_px, height)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -128,15 +142,17 @@ def small_multiples(
         height: of a plot, in pixels.
     """
     named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    width = panels.width + panels.right_px
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelAnchor="start", labelLimit=BOLD_LIMIT * (panels.width + panels.right), labelPadding=4, labelFontWeight="bold",
-        labelFontSize=PANEL_TITLE_PX,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
+        labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
-    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
-    return made.resolve_axis(x="independent")
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
+    return made
 
 
 def once() -> alt.Chart:
@@ -155,26 +171,41 @@ def fixed_scale(low: float, high: float) -> alt.Scale:
     return alt.Scale(domain=[low, high], nice=False)
 
 
+def domain_of(values: Sequence[float | None], room: float = 0.08) -> tuple[float, float]:
+    """The ends of an axis that shows some values, and beyond them this share of their range."""
+    known = [value for value in values if value is not None]
+    pad = room * (max(known) - min(known))
+    return min(known) - pad, max(known) + pad
+
+
 def share_floor(lowest: float) -> float:
     """Where an axis of shares begins: at 0, or at the tenth below the lowest where that is high."""
     return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
 
 
-def y_axis(**options: Any) -> alt.Axis:
-    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known."""
-    return alt.Axis(**{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": 5} | options)
+def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known.
+
+    Args:
+        height: of the plot in pixels; a low one has fewer ticks.
+        options: Altair's.
+    """
+    ticks = 5 if height >= TALL_PX else 3
+    return alt.Axis(
+        **{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options
+    )
 
 
-def percent_axis(**options: Any) -> alt.Axis:
-    """A vertical axis of shares 0-1 as percentages."""
-    return y_axis(labelExpr=PERCENT, **options)
+def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of shares 0-1 as percentages (see `y_axis`)."""
+    return y_axis(height, labelExpr=PERCENT, **options)
 
 
-def severity_axis(last: float) -> alt.X:
+def severity_axis(last: float, field: str = "severity", title: str | None = "severity") -> alt.X:
     """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
-    return alt.X("severity:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+    return alt.X(f"{field}:Q", title=title, scale=fixed_scale(0, last), axis=axis)
 
 
 def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -214,7 +245,7 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
     look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
-    return alt.Legend(orient="top", columns=columns, labelLimit=width - SYMBOL_PX, **look | options)
+    return alt.Legend(**{"orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX} | look | options)
 
 
 def focus_on(field: str) -> alt.Parameter:
@@ -229,15 +260,14 @@ def faded(focus: alt.Parameter) -> Any:
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """About how wide a name is, in pixels."""
-    wide, slim = (sum(map(letters.__contains__, text)) for letters in (BOLD_LIMIT = 0.93  # Vega cuts bold text as if it were regular
-WIDE_LETTERS, SLIM_LETTERS))
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
     wide += sum(map(str.isupper, text))
     return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
     """The lines of a text that is `width_px` wide."""
-    letters = max(20, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
     return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
@@ -267,26 +297,36 @@ def spread_apart(values: Sequence[float], gap: float) -> list[float]:
     return spread
 
 
-def without_overlap(
-    points: pl.DataFrame, x: tuple[str, float], y: tuple[str, float], name: str = "name"
-) -> pl.DataFrame:
-    """Of points in the order of their importance those whose names, at their right, cover no other name or point.
+class PlotAxis(NamedTuple):
+    """One axis of a plot: the column on it, the ends of its domain, and its length in pixels."""
+
+    field: str
+    low: float
+    high: float
+    length_px: float
+
+    def pixels(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """Where rows stand, from the low end on."""
+        places: NDArray[np.float64] = rows[self.field].cast(pl.Float64).to_numpy()
+        return (places - self.low) / (self.high - self.low) * self.length_px
+
+
+def without_overlap(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
+    """Of points in the order of their importance those whose names, above at their right, cover no other name or point.
 
     Args:
-        points: all points; those with a null name are not named.
-        x: the column on the horizontal axis, and data units a pixel.
-        y: the column on the vertical axis, and data units a pixel.
-        name: the column of names.
+        points: all points with their `name`; those of a null name are not named.
+        x: the horizontal axis.
+        y: the vertical axis.
     """
-    across, down = points[x[0]].to_numpy() / x[1], points[y[0]].to_numpy() / y[1]
+    left, up = x.pixels(points), y.pixels(points)
+    right = left + 10 + np.array([text_width(name or "") for name in points["name"]])
     kept: list[int] = []
-    for place, text in enumerate(points[name]):
-        if text is None:
-            continue
-        right = across[place] + 10 + text_width(text)
-        is_hit = (across > across[place] + 2) & (across < right + 4) & (np.abs(down - down[place]) < LABEL_PX * 0.7)
-        beside = [k for k in kept if abs(down[k] - down[place]) < LABEL_PX * 1.1]
-        runs_in = any(across[k] < right and across[k] + 10 + text_width(points[name][k]) > across[place] for k in beside)
-        if not is_hit.any() and not runs_in:
+    for place, name in enumerate(points["name"]):
+        beside = np.array([k for k in kept if abs(up[k] - up[place]) < LABEL_PX], np.int64)
+        runs_in = (left[beside] < right[place]) & (right[beside] > left[place])
+        above = up - up[place]
+        is_hit = (left > left[place] + 1) & (left < right[place] + 4) & (above > -3) & (above < LABEL_PX + 5)
+        if name is not None and not is_hit.any() and not runs_in.any() and right[place] < x.length_px:
             kept.append(place)
     return points[kept]

@@ -5,7 +5,7 @@ A color means one thing, on every page:
 - a model: blue, vermillion, green, pink (Okabe and Ito's, in this order) with a dash each; of more than four the two
   with the highest and the lowest mean accuracy are blue and vermillion, the others gray;
 - a group of corruptions: gold noise, teal blur, wine weather, slate digital; within a group a dash a corruption;
-- a severity: from orange to dark violet, clean gray; a drop or a share: violet; the darker the more, in the dark theme
+- a severity: from red to dark violet, clean gray; a drop or a share: violet; the darker the more, in the dark theme
   the lighter the more;
 - all else has no hue: shapes are told by symbols and words, scores by symbols and dashes, verdicts by light and dark
   gray, right and wrong by a tick and a cross, measures by their axis.
@@ -31,7 +31,7 @@ MODEL_COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
 GROUP_COLORS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
-RAMP = ("#e8704f", "#cf4a7c", "#a02c9c", "#5f1aa8", "#1b0a52")  # severities from the first to the last; clean is gray
+RAMP = ("#f94642", "#c32571", "#8d128b", "#300757", "#020121")  # severities from the first to the last; clean is gray
 SHAPE_SYMBOLS = {
     "abrupt": "triangle-down",
     "two_steps": "diamond",
@@ -56,7 +56,7 @@ DARK_COLORS = {
     GRAY: "#a2a5ab", DARK_GRAY: "#e3e5ea", MID_GRAY: "#9ca3b0",
     "#b84f00": "#f07f3c", "#007a58": "#1fd3a0", "#a8487f": "#e8a9cc",
     "#8a6d00": "#e6cf6a", "#0d8080": "#2fa7b0", "#7d1128": "#e0566f", "#33415c": "#c4d4d4",
-    "#e8704f": "#b8563d", "#cf4a7c": "#d3608c", "#a02c9c": "#cf80d0", "#5f1aa8": "#c6a8f5", "#1b0a52": "#e6e2ff",
+    "#f94642": "#773bf1", "#c32571": "#bb63f5", "#8d128b": "#ec8bf8", "#300757": "#fcb4f0", "#020121": "#ffdff0",
 }  # fmt: skip
 
 
@@ -89,8 +89,8 @@ def vega_config(colors: ThemeColors) -> Any:
         "titlePadding": 4, "tickSize": 4, "domainWidth": 0.75, "tickWidth": 0.75, "gridWidth": 0.75,
     }  # fmt: skip
     title = {
-        "anchor": "start", "color": colors.ink, "subtitleColor": colors.muted, "fontWeight": "bold", "fontSize": PANEL_TITLE_PX,
-        "subtitleFontSize": LABEL_PX, "subtitlePadding": 3, "offset": 8,
+        "anchor": "start", "color": colors.ink, "subtitleColor": colors.muted, "fontWeight": "bold",
+        "fontSize": PANEL_TITLE_PX, "subtitleFontSize": LABEL_PX, "subtitlePadding": 3, "offset": 8,
     }  # fmt: skip
     fills = {"ink": colors.ink, "muted": colors.muted, "band": colors.band, "on-low": colors.on_low,
              "on-high": colors.on_high}  # fmt: skip

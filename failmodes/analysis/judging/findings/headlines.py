@@ -59,7 +59,9 @@ def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str,
     if len(named) > MOST_IN_TITLE:
         count = sum(any(one.verdict == "supported" for one in found) for found in named.values())
         return f"{capitalize_first(kind.claims)} for {count} of {len(named)} models"
-    return ". ".join(found[0].sentence.rstrip(".") if found else f"{label} {otherwise}" for label, found in named.items())
+    return ". ".join(
+        found[0].sentence.rstrip(".") if found else f"{label} {otherwise}" for label, found in named.items()
+    )
 
 
 def _for_title(
