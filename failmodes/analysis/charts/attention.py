@@ -44,9 +44,10 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         style.small_multiples(layers, _with_names(rows, *axes), "label", labels, panels, height),
         chart_title(con, selection, "attention_drift", "has no conclusive attention drift"),
-        f"Median distance of the attention centroid from that of the clean image, in image widths, against accuracy, from "
-        f"clean to the last severity; {selection.images}. Diamonds: the same maps against another image\u2019s clean map "
-        f"(null). Gray: clean maps of different images, median and middle 95%.{without} {shown_phrase(chosen)}".rstrip(),
+        "Median distance of the attention centroid from that of the clean image, in image widths, against accuracy, "
+        f"from clean to the last severity; {selection.images}. Diamonds: the same maps against another image\u2019s "
+        f"clean map (null). Gray: clean maps of different images, median and middle 95%.{without} "
+        f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
     )
@@ -64,11 +65,9 @@ def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis
     """The clean null, the null of each end, paths with points, and names."""
     focus, scale = style.focus_on("corruption"), style.fixed_scale(y_axis.low, y_axis.high)
     ticks = max(2, int(x_axis.length_px / TICK_PX))
+    shares = alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False)
     base = alt.Chart().encode(
-        x=alt.X(
-            "accuracy:Q", title="accuracy", scale=style.fixed_scale(x_axis.low, x_axis.high),
-            axis=alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False),
-        ),
+        x=alt.X("accuracy:Q", title="accuracy", scale=style.fixed_scale(x_axis.low, x_axis.high), axis=shares),
         y=alt.Y(
             "shift:Q", title="centroid shift (image widths)", scale=scale,
             axis=style.y_axis(y_axis.length_px, format="~g"),
@@ -83,6 +82,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis
             alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
             alt.Tooltip("null:Q", format=".3f", title="its null")]  # fmt: skip
     ends = base.transform_filter("datum.is_last")
+    names = base.transform_filter("isValid(datum.text)").mark_text(align="left", baseline="bottom", dx=6, dy=-2)
     null = alt.Y("null:Q", scale=scale)
     return [
         clean.mark_rect(style="band", opacity=0.5, clip=True).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
@@ -93,5 +93,5 @@ def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis
         base.mark_point(filled=True).encode(
             size=alt.Size("severity:Q", scale=alt.Scale(range=[6, 50]), legend=None), tooltip=tips
         ).add_params(focus),
-        base.transform_filter("isValid(datum.text)").mark_text(align="left", baseline="bottom", dx=6, dy=-2).encode(text="text:N"),
+        names.encode(text="text:N"),
     ]  # fmt: skip

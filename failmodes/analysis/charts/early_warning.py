@@ -41,7 +41,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     layers = _layers(frame, domain, names, name_px, int(panels.width / 60))
     return Figure(
         style.small_multiples(layers, rows, "label", labels, panels, panels.height(ROW_PX * len(names))),
-        chart_title(con, selection, "early_warning", "has no score that is shown to predict failure at the next severity"),
+        chart_title(
+            con, selection, "early_warning", "has no score that is shown to predict failure at the next severity"
+        ),
         f"{_subtitle(selection, every)} {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
@@ -75,16 +77,14 @@ def _subtitle(selection: Selection, rows: pl.DataFrame) -> str:
     )
     noise = " Noise is shared across severities, which makes the next failure easier to predict."
     return (
-        "Log-loss that a score saves in predicting whether an image, correct so far, is incorrect at the next severity: "
-        "share of that of corruption and severity alone (drift beyond margin: and of the margin), on images that the "
-        f"model of it was not fitted to, with 95% intervals; pooled over {selection.averaged_phrase}; {selection.images}."
-        f" Attention drift needs the clean image.{noise if selection.shared['noise'] == 'shared' else ''}{without}"
+        "Log-loss that a score saves in predicting whether an image, correct so far, is incorrect at the next "
+        "severity: share of that of corruption and severity alone (drift beyond margin: and of the margin), on "
+        f"held-out images, with 95% intervals; pooled over {selection.averaged_phrase}; {selection.images}. "
+        f"Attention drift needs the clean image.{noise if selection.shared['noise'] == 'shared' else ''}{without}"
     )
 
 
-def _layers(
-    frame: Frame, domain: tuple[float, float], names: list[str], name_px: float, ticks: int
-) -> list[alt.Chart]:
+def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px: float, ticks: int) -> list[alt.Chart]:
     """Zero, intervals and points."""
     scale = style.fixed_scale(*domain)
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)

@@ -23,20 +23,28 @@ from failmodes.analysis.statistics.failure_prediction import (
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.shares import TITLE_ERROR
+from failmodes.warehouse.errors import WarehouseError
 
 SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, [1, 0]), (MID_GRAY, [5, 2]), (DARK_GRAY, [2, 2])
 LOOKS = {
     "confidence": (*SOFTMAX, "circle"), "margin": (*SOFTMAX, "square"), "entropy": (*SOFTMAX, "triangle-up"),
     "energy": (*LOGITS, "diamond"), "logit gap": (*LOGITS, "cross"),
     "attention spread": (*ATTENTION, "triangle-down"), "attention drift": (*ATTENTION, "triangle-right"),
-}  # color, dash and symbol of a score; kinds of scores (softmax, logits, attention) share a gray and a dash  # fmt: skip
+}  # color, dash and symbol of a score; kinds of scores share a gray and a dash  # fmt: skip
 MOST_COLUMNS, HEIGHT_PX = 5, 190
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """AUROC of each score against severity, averaged over corruptions, a line a score, a panel a model."""
+    """AUROC of each score against severity, averaged over corruptions, a line a score, a panel a model.
+
+    Raises:
+        WarehouseError: no cell has enough failures and correct predictions.
+    """
     chosen = best_and_worst(con, selection)
     rows = _rows(con, chosen)
+    if rows.is_empty():
+        counts = f"{FEWEST} incorrect and {FEWEST} correct predictions"
+        raise WarehouseError(f"no failure prediction to show: no cell has {counts}")
     panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS, right_px=8)
     plot = style.small_multiples(
         _layers(rows, frame), rows, "label", list(chosen.labels.values()), panels, panels.height(HEIGHT_PX)

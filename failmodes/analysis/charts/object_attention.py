@@ -30,7 +30,11 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     if points.filter(pl.col("severity") > 0).is_empty():
         reasons = every.filter(pl.col("severity") > 0)["reason"].unique().drop_nulls().sort()
         raise WarehouseError(f"no attention on objects to show: {'; '.join(reasons)}")
-    models, names, word = model_colors(con, selection), corruption_names(con, selection), object_word(selection.evaluations[0])
+    models, names, word = (
+        model_colors(con, selection),
+        corruption_names(con, selection),
+        object_word(selection.evaluations[0]),
+    )
     order = [names[one] for one in _by_loss(points) if one in names]
     rows = models.with_series(points).with_columns(corruption=pl.col("corruption").replace_strict(names, default=None))
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=10)

@@ -59,7 +59,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
-    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the height `place` where it stands.
+    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the `place` where it stands.
 
     Args:
         rows: curves, each from clean on.
@@ -104,16 +104,18 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFr
     Intervals are exact, for all corruptions of a model together, since the lowest is one of several.
     """
     by_curve = rows.sort("severity").group_by("label", "corruption", maintain_order=True)
-    ends = by_curve.agg(pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"),
-                        clean=pl.first("at_risk_count")).sort("surviving_share", maintain_order=True)  # fmt: skip
+    ends = by_curve.agg(
+        pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"), clean=pl.first("at_risk_count")
+    )
+    ends = ends.filter(pl.col("clean") > 0).sort("surviving_share", maintain_order=True)
     independent = np.array([share_of_independent(con, one) for one in ends["evaluation_id"]]) * ends["clean"].to_numpy()
     kept = ends["surviving_share"].to_numpy() * independent
     low, high = exact_interval(kept, independent, comparisons=len(selection.corruptions))
-    ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.col("clean") > 0)
-    lowest = {row["label"]: row for row in reversed(ends.rows(named=True))}
+    bounded = ends.with_columns(low=pl.Series(low), high=pl.Series(high))
+    lowest = {row["label"]: row for row in reversed(bounded.rows(named=True))}
     if len(lowest) > MOST_IN_TITLE:
         few = sum(row["high"] < HALF for row in lowest.values())
-        return f"Less than half of correct predictions stay correct under some corruption for {few} of {len(lowest)} models"
+        return f"Under some corruption less than half of predictions stay correct for {few} of {len(lowest)} models"
     return ". ".join(
         f"{label} keeps {format_percent_interval((one['surviving_share'], one['low'], one['high']))} of its correct "
         f"predictions under {lower_label(one['corruption_label'])} up to severity {format_severity(one['severity'])}"
