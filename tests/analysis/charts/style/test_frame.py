@@ -43,7 +43,7 @@ def test_panels_fill_rows_evenly(count: int, columns: int, rows: int) -> None:
     panels = PAGE.panels(count, 5)
     assert (panels.columns, panels.rows) == (columns, rows)
     assert panels.width * columns < PAGE.width_px
-    assert PAPER.panels(count, 5).columns <= 2
+    assert PAPER.panels(count, 5).columns <= 3
 
 
 def test_values_are_spread_about_their_place() -> None:
