@@ -2,204 +2,219 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page. It arranges: what it shows is read, drawn and built by the modules beside it."""
+"""The explorer's page: at the left the curves, at the right the cell that was clicked. The modules beside it do the work."""
 
 import marimo
 
-app = marimo.App(width="full", app_title="Failmodes explorer", css_file="explorer.css")
+app = marimo.App(width="columns", app_title="Failmodes explorer")
 
 with app.setup:
+    from contextlib import ExitStack
     from functools import partial
     from typing import Any
 
     import marimo as mo
+    import polars as pl
 
-    from failmodes.analysis.explorer import cell_figures, downloads, model_cell, panels, query_panel, slices, widgets
-    from failmodes.analysis.explorer import page_parts as parts
-    from failmodes.analysis.explorer.handed_over import explored_warehouse
-    from failmodes.analysis.explorer.kept_connection import KeptConnection
-    from failmodes.analysis.explorer.view import view_of
-    from failmodes.analysis.selection import select
+    from failmodes.analysis.chart_registry import draw_from_warehouse
+    from failmodes.analysis.charts.style.frame import PAGE
+    from failmodes.analysis.charts.style.models import model_colors
+    from failmodes.analysis.explorer import cells, elements, plots, slices
+    from failmodes.analysis.explorer.serving import explored_warehouse
+    from failmodes.analysis.render.blocks import Sentence
+    from failmodes.analysis.selection import corruption_names, select
+    from failmodes.analysis.shown_images import ImageSheet
+    from failmodes.warehouse.database.connection import open_warehouse
+
+    MOST_MODELS, MOST_PICTURES = 4, 12  # shown at first; of rows that are chosen twice as many
 
 
-@app.cell
-def _opened() -> Any:
-    explored = explored_warehouse()
+@app.cell(column=0)
+def opened() -> Any:
+    explored, address = explored_warehouse(), elements.Address(mo.query_params())
     _request = mo.app_meta().request
-    view = view_of(dict(_request.cookies) if _request else {})
-    kept = KeptConnection(explored.path)
-    with kept.reading() as _con:
-        selections = select(_con)
-    return explored, kept, selections, view
+    view = plots.view_of(dict(_request.cookies) if _request else {})
+    kept = ExitStack()  # the connection is open as long as the page: opening one takes longer than a click may
+    con = kept.enter_context(open_warehouse(explored.path))
+    selections = {cells.selection_name(one): one for one in select(con)}
+    _asked = next((name for name, one in selections.items() if one.ids[0] == address.value("images")), None)
+    group = mo.ui.dropdown(
+        selections, value=_asked or next(iter(selections)), label="Images and models", allow_select_none=False
+    )
+    return address, con, explored, group, kept, selections, view
 
 
 @app.cell
-def _which_images(selections: Any) -> Any:
-    _groups = {model_cell.selection_name(one): one for one in selections}
-    group = mo.ui.dropdown(_groups, value=next(iter(_groups)), label="Images and models", allow_select_none=False)
-    return (group,)
+def what_is_shown(address: Any, con: Any, group: Any, selections: Any) -> Any:
+    _labels = list(group.value.labels.values())
+    _names = {name: one for one, name in corruption_names(con, group.value).items()}
+    _models = [label for label in address.values("model") if label in _labels]
+    _chosen = [name for name, one in _names.items() if one in address.values("corruption")]
+    models = mo.ui.multiselect(_labels, value=_models or _labels[:MOST_MODELS], label="Models")
+    corruptions = mo.ui.multiselect(_names, value=_chosen, label="Corruptions (all if none is chosen)")
+    _title = elements.titled("Failmodes explorer", group.value.source_line, level=1)
+    mo.vstack([_title, elements.in_row(*([group] if len(selections) > 1 else []), models, corruptions)], gap=0.5)
+    return corruptions, models
 
 
 @app.cell
-def _what_is_shown(group: Any, kept: Any, selections: Any, view: Any) -> Any:
-    _labels, _full = list(group.value.labels.values()), view.width == "narrow"
-    models = mo.ui.multiselect(_labels, value=_labels[: model_cell.MOST_MODELS], label="Models", full_width=_full)
-    with kept.reading() as _con:
-        _names, classes = parts.corruption_options(_con, group.value), parts.class_names(_con, group.value)
-    corruptions = mo.ui.multiselect(_names, label="Corruptions (all if none chosen)", full_width=_full)
-    _several = [group] if len(selections) > 1 else []
-    _title = widgets.titled("Failmodes explorer", group.value.source_line, level=1)
-    mo.vstack([_title, *_several, widgets.in_row(models, corruptions)])
-    return classes, corruptions, models
-
-
-@app.cell
-def _curves(corruptions: Any, group: Any, kept: Any, models: Any) -> Any:
-    mo.stop(not models.value, widgets.problem_text("no model is chosen: choose one at least"))
-    selection = model_cell.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
-    with kept.reading() as _con:
-        curves = model_cell.read_curves(_con, selection)
-    _first = model_cell.most_telling_cell(curves.points)
+def curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) -> Any:
+    if not models.value:
+        elements.problem("choose at least one model")
+    selection = cells.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
+    points = cells.read_curves(con, selection)
+    _first = address.cell(points) or cells.worst_cell(points)
     get_cell, set_cell = mo.state(_first, allow_self_loops=True)
     get_marked, set_marked = mo.state(_first)
-    get_pair, set_pair = mo.state(parts.NO_PAIR)
-    return curves, get_cell, get_marked, get_pair, selection, set_cell, set_marked, set_pair
+    get_slice, set_slice = mo.state(address.slice())
+    return get_cell, get_marked, get_slice, points, selection, set_cell, set_marked, set_slice
 
 
 @app.cell
-def _curve_chart(curves: Any, explored: Any, get_marked: Any, selection: Any, set_cell: Any, view: Any) -> Any:
-    def _click(points: Any) -> None:
-        if len(points):
-            set_cell(model_cell.cell_of(points.row(0, named=True)))
+def curve_chart(con: Any, explored: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
+    def _click(fields: Any) -> None:
+        if fields and (found := cells.nearest_cell(points, **fields)):
+            set_cell(found)
 
-    curve_chart = widgets.chart(panels.curve_chart(curves, get_marked(), view), _click)
-    curve_files = widgets.downloads(partial(downloads.curve_figure, explored.path, selection), "curves")
-    mo.vstack([widgets.titled("Curves", parts.CURVES_TEXT), curve_chart, curve_files.shown])
-    return curve_chart, curve_files
-
-
-@app.cell
-def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
-    chosen = get_cell()
-
-    def _choose(cell: Any) -> None:
-        set_cell(cell)
-        set_marked(cell)
-
-    cell_choices = widgets.cell_choice(model_cell.cells_of(curves.points), chosen, _choose)
-    mo.vstack([widgets.titled(chosen.name), cell_choices.shown])
-    return cell_choices, chosen
+    _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
+    _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
+    curve_element = elements.chart(view.dressed(_plot, _words), plots.POINT, _click)
+    _draw = partial(
+        draw_from_warehouse, explored.path, "curves", frame=PAGE, evaluations=selection.ids,
+        corruptions=selection.corruptions,
+    )  # fmt: skip
+    curve_files = elements.downloads("curves", _draw)
+    mo.vstack([elements.role("curves", curve_element), elements.in_row(*curve_files)], gap=0.5)
+    return curve_element, curve_files
 
 
-@app.cell
-def _cell_figures(chosen: Any, kept: Any, selection: Any, set_pair: Any, view: Any) -> Any:
-    with kept.reading() as _con:
-        figures = cell_figures.read_figures(_con, chosen)
+@app.cell(column=1)
+def cell_choice(get_cell: Any, points: Any, set_cell: Any, set_marked: Any) -> Any:
+    cell = get_cell()
 
-    def _click(pairs: Any) -> None:
-        set_pair(parts.pair_of(pairs))
+    def _choose(chosen: Any) -> None:
+        set_cell(chosen)
+        set_marked(chosen)
 
-    _summary, _error = cell_figures.figures_sentence(figures), cell_figures.most_common_confusion(figures)
-    cell_charts = widgets.charts(
-        widgets.chart(panels.confusion_chart(figures.confusions, chosen, _error, view), _click),
-        widgets.chart(panels.confidence_chart(figures.bins, panels.CONFIDENCE_TITLE, _summary, view)),
-        *([] if figures.risks.is_empty() else [widgets.chart(panels.risk_chart(figures.risks, chosen, view))]),
-    )
-    _text = parts.paragraph(f"{_summary} {_error} {panels.risk_sentence(figures.risks)}")
-    cell_files = widgets.downloads(
-        partial(downloads.cell_figure, figures, chosen, selection.source_line), "charts of this cell"
-    )
-    mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT)), cell_files.shown])
-    return cell_charts, cell_files
+    cell_choices = elements.cell_choice(points, cell, _choose)
+    elements.role("cell", elements.in_row(*cell_choices))
+    return cell, cell_choices
 
 
 @app.cell
-def _slice_choice(classes: Any, get_pair: Any) -> Any:
-    slice_form = widgets.slice_form(classes, get_pair())
-    _choices = widgets.in_row(slice_form["true_class"], slice_form["prediction"], slice_form["confidence"])
-    mo.vstack([widgets.titled("Images and slices", parts.SLICES_TEXT), _choices, slice_form["condition"]])
+def cell_charts(address: Any, cell: Any, con: Any, selection: Any, set_slice: Any, view: Any) -> Any:
+    _figures = cells.read_figures(con, cell)
+
+    def _click(fields: Any) -> None:
+        set_slice(address.slice()._replace(**elements.clicked_pair(fields)))
+
+    matrix = elements.chart(view.dressed(plots.cell_plot(_figures, view), _figures.summary), plots.CONFUSION, _click)
+    cell_files = elements.downloads("cell", partial(plots.cell_figure, _figures, cell, selection.source_line))
+    _summary = elements.shown(Sentence(_figures.summary))
+    mo.vstack([_summary, elements.role("matrix", matrix), elements.in_row(*cell_files)], gap=0.5)
+    return cell_files, matrix
+
+
+@app.cell
+def slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
+    slice_form = elements.slice_form(elements.class_names(con, group.value), get_slice())
+    _text = "A click on the matrix takes a true and a predicted class, a double click none; a click on an image opens it."
+    _row = elements.in_row(slice_form["true_class"], slice_form["prediction"], slice_form["confidence"])
+    elements.role("images", mo.vstack([elements.titled("Images", _text), _row, slice_form["condition"]], gap=0.5))
     return (slice_form,)
 
 
 @app.cell
-def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
-    _request = parts.slice_request(slice_form.value)
-    images, _problem = parts.attempt(lambda: slices.read_images(explored.path, chosen, _request))
-    mo.stop(bool(_problem), widgets.problem_text(_problem))
-    picture_count = widgets.picture_count()
-    image_table = widgets.image_table(parts.readable_images(images.slice))
-    return image_table, images, picture_count
+def images(cell: Any, explored: Any, slice_form: Any) -> Any:
+    _slice = slices.Slice(**slice_form.value)
+    found = elements.attempt(lambda: slices.read_images(explored.path, cell, _slice))
+    image_table = elements.table(
+        found.table, selection="multi", page_size=10, show_data_types=False,
+        label="The most confident mistakes first; choose rows to see their images",
+    )  # fmt: skip
+    return found, image_table
 
 
 @app.cell
-def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, kept: Any, picture_count: Any) -> Any:
-    _rows = parts.chosen_rows(images.slice, image_table.value, int(picture_count.value))
-
-    def _make() -> Any:
-        with kept.reading() as con:
-            return parts.picture_sheet(con, explored.open_study, chosen, images, _rows)
-
-    _sheet, _problem = parts.attempt(_make)
-    pictures = None if _problem else widgets.pictures(_sheet)
-    mo.vstack([picture_count, pictures.shown if pictures else widgets.problem_text(_problem)])
-    return (pictures,)
+def pictures(address: Any, cell: Any, con: Any, explored: Any, found: Any, image_table: Any, points: Any) -> Any:
+    _chosen = image_table.value["image"].to_list() if len(image_table.value) else []
+    _rows = found.chosen.filter(pl.col("image_id").is_in(_chosen)) if _chosen else found.chosen.head(MOST_PICTURES)
+    _rows = _rows.head(2 * MOST_PICTURES)
+    _made = elements.attempt(lambda: slices.pictures_of(con, explored.open_study, found, _rows))
+    picture_files = elements.downloads("images", lambda: ImageSheet(_made._replace(headline=f"{cell.name}: {_made.headline}")))
+    _ids = [str(picture.row.image_id) for picture in _made.all]
+    _asked = address.value("image")
+    image_choice = mo.ui.dropdown(_ids, value=_asked if _asked in _ids else None, label="Open image")
+    _severities = points.filter(corruption=cell.corruption)["severity"].unique().sort().to_list()
+    _sheet = elements.role(
+        "pictures", mo.Html(ImageSheet(_made).to_html("h3")), label=cell.name, images=",".join(_ids),
+        step=_severities.index(cell.severity),
+    )  # fmt: skip
+    mo.vstack([_sheet, elements.in_row(elements.role("image", image_choice), *picture_files)], gap=0.5)
+    return image_choice, picture_files
 
 
 @app.cell
-def _image_table(image_table: Any, images: Any, view: Any) -> Any:
-    _bins = slices.slice_bins(images.slice)
-    _histogram = widgets.chart(panels.confidence_chart(_bins, "Confidence in the slice", images.headline, view))
-    _figures = parts.parts_html(slices.compare_parts(images))
-    mo.vstack([widgets.beside_the_rest(images, _figures, _histogram), image_table])
+def image_strip(cell: Any, explored: Any, image_choice: Any) -> Any:
+    mo.stop(not image_choice.value)
+    _strip = elements.attempt(
+        lambda: slices.image_strip(explored.path, explored.open_study, cell, int(image_choice.value))
+    )
+    elements.role("strip", elements.shown(_strip), image=image_choice.value)
     return
 
 
 @app.cell
-def _comparison_choice(group: Any) -> Any:
+def slice_and_rest(found: Any, image_table: Any) -> Any:
+    _parts = [elements.shown(slices.compare_parts(found))] if found.slice.name else []
+    mo.vstack([*_parts, image_table])
+    return
+
+
+@app.cell
+def address_of_page(address: Any, cell: Any, corruptions: Any, group: Any, image_choice: Any, models: Any, slice_form: Any) -> Any:
+    _shown = list(group.value.labels.values())
+    _names = [] if models.value == _shown[:MOST_MODELS] else models.value
+    address.keep(images=group.value.ids[0] if len(address.values("images")) else None)
+    address.keep_page(_names, corruptions.value, cell, slices.Slice(**slice_form.value), image_choice.value)
+    return
+
+
+@app.cell
+def comparison_choice(group: Any) -> Any:
     mo.stop(len(group.value.ids) < 2)
-    comparison_form = widgets.comparison_form({label: one for one, label in group.value.labels.items()})
-    mo.vstack([widgets.titled("Two models compared", parts.COMPARISON_TEXT), comparison_form])
+    comparison_form = elements.comparison_form({label: one for one, label in group.value.labels.items()})
+    _text = "On the images and cells that both have, image by image. Differences are candidate − baseline."
+    mo.vstack([elements.titled("Compare two models", _text), comparison_form])
     return (comparison_form,)
 
 
 @app.cell
-def _comparison(comparison_form: Any, explored: Any) -> Any:
+def comparison(comparison_form: Any, explored: Any) -> Any:
     mo.stop(comparison_form.value is None)
-    _html, _problem = parts.attempt(lambda: query_panel.compared(explored.path, **comparison_form.value))
-    mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.problem_text(_problem)
+    elements.attempt(lambda: elements.compared(explored.path, **comparison_form.value))
     return
 
 
 @app.cell
-def _query_choice() -> Any:
-    saved = mo.ui.dropdown(query_panel.saved_names(), label="Saved query")
-    relation = mo.ui.dropdown(
-        query_panel.relation_options(), value=query_panel.FIRST_RELATION, label="Table or view", allow_select_none=False
-    )
-    widgets.titled("SQL", parts.SQL_TEXT)
-    return relation, saved
+def query_choice() -> Any:
+    saved = mo.ui.dropdown(elements.saved_statements(), label="Saved query")
+    _text = "Any statement that reads; `show tables` lists the tables and views, `describe NAME` the columns of one."
+    mo.vstack([elements.titled("SQL", _text), saved])
+    return (saved,)
 
 
 @app.cell
-def _statement(saved: Any) -> Any:
-    statement = widgets.statement_form(query_panel.statement_of(saved.value))
+def query(saved: Any) -> Any:
+    statement = elements.statement_form(saved.value)
+    statement
     return (statement,)
 
 
 @app.cell
-def _query_panel(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
-    _columns, _problem = parts.attempt(lambda: query_panel.columns_of(explored.path, relation.value))
-    _schema = widgets.problem_text(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
-    _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
-    mo.Html(parts.side_by_side(_written.text, _known.text))
-    return
-
-
-@app.cell
-def _result(explored: Any, statement: Any) -> Any:
+def query_rows(explored: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
-    _rows, _problem = parts.attempt(lambda: query_panel.query_rows(explored.path, statement.value))
-    widgets.problem_text(_problem) if _problem else widgets.result_table(_rows)
+    elements.attempt(lambda: elements.query_table(explored.path, statement.value))
     return
 
 

@@ -1,28 +1,34 @@
 """The images of one cell, and a slice of them: of a class, of a range of confidence, or under any condition in SQL."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.explorer.cell_figures import BINS, full_bins
-from failmodes.analysis.explorer.model_cell import ModelCell
+from failmodes.analysis.explorer.cells import Cell
+from failmodes.analysis.images.clean_images import OpenStudy
+from failmodes.analysis.images.collection import Pictures, find_curves, pictures_of_rows
 from failmodes.analysis.images.rows import PICTURES, PictureRow
-from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.render import blocks
+from failmodes.analysis.render.formatting import format_count, format_percent, format_percent_interval
+from failmodes.analysis.report.gallery import encoded_maps, frame_of, side_by_side, small_picture
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.errors import QueryError
+from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.metrics.duplicates import independent_share, number_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
 
-ANY = "any"
-CONFIDENT = 0.9  # a wrong answer of this confidence or more is told apart
-PARTS = ("slice", "rest of the cell", "whole cell")
+CONFIDENT = 0.9  # an incorrect prediction of this confidence or more is counted apart
 TIMEOUT_S = 60
-
-_SHOWN = ("image_id", "label_name", "predicted_name", "correct", "confidence", "label_probability", "margin",
-          "entropy_nats", "loss_nats", "rmse", "ssim", "file")  # fmt: skip
-_COLUMNS = ", ".join(dict.fromkeys((*PictureRow._fields, *_SHOWN, "pixel_hash")))
+STRIP_PX = 320  # longer side of a picture of a strip
+HEADINGS = {
+    "image_id": "image", "label_name": "true class", "predicted_name": "prediction", "correct": "correct",
+    "confidence": "confidence", "label_probability": "probability of the true class", "margin": "margin",
+    "entropy_nats": "entropy, nats", "loss_nats": "loss, nats", "rmse": "RMSE from clean", "ssim": "SSIM to clean",
+    "file": "file",
+}  # fmt: skip
+_COLUMNS = ", ".join(dict.fromkeys((*PictureRow._fields, *HEADINGS, "pixel_hash")))
 _STATEMENT = """
 with cell as (
     select * {pictures} evaluation_id = $evaluation_id and corruption = $cell_corruption and severity = $cell_severity
@@ -37,38 +43,30 @@ order by in_slice desc, correct, confidence desc nulls last, image_id
 """
 
 
-class SliceRequest(NamedTuple):
-    """Which images of a cell; what is not given lets all through.
+class Slice(NamedTuple):
+    """Which images of a cell; a field that is not given lets all through.
 
     Attributes:
-        true_class: name of the class that they are of.
-        prediction: name of the class that was predicted.
-        lowest: confidence from which on, 0-1.
-        highest: confidence up to which, 0-1.
+        true_class: name of their true class.
+        prediction: name of the predicted class.
+        confidence: lowest and highest confidence, 0-1.
         condition: any condition in SQL over the columns of `outcomes`, label_name, predicted_name, file and the other
             names that `failmodes images --filter` takes.
     """
 
     true_class: str | None = None
     prediction: str | None = None
-    lowest: float = 0.0
-    highest: float = 1.0
+    confidence: tuple[float, float] = (0.0, 1.0)
     condition: str = ""
 
     @property
-    def is_everything(self) -> bool:
-        """Whether it lets every image through."""
-        return self == SliceRequest()
-
-    @property
     def name(self) -> str:
-        """The slice in words."""
+        """The slice in words; "" where it is all images."""
         parts = [f"true class {self.true_class}"] if self.true_class else []
         parts += [f"predicted {self.prediction}"] if self.prediction else []
-        if (self.lowest, self.highest) != (0, 1):
-            parts.append(f"confidence {self.lowest:g} to {self.highest:g}")
-        parts += [self.condition.strip()] if self.condition.strip() else []
-        return " and ".join(parts) or "all images"
+        if tuple(self.confidence) != (0, 1):
+            parts.append("confidence {:g} to {:g}".format(*self.confidence))
+        return " and ".join([*parts, *filter(None, [self.condition.strip()])])
 
 
 class CellImages(NamedTuple):
@@ -76,96 +74,117 @@ class CellImages(NamedTuple):
 
     Attributes:
         rows: a row an image, with `in_slice` (bool): the slice first, and in it the most confident mistakes.
-        request: the slice.
+        slice: which part it is.
     """
 
     rows: pl.DataFrame
-    request: SliceRequest
+    slice: Slice
 
     @property
-    def slice(self) -> pl.DataFrame:
+    def chosen(self) -> pl.DataFrame:
         """The rows of the slice."""
         return self.rows.filter("in_slice")
 
     @property
     def headline(self) -> str:
         """How many images there are in the slice, and which."""
-        if self.request.is_everything:
+        if not self.slice.name:
             return format_count(self.rows.height, "image")
-        return f"{format_count(self.slice.height, 'image')} of {self.rows.height:,}: {self.request.name}"
+        return f"{format_count(self.chosen.height, 'image')} of {self.rows.height:,}: {self.slice.name}"
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The slice under headings for people, without columns that are empty throughout."""
+        shown = self.chosen.select(*HEADINGS).with_columns(cs.float().cast(pl.Float64).round(4))
+        known = [name for name in shown.columns if name == "image_id" or shown[name].null_count() < shown.height]
+        return shown.select(known).rename({name: HEADINGS[name] for name in known})
 
 
-def read_images(path: Path, cell: ModelCell, request: SliceRequest | None = None) -> CellImages:
+def read_images(path: Path, cell: Cell, which: Slice = Slice()) -> CellImages:
     """The images of a cell, with those that belong to a slice in front.
 
     Args:
         path: the warehouse.
         cell: which model, corruption and severity.
-        request: the slice; all images if not given.
+        which: the slice; all images if not given.
 
     Raises:
         QueryError: the condition is none, or names an unknown column.
         LimitError: time or memory ran out.
         WarehouseError: the warehouse cannot be read.
     """
-    request = request or SliceRequest()
-    condition = request.condition.strip() or "true"
+    condition = which.condition.strip() or "true"
     statement = _STATEMENT.format(pictures=PICTURES, columns=_COLUMNS, condition=condition)
     values = {
         "evaluation_id": cell.evaluation_id, "cell_corruption": cell.stored_corruption, "cell_severity": cell.severity,
-        "true_class": request.true_class, "prediction": request.prediction,
-        "lowest": request.lowest, "highest": request.highest,
+        "true_class": which.true_class, "prediction": which.prediction,
+        "lowest": float(which.confidence[0]), "highest": float(which.confidence[1]),
     }  # fmt: skip
     rows = run_query(path, statement, values, timeout_s=TIMEOUT_S)
     if kinds := set(rows["condition_type"]) - {"BOOLEAN", '"NULL"'}:
         raise QueryError(f"the condition gives {kinds.pop()}: expected true or false, as `confidence > 0.9` gives it")
-    return CellImages(rows.drop("condition_type"), request)
+    return CellImages(rows.drop("condition_type"), which)
 
 
-def image_table(rows: pl.DataFrame) -> pl.DataFrame:
-    """The columns of images that a reader looks at, as numbers of a table."""
-    return rows.select(_SHOWN).with_columns(cs.float().cast(pl.Float64))
-
-
-def picture_rows(rows: pl.DataFrame) -> list[PictureRow]:
-    """Rows of images as those that pictures are made of."""
-    return [PictureRow(*row) for row in rows.select(PictureRow._fields).iter_rows()]
-
-
-def slice_bins(rows: pl.DataFrame) -> pl.DataFrame:
-    """Right and wrong images by confidence, in the bins of the stored measure (see `full_bins`)."""
-    known = rows.drop_nulls("confidence")
-    index = (pl.col("confidence").cast(pl.Float64) * BINS).floor().clip(0, BINS - 1).cast(pl.Int32)
-    counts = known.group_by(bin_index=index).agg(image_count=pl.len(), correct_count=pl.col("correct").sum())
-    return full_bins(counts)
-
-
-def compare_parts(images: CellImages) -> pl.DataFrame:
-    """The slice beside the rest of its cell and the whole cell, a row each.
-
-    Returns:
-        part; images; accuracy with accuracy_low and accuracy_high (exact 95 % interval, copies as one);
-        mean_confidence; confident_failure_share, the share of images that are read wrong with a confidence of 0.9 or
-        more. Shares are 0-1, and null where there is no image.
-    """
-    rows = images.rows
-    frames = (images.slice, rows.filter(~pl.col("in_slice")), rows)
-    return pl.DataFrame(
-        [_figures(name, frame) for name, frame in zip(PARTS, frames, strict=True)], infer_schema_length=None
+def compare_parts(images: CellImages) -> blocks.Table:
+    """The slice beside the rest of its cell and the whole cell, with exact 95% intervals that count copies once."""
+    parts = {"slice": images.chosen, "rest of the cell": images.rows.filter(~pl.col("in_slice")), "cell": images.rows}
+    return blocks.Table(
+        "The slice and the rest of its cell",
+        "Intervals hold for a slice that was chosen beforehand: of many that are tried, some stand out by chance.",
+        ("", "images", "accuracy", "mean confidence", f"incorrect, confidence ≥ {format_percent(CONFIDENT, 0)}"),
+        tuple((blocks.Cell(name), *map(blocks.Cell, _figures(rows))) for name, rows in parts.items()),
     )
 
 
-def _figures(name: str, rows: pl.DataFrame) -> dict[str, Any]:
-    count, correct = rows.height, int(rows["correct"].sum() or 0)
-    if not count:
-        return {"part": name, "images": 0, "accuracy": None, "accuracy_low": None, "accuracy_high": None,
-                "mean_confidence": None, "confident_failure_share": None}  # fmt: skip
+def _figures(rows: pl.DataFrame) -> tuple[str, str, str, str]:
+    """Count, accuracy with interval, mean confidence, and share of confident mistakes, as texts; "" where none."""
+    if rows.is_empty():
+        return "0", "", "", ""
     hashes = rows.select(pl.coalesce("pixel_hash", pl.format("image {}", "image_id"))).to_series()
     independent = independent_share(number_groups(hashes.to_numpy()))
-    low, high = exact_interval(correct * independent, count * independent)
-    confident_failures = rows.filter(~pl.col("correct") & (pl.col("confidence") >= CONFIDENT)).height
-    return {
-        "part": name, "images": count, "accuracy": correct / count, "accuracy_low": float(low),
-        "accuracy_high": float(high), "mean_confidence": rows["confidence"].mean(),
-        "confident_failure_share": confident_failures / count,
-    }  # fmt: skip
+    correct, confidence = int(rows["correct"].sum()), rows["confidence"].cast(pl.Float64)
+    low, high = exact_interval(correct * independent, rows.height * independent)
+    confident = int((~rows["correct"] & (confidence >= CONFIDENT)).sum())
+    return (
+        f"{rows.height:,}",
+        format_percent_interval((correct / rows.height, float(low), float(high))),
+        "" if confidence.is_null().all() else format_percent(float(confidence.mean())),  # type: ignore[arg-type]
+        format_percent(confident / rows.height),
+    )
+
+
+def pictures_of(
+    con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, images: CellImages, rows: pl.DataFrame
+) -> Pictures:
+    """Pictures of some images of a cell.
+
+    Raises:
+        StudyError: there is no image, or pictures are needed that only a study has.
+        WarehouseError, DataError: a clean image is missing or damaged.
+    """
+    if rows.is_empty():
+        raise StudyError("no image of this cell is in the slice: take a part of it back")
+    found = [PictureRow(*row) for row in rows.select(PictureRow._fields).iter_rows()]
+    return pictures_of_rows(con, found, f"{rows.height} of {images.headline}", open_study=open_study)
+
+
+def image_strip(path: Path, open_study: OpenStudy | None, cell: Cell, image_id: int) -> blocks.ImageStrip:
+    """One image from clean to the last severity of a cell's corruption, with attention where it is stored.
+
+    Raises:
+        StudyError, WarehouseError, DataError: as `find_curves`.
+    """
+    found = find_curves(
+        path, [image_id], corruptions=[cell.corruption], evaluations=[cell.evaluation_id], open_study=open_study
+    )
+    (curve,) = found.rows
+    pictures = [small_picture(picture.made.pixels, STRIP_PX) for picture in curve]
+    frames = [
+        frame_of(float(row.severity), row.predicted_name, row.confidence, is_correct=row.correct)
+        for row in (picture.row for picture in curve)
+    ]
+    title = f"{cell.corruption_label}, {cell.label}: image {image_id}, class “{curve[0].row.label_name}”"
+    url = side_by_side(pictures, is_lossless=max(pictures[0].size) < STRIP_PX)
+    maps, map_size = encoded_maps([picture.attention for picture in curve])
+    return blocks.ImageStrip(title, found.details, url, *pictures[0].size, tuple(frames), maps, map_size)

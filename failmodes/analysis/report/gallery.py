@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from failmodes.analysis.charts.style.figure import image_url
+from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_percent, format_severity
@@ -73,7 +74,7 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
 
 def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
     first, pictures = images[0], [small_picture(image.pixels) for image in images]
-    maps, map_size = _maps(images)
+    maps, map_size = encoded_maps([image.attention for image in images])
     meaning = REASON_MEANINGS.get(reason)
     return ImageStrip(
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
@@ -93,13 +94,13 @@ def frame_of(severity: float, prediction: str, confidence: float | None, *, is_c
     return Frame(format_severity(severity), prediction, percent, is_correct)
 
 
-def small_picture(pixels: NDArray[np.uint8]) -> Image.Image:
-    """A picture (H, W, 3), made smaller where it is large."""
+def small_picture(pixels: NDArray[np.uint8], most_px: int = LONGEST_SIDE_PX) -> Image.Image:
+    """A picture (H, W, 3), made smaller where its longer side has more pixels."""
     picture = Image.fromarray(pixels)
     longest = max(picture.size)
-    if longest <= LONGEST_SIDE_PX:
+    if longest <= most_px:
         return picture
-    width, height = (max(1, round(side * LONGEST_SIDE_PX / longest)) for side in picture.size)
+    width, height = (max(1, round(side * most_px / longest)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
@@ -116,12 +117,15 @@ def side_by_side(pictures: Sequence[Image.Image], *, is_lossless: bool) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
-    """The maps of a strip in base64, scaled by the largest value of all, and their columns and rows."""
-    maps = [image.attention for image in images if image.attention is not None]
-    if len(maps) < len(images) or len({one.shape for one in maps}) > 1:
+def encoded_maps(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
+    """The attention of a strip in base64, scaled by the largest value of all, and its columns and rows.
+
+    Nothing where a map is missing, or where the maps differ in size.
+    """
+    known = [one for one in maps if one is not None]
+    if len(known) < len(maps) or len({one.shape for one in known}) > 1:
         return "", (0, 0)
-    values = np.stack(maps)
+    values = np.stack(known)
     top = float(values.max())
     scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
     return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])
