@@ -46,7 +46,7 @@ def chart(
     points = _points(con, selection, models)
     flat = _flat_corruptions(shapes, len(names))
     order = [names[one] for one in _by_drop(points, selection) if one not in flat]
-    low = style.share_floor(min([*points["accuracy_low"], *others.curves["accuracy"]]))
+    low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
     last = float(points["severity"].max())  # type: ignore[arg-type]
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=32)
     lines = max(1, len(models.colors))

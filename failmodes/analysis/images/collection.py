@@ -7,7 +7,7 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy, Pixels
 from failmodes.analysis.images.regeneration import RegeneratedPicture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
 from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
@@ -35,6 +35,11 @@ class Picture(NamedTuple):
     def row(self) -> PictureRow:
         """Which picture it is, and what was predicted."""
         return self.made.row
+
+    @property
+    def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
+        """What is drawn of it: pixels, attention and its center."""
+        return self.made.pixels, self.attention, self.center
 
 
 class Pictures(NamedTuple):

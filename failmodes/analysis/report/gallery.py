@@ -13,7 +13,7 @@ from failmodes.analysis.charts.style.figure import image_url
 from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
-from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_percent, format_severity
+from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_confidence, format_severity
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
@@ -90,8 +90,7 @@ def _frame(image: ExemplarImage) -> Frame:
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
     """One picture of a strip, its confidence 0-1 in percent."""
-    percent = "" if confidence is None else format_percent(confidence, 0)
-    return Frame(format_severity(severity), prediction, percent, is_correct)
+    return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
 
 
 def small_picture(pixels: NDArray[np.uint8], most_px: int = LONGEST_SIDE_PX) -> Image.Image:

@@ -19,7 +19,7 @@ from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
 
-MOST_SHOWN = 10  # training runs that a report shows one by one
+MOST_SHOWN = 10  # training runs that are shown one by one
 
 
 class MeanAccuracy(NamedTuple):
@@ -153,30 +153,30 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
-def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection) -> Selection:
-    """The part of a selection that a report shows model by model: of many training runs the best and the worst.
+def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int = MOST_SHOWN) -> Selection:
+    """The part of a selection that is shown model by model: of many training runs the best and the worst.
 
-    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have MOST_SHOWN / 2
+    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have `most` / 2
     training runs, at least one model.
     """
-    if len(selection.evaluations) <= MOST_SHOWN:
+    if len(selection.evaluations) <= most:
         return selection
     found = model_accuracies(con, selection)
     means = {model: one.corrupted.value for model, one in found.items() if one.corrupted}
     ranked = sorted(found, key=lambda model: -means.get(model, -1.0))
     with_mean = [model for model in reversed(ranked) if model in means] or ranked[::-1]
-    shown = {run for end in (ranked, with_mean) for model in _first_of(end) for run in model.runs}
+    shown = {run for end in (ranked, with_mean) for model in _first_of(end, most) for run in model.runs}
     runs = tuple(run for run in selection.evaluations if run in shown)
-    return replace(selection, evaluations=runs, picked_from=selection.evaluations)
+    return replace(selection, evaluations=runs, picked_from=selection.picked_from or selection.evaluations)
 
 
-def _first_of(models: Sequence[TrainedModel]) -> list[TrainedModel]:
-    """As many of the first models as have half of MOST_SHOWN runs; at least one."""
+def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
+    """As many of the first models as have half of `most` runs; at least one."""
     totals = accumulate(len(model.runs) for model in models)
     return [
         model
         for place, (model, total) in enumerate(zip(models, totals, strict=True))
-        if not place or total <= MOST_SHOWN / 2
+        if not place or total <= most / 2
     ]
 
 

@@ -210,6 +210,6 @@ def test_frames_keep_their_types_without_rows() -> None:
 @pytest.mark.slow
 def test_its_chart_is_that_of_the_differences(result: ComparisonResult) -> None:
     chart = result.chart(layout="paper", theme="dark").to_dict()
-    assert chart["usermeta"]["finding"].startswith(ComparisonText(result.comparison).headline)
+    assert chart["usermeta"]["title"].startswith(ComparisonText(result.comparison).headline)
     with pytest.raises(StudyError, match="no layout 'wide'"):
         result.chart(layout="wide")  # type: ignore[arg-type]

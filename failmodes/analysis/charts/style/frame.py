@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from failmodes.analysis.charts.style.theme import LABEL_PX, MID_GRAY, PANEL_TITLE_PX
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.render.formatting import format_severity
 from failmodes.warehouse.errors import StudyError
 
 MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
@@ -21,7 +22,7 @@ WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, PANEL_HEAD_PX = 130, 60  # height of the texts of a chart, and of a panel's name and horizontal axis
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 130, 250, 68  # height of a chart's texts, of a panel's name and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
 LOWEST_PX = 44  # a plot of less height cannot be read
 FADED = 0.15
@@ -29,7 +30,7 @@ POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrok
 SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
-FEW_LEVELS = 11  # more severities are a dense grid
+FEW_LEVELS, MANY = 11, 8  # more severities are a dense grid, more panels stand closer
 
 
 class Panels(NamedTuple):
@@ -40,12 +41,14 @@ class Panels(NamedTuple):
         rows: of plots.
         width: of each plot, in pixels.
         right_px: free at the right of each.
+        space: height that all rows have together, in pixels.
     """
 
     columns: int
     rows: int
     width: float
-    right_px: float = 0
+    right_px: float
+    space: float
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -54,8 +57,7 @@ class Panels(NamedTuple):
             usual_px: without that limit.
             around_px: what each row needs above and below its plots.
         """
-        space = (TALLEST_MM / MM["px"] - HEAD_PX) / self.rows - around_px
-        return min(usual_px, max(LOWEST_PX, space))
+        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
 
 
 class Frame(NamedTuple):
@@ -78,15 +80,16 @@ class Frame(NamedTuple):
 
         Args:
             count: panels.
-            most: side by side in a wide frame; in a narrow one half as many.
+            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
             left_px: what the axis at the left of a row takes.
             right_px: what each panel needs at its right.
         """
-        most = most if self.is_wide else max(1, most // 2)
+        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
         rows = -(-max(1, count) // most)
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
-        return Panels(columns, rows, space / columns, right_px)
+        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        return Panels(columns, rows, space / columns, right_px, height)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -182,6 +185,24 @@ def severity_axis(last: float, field: str = "severity") -> alt.X:
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
     return alt.X(f"{field}:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+
+
+def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Rows of clean and of at most five severities with the `series` of each, and a color by series.
+
+    Clean is gray, the severities are the darker the higher; of a dense grid they are evenly spaced.
+    """
+    shown = evenly_spaced(sorted(set(rows["severity"]) - {0.0}), len(RAMP))
+    shades = [RAMP[round(place / max(1, len(shown) - 1) * (len(RAMP) - 1))] for place in range(len(shown))]
+    names = {severity: format_severity(severity) for severity in (0.0, *shown)}
+    series = pl.col("severity").replace_strict(names, return_dtype=pl.String)
+    kept = rows.filter(pl.col("severity").is_in(list(names))).with_columns(series=series)
+    return kept, dict(zip(names.values(), (GRAY, *shades), strict=True))
+
+
+def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
+    """The color channel of what `severity_series` gives, with its legend."""
+    return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
 
 
 def point_size(rows: pl.DataFrame) -> int:

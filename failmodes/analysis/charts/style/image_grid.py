@@ -1,211 +1,179 @@
-"""Images in rows: each with attention laid over it, the centroid's path, and the answer beneath."""
+"""A grid of images: tick or cross, prediction and notes beneath each; attention and its centroid drawn into them."""
 
-import textwrap
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from failmodes.analysis.charts.style.axes import COLOR_FIELD, pixel
-from failmodes.analysis.charts.style.combining import layered
-from failmodes.analysis.charts.style.labels import text_width
-from failmodes.analysis.charts.style.theme import DARK_GRAY, MID_GRAY, ChartSize, Layered
-from failmodes.analysis.render.formatting import format_percent, format_severity
+from failmodes.analysis.charts.style.figure import image_url
+from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, Panels, wrapped
+from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
+from failmodes.analysis.images.attention import AttentionMap, Point
 
-GAP_PX, CAPTION_PX, LEVEL_PX = 6, 32, 18
-LABEL_PX = 126  # left of the images, on a page
-TITLE_LETTERS = 18  # in a line of a title beside the images
-NARROW_HEAD_PX = 48  # two lines of heading and the severities, above a row
+GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # between images; of a line of text; of a tick or cross
+HEADING_PX = 142  # left of the images in a wide frame
+LARGEST_SIDE_PX = 130  # more shows no more of a small image
 TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
-PREDICTION_PX, NOTE_PX = 11, 10  # type sizes
-CAPTION_LETTER_SHARE = 0.48  # width of a letter of names and numbers in font sizes
-BOLD = 1.25  # how much wider bold letters are
-SHOWN_PX = 128  # pixels of an embedded image's longer side
-LARGEST_SHOWN_PX = 256  # beyond it nothing is seen: an image is 124 pixels of a page at the most, drawn at double scale
-HEAT = np.array([213, 94, 0], np.float64)  # Okabe-Ito vermillion
+EMBEDDED_PX = 256  # of an image's longer side: drawn at 85 pixels it has 300 dots an inch
 HEAT_OPACITY = 0.6
 
 
-class ShownImage(NamedTuple):
-    """One image as it is drawn: the picture, what was predicted, and the center of attention.
+class Cell(NamedTuple):
+    """One image.
 
-    `center` is (x, y), 0-1 from the image's upper left corner, or None; `aspect` is width by height.
+    Attributes:
+        url: the image as a PNG; None where there is none.
+        tip: what it is, for a tooltip.
+        notes: lines beneath it.
+        prediction: the predicted class, beneath it.
+        is_correct: whether that is the true class: a tick, or else a cross.
     """
 
-    url: str
-    severity: float
-    predicted_name: str
-    is_correct: bool
-    confidence: float | None
-    center: tuple[float, float] | None
-    aspect: float = 1.0
+    url: str | None
+    tip: str
+    notes: Sequence[str] = ()
+    prediction: str = ""
+    is_correct: bool | None = None
 
 
-class ImageRow(NamedTuple):
-    """Images from left to right with their heading: a title, and up to three lines beneath it."""
+class Row(NamedTuple):
+    """Images by the name of their column; a title and lines stand beside them, in a narrow frame above."""
 
-    title: str
-    lines: tuple[str, ...]
-    images: Sequence[ShownImage]
+    cells: Mapping[str, Cell]
+    title: str = ""
+    lines: Sequence[str] = ()
 
 
-def overlay(pixels: NDArray[np.uint8], attention: NDArray[np.float64] | None, top: float) -> NDArray[np.uint8]:
-    """The image with its attention over it, both scaled up: image by pixels, map bilinearly.
+def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has_names: bool = True) -> alt.LayerChart:
+    """All rows in one plot, on a page of at most 240 mm while images keep half the width of their column.
 
     Args:
-        pixels: (H, W, 3) uint8.
-        attention: (h, w) not negative, or None for the bare image.
+        rows: from above.
+        columns: those that are drawn, from the left.
+        frame: where it is drawn.
+        has_names: whether the names of columns are drawn.
+    """
+    has_titles, cells = any(row.title for row in rows), [cell for row in rows for cell in row.cells.values()]
+    left = HEADING_PX if has_titles and frame.is_wide else 0
+    head = 2 * LINE_PX + 4 if has_titles and not frame.is_wide else 0
+    answer = LINE_PX if any(cell.prediction for cell in cells) else 0
+    below = answer + LINE_PX * max(len(cell.notes) for cell in cells)
+    width = frame.width_px - 2 * PADDING_PX
+    column = (width - left) / len(columns)
+    around = head + below + GAP_PX + 4
+    side = min(column - GAP_PX, LARGEST_SIDE_PX)
+    side = max(column / 2, Panels(1, len(rows), column).height(side, around))
+    names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
+    x = alt.X(
+        "column:O", title=None, axis=names if has_names else None, bandPosition=0,
+        scale=alt.Scale(type="band", range=[left, width], padding=0, domain=list(columns)),
+    )  # fmt: skip
+    y = alt.Y(
+        "row:O", axis=None, bandPosition=0, scale=alt.Scale(type="band", padding=0, domain=list(range(len(rows))))
+    )
+    base = alt.Chart(_cell_rows(rows, columns)).encode(x=x, y=y)
+    heading = alt.Chart(_headings(rows, left)).encode(x=alt.value(0), y=y)
+    shade = alt.when("datum.is_correct").then(alt.value(MID_GRAY)).otherwise(alt.value(DARK_GRAY))
+    shape = alt.when("datum.is_correct").then(alt.value(TICK)).otherwise(alt.value(CROSS))
+    under = head + side + 4
+    text: dict[str, Any] = {"align": "left", "baseline": "top", "lineBreak": "\n", "lineHeight": LINE_PX}
+    beside = text | {"limit": left - GAP_PX if left else width}
+    text["limit"] = column - GAP_PX
+    layers = [
+        base.transform_filter("isValid(datum.url)")
+        .mark_image(width=side, height=side, align="left", baseline="top", yOffset=head)
+        .encode(url="url:N", tooltip=alt.Tooltip("tip:N", title="image")),
+        base.transform_filter("isValid(datum.is_correct)")
+        .mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1, xOffset=MARK_PX / 2 - 1, yOffset=under + 4)
+        .encode(shape=shape, stroke=shade),
+        base.mark_text(**text | {"dx": MARK_PX, "dy": under, "fontWeight": "bold", "limit": column - GAP_PX - MARK_PX})
+        .encode(text="prediction:N", color=shade),
+        base.mark_text(**text, dy=under + answer, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
+        heading.mark_text(**beside, fontWeight="bold", style="ink").encode(text="title:N"),
+        heading.mark_text(**beside, style="muted").encode(text="lines:N"),
+    ]  # fmt: skip
+    return alt.LayerChart(layer=layers, width=width, height=len(rows) * (side + around))
+
+
+def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, Point | None]]) -> list[str]:
+    """The images of one row as PNGs inside URLs, with attention and the path of its centroid so far.
+
+    Args:
+        images: pixels (H, W, 3), attention (h, w) and its centroid, from clean to the last severity. Attention is
+            scaled by the largest value of all.
+    """
+    top = max((float(attention.max()) for _, attention, _ in images if attention is not None), default=0.0)
+    urls: list[str] = []
+    path: list[Point] = []
+    for pixels, attention, center in images:
+        path += [center] if center else []
+        urls.append(image_url(with_attention(pixels, attention, top, path if center else [])))
+    return urls
+
+
+def with_attention(
+    pixels: NDArray[np.uint8], attention: AttentionMap | None, top: float = 0.0, path: Sequence[Point] = ()
+) -> NDArray[np.uint8]:
+    """An image with attention over it and a path that ends in a dot, at the size at which it is embedded.
+
+    Args:
+        pixels: (H, W, 3).
+        attention: (h, w) not negative, scaled up bilinearly; None for none.
         top: value of the map that is drawn at full strength.
+        path: points of the path, 0 to 1 from the top left.
 
     Returns:
-        (h, w, 3) uint8: a small image enlarged by the whole number that brings its longer side closest to SHOWN_PX from
-        below; one larger than LARGEST_SHOWN_PX scaled down to that.
+        (h, w, 3): a small image enlarged by the largest whole number that keeps its longer side within EMBEDDED_PX, a
+        larger one scaled down to that.
     """
     height, width = pixels.shape[:2]
-    longer = max(height, width)
-    scale = max(1, SHOWN_PX // longer) if longer <= LARGEST_SHOWN_PX else LARGEST_SHOWN_PX / longer
-    shown = (max(1, round(width * scale)), max(1, round(height * scale)))
-    filtering = Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR
-    image = np.asarray(Image.fromarray(pixels).resize(shown, filtering), np.float64)
+    scale = EMBEDDED_PX / max(height, width)
+    scale = int(scale) if scale >= 1 else scale
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR)
     if attention is not None and top > 0:
-        map_image = Image.fromarray((attention / top).astype(np.float32))
-        strength = np.asarray(map_image.resize(shown, Image.Resampling.BILINEAR), np.float64).clip(0, 1)
-        opacity = (HEAT_OPACITY * strength)[..., None]
-        image = image * (1 - opacity) + HEAT * opacity
-    return image.round().astype(np.uint8)
+        strength = Image.fromarray((255 * HEAT_OPACITY / top * attention).astype(np.float32))
+        image.paste(VERMILLION, mask=strength.resize(size, Image.Resampling.BILINEAR).convert("L"))
+    if path:
+        draw, unit = ImageDraw.Draw(image), max(size) / 100
+        points = [(x * size[0], y * size[1]) for x, y in path]
+        (x, y), radius = points[-1], 4 * unit
+        for color, wide in (("black", 3.5), ("white", 1.5)):
+            draw.line(points, color, round(wide * unit), joint="curve")
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), "white", "black", round(1.5 * unit))
+    return np.asarray(image)
 
 
-def fitted_text(text: str, width_px: float, font_px: float) -> str:
-    """A text that fits a width, its end left out where it must be.
-
-    Vega's own `limit` counts halves of emojis as letters, and the renderer fails at a half.
-    """
-    space = width_px / (font_px * CAPTION_LETTER_SHARE)
-    used = 0.0
-    for index, letter in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        if used > space:
-            return text[: max(1, index - 1)] + "\N{HORIZONTAL ELLIPSIS}"
-    return text
-
-
-def image_rows(rows: Sequence[ImageRow], size: ChartSize) -> Layered:
-    """All rows; on a page headings are printed beside the images and severities once, else both above each row."""
-    left, top, head = (LABEL_PX, LEVEL_PX, 0) if size.is_wide else (0, 0, NARROW_HEAD_PX)
-    width = size.width_px - 16
-    side = (width - left) / max(len(row.images) for row in rows) - GAP_PX
-    row_px = head + side + CAPTION_PX + 2 * GAP_PX
-    cells: list[dict[str, Any]] = []
-    tops: dict[float, ImageRow] = {}
-    for index, row in enumerate(rows):
-        y = top + index * row_px + head
-        tops[y] = row
-        cells += image_cells(row.images, left, y, side, with_severities=not size.is_wide or not index)
-    layers = [*image_layers(cells, side), *_heading_layers(tops, width, is_beside=size.is_wide)]
-    return layered(*layers, width=width, height=top + len(rows) * row_px - GAP_PX)
-
-
-def image_cells(
-    images: Sequence[ShownImage], left: float, y: float, side: float, *, with_severities: bool
-) -> list[dict[str, Any]]:
-    """What is drawn of each image: positions in pixels, the embedded image, captions, the centroid's path so far."""
-    cells: list[dict[str, Any]] = []
-    path: list[tuple[float, float]] = []  # from the upper left corner of each image's square
-    for column, image in enumerate(images):
-        x = left + column * (side + GAP_PX)
-        path += [_in_square(image.center, image.aspect, side)] if image.center else []
-        cells.append(image_cell(image, x, y, side) | {
-            "level": format_severity(image.severity) if with_severities else "",
-            "path": [{"px": x + a, "py": y + b} for a, b in path] if image.center else [],  # none if the map is empty
-        })  # fmt: skip
-    return cells
-
-
-def image_cell(image: ShownImage, x: float, y: float, side: float) -> dict[str, Any]:
-    """What is drawn of one image whose upper left corner is at (x, y) pixels; its path is the dot alone."""
-    dots = [_in_square(image.center, image.aspect, side)] if image.center else []
-    prediction = fitted_text(image.predicted_name, side - 16, BOLD * PREDICTION_PX)
-    half = min(text_width(prediction, PREDICTION_PX + 0.5), side - 12) / 2
-    return {
-        "x": x + side / 2, "y": y + side / 2, "top": y - 5, "caption": y + side + 12, "second": y + side + 25,
-        "url": image.url, "level": "",
-        "prediction": prediction, "mark": TICK if image.is_correct else CROSS,
-        "mark_x": x + side / 2 - half - 3, "prediction_x": x + side / 2 + 6,
-        "color": MID_GRAY if image.is_correct else DARK_GRAY,
-        "confidence": "" if image.confidence is None else format_percent(image.confidence, 0),
-        "tip": f"severity {format_severity(image.severity)}",
-        "path": [{"px": x + a, "py": y + b} for a, b in dots],
-    }  # fmt: skip
-
-
-def _in_square(point: tuple[float, float], aspect: float, side: float) -> tuple[float, float]:
-    """Where a point of an image is in the square that the image is fitted into, pixels."""
-    width, height = side * min(1, aspect), side * min(1, 1 / aspect)
-    return (side - width) / 2 + width * point[0], (side - height) / 2 + height * point[1]
-
-
-def image_layers(cells: list[dict[str, Any]], side: float) -> list[alt.Chart]:
-    """Images, paths with their last dot, answers with tick or cross, confidence beneath, severity above."""
-    base = alt.Chart(pl.DataFrame(cells).drop("path"))
-    steps = [{"cell": i, "step": j, **p} for i, cell in enumerate(cells) for j, p in enumerate(cell["path"])]
-    points = pl.DataFrame(steps, schema={"cell": pl.Int64, "step": pl.Int64, "px": pl.Float64, "py": pl.Float64})
-    ends = points.group_by("cell", maintain_order=True).last()
-    x, y, caption = pixel("x", alt.X), pixel("y", alt.Y), pixel("caption", alt.Y)
-    path_x, path_y = pixel("px", alt.X), pixel("py", alt.Y)
-    paths = alt.Chart(points).encode(x=path_x, y=path_y, detail=alt.Detail("cell:N"), order=alt.Order("step:Q"))
-    predictions = base.mark_text(fontSize=PREDICTION_PX, fontWeight="bold").encode(
-        x=pixel("prediction_x", alt.X), y=caption, text=alt.Text("prediction:N"), color=COLOR_FIELD
-    )
-    marks = base.mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1).encode(
-        x=pixel("mark_x", alt.X), y=caption, shape=alt.Shape("mark:N", scale=None, legend=None),
-        stroke=alt.Stroke("color:N", scale=None, legend=None),
-    )  # fmt: skip
-    return [
-        base.mark_image(width=side, height=side).encode(
-            x=x, y=y, url=alt.Url("url:N"), tooltip=alt.Tooltip("tip:N", title="image")
-        ),
-        paths.mark_line(stroke="#000000", strokeWidth=3, opacity=0.55),
-        paths.mark_line(stroke="#ffffff", strokeWidth=1.4),
-        alt.Chart(ends).encode(x=path_x, y=path_y).mark_point(
-            filled=True, size=42, fill="#ffffff", stroke="#000000", strokeWidth=1.2, opacity=1),
-        predictions, marks,
-        base.mark_text(fontSize=11, style="muted").encode(x=x, y=pixel("second", alt.Y), text=alt.Text("confidence:N")),
-        base.mark_text(fontSize=NOTE_PX, style="muted", baseline="bottom").encode(
-            x=x, y=pixel("top", alt.Y), text=alt.Text("level:N")),
-    ]  # fmt: skip
-
-
-def _wrapped_title(title: str) -> list[str]:
-    """A title in two lines at most, what stands in brackets not broken where it fits a line."""
-    before, bracket, inside = title.partition(" (")
-    if bracket and len(title) > TITLE_LETTERS >= max(len(before), len(inside) + 1):
-        return [before, f"({inside}"]
-    return textwrap.wrap(title, TITLE_LETTERS)[:2] or [""]
-
-
-def _heading_layers(tops: dict[float, ImageRow], width: float, *, is_beside: bool) -> list[alt.Chart]:
-    """Title and lines of each row, by the top of its images in pixels: beside them, or in two lines above."""
-    space = LABEL_PX if is_beside else width
-    titles: list[tuple[str, float]] = []
-    others: list[tuple[str, float]] = []
-    for y, row in tops.items():
-        heading = _wrapped_title(row.title) if is_beside else [row.title]
-        lines = row.lines if is_beside else ("; ".join(row.lines),)
-        top, step = (y + 10, 15) if is_beside else (y - NARROW_HEAD_PX + 10, 13)
-        positions = [top + number * step for number in range(len(heading) + len(lines))]
-        titles += zip((fitted_text(line, space, 12) for line in heading), positions, strict=False)
-        others += zip((fitted_text(line, space, 11) for line in lines), positions[len(heading) :], strict=True)
-    return [
-        _heading_layer(titles).mark_text(align="left", fontWeight="bold", fontSize=12, style="ink"),
-        _heading_layer(others).mark_text(align="left", fontSize=11, style="muted"),
+def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
+    """A row a cell that is drawn."""
+    drawn = [
+        cell._asdict()
+        | {"row": place, "column": name, "notes": _lines(cell.notes), "prediction": _line(cell.prediction)}
+        for place, row in enumerate(rows)
+        for name, cell in row.cells.items()
+        if name in columns
     ]
+    return pl.DataFrame(drawn, schema_overrides={"url": pl.String, "is_correct": pl.Boolean})
 
 
-def _heading_layer(texts: list[tuple[str, float]]) -> alt.Chart:
-    table = pl.DataFrame(texts, schema={"text": pl.String, "y": pl.Float64}, orient="row")
-    return alt.Chart(table).encode(x=alt.XValue(0), y=pixel("y", alt.Y), text=alt.Text("text:N"))
+def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
+    """Titles and the lines beneath: beside the images `left` pixels wide, or two lines above them."""
+    found = []
+    for place, row in enumerate(rows):
+        title = wrapped(_line(row.title), left - GAP_PX, LABEL_PX * 1.15)[:2] if left else [_line(row.title)]
+        lines = row.lines if left else ["; ".join(row.lines)]
+        found.append({"row": place, "title": "\n".join(title), "lines": "\n" * len(title) + _lines(lines)})
+    return pl.DataFrame(found)
+
+
+def _line(text: str) -> str:
+    """A text on one line, whatever white space a name has."""
+    return " ".join(text.split())
+
+
+def _lines(texts: Sequence[str]) -> str:
+    return "\n".join(map(_line, texts))

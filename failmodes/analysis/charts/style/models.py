@@ -85,6 +85,6 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
     means = {one.label: mean.corrupted.value for one, mean in found.items() if mean.corrupted is not None}
     highest, lowest = max(means, key=means.__getitem__, default=""), min(reversed(means), key=means.__getitem__, default="")
     ends = {"highest": highest, "lowest": lowest} if means else {}
-    colored = {label: f"{label}, {rank} mean accuracy ({format_percent(means[label])})" for rank, label in ends.items()}
+    colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
     series = {model.label: colored.get(model.label, OTHERS) for model in models}
     return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)

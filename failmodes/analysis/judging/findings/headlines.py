@@ -59,7 +59,7 @@ def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str,
     if len(strongest) > MOST_IN_TITLE:
         count = sum(map(bool, strongest.values()))
         return f"{capitalize_first(kind.claims)} for {count} of {len(strongest)} models"
-    return "; ".join(found or f"{label} {otherwise}" for label, found in strongest.items())
+    return ". ".join(found or f"{label} {otherwise}" for label, found in strongest.items())
 
 
 def _for_title(kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> str:

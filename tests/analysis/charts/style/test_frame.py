@@ -62,7 +62,7 @@ def test_names_cover_no_other_name_or_point_and_stay_in_the_plot(seed: int) -> N
     points = pl.DataFrame({"name": [f"point {n}" for n in range(40)], "x": rng.uniform(0, 1, 40), "y": rng.uniform(5, 6, 40)})
     x, y = PlotAxis("x", 0, 1, 300), PlotAxis("y", 5, 6, 200)
     named = without_overlap(points, x, y)
-    assert "point 0" in named["name"] or points["x"][0] > 0.7
+    assert len(named) >= 8
     left, up = x.pixels(named) + 6, y.pixels(named) + 2
     right, top = left + [text_width(name) for name in named["name"]], up + 9
     assert (right <= 300 + 6).all()
