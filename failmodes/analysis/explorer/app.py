@@ -71,7 +71,7 @@ def curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) ->
 
 
 @app.cell
-def curve_chart(con: Any, explored: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
+def curve_chart(con: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
     def _click(fields: Any) -> None:
         if fields and (found := cells.nearest_cell(points, **fields)):
             set_cell(found)
@@ -79,13 +79,26 @@ def curve_chart(con: Any, explored: Any, get_marked: Any, points: Any, selection
     _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
     _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
     curve_element = elements.chart(view.dressed(_plot, _words), plots.POINT, _click)
-    _draw = partial(
-        draw_from_warehouse, explored.path, "curves", frame=PAGE, evaluations=selection.ids,
-        corruptions=selection.corruptions,
-    )  # fmt: skip
-    curve_files = elements.downloads("curves", _draw)
-    mo.vstack([elements.role("curves", curve_element), elements.in_row(*curve_files)], gap=0.5)
-    return curve_element, curve_files
+    elements.role("curves", curve_element)
+    return (curve_element,)
+
+
+@app.cell
+def figure_files(cell: Any, explored: Any, figures: Any, selection: Any) -> Any:
+    _draw = partial(draw_from_warehouse, explored.path, "curves", frame=PAGE)
+    _curves = partial(_draw, evaluations=selection.ids, corruptions=selection.corruptions)
+    curve_files = elements.downloads("curves", _curves)
+    cell_files = elements.downloads("cell", partial(plots.cell_figure, figures, cell, selection.source_line))
+    mo.vstack([elements.in_row(*curve_files), elements.in_row(*cell_files)], gap=0.25)
+    return cell_files, curve_files
+
+
+@app.cell
+def picture_files(cell: Any, made: Any) -> Any:
+    _sheet = ImageSheet(made._replace(headline=f"{cell.name}: {made.headline}"))
+    image_files = elements.downloads("images", lambda: _sheet)
+    elements.in_row(*image_files)
+    return (image_files,)
 
 
 @app.cell(column=1)
@@ -102,31 +115,32 @@ def cell_choice(get_cell: Any, points: Any, set_cell: Any, set_marked: Any) -> A
 
 
 @app.cell
-def cell_charts(address: Any, cell: Any, con: Any, selection: Any, set_slice: Any, view: Any) -> Any:
-    _figures = cells.read_figures(con, cell)
+def cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
+    figures = cells.read_figures(con, cell)
 
     def _click(fields: Any) -> None:
         set_slice(address.slice()._replace(**elements.clicked_pair(fields)))
 
-    matrix = elements.chart(view.dressed(plots.cell_plot(_figures, view), _figures.summary), plots.CONFUSION, _click)
-    cell_files = elements.downloads("cell", partial(plots.cell_figure, _figures, cell, selection.source_line))
-    _summary = elements.shown(Sentence(_figures.summary))
-    mo.vstack([_summary, elements.role("matrix", matrix), elements.in_row(*cell_files)], gap=0.5)
-    return cell_files, matrix
+    _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
+    cell_elements = [elements.chart(plot, plots.CONFUSION, _click) for plot in _drawn]
+    _matrix = elements.role("matrix", cell_elements[0])
+    _charts = elements.in_row(_matrix, mo.vstack(cell_elements[1:], gap=0.25), align="start")
+    mo.vstack([elements.shown(Sentence(figures.summary)), _charts], gap=0.5)
+    return cell_elements, figures
 
 
 @app.cell
 def slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
     slice_form = elements.slice_form(elements.class_names(con, group.value), get_slice())
     _text = "A click on the matrix takes a true and a predicted class, a double click none; a click on an image opens it."
-    _row = elements.in_row(slice_form["true_class"], slice_form["prediction"], slice_form["confidence"])
-    elements.role("images", mo.vstack([elements.titled("Images", _text), _row, slice_form["condition"]], gap=0.5))
+    _row = elements.in_row(*slice_form.elements.values())
+    elements.role("images", mo.vstack([elements.titled("Images", _text), _row], gap=0.25))
     return (slice_form,)
 
 
 @app.cell
 def images(cell: Any, explored: Any, slice_form: Any) -> Any:
-    _slice = slices.Slice(**slice_form.value)
+    _slice = elements.chosen_slice(slice_form.value)
     found = elements.attempt(lambda: slices.read_images(explored.path, cell, _slice))
     image_table = elements.table(
         found.table, selection="multi", page_size=10, show_data_types=False,
@@ -140,18 +154,18 @@ def pictures(address: Any, cell: Any, con: Any, explored: Any, found: Any, image
     _chosen = image_table.value["image"].to_list() if len(image_table.value) else []
     _rows = found.chosen.filter(pl.col("image_id").is_in(_chosen)) if _chosen else found.chosen.head(MOST_PICTURES)
     _rows = _rows.head(2 * MOST_PICTURES)
-    _made = elements.attempt(lambda: slices.pictures_of(con, explored.open_study, found, _rows))
-    picture_files = elements.downloads("images", lambda: ImageSheet(_made._replace(headline=f"{cell.name}: {_made.headline}")))
-    _ids = [str(picture.row.image_id) for picture in _made.all]
+    made = elements.attempt(lambda: slices.pictures_of(con, explored.open_study, found, _rows))
+    _ids = [str(picture.row.image_id) for picture in made.all]
     _asked = address.value("image")
     image_choice = mo.ui.dropdown(_ids, value=_asked if _asked in _ids else None, label="Open image")
     _severities = points.filter(corruption=cell.corruption)["severity"].unique().sort().to_list()
-    _sheet = elements.role(
-        "pictures", mo.Html(ImageSheet(_made).to_html("h3")), label=cell.name, images=",".join(_ids),
-        step=_severities.index(cell.severity),
-    )  # fmt: skip
-    mo.vstack([_sheet, elements.in_row(elements.role("image", image_choice), *picture_files)], gap=0.5)
-    return image_choice, picture_files
+    _sheet = mo.Html(ImageSheet(made).to_html("h3"))
+    _step = _severities.index(cell.severity)
+    mo.vstack([
+        elements.role("pictures", _sheet, label=cell.name, images=",".join(_ids), step=_step),
+        elements.role("image", image_choice),
+    ], gap=0.5)  # fmt: skip
+    return image_choice, made
 
 
 @app.cell
@@ -176,7 +190,7 @@ def address_of_page(address: Any, cell: Any, corruptions: Any, group: Any, image
     _shown = list(group.value.labels.values())
     _names = [] if models.value == _shown[:MOST_MODELS] else models.value
     address.keep(images=group.value.ids[0] if len(address.values("images")) else None)
-    address.keep_page(_names, corruptions.value, cell, slices.Slice(**slice_form.value), image_choice.value)
+    address.keep_page(_names, corruptions.value, cell, elements.chosen_slice(slice_form.value), image_choice.value)
     return
 
 

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import marimo as mo
@@ -119,9 +119,9 @@ def role(name: str, item: Any, label: str = "", **data: object) -> Any:
     return mo.Html(f'<div data-role="{name}"{described}{attributes}>{mo.as_html(item).text}</div>')
 
 
-def in_row(*items: Any) -> Any:
+def in_row(*items: Any, align: Literal["start", "end"] = "end") -> Any:
     """Elements side by side, in several lines where there is little room."""
-    return mo.hstack(list(items), justify="start", align="end", wrap=True, gap=1)
+    return mo.hstack(list(items), justify="start", align=align, wrap=True, gap=1)
 
 
 def chart(drawn: Any, selection: str = "", choose: Callable[[dict[str, Any] | None], None] | None = None) -> Any:
@@ -181,8 +181,14 @@ def slice_form(classes: Sequence[str], which: Slice) -> Any:
         "prediction": mo.ui.dropdown(predictions, value=_known(which.prediction, predictions), label="Prediction"),
         "confidence": mo.ui.range_slider(0, 1, 0.05, value=which.confidence, label="Confidence", show_value=True),
         "condition": mo.ui.text(which.condition, placeholder="entropy_nats > 1 and rmse < 0.1",
-                                label="Condition in SQL", full_width=True),
+                                label="Condition in SQL"),
     })  # fmt: skip
+
+
+def chosen_slice(values: dict[str, Any]) -> Slice:
+    """The slice that the form describes."""
+    low, high = values["confidence"]
+    return Slice(values["true_class"], values["prediction"], (float(low), float(high)), values["condition"])
 
 
 def _known(value: str | None, options: Sequence[str]) -> str | None:

@@ -19,53 +19,47 @@ for (const query of [dark, ...wider]) {
 addEventListener("DOMContentLoaded", () => {
   document.body.append(document.getElementById("viewer").content);
   const dialog = document.querySelector("dialog.viewer");
-  const choice = () => document.querySelector("[data-role=image] marimo-dropdown")?.shadowRoot?.querySelector("select");
+  const part = (role) => document.querySelector(`[data-role=${role}]`);
   const cards = () => all("[data-role=pictures] figure");
-  const strip = () => document.querySelector("[data-role=strip]");
-  let opened;  // the image whose strip the viewer shows or waits for
+  const images = () => part("pictures").dataset.images.split(",");
+  let open = "";  // the image that the viewer shows or waits for
 
   function choose(image) {
-    opened = image;
-    choice().selectedIndex = [...choice().options].findIndex((option) => option.text === image);
-    choice().dispatchEvent(new Event("change", { bubbles: true }));
+    const choice = part("image").querySelector("marimo-dropdown").shadowRoot.querySelector("select");
+    choice.selectedIndex = [...choice.options].findIndex((option) => option.text === image);
+    choice.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
   // The strip of a card: Python makes it when its image is chosen
-  const imageOf = (card) => strip.images[strip.cards.indexOf(card)];
-  async function load(card) {
-    const image = imageOf(card);
-    if (opened !== image || !strip()) choose(image);
-    while (opened === image && strip()?.dataset.image !== image) await new Promise((done) => setTimeout(done, 20));
-    return strip().querySelector("[data-strip]");
-  }
-  const show = viewer(dialog, load);
-
-  function open(card, step) {
-    strip.cards = cards();
-    strip.images = document.querySelector("[data-role=pictures]").dataset.images.split(",");
-    show(card, strip.cards, step);
-  }
-  dialog.addEventListener("close", () => choose(choice().options[0].text));
+  const show = viewer(dialog, async (card) => {
+    const image = images()[cards().indexOf(card)];
+    open = image;
+    if (part("strip")?.dataset.image !== image) choose(image);
+    while (open === image && part("strip")?.dataset.image !== image) await new Promise((done) => setTimeout(done, 20));
+    return part("strip").querySelector("[data-strip]");
+  });
+  const openAt = (card) => show(card, cards(), Number(part("pictures").dataset.step));
+  dialog.addEventListener("close", () => { open = ""; choose("--"); });
 
   // A click on a picture opens its strip; one on a chart brings its answer into view
   const ANSWERS = { curves: "cell", matrix: "images" };
-  const press = (event) => {
+  function press(event) {
     const card = event.target.closest("[data-role=pictures] figure");
-    if (card) return open(card, Number(document.querySelector("[data-role=pictures]").dataset.step));
-    const answer = ANSWERS[event.target.closest("[data-role=curves], [data-role=matrix]")?.dataset.role];
-    if (!answer || !event.target.closest("marimo-vega")) return;
-    const heading = document.querySelector(`[data-role=${answer}]`);
-    const top = heading.getBoundingClientRect().top;
-    if (top < 0 || top > 0.7 * innerHeight) heading.scrollIntoView({ behavior: "smooth", block: "start" });
-  };
+    if (card) openAt(card);
+    const answer = event.target.closest("marimo-vega") && ANSWERS[event.target.closest("[data-role]")?.dataset.role];
+    const top = answer && part(answer).getBoundingClientRect().top;
+    if (top < 0 || top > 0.7 * innerHeight) part(answer).scrollIntoView({ behavior: "smooth" });
+  }
   document.addEventListener("click", press);
   document.addEventListener("keydown", (event) => { if (event.key === "Enter") press(event); });
 
   // An image that is chosen by name, or that the address names, opens too
   new MutationObserver(() => {
-    const image = strip()?.dataset.image;
-    if (!image || image === opened || dialog.open) return;
-    const place = document.querySelector("[data-role=pictures]")?.dataset.images.split(",").indexOf(image);
-    if (place >= 0 && choice()) { opened = image; open(cards()[place], Number(strip().dataset.step)); }
+    const image = part("strip")?.dataset.image;
+    if (!image || image === open || dialog.open || !part("pictures")) return;
+    const card = cards()[images().indexOf(image)];
+    if (!card) return;
+    open = image;
+    openAt(card);
   }).observe(document.body, { childList: true, subtree: true });
 });

@@ -75,70 +75,77 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     click = alt.selection_point(name=POINT, fields=POINT_FIELDS, on="click", nearest=True, clear=False, value=chosen)
     y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(0, 1), axis=style.percent_axis())
     last = float(points["severity"].max())  # type: ignore[arg-type]
-    base = alt.Chart().encode(
-        x=style.severity_axis(last), y=y, detail="label:N",
-        color=colors._replace(colors=shaded).color(frame),
-        strokeDash=alt.StrokeDash() if colors.has_others else colors.dash(),
-    )  # fmt: skip
+    ink, paper = THEMES[view.theme].ink, THEMES[view.theme].background
+
+    def clicked(this: float | str, other: float | str) -> Any:
+        return alt.when(click, empty=False).then(alt.value(this)).otherwise(alt.value(other))
+
+    base = alt.Chart().encode(x=style.severity_axis(last), y=y, detail="label:N")
+    colored = base.encode(color=colors._replace(colors=shaded).color(frame))
+    lines = colored if colors.has_others else colored.encode(strokeDash=colors.dash())
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
             alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
             alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
             alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
     layers = [
-        base.mark_area(opacity=0.2).encode(y="accuracy_low:Q", y2="accuracy_high:Q", strokeDash=alt.StrokeDash()),
-        base.mark_line(strokeWidth=1.8),
-        base.transform_filter(click).mark_point(size=150, strokeWidth=2, style="ink-line").encode(color=alt.Color()),
-        base.mark_point(filled=True, opacity=1, size=34, cursor="pointer").encode(tooltip=tips, strokeDash=alt.StrokeDash())
-        .add_params(click),
-    ]  # fmt: skip
+        colored.mark_area(opacity=0.2).encode(y="accuracy_low:Q", y2="accuracy_high:Q"),
+        lines.mark_line(strokeWidth=1.8),
+        colored.mark_point(filled=True, opacity=1, cursor="pointer").encode(
+            size=clicked(150, 34), stroke=clicked(ink, paper), strokeWidth=clicked(2, 0.5), tooltip=tips
+        ).add_params(click),
+    ]
     return style.small_multiples(layers, rows, "corruption_label", order, panels, height)
 
 
 @debug_mode(False)
-def cell_plot(of: CellFigures, view: View) -> alt.ConcatChart:
+def cell_plots(of: CellFigures, view: View) -> list[alt.TopLevelMixin]:
     """The confusion matrix of a cell, its images by confidence, and its error rate by coverage where it is stored.
 
-    A click on the matrix selects a true and a predicted class.
+    A click on the matrix selects a true and a predicted class. The matrix is left of the others in a wide view.
     """
-    frame, is_wide = view.frame, view.frame.is_wide
-    left = Frame(frame.width_px * MATRIX_SHARE if is_wide else frame.width_px)
-    right = Frame(frame.width_px - left.width_px - style.GAP_PX if is_wide else frame.width_px)
+    left, right = view.frame, view.frame
+    if view.frame.is_wide:
+        left = Frame(view.width_px * MATRIX_SHARE)
+        right = Frame(view.width_px - left.width_px - style.GAP_PX)
     width = right.panels(1, 1).width
     click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
     counts = _parsable(of.confusions).with_columns(panel=pl.lit("Predictions, percent of the true class"))
-    plots = [_confidence_plot(of.bins, width, view), *([] if of.risks.is_empty() else [_risk_plot(of.risks, width, view)])]
     matrix = confusion_matrices(counts, left).add_params(click)
-    spacing = style.GAP_PX + 4
-    return alt.concat(matrix, alt.vconcat(*plots, spacing=spacing), columns=2 if is_wide else 1, spacing=spacing)
+    risks = [] if of.risks.is_empty() else [_risk_plot(of.risks, width, view)]
+    return [matrix, _confidence_plot(of.bins, width, view), *risks]
 
 
 def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
     """The charts of a cell as a figure as wide as a page, under its name, with its source."""
-    return Figure(cell_plot(of, View(width_px=PAGE.width_px)), cell.name, of.summary, source, PAGE.width_px)
+    with debug_mode(False):
+        matrix, *others = cell_plots(of, View(width_px=PAGE.width_px))
+        plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
+    return Figure(plot, cell.name, of.summary, source, PAGE.width_px)
 
 
 def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
     """Images by confidence, those predicted correctly above the others."""
-    rows = bins.unpivot(["incorrect", "correct"], index=["low", "high"], variable_name="series", value_name="images")
-    colors, frame = [view.shade(DARK_GRAY), view.shade(GRAY)], Frame(width + style.AXIS_PX)
-    color = style.series_color(["incorrect", "correct"], colors, frame, symbolType="square")
-    x = alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1),
-              axis=alt.Axis(format="%", grid=False, tickCount=5))  # fmt: skip
+    rows = bins.unpivot(["incorrect", "correct"], index=["low", "high"], variable_name="prediction", value_name="images")
+    scale = alt.Scale(domain=["incorrect", "correct"], range=[view.shade(DARK_GRAY), view.shade(GRAY)])
     tips = [alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%", title="to"),
-            alt.Tooltip("series:N", title="predictions"), alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
+            alt.Tooltip("prediction:N", title="predictions"), alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
     made: alt.Chart = alt.Chart(rows, width=width, height=HEIGHTS_PX[1], title="Confidence").mark_bar(binSpacing=1)
     return made.encode(
-        x=x, x2="high:Q", y=alt.Y("images:Q", title="images", axis=style.y_axis(format="~s")), color=color,
-        order=alt.Order("series:N", sort="descending"), tooltip=tips,
-    )  # fmt: skip
+        x=alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1), axis=_share_axis()),
+        x2="high:Q",
+        y=alt.Y("images:Q", title="images", axis=style.y_axis(format="~s")),
+        color=alt.Color("prediction:N", title=None, scale=scale, legend=alt.Legend(orient="top", symbolType="square")),
+        order=alt.Order("prediction:N", sort="descending"),
+        tooltip=tips,
+    )
 
 
 def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
     """Error rate of the most confident images against their share."""
     most = max(0.01, *risks["selective_risk"].drop_nulls()) * 1.05
     x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1),
-              axis=alt.Axis(format="%", grid=False, tickCount=5))  # fmt: skip
+              axis=_share_axis())  # fmt: skip
     y = alt.Y("selective_risk:Q", title="error rate", scale=style.fixed_scale(0, min(1, most)), axis=style.percent_axis())
     tips = [alt.Tooltip("coverage:Q", format=".0%", title="coverage"),
             alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")]  # fmt: skip
@@ -153,3 +160,7 @@ def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
 def _parsable(rows: pl.DataFrame) -> pl.DataFrame:
     """Rows whose texts have a space for separators of lines and paragraphs, which Vega cannot parse."""
     return rows.with_columns(pl.col(pl.String).str.replace_all("[\u2028\u2029]", " "))
+
+
+def _share_axis() -> alt.Axis:
+    return alt.Axis(format="%", grid=False, values=[0, 0.25, 0.5, 0.75, 1])
