@@ -144,13 +144,10 @@ def gate(
         StudyError: the rules or another argument are not what they should be, or a model is unknown.
         WarehouseError: there is no warehouse, or one of another schema version.
     """
-    from failmodes.analysis.judging.gate import read_request, run_gate
+    from failmodes.analysis.judging.gate import run_gate
 
     where = warehouse.path if isinstance(warehouse, Warehouse) else warehouse
-    request = read_request(
-        rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive, metrics=metrics
-    )
-    return run_gate(request)
+    return run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive, metrics=metrics)
 
 
 def benchmark(

@@ -28,8 +28,8 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
-from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
+from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.watched_process import fail_with
 
 
@@ -285,18 +285,17 @@ def gate(
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
-    from failmodes.analysis.judging.gate import compare_command, read_request, run_gate
+    from failmodes.analysis.judging.gate import run_gate
     from failmodes.analysis.render.documents import print_document
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     check_texts(outputs, force=force)
-    request = read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
     with stages_shown("gate"):
-        result = run_gate(request)
+        result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
     texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
     if not write_texts(texts, outputs, force=force):
         print_document(result.document)
-        suggest(compare_command(request))
+        suggest(result.next_command)
     raise typer.Exit(result.exit_code)
 
 

@@ -101,8 +101,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             caption: whether subtitle and source are drawn; `.caption` has them as text.
 
         Raises:
-            StudyError: an unknown chart, column, layout, width or theme, a filter names what the warehouse does not hold, or
-                the evaluations do not share images and corruptions.
+            StudyError: an unknown chart, column, layout, width or theme, a filter names what the warehouse does not
+                hold, or the evaluations do not share images and corruptions.
             WarehouseError: the warehouse lacks what the chart shows; the message says why.
 
         Examples:

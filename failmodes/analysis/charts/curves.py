@@ -6,7 +6,6 @@ from typing import Any
 
 import altair as alt
 import duckdb
-import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.style import frame as style
@@ -57,7 +56,15 @@ def chart(
         corruption=pl.col("corruption").replace_strict(names, default=None, return_dtype=pl.String)
     )
     chance = selection.chance if selection.chance is not None and selection.chance >= low + 0.005 else None
-    layers = _layers(models, frame, list(others.name and [PUBLISHED]), last, low, chance, style.point_size(points))
+    layers = _layers(
+        models,
+        frame,
+        [PUBLISHED] if others.name else [],
+        style.severity_axis(last, title=panels.severity_title),
+        (low, height),
+        chance,
+        style.point_size(points),
+    )
     plot = style.small_multiples(
         layers, rows.filter(pl.col("corruption").is_in(order)), "corruption", order, panels, height
     )
@@ -88,7 +95,9 @@ def _points(con: duckdb.DuckDBPyConnection, selection: Selection, models: ModelC
         pl.Series(chord(curve["accuracy"], curve["severity"]))
         for curve in points.partition_by("corruption", "label", maintain_order=True)
     ]
-    runs = cells.filter(pl.col("label").is_in(of_several)).select("corruption", "label", "severity", "accuracy", run="label")
+    runs = cells.filter(pl.col("label").is_in(of_several)).select(
+        "corruption", "label", "severity", "accuracy", run="label"
+    )
     return pl.concat([points.with_columns(chord=pl.concat(chords)), runs], how="diagonal_relaxed")
 
 
@@ -130,57 +139,78 @@ def _shape_rows(shapes: pl.DataFrame, models: ModelColors, panels: Panels) -> pl
     )
     return pl.DataFrame(
         [
-            {"corruption": corruption, "series": models.series[label],
-             "shape_text": shape_line(rows.rows(named=True), panels.width + 30)}
+            {
+                "corruption": corruption,
+                "series": models.series[label],
+                "shape_text": shape_line(rows.rows(named=True), panels.width + 30),
+            }
             for (label, corruption), rows in groups.items()
         ]
-    )  # fmt: skip
+    )
 
 
 def _with_last_values(rows: pl.DataFrame, models: ModelColors, gap: float, low: float) -> pl.DataFrame:
-    """The rows with the last accuracy of each colored curve as `text`, and the height `place` at which it is printed."""
+    """The rows with the last accuracy of each colored curve as `text`, and the height `place` where it is printed."""
     colored = pl.col("series").is_in([models.series[label] for label in models.colors])
-    ends = rows.filter(colored & pl.col("chord").is_not_null()).sort("severity").unique(
-        ["corruption", "series"], keep="last", maintain_order=True
-    )  # fmt: skip
+    ends = (
+        rows.filter(colored & pl.col("chord").is_not_null())
+        .sort("severity")
+        .unique(["corruption", "series"], keep="last", maintain_order=True)
+    )
     places = [
         panel.select(
-            "corruption", "series", "severity",
+            "corruption",
+            "series",
+            "severity",
             place=pl.Series(style.spread_apart(panel["accuracy"].to_list(), gap)).clip(low + gap / 3),
             text=pl.Series([format_percent(value, 0) for value in panel["accuracy"]]),
         )
         for panel in ends.partition_by("corruption")
-    ]  # fmt: skip
+    ]
     return rows.join(pl.concat(places), on=["corruption", "series", "severity"], how="left", maintain_order="left")
 
 
 def _layers(
-    models: ModelColors, frame: Frame, behind: list[str], last: float, low: float, chance: float | None, point_size: int
+    models: ModelColors,
+    frame: Frame,
+    behind: list[str],
+    severity: alt.X,
+    low_and_height: tuple[float, float],
+    chance: float | None,
+    point_size: int,
 ) -> list[alt.Chart]:
     """Lines with intervals and chords, last values at their right and shapes above."""
-    focus = style.focus_on("label")
-    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis())
+    focus, (low, height) = style.focus_on("label"), low_and_height
+    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height))
     color, faded = models.color(frame, *((name, GRAY) for name in behind)), style.faded(focus)
-    base = alt.Chart().encode(x=style.severity_axis(last), y=y, color=color, detail=["label:N", "run:N"])
+    base = alt.Chart().encode(x=severity, y=y, color=color, detail=["label:N", "run:N"])
     front = base.transform_filter(f"isValid(datum.chord) && datum.series !== '{OTHERS}'")
-    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
-            alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
-            alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
-            alt.Tooltip("accuracy_high:Q", format=".1%", title="to")]  # fmt: skip
+    tips = [
+        alt.Tooltip("label:N", title="model"),
+        alt.Tooltip("severity:Q", title="severity"),
+        alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
+        alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
+        alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+    ]
     shades = [text_shade(color) for color in models.colors.values()]
     words = [
-        alt.Chart().transform_filter("isValid(datum.shape_text)")
+        alt.Chart()
+        .transform_filter("isValid(datum.shape_text)")
         .transform_filter(alt.FieldEqualPredicate(field="series", equal=models.series[label]))
         .mark_text(align="left", baseline="bottom", color=shade)
         .encode(text="shape_text:N", x=alt.value(0), y=alt.value(-4 - LINE_PX * (len(shades) - 1 - place)))
         for place, (label, shade) in enumerate(zip(models.colors, shades, strict=True))
-    ]  # fmt: skip
+    ]
     return [
         *([] if chance is None else [style.rule_at(chance, strokeDash=[1, 3])]),
-        base.transform_filter(alt.FieldOneOfPredicate("series", [*behind, OTHERS])).mark_line(strokeWidth=0.7, opacity=0.6),
+        base.transform_filter(alt.FieldOneOfPredicate("series", [*behind, OTHERS])).mark_line(
+            strokeWidth=0.7, opacity=0.6
+        ),
         front.mark_line(strokeDash=[3, 3], strokeWidth=1, style="muted-line").encode(y="chord:Q", color=alt.Color()),
         front.mark_area(opacity=0.22).encode(y="accuracy_low:Q", y2="accuracy_high:Q"),
-        base.transform_filter("isValid(datum.run)").mark_line(strokeWidth=0.7, strokeOpacity=0.65).encode(opacity=faded),
+        base.transform_filter("isValid(datum.run)")
+        .mark_line(strokeWidth=0.7, strokeOpacity=0.65)
+        .encode(opacity=faded),
         front.mark_line(strokeWidth=1.8).encode(strokeDash=models.dash(), opacity=faded),
         front.mark_point(size=point_size, filled=True).encode(tooltip=tips, opacity=faded).add_params(focus),
         *(
@@ -190,7 +220,7 @@ def _layers(
             for label, shade in zip(models.colors, shades, strict=True)
         ),
         *words,
-    ]  # fmt: skip
+    ]
 
 
 def _band_phrase(models: ModelColors) -> str:
@@ -216,7 +246,10 @@ def shape_line(rows: Sequence[dict[str, Any]], available_px: float) -> str:
     elif any(count == most for _, count in others):
         long, short = "shapes differ by seed", "shapes differ"
     elif others:
-        long, short = f"{SHAPE_LABELS[shape]} in {most} of {len(rows)} seeds", f"{SHAPE_LABELS[shape]} {most}/{len(rows)}"
+        long, short = (
+            f"{SHAPE_LABELS[shape]} in {most} of {len(rows)} seeds",
+            f"{SHAPE_LABELS[shape]} {most}/{len(rows)}",
+        )
     else:
         return SHAPE_LABELS[shape]
     return long if style.text_width(long) <= available_px else short

@@ -78,7 +78,9 @@ def draw(
     labels = (comparison.a.label, comparison.b.label)
     given = [(colors or {}).get(label, GRAY) for label in labels]
     is_told_apart = GRAY not in given and given[0] != given[1]
-    ahead = {f"{label} higher": color for label, color in zip(labels, given if is_told_apart else MODEL_COLORS, strict=False)}
+    ahead = {
+        f"{label} higher": color for label, color in zip(labels, given if is_told_apart else MODEL_COLORS, strict=False)
+    }
     order = [one.label for one in comparison.corruptions]
     rows = pl.DataFrame(
         [
@@ -93,13 +95,21 @@ def draw(
     last = max(cell.severity or 0.0 for cell in comparison.cells)
     color = style.series_color([*ahead, INCONCLUSIVE], [*ahead.values(), GRAY], frame, "winner", **style.POINTS)
     panels = frame.panels(len(order), MOST_COLUMNS)
-    y = alt.Y("difference:Q", title="difference, points", scale=style.fixed_scale(low, high),
-              axis=style.y_axis(labelExpr=POINTS_LABEL))  # fmt: skip
+    y = alt.Y(
+        "difference:Q",
+        title="difference, points",
+        scale=style.fixed_scale(low, high),
+        axis=style.y_axis(labelExpr=POINTS_LABEL),
+    )
     base = alt.Chart().encode(x=style.severity_axis(last), y=y)
     cells, crossing = base.transform_filter("isValid(datum.low)"), base.transform_filter("isValid(datum.crossover)")
-    tips = [alt.Tooltip("severity:Q", title="severity"), alt.Tooltip("text:N", title="difference"),
-            alt.Tooltip("a:Q", format=".1%", title=labels[0]), alt.Tooltip("b:Q", format=".1%", title=labels[1]),
-            alt.Tooltip("winner:N", title="verdict")]  # fmt: skip
+    tips = [
+        alt.Tooltip("severity:Q", title="severity"),
+        alt.Tooltip("text:N", title="difference"),
+        alt.Tooltip("a:Q", format=".1%", title=labels[0]),
+        alt.Tooltip("b:Q", format=".1%", title=labels[1]),
+        alt.Tooltip("winner:N", title="verdict"),
+    ]
     layers = [
         style.once().mark_rect(style="band", opacity=0.5).encode(y=alt.datum(-margin), y2=alt.datum(margin)),
         style.rule_at(0, strokeDash=[1, 0]),
@@ -108,8 +118,9 @@ def draw(
         cells.mark_point(filled=True, size=34, opacity=1).encode(color=color, tooltip=tips),
         crossing.mark_rule(style="ink-line", strokeWidth=3).encode(x=style.severity_axis(last, "from"), x2="to:Q"),
         crossing.mark_point(shape="diamond", filled=True, size=80, opacity=1, style="ink").encode(
-            tooltip=alt.Tooltip("crossover:N", title="curves cross at severity")),
-    ]  # fmt: skip
+            tooltip=alt.Tooltip("crossover:N", title="curves cross at severity")
+        ),
+    ]
     return Figure(
         style.small_multiples(layers, rows, "panel", order, panels, panels.height(HEIGHT_PX)),
         ComparisonText(comparison).headline,
@@ -123,16 +134,23 @@ def _rows(comparison: Comparison, one: Difference, winners: Mapping[str, str]) -
     """The cells of a corruption, clean included, and where its curves cross."""
     rows: list[dict[str, Any]] = [
         {
-            "severity": cell.severity, "difference": cell.estimate.value, "low": cell.estimate.low,
-            "high": cell.estimate.high, "a": cell.a, "b": cell.b, "text": format_points_interval(cell.estimate, signed=True),
+            "severity": cell.severity,
+            "difference": cell.estimate.value,
+            "low": cell.estimate.low,
+            "high": cell.estimate.high,
+            "a": cell.a,
+            "b": cell.b,
+            "text": format_points_interval(cell.estimate, signed=True),
             "winner": winners.get(cell.winner if comparison.has_verdict else "", INCONCLUSIVE),
         }
         for cell in sorted(comparison.cells, key=lambda cell: cell.severity or 0.0)
         if cell.corruption in (CLEAN, one.corruption)
-    ]  # fmt: skip
+    ]
     if one.crossover and comparison.has_verdict:
         at = one.crossover
-        rows.append({"severity": at.at, "difference": 0.0, "from": at.low, "to": at.high, "crossover": crossover_text(at)})
+        rows.append(
+            {"severity": at.at, "difference": 0.0, "from": at.low, "to": at.high, "crossover": crossover_text(at)}
+        )
     return rows
 
 

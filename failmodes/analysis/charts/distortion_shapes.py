@@ -20,8 +20,10 @@ from failmodes.warehouse.errors import WarehouseError
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}
 MEANINGS: dict[Word, str] = {
-    "supported": "another shape over distortion", "inconclusive": "inconclusive", "contradicted": "the same shape",
-}  # fmt: skip
+    "supported": "another shape over distortion",
+    "inconclusive": "inconclusive",
+    "contradicted": "the same shape",
+}
 SYMBOLS = {"supported": "diamond", "inconclusive": "circle", "contradicted": "square"}
 X_TITLE = "\u2190 early\u00a0\u00a0\u00a0curvature over severity\u00a0\u00a0\u00a0late \u2192"
 LARGEST_PX = 280
@@ -46,14 +48,19 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     panels = frame.panels(len(panel_names), 2)
     side = panels.height(min(LARGEST_PX, panels.width))
     threshold = settings.curvature_threshold
-    low, high = style.domain_of([*points["curvature"], *points["over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15)
+    low, high = style.domain_of(
+        [*points["curvature"], *points["over_severity"], -1.5 * threshold, 1.5 * threshold], 0.15
+    )
     named = [
         style.without_overlap(
-            part.with_columns(name=pl.when(pl.col("series") != OTHERS, pl.col("verdict") == MEANINGS["supported"]).then("name")),
-            PlotAxis("over_severity", low, high, panels.width), PlotAxis("curvature", low, high, side),
+            part.with_columns(
+                name=pl.when(pl.col("series") != OTHERS, pl.col("verdict") == MEANINGS["supported"]).then("name")
+            ),
+            PlotAxis("over_severity", low, high, panels.width),
+            PlotAxis("curvature", low, high, side),
         ).select("panel", "label", "corruption", shown_name="name")
         for part in points.partition_by("panel")
-    ]  # fmt: skip
+    ]
     points = points.join(pl.concat(named), on=["panel", "label", "corruption"], how="left", maintain_order="left")
     squares = pl.DataFrame(
         {"panel": name, "x": start, "x_end": end}
@@ -62,54 +69,81 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     )
     rows = pl.concat([squares, points], how="diagonal_relaxed")
     return Figure(
-        style.small_multiples(_layers(models.color(frame, **style.POINTS), frame, low, high), rows, "panel", panel_names, panels, side),
+        style.small_multiples(
+            _layers(models.color(frame, **style.POINTS), frame, low, high), rows, "panel", panel_names, panels, side
+        ),
         _title(pairs),
         "Curvature of each curve that falls (mean height above its chord as a share of the drop) over measured "
         f"distortion against that over severity, on {selection.images}; bars: "
         f"{format_percent(settings.interval_level, 0)} intervals over images, cut where they leave the plot. Dashed: "
         f"both the same. Shaded: early, within \u00b1{threshold:g}, or late over both. "
-        f"Named where there is room: another shape over distortion. {capitalize_first(models.phrase(selection.averaged_phrase))}",
+        "Named where there is room: another shape over distortion. "
+        f"{capitalize_first(models.phrase(selection.averaged_phrase))}".rstrip(),
         selection.source_line,
         frame.width_px,
-    )  # fmt: skip
+    )
 
 
 def _point(over_severity: Row, over: Row, names: dict[str, str]) -> Row:
     """One curve and measure of distortion: both curvatures with intervals, both shapes, the verdict."""
     return {
-        "panel": f"Over {AXIS_NAMES[over['axis']]}", "label": over["label"], "corruption": over["corruption"],
-        "name": names[over["corruption"]], "verdict": MEANINGS[axes_verdict(over_severity, over)],
-        "shape": SHAPE_LABELS[over["shape"]], "shape_over_severity": SHAPE_LABELS[over_severity["shape"]],
-        "curvature": over["curvature"], "low": over["curvature_low"], "high": over["curvature_high"],
-        "over_severity": over_severity["curvature"], "severity_low": over_severity["curvature_low"],
+        "panel": f"Over {AXIS_NAMES[over['axis']]}",
+        "label": over["label"],
+        "corruption": over["corruption"],
+        "name": names[over["corruption"]],
+        "verdict": MEANINGS[axes_verdict(over_severity, over)],
+        "shape": SHAPE_LABELS[over["shape"]],
+        "shape_over_severity": SHAPE_LABELS[over_severity["shape"]],
+        "curvature": over["curvature"],
+        "low": over["curvature_low"],
+        "high": over["curvature_high"],
+        "over_severity": over_severity["curvature"],
+        "severity_low": over_severity["curvature_low"],
         "severity_high": over_severity["curvature_high"],
-    }  # fmt: skip
+    }
 
 
 def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt.Chart]:
     scale = style.fixed_scale(low, high)
-    x = alt.X("over_severity:Q", title=X_TITLE, scale=scale, axis=alt.Axis(grid=False, format=".2~f", tickCount=5, labelFlush=True))
-    y = alt.Y("curvature:Q", title="curvature over distortion", scale=scale, axis=style.y_axis(grid=False, format=".2~f"))
+    x = alt.X(
+        "over_severity:Q",
+        title=X_TITLE,
+        scale=scale,
+        axis=alt.Axis(grid=False, format=".2~f", tickCount=5, labelFlush=True),
+    )
+    y = alt.Y(
+        "curvature:Q", title="curvature over distortion", scale=scale, axis=style.y_axis(grid=False, format=".2~f")
+    )
     labels = list(MEANINGS.values())
-    shape = alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=labels, range=list(SYMBOLS.values())),
-                      legend=style.top_legend(labels, frame, **style.SYMBOLS))  # fmt: skip
-    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="corruption"),
-            alt.Tooltip("shape_over_severity:N", title="shape over severity"),
-            alt.Tooltip("shape:N", title="shape over distortion"),
-            alt.Tooltip("over_severity:Q", format=".2f", title="curvature over severity"),
-            alt.Tooltip("curvature:Q", format=".2f", title="curvature over distortion")]  # fmt: skip
+    shape = alt.Shape(
+        "verdict:N",
+        title=None,
+        scale=alt.Scale(domain=labels, range=list(SYMBOLS.values())),
+        legend=style.top_legend(labels, frame, **style.SYMBOLS),
+    )
+    tips = [
+        alt.Tooltip("label:N", title="model"),
+        alt.Tooltip("name:N", title="corruption"),
+        alt.Tooltip("shape_over_severity:N", title="shape over severity"),
+        alt.Tooltip("shape:N", title="shape over distortion"),
+        alt.Tooltip("over_severity:Q", format=".2f", title="curvature over severity"),
+        alt.Tooltip("curvature:Q", format=".2f", title="curvature over distortion"),
+    ]
     base = alt.Chart().transform_filter("isValid(datum.label)").encode(x=x, y=y, color=color)
     square = alt.Chart().transform_filter("isValid(datum.x_end)").mark_rect(style="band", opacity=0.55)
     return [
         square.encode(x=alt.X("x:Q", scale=scale), x2="x_end:Q", y=alt.Y("x:Q", scale=scale), y2="x_end:Q"),
-        style.once().mark_rule(style="muted-line", strokeDash=[4, 3]).encode(
-            x=alt.datum(low), x2=alt.datum(high), y=alt.datum(low), y2=alt.datum(high)),
+        style.once()
+        .mark_rule(style="muted-line", strokeDash=[4, 3])
+        .encode(x=alt.datum(low), x2=alt.datum(high), y=alt.datum(low), y2=alt.datum(high)),
         base.mark_rule(clip=True).encode(x="severity_low:Q", x2="severity_high:Q"),
         base.mark_rule(clip=True).encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(shape=shape, tooltip=tips),
-        alt.Chart().transform_filter("isValid(datum.shown_name)").mark_text(align="left", baseline="bottom", dx=6, dy=-2, style="ink")
+        alt.Chart()
+        .transform_filter("isValid(datum.shown_name)")
+        .mark_text(align="left", baseline="bottom", dx=6, dy=-2, style="ink")
         .encode(x=x, y=y, text="shown_name:N"),
-    ]  # fmt: skip
+    ]
 
 
 def _title(pairs: list[tuple[Row, Row]]) -> str:
@@ -118,7 +152,8 @@ def _title(pairs: list[tuple[Row, Row]]) -> str:
     for severity, over in pairs:
         verdicts[over["label"], over["corruption"]].add(axes_verdict(severity, over))
     differing = sum("supported" in found for found in verdicts.values())
-    return f"Another shape over distortion than over severity is supported for {differing} of {format_count(len(verdicts), 'curve')}"
+    count = format_count(len(verdicts), "curve")
+    return f"Another shape over distortion than over severity is supported for {differing} of {count}"
 
 
 def axis_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[tuple[Row, Row]]:

@@ -10,7 +10,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.charts.style.models import ModelColors, model_colors
-from failmodes.analysis.charts.style.theme import LABEL_PX, MODEL_COLORS
+from failmodes.analysis.charts.style.theme import MODEL_COLORS, SOURCE_PX
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_count,
@@ -40,14 +40,20 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     is_by_corruption = len(found) <= len(MODEL_COLORS)
     rows = _by_corruption(con, selection, found) if is_by_corruption else _by_model(con, selection, found)
     data = models.with_series(pl.DataFrame(rows, infer_schema_length=None))
-    data = data.with_columns(end=pl.max_horizontal("value", "high").max().over("name", "series" if is_by_corruption else "name"))
+    data = data.with_columns(
+        end=pl.max_horizontal("value", "high").max().over("name", "series" if is_by_corruption else "name")
+    )
     level = format_percent(stored_settings(con).interval_level, 0)
     seeds = ", and over training seeds where there are several (ticks: each seed)" if models.trained else ""
     lacking = [model.label for model, one in found.items() if one.corrupted is None]
     without = f" Without a mean, since corruptions are missing: {join_names(lacking)}." if lacking else ""
-    order = "lowest first" if is_by_corruption else (
-        "one row per model; hollow: clean (circle) and under the corruption with the lowest mean (diamond, named)"
-    )  # fmt: skip
+    order = (
+        "lowest first"
+        if is_by_corruption
+        else (
+            "one row per model; hollow: clean (circle) and under the corruption with the lowest mean (diamond, named)"
+        )
+    )
     return Figure(
         _plot(data, rows, models, frame, is_by_corruption=is_by_corruption),
         _title(found, selection),
@@ -64,7 +70,10 @@ def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: 
     order = sorted(lowest_first(found.values()), key=lambda corruption: corruption in selection.extras)
 
     def rows_of(label: str, one: MeanAccuracy, **run: str) -> list[dict[str, Any]]:
-        estimates = {"Clean": one.clean, f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted}
+        estimates = {
+            "Clean": one.clean,
+            f"Mean of {format_count(len(selection.averaged), 'corruption')}": one.corrupted,
+        }
         estimates |= {names[corruption]: one.by_corruption.get(corruption) for corruption in order}
         return [_row(name, label, estimate, **run) for name, estimate in estimates.items() if estimate is not None]
 
@@ -83,10 +92,14 @@ def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accur
     for model, one in sorted(known.items(), key=lambda item: -item[1].corrupted.value):  # type: ignore[union-attr]
         assert one.corrupted
         lowest = one.by_corruption[one.worst].value
-        rows.append(_row(model.label, model.label, one.corrupted) | {
-            "clean": one.clean.value, "lowest": lowest,
-            "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
-        })  # fmt: skip
+        rows.append(
+            _row(model.label, model.label, one.corrupted)
+            | {
+                "clean": one.clean.value,
+                "lowest": lowest,
+                "lowest_text": f"{names[one.worst]} {format_percent(lowest, 0)}",
+            }
+        )
         runs = model.runs if model.has_several_seeds else ()
         rows += [
             _row(model.label, model.label, mean, run=run.label)
@@ -100,30 +113,45 @@ def _row(name: str, label: str, estimate: Estimate, run: str | None = None) -> d
     """One dot with its interval, or the tick of one training run."""
     row = {"name": name, "label": label, "value": estimate.value, "run": run}
     is_run = {"low": None, "high": None, "text": None}
-    return row | (is_run if run else {"low": estimate.low, "high": estimate.high, "text": format_number(100 * estimate.value)})
+    return row | (
+        is_run if run else {"low": estimate.low, "high": estimate.high, "text": format_number(100 * estimate.value)}
+    )
 
 
 def _plot(
     data: pl.DataFrame, rows: list[dict[str, Any]], models: ModelColors, frame: Frame, *, is_by_corruption: bool
-) -> alt.LayerChart:
+) -> alt.LayerChart | alt.FacetChart:
     order = list(dict.fromkeys(row["name"] for row in rows))
     name_px = min(MOST_NAME_SHARE * frame.width_px, max(map(style.text_width, order)) + 12)
     lowest_px = 0.0 if is_by_corruption else max(style.text_width(text) for text in data["lowest_text"].drop_nulls())
     panel = frame.panels(1, 1, left_px=name_px, right_px=VALUE_PX + lowest_px)
     labels = list(models.colors) if is_by_corruption else []
     usual = ROW_PX + NEXT_PX * (max(1, len(labels)) - 1)
-    height = panel.height(usual * len(order), 0)
-    low = style.share_floor(min(data[column].min() for column in ("low", "value", "lowest") if column in data))  # type: ignore[type-var]
+    height = panel.height(usual * len(order), 30)
+    drawn = [value for column in ("low", "value", "lowest") if column in data for value in data[column].drop_nulls()]
+    low = style.share_floor(min(drawn))
     scale = style.fixed_scale(low, 1)
-    x = alt.X("value:Q", title="accuracy", scale=scale, axis=alt.Axis(labelExpr=style.PERCENT, domain=False, tickCount=6))
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(
-        domain=False, ticks=False, labelPadding=6, labelLimit=name_px, minExtent=name_px, maxExtent=name_px))  # fmt: skip
+    x = alt.X(
+        "value:Q", title="accuracy", scale=scale, axis=alt.Axis(labelExpr=style.PERCENT, domain=False, tickCount=6)
+    )
+    y = alt.Y(
+        "name:N",
+        sort=order,
+        title=None,
+        axis=alt.Axis(
+            domain=False, ticks=False, labelPadding=6, labelLimit=name_px, minExtent=name_px, maxExtent=name_px
+        ),
+    )
     offset: dict[str, Any] = {"yOffset": alt.YOffset("label:N", sort=labels)} if len(labels) > 1 else {}
     color = models.color(frame, **style.POINTS) if is_by_corruption or models.has_others else alt.Color()
-    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="row"),
-            alt.Tooltip("run:N", title="training run"),
-            alt.Tooltip("value:Q", format=".1%", title="accuracy"), alt.Tooltip("low:Q", format=".1%", title="from"),
-            alt.Tooltip("high:Q", format=".1%", title="to")]  # fmt: skip
+    tips = [
+        alt.Tooltip("label:N", title="model"),
+        alt.Tooltip("name:N", title="row"),
+        alt.Tooltip("run:N", title="training run"),
+        alt.Tooltip("value:Q", format=".1%", title="accuracy"),
+        alt.Tooltip("low:Q", format=".1%", title="from"),
+        alt.Tooltip("high:Q", format=".1%", title="to"),
+    ]
     base = alt.Chart().encode(x=x, y=y, color=color, **offset)
     means, runs = base.transform_filter("isValid(datum.text)"), base.transform_filter("isValid(datum.run)")
     muted = means.encode(color=alt.Color())
@@ -131,18 +159,20 @@ def _plot(
         means.mark_rule(strokeWidth=1.6).encode(x=alt.X("low:Q", scale=scale), x2="high:Q"),
         runs.mark_tick(orient="vertical", size=9, thickness=1.2, opacity=0.8).encode(tooltip=tips),
         means.mark_point(filled=True, size=48, opacity=1).encode(tooltip=tips),
-        muted.mark_text(align="left", dx=6, style="muted").encode(x=alt.X("end:Q", scale=scale), text="text:N"),
+        muted.mark_text(align="left", dx=6, fontSize=SOURCE_PX, style="muted").encode(
+            x=alt.X("end:Q", scale=scale), text="text:N"
+        ),
     ]
     if not is_by_corruption:
-        hollow = {"filled": False, "size": 34, "opacity": 1, "strokeWidth": 1.3}
         layers += [
-            means.mark_point(shape=symbol, **hollow).encode(x=alt.X(f"{column}:Q", scale=scale))
+            means.mark_point(shape=symbol, filled=False, size=34, opacity=1, strokeWidth=1.3).encode(
+                x=alt.X(f"{column}:Q", scale=scale)
+            )
             for column, symbol in (("clean", "circle"), ("lowest", "diamond"))
         ]
-        named = muted.mark_text(align="left", fontSize=LABEL_PX - 1, style="muted")
+        named = muted.mark_text(align="left", fontSize=SOURCE_PX, style="muted")
         layers.append(named.encode(x=alt.value(panel.width + VALUE_PX), text="lowest_text:N"))
-    made: alt.LayerChart = alt.layer(*layers, data=data, width=panel.width, height=height)
-    return made
+    return alt.layer(*layers, data=data, width=panel.width, height=height)
 
 
 def _title(found: Accuracies, selection: Selection) -> str:

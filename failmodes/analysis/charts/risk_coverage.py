@@ -65,13 +65,13 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     found = {label: one for label, one in every.items() if one}
     if not found:
         return "Selective prediction: too few failures or correct predictions"
-    start = f"Abstaining on the {format_percent(1 - KEPT_SHARE, 0)} least confident images"
+    unsure = f"the {format_percent(1 - KEPT_SHARE, 0)} least confident images"
     if len(found) > MOST_IN_TITLE:
         changes = sorted(one.error_rate_kept.value - one.error_rate.value for one in found.values())
         low, high = format_number(100 * changes[0], signed=True), format_points(changes[-1], signed=True)
-        return f"{start} changes the error rate at the last severity by {low} to {high} in {len(found)} models"
+        return f"Abstaining on {unsure}: {low} to {high} of error rate at the last severity in {len(found)} models"
     each = (
-        f"{format_percent(one.error_rate.value)} to {format_percent_interval(one.error_rate_kept)} for {label}"
+        f"{format_percent_interval(one.error_rate_kept)} for {label} (of all images {format_percent(one.error_rate.value)})"
         for label, one in found.items()
     )
-    return f"{start} changes the error rate at the last severity from {join_names(each)}"
+    return f"Error rate at the last severity without {unsure}: {join_names(each)}"

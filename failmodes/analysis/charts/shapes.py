@@ -33,12 +33,18 @@ def chart(
     shapes = models.with_series(read_for_selection(con, "shapes", selection))
     behind = others.shapes.with_columns(series=pl.lit(PUBLISHED))
     points = pl.concat([behind, shapes.filter(pl.col("curvature").is_not_null())], how="diagonal_relaxed").select(
-        "label", "series", "stability", "curvature", "curvature_low", "curvature_high",
+        "label",
+        "series",
+        "stability",
+        "curvature",
+        "curvature_low",
+        "curvature_high",
         shape=pl.col("shape").replace_strict(SHAPE_LABELS, return_dtype=pl.String),
         name=pl.col("corruption").replace_strict(names, return_dtype=pl.String),
-        drop=100 * pl.col("total_drop"), drop_low=100 * pl.col("total_drop_low"),
+        drop=100 * pl.col("total_drop"),
+        drop_low=100 * pl.col("total_drop_low"),
         drop_high=100 * pl.col("total_drop_high"),
-    )  # fmt: skip
+    )
     own = points.filter(pl.col("series") != PUBLISHED)
     x_low, x_high = style.domain_of([*points["drop"], *points["drop_low"], *points["drop_high"], 0, 5])
     least = 1.5 * settings.curvature_threshold
@@ -48,41 +54,62 @@ def chart(
     ranked = own.sort(pl.col("series") == OTHERS, -(pl.col("curvature").abs() * pl.col("drop")))
     named = style.without_overlap(
         ranked.with_columns(name=pl.when(pl.col("series") != OTHERS).then("name")),
-        PlotAxis("drop", x_low, x_high, panel.width), PlotAxis("curvature", y_low, y_high, height),
-    )  # fmt: skip
+        PlotAxis("drop", x_low, x_high, panel.width),
+        PlotAxis("curvature", y_low, y_high, height),
+    )
     kinds = [SHAPE_LABELS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in own["shape"].to_list()]
     x = alt.X("drop:Q", title="total drop, points", axis=alt.Axis(grid=False), scale=style.fixed_scale(x_low, x_high))
-    y = alt.Y("curvature:Q", title=AXIS_TITLE, axis=style.y_axis(grid=False, format=".2~f"),
-              scale=style.fixed_scale(y_low, y_high))  # fmt: skip
+    y = alt.Y(
+        "curvature:Q",
+        title=AXIS_TITLE,
+        axis=style.y_axis(grid=False, format=".2~f"),
+        scale=style.fixed_scale(y_low, y_high),
+    )
     color = models.color(frame, *([(PUBLISHED, GRAY)] if others.name else []), **style.POINTS)
-    symbols = alt.Scale(domain=kinds, range=[SHAPE_SYMBOLS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in kinds])
+    symbols = alt.Scale(
+        domain=kinds, range=[SHAPE_SYMBOLS[kind] for kind in SHAPE_SYMBOLS if SHAPE_LABELS[kind] in kinds]
+    )
     shape = alt.Shape("shape:N", title=None, scale=symbols, legend=style.top_legend(kinds, frame, **style.SYMBOLS))
-    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("name:N", title="corruption"),
-            alt.Tooltip("shape:N", title="shape"), alt.Tooltip("stability:Q", format=".0%", title="resamples that agree"),
-            alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
-            alt.Tooltip("curvature:Q", format=".2f", title="curvature (late + / early \u2212)")]  # fmt: skip
+    tips = [
+        alt.Tooltip("label:N", title="model"),
+        alt.Tooltip("name:N", title="corruption"),
+        alt.Tooltip("shape:N", title="shape"),
+        alt.Tooltip("stability:Q", format=".0%", title="resamples that agree"),
+        alt.Tooltip("drop:Q", format=".1f", title="drop, points"),
+        alt.Tooltip("curvature:Q", format=".2f", title="curvature (late + / early \u2212)"),
+    ]
     base = alt.Chart().encode(x=x, y=y, color=color)
-    colored = base.transform_filter(alt.FieldOneOfPredicate("series", [models.series[label] for label in models.colors]))
+    colored = base.transform_filter(
+        alt.FieldOneOfPredicate("series", [models.series[label] for label in models.colors])
+    )
     mine = base.transform_filter(alt.FieldOneOfPredicate("series", list(dict.fromkeys(models.series.values()))))
     threshold = alt.Chart(alt.Data(values=[{}])).mark_rect(style="band", opacity=0.55)
     plot = alt.layer(
         threshold.encode(y=alt.datum(-settings.curvature_threshold), y2=alt.datum(settings.curvature_threshold)),
         style.rule_at(0, strokeDash=[2, 3]),
         base.transform_filter(alt.FieldEqualPredicate(field="series", equal=PUBLISHED))
-        .mark_point(filled=True, size=12, opacity=0.45).encode(tooltip=tips),
+        .mark_point(filled=True, size=12, opacity=0.45)
+        .encode(tooltip=tips),
         colored.mark_rule(clip=True).encode(x="drop_low:Q", x2="drop_high:Q"),
         colored.mark_rule(clip=True).encode(y="curvature_low:Q", y2="curvature_high:Q"),
-        mine.mark_point(filled=True, size=64 if not models.has_others else 34, opacity=1).encode(shape=shape, tooltip=tips),
-        alt.Chart(named).mark_text(align="left", baseline="bottom", dx=6, dy=-2, style="ink").encode(x=x, y=y, text="name:N"),
-        data=points, width=panel.width, height=height,
-    )  # fmt: skip
+        mine.mark_point(filled=True, size=64 if not models.has_others else 34, opacity=1).encode(
+            shape=shape, tooltip=tips
+        ),
+        alt.Chart(named)
+        .mark_text(align="left", baseline="bottom", dx=6, dy=-2, style="ink")
+        .encode(x=x, y=y, text="name:N"),
+        data=points,
+        width=panel.width,
+        height=height,
+    )
     left = shapes.filter(pl.col("curvature").is_null())
     return Figure(
         plot,
         _title(own, len(models.models)),
         f"Total drop in accuracy, clean to last severity, against the curvature of the curve (mean height above its "
         f"chord as a share of the drop), on {selection.images}; bars: {format_percent(settings.interval_level, 0)} "
-        f"intervals over images, cut where they leave the plot; shaded: curvature within \u00b1{settings.curvature_threshold:g}; "
+        "intervals over images, cut where they leave the plot; shaded: curvature within "
+        f"\u00b1{settings.curvature_threshold:g}; "
         f"{models.phrase(selection.averaged_phrase)}{others.phrase}names where there is room; not drawn, since no drop "
         f"is supported: {format_count(len(left), 'curve')}.",
         selection.source_line,

@@ -50,10 +50,10 @@ def what_is_shown(address: Any, con: Any, group: Any, selections: Any) -> Any:
     _names = {name: one for one, name in corruption_names(con, group.value).items()}
     _models = [label for label in address.values("model") if label in _labels]
     _chosen = [name for name, one in _names.items() if one in address.values("corruption")]
-    models = mo.ui.multiselect(_labels, value=_models or _labels[:MOST_MODELS], label="Models")
-    corruptions = mo.ui.multiselect(_names, value=_chosen, label="Corruptions (all if none is chosen)")
+    models = mo.ui.multiselect(_labels, value=_models or _labels[:MOST_MODELS], label="Models", full_width=True)
+    corruptions = mo.ui.multiselect(_names, value=_chosen, label="Corruptions", full_width=True)
     _title = elements.titled("Failmodes explorer", group.value.source_line, level=1)
-    mo.vstack([_title, elements.in_row(*([group] if len(selections) > 1 else []), models, corruptions)], gap=0.5)
+    mo.vstack([_title, *([group] if len(selections) > 1 else []), models, corruptions], gap=0.5)
     return corruptions, models
 
 
@@ -169,11 +169,10 @@ def pictures(address: Any, cell: Any, con: Any, explored: Any, found: Any, image
 
 
 @app.cell
-def image_strip(cell: Any, explored: Any, image_choice: Any) -> Any:
+def image_strip(cell: Any, con: Any, explored: Any, image_choice: Any, selection: Any) -> Any:
     mo.stop(not image_choice.value)
-    _strip = elements.attempt(
-        lambda: slices.image_strip(explored.path, explored.open_study, cell, int(image_choice.value))
-    )
+    _image = int(image_choice.value)
+    _strip = elements.attempt(lambda: slices.strip_of(con, explored.open_study, selection, cell, _image))
     elements.role("strip", elements.shown(_strip), image=image_choice.value)
     return
 

@@ -7,13 +7,15 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from failmodes.analysis.explorer.cells import Cell
+from failmodes.analysis.explorer.cells import Cell, narrowed
 from failmodes.analysis.images.clean_images import OpenStudy
-from failmodes.analysis.images.collection import Pictures, find_curves, pictures_of_rows
-from failmodes.analysis.images.rows import PICTURES, PictureRow
+from failmodes.analysis.images.attention import missing_map_reason
+from failmodes.analysis.images.collection import Pictures, pictures_of_rows
+from failmodes.analysis.images.rows import PICTURES, PictureRow, curve_rows
 from failmodes.analysis.render import blocks
 from failmodes.analysis.render.formatting import format_count, format_percent, format_percent_interval
-from failmodes.analysis.report.gallery import encoded_maps, frame_of, side_by_side, small_picture
+from failmodes.analysis.report.gallery import frame_of, image_strip
+from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError, StudyError
 from failmodes.warehouse.metrics.duplicates import independent_share, number_groups
@@ -169,22 +171,24 @@ def pictures_of(
     return pictures_of_rows(con, found, f"{rows.height} of {images.headline}", open_study=open_study)
 
 
-def image_strip(path: Path, open_study: OpenStudy | None, cell: Cell, image_id: int) -> blocks.ImageStrip:
+def strip_of(
+    con: duckdb.DuckDBPyConnection, open_study: OpenStudy | None, selection: Selection, cell: Cell, image_id: int
+) -> blocks.ImageStrip:
     """One image from clean to the last severity of a cell's corruption, with attention where it is stored.
 
     Raises:
-        StudyError, WarehouseError, DataError: as `find_curves`.
+        StudyError, WarehouseError, DataError: as `pictures_of`.
     """
-    found = find_curves(
-        path, [image_id], corruptions=[cell.corruption], evaluations=[cell.evaluation_id], open_study=open_study
+    (rows,) = curve_rows(con, narrowed(selection, [cell.label], [cell.corruption]), [image_id])
+    made = pictures_of_rows(con, rows, "", open_study=open_study)
+    without = [picture.row for picture in made.all if picture.attention is None]
+    why = f"No attention map: {missing_map_reason(con, without)}." if without else ""
+    return image_strip(
+        f"{cell.corruption_label}, {cell.label}: image {image_id}, class “{rows[0].label_name}”",
+        " ".join([*made.notes, why]).strip(),
+        [picture.made.pixels for picture in made.all],
+        [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
+        is_lossless=True,
+        maps=[picture.attention for picture in made.all],
+        most_px=STRIP_PX,
     )
-    (curve,) = found.rows
-    pictures = [small_picture(picture.made.pixels, STRIP_PX) for picture in curve]
-    frames = [
-        frame_of(float(row.severity), row.predicted_name, row.confidence, is_correct=row.correct)
-        for row in (picture.row for picture in curve)
-    ]
-    title = f"{cell.corruption_label}, {cell.label}: image {image_id}, class “{curve[0].row.label_name}”"
-    url = side_by_side(pictures, is_lossless=max(pictures[0].size) < STRIP_PX)
-    maps, map_size = encoded_maps([picture.attention for picture in curve])
-    return blocks.ImageStrip(title, found.details, url, *pictures[0].size, tuple(frames), maps, map_size)

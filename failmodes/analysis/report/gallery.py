@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.analysis.charts.style.figure import image_url
 from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
@@ -39,10 +38,9 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             part["reason_rank"][0], order.index(part["corruption"][0]), selection.ids.index(part["evaluation_id"][0])
         ),
     )  # fmt: skip
-    names = corruption_labels(con)
-    is_lossless = sum(map(len, rows["png"])) <= LOSSLESS_BYTES
+    names, is_lossless = corruption_labels(con), sum(map(len, rows["png"])) <= LOSSLESS_BYTES
     strips: list[ImageStrip] = []
-    labels: dict[str, list[str]] = {MODEL: [], CORRUPTION: [], REASON: []}
+    facts: list[tuple[str, str, str]] = []
     size = pixels = 0
     for part in parts:
         height, width = size_of(part)
@@ -51,16 +49,15 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             break
         images = exemplar_images(part)
         first = images[0]
-        facts = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
-        strip = _strip(images, *facts, is_lossless=is_lossless)
+        labels = (selection.labels[first.evaluation_id], names[first.corruption], first.reason_name)
+        strip = _strip(images, *labels, is_lossless=is_lossless)
         size += len(strip.url) * 3 // 4
         if size > MOST_BYTES and strips:
             break
         strips.append(strip)
-        for kept, label in zip(labels.values(), facts, strict=True):
-            kept.append(label)
-    note = _note(len(strips), len(parts), is_lossless=is_lossless)
-    return Gallery(tuple(strips), note, {name: tuple(kept) for name, kept in labels.items()} if strips else {})
+        facts.append(labels)
+    filters = dict(zip((MODEL, CORRUPTION, REASON), zip(*facts, strict=True), strict=bool(facts)))
+    return Gallery(tuple(strips), _note(len(strips), len(parts), is_lossless=is_lossless), filters)
 
 
 def _note(shown: int, total: int, *, is_lossless: bool) -> str:
@@ -73,19 +70,15 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
 
 
 def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
-    first, pictures = images[0], [small_picture(image.pixels) for image in images]
-    maps, map_size = encoded_maps([image.attention for image in images])
-    meaning = REASON_MEANINGS.get(reason)
-    return ImageStrip(
+    first, meaning = images[0], REASON_MEANINGS.get(reason)
+    return image_strip(
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
-        side_by_side(pictures, is_lossless=is_lossless), *pictures[0].size,
-        tuple(map(_frame, images)), maps, map_size,
-    )  # fmt: skip
-
-
-def _frame(image: ExemplarImage) -> Frame:
-    return frame_of(image.severity, image.predicted_name, image.confidence, is_correct=image.is_correct)
+        [image.pixels for image in images],
+        [frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
+        is_lossless=is_lossless,
+        maps=[image.attention for image in images],
+    )
 
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
@@ -93,36 +86,31 @@ def frame_of(severity: float, prediction: str, confidence: float | None, *, is_c
     return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
 
 
-def small_picture(pixels: NDArray[np.uint8], most_px: int = LONGEST_SIDE_PX) -> Image.Image:
-    """A picture (H, W, 3), made smaller where its longer side has more pixels."""
-    picture = Image.fromarray(pixels)
-    longest = max(picture.size)
-    if longest <= most_px:
-        return picture
-    width, height = (max(1, round(side * most_px / longest)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+def image_strip(
+    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
+    maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
+) -> ImageStrip:  # fmt: skip
+    """Pictures of one size, (H, W, 3) each, side by side, with attention where each has a map of one size.
 
-
-def side_by_side(pictures: Sequence[Image.Image], *, is_lossless: bool) -> str:
-    """Pictures of one size side by side, as a URL."""
-    width, height = pictures[0].size
-    strip = Image.new("RGB", (width * len(pictures), height))
-    for place, picture in enumerate(pictures):
-        strip.paste(picture, (place * width, 0))
-    if is_lossless:
-        return image_url(np.asarray(strip))
-    buffer = io.BytesIO()
-    strip.save(buffer, "WEBP", quality=QUALITY, method=2)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-def encoded_maps(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
-    """The attention of a strip in base64, scaled by the largest value of all, and its columns and rows.
-
-    Nothing where a map is missing, or where the maps differ in size.
+    Those whose longer side has more than `most_px` pixels are made smaller, and are never lossless.
     """
+    height, width = pixels[0].shape[:2]
+    share = min(1, most_px / max(height, width))
+    size = max(1, round(width * share)), max(1, round(height * share))
+    strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
+    for place, picture in enumerate(map(Image.fromarray, pixels)):
+        small = picture if share == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        strip.paste(small, (place * size[0], 0))
+    buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
+    strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
+    url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
+
+
+def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
+    """Maps in base64, scaled by the largest value of all, and their columns and rows; nothing where one is missing."""
     known = [one for one in maps if one is not None]
-    if len(known) < len(maps) or len({one.shape for one in known}) > 1:
+    if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
         return "", (0, 0)
     values = np.stack(known)
     top = float(values.max())

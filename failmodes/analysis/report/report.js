@@ -4,26 +4,42 @@
   const darkened = (spec) => Object.entries(themes.dark_colors).reduce((s, [a, b]) => s.replaceAll(a, b), spec);
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const shown = new Map();
-  const views = new Map();
-  async function draw(plot) {
-    if (!plot.clientWidth) return;  // in something that is closed
+  function chartOf(plot) {
     const layout = plot.clientWidth < 600 ? "paper" : "page";
     const theme = dark.matches ? "dark" : "light";
-    if (shown.get(plot) === layout + theme) return;
-    shown.set(plot, layout + theme);
     const read = (part) => {
       const stored = plot.parentElement.querySelector(`script.${part}`).textContent;
       return JSON.parse(theme === "dark" ? darkened(stored) : stored);
     };
+    const options = { config: themes[theme], renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true } };
+    return { kind: layout + theme, spec: () => ({ ...read(layout), datasets: read("data") }), options };
+  }
+  async function draw(plot) {
+    if (!plot.clientWidth) return;  // in something that is closed
+    const { kind, spec, options } = chartOf(plot);
+    if (shown.get(plot) === kind) return;
+    shown.set(plot, kind);
     try {
-      const drawn = await vegaEmbed(plot, { ...read(layout), datasets: read("data") }, {
-        config: themes[theme], renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true },
-      });
-      views.set(plot, drawn.view);
+      await vegaEmbed(plot, spec(), options);
       plot.querySelector("svg").setAttribute("aria-hidden", "true");  // the plot has a label, the tables the figures
     } catch (error) {
       plot.textContent = `This chart could not be drawn: ${error.message}`;
     }
+  }
+
+  // A saved chart has in itself what the page has around it: finding, subtitle, and where the data come from
+  async function imageOf(plot, kind) {
+    const { spec, options } = chartOf(plot);
+    const text = (part) => plot.parentElement.querySelector(`figcaption ${part}`).textContent;
+    const width = Number(plot.querySelector("svg").getAttribute("width")) - 16;  // within the padding
+    const lines = (words, size) => {
+      const letters = Math.floor(width / (0.5 * size));
+      return words.replace(new RegExp(`(.{1,${letters}})(?:\\s+|$)`, "g"), "$1\n").trim().split("\n");
+    };
+    const subtitle = [text("small"), plot.dataset.source].filter(Boolean).flatMap((words) => lines(words, 11));
+    const title = { text: lines(text("b"), 16.5), subtitle, fontSize: 14, anchor: "start", offset: 14 };
+    const { view } = await vegaEmbed(made("div"), { ...spec(), title }, options);
+    return view.toImageURL(kind, kind === "png" ? 2 : 1).finally(() => view.finalize());
   }
   const plots = all(".plot");
   const drawAll = async () => { for (const plot of plots) await draw(plot); };
@@ -37,7 +53,7 @@
       const button = made("button", { type: "button", textContent: kind.toUpperCase() });
       button.addEventListener("click", async () => {
         const link = made("a", { download: `${plot.dataset.name}.${kind}` });
-        link.href = await views.get(plot).toImageURL(kind, 2);
+        link.href = await imageOf(plot, kind);
         link.click();
       });
       line.append(button, " ");

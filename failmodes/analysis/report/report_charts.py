@@ -35,5 +35,7 @@ def report_chart(name: str, draw: Callable[..., Figure]) -> Chart:
         for layout, figure in figures.items()
     }
     datasets = {key: rows for spec in specs.values() for key, rows in spec.pop("datasets", {}).items()}
-    texts = figures["page"]
-    return Chart(name, texts.title, texts.subtitle, datasets, specs)
+    for spec in specs.values():
+        del spec["usermeta"]
+    page = figures["page"]
+    return Chart(name, page.title, page.subtitle, datasets, specs, page.source)

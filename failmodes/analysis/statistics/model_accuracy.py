@@ -174,9 +174,7 @@ def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
     """As many of the first models as have half of `most` runs; at least one."""
     totals = accumulate(len(model.runs) for model in models)
     return [
-        model
-        for place, (model, total) in enumerate(zip(models, totals, strict=True))
-        if not place or total <= most / 2
+        model for place, (model, total) in enumerate(zip(models, totals, strict=True)) if not place or total <= most / 2
     ]
 
 
@@ -225,17 +223,6 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     ]
     names = ("corruption", "severity", "accuracy", "accuracy_low", "accuracy_high")
     return pl.DataFrame(rows, dict.fromkeys(names, pl.Float64) | {"corruption": pl.String}, orient="row")
-
-
-@read_once
-def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> dict[str, Estimate]:
-    """Accuracy lost from clean to the last severity by corruption, with its 95 % interval over seeds and images."""
-    metrics = ModelMetrics(rows_of(con, model))
-    return {
-        corruption: accuracy_over(metrics, [Term(CLEAN_CELL, 1), Term((corruption, severities[-1]), -1)]).interval()
-        for corruption, severities in severities_of(metrics.cells).items()
-        if corruption in selection.corruptions
-    }
 
 
 @read_once

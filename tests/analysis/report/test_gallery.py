@@ -92,4 +92,6 @@ def test_every_reason_has_its_meaning() -> None:
 
 
 def test_large_pictures_are_made_smaller() -> None:
-    assert module.small_picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
+    strip = module.image_strip("", "", [np.zeros((224, 448, 3), np.uint8)] * 2, [], is_lossless=True)
+    assert (strip.width, strip.height) == (96, 48)
+    assert pixels_of(strip.url).shape == (48, 192, 3)

@@ -83,7 +83,7 @@ class Figure:
             has_theme: whether it carries the theme; the report sets its own.
         """
         width = self.width_px - 2 * PADDING_PX
-        plot, title = self.plot, alt.Undefined
+        plot, title = self.plot, None
         with debug_mode(False), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
                 plot = plot.properties(title=alt.Title(
@@ -97,7 +97,7 @@ class Figure:
                     anchor="start", fontSize=TITLE_PX, subtitleFontSize=LABEL_PX, subtitlePadding=5, offset=10,
                 )  # fmt: skip
             texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
-            chart = alt.vconcat(plot, title=title, usermeta=texts)
+            chart = alt.vconcat(plot, title=title or alt.Undefined, usermeta=texts)
             if has_theme:
                 chart = chart.configure(**vega_config(THEMES[self.theme]))
             specification: dict[str, Any] = chart.to_dict(validate=False)

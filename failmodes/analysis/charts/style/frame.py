@@ -1,6 +1,7 @@
 """The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
 
 import json
+import math
 import re
 import textwrap
 from collections.abc import Sequence
@@ -22,15 +23,20 @@ WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
 PADDING_PX = 5  # around the whole chart
 AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
 EXTENT_PX = 32  # its labels and ticks
-HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 130, 250, 68  # height of a chart's texts, of a panel's name and x axis
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, of a panel's name and x axis
 GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
-LOWEST_PX = 44  # a plot of less height cannot be read
+LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
 FADED = 0.15
 POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
-SYMBOLS: dict[str, Any] = {"symbolType": alt.Undefined, "symbolSize": 50, "symbolStrokeWidth": 0, "symbolFillColor": MID_GRAY}
+SYMBOLS: dict[str, Any] = {
+    "symbolType": alt.Undefined,
+    "symbolSize": 50,
+    "symbolStrokeWidth": 0,
+    "symbolFillColor": MID_GRAY,
+}
 LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
-FEW_LEVELS, MANY = 11, 8  # more severities are a dense grid, more panels stand closer
+FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
 
 
 class Panels(NamedTuple):
@@ -47,8 +53,13 @@ class Panels(NamedTuple):
     columns: int
     rows: int
     width: float
-    right_px: float
-    space: float
+    right_px: float = 0
+    space: float = math.inf
+
+    @property
+    def severity_title(self) -> str | None:
+        """The name of the severity axis; none where many rows would repeat it, since the caption says it."""
+        return "severity" if self.rows <= FEW_ROWS else None
 
     def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
         """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
@@ -138,8 +149,8 @@ def small_multiples(
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
     spacing = {"row": GAP_PX + 4, "column": GAP_PX}
     facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
-    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing)
-    return made.resolve_axis(x="independent")
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
+    return made
 
 
 def once() -> alt.Chart:
@@ -170,21 +181,29 @@ def share_floor(lowest: float) -> float:
     return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
 
 
-def y_axis(**options: Any) -> alt.Axis:
-    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known."""
-    return alt.Axis(**{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": 5} | options)
+def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known.
+
+    Args:
+        height: of the plot in pixels; a low one has fewer ticks.
+        options: Altair's.
+    """
+    ticks = 5 if height >= TALL_PX else 3
+    return alt.Axis(
+        **{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options
+    )
 
 
-def percent_axis(**options: Any) -> alt.Axis:
-    """A vertical axis of shares 0-1 as percentages."""
-    return y_axis(labelExpr=PERCENT, **options)
+def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of shares 0-1 as percentages (see `y_axis`)."""
+    return y_axis(height, labelExpr=PERCENT, **options)
 
 
-def severity_axis(last: float, field: str = "severity") -> alt.X:
+def severity_axis(last: float, field: str = "severity", title: str | None = "severity") -> alt.X:
     """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
     ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
     axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
-    return alt.X(f"{field}:Q", title="severity", scale=fixed_scale(0, last), axis=axis)
+    return alt.X(f"{field}:Q", title=title, scale=fixed_scale(0, last), axis=axis)
 
 
 def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:

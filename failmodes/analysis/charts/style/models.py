@@ -1,6 +1,6 @@
 """How models are told apart in charts: by color, in order; of many the best and the worst, the others gray behind."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 import duckdb
@@ -48,7 +48,7 @@ class ModelColors(NamedTuple):
         named = rows.with_columns(series=pl.col("label").replace_strict(series, return_dtype=pl.String))
         return named.sort(pl.col("series") != OTHERS, maintain_order=True)
 
-    def color(self, frame: Frame, *others: tuple[str, str], **legend: object) -> alt.Color:
+    def color(self, frame: Frame, *others: tuple[str, str], **legend: Any) -> alt.Color:
         """The color channel of the column `series`, with its legend.
 
         Args:
@@ -83,7 +83,10 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
         return ModelColors(models, dict(zip(series, MODEL_COLORS, strict=False)), series, of_runs)
     found = model_accuracies(con, selection)
     means = {one.label: mean.corrupted.value for one, mean in found.items() if mean.corrupted is not None}
-    highest, lowest = max(means, key=means.__getitem__, default=""), min(reversed(means), key=means.__getitem__, default="")
+    highest, lowest = (
+        max(means, key=means.__getitem__, default=""),
+        min(reversed(means), key=means.__getitem__, default=""),
+    )
     ends = {"highest": highest, "lowest": lowest} if means else {}
     colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
     series = {model.label: colored.get(model.label, OTHERS) for model in models}

@@ -48,7 +48,9 @@ def published_behind(con: duckdb.DuckDBPyConnection, selection: Selection, *, sh
     model = pl.col("model") if len(sets) == 1 else pl.format("{} ({})", "model", "published_set")
     return PublishedBehind(
         curves.select("corruption", "severity", "accuracy", label=model),
-        shapes.filter(pl.col("shape").is_in(FALLING)).select("corruption", "shape", "curvature", "total_drop", label=model),
+        shapes.filter(pl.col("shape").is_in(FALLING)).select(
+            "corruption", "shape", "curvature", "total_drop", label=model
+        ),
         f"{format_count(count, 'published model')} ({'; '.join(sets)})" if count else "",
         other_images_phrase(selection),
     )  # fmt: skip

@@ -89,8 +89,8 @@ def vega_config(colors: ThemeColors) -> Any:
         "titlePadding": 4, "tickSize": 4, "domainWidth": 0.75, "tickWidth": 0.75, "gridWidth": 0.75,
     }  # fmt: skip
     title = {
-        "anchor": "start", "color": colors.ink, "subtitleColor": colors.muted, "fontWeight": "bold", "fontSize": PANEL_TITLE_PX,
-        "subtitleFontSize": LABEL_PX, "subtitlePadding": 3, "offset": 8,
+        "anchor": "start", "color": colors.ink, "subtitleColor": colors.muted, "fontWeight": "bold",
+        "fontSize": PANEL_TITLE_PX, "subtitleFontSize": LABEL_PX, "subtitlePadding": 3, "offset": 8,
     }  # fmt: skip
     fills = {"ink": colors.ink, "muted": colors.muted, "band": colors.band, "on-low": colors.on_low,
              "on-high": colors.on_high}  # fmt: skip

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.judging.findings.kind import Finding, Kind
+from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
 from failmodes.analysis.selection import EvaluationInfo, Selection
@@ -55,19 +55,21 @@ def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str,
         otherwise: what is said of a model without such a finding, behind its label.
     """
     kind = all_kinds()[name]
-    strongest = {evaluation.label: _for_title(kind, con, selection, evaluation) for evaluation in selection.evaluations}
-    if len(strongest) > MOST_IN_TITLE:
-        count = sum(map(bool, strongest.values()))
-        return f"{capitalize_first(kind.claims)} for {count} of {len(strongest)} models"
-    return ". ".join(found or f"{label} {otherwise}" for label, found in strongest.items())
+    named = {evaluation.label: _for_title(kind, con, selection, evaluation) for evaluation in selection.evaluations}
+    if len(named) > MOST_IN_TITLE:
+        count = sum(any(one.verdict == "supported" for one in found) for found in named.values())
+        return f"{capitalize_first(kind.claims)} for {count} of {len(named)} models"
+    return ". ".join(
+        found[0].sentence.rstrip(".") if found else f"{label} {otherwise}" for label, found in named.items()
+    )
 
 
-def _for_title(kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> str:
-    """The sentence of the first finding that a title may name, or ""."""
+def _for_title(
+    kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Judged]:
+    """What a title may name, the strongest first."""
     judged = kind.judge(con, selection, evaluation)
-    named = (one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR)
-    first = next(named, None)
-    return first.sentence.rstrip(".") if first else ""
+    return [one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR]
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:

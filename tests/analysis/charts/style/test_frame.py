@@ -34,7 +34,9 @@ def test_other_widths_are_refused_in_one_line(bad: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (5, 5, 1), (6, 3, 2), (7, 4, 2), (15, 5, 3), (19, 5, 4)])
+@pytest.mark.parametrize(
+    ("count", "columns", "rows"), [(1, 1, 1), (5, 5, 1), (6, 3, 2), (7, 4, 2), (15, 5, 3), (19, 5, 4)]
+)
 def test_panels_fill_rows_evenly(count: int, columns: int, rows: int) -> None:
     panels = PAGE.panels(count, 5)
     assert (panels.columns, panels.rows) == (columns, rows)
@@ -59,7 +61,9 @@ def test_an_even_choice_has_both_ends() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_names_cover_no_other_name_or_point_and_stay_in_the_plot(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    points = pl.DataFrame({"name": [f"point {n}" for n in range(40)], "x": rng.uniform(0, 1, 40), "y": rng.uniform(5, 6, 40)})
+    points = pl.DataFrame(
+        {"name": [f"point {n}" for n in range(40)], "x": rng.uniform(0, 1, 40), "y": rng.uniform(5, 6, 40)}
+    )
     x, y = PlotAxis("x", 0, 1, 300), PlotAxis("y", 5, 6, 200)
     named = without_overlap(points, x, y)
     assert len(named) >= 8
@@ -69,5 +73,10 @@ def test_names_cover_no_other_name_or_point_and_stay_in_the_plot(seed: int) -> N
     for one in range(len(named)):
         for other in range(one):
             assert right[one] < left[other] or right[other] < left[one] or top[one] < up[other] or top[other] < up[one]
-        inside = (x.pixels(points) > left[one]) & (x.pixels(points) < right[one]) & (y.pixels(points) > up[one]) & (y.pixels(points) < top[one])
+        inside = (
+            (x.pixels(points) > left[one])
+            & (x.pixels(points) < right[one])
+            & (y.pixels(points) > up[one])
+            & (y.pixels(points) < top[one])
+        )
         assert not inside.any()

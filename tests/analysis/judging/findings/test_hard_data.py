@@ -19,7 +19,7 @@ from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.stored import findings_of, warehouse_findings
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
 from failmodes.analysis.report import rendering, report_charts
-from failmodes.analysis.report.comparison_section import only_pair
+from failmodes.analysis.report.comparison_section import pairs_by_selection
 from failmodes.analysis.report.rendering import report_part, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -114,7 +114,7 @@ def test_a_section_of_a_report_is_made_with_its_reasons(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(report_charts, "FRAMES", {"page": PAGE})
-    part = report_part(con, selections[name], only_pair(con, Path("w.duckdb"), selections[name]))
+    part = report_part(con, selections[name], *pairs_by_selection(con, Path("w.duckdb"), [selections[name]]))
     blocks = [*part.verdict, *part.ranking, *blocks_of(part.sections)]
     tables = [block for block in blocks if isinstance(block, Table)]
     assert tables

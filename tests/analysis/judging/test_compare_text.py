@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import polars as pl
 import pytest
-from model_comparisons import around, compared, difference, few_images, inconclusive, of_different_images, over_seeds
+from model_comparisons import compared, few_images, inconclusive, of_different_images, over_seeds
 
 from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import Comparison
@@ -42,10 +42,10 @@ def sentences(comparison: Comparison) -> list[str]:
     ("comparison", "facts"),
     [
         (compared(), ("Beta is less accurate than Alpha", "by 2.2 points [1.4, 3.0]", "3 corruptions", "500 images")),
-        (over_seeds(), ("Beta is more accurate than Alpha", "by 0.6 points [0.2, 1.0]", "2 of Alpha, 3 of Beta")),
+        (over_seeds(), ("Beta is more accurate than Alpha", "by 0.6 points [0.2, 1.0]", "2 of Alpha and 3 of Beta")),
         (inconclusive(), ("inconclusive: -0.1 points [-1.3, 1.1]",)),
-        (few_images(), ("Beta 63.3%, Alpha 65.5%", "Beta minus Alpha: -2.2 points [-3.0, -1.4]")),
-        (of_different_images(), ("different images (500 images of Alpha, 400 images of Beta)",)),
+        (few_images(), ("Beta minus Alpha under corruption: -2.2 points [-3.0, -1.4]", "12 images")),
+        (of_different_images(), ("different images, 500 of Alpha and 400 of Beta",)),
     ],
     ids=[make.__name__ for make in (compared, over_seeds, inconclusive, few_images, of_different_images)],
 )
@@ -71,14 +71,13 @@ def test_the_margin_is_judged_with_its_bound(comparison: Comparison, facts: tupl
 
 
 def test_what_a_reader_must_know_of_images_and_cells_is_told() -> None:
-    assert "2 cells that only one model has are left out: snow 3 and snow 5." in sentences(inconclusive())
-    assert any(
-        "independent samples" in one and "different data sets" in one for one in sentences(of_different_images())
-    )
+    assert any("only one model" in one and "snow 3 and snow 5" in one for one in sentences(inconclusive()))
+    first = sentences(of_different_images())[0]
+    assert "independent samples" in first
+    assert "different data sets" in first
     other_pixels = replace(compared(), pairing=ImagePairing("same", 500, "another source of corruptions"))
-    assert any(one.endswith("another source of corruptions.") for one in sentences(other_pixels))
-    one_sided = replace(over_seeds(), is_about_training=False, b=compared().b)
-    assert "2 training runs of Alpha and 1 training run of Beta" in sentences(one_sided)[0]
+    assert "another source of corruptions" in sentences(other_pixels)[0]
+    assert "checkpoints" in sentences(compared())[0]
     crossing = "cross at severity 2.4: Alpha is more accurate at severity 2, Beta at severity 3."
     assert any(crossing in one for one in sentences(compared()))
 
@@ -87,35 +86,26 @@ def test_few_images_have_figures_and_no_verdict() -> None:
     text = " ".join(sentences(few_images()))
     assert "12 images are too few" in text
     assert not re.search("less accurate|contradicted|cross|inconclusive", text)
-    assert "*" not in ComparisonResult(few_images()).to_text()
+    cells = ComparisonText(few_images()).tables()[2]
+    assert not [cell for row in cells.rows for cell in row if "*" in cell.text]
 
 
 def test_cells_are_counted_and_the_test_is_named() -> None:
-    said = plain(ComparisonText(compared()).cells_sentence)
-    assert re.search(r"16 cells.* Beta .* in 1, Alpha in 6, and 9 are inconclusive: exact McNemar tests .* 5%", said)
-    assert "McNemar" not in ComparisonText(of_different_images()).cells_sentence
+    said, of_different = (plain(ComparisonText(one()).tables()[2].note) for one in (compared, of_different_images))
+    assert re.search(r"16 cells.* Beta .* in 1, Alpha in 6, inconclusive: 9.* exact McNemar tests .* 5%", said)
+    assert "McNemar" not in of_different
 
 
 def test_tables_hold_the_figures(result: ComparisonResult) -> None:
     lines = [plain(line) for line in result.to_text(200).splitlines()]
     for line in (
-        "Mean of 3 65.5 63.3 -2.2 [-3.0, -1.4]",
+        "Mean of 3 65.5 63.3 -2.2 [-3.0, -1.4] \u2013",
         "Contrast 65.0 66.5 +1.5 [0.7, 2.3] 2.4 [2, 3]",
         "Gaussian noise -2.0 -4.0* -6.0* -8.0* -10.0*",
         "17 one 8 Fog 2 one seven",
         "34 one 7 Fog 2 one another class",
     ):
         assert line in lines
-
-
-def test_other_metrics_have_their_smallest_difference_in_their_unit() -> None:
-    """Half of the interval is 0.008: with 80% chance 0.008 (1 + 0.8416 / 1.96) is shown."""
-    brier = difference("brier", "corrupted", 0.6, around(0.0))
-    clean = difference("brier", "clean", 0.6, around(0.0, 0.5))
-    comparison = replace(compared(), metrics=(*compared().metrics, brier, clean))
-    sizes = f"{compared().metrics[0].title} 1.1 points; {brier.title} 0.011."
-    assert sizes in plain(ComparisonText(comparison).metric_table().note)
-    assert "Smallest" not in ComparisonText(replace(comparison, metrics=(clean,))).metric_table().note
 
 
 def test_a_summary_shows_less_than_a_report() -> None:
@@ -144,7 +134,7 @@ def test_without_single_images_it_says_why() -> None:
     for comparison in (of_different_images(), over_seeds()):
         text = ComparisonText(comparison)
         assert text.no_images
-        assert text.image_tables() == []
+        assert not [table for table in text.tables() if table.caption.startswith("Newly")]
         assert plain(text.no_images) in plain(ComparisonResult(comparison).to_text(400))
     assert ComparisonText(compared()).no_images == ""
 
