@@ -19,73 +19,76 @@ with app.setup:
     from failmodes.analysis.chart_registry import draw_from_warehouse
     from failmodes.analysis.charts.style.frame import PAGE
     from failmodes.analysis.charts.style.models import model_colors
-    from failmodes.analysis.explorer import cells, elements, plots, slices
+    from failmodes.analysis.comparison_result import ComparisonResult
+    from failmodes.analysis.explorer import cells, elements, plots
     from failmodes.analysis.explorer.serving import explored_warehouse
+    from failmodes.analysis.judging.compare import compare_named
     from failmodes.analysis.render.blocks import Sentence
-    from failmodes.analysis.selection import corruption_names, select
+    from failmodes.analysis.selection import corruption_names, particulars, select
     from failmodes.analysis.shown_images import ImageSheet
     from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.database.query import run_query
+    from failmodes.warehouse.database.saved_queries import saved_queries
 
-    MOST_MODELS, MOST_PICTURES = 4, 12  # shown at first; of rows that are chosen twice as many
+    MOST_MODELS, MOST_IMAGES = 4, 12  # shown at first; of images that are chosen in the table twice as many
 
 
 @app.cell(column=0)
 def opened() -> Any:
-    explored, address = explored_warehouse(), elements.Address(mo.query_params())
+    (path, open_study), address = explored_warehouse(), elements.Address(mo.query_params())
     _request = mo.app_meta().request
     view = plots.view_of(dict(_request.cookies) if _request else {})
     kept = ExitStack()  # the connection is open as long as the page: opening one takes longer than a click may
-    con = kept.enter_context(open_warehouse(explored.path))
-    selections = {cells.selection_name(one): one for one in select(con)}
-    _asked = next((name for name, one in selections.items() if one.ids[0] == address.value("images")), None)
-    group = mo.ui.dropdown(
-        selections, value=_asked or next(iter(selections)), label="Images and models", allow_select_none=False
-    )
-    return address, con, explored, group, kept, selections, view
+    con = kept.enter_context(open_warehouse(path))
+    _groups = {f"{one.images} ({particulars(one)}; {one.ids[0]})": one for one in select(con)}
+    _asked = next((name for name, one in _groups.items() if one.ids[0] == address.value("images")), next(iter(_groups)))
+    group = mo.ui.dropdown(_groups, value=_asked, label="Images and models", allow_select_none=False)
+    group if len(_groups) > 1 else None
+    return address, con, group, kept, open_study, path, view
 
 
 @app.cell
-def what_is_shown(address: Any, con: Any, group: Any, selections: Any) -> Any:
-    _labels = list(group.value.labels.values())
-    _names = {name: one for one, name in corruption_names(con, group.value).items()}
-    _models = [label for label in address.values("model") if label in _labels]
-    _chosen = [name for name, one in _names.items() if one in address.values("corruption")]
-    models = mo.ui.multiselect(_labels, value=_models or _labels[:MOST_MODELS], label="Models", full_width=True)
-    corruptions = mo.ui.multiselect(_names, value=_chosen, label="Corruptions", full_width=True)
-    _title = elements.titled("Failmodes explorer", group.value.source_line, level=1)
-    mo.vstack([_title, *([group] if len(selections) > 1 else []), models, corruptions], gap=0.5)
-    return corruptions, models
+def what_is_shown(address: Any, con: Any, group: Any) -> Any:
+    labels, _names = list(group.value.labels.values()), corruption_names(con, group.value)
+    _models = [label for label in address.values("model") if label in labels] or labels[:MOST_MODELS]
+    _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
+    models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
+    corruptions = mo.ui.multiselect(
+        {name: one for one, name in _names.items()}, value=_chosen, label="Corruptions (all, unless some are chosen)", full_width=True
+    )
+    mo.vstack([elements.titled("Failmodes explorer", group.value.source_line, level=1), models, corruptions], gap=0.5)
+    return corruptions, labels, models
 
 
 @app.cell
 def curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) -> Any:
-    if not models.value:
-        elements.problem("choose at least one model")
-    selection = cells.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
+    _corruptions = corruptions.value or group.value.corruptions
+    selection = elements.attempt(lambda: cells.narrowed(group.value, models.value, _corruptions))
     points = cells.read_curves(con, selection)
-    _first = address.cell(points) or cells.worst_cell(points)
+    found_cells = cells.cells_of(points)
+    _first = found_cells.get(address.value("cell"), next(iter(found_cells.values())))
     get_cell, set_cell = mo.state(_first, allow_self_loops=True)
     get_marked, set_marked = mo.state(_first)
-    get_slice, set_slice = mo.state(address.slice())
-    return get_cell, get_marked, get_slice, points, selection, set_cell, set_marked, set_slice
+    get_slice, set_slice = mo.state(address.slice)
+    return found_cells, get_cell, get_marked, get_slice, points, selection, set_cell, set_marked, set_slice
 
 
 @app.cell
-def curve_chart(con: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
-    def _click(fields: Any) -> None:
-        if fields and (found := cells.nearest_cell(points, **fields)):
-            set_cell(found)
-
+def curve_chart(con: Any, found_cells: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
     _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
     _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
-    curve_element = elements.chart(view.dressed(_plot, _words), plots.POINT, _click)
+    curve_element = elements.chart(
+        view.dressed(_plot, _words),
+        plots.POINT,
+        lambda fields: set_cell(cells.nearest_cell(found_cells.values(), **fields)) if fields else None,
+    )
     elements.role("curves", curve_element)
     return (curve_element,)
 
 
 @app.cell
-def figure_files(cell: Any, explored: Any, figures: Any, selection: Any) -> Any:
-    _draw = partial(draw_from_warehouse, explored.path, "curves", frame=PAGE)
+def figure_files(cell: Any, figures: Any, path: Any, selection: Any) -> Any:
+    _draw = partial(draw_from_warehouse, path, "curves", frame=PAGE)
     _curves = partial(_draw, evaluations=selection.ids, corruptions=selection.corruptions)
     curve_files = elements.downloads("curves", _curves)
     cell_files = elements.downloads("cell", partial(plots.cell_figure, figures, cell, selection.source_line))
@@ -93,141 +96,127 @@ def figure_files(cell: Any, explored: Any, figures: Any, selection: Any) -> Any:
     return cell_files, curve_files
 
 
-@app.cell
-def picture_files(cell: Any, made: Any) -> Any:
-    _sheet = ImageSheet(made._replace(headline=f"{cell.name}: {made.headline}"))
-    image_files = elements.downloads("images", lambda: _sheet)
-    elements.in_row(*image_files)
-    return (image_files,)
-
-
 @app.cell(column=1)
-def cell_choice(get_cell: Any, points: Any, set_cell: Any, set_marked: Any) -> Any:
+def cell_choice(found_cells: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
     cell = get_cell()
-
-    def _choose(chosen: Any) -> None:
-        set_cell(chosen)
-        set_marked(chosen)
-
-    cell_choices = elements.cell_choice(points, cell, _choose)
-    elements.role("cell", elements.in_row(*cell_choices))
-    return cell, cell_choices
+    cell_form = elements.cell_form(found_cells, cell, lambda chosen: (set_cell(chosen), set_marked(chosen)))
+    elements.role("cell", elements.in_row(*cell_form.elements.values()))
+    return cell, cell_form
 
 
 @app.cell
 def cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
     figures = cells.read_figures(con, cell)
-
-    def _click(fields: Any) -> None:
-        set_slice(address.slice()._replace(**elements.clicked_pair(fields)))
-
     _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
-    cell_elements = [elements.chart(plot, plots.CONFUSION, _click) for plot in _drawn]
-    _matrix = elements.role("matrix", cell_elements[0])
-    _charts = elements.in_row(_matrix, mo.vstack(cell_elements[1:], gap=0.25), align="start")
-    mo.vstack([elements.shown(Sentence(figures.summary)), _charts], gap=0.5)
+    _take = lambda fields: set_slice(address.slice._replace(**elements.clicked_pair(fields)))  # noqa: E731
+    cell_elements = [elements.chart(plot, plots.CONFUSION, _take) for plot in _drawn]
+    _charts = [elements.role("matrix", cell_elements[0]), mo.vstack(cell_elements[1:], gap=0.25)]
+    mo.vstack([elements.shown(Sentence(figures.summary)), elements.in_row(*_charts, align="start")], gap=0.25)
     return cell_elements, figures
 
 
 @app.cell
 def slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
-    slice_form = elements.slice_form(elements.class_names(con, group.value), get_slice())
+    slice_form = elements.slice_form(cells.class_names(con, group.value), get_slice())
     _text = "A click on the matrix takes a true and a predicted class, a double click none; a click on an image opens it."
-    _row = elements.in_row(*slice_form.elements.values())
-    elements.role("images", mo.vstack([elements.titled("Images", _text), _row], gap=0.25))
+    _choices = elements.in_row(*slice_form.elements.values())
+    elements.role("images", mo.vstack([elements.titled("Images", _text), _choices], gap=0.25))
     return (slice_form,)
 
 
 @app.cell
-def images(cell: Any, explored: Any, slice_form: Any) -> Any:
-    _slice = elements.chosen_slice(slice_form.value)
-    found = elements.attempt(lambda: slices.read_images(explored.path, cell, _slice))
-    image_table = elements.table(
-        found.table, selection="multi", page_size=10, show_data_types=False,
-        label="The most confident mistakes first; choose rows to see their images",
-    )  # fmt: skip
+def images(cell: Any, path: Any, slice_form: Any) -> Any:
+    found = elements.attempt(lambda: cells.read_images(path, cell, cells.Slice(**slice_form.value)))
+    _text = "The most confident mistakes first; choose rows to see their images"
+    image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
     return found, image_table
 
 
 @app.cell
-def pictures(address: Any, cell: Any, con: Any, explored: Any, found: Any, image_table: Any, points: Any) -> Any:
-    _chosen = image_table.value["image"].to_list() if len(image_table.value) else []
-    _rows = found.chosen.filter(pl.col("image_id").is_in(_chosen)) if _chosen else found.chosen.head(MOST_PICTURES)
-    _rows = _rows.head(2 * MOST_PICTURES)
-    made = elements.attempt(lambda: slices.pictures_of(con, explored.open_study, found, _rows))
-    _ids = [str(picture.row.image_id) for picture in made.all]
+def pictures(
+    address: Any, cell: Any, con: Any, found: Any, found_cells: Any, image_table: Any, open_study: Any
+) -> Any:
+    _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MOST_IMAGES]
+    _rows = found.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MOST_IMAGES)
+    _made = elements.attempt(lambda: cells.pictures_of(con, open_study, found, _rows))
+    _ids = [str(picture.row.image_id) for picture in _made.all]
     _asked = address.value("image")
     image_choice = mo.ui.dropdown(_ids, value=_asked if _asked in _ids else None, label="Open image")
-    _severities = points.filter(corruption=cell.corruption)["severity"].unique().sort().to_list()
-    _sheet = mo.Html(ImageSheet(made).to_html("h3"))
-    _step = _severities.index(cell.severity)
-    mo.vstack([
-        elements.role("pictures", _sheet, label=cell.name, images=",".join(_ids), step=_step),
-        elements.role("image", image_choice),
-    ], gap=0.5)  # fmt: skip
-    return image_choice, made
+    _severities = sorted({one.severity for one in found_cells.values() if one.corruption == cell.corruption})
+    _facts = {"of": cell.name, "images": ",".join(_ids), "step": _severities.index(cell.severity)}
+    _shown = elements.role("pictures", mo.Html(ImageSheet(_made).to_html("h3")), **_facts)
+    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # the page names the cell once, a file for itself
+    image_files = elements.downloads("images", lambda: ImageSheet(_named))
+    mo.vstack([_shown, elements.in_row(elements.role("image", image_choice), *image_files)], gap=0.5)
+    return image_choice, image_files
 
 
 @app.cell
-def image_strip(cell: Any, con: Any, explored: Any, image_choice: Any, selection: Any) -> Any:
+def image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, selection: Any) -> Any:
     mo.stop(not image_choice.value)
     _image = int(image_choice.value)
-    _strip = elements.attempt(lambda: slices.strip_of(con, explored.open_study, selection, cell, _image))
-    elements.role("strip", elements.shown(_strip), image=image_choice.value)
+    _strip = elements.attempt(lambda: cells.strip_of(con, open_study, selection, cell, _image))
+    elements.role("strip", elements.shown(_strip), image=_image)
     return
 
 
 @app.cell
 def slice_and_rest(found: Any, image_table: Any) -> Any:
-    _parts = [elements.shown(slices.compare_parts(found))] if found.slice.name else []
-    mo.vstack([*_parts, image_table])
+    mo.vstack([elements.shown(Sentence(found.comparison)), image_table])
     return
 
 
 @app.cell
-def address_of_page(address: Any, cell: Any, corruptions: Any, group: Any, image_choice: Any, models: Any, slice_form: Any) -> Any:
-    _shown = list(group.value.labels.values())
-    _names = [] if models.value == _shown[:MOST_MODELS] else models.value
-    address.keep(images=group.value.ids[0] if len(address.values("images")) else None)
-    address.keep_page(_names, corruptions.value, cell, elements.chosen_slice(slice_form.value), image_choice.value)
+def state_in_address(
+    address: Any, cell: Any, corruptions: Any, group: Any, image_choice: Any, labels: Any, models: Any, slice_form: Any
+) -> Any:
+    _first, *_ = group.options.values()
+    address.keep(
+        images=None if group.value == _first else group.value.ids[0],
+        model=models.value if models.value != labels[:MOST_MODELS] else None, corruption=corruptions.value,
+        cell=cell.key, image=image_choice.value, **slice_form.value,
+    )  # fmt: skip
     return
 
 
 @app.cell
-def comparison_choice(group: Any) -> Any:
-    mo.stop(len(group.value.ids) < 2)
-    comparison_form = elements.comparison_form({label: one for one, label in group.value.labels.items()})
-    _text = "On the images and cells that both have, image by image. Differences are candidate − baseline."
-    mo.vstack([elements.titled("Compare two models", _text), comparison_form])
-    return (comparison_form,)
+def comparison_choice(cell: Any, group: Any) -> Any:
+    _others = {label: one for one, label in group.value.labels.items() if one != cell.evaluation_id}
+    baseline = mo.ui.dropdown(_others, label=f"Compare {cell.label} with the baseline")
+    baseline if _others else None
+    return (baseline,)
 
 
 @app.cell
-def comparison(comparison_form: Any, explored: Any) -> Any:
-    mo.stop(comparison_form.value is None)
-    elements.attempt(lambda: elements.compared(explored.path, **comparison_form.value))
+def comparison(baseline: Any, cell: Any, path: Any) -> Any:
+    mo.stop(not baseline.value)
+    _found = elements.attempt(lambda: compare_named(baseline.value, cell.evaluation_id, path))
+    elements.role("comparison", elements.shown(*ComparisonResult(_found).document.blocks))
     return
 
 
 @app.cell
 def query_choice() -> Any:
-    saved = mo.ui.dropdown(elements.saved_statements(), label="Saved query")
+    saved = mo.ui.dropdown({name: one.sql for name, one in saved_queries().items()}, label="Saved query")
     _text = "Any statement that reads; `show tables` lists the tables and views, `describe NAME` the columns of one."
-    mo.vstack([elements.titled("SQL", _text), saved])
+    mo.vstack([elements.titled("SQL", _text), saved], gap=0.5)
     return (saved,)
 
 
 @app.cell
 def query(saved: Any) -> Any:
-    statement = elements.statement_form(saved.value)
+    _first = saved.value or "from accuracy_by_severity\norder by accuracy\nlimit 20\n"
+    _field = mo.ui.text_area(_first, rows=8, label="Statement", full_width=True)
+    statement = _field.form(submit_button_label="Run", bordered=False)
     statement
     return (statement,)
 
 
 @app.cell
-def query_rows(explored: Any, statement: Any) -> Any:
+def query_rows(path: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
-    elements.attempt(lambda: elements.query_table(explored.path, statement.value))
+    _rows = elements.attempt(lambda: run_query(path, statement.value, timeout_s=cells.TIMEOUT_S))
+    elements.table(_rows, selection=None, page_size=20, label=f"{_rows.height:,} rows")
     return
 
 

@@ -21,25 +21,21 @@ NARROWEST_PX, WIDEST_PX = 300, 1000
 POINT, CONFUSION = "point", "confusion"  # names of the selections
 POINT_FIELDS = ["evaluation_id", "corruption", "severity"]
 MOST_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
+SHARES = alt.Axis(format="%", grid=False, values=[0, 0.5, 1])
 MATRIX_SHARE = 0.58  # of the width, where the matrix is beside the other plots
 
 
 class View(NamedTuple):
-    """How the page is looked at: "light" or "dark", and the width of a chart in CSS pixels."""
+    """How the page is looked at: "light" or "dark", and the frame of a chart."""
 
     theme: str = "light"
-    width_px: float = 630.0
-
-    @property
-    def frame(self) -> Frame:
-        """Where charts are drawn."""
-        return Frame(self.width_px)
+    frame: Frame = Frame(620)
 
     def shade(self, color: str) -> str:
         """A color of a chart as it is drawn in this theme."""
         return DARK_COLORS.get(color, color) if self.theme == "dark" else color
 
-    @debug_mode(False)  # tests validate every chart: a reader does not wait for it
+    @debug_mode(False)  # a reader does not wait for validation
     def dressed(self, plot: Any, description: str) -> Any:
         """A plot in this theme and on the page's own background, with words for screen readers in its place."""
         themed = plot.configure(**vega_config(THEMES[self.theme]))
@@ -52,7 +48,7 @@ def view_of(cookies: Mapping[str, str]) -> View:
     """The view that the browser's cookie states; the default where it states none that is known."""
     theme, _, width = cookies.get(COOKIE, "").partition(".")
     is_known = theme in THEMES and width.isdecimal() and NARROWEST_PX <= int(width) <= WIDEST_PX
-    return View(theme, float(width)) if is_known else View()
+    return View(theme, Frame(int(width))) if is_known else View()
 
 
 @debug_mode(False)
@@ -65,7 +61,7 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
         marked: the cell whose point is marked until another is clicked.
         view: how the page is looked at.
     """
-    points, frame = _parsable(points), view.frame
+    points, frame = _parsable(points, "corruption_label"), view.frame
     rows, shaded = colors.with_series(points), {label: view.shade(color) for label, color in colors.colors.items()}
     order = points["corruption_label"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(order), MOST_COLUMNS)
@@ -106,11 +102,11 @@ def cell_plots(of: CellFigures, view: View) -> list[alt.TopLevelMixin]:
     """
     left, right = view.frame, view.frame
     if view.frame.is_wide:
-        left = Frame(view.width_px * MATRIX_SHARE)
-        right = Frame(view.width_px - left.width_px - style.GAP_PX)
+        left = Frame(view.frame.width_px * MATRIX_SHARE)
+        right = Frame(view.frame.width_px - left.width_px - style.GAP_PX)
     width = right.panels(1, 1).width
     click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
-    counts = _parsable(of.confusions).with_columns(panel=pl.lit("Predictions, percent of the true class"))
+    counts = _parsable(of.confusions, "label_name", "prediction").with_columns(panel=pl.lit("Predictions, percent of the true class"))
     matrix = confusion_matrices(counts, left).add_params(click)
     risks = [] if of.risks.is_empty() else [_risk_plot(of.risks, width, view)]
     return [matrix, _confidence_plot(of.bins, width, view), *risks]
@@ -119,7 +115,7 @@ def cell_plots(of: CellFigures, view: View) -> list[alt.TopLevelMixin]:
 def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
     """The charts of a cell as a figure as wide as a page, under its name, with its source."""
     with debug_mode(False):
-        matrix, *others = cell_plots(of, View(width_px=PAGE.width_px))
+        matrix, *others = cell_plots(of, View(frame=PAGE))
         plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
     return Figure(plot, cell.name, of.summary, source, PAGE.width_px)
 
@@ -132,7 +128,7 @@ def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
             alt.Tooltip("prediction:N", title="predictions"), alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
     made: alt.Chart = alt.Chart(rows, width=width, height=HEIGHTS_PX[1], title="Confidence").mark_bar(binSpacing=1)
     return made.encode(
-        x=alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1), axis=_share_axis()),
+        x=alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1), axis=SHARES),
         x2="high:Q",
         y=alt.Y("images:Q", title="images", axis=style.y_axis(format="~s")),
         color=alt.Color("prediction:N", title=None, scale=scale, legend=alt.Legend(orient="top", symbolType="square")),
@@ -145,7 +141,7 @@ def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
     """Error rate of the most confident images against their share."""
     most = max(0.01, *risks["selective_risk"].drop_nulls()) * 1.05
     x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1),
-              axis=_share_axis())  # fmt: skip
+              axis=SHARES)  # fmt: skip
     y = alt.Y("selective_risk:Q", title="error rate", scale=style.fixed_scale(0, min(1, most)), axis=style.percent_axis())
     tips = [alt.Tooltip("coverage:Q", format=".0%", title="coverage"),
             alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")]  # fmt: skip
@@ -157,10 +153,7 @@ def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
     )
 
 
-def _parsable(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows whose texts have a space for separators of lines and paragraphs, which Vega cannot parse."""
-    return rows.with_columns(pl.col(pl.String).str.replace_all("[\u2028\u2029]", " "))
+def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Rows whose names have a space for separators of lines and paragraphs, which Vega cannot parse."""
+    return rows.with_columns(pl.col(names).str.replace_all("[\u2028\u2029]", " "))
 
-
-def _share_axis() -> alt.Axis:
-    return alt.Axis(format="%", grid=False, values=[0, 0.25, 0.5, 0.75, 1])

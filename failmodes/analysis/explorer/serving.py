@@ -2,10 +2,9 @@
 
 import errno
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +14,8 @@ from failmodes.warehouse.limits import limit_command, query_memory
 from failmodes.warehouse.terminal import say
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from failmodes.analysis.images.clean_images import OpenStudy
 
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
@@ -29,11 +30,6 @@ POLICY = (
 )
 _SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-AsgiApp = Callable[[Message, Receive, Send], Awaitable[None]]
-
 PortOption = Annotated[
     int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 2718 on if not given.")
 ]
@@ -45,18 +41,11 @@ BrowserOption = Annotated[
 ]
 
 
-class Explored(NamedTuple):
-    """What is explored: the DuckDB file, and how to open the study whose images are at hand."""
-
-    path: Path
-    open_study: "OpenStudy | None" = None
+EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last
 
 
-EXPLORED: list[Explored] = []  # what the page, which runs in the same process, a thread a reader, shows: the last
-
-
-def explored_warehouse() -> Explored:
-    """The warehouse that is served.
+def explored_warehouse() -> "tuple[Path, OpenStudy | None]":
+    """The warehouse that is served, and how to open the study whose images are at hand.
 
     Raises:
         StudyError: none is: the page was started without the command.
@@ -95,7 +84,7 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
         refuse_broken_relations(con)
         select(con)  # what keeps the page from being drawn is said here
     listening, token = bound_socket(host, port), secrets.token_urlsafe(16)
-    EXPLORED.append(Explored(path.absolute(), open_study))
+    EXPLORED.append((path.absolute(), open_study))
     address = page_address(host, listening.getsockname()[1], token)
     say(printable(f"{path}: {address}"))
     say("Ctrl-C ends it.")
@@ -109,7 +98,7 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
         uvicorn.Server(config).run(sockets=[listening])
 
 
-def page_app(page: Path, token: str) -> AsgiApp:
+def page_app(page: Path, token: str) -> "ASGIApp":
     """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
     import marimo
 
@@ -122,24 +111,26 @@ def page_app(page: Path, token: str) -> AsgiApp:
         f"<script>(() => {{\n{script}\n}})();</script>"
     )
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
-    app: AsgiApp = builder.with_app(path="", root=str(page)).build()
+    app: ASGIApp = builder.with_app(path="", root=str(page)).build()
     return app
 
 
-def guarded(app: AsgiApp, host: str) -> AsgiApp:
+def guarded(app: "ASGIApp", host: str) -> "ASGIApp":
     """Refuse what other web pages request and what comes under other host names (DNS rebinding); add the policy."""
     from starlette.datastructures import Headers, MutableHeaders
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.responses import PlainTextResponse
+    from starlette.types import Message, Receive, Scope, Send
 
-    async def from_own_pages(scope: Message, receive: Receive, send: Send) -> None:
+    async def from_own_pages(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message)["content-security-policy"] = POLICY
             await send(message)
 
         headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
-        if headers.get("origin") not in (None, f"http://{headers.get('host')}"):
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
             await PlainTextResponse("requested by another page\n", 403)(scope, receive, send)
         else:
             await app(scope, receive, send_with_policy)
