@@ -1,14 +1,13 @@
 """Images as HTML: a page that needs no network, or a part of a notebook."""
 
 from collections.abc import Sequence
-from functools import cache
-from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
 
 from failmodes.analysis.charts.style.image_grid import picture_urls
 from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
 from failmodes.analysis.images.collection import Picture, Pictures
+from failmodes.analysis.render.formats.html import environment
 from failmodes.warehouse.errors import StudyError
 
 
@@ -28,21 +27,14 @@ def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = 
         raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
     rows = [_row(row, is_curve=pictures.is_curves) for row in pictures.rows]
     colors = {"light": LIGHT, "dark": DARK, "colors": THEMES[theme or "light"]}
-    return (
-        _template()
-        .render(pictures=pictures, rows=rows, theme=theme, is_page=is_page, heading=heading, **colors)
-        .strip()
-    )
+    template = environment().get_template("images.html.j2")
+    return template.render(
+        pictures=pictures, rows=rows, theme=theme, is_page=is_page, heading=heading, **colors
+    ).strip()
 
 
-@cache
-def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(files("failmodes.analysis").joinpath("image_page.html.j2").read_text("utf-8"))
-
-
-def _row(row: Sequence[Picture], *, is_curve: bool) -> list[tuple[Picture, str]]:
+def _row(row: Sequence[Picture], *, is_curve: bool) -> list[tuple[Picture, Markup]]:
     """Each image of a row with its URL; along a curve attention has one scale."""
     groups = [row] if is_curve else [[picture] for picture in row]
-    urls = [url for group in groups for url in picture_urls([picture.layers for picture in group])]
+    urls = [Markup(url) for group in groups for url in picture_urls([picture.layers for picture in group])]
     return list(zip(row, urls, strict=True))

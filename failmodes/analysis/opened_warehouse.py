@@ -158,10 +158,12 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.images(image=17, corruption="fog").save("image-17.pdf", width="85mm")
         """
         path = self._opened()
-        from failmodes.analysis.shown_images import ImageRequest, find_images
+        from failmodes.analysis.shown_images import find_images
 
-        request = ImageRequest(filter, _numbers(image), names_of(corruption), names_of(model), names_of(evaluation))
-        return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
+        return find_images(
+            path, filter, images=_numbers(image), corruptions=names_of(corruption), models=names_of(model),
+            evaluations=names_of(evaluation), open_study=self._open_study, timeout_s=timeout_s,
+        )  # fmt: skip
 
     def findings(self) -> "Findings":
         """All findings: a sequence of everything that was judged, which prints as the sentences of a report.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from numbers import Integral
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -27,24 +27,26 @@ from failmodes.warehouse.output_files import write_output
 SHEET_COLUMNS, CURVE_COLUMNS = (5, 3), (9, 4)  # images side by side in a wide and in a narrow frame
 
 
-class ImageRequest(NamedTuple):
-    """Which pictures: those that fit a filter, or images along the curves of corruptions; empty means not given."""
-
-    condition: str | None = None
-    images: Sequence[int] = ()
-    corruptions: Sequence[str] = ()
-    models: Sequence[str] = ()
-    evaluations: Sequence[str] = ()
-
-
 def find_images(
-    path: Path, request: ImageRequest, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
+    path: Path,
+    condition: str | None = None,
+    *,
+    images: Sequence[int] = (),
+    corruptions: Sequence[str] = (),
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    open_study: OpenStudy | None = None,
+    timeout_s: float | None = 60,
 ) -> "ImageSheet":
-    """The pictures that were asked for.
+    """Find the images that fit a filter, or some images from clean to the last severity of corruptions.
 
     Args:
         path: the warehouse.
-        request: which ones.
+        condition: the filter, in SQL.
+        images: without a filter, the numbers of images.
+        corruptions: of `images`: under these corruptions.
+        models: of `images`: only these models, by label.
+        evaluations: of `images`: only these evaluations, by identity or its first letters.
         open_study: opens the study that is at hand.
         timeout_s: seconds after which a filter is stopped.
 
@@ -52,39 +54,26 @@ def find_images(
         StudyError: neither a filter nor an image is given, or both.
         QueryError, WarehouseError, DataError: as `find_pictures` and `find_curves`.
     """
-    if (request.condition is None) == (not request.images):
+    if (condition is None) == (not images):
         raise StudyError("which images? Give either a filter, or the number of an image and a corruption")
-    if not isinstance(request.condition, str | None):
-        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(request.condition)})")
-    if request.condition is None:
-        pictures = find_curves(
-            path, _checked_numbers(request.images), corruptions=request.corruptions, models=request.models,
-            evaluations=request.evaluations, open_study=open_study,
-        )  # fmt: skip
-        return ImageSheet(pictures)
-    names = [name for name in ("corruptions", "models", "evaluations") if getattr(request, name)]
-    if names:
+    if not isinstance(condition, str | None):
+        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(condition)})")
+    given = {"corruptions": corruptions, "models": models, "evaluations": evaluations}
+    if condition is None:
+        for number in images:
+            if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
+                raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
+        return ImageSheet(find_curves(path, [int(number) for number in images], **given, open_study=open_study))
+    if names := [name for name, values in given.items() if values]:
         raise StudyError(
             f"{join_names(names)} go with the number of an image: say it in the filter, as in \"corruption = 'fog' and "
             "model_label = 'ResNet-18'\""
         )
-    return ImageSheet(find_pictures(path, request.condition, open_study=open_study, timeout_s=timeout_s))
-
-
-def _checked_numbers(images: Sequence[int]) -> list[int]:
-    """Numbers of images as Python's.
-
-    Raises:
-        StudyError: one is no whole number that an image may have.
-    """
-    for number in images:
-        if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
-            raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
-    return [int(number) for number in images]
+    return ImageSheet(find_pictures(path, condition, open_study=open_study, timeout_s=timeout_s))
 
 
 class ImageSheet:
-    """Pictures that were made again from their clean image: what `Warehouse.images` returns.
+    """Evaluated images, reproduced from their clean image: what `Warehouse.images` returns.
 
     Examples:
         >>> sheet = w.images("corruption = 'fog' and not correct order by confidence desc")
@@ -95,7 +84,7 @@ class ImageSheet:
     """
 
     def __init__(self, pictures: Pictures) -> None:
-        """Hold pictures; `Warehouse.images` finds them."""
+        """Hold images; `Warehouse.images` finds them."""
         self._pictures = pictures
 
     @property

@@ -95,7 +95,7 @@ def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: in
     figure = draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
     with open_warehouse(shaped_warehouse) as con:
         expected = parts_by(con, select_one(con), by)
-    drawn = figure.to_dict()["vconcat"][0]["concat"]
+    drawn = figure.to_dict()["vconcat"][0]["vconcat"][0]["concat"]
     assert [part["title"]["text"] for part in drawn] == list(expected)
     assert len(expected) == parts
     assert sum(len(part.corruptions) * len(part.evaluations) for part in expected.values()) == 10

@@ -79,7 +79,7 @@ def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
         assert not severity or shown.startswith(model)
         assert page.locator(".fm-images img").count() == 12
         alts = page.locator(".fm-images img").evaluate_all("all => all.map(each => each.alt)")
-        assert all("says" in alt for alt in alts)
+        assert all("predicts" in alt for alt in alts)
 
 
 def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:

@@ -77,6 +77,6 @@ def test_a_saved_chart_has_its_texts_and_where_the_data_come_from(
         for text in (*figure.locator("figcaption").locator("b, small").all_text_contents(), source):
             assert " ".join(text.split()) in texts
         shown = figure.locator("svg.marks")
-        assert float(drawn.get("width")) <= 1.03 * float(shown.get_attribute("width"))
+        assert float(drawn.get("width")) <= 1.06 * float(shown.get_attribute("width"))
         with Image.open(saved["PNG"]) as picture:
             assert picture.height > 2 * float(shown.get_attribute("height")) + 60

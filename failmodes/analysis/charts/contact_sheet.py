@@ -61,9 +61,10 @@ def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figur
     columns = [format_severity(float(level)) for level in levels]
     last = next(level for level in reversed(columns) if any(level in one.images for one in made))
     far = sorted((one for one in made if last in one.images), key=lambda one: -one.images[last][1])
-    title = f"{far[0].info.label} distorts this image most at severity {last}: RMSE {_number(far[0].images[last][1])}"
+    most, least = (format_number(one.images[last][1], 3) for one in (far[0], far[-1]))
+    title = f"{far[0].info.label} distorts this image most at severity {last}: RMSE {most}"
     if len(far) > 1:
-        title += f"; {lower_label(far[-1].info.label)} least: {_number(far[-1].images[last][1])}"
+        title += f"; {lower_label(far[-1].info.label)} least: {least}"
     return Figure(
         image_grid([_row(one, columns, sample.images[0]) for one in made], [CLEAN, *columns], frame),
         title,
@@ -94,7 +95,9 @@ def _row(series: Series, columns: Sequence[str], clean: NDArray[np.uint8]) -> Ro
     urls = dict(zip(shown, picture_urls([(pixels, None, None) for pixels, _ in shown.values()]), strict=True))
     cells = {
         level: Cell(
-            urls.get(level), f"{name}, severity {level}", [_number(shown[level][1]) if level in shown else "\u2013"]
+            urls.get(level),
+            f"{name}, severity {level}",
+            [format_number(shown[level][1], 3) if level in shown else "\u2013"],
         )
         for level in columns
     }
@@ -105,7 +108,3 @@ def _note(series: Series, columns: Sequence[str]) -> str:
     """What cannot be made of a corruption, and why."""
     at = f" at {join_names(level for level in columns if level not in series.images)}" if series.images else ""
     return f" Without {lower_label(series.info.label)}{at}: {series.reason.rstrip('.')}."
-
-
-def _number(distance: float) -> str:
-    return format_number(distance, 3)

@@ -128,8 +128,8 @@ def pictures_of_rows(
         is_curves=False,
         headline=_headline(headline),
         details=_sentences(
-            f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
-            "wrong (cross), true class, confidence, model, corruption and severity",
+            f"{len(pictures)} shown, reproduced from the clean image. Below: predicted class, correct (tick) or "
+            "incorrect (cross), confidence, true class, corruption and severity, model",
             _attention_sentence(con, pictures),
             *all_notes,
         ),
@@ -176,9 +176,9 @@ def find_curves(
             is_curves=True,
             headline=_headline(_curve_headline(rows)),
             details=_sentences(
-                "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
-                "(tick) or wrong (cross), and confidence",
-                _attention_sentence(con, pictures, "; the line is its way from clean"),
+                "From clean to the last severity, reproduced from the clean image. Below: predicted class, "
+                "correct (tick) or incorrect (cross), and confidence",
+                _attention_sentence(con, pictures, "; the line is its path from clean"),
                 *notes,
             ),
             source=selection.source_line,
@@ -230,12 +230,12 @@ def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Pictu
     drawn = [f"orange is its map, {maps_text}"] if maps else []
     drawn += [f"the dot is its center, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
-        return f"No attention is on record for them{why}"
+        return f"No attention is stored for them{why}"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
 
 
 def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
-    """Which image of which class under what, and who reads it wrong where."""
+    """Which image of which class under what, and which model misclassifies it where."""
     first = rows[0][0].row
     images = list(dict.fromkeys(row[0].row.image_id for row in rows))
     corruptions = list(dict.fromkeys(lower_label(row[-1].row.corruption_label) for row in rows))
@@ -251,9 +251,9 @@ def _first_error(curve: Sequence[Picture]) -> str:
     incorrect = [picture.row for picture in curve if not picture.row.correct]
     label = curve[0].row.model_label
     if not incorrect:
-        return f"{label} reads it right throughout"
+        return f"{label} classifies it correctly throughout"
     severity = format_severity(float(incorrect[0].severity))
-    return f"{label} first misreads it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
+    return f"{label} first misclassifies it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
 
 
 def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:

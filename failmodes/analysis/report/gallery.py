@@ -56,7 +56,9 @@ def gallery(con: duckdb.DuckDBPyConnection, selection: Selection) -> Gallery:
             break
         strips.append(strip)
         facts.append(labels)
-    filters = dict(zip((MODEL, CORRUPTION, REASON), zip(*facts, strict=True), strict=bool(facts)))
+    filters: dict[str, tuple[str, ...]] = dict(
+        zip((MODEL, CORRUPTION, REASON), zip(*facts, strict=True), strict=bool(facts))
+    )
     return Gallery(tuple(strips), _note(len(strips), len(parts), is_lossless=is_lossless), filters)
 
 

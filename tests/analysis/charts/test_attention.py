@@ -9,7 +9,7 @@ from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.attention import AttentionAtLast, Lead
 from failmodes.analysis.statistics.bootstrap import Estimate
 
-NOTHING = AttentionAtLast([], None, {}, {}, {}, has_mask_null=False)
+NOTHING = AttentionAtLast([], {}, {}, {}, has_mask_null=False)
 
 
 def lead(corruption: str, value: float, runner_up: str | None = None, low: float = 0.1) -> Lead:

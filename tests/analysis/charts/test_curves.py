@@ -86,7 +86,7 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
 
 def drawn_panels(figure: Figure) -> list[str]:
     """Names of the panels of a chart of curves."""
-    return sorted(figure.to_dict()["vconcat"][0]["facet"]["sort"])
+    return sorted(figure.to_dict()["vconcat"][0]["vconcat"][0]["facet"]["sort"])
 
 
 def test_panels_that_are_flat_for_every_model_are_named_in_the_caption(mostly_flat: duckdb.DuckDBPyConnection) -> None:

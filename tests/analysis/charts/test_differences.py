@@ -20,7 +20,7 @@ def panels(figure: Figure) -> dict[str, list[dict]]:
     """Rows by the name of their panel."""
     spec = figure.to_dict()
     (rows,) = spec["datasets"].values()
-    return {name: [row for row in rows if row["panel"] == name] for name in spec["vconcat"][0]["facet"]["sort"]}
+    return {name: [row for row in rows if row["panel"] == name] for name in spec["vconcat"][0]["vconcat"][0]["facet"]["sort"]}
 
 
 def points(rows: list[dict]) -> dict[float, dict]:
@@ -29,7 +29,7 @@ def points(rows: list[dict]) -> dict[float, dict]:
 
 def colors(figure: Figure) -> dict[str, str]:
     """Color by verdict."""
-    layers = figure.to_dict()["vconcat"][0]["spec"]["layer"]
+    layers = figure.to_dict()["vconcat"][0]["vconcat"][0]["spec"]["layer"]
     scale = next(layer["encoding"]["color"]["scale"] for layer in layers if "color" in layer["encoding"])
     return dict(zip(scale["domain"], scale["range"], strict=True))
 

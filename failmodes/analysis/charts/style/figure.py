@@ -86,7 +86,7 @@ class Figure:
         plot, title = self.plot, None
         with debug_mode(False), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
-                plot = plot.properties(title=alt.Title(
+                plot = alt.vconcat(plot, title=alt.Title(  # beneath the legends too
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
                     fontSize=SOURCE_PX, fontWeight="normal", style="source",
                 ))  # fmt: skip

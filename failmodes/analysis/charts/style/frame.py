@@ -28,7 +28,8 @@ GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its 
 LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
 FADED = 0.15
 POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
-SYMBOLS: dict[str, Any] = {
+SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
+    "orient": "bottom",
     "symbolType": alt.Undefined,
     "symbolSize": 50,
     "symbolStrokeWidth": 0,
@@ -243,7 +244,7 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
     look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
-    return alt.Legend(orient="top", columns=columns, labelLimit=width - SYMBOL_PX, **look | options)
+    return alt.Legend(**{"orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX} | look | options)
 
 
 def focus_on(field: str) -> alt.Parameter:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from failmodes.analysis.charts.style.figure import image_url
-from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, Panels, wrapped
+from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
 from failmodes.analysis.images.attention import AttentionMap, Point
 
@@ -66,7 +66,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     column = (width - left) / len(columns)
     around = head + below + GAP_PX + 4
     side = min(column - GAP_PX, LARGEST_SIDE_PX)
-    side = max(column / 2, Panels(1, len(rows), column).height(side, around))
+    side = max(column / 2, frame.panels(len(rows), 1).height(side, around))
     names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
     x = alt.X(
         "column:O", title=None, axis=names if has_names else None, bandPosition=0,
@@ -80,9 +80,11 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
     shade = alt.when("datum.is_correct").then(alt.value(MID_GRAY)).otherwise(alt.value(DARK_GRAY))
     shape = alt.when("datum.is_correct").then(alt.value(TICK)).otherwise(alt.value(CROSS))
     under = head + side + 4
-    text: dict[str, Any] = {"align": "left", "baseline": "top", "lineBreak": "\n", "lineHeight": LINE_PX}
-    beside = text | {"limit": left - GAP_PX if left else width}
-    text["limit"] = column - GAP_PX
+    text: dict[str, Any] = {
+        "align": "left", "baseline": "top", "lineBreak": "\n", "lineHeight": LINE_PX, "limit": column - GAP_PX,
+    }  # fmt: skip
+    bold: dict[str, Any] = text | {"dx": MARK_PX, "dy": under, "fontWeight": "bold", "limit": column - GAP_PX - MARK_PX}
+    beside: dict[str, Any] = text | {"limit": left - GAP_PX if left else width}
     layers = [
         base.transform_filter("isValid(datum.url)")
         .mark_image(width=side, height=side, align="left", baseline="top", yOffset=head)
@@ -90,8 +92,7 @@ def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has
         base.transform_filter("isValid(datum.is_correct)")
         .mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1, xOffset=MARK_PX / 2 - 1, yOffset=under + 4)
         .encode(shape=shape, stroke=shade),
-        base.mark_text(**text | {"dx": MARK_PX, "dy": under, "fontWeight": "bold", "limit": column - GAP_PX - MARK_PX})
-        .encode(text="prediction:N", color=shade),
+        base.mark_text(**bold).encode(text="prediction:N", color=shade),
         base.mark_text(**text, dy=under + answer, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
         heading.mark_text(**beside, fontWeight="bold", style="ink").encode(text="title:N"),
         heading.mark_text(**beside, style="muted").encode(text="lines:N"),
@@ -149,10 +150,10 @@ def with_attention(
 
 
 def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
-    """A row a cell that is drawn."""
+    """A row per cell that is drawn."""
     drawn = [
         cell._asdict()
-        | {"row": place, "column": name, "notes": _lines(cell.notes), "prediction": _line(cell.prediction)}
+        | {"row": place, "column": name, "notes": _text(cell.notes), "prediction": _text([cell.prediction])}
         for place, row in enumerate(rows)
         for name, cell in row.cells.items()
         if name in columns
@@ -164,16 +165,13 @@ def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
     """Titles and the lines beneath: beside the images `left` pixels wide, or two lines above them."""
     found = []
     for place, row in enumerate(rows):
-        title = wrapped(_line(row.title), left - GAP_PX, LABEL_PX * 1.15)[:2] if left else [_line(row.title)]
-        lines = row.lines if left else ["; ".join(row.lines)]
-        found.append({"row": place, "title": "\n".join(title), "lines": "\n" * len(title) + _lines(lines)})
+        title = _text([row.title])
+        title = "\n".join(wrapped(title, left - GAP_PX, LABEL_PX * 1.15)[:2]) if left else title
+        lines = _text(row.lines if left else ["; ".join(row.lines)])
+        found.append({"row": place, "title": title, "lines": "\n" * (title.count("\n") + 1) + lines})
     return pl.DataFrame(found)
 
 
-def _line(text: str) -> str:
-    """A text on one line, whatever white space a name has."""
-    return " ".join(text.split())
-
-
-def _lines(texts: Sequence[str]) -> str:
-    return "\n".join(map(_line, texts))
+def _text(lines: Sequence[str]) -> str:
+    """Lines as one text, whatever white space a name has."""
+    return "\n".join(" ".join(line.split()) for line in lines)
