@@ -6,7 +6,7 @@
 
 import marimo
 
-app = marimo.App(width="columns", app_title="Failmodes explorer")
+app = marimo.App(width="columns", app_title="Failmodes explorer", css_file="explorer.css")
 
 with app.setup:
     from contextlib import ExitStack

@@ -103,12 +103,11 @@ def page_app(page: Path, token: str) -> "ASGIApp":
     import marimo
 
     own, shared = files("failmodes.analysis.explorer"), files("failmodes.analysis.report")
-    style = shared.joinpath("viewer.css").read_text("utf-8") + own.joinpath("explorer.css").read_text("utf-8")
-    script = shared.joinpath("viewer.js").read_text("utf-8") + own.joinpath("explorer.js").read_text("utf-8")
+    style, html, script = (shared.joinpath(f"viewer.{kind}").read_text("utf-8") for kind in ("css", "html", "js"))
     head = (
         '<meta name="description" content="Failmodes explorer: curves, cells, confusions and images of a warehouse">'
-        f'<style>{style}</style><template id="viewer">{shared.joinpath("viewer.html").read_text("utf-8")}</template>'
-        f"<script>(() => {{\n{script}\n}})();</script>"
+        f'<style>{style}</style><template id="viewer">{html}</template>'
+        f"<script>(() => {{\n{script}{own.joinpath('explorer.js').read_text('utf-8')}\n}})();</script>"
     )
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
     app: ASGIApp = builder.with_app(path="", root=str(page)).build()
