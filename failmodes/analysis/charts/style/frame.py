@@ -145,7 +145,7 @@ def small_multiples(
     width = panels.width + panels.right_px
     lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
+        title=None, labelExpr=f"({json.dumps(lines, ensure_ascii=False)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
