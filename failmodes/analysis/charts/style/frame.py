@@ -244,8 +244,11 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     width = frame.width_px - AXIS_PX - 2 * PADDING_PX
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
-    look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
-    return alt.Legend(**{"orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX} | look | options)
+    look: dict[str, Any] = {
+        "orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX, "symbolType": "stroke",
+        "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1,
+    }  # fmt: skip
+    return alt.Legend(**look | options)
 
 
 def focus_on(field: str) -> alt.Parameter:
