@@ -90,7 +90,7 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
             alt.Tooltip("auroc:Q", format=".3f", title="AUROC"), alt.Tooltip("low:Q", format=".3f", title="from"),
             alt.Tooltip("high:Q", format=".3f", title="to")]  # fmt: skip
     base = alt.Chart().encode(
-        x=style.severity_axis(rows["severity"].max()),
+        x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("auroc:Q", title="AUROC", scale=scale, axis=style.y_axis()),
         color=alt.Color("series:N", legend=legend, **by_score(colors)),
     )
@@ -108,7 +108,7 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """In how many cells confidence predicts failures better, and in how many worse, than chance."""
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
-    found = {label: one.cells for label, one in every.items() if one}
+    found = {label: list(one.cells) for label, one in every.items() if one}
     if not found:
         return "Failure prediction: too few failures or correct predictions"
     if len(found) > MOST_IN_TITLE:

@@ -94,7 +94,7 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
             alt.Tooltip("pointing_accuracy:Q", format=".1%", title="maximum on it"),
             alt.Tooltip("null_pointing_accuracy:Q", format=".1%", title="maximum of another image’s map on it"),
             alt.Tooltip("object_count:Q", title="images")]  # fmt: skip
-    x = style.severity_axis(rows["severity"].max())
+    x = style.severity_axis(max(rows["severity"]))
     base = alt.Chart().encode(x=x, y=y("mean_mask_share"), color=models.color(frame), detail="label:N")
     front = base.transform_filter(f"datum.series !== '{OTHERS}'")
     behind = base.transform_filter(f"datum.series === '{OTHERS}'").mark_line(strokeWidth=0.7, color=GRAY)

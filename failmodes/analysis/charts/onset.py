@@ -83,7 +83,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
     """Steps with points, and names at their ends."""
     focus, scale = style.focus_on("corruption"), style.fixed_scale(low, 1)
     base = alt.Chart().encode(
-        x=style.severity_axis(rows["severity"].max()),
+        x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),
         color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),
     )  # fmt: skip

@@ -145,7 +145,7 @@ def small_multiples(
     width = panels.width + panels.right_px
     lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelExpr=f"({json.dumps(lines, ensure_ascii=False)})[datum.value]", labelAnchor="start", labelLimit=width,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
@@ -245,8 +245,8 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
     look: dict[str, Any] = {
-        "orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX, "symbolType": "stroke",
-        "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1,
+        "orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX, "symbolType": "stroke", "symbolSize": 220,
+        "symbolStrokeWidth": 2.5, "symbolOpacity": 1,
     }  # fmt: skip
     return alt.Legend(**look | options)
 
