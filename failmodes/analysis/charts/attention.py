@@ -8,14 +8,14 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.corruptions import corruption_dash, group_color, with_groups
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.render.formatting import MAX_LISTED, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.attention import drift_cells
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 
-MOST_COLUMNS, HEIGHT_PX, AROUND_PX, TICK_PX = 2, 300, 78, 55
+MOST_COLUMNS, HEIGHT_PX, TICK_PX = 2, 300, 55
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
@@ -28,57 +28,52 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     rows = with_groups(con, chosen, drift_cells(con, chosen))
     labels = rows["label"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(labels), MOST_COLUMNS, right_px=6)
-    height = panels.height(HEIGHT_PX, AROUND_PX)
+    height = panels.height(HEIGHT_PX)
     low = max(0.0, min(rows["accuracy"]) - 0.03)
     name_px = np.array([12 + style.text_width(name) for name in rows["name"]])
     reach = (rows["accuracy"].to_numpy() - low) * panels.width / (panels.width - name_px)
     x_domain = (low, low + max(0.1, reach.max()))  # so that names end within the plot
     y_domain = (0.0, 1.1 * max([*rows["shift"], *rows["null"]]))
-    units = (x_domain[1] - x_domain[0]) / panels.width, y_domain[1] / height
-    rows = _with_names(rows.sort("label", "corruption", "severity"), *units)
-    layers = _layers(rows, frame, x_domain, y_domain, max(2, int(panels.width / TICK_PX)))
+    rows = rows.sort("label", "corruption", "severity").with_columns(
+        is_last=pl.col("severity") == pl.col("severity").max().over("label", "corruption")
+    )
+    axes = PlotAxis("accuracy", *x_domain, panels.width), PlotAxis("shift", *y_domain, height)
+    layers = _layers(rows, frame, *axes)
     missing = [label for label in chosen.labels.values() if label not in labels]
     without = f" Without attention: {join_names(missing)}." if missing else ""
     return Figure(
-        style.small_multiples(layers, rows, "label", labels, panels, height),
+        style.small_multiples(layers, _with_names(rows, *axes), "label", labels, panels, height),
         chart_title(con, selection, "attention_drift", "has no conclusive attention drift"),
-        f"Median distance of the attention centroid from that of the clean image, in image widths, against accuracy, from "
-        f"clean to the last severity; {selection.images}. Diamonds: the same maps against another image\u2019s clean map "
-        f"(null). Gray: clean maps of different images, median and middle 95%.{without} {shown_phrase(chosen)}".rstrip(),
+        "Median distance of the attention centroid from that of the clean image, in image widths, against accuracy, "
+        f"from clean to the last severity; {selection.images}. Diamonds: the same maps against another image\u2019s "
+        f"clean map (null). Gray: clean maps of different images, median and middle 95%.{without} "
+        f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,
     )
 
 
-def _with_names(rows: pl.DataFrame, x_unit: float, y_unit: float) -> pl.DataFrame:
-    """The rows with `is_last` at the end of a path, and `text` where its name fits, the farthest first.
-
-    Args:
-        rows: paths, each from clean on.
-        x_unit: accuracy a pixel.
-        y_unit: shift a pixel.
-    """
-    rows = rows.with_columns(is_last=pl.col("severity") == pl.col("severity").max().over("label", "corruption"))
-    ordered = rows.sort("is_last", "shift", descending=True).with_columns(text=pl.when("is_last").then("name"))
-    named = [
-        style.without_overlap(panel, ("accuracy", x_unit), ("shift", y_unit), "text")
-        for panel in ordered.partition_by("label")
-    ]
+def _with_names(rows: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
+    """The rows with `text` at the ends of paths, where the name fits, the farthest first."""
+    ordered = rows.sort("is_last", "shift", descending=True).with_columns(name=pl.when("is_last").then("name"))
+    named = [style.without_overlap(panel, x, y) for panel in ordered.partition_by("label")]
     keys = ["label", "corruption", "severity"]
-    return rows.join(pl.concat(named).select(*keys, "text"), on=keys, how="left", maintain_order="left")
+    return rows.join(pl.concat(named).select(*keys, text="name"), on=keys, how="left", maintain_order="left")
 
 
-def _layers(
-    rows: pl.DataFrame, frame: Frame, x_domain: tuple[float, float], y_domain: tuple[float, float], ticks: int
-) -> list[alt.Chart]:
+def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis) -> list[alt.Chart]:
     """The clean null, the null of each end, paths with points, and names."""
-    focus, scale = style.focus_on("corruption"), style.fixed_scale(*y_domain)
-    x_axis = alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False)
-    x = alt.X("accuracy:Q", title="accuracy", scale=style.fixed_scale(*x_domain), axis=x_axis)
-    y = alt.Y("shift:Q", title="centroid shift (image widths)", scale=scale, axis=style.y_axis(format="~g"))
+    focus, scale = style.focus_on("corruption"), style.fixed_scale(y_axis.low, y_axis.high)
+    ticks = max(2, int(x_axis.length_px / TICK_PX))
+    shares = alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False)
     base = alt.Chart().encode(
-        x=x, y=y, color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus)
-    )
+        x=alt.X("accuracy:Q", title="accuracy", scale=style.fixed_scale(x_axis.low, x_axis.high), axis=shares),
+        y=alt.Y(
+            "shift:Q", title="centroid shift (image widths)", scale=scale,
+            axis=style.y_axis(y_axis.length_px, format="~g"),
+        ),
+        color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),
+    )  # fmt: skip
     clean = alt.Chart().transform_filter("datum.severity === 0").transform_aggregate(
         low="min(null_low)", middle="min(null)", high="max(null_high)"
     )  # fmt: skip
@@ -87,6 +82,7 @@ def _layers(
             alt.Tooltip("shift:Q", format=".3f", title="centroid shift, image widths"),
             alt.Tooltip("null:Q", format=".3f", title="its null")]  # fmt: skip
     ends = base.transform_filter("datum.is_last")
+    names = base.transform_filter("isValid(datum.text)").mark_text(align="left", baseline="bottom", dx=6, dy=-2)
     null = alt.Y("null:Q", scale=scale)
     return [
         clean.mark_rect(style="band", opacity=0.5, clip=True).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q"),
@@ -97,5 +93,5 @@ def _layers(
         base.mark_point(filled=True).encode(
             size=alt.Size("severity:Q", scale=alt.Scale(range=[6, 50]), legend=None), tooltip=tips
         ).add_params(focus),
-        base.transform_filter("isValid(datum.text)").mark_text(align="left", dx=8).encode(text="text:N"),
+        names.encode(text="text:N"),
     ]  # fmt: skip

@@ -54,7 +54,8 @@ def _layers(colors: dict[str, str], frame: Frame) -> list[alt.Chart]:
     x = alt.X("mean_confidence:Q", title="confidence", scale=unit, axis=x_axis)
     y = alt.Y("accuracy:Q", title="accuracy", scale=unit, axis=style.percent_axis())
     base = alt.Chart().encode(x=x, y=y, color=style.severity_color(colors, frame))
-    tips = [alt.Tooltip("series:N", title="severity"), alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
+    tips = [alt.Tooltip("series:N", title="severity"),
+            alt.Tooltip("mean_confidence:Q", format=".1%", title="confidence"),
             alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
             alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),

@@ -23,20 +23,28 @@ from failmodes.analysis.statistics.failure_prediction import (
 )
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.shares import TITLE_ERROR
+from failmodes.warehouse.errors import WarehouseError
 
 SOFTMAX, LOGITS, ATTENTION = (DARK_GRAY, [1, 0]), (MID_GRAY, [5, 2]), (DARK_GRAY, [2, 2])
 LOOKS = {
     "confidence": (*SOFTMAX, "circle"), "margin": (*SOFTMAX, "square"), "entropy": (*SOFTMAX, "triangle-up"),
     "energy": (*LOGITS, "diamond"), "logit gap": (*LOGITS, "cross"),
     "attention spread": (*ATTENTION, "triangle-down"), "attention drift": (*ATTENTION, "triangle-right"),
-}  # color, dash and symbol of a score; kinds of scores (softmax, logits, attention) share a gray and a dash  # fmt: skip
+}  # color, dash and symbol of a score; kinds of scores share a gray and a dash  # fmt: skip
 MOST_COLUMNS, HEIGHT_PX = 5, 190
 
 
 def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
-    """AUROC of each score against severity, averaged over corruptions, a line a score, a panel a model."""
+    """AUROC of each score against severity, averaged over corruptions, a line a score, a panel a model.
+
+    Raises:
+        WarehouseError: no cell has enough failures and correct predictions.
+    """
     chosen = best_and_worst(con, selection)
     rows = _rows(con, chosen)
+    if rows.is_empty():
+        counts = f"{FEWEST} incorrect and {FEWEST} correct predictions"
+        raise WarehouseError(f"no failure prediction to show: no cell has {counts}")
     panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS, right_px=8)
     plot = style.small_multiples(
         _layers(rows, frame), rows, "label", list(chosen.labels.values()), panels, panels.height(HEIGHT_PX)
@@ -82,7 +90,7 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
             alt.Tooltip("auroc:Q", format=".3f", title="AUROC"), alt.Tooltip("low:Q", format=".3f", title="from"),
             alt.Tooltip("high:Q", format=".3f", title="to")]  # fmt: skip
     base = alt.Chart().encode(
-        x=style.severity_axis(rows["severity"].max()),
+        x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("auroc:Q", title="AUROC", scale=scale, axis=style.y_axis()),
         color=alt.Color("series:N", legend=legend, **by_score(colors)),
     )
@@ -100,7 +108,7 @@ def _layers(rows: pl.DataFrame, frame: Frame) -> list[alt.Chart]:
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     """In how many cells confidence predicts failures better, and in how many worse, than chance."""
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
-    found = {label: one.cells for label, one in every.items() if one}
+    found = {label: list(one.cells) for label, one in every.items() if one}
     if not found:
         return "Failure prediction: too few failures or correct predictions"
     if len(found) > MOST_IN_TITLE:

@@ -9,7 +9,6 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.corruptions import corruption_dash, group_color, with_groups
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.theme import LABEL_PX
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
@@ -24,7 +23,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_p
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
-MOST_COLUMNS, HEIGHT_PX, AROUND_PX, NAME_PX = 2, 260, 78, 13
+MOST_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
 HALF = 0.5
 
 
@@ -42,9 +41,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         why = "no clean image is classified correctly" if is_paired else "corrupted images do not pair with clean ones"
         raise WarehouseError(f"no failure onset to show: {why}")
     labels = [label for label in chosen.labels.values() if label in rows["label"]]
-    right_px = 8 + (rows["name"].str.len_chars().max() + len(" 100%")) * LABEL_PX * style.RUNNING_LETTER_SHARE
+    right_px = 8 + max(style.text_width(f"{name} 99%") for name in rows["name"])
     panels = frame.panels(len(labels), MOST_COLUMNS, right_px=right_px)
-    height = panels.height(HEIGHT_PX, AROUND_PX)
+    height = panels.height(HEIGHT_PX)
     low = style.share_floor(min(rows["surviving_share"]))
     named = _with_names(rows.sort("label", "corruption", "severity"), int(height / NAME_PX), low)
     plot = style.small_multiples(_layers(named, frame, low), named, "label", labels, panels, height)
@@ -60,7 +59,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
 
 
 def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
-    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the height `place` where it stands.
+    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the `place` where it stands.
 
     Args:
         rows: curves, each from clean on.
@@ -84,7 +83,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
     """Steps with points, and names at their ends."""
     focus, scale = style.focus_on("corruption"), style.fixed_scale(low, 1)
     base = alt.Chart().encode(
-        x=style.severity_axis(rows["severity"].max()),
+        x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),
         color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),
     )  # fmt: skip
@@ -105,16 +104,18 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFr
     Intervals are exact, for all corruptions of a model together, since the lowest is one of several.
     """
     by_curve = rows.sort("severity").group_by("label", "corruption", maintain_order=True)
-    ends = by_curve.agg(pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"),
-                        clean=pl.first("at_risk_count")).sort("surviving_share", maintain_order=True)  # fmt: skip
+    ends = by_curve.agg(
+        pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"), clean=pl.first("at_risk_count")
+    )
+    ends = ends.filter(pl.col("clean") > 0).sort("surviving_share", maintain_order=True)
     independent = np.array([share_of_independent(con, one) for one in ends["evaluation_id"]]) * ends["clean"].to_numpy()
     kept = ends["surviving_share"].to_numpy() * independent
     low, high = exact_interval(kept, independent, comparisons=len(selection.corruptions))
-    ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.col("clean") > 0)
-    lowest = {row["label"]: row for row in reversed(ends.rows(named=True))}
+    bounded = ends.with_columns(low=pl.Series(low), high=pl.Series(high))
+    lowest = {row["label"]: row for row in reversed(bounded.rows(named=True))}
     if len(lowest) > MOST_IN_TITLE:
         few = sum(row["high"] < HALF for row in lowest.values())
-        return f"Less than half of correct predictions stay correct under some corruption for {few} of {len(lowest)} models"
+        return f"Under some corruption less than half of predictions stay correct for {few} of {len(lowest)} models"
     return ". ".join(
         f"{label} keeps {format_percent_interval((one['surviving_share'], one['low'], one['high']))} of its correct "
         f"predictions under {lower_label(one['corruption_label'])} up to severity {format_severity(one['severity'])}"

@@ -60,7 +60,7 @@ def _layers(colors: dict[str, str], frame: Frame, most: float) -> list[alt.Chart
 
 
 def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """The error rate at the last severity without the least confident images: of up to two models, of more the range."""
+    """The error rate at the last severity without the least confident images; of many models by how much it changes."""
     every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
     found = {label: one for label, one in every.items() if one}
     if not found:
@@ -71,7 +71,8 @@ def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
         low, high = format_number(100 * changes[0], signed=True), format_points(changes[-1], signed=True)
         return f"Abstaining on {unsure}: {low} to {high} of error rate at the last severity in {len(found)} models"
     each = (
-        f"{format_percent_interval(one.error_rate_kept)} for {label} (of all images {format_percent(one.error_rate.value)})"
+        f"{format_percent_interval(one.error_rate_kept)} for {label} "
+        f"(of all images {format_percent(one.error_rate.value)})"
         for label, one in found.items()
     )
     return f"Error rate at the last severity without {unsure}: {join_names(each)}"

@@ -20,7 +20,10 @@ def panels(figure: Figure) -> dict[str, list[dict]]:
     """Rows by the name of their panel."""
     spec = figure.to_dict()
     (rows,) = spec["datasets"].values()
-    return {name: [row for row in rows if row["panel"] == name] for name in spec["vconcat"][0]["vconcat"][0]["facet"]["sort"]}
+    return {
+        name: [row for row in rows if row["panel"] == name]
+        for name in spec["vconcat"][0]["vconcat"][0]["facet"]["sort"]
+    }
 
 
 def points(rows: list[dict]) -> dict[float, dict]:

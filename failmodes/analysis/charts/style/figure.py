@@ -32,6 +32,7 @@ from failmodes.warehouse.output_files import atomic_output
 
 FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
 PNG_DPI = 300
+VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # as notebooks know it
 LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
 ENDS_SCRIPT = re.compile("<(?=[/!])")
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
@@ -172,7 +173,7 @@ class Figure:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         """An interactive chart where the notebook can draw one itself, else a picture; neither needs a network."""
         svg = self.to_svg()
-        return {alt.VEGALITE_MIME_TYPE: self.to_dict(), "image/svg+xml": svg, "text/plain": repr(self)}
+        return {VEGA_LITE: self.to_dict(), "image/svg+xml": svg, "text/plain": repr(self)}
 
 
 def _make_safe(node: Any) -> None:

@@ -35,7 +35,8 @@ SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
     "symbolStrokeWidth": 0,
     "symbolFillColor": MID_GRAY,
 }
-LETTER_SHARE, RUNNING_LETTER_SHARE = 0.56, 0.47  # width of an average letter in font sizes, of a name and of a text
+RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
+WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
 PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
 FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
 
@@ -144,7 +145,7 @@ def small_multiples(
     width = panels.width + panels.right_px
     lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
-        title=None, labelExpr=f"({json.dumps(lines, ensure_ascii=False)})[datum.value]", labelAnchor="start", labelLimit=width,
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
         labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
     )  # fmt: skip
     layered = alt.layer(*named, data=data, width=panels.width, height=height)
@@ -243,8 +244,11 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     width = frame.width_px - AXIS_PX - 2 * PADDING_PX
     longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
     columns = max(1, min(len(labels), int(width / longest)))
-    look: dict[str, Any] = {"symbolType": "stroke", "symbolSize": 220, "symbolStrokeWidth": 2.5, "symbolOpacity": 1}
-    return alt.Legend(**{"orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX} | look | options)
+    look: dict[str, Any] = {
+        "orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX, "symbolType": "stroke", "symbolSize": 220,
+        "symbolStrokeWidth": 2.5, "symbolOpacity": 1,
+    }  # fmt: skip
+    return alt.Legend(**look | options)
 
 
 def focus_on(field: str) -> alt.Parameter:
@@ -259,7 +263,9 @@ def faded(focus: alt.Parameter) -> Any:
 
 def text_width(text: str, font_px: float = LABEL_PX) -> float:
     """About how wide a name is, in pixels."""
-    return len(text) * font_px * LETTER_SHARE
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
+    wide += sum(map(str.isupper, text))
+    return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
 
 
 def wrapped(text: str, width_px: float, font_px: float) -> list[str]:

@@ -10,10 +10,12 @@ from failmodes.analysis.charts.style.frame import (
     PlotAxis,
     evenly_spaced,
     frame_of,
+    severity_series,
     spread_apart,
     text_width,
     without_overlap,
 )
+from failmodes.analysis.charts.style.theme import GRAY, RAMP
 from failmodes.warehouse.errors import StudyError
 
 
@@ -41,7 +43,7 @@ def test_panels_fill_rows_evenly(count: int, columns: int, rows: int) -> None:
     panels = PAGE.panels(count, 5)
     assert (panels.columns, panels.rows) == (columns, rows)
     assert panels.width * columns < PAGE.width_px
-    assert PAPER.panels(count, 5).columns <= 2
+    assert PAPER.panels(count, 5).columns <= 3
 
 
 def test_values_are_spread_about_their_place() -> None:
@@ -80,3 +82,16 @@ def test_names_cover_no_other_name_or_point_and_stay_in_the_plot(seed: int) -> N
             & (y.pixels(points) < top[one])
         )
         assert not inside.any()
+
+
+def test_of_a_dense_grid_five_severities_are_shown_beside_clean() -> None:
+    rows, colors = severity_series(pl.DataFrame({"severity": np.arange(0, 5.05, 0.25)}))
+    assert list(colors) == ["clean", "0.25", "1.5", "2.75", "3.75", "5"]
+    assert list(colors.values()) == [GRAY, *RAMP]
+    assert rows["series"].to_list() == list(colors)
+
+
+@pytest.mark.parametrize(("text", "arial"), [("JPEG compression 100%", 1253), ("attention spread", 789), ("Fog", 190)])
+def test_widths_of_names_are_those_of_the_font(text: str, arial: float) -> None:
+    """Widths of Arial at 110 pixels, by its metrics."""
+    assert text_width(text, 110) == pytest.approx(arial, rel=0.06)
