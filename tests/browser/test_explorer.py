@@ -141,7 +141,7 @@ def test_an_image_opens_over_severities_and_keys_go_on(page: "Page") -> None:
 
 def test_a_link_reproduces_what_is_shown(browser: "Browser", served: Explorer, page: "Page") -> None:
     before = shown_images(page)
-    page.get_by_label("Model", exact=True).select_option("Alpha")
+    page.get_by_label("Model", exact=True).select_option("Beta")
     before = wait_for_pictures(page, before)
     page.get_by_label("Severity", exact=True).select_option("2")
     before = wait_for_pictures(page, before)

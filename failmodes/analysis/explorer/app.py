@@ -2,7 +2,7 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page: at the left the curves, at the right the cell that was clicked. The modules beside it do the work."""
+"""The explorer's page: curves at the left, the cell that was clicked at the right. It arranges what others make."""
 
 import marimo
 
@@ -34,7 +34,7 @@ with app.setup:
 
 
 @app.cell(column=0)
-def opened() -> Any:
+def _opened() -> Any:
     (path, open_study), address = explored_warehouse(), elements.Address(mo.query_params())
     _request = mo.app_meta().request
     view = plots.view_of(dict(_request.cookies) if _request else {})
@@ -43,25 +43,25 @@ def opened() -> Any:
     _groups = {f"{one.images} ({particulars(one)}; {one.ids[0]})": one for one in select(con)}
     _asked = next((name for name, one in _groups.items() if one.ids[0] == address.value("images")), next(iter(_groups)))
     group = mo.ui.dropdown(_groups, value=_asked, label="Images and models", allow_select_none=False)
-    group if len(_groups) > 1 else None
+    mo.vstack([group] if len(_groups) > 1 else [])
     return address, con, group, kept, open_study, path, view
 
 
 @app.cell
-def what_is_shown(address: Any, con: Any, group: Any) -> Any:
+def _what_is_shown(address: Any, con: Any, group: Any) -> Any:
     labels, _names = list(group.value.labels.values()), corruption_names(con, group.value)
     _models = [label for label in address.values("model") if label in labels] or labels[:MOST_MODELS]
     _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
     models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
-    corruptions = mo.ui.multiselect(
-        {name: one for one, name in _names.items()}, value=_chosen, label="Corruptions (all, unless some are chosen)", full_width=True
-    )
+    _text = "Corruptions (all, unless some are chosen)"
+    _options = {name: one for one, name in _names.items()}
+    corruptions = mo.ui.multiselect(_options, value=_chosen, label=_text, full_width=True)
     mo.vstack([elements.titled("Failmodes explorer", group.value.source_line, level=1), models, corruptions], gap=0.5)
     return corruptions, labels, models
 
 
 @app.cell
-def curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) -> Any:
+def _curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) -> Any:
     _corruptions = corruptions.value or group.value.corruptions
     selection = elements.attempt(lambda: cells.narrowed(group.value, models.value, _corruptions))
     points = cells.read_curves(con, selection)
@@ -74,7 +74,9 @@ def curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) ->
 
 
 @app.cell
-def curve_chart(con: Any, found_cells: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any) -> Any:
+def _curve_chart(
+    con: Any, found_cells: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any
+) -> Any:
     _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
     _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
     curve_element = elements.chart(
@@ -87,7 +89,7 @@ def curve_chart(con: Any, found_cells: Any, get_marked: Any, points: Any, select
 
 
 @app.cell
-def figure_files(cell: Any, figures: Any, path: Any, selection: Any) -> Any:
+def _figure_files(cell: Any, figures: Any, path: Any, selection: Any) -> Any:
     _draw = partial(draw_from_warehouse, path, "curves", frame=PAGE)
     _curves = partial(_draw, evaluations=selection.ids, corruptions=selection.corruptions)
     curve_files = elements.downloads("curves", _curves)
@@ -97,15 +99,15 @@ def figure_files(cell: Any, figures: Any, path: Any, selection: Any) -> Any:
 
 
 @app.cell(column=1)
-def cell_choice(found_cells: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
+def _cell_choice(found_cells: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
     cell = get_cell()
-    cell_form = elements.cell_form(found_cells, cell, lambda chosen: (set_cell(chosen), set_marked(chosen)))
+    cell_form = elements.cell_form(found_cells, cell, lambda chosen: [take(chosen) for take in (set_cell, set_marked)])
     elements.role("cell", elements.in_row(*cell_form.elements.values()))
     return cell, cell_form
 
 
 @app.cell
-def cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
+def _cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
     figures = cells.read_figures(con, cell)
     _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
     _take = lambda fields: set_slice(address.slice._replace(**elements.clicked_pair(fields)))  # noqa: E731
@@ -116,16 +118,16 @@ def cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) ->
 
 
 @app.cell
-def slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
+def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
     slice_form = elements.slice_form(cells.class_names(con, group.value), get_slice())
-    _text = "A click on the matrix takes a true and a predicted class, a double click none; a click on an image opens it."
+    _text = "Click the matrix to choose a true and a predicted class, double-click for all; click an image to open it."
     _choices = elements.in_row(*slice_form.elements.values())
     elements.role("images", mo.vstack([elements.titled("Images", _text), _choices], gap=0.25))
     return (slice_form,)
 
 
 @app.cell
-def images(cell: Any, path: Any, slice_form: Any) -> Any:
+def _images(cell: Any, path: Any, slice_form: Any) -> Any:
     found = elements.attempt(lambda: cells.read_images(path, cell, cells.Slice(**slice_form.value)))
     _text = "The most confident mistakes first; choose rows to see their images"
     image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
@@ -133,7 +135,7 @@ def images(cell: Any, path: Any, slice_form: Any) -> Any:
 
 
 @app.cell
-def pictures(
+def _pictures(
     address: Any, cell: Any, con: Any, found: Any, found_cells: Any, image_table: Any, open_study: Any
 ) -> Any:
     _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MOST_IMAGES]
@@ -145,14 +147,14 @@ def pictures(
     _severities = sorted({one.severity for one in found_cells.values() if one.corruption == cell.corruption})
     _facts = {"of": cell.name, "images": ",".join(_ids), "step": _severities.index(cell.severity)}
     _shown = elements.role("pictures", mo.Html(ImageSheet(_made).to_html("h3")), **_facts)
-    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # the page names the cell once, a file for itself
+    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # which the page itself says once, above
     image_files = elements.downloads("images", lambda: ImageSheet(_named))
     mo.vstack([_shown, elements.in_row(elements.role("image", image_choice), *image_files)], gap=0.5)
     return image_choice, image_files
 
 
 @app.cell
-def image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, selection: Any) -> Any:
+def _image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, selection: Any) -> Any:
     mo.stop(not image_choice.value)
     _image = int(image_choice.value)
     _strip = elements.attempt(lambda: cells.strip_of(con, open_study, selection, cell, _image))
@@ -161,13 +163,13 @@ def image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, selecti
 
 
 @app.cell
-def slice_and_rest(found: Any, image_table: Any) -> Any:
+def _slice_and_rest(found: Any, image_table: Any) -> Any:
     mo.vstack([elements.shown(Sentence(found.comparison)), image_table])
     return
 
 
 @app.cell
-def state_in_address(
+def _state_in_address(
     address: Any, cell: Any, corruptions: Any, group: Any, image_choice: Any, labels: Any, models: Any, slice_form: Any
 ) -> Any:
     _first, *_ = group.options.values()
@@ -180,15 +182,15 @@ def state_in_address(
 
 
 @app.cell
-def comparison_choice(cell: Any, group: Any) -> Any:
+def _comparison_choice(cell: Any, group: Any) -> Any:
     _others = {label: one for one, label in group.value.labels.items() if one != cell.evaluation_id}
     baseline = mo.ui.dropdown(_others, label=f"Compare {cell.label} with the baseline")
-    baseline if _others else None
+    mo.vstack([baseline] if _others else [])
     return (baseline,)
 
 
 @app.cell
-def comparison(baseline: Any, cell: Any, path: Any) -> Any:
+def _comparison(baseline: Any, cell: Any, path: Any) -> Any:
     mo.stop(not baseline.value)
     _found = elements.attempt(lambda: compare_named(baseline.value, cell.evaluation_id, path))
     elements.role("comparison", elements.shown(*ComparisonResult(_found).document.blocks))
@@ -196,7 +198,7 @@ def comparison(baseline: Any, cell: Any, path: Any) -> Any:
 
 
 @app.cell
-def query_choice() -> Any:
+def _query_choice() -> Any:
     saved = mo.ui.dropdown({name: one.sql for name, one in saved_queries().items()}, label="Saved query")
     _text = "Any statement that reads; `show tables` lists the tables and views, `describe NAME` the columns of one."
     mo.vstack([elements.titled("SQL", _text), saved], gap=0.5)
@@ -204,16 +206,16 @@ def query_choice() -> Any:
 
 
 @app.cell
-def query(saved: Any) -> Any:
+def _query(saved: Any) -> Any:
     _first = saved.value or "from accuracy_by_severity\norder by accuracy\nlimit 20\n"
     _field = mo.ui.text_area(_first, rows=8, label="Statement", full_width=True)
     statement = _field.form(submit_button_label="Run", bordered=False)
-    statement
+    mo.vstack([statement])
     return (statement,)
 
 
 @app.cell
-def query_rows(path: Any, statement: Any) -> Any:
+def _query_rows(path: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
     _rows = elements.attempt(lambda: run_query(path, statement.value, timeout_s=cells.TIMEOUT_S))
     elements.table(_rows, selection=None, page_size=20, label=f"{_rows.height:,} rows")

@@ -1,4 +1,4 @@
-"""What the explorer reads: curves, the stored metrics of one cell (a model, corruption and severity), and its images."""
+"""What the explorer reads: curves, the stored metrics of a cell (a model, corruption and severity), and its images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -155,6 +155,9 @@ class Slice(NamedTuple):
         return " and ".join([*parts, *filter(None, [self.condition.strip()])])
 
 
+ALL_IMAGES = Slice()
+
+
 class CellImages(NamedTuple):
     """The images of a cell.
 
@@ -260,7 +263,7 @@ def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[st
     return list(dict.fromkeys(name for (name,) in con.execute(statement, [selection.shared["dataset_id"]]).fetchall()))
 
 
-def read_images(path: Path, cell: Cell, which: Slice = Slice()) -> CellImages:
+def read_images(path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages:
     """The images of a cell, with those that belong to a slice in front.
 
     Args:

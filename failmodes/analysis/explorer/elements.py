@@ -104,23 +104,25 @@ def downloads(name: str, draw: Callable[[], Any]) -> list[Any]:
     ]
 
 
-def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], None]) -> Any:
+def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], Any]) -> Any:
     """A dropdown for model, corruption and severity each, which choose the nearest cell."""
     models = {one.label: one.evaluation_id for one in cells.values()}
     corruptions = {one.corruption_label: one.corruption for one in cells.values()}
     severities = {format_severity(one): one for one in sorted({one.severity for one in cells.values()})}
-    parts = {
+    parts: dict[str, tuple[dict[str, Any], str, str]] = {
         "evaluation_id": (models, chosen.label, "Model"),
         "corruption": (corruptions, chosen.corruption_label, "Corruption"),
         "severity": (severities, format_severity(chosen.severity), "Severity"),
     }
-    return mo.ui.dictionary(
-        {
-            field: mo.ui.dropdown(options, value=value, label=label, allow_select_none=False)
-            for field, (options, value, label) in parts.items()
-        },
-        on_change=lambda values: choose(nearest_cell(cells.values(), **values)),
-    )
+    dropdowns = {
+        field: mo.ui.dropdown(options, value=value, label=label, allow_select_none=False)
+        for field, (options, value, label) in parts.items()
+    }
+
+    def _take(values: Any) -> None:
+        choose(nearest_cell(cells.values(), **values))
+
+    return mo.ui.dictionary(dropdowns, on_change=_take)
 
 
 def slice_form(classes: Sequence[str], which: Slice) -> Any:
@@ -131,7 +133,7 @@ def slice_form(classes: Sequence[str], which: Slice) -> Any:
     return mo.ui.dictionary({
         "true_class": mo.ui.dropdown(classes, value=true_class, label="True class"),
         "prediction": mo.ui.dropdown(predictions, value=prediction, label="Prediction"),
-        "condition": mo.ui.text(which.condition, placeholder="confidence > 0.9 and rmse < 0.1", label="Condition in SQL"),
+        "condition": mo.ui.text(which.condition, placeholder="confidence > 0.9 and rmse < 1", label="Condition in SQL"),
     })  # fmt: skip
 
 
@@ -151,4 +153,6 @@ def table(rows: pl.DataFrame, **options: Any) -> Any:
         is_text = isinstance(value, str | list | dict)
         return URL.sub("\\1\u200b:", str(value)) if is_text else value  # an invisible space: no URL any more
 
-    return mo.ui.table(rows, format_mapping=dict.fromkeys(rows.columns, as_text), show_column_summaries=False, **options)
+    return mo.ui.table(
+        rows, format_mapping=dict.fromkeys(rows.columns, as_text), show_column_summaries=False, **options
+    )

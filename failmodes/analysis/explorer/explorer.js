@@ -22,7 +22,7 @@ addEventListener("DOMContentLoaded", () => {
   const part = (role) => document.querySelector(`[data-role=${role}]`);
   const cards = () => all("[data-role=pictures] figure");
   const images = () => part("pictures").dataset.images.split(",");
-  let open = "";  // the image that the viewer shows or waits for
+  let open = "", closed = "";  // the image that the viewer shows or waits for, and the one whose strip is still there
 
   function choose(image) {
     const choice = part("image").querySelector("marimo-dropdown").shadowRoot.querySelector("select");
@@ -39,7 +39,7 @@ addEventListener("DOMContentLoaded", () => {
     return part("strip").querySelector("[data-strip]");
   });
   const openAt = (card) => show(card, cards(), Number(part("pictures").dataset.step));
-  dialog.addEventListener("close", () => { open = ""; choose("--"); });
+  dialog.addEventListener("close", () => { closed = open; open = ""; choose("--"); });
 
   // A click on a picture opens its strip; one on a chart brings its answer into view
   const ANSWERS = { curves: "cell", matrix: "images" };
@@ -56,7 +56,8 @@ addEventListener("DOMContentLoaded", () => {
   // An image that is chosen by name, or that the address names, opens too
   new MutationObserver(() => {
     const image = part("strip")?.dataset.image;
-    if (!image || image === open || dialog.open || !part("pictures")) return;
+    if (!image) closed = "";
+    if (!image || image === open || image === closed || dialog.open || !part("pictures")) return;
     const card = cards()[images().indexOf(image)];
     if (!card) return;
     open = image;

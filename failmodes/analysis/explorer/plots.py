@@ -21,6 +21,7 @@ NARROWEST_PX, WIDEST_PX = 300, 1000
 POINT, CONFUSION = "point", "confusion"  # names of the selections
 POINT_FIELDS = ["evaluation_id", "corruption", "severity"]
 MOST_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
+MATRIX_TITLE = "Predictions, percent of the true class"
 SHARES = alt.Axis(format="%", grid=False, values=[0, 0.5, 1])
 MATRIX_SHARE = 0.58  # of the width, where the matrix is beside the other plots
 
@@ -87,15 +88,15 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     layers = [
         colored.mark_area(opacity=0.2).encode(y="accuracy_low:Q", y2="accuracy_high:Q"),
         lines.mark_line(strokeWidth=1.8),
-        colored.mark_point(filled=True, opacity=1, cursor="pointer").encode(
-            size=clicked(150, 34), stroke=clicked(ink, paper), strokeWidth=clicked(2, 0.5), tooltip=tips
-        ).add_params(click),
+        colored.mark_point(filled=True, opacity=1, cursor="pointer")
+        .encode(size=clicked(150, 34), stroke=clicked(ink, paper), strokeWidth=clicked(2, 0.5), tooltip=tips)
+        .add_params(click),
     ]
     return style.small_multiples(layers, rows, "corruption_label", order, panels, height)
 
 
 @debug_mode(False)
-def cell_plots(of: CellFigures, view: View) -> list[alt.TopLevelMixin]:
+def cell_plots(of: CellFigures, view: View) -> list[Any]:
     """The confusion matrix of a cell, its images by confidence, and its error rate by coverage where it is stored.
 
     A click on the matrix selects a true and a predicted class. The matrix is left of the others in a wide view.
@@ -106,7 +107,7 @@ def cell_plots(of: CellFigures, view: View) -> list[alt.TopLevelMixin]:
         right = Frame(view.frame.width_px - left.width_px - style.GAP_PX)
     width = right.panels(1, 1).width
     click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
-    counts = _parsable(of.confusions, "label_name", "prediction").with_columns(panel=pl.lit("Predictions, percent of the true class"))
+    counts = _parsable(of.confusions, "label_name", "prediction").with_columns(panel=pl.lit(MATRIX_TITLE))
     matrix = confusion_matrices(counts, left).add_params(click)
     risks = [] if of.risks.is_empty() else [_risk_plot(of.risks, width, view)]
     return [matrix, _confidence_plot(of.bins, width, view), *risks]
@@ -121,11 +122,13 @@ def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
 
 
 def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
-    """Images by confidence, those predicted correctly above the others."""
-    rows = bins.unpivot(["incorrect", "correct"], index=["low", "high"], variable_name="prediction", value_name="images")
-    scale = alt.Scale(domain=["incorrect", "correct"], range=[view.shade(DARK_GRAY), view.shade(GRAY)])
-    tips = [alt.Tooltip("low:Q", format=".0%", title="confidence from"), alt.Tooltip("high:Q", format=".0%", title="to"),
-            alt.Tooltip("prediction:N", title="predictions"), alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
+    """Images by confidence, those predicted correctly on top."""
+    kinds = ["incorrect", "correct"]
+    rows = bins.unpivot(kinds, index=["low", "high"], variable_name="prediction", value_name="images")
+    scale = alt.Scale(domain=kinds, range=[view.shade(DARK_GRAY), view.shade(GRAY)])
+    tips = [alt.Tooltip("low:Q", format=".0%", title="confidence from"),
+            alt.Tooltip("high:Q", format=".0%", title="to"), alt.Tooltip("prediction:N", title="predictions"),
+            alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
     made: alt.Chart = alt.Chart(rows, width=width, height=HEIGHTS_PX[1], title="Confidence").mark_bar(binSpacing=1)
     return made.encode(
         x=alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1), axis=SHARES),
@@ -137,12 +140,12 @@ def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
     )
 
 
-def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
+def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> Any:
     """Error rate of the most confident images against their share."""
     most = max(0.01, *risks["selective_risk"].drop_nulls()) * 1.05
-    x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1),
-              axis=SHARES)  # fmt: skip
-    y = alt.Y("selective_risk:Q", title="error rate", scale=style.fixed_scale(0, min(1, most)), axis=style.percent_axis())
+    x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1), axis=SHARES)
+    scale = style.fixed_scale(0, min(1, most))
+    y = alt.Y("selective_risk:Q", title="error rate", scale=scale, axis=style.percent_axis())
     tips = [alt.Tooltip("coverage:Q", format=".0%", title="coverage"),
             alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")]  # fmt: skip
     base = alt.Chart(risks, width=width, height=HEIGHTS_PX[1], title="Selective risk").encode(x=x, y=y)
@@ -156,4 +159,3 @@ def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> alt.LayerChart:
 def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
     """Rows whose names have a space for separators of lines and paragraphs, which Vega cannot parse."""
     return rows.with_columns(pl.col(names).str.replace_all("[\u2028\u2029]", " "))
-

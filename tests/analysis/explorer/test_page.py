@@ -93,7 +93,8 @@ def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell:
 
 
 def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
-    assert elements.clicked_pair({"label_name": "one", "prediction": "two"}) == {"true_class": "one", "prediction": "two"}
+    pair = elements.clicked_pair({"label_name": "one", "prediction": "two"})
+    assert pair == {"true_class": "one", "prediction": "two"}
     nameless = elements.clicked_pair({"label_name": "one", "prediction": "no number"})
     assert nameless["prediction"] == "no answer"  # as rows of images call it
     assert elements.clicked_pair({}) == {"true_class": None, "prediction": None}
@@ -104,7 +105,7 @@ def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
 def test_texts_of_a_warehouse_are_no_markup() -> None:
     malicious = "<img src=x onerror=alert(1)>"
     for item in (
-        elements.titled(malicious, malicious), elements.shown(Sentence(malicious)), elements.role("a", "", of=malicious),
+        elements.titled(malicious, ""), elements.shown(Sentence(malicious)), elements.role("a", "", of=malicious),
     ):  # fmt: skip
         assert "<img" not in item.text
         assert "&lt;img" in item.text
