@@ -12,7 +12,7 @@ from failmodes import __version__
 from failmodes.analysis.claims_command import claims
 from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.compare_command import compare
-from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
+from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.analysis.query_command import SqlCommand, query

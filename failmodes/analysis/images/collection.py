@@ -37,6 +37,11 @@ class Picture(NamedTuple):
         return self.made.row
 
     @property
+    def has_empty_map(self) -> bool:
+        """Whether its attention map is stored and is 0 everywhere, so that nothing is drawn."""
+        return self.attention is not None and not self.attention.any()
+
+    @property
     def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
         """What is drawn of it: pixels, attention and its center."""
         return self.made.pixels, self.attention, self.center
@@ -220,7 +225,9 @@ def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Pictu
     without = [picture.row for picture in pictures if picture.attention is None]
     maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""
-    drawn = [f"orange is its map, stored for {maps} of {len(pictures)}{why}"] if maps else []
+    empty = sum(picture.has_empty_map for picture in pictures)
+    maps_text = f"stored for {maps} of {len(pictures)}{why}" + (f", {empty} of them empty" if empty else "")
+    drawn = [f"orange is its map, {maps_text}"] if maps else []
     drawn += [f"the dot is its center, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
         return f"No attention is stored for them{why}"

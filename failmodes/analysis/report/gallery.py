@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
 from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_confidence, format_severity
@@ -72,15 +73,14 @@ def _note(shown: int, total: int, *, is_lossless: bool) -> str:
 
 def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str, *, is_lossless: bool) -> ImageStrip:
     first, meaning = images[0], REASON_MEANINGS.get(reason)
-    maps, map_size = _maps(images)
-    strip = image_strip(
+    return image_strip(
         f"{corruption}, {model}: image {first.image_id}, class \u201c{first.label_name}\u201d",
         capitalize_first(f"{reason} ({meaning})" if meaning else reason),
         [image.pixels for image in images],
         [frame_of(i.severity, i.predicted_name, i.confidence, is_correct=i.is_correct) for i in images],
         is_lossless=is_lossless,
+        maps=[image.attention for image in images],
     )
-    return strip._replace(maps=maps, map_size=map_size)
 
 
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
@@ -89,11 +89,15 @@ def frame_of(severity: float, prediction: str, confidence: float | None, *, is_c
 
 
 def image_strip(
-    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool
-) -> ImageStrip:
-    """Pictures of one size, (H, W, 3) each, side by side; large ones are made smaller, and these never lossless."""
+    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
+    maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
+) -> ImageStrip:  # fmt: skip
+    """Pictures of one size, (H, W, 3) each, side by side, with attention where each has a map of one size.
+
+    Those whose longer side has more than `most_px` pixels are made smaller, and are never lossless.
+    """
     height, width = pixels[0].shape[:2]
-    share = min(1, LONGEST_SIDE_PX / max(height, width))
+    share = min(1, most_px / max(height, width))
     size = max(1, round(width * share)), max(1, round(height * share))
     strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
     for place, picture in enumerate(map(Image.fromarray, pixels)):
@@ -102,15 +106,15 @@ def image_strip(
     buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
     strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
     url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return ImageStrip(title, note, url, *size, tuple(frames))
+    return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
 
 
-def _maps(images: list[ExemplarImage]) -> tuple[str, tuple[int, int]]:
-    """The maps of a strip in base64, scaled by the largest value of all, and their columns and rows."""
-    maps = [image.attention for image in images if image.attention is not None]
-    if len(maps) < len(images) or len({one.shape for one in maps}) > 1:
+def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
+    """Maps in base64, scaled by the largest value of all, and their columns and rows; nothing where one is missing."""
+    known = [one for one in maps if one is not None]
+    if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
         return "", (0, 0)
-    values = np.stack(maps)
+    values = np.stack(known)
     top = float(values.max())
     scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
     return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])

@@ -109,8 +109,9 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
     return environment().get_template("template.html.j2").render(
         title=parts[0].title if len(parts) == 1 else title,
         parts=parts,
-        style=Markup(_packaged("report.css")),
-        script=Markup(_packaged("report.js")),
+        style=Markup(_packaged("viewer.css") + _packaged("report.css")),
+        script=Markup(_packaged("viewer.js") + _packaged("report.js")),
+        viewer=Markup(_packaged("viewer.html")),
         themes={"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS},
         library=Markup(vega_bundle()),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import altair as alt
 import numpy as np
@@ -35,6 +36,7 @@ PNG_DPI = 300
 VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # as notebooks know it
 LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
 ENDS_SCRIPT = re.compile("<(?=[/!])")
+NO_STYLE = {"class", "role", "aria-roledescription", "aria-label", "aria-hidden", "pointer-events"}  # attributes of SVG
 _SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -152,7 +154,7 @@ class Figure:
                 case "svg":
                     temporary.write_text(self.to_svg("mm"), encoding="utf-8")
                 case "pdf":
-                    temporary.write_bytes(bytes(vl_convert.svg_to_pdf(self.to_svg("pt"))))
+                    temporary.write_bytes(bytes(vl_convert.svg_to_pdf(_flat(self.to_svg("pt")))))
                 case _:
                     temporary.write_bytes(self._png())
         return path
@@ -174,6 +176,24 @@ class Figure:
         """An interactive chart where the notebook can draw one itself, else a picture; neither needs a network."""
         svg = self.to_svg()
         return {VEGA_LITE: self.to_dict(), "image/svg+xml": svg, "text/plain": repr(self)}
+
+
+def _flat(svg: str) -> str:
+    """An SVG without groups that neither move nor style: PDF takes at most 24 levels, and plots in plots have more."""
+    root = ElementTree.fromstring(svg)
+    for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
+        ElementTree.register_namespace(prefix, space)
+
+    def dissolve(node: ElementTree.Element) -> None:
+        kept: list[ElementTree.Element] = []
+        for child in node:
+            dissolve(child)
+            is_bare = child.tag.endswith("}g") and set(child.attrib) <= NO_STYLE
+            kept += list(child) if is_bare else [child]
+        node[:] = kept
+
+    dissolve(root)
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def _make_safe(node: Any) -> None:
