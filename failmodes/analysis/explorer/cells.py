@@ -15,6 +15,7 @@ from failmodes.analysis.images.attention import missing_map_reason
 from failmodes.analysis.images.clean_images import OpenStudy
 from failmodes.analysis.images.collection import Pictures, pictures_of_rows
 from failmodes.analysis.images.rows import PICTURES, PictureRow, curve_rows
+from failmodes.analysis.images.strips import frame_of, image_strip
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.render.formatting import (
     format_count,
@@ -25,7 +26,6 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     lower_label,
 )
-from failmodes.analysis.report.gallery import frame_of, image_strip
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import QueryError, StudyError

@@ -102,12 +102,13 @@ def page_app(page: Path, token: str) -> "ASGIApp":
     """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
     import marimo
 
-    own, shared = files("failmodes.analysis.explorer"), files("failmodes.analysis.report")
-    style, html, script = (shared.joinpath(f"viewer.{kind}").read_text("utf-8") for kind in ("css", "html", "js"))
+    from failmodes.analysis.images.strips import viewer
+
+    script = viewer("js") + files("failmodes.analysis.explorer").joinpath("explorer.js").read_text("utf-8")
     head = (
         '<meta name="description" content="Failmodes explorer: curves, cells, confusions and images of a warehouse">'
-        f'<style>{style}</style><template id="viewer">{html}</template>'
-        f"<script>(() => {{\n{script}{own.joinpath('explorer.js').read_text('utf-8')}\n}})();</script>"
+        f'<style>{viewer("css")}</style><template id="viewer">{viewer("html")}</template>'
+        f"<script>(() => {{\n{script}\n}})();</script>"
     )
     builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
     app: ASGIApp = builder.with_app(path="", root=str(page)).build()

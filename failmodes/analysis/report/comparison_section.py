@@ -10,11 +10,11 @@ from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.style.models import model_colors
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.images.regeneration import RegeneratedPicture
+from failmodes.analysis.images.strips import frame_of, image_strip
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
 from failmodes.analysis.render.formatting import capitalize_first, format_count
-from failmodes.analysis.report.gallery import frame_of, image_strip
 from failmodes.analysis.report.report_charts import report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection

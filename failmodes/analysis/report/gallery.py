@@ -1,26 +1,17 @@
 """The gallery of a report: the exemplars of all models as image strips, with predictions and attention."""
 
-import base64
-import io
-from collections.abc import Sequence
-
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.images.exemplars import SERIES, ExemplarImage, exemplar_images, exemplar_rows, size_of
-from failmodes.analysis.render.blocks import Frame, Gallery, ImageStrip
-from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first, format_confidence, format_severity
+from failmodes.analysis.images.strips import frame_of, image_strip
+from failmodes.analysis.render.blocks import Gallery, ImageStrip
+from failmodes.analysis.render.formatting import REASON_MEANINGS, capitalize_first
 from failmodes.analysis.selection import Selection, corruption_labels
 from failmodes.analysis.statistics.model_accuracy import lowest_first, run_accuracies
 
-LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 MOST_BYTES = 4_000_000  # of all strips of a selection, a third more as text
 MOST_PIXELS = 2**29  # that are decoded for them, some 10 s
 LOSSLESS_BYTES = 800_000  # of all pictures on record, up to which they are embedded as they are
-QUALITY = 80  # of the copies beyond that, WebP
 MODEL, CORRUPTION, REASON = "Model", "Corruption", "Chosen as"  # filters
 NO_IMAGES = (
     "No images are stored: a study keeps none with thumbnails = false, nor where corrupted images do not pair with "
@@ -81,40 +72,3 @@ def _strip(images: list[ExemplarImage], model: str, corruption: str, reason: str
         is_lossless=is_lossless,
         maps=[image.attention for image in images],
     )
-
-
-def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
-    """One picture of a strip, its confidence 0-1 in percent."""
-    return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
-
-
-def image_strip(
-    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
-    maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
-) -> ImageStrip:  # fmt: skip
-    """Pictures of one size, (H, W, 3) each, side by side, with attention where each has a map of one size.
-
-    Those whose longer side has more than `most_px` pixels are made smaller, and are never lossless.
-    """
-    height, width = pixels[0].shape[:2]
-    share = min(1, most_px / max(height, width))
-    size = max(1, round(width * share)), max(1, round(height * share))
-    strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
-    for place, picture in enumerate(map(Image.fromarray, pixels)):
-        small = picture if share == 1 else picture.resize(size, Image.Resampling.LANCZOS)
-        strip.paste(small, (place * size[0], 0))
-    buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
-    strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
-    url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
-
-
-def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
-    """Maps in base64, scaled by the largest value of all, and their columns and rows; nothing where one is missing."""
-    known = [one for one in maps if one is not None]
-    if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
-        return "", (0, 0)
-    values = np.stack(known)
-    top = float(values.max())
-    scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
-    return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])

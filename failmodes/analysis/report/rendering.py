@@ -11,6 +11,7 @@ from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
+from failmodes.analysis.images.strips import viewer
 from failmodes.analysis.judging.findings.collection import Findings
 from failmodes.analysis.judging.findings.correction import FIRST_SCREEN as ON_FIRST_SCREEN
 from failmodes.analysis.judging.findings.headlines import Headline
@@ -109,9 +110,9 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
     return environment().get_template("template.html.j2").render(
         title=parts[0].title if len(parts) == 1 else title,
         parts=parts,
-        style=Markup(_packaged("viewer.css") + _packaged("report.css")),
-        script=Markup(_packaged("viewer.js") + _packaged("report.js")),
-        viewer=Markup(_packaged("viewer.html")),
+        style=Markup(viewer("css") + _packaged("report.css")),
+        script=Markup(viewer("js") + _packaged("report.js")),
+        viewer=Markup(viewer("html")),
         themes={"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS},
         library=Markup(vega_bundle()),
     )  # fmt: skip

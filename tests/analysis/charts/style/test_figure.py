@@ -164,3 +164,10 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     plot = alt.Chart(pl.DataFrame({"x": [1]})).mark_point().encode(x="x:Q")
     with pytest.raises(StudyError, match=r"drops.gif: .*\.svg, \.png, \.pdf, \.html or \.json"):
         figure_of(plot).save(tmp_path / "drops.gif")
+
+
+def test_plots_in_plots_are_saved_as_pdf(tmp_path: Path) -> None:
+    plot = alt.Chart(pl.DataFrame({"x": [1.0], "of": ["a"]})).mark_point().encode(x="x:Q").facet("of:N", columns=1)
+    nested = alt.vconcat(alt.hconcat(alt.vconcat(plot, plot), plot), plot)
+    figure = Figure(nested, "A title", "A subtitle.", "Data: none.", PAGE.width_px)
+    assert figure.save(tmp_path / "nested.pdf").read_bytes().startswith(b"%PDF")
