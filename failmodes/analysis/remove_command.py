@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from failmodes.analysis.model_names import LEAST_LETTERS
-from failmodes.analysis.render.blocks import Cell, Sentence, Table
+from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.same_labels import distinct_labels, newest_first
 from failmodes.warehouse.completion import complete_model
@@ -20,8 +20,6 @@ from failmodes.warehouse.terminal import interruptible, named, note, say, sugges
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.removal import Place, StoredEvaluation
-
-_TEXTS = ("model", "images", "evaluated")
 
 
 def remove(
@@ -56,7 +54,8 @@ def remove(
     labels = labeled(stored_evaluations(place))
     chosen = named_evaluations(labels, name)
     kept = [label for one, label in labels if one not in chosen]
-    say(render_blocks(_blocks([pair for pair in labels if pair[0] in chosen], kept, place), line_width()), end="")
+    going = [(one, label) for one, label in labels if one in chosen]
+    say(render_blocks(_sentences(going, kept, place), line_width()), end="")
     if not yes:
         if not sys.stdin.isatty():
             raise StudyError("nothing was removed: without a terminal to confirm on, add --yes")
@@ -113,26 +112,23 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     return [*found, *(one for one in left if one not in found)]
 
 
-def _blocks(
-    chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place"
-) -> list[Sentence | Table]:
+def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place") -> list[Sentence]:
+    """What goes, and what stays."""
     places = [str(path) for path in (place.results, place.warehouse) if path]
-    rows = tuple(
-        (
-            Cell(label if one.label else "left by an interrupted removal"),
-            Cell(f"{one.facts['image_count']:,} of {one.facts['dataset_label']}, {one.facts['source_label']}"),
-            Cell(f"{one.facts['evaluated_at']:%Y-%m-%d %H:%M}" if one.facts["evaluated_at"] else ""),
-            Cell(f"{one.cell_count:,}"),
-            Cell(f"{one.file_count:,}"),
-            Cell(f"{one.size_bytes / 1e6:,.1f}"),
-            Cell(one.evaluation_id),
-        )
-        for one, label in chosen
-    )
-    heads = (*_TEXTS, "cells", "files", "MB", "evaluation")
-    stay = f"Kept: {join_names(kept)}." if kept else "No other evaluation is there."
     return [
-        Sentence(f"{format_count(len(chosen), 'evaluation')} to remove from {join_names(places)}", "lead"),
-        Table("Evaluations to remove", "", heads, rows, texts=(*_TEXTS, "evaluation")),
-        Sentence(stay),
+        Sentence(f"To remove from {join_names(places)}:", "lead"),
+        *(Sentence(_described(one, label), "item") for one, label in chosen),
+        Sentence(f"Kept: {join_names(kept)}." if kept else "No other evaluation is there."),
     ]
+
+
+def _described(one: "StoredEvaluation", label: str) -> str:
+    facts, made = one.facts, one.facts["evaluated_at"]
+    parts = (
+        f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}, {facts['source_label']}",
+        f"evaluated {made:%Y-%m-%d %H:%M}" if made else "",
+        format_count(one.cell_count, "cell"),
+        f"{format_count(one.file_count, 'file')} ({one.size_bytes / 1e6:,.1f} MB)" if one.in_results else "no files",
+        f"evaluation {one.evaluation_id}",
+    )
+    return f"{label if one.label else 'left by an interrupted removal'}: {'; '.join(filter(None, parts))}"
