@@ -67,7 +67,9 @@ def remove(
         remove_evaluations(place, identities, DERIVATION, metrics_of_studies([where]) or ())
     note(f"removed {format_count(len(chosen), 'evaluation')}")
     if not all(one.in_results for one in chosen):
-        note("a load from results that still hold such an evaluation brings it back")
+        note("results elsewhere may still hold it: a load from them brings it back")
+    if place.warehouse is None:
+        note("warehouses that were loaded from these results still hold it: remove it from them too")
     if place.warehouse and kept:
         suggest(f"failmodes report{named(where)}")
 

@@ -111,7 +111,7 @@ def find_place(where: str | Path | None) -> Place:
 
     Raises:
         StudyError: the location is none of these.
-        MissingWarehouseError: neither is there.
+        MissingWarehouseError: neither is there, or not the warehouse that is named.
     """
     if isinstance(where, str) and is_url(where):
         results, warehouse, output = find_results(where), None, None
@@ -121,8 +121,10 @@ def find_place(where: str | Path | None) -> Place:
     found = Place(
         results if has_results(results) else None, warehouse if warehouse and warehouse.exists() else None, output
     )
-    if found.results is None and found.warehouse is None:
-        raise MissingWarehouseError(f"{where} holds neither results nor a warehouse: there is nothing to remove")
+    is_missing = warehouse is not None and warehouse == where and found.warehouse is None
+    if is_missing or (found.results is None and found.warehouse is None):
+        state = "does not exist" if is_missing else "holds neither results nor a warehouse"
+        raise MissingWarehouseError(f"{where} {state}: there is nothing to remove from")
     return found
 
 

@@ -199,3 +199,5 @@ def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthet
     assert files_of(two.output) == before
     with pytest.raises(MissingWarehouseError, match="neither results nor a warehouse"):
         find_place(tmp_path)
+    with pytest.raises(MissingWarehouseError, match="does not exist"):
+        find_place(two.output / "mistyped.duckdb")
