@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from failmodes.analysis.model_names import LEAST_LETTERS
 from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.same_labels import distinct_labels, newest_first
@@ -97,6 +96,8 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     Raises:
         StudyError: there is none, or first letters are those of several.
     """
+    from failmodes.analysis.model_names import LEAST_LETTERS
+
     left = [one for one, _ in labels if one.label is None]
     ways = (
         [one for one, _ in labels if one.label == name],
