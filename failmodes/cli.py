@@ -16,6 +16,7 @@ from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortO
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.analysis.query_command import SqlCommand, query
+from failmodes.analysis.remove_command import remove
 from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -237,6 +238,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "evaluate": evaluate,
         "import": import_,
         "load": load,
+        "remove": remove,
     },
     QUESTIONS: {
         "query": query,
