@@ -249,7 +249,7 @@ def benchmark(
         thumbnails: False puts no picture into record and warehouse: neither clean images, which `Warehouse.images`
             needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
         precision: of the forward pass.
-        batch_size: images at a time; tried out and remembered if not given.
+        batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).
         device: where models run; auto takes cuda, then mps, then cpu.
         version: your own name for code whose source or captured values cannot be read, such as a session of another
             library, or that reads files as it runs; change it when the code changes.
