@@ -2,8 +2,7 @@
 
 from markdown_text import code, table
 
-from failmodes.analysis.chart_names import chart_meaning
-from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
+from failmodes.analysis.chart_registry import chart_meaning, image_charts, warehouse_charts
 from failmodes.analysis.report.topics import MORE_CHARTS, TOPICS
 from failmodes.sql import QUERIES, first_comment, read_sql
 
@@ -22,8 +21,8 @@ good start for a question of your own.
 def charts_page() -> str:
     """Markdown: a row a chart."""
     titles = {topic.chart: topic.title for topic in TOPICS} | dict.fromkeys(MORE_CHARTS, "Details")
-    of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in CHARTS]
-    of_images = [(code(name), chart_meaning(name)) for name in IMAGE_CHARTS]
+    of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in warehouse_charts()]
+    of_images = [(code(name), chart_meaning(name)) for name in image_charts()]
     return "\n".join(
         [
             CHARTS_INTRODUCTION,

@@ -12,10 +12,11 @@ from failmodes import __version__
 from failmodes.analysis.claims_command import claims
 from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
 from failmodes.analysis.compare_command import compare
-from failmodes.analysis.explorer.command import BrowserOption, HostOption, PortOption, explore_warehouse
+from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortOption, explore_warehouse
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.analysis.query_command import SqlCommand, query
+from failmodes.analysis.remove_command import remove
 from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -177,21 +178,23 @@ def images(
     ] = None,
     timeout: TimeoutOption = PICTURES_S,
 ) -> None:
-    """Show any evaluated images, made again at their corruption and severity, with what each model said.
+    """Show any evaluated images, reproduced at their corruption and severity, with each model's prediction.
 
     Clean images come from the warehouse, else from the study file that is named, or lies beside the warehouse.
     """
     limit_command(timeout, query_memory(None))
-    from failmodes.analysis.charts.style.saving import FORMATS
-    from failmodes.analysis.shown_images import ImageRequest, find_images
+    from failmodes.analysis.charts.style.figure import FORMATS
+    from failmodes.analysis.shown_images import find_images
     from failmodes.evaluate.study_images import open_study_images
     from failmodes.warehouse.storage.locations import find_warehouse
 
     check_result(output, FORMATS, force=force)
     path = find_warehouse(where)
-    request = ImageRequest(condition, image or (), corruption or (), model or (), evaluation or ())
     with stages_shown("images"):
-        sheet = find_images(path, request, open_study=partial(open_study_images, where, path), timeout_s=timeout)
+        sheet = find_images(
+            path, condition, images=image or (), corruptions=corruption or (), models=model or (),
+            evaluations=evaluation or (), open_study=partial(open_study_images, where, path), timeout_s=timeout,
+        )  # fmt: skip
         with result_file(output, "images.svg") as file:
             sheet.save(file, layout=layout, width=width, theme=theme, force=force)
     for line in sheet.notes:
@@ -245,6 +248,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "evaluate": evaluate,
         "import": import_,
         "load": load,
+        "remove": remove,
     },
     QUESTIONS: {
         "query": query,

@@ -7,7 +7,13 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE, complete_chart
+from failmodes.analysis.chart_registry import (
+    complete_chart,
+    draw_from_warehouse,
+    draw_of_images,
+    image_charts,
+    warehouse_charts,
+)
 from failmodes.analysis.warehouse_options import (
     IMAGES,
     LOOKS,
@@ -22,6 +28,7 @@ from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.limits import limit_command
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
+from failmodes.warehouse.storage.locations import default_location, find_warehouse
 from failmodes.warehouse.terminal import named, say, suggest
 from failmodes.warehouse.watched_process import fail_with
 
@@ -77,8 +84,8 @@ def chart(
     name: Annotated[
         str,
         typer.Argument(
-            help=f"From a warehouse: {', '.join(CHARTS_OF_A_WAREHOUSE)}. From images alone: contact-sheet, and "
-            "distortion too where an option says what to corrupt.",
+            help=f"From a warehouse: {', '.join(warehouse_charts())}. From images alone: {', '.join(image_charts())} "
+            "(distortion where an option says what to corrupt).",
             autocompletion=complete_chart,
         ),
     ],
@@ -103,9 +110,22 @@ def chart(
         ),
     ] = None,
     theme: Annotated[str, typer.Option(help="light or dark.", rich_help_panel=LOOKS)] = "light",
+    title: Annotated[bool, typer.Option(help="Draw the title.", rich_help_panel=LOOKS)] = True,
+    caption: Annotated[
+        bool,
+        typer.Option(help="Draw the caption; without it, it is printed for LaTeX.", rich_help_panel=LOOKS),
+    ] = True,
     corruption: Corruptions = None,
     model: Models = None,
     evaluation: Evaluations = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw the chart once for each value of a column: corruption, corruption_group, or a column of "
+            "evaluation_labels such as architecture.",
+            rich_help_panel=ROWS,
+        ),
+    ] = None,
     published: Annotated[
         bool | None,
         typer.Option(
@@ -134,28 +154,42 @@ def chart(
 ) -> None:
     """Draw one chart and save it in the format that its suffix names (default NAME.svg in the current folder)."""
     limit_command(timeout)
-    from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
-    from failmodes.analysis.charts.style.fitting import figure_width_mm
-    from failmodes.analysis.charts.style.saving import FORMATS, save_chart
+    from failmodes.analysis.charts.style.figure import FORMATS
+    from failmodes.analysis.charts.style.frame import frame_of
+    from failmodes.analysis.render.row_formats import latex_caption
 
-    width_mm = figure_width_mm(layout, width)
-    written = output or Path(f"{name}.svg")
+    frame, written = frame_of(layout, width), output or Path(f"{name}.svg")
     check_result(written, FORMATS, force=force)
+    of_images = {"--image": image, "--recipe": recipe, "--seed": seed, "--severity": severity}
+    of_warehouse = {"WHERE": where, "--model": model, "--evaluation": evaluation, "--by": by, "--published": published}
+    has_images = any(value is not None for value in of_images.values())
     with stages_shown("chart"):
-        drawn = draw_chart(
-            name,
-            WarehouseOptions(where, model, evaluation, published),
-            ImageOptions(image, recipe, seed, severity),
-            corruptions=corruption or (),
-            size=layout,
-            width=width,
-            is_figure=True,
-        )
+        if name in image_charts() and (has_images or name not in warehouse_charts()):
+            from failmodes.analysis.sample_images import CorruptionRequest
+
+            _refuse(name, "corrupts images itself and reads no warehouse", of_warehouse)
+            request = CorruptionRequest(recipe or "cifar-c", seed or 0, severity or (), corruption or (), image or ())
+            drawn = draw_of_images(name, request, frame)
+        else:
+            _refuse(name, "reads a warehouse and corrupts nothing itself", of_images)
+            drawn = draw_from_warehouse(
+                find_warehouse(where or default_location()), name, frame=frame, models=model or (),
+                evaluations=evaluation or (), corruptions=corruption or (), published=published, by=by,
+            )  # fmt: skip
+        drawn = replace(drawn.with_theme(theme), has_title=title, has_caption=caption)
         with result_file(written, "chart.svg") as path:
-            save_chart(drawn, path, theme=theme, width_mm=width_mm, force=force)
+            drawn.save(path, force=force)
     if written != STDOUT:
         say(printable(str(written)))
+        if not caption:
+            say(printable(latex_caption(drawn.title, drawn.caption)))
         suggest(f"failmodes report{named(where)}")
+
+
+def _refuse(name: str, because: str, options: dict[str, Any]) -> None:
+    given = [option for option, value in options.items() if value is not None]
+    if given:
+        raise StudyError(f"chart {name!r} {because}: leave out {', '.join(given)}")
 
 
 def report(
@@ -251,18 +285,17 @@ def gate(
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
-    from failmodes.analysis.judging.gate import compare_command, read_request, run_gate
+    from failmodes.analysis.judging.gate import run_gate
     from failmodes.analysis.render.documents import print_document
 
     outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
     check_texts(outputs, force=force)
-    request = read_request(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
     with stages_shown("gate"):
-        result = run_gate(request)
+        result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
     texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
     if not write_texts(texts, outputs, force=force):
         print_document(result.document)
-        suggest(compare_command(request))
+        suggest(result.next_command)
     raise typer.Exit(result.exit_code)
 
 

@@ -1,14 +1,39 @@
 """A comparison as Python gets it: sentences, data frames, a chart, and every output format."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.analysis.judging.compare import Comparison
-from failmodes.analysis.render.blocks import Document
-from failmodes.analysis.render.rendered import Rendered
+import polars as pl
+
+from failmodes.analysis.judging.compare import ChangedImages, Comparison, Difference
+from failmodes.analysis.judging.compare_text import ComparisonText
+from failmodes.analysis.judging.wording import CASE_OUTCOMES
+from failmodes.analysis.render.blocks import Block, Case, Document, Section, Sentence
+from failmodes.analysis.render.documents import Rendered
 
 if TYPE_CHECKING:
-    import altair as alt
-    import polars as pl
+    from failmodes.analysis.charts.style.figure import Figure
+
+_VALUES = {name: pl.Float64() for name in ("a", "b", "difference", "low", "high")}
+_TEXT, _WHOLE = pl.String(), pl.Int64()
+COLUMNS: dict[str, dict[str, pl.DataType]] = {
+    "metrics": {
+        **dict.fromkeys(("metric", "score", "title", "unit", "better", "cells"), _TEXT), **_VALUES,
+        "winner": _TEXT, "reason": _TEXT,
+    },
+    "corruptions": {
+        "corruption": _TEXT, "corruption_label": _TEXT, **_VALUES, "winner": _TEXT,
+        **dict.fromkeys(("crossover", "crossover_low", "crossover_high"), pl.Float64()), "ahead_first": _TEXT,
+    },
+    "cells": {
+        "corruption": _TEXT, "severity": pl.Float64(), **_VALUES, "only_a": _WHOLE, "only_b": _WHOLE,
+        "adjusted_p": pl.Float64(), "winner": _TEXT,
+    },
+    "classes": {"class_index": _WHOLE, "class_name": _TEXT, "image_count": _WHOLE, **_VALUES, "winner": _TEXT},
+    "images": {
+        "change": _TEXT, "image_id": _WHOLE, "label": _WHOLE, "label_name": _TEXT, "cell_count": _WHOLE,
+        "corruption": _TEXT, "severity": pl.Float64(), "predicted_a": _TEXT, "predicted_b": _TEXT,
+    },
+}  # fmt: skip
 
 
 class ComparisonResult(Rendered):
@@ -35,68 +60,113 @@ class ComparisonResult(Rendered):
 
     @property
     def sentences(self) -> list[str]:
-        """Which model is more accurate, whether the margin is kept, how images pair, where curves cross."""
-        from failmodes.analysis.judging.compare_text import ComparisonText
-
+        """Which model is more accurate and on which images, whether the margin is kept, where curves cross."""
         return ComparisonText(self.comparison).sentences
 
     @property
-    def metrics(self) -> "pl.DataFrame":
+    def metrics(self) -> pl.DataFrame:
         """A row a metric, accuracy first: both values, difference with interval, which is better, or why none is."""
         return self._frame("metrics")
 
     @property
-    def corruptions(self) -> "pl.DataFrame":
+    def corruptions(self) -> pl.DataFrame:
         """A row a corruption, B's largest loss first: accuracies, difference with interval, crossover with interval."""
         return self._frame("corruptions")
 
     @property
-    def cells(self) -> "pl.DataFrame":
+    def cells(self) -> pl.DataFrame:
         """A row a cell, clean first: accuracies, difference, images only one predicts correctly, adjusted p."""
         return self._frame("cells")
 
     @property
-    def classes(self) -> "pl.DataFrame":
+    def classes(self) -> pl.DataFrame:
         """A row a class, B's largest loss first; intervals hold for all classes together."""
         return self._frame("classes")
 
     @property
-    def images(self) -> "pl.DataFrame":
+    def images(self) -> pl.DataFrame:
         """A row an image that B newly predicts incorrectly or correctly, those of most cells first."""
         return self._frame("images")
 
-    def _frame(self, name: str) -> "pl.DataFrame":
-        from failmodes.analysis.judging.compare_document import as_frame
-
-        return as_frame(self.comparison, name)
-
-    @property
-    def document(self) -> Document:
-        """Sentences, accuracy by corruption, other tables folded; docs/comparing.md explains the keys of its data."""
-        from failmodes.analysis.judging.compare_document import comparison_document
-
-        return comparison_document(self.comparison)
-
-    def to_frame(self) -> "pl.DataFrame":
+    def to_frame(self) -> pl.DataFrame:
         """The cells as a data frame, as `cells`."""
         return self.cells
 
+    @property
+    def document(self) -> Document:
+        """Sentences, accuracy by corruption, other tables folded; docs/comparing.md explains the keys of its data.
+
+        Its test case is whether the candidate is worse by more than the margin.
+        """
+        comparison, text = self.comparison, ComparisonText(self.comparison, is_summary=True)
+        headline, *rest = text.sentences
+        by_corruption, *tables = text.tables()
+        notes = dict.fromkeys((text.no_images, comparison.a.source_line, comparison.b.source_line))
+        blocks: list[Block] = [Sentence(headline, "lead"), *(Sentence(one, "item") for one in rest), by_corruption]
+        blocks += [Section(table.caption, (table,), is_folded=True) for table in tables]
+        blocks += [Sentence(note, "note") for note in notes if note]
+        outcome = CASE_OUTCOMES[comparison.not_worse]
+        case = Case(f"at most {text.margin} worse", "failmodes.compare", outcome, headline, comparison.not_worse)
+        return Document(f"{text.b} compared with {text.a}", tuple(blocks), _data(comparison), (case,))
+
+    def _frame(self, name: str) -> pl.DataFrame:
+        return pl.DataFrame(as_rows(self.comparison, name), schema=COLUMNS[name])
+
     def chart(
-        self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"
-    ) -> "alt.VConcatChart":
-        """The differences along severity, a panel a corruption, as an Altair chart.
+        self, *, layout: Literal["page", "paper"] = "page", width: str | None = None,
+        theme: Literal["light", "dark"] = "light",
+    ) -> "Figure":  # fmt: skip
+        """The differences along severity, a panel a corruption.
 
         Raises:
-            StudyError: an unknown layout or theme.
+            StudyError: an unknown layout, width or theme.
         """
-        from altair.utils.schemapi import debug_mode
-
         from failmodes.analysis.charts.differences import draw
-        from failmodes.analysis.charts.style.saving import with_theme
-        from failmodes.analysis.charts.style.theme import CHART_SIZES
-        from failmodes.warehouse.errors import StudyError
+        from failmodes.analysis.charts.style.frame import frame_of
 
-        if layout not in CHART_SIZES:
-            raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
-        with debug_mode(False):
-            return with_theme(draw(self.comparison, size=CHART_SIZES[layout]), theme)
+        return draw(self.comparison, frame=frame_of(layout, width)).with_theme(theme)
+
+
+def as_rows(comparison: Comparison, name: str) -> list[dict[str, Any]]:
+    """The rows of one of COLUMNS; those of metrics begin with accuracy, under corruption and clean."""
+    if name == "images":
+        return [
+            {"change": change, **image._asdict()}
+            for change, changed in _changed(comparison).items()
+            for image in (changed.images if changed else ())
+        ]
+    of_metrics = (comparison.overall, comparison.clean, *comparison.metrics)
+    rows = map(_facts, of_metrics if name == "metrics" else getattr(comparison, name))
+    return [{column: facts[column] for column in COLUMNS[name]} for facts in rows]
+
+
+def _data(comparison: Comparison) -> dict[str, Any]:
+    """Everything that was compared; docs/comparing.md lists the keys."""
+    return {
+        "sentences": ComparisonText(comparison).sentences,
+        "has_verdict": comparison.has_verdict,
+        **{name: value for name, value in vars(comparison).items() if name not in ("overall", "clean")},
+        "a": vars(comparison.a),
+        "b": vars(comparison.b),
+        "pairing": vars(comparison.pairing),
+        "missing_cells": [{"corruption": c, "severity": severity} for c, severity in comparison.missing_cells],
+        "bounds": dict(zip(("low", "high"), comparison.bounds, strict=True)),
+        **{name: as_rows(comparison, name) for name in COLUMNS if name != "images"},
+        **{
+            change: changed and {**changed._asdict(), "images": [image._asdict() for image in changed.images]}
+            for change, changed in _changed(comparison).items()
+        },
+    }
+
+
+def _changed(comparison: Comparison) -> dict[str, ChangedImages | None]:
+    return {"newly_incorrect": comparison.newly_incorrect, "newly_correct": comparison.newly_correct}
+
+
+def _facts(row: Difference) -> dict[str, Any]:
+    metric = row.metric
+    what = {"metric": metric.name, "title": row.title, "unit": metric.unit, "better": metric.better}
+    estimate = dict(zip(("difference", "low", "high"), row.difference or (None,) * 3, strict=True))
+    names = ("crossover", "crossover_low", "crossover_high", "ahead_first")
+    crossed = dict(zip(names, row.crossover or (None,) * 4, strict=True))
+    return {**vars(row), **what, **estimate, **crossed, "corruption_label": row.label, "class_name": row.label}

@@ -3,6 +3,7 @@
 import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,8 +13,7 @@ from failmodes.analysis.warehouse_rows import WarehouseRows
 from failmodes.warehouse.errors import FailmodesError
 
 if TYPE_CHECKING:
-    import altair as alt
-
+    from failmodes.analysis.charts.style.figure import Figure
     from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.judging.claims_result import ClaimsResult
@@ -26,7 +26,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
     Each call opens the file anew (0.03 to 0.2 s) and closes it again, so nothing is locked between two calls, what a
     load put in its place meanwhile is seen, and several threads may use one warehouse. Tables are Polars data frames,
-    charts are Altair charts; PyTorch is never needed.
+    charts are figures of Altair charts; PyTorch is never needed.
 
     SQL can neither change the warehouse nor read any other file, and no call here writes to it. Charts, findings and
     the report need what a load derives from the rows, such as the shapes of the curves: where that is not stored, or is
@@ -77,13 +77,16 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         width: str | None = None,
         theme: Literal["light", "dark"] = "light",
         published: bool | None = None,
-    ) -> "alt.VConcatChart":
+        by: str | None = None,
+        title: bool = True,
+        caption: bool = True,
+    ) -> "Figure":
         """Draw a chart, as `failmodes chart` does; a notebook shows it, `.save("chart.svg")` writes it.
 
         Args:
-            name: ranking, curves, drops, shapes, distortion-shapes, differences, answers, confusion, attention,
-                object-attention, exemplars, onset, calibration, failure-prediction, risk-coverage, early-warning or
-                distortion.
+            name: attention, calibration, confusion, curves, differences, distortion, distortion-shapes, drops,
+                early-warning, exemplars, failure-prediction, object-attention, onset, predictions, ranking,
+                risk-coverage or shapes.
             model: only this model or these, by label; of `differences` the second minus the first, as in `compare`.
             corruption: only this corruption or these.
             evaluation: only this evaluation or these, by identity or its first letters.
@@ -91,28 +94,32 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             width: of the figure on paper, such as "85mm" (or cm, in, pt, px), instead of a layout; `.save` keeps to it.
             theme: 'light' or 'dark'.
             published: whether published models stand behind yours, in curves and shapes; None draws those that the
-                warehouse holds of the data set.
+                warehouse holds of the dataset.
+            by: draw it once for each value of a column: corruption, corruption_group, or a column of
+                evaluation_labels such as architecture.
+            title: whether the title is drawn.
+            caption: whether subtitle and source are drawn; `.caption` has them as text.
 
         Raises:
-            StudyError: an unknown chart, layout, width or theme, a filter names what the warehouse does not hold, or
-                the evaluations do not share images and corruptions.
+            StudyError: an unknown chart, column, layout, width or theme, a filter names what the warehouse does not
+                hold, or the evaluations do not share images and corruptions.
             WarehouseError: the warehouse lacks what the chart shows; the message says why.
 
         Examples:
             >>> w.chart("curves").save("curves.png")                # or .svg, .pdf, .html
             >>> w.chart("shapes", width="85mm").save("shapes.pdf")  # exactly a column wide
             >>> w.chart("drops", model=["ResNet-18", "ViT"], theme="dark").save("drops.html")
+            >>> w.chart("calibration", by="corruption_group").to_altair()   # an Altair chart to change further
         """
         path = self._opened()
-        from failmodes.analysis.charts.drawing import draw_from_warehouse
-        from failmodes.analysis.charts.style.fitting import figure_width_mm
-        from failmodes.analysis.charts.style.saving import with_theme
+        from failmodes.analysis.chart_registry import draw_from_warehouse
+        from failmodes.analysis.charts.style.frame import frame_of
 
-        chart = draw_from_warehouse(
-            path, name, models=names_of(model), evaluations=names_of(evaluation), corruptions=names_of(corruption),
-            size=layout, width=width, is_figure=layout == "paper", published=published,
+        figure = draw_from_warehouse(
+            path, name, frame=frame_of(layout, width), models=names_of(model), evaluations=names_of(evaluation),
+            corruptions=names_of(corruption), published=published, by=by,
         )  # fmt: skip
-        return with_theme(chart, theme, figure_width_mm(layout, width))
+        return replace(figure.with_theme(theme), has_title=title, has_caption=caption)
 
     def images(
         self,
@@ -151,10 +158,12 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.images(image=17, corruption="fog").save("image-17.pdf", width="85mm")
         """
         path = self._opened()
-        from failmodes.analysis.shown_images import ImageRequest, find_images
+        from failmodes.analysis.shown_images import find_images
 
-        request = ImageRequest(filter, _numbers(image), names_of(corruption), names_of(model), names_of(evaluation))
-        return find_images(path, request, open_study=self._open_study, timeout_s=timeout_s)
+        return find_images(
+            path, filter, images=_numbers(image), corruptions=names_of(corruption), models=names_of(model),
+            evaluations=names_of(evaluation), open_study=self._open_study, timeout_s=timeout_s,
+        )  # fmt: skip
 
     def findings(self) -> "Findings":
         """All findings: a sequence of everything that was judged, which prints as the sentences of a report.

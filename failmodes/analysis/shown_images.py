@@ -1,42 +1,52 @@
-"""Pictures of a warehouse in the hand: they show themselves in notebooks, are saved, and give their rows and pixels."""
+"""Images of a warehouse, shown in notebooks and saved as a figure or a page, with their rows and pixels."""
 
 import os
 from collections.abc import Sequence
+from decimal import Decimal
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal
 
+import numpy as np
+import polars as pl
+from altair.utils.schemapi import debug_mode
+from numpy.typing import NDArray
+
+from failmodes.analysis.charts.style.figure import FORMATS, Figure
+from failmodes.analysis.charts.style.frame import Frame, evenly_spaced, frame_of
+from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
+from failmodes.analysis.image_page import image_page
 from failmodes.analysis.images.clean_images import OpenStudy
-from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
-from failmodes.analysis.render.formatting import join_names
+from failmodes.analysis.images.collection import Picture, Pictures, find_curves, find_pictures
+from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.render.formatting import format_severity, join_names
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.errors import StudyError, shown
+from failmodes.warehouse.output_files import write_output
 
-if TYPE_CHECKING:
-    import altair as alt
-    import numpy as np
-    import polars as pl
-    from numpy.typing import NDArray
-
-
-class ImageRequest(NamedTuple):
-    """Which pictures: those that fit a filter, or images along the curves of corruptions; empty means not given."""
-
-    condition: str | None = None
-    images: Sequence[int] = ()
-    corruptions: Sequence[str] = ()
-    models: Sequence[str] = ()
-    evaluations: Sequence[str] = ()
+SHEET_COLUMNS, CURVE_COLUMNS = (5, 3), (9, 4)  # images side by side in a wide and in a narrow frame
 
 
 def find_images(
-    path: Path, request: ImageRequest, *, open_study: OpenStudy | None = None, timeout_s: float | None = 60
+    path: Path,
+    condition: str | None = None,
+    *,
+    images: Sequence[int] = (),
+    corruptions: Sequence[str] = (),
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    open_study: OpenStudy | None = None,
+    timeout_s: float | None = 60,
 ) -> "ImageSheet":
-    """The pictures that were asked for.
+    """Find the images that fit a filter, or some images from clean to the last severity of corruptions.
 
     Args:
         path: the warehouse.
-        request: which ones.
+        condition: the filter, in SQL.
+        images: without a filter, the numbers of images.
+        corruptions: of `images`: under these corruptions.
+        models: of `images`: only these models, by label.
+        evaluations: of `images`: only these evaluations, by identity or its first letters.
         open_study: opens the study that is at hand.
         timeout_s: seconds after which a filter is stopped.
 
@@ -44,39 +54,26 @@ def find_images(
         StudyError: neither a filter nor an image is given, or both.
         QueryError, WarehouseError, DataError: as `find_pictures` and `find_curves`.
     """
-    if (request.condition is None) == (not request.images):
+    if (condition is None) == (not images):
         raise StudyError("which images? Give either a filter, or the number of an image and a corruption")
-    if not isinstance(request.condition, str | None):
-        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(request.condition)})")
-    if request.condition is None:
-        pictures = find_curves(
-            path, _checked_numbers(request.images), corruptions=request.corruptions, models=request.models,
-            evaluations=request.evaluations, open_study=open_study,
-        )  # fmt: skip
-        return ImageSheet(pictures)
-    names = [name for name in ("corruptions", "models", "evaluations") if getattr(request, name)]
-    if names:
+    if not isinstance(condition, str | None):
+        raise StudyError(f"a filter is a text, such as 'not correct limit 12' (given: {shown(condition)})")
+    given = {"corruptions": corruptions, "models": models, "evaluations": evaluations}
+    if condition is None:
+        for number in images:
+            if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
+                raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
+        return ImageSheet(find_curves(path, [int(number) for number in images], **given, open_study=open_study))
+    if names := [name for name, values in given.items() if values]:
         raise StudyError(
             f"{join_names(names)} go with the number of an image: say it in the filter, as in \"corruption = 'fog' and "
             "model_label = 'ResNet-18'\""
         )
-    return ImageSheet(find_pictures(path, request.condition, open_study=open_study, timeout_s=timeout_s))
-
-
-def _checked_numbers(images: Sequence[int]) -> list[int]:
-    """Numbers of images as Python's.
-
-    Raises:
-        StudyError: one is no whole number that an image may have.
-    """
-    for number in images:
-        if not isinstance(number, Integral) or isinstance(number, bool) or not 0 <= number <= MAX_INT32:
-            raise StudyError(f"image {shown(number)}: expected the number of an image, from 0 to {MAX_INT32:,}")
-    return [int(number) for number in images]
+    return ImageSheet(find_pictures(path, condition, open_study=open_study, timeout_s=timeout_s))
 
 
 class ImageSheet:
-    """Pictures that were made again from their clean image: what `Warehouse.images` returns.
+    """Evaluated images, reproduced from their clean image: what `Warehouse.images` returns.
 
     Examples:
         >>> sheet = w.images("corruption = 'fog' and not correct order by confidence desc")
@@ -87,121 +84,136 @@ class ImageSheet:
     """
 
     def __init__(self, pictures: Pictures) -> None:
-        """Hold pictures; `Warehouse.images` finds them."""
+        """Hold images; `Warehouse.images` finds them."""
         self._pictures = pictures
 
     @property
-    def rows(self) -> "pl.DataFrame":
-        """A row a picture, in the order shown: evaluation, model, corruption, severity, image, classes, confidence.
+    def rows(self) -> pl.DataFrame:
+        """One row per image, in the order shown: evaluation, model, corruption, severity, image, classes, confidence.
 
-        `correct` says whether the answer is right, `differs` whether the picture is another than was evaluated (null:
-        nothing on record could tell), `attention_x` and `attention_y` are the center of attention, 0-1, or null.
+        `correct` says whether the prediction is correct, `differs` whether the image is another than was evaluated
+        (null: nothing stored could tell), `attention_x` and `attention_y` are the center of attention, 0-1, or null.
         """
-        import polars as pl
-
-        columns = {"severity": pl.Float64, "confidence": pl.Float64, "rmse": pl.Float64, "file": pl.String}
+        numbers = ("severity", "confidence", "rmse", "attention_x", "attention_y")
+        types = dict.fromkeys(numbers, pl.Float64) | {"file": pl.String, "differs": pl.Boolean}
         found = [
             picture.row._asdict()
             | {"severity": float(picture.row.severity), "differs": picture.made.differs}
             | dict(zip(("attention_x", "attention_y"), picture.center or (None, None), strict=True))
             for picture in self._pictures.all
         ]
-        columns |= {"differs": pl.Boolean, "attention_x": pl.Float64, "attention_y": pl.Float64}
-        return pl.DataFrame(found, schema_overrides=columns)
+        return pl.DataFrame(found, schema_overrides=types)
 
     @property
-    def pixels(self) -> "list[NDArray[np.uint8]]":
-        """The pictures, (H, W, 3) uint8 RGB each, in the order of `rows`: what the model was given to prepare."""
+    def pixels(self) -> list[NDArray[np.uint8]]:
+        """The images, (H, W, 3) uint8 RGB each, in the order of `rows`: the model's input before preprocessing."""
         return [picture.made.pixels for picture in self._pictures.all]
 
     @property
-    def clean(self) -> "list[NDArray[np.uint8] | None]":
+    def clean(self) -> list[NDArray[np.uint8] | None]:
         """The same images before corruption; None where a published set does not pair with clean images."""
         return [picture.made.clean for picture in self._pictures.all]
 
     @property
     def notes(self) -> list[str]:
-        """What must not be missed, a line each: pictures cut off, left out, or other than those evaluated."""
+        """Warnings, one per line: images cut off, left out, or other than those evaluated."""
         return list(self._pictures.notes)
 
     def chart(
-        self, *, layout: Literal["page", "paper"] = "page", theme: Literal["light", "dark"] = "light"
-    ) -> "alt.VConcatChart":
-        """The pictures as an Altair chart.
+        self,
+        *,
+        layout: Literal["page", "paper"] = "page",
+        width: str | None = None,
+        theme: Literal["light", "dark"] = "light",
+    ) -> Figure:
+        """Draw the images; a curve shows fewer severities in a narrow figure.
+
+        Args:
+            layout: 'page' (180 mm wide) or 'paper' (85 mm).
+            width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
+            theme: 'light' or 'dark'.
 
         Raises:
-            StudyError: an unknown layout or theme.
+            StudyError: an unknown layout, width or theme.
         """
-        from failmodes.analysis.charts.style.saving import with_theme
-
-        return with_theme(self._drawn(layout), theme)
+        frame = frame_of(layout, width)
+        with debug_mode(False):
+            return _figure(self._pictures, frame).with_theme(theme)
 
     def save(
         self,
-        path: "str | os.PathLike[str]",
+        path: str | os.PathLike[str],
         *,
         layout: Literal["page", "paper"] = "page",
         width: str | None = None,
         theme: Literal["light", "dark"] | None = None,
         force: bool = False,
     ) -> Path:
-        """Write the pictures as .png, .svg, .pdf, .json, or .html that needs no network.
+        """Write the images as .png, .svg, .pdf, .json, or .html that needs no network.
 
         Args:
             path: the file.
-            layout: 'page' (180 mm wide) or 'paper' (85 mm); a page of HTML is as wide as its window.
-            width: width on paper, such as "85mm" (or cm, in, pt, px), in place of the layout.
-            theme: 'light' or 'dark'; if not given light, and in HTML as the reader's system asks.
-            force: replace even a warehouse, study or results shard that has one of these suffixes.
+            layout: as `chart` takes it; an HTML page is as wide as its window.
+            width: as `chart` takes it.
+            theme: 'light' or 'dark'; by default light, and in HTML as the reader's system asks.
+            force: replace even a warehouse, study or results file that has one of these suffixes.
 
         Raises:
             StudyError: another suffix, layout, width or theme, or a file that must not be replaced.
             StorageError: the file could not be written.
         """
-        from failmodes.analysis.charts.style.fitting import figure_width_mm
-        from failmodes.analysis.charts.style.saving import FORMATS, save_chart
-        from failmodes.warehouse.output_files import check_output, write_output
-
-        file, width_mm = Path(path), figure_width_mm(layout, width)
-        check_output(file, FORMATS, force=force)
+        frame_of(layout, width)  # refuses both in HTML too
+        file = Path(path)
         if file.suffix.lower() != ".html":
-            is_figure = width is not None or layout == "paper"
-            drawn = self._drawn(layout, width_mm if is_figure else None)
-            return save_chart(drawn, file, theme=theme or "light", width_mm=width_mm, force=force)
-        from failmodes.analysis.image_page import image_page
-
+            return self.chart(layout=layout, width=width, theme=theme or "light").save(file, force=force)
         write_output(file, image_page(self._pictures, theme=theme).encode(), FORMATS, force=force)
         return file
-
-    def _drawn(self, layout: str, width_mm: float | None = None) -> "alt.VConcatChart":
-        """The chart of a layout, or fitted to a width on paper."""
-        from altair.utils.schemapi import debug_mode
-
-        from failmodes.analysis.charts.image_sheet import chart
-        from failmodes.analysis.charts.style.fitting import fitted
-        from failmodes.analysis.charts.style.theme import CHART_SIZES
-
-        if layout not in CHART_SIZES:
-            raise StudyError(f"no layout {layout!r}: choose {' or '.join(CHART_SIZES)}")
-        with debug_mode(False):
-            if width_mm is None:
-                return chart(self._pictures, size=CHART_SIZES[layout])
-            return fitted(lambda size: chart(self._pictures, size=size), width_mm)
 
     def __len__(self) -> int:
         return len(self._pictures.all)
 
     def __repr__(self) -> str:
-        return "\n".join([f"ImageSheet of {len(self)} pictures", *(f"  {line}" for line in self._lines())])
+        lines = (self._pictures.headline, self._pictures.source, *self._pictures.notes)
+        return "\n".join([f"ImageSheet of {len(self)} pictures", *(f"  {line}" for line in lines)])
 
     def to_html(self, heading: str = "h1") -> str:
-        """The pictures as a part of a page, headed by such an element; all text in it is escaped."""
-        from failmodes.analysis.image_page import image_page
-
+        """The images as a part of a page, headed by such an element; all text in it is escaped."""
         return image_page(self._pictures, is_page=False, heading=heading)
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _lines(self) -> list[str]:
-        return [self._pictures.headline, self._pictures.source, *self._pictures.notes]
+
+def _figure(pictures: Pictures, frame: Frame) -> Figure:
+    """A sheet row by row, or one row per curve with its severities as columns."""
+    details = pictures.details
+    if pictures.is_curves:
+        every = sorted({picture.row.severity for picture in pictures.all})
+        levels = evenly_spaced(every, CURVE_COLUMNS[not frame.is_wide])
+        if len(levels) < len(every):
+            details += f" {len(levels)} of {len(every)} severities are shown, clean included."
+        rows, columns = [_curve(row, levels) for row in pictures.rows], [format_severity(float(one)) for one in levels]
+    else:
+        columns = [str(place) for place in range(SHEET_COLUMNS[not frame.is_wide])]
+        cells = [_cell(one.row, picture_urls([one.layers])[0], one.row.notes) for one in pictures.all]
+        starts = range(0, len(cells), len(columns))
+        rows = [Row(dict(zip(columns, cells[start:], strict=False))) for start in starts]
+    plot = image_grid(rows, columns, frame, has_names=pictures.is_curves)
+    return Figure(plot, pictures.headline, details, pictures.source, frame.width_px)
+
+
+def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
+    shown = [picture for picture in row if picture.row.severity in levels]
+    urls = picture_urls([picture.layers for picture in shown])
+    cells = {
+        format_severity(float(one.row.severity)): _cell(one.row, url, [one.row.confidence_text])
+        for one, url in zip(shown, urls, strict=True)
+    }
+    first, last = row[0].row, row[-1].row
+    return Row(
+        cells, first.model_label, (f"true: {first.label_name}", f"image {first.image_id}", last.corruption_label)
+    )
+
+
+def _cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
+    return Cell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)

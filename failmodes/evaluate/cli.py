@@ -259,7 +259,7 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
     if report.namesakes:
         others = ", ".join(report.namesakes)
         lines.append(
-            f"{label!r} also names other predictions on the same images (evaluation {others}): charts tell them apart "
-            "by identity; another --label reads better"
+            f"{label!r} also names other predictions on the same images (evaluation {others}), shown beside these "
+            "in charts and reports; `failmodes remove` removes them, another --label tells them apart"
         )
     return lines

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from failmodes.analysis.charts.drawing import ImageOptions, WarehouseOptions, draw_chart
-from failmodes.analysis.sample_images import many_images
+from failmodes.analysis.chart_registry import draw_of_images
+from failmodes.analysis.charts.style.frame import PAGE
+from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.warehouse.errors import StudyError
 
 
@@ -21,9 +22,11 @@ def test_tiles_cover_the_photographs() -> None:
 
 
 def test_unknown_corruption_and_missing_image_are_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="did you mean 'fog'"):
-        draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(), corruptions=["fogg"])
-    with pytest.raises(StudyError, match=r"no image at .*nothing\.png"):
-        draw_chart("contact-sheet", WarehouseOptions(), ImageOptions(image=[tmp_path / "nothing.png"]))
-    with pytest.raises(StudyError, match="holds no image"):
-        draw_chart("distortion", WarehouseOptions(), ImageOptions(image=[tmp_path]))
+    for name, request, message in (
+        ("contact-sheet", CorruptionRequest(corruptions=["fogg"]), "did you mean 'fog'"),
+        ("contact-sheet", CorruptionRequest(files=[tmp_path / "nothing.png"]), r"no image at .*nothing\.png"),
+        ("distortion", CorruptionRequest(files=[tmp_path]), "holds no image"),
+        ("curves", CorruptionRequest(), "no chart 'curves'"),
+    ):
+        with pytest.raises(StudyError, match=message):
+            draw_of_images(name, request, PAGE)

@@ -13,8 +13,8 @@ from checkpoint_comparisons import of_kind
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
+from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
@@ -90,17 +90,16 @@ def test_every_check_holds(dense: Opened, every: Opened) -> None:
 
 
 @pytest.mark.parametrize("size", ["page", pytest.param("paper", marks=pytest.mark.corpus)])
-@pytest.mark.parametrize("name", list(CHARTS))
+@pytest.mark.parametrize("name", warehouse_charts())
 def test_charts_draw_a_dense_grid(request: pytest.FixtureRequest, name: str, size: str) -> None:
     dense = drawn_from(request, "dense", name)
-    spec = CHARTS[name](dense.con, dense.selection, size=CHART_SIZES[size]).to_dict()
-    assert spec["usermeta"]["finding"]
+    assert draw_selection(name, dense.con, dense.selection, frame=FRAMES[size]).to_dict()["usermeta"]["title"]
 
 
-@pytest.mark.parametrize("name", list(CHARTS))
+@pytest.mark.parametrize("name", warehouse_charts())
 def test_charts_draw_all_corruptions(request: pytest.FixtureRequest, name: str) -> None:
     every = drawn_from(request, "every", name)
-    spec = CHARTS[name](every.con, every.selection).to_dict()
+    spec = draw_selection(name, every.con, every.selection).to_dict()
     if name in ("curves", "drops", "distortion"):
         text = json.dumps(spec)
         assert all(f"{label} (extra)" in text for label in ("Speckle noise", "Gaussian blur", "Spatter", "Saturate"))
@@ -111,8 +110,8 @@ def test_charts_draw_all_corruptions(request: pytest.FixtureRequest, name: str) 
 def test_charts_and_tables_take_any_grid(tmp_path: Path, severities: list[float]) -> None:
     with opened(tmp_path, models=("Alpha", "Beta"), severities=severities) as warehouse:
         alone = select_one(warehouse.con, models=["Alpha"])
-        for name, make in CHARTS.items():
-            make(warehouse.con, warehouse.selection if name == "differences" else alone)
+        for name in warehouse_charts():
+            draw_selection(name, warehouse.con, warehouse.selection if name == "differences" else alone)
         accuracy = next(t for t in tables(warehouse.con, alone) if t.caption.startswith("Accuracy"))
         drop = selection_findings(warehouse.con, alone)[0]
     assert accuracy.columns == ("Corruption", "clean", *(f"{s:g}" for s in severities))
@@ -181,14 +180,13 @@ def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
 
 
 def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:
-    spec = CHARTS["calibration"](dense.con, dense.selection).to_dict()
-    assert "(6 of 21 levels)" in spec["usermeta"]["subtitle"]
+    assert "(6 of 21 levels)" in draw_selection("calibration", dense.con, dense.selection).subtitle
 
 
 def test_heat_map_leaves_numbers_out_where_cells_have_no_space(dense: Opened) -> None:
     texts = {}
-    for medium, size in CHART_SIZES.items():
-        spec = CHARTS["drops"](dense.con, dense.selection, size=size).to_dict()
+    for medium, frame in FRAMES.items():
+        spec = draw_selection("drops", dense.con, dense.selection, frame=frame).to_dict()
         texts[medium] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
     assert texts["paper"] == {""}
     assert "" not in texts["page"]

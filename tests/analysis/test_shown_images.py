@@ -11,7 +11,6 @@ import pytest
 from pictured_results import Pictured, pictured
 from PIL import Image
 
-from failmodes.analysis.charts.style.theme import CHART_SIZES
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.shown_images import ImageSheet
 from failmodes.ingest.sources import GeneratedSource
@@ -75,31 +74,48 @@ def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path
     for image in page.images:
         assert image["src"].startswith("data:image/png;base64,")
         assert re.match(
-            r"image \d, (Fog, severity [\d.]+|clean): .* says .*, which is (right|wrong: true is .*)", image["alt"]
+            r"image \d, (Fog, severity [\d.]+|clean): .* predicts .*, (correct|incorrect: the true class is .*)",
+            image["alt"],
         )
     assert page.tags.count("figure") == text.count('tabindex="0"') == 12
     assert not re.search(r"(href|src)=.?https?:", text)
     assert "\u0643\u0644\u0628" in text
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", ["page", "paper"])
+@pytest.mark.parametrize(("width", "width_mm"), [(None, 180), ("85mm", 85)])
 @pytest.mark.parametrize("suffix", ["svg", "json", "png", "pdf"])
-def test_every_format_is_written(sheet: ImageSheet, made: Pictured, tmp_path: Path, suffix: str, layout) -> None:
-    path = sheet.save(tmp_path / f"sheet.{suffix}", layout=layout, theme="dark")
-    assert path.stat().st_size > 5000
-    curve = Warehouse(made.warehouse).images(image=1, corruption="fog").save(tmp_path / f"c.{suffix}", layout=layout)
-    assert curve.stat().st_size > 5000
-    if suffix == "png":
-        with Image.open(path) as image:
-            assert image.width >= 2 * CHART_SIZES[layout].width_px
-    if suffix == "json":
-        assert json.loads(path.read_text())["usermeta"]["finding"].endswith("order by image_id")
+def test_every_format_is_written_at_its_width(
+    sheet: ImageSheet, made: Pictured, tmp_path: Path, suffix: str, width: str | None, width_mm: int
+) -> None:
+    curve = Warehouse(made.warehouse).images(image=1, corruption="fog")
+    for shown, title in ((sheet, "order by image_id"), (curve, "Image 1 under fog")):
+        path = shown.save(tmp_path / f"{len(shown)}.{suffix}", width=width, theme="dark")
+        content = path.read_bytes()
+        if suffix == "png":
+            with Image.open(path) as image:
+                assert image.width == pytest.approx(width_mm / 25.4 * 300, abs=1)
+        elif suffix == "svg":
+            assert content.count(b"<image") == len(shown)
+            assert float(re.findall(rb'width="([\d.]+)mm"', content)[0]) == pytest.approx(width_mm)
+        elif suffix == "pdf":
+            box = [float(number) for number in re.findall(rb"/MediaBox ?\[([\d. ]+)\]", content)[0].split()]
+            assert box[2] == pytest.approx(width_mm / 25.4 * 72, abs=0.1)
+        else:
+            assert title in json.loads(content)["usermeta"]["title"]
 
 
-def test_a_chart_is_valid(sheet: ImageSheet, made: Pictured) -> None:
-    for chart in (sheet.chart(layout="paper"), Warehouse(made.warehouse).images(image=1, corruption="fog").chart()):
-        assert chart.to_dict()["vconcat"]  # validated
+def test_a_chart_is_valid_and_has_what_was_predicted(sheet: ImageSheet, made: Pictured) -> None:
+    curve = Warehouse(made.warehouse).images(image=1, corruption="fog")
+    for shown in (sheet, curve):
+        figure = shown.chart(layout="paper")
+        assert figure.plot.to_dict()["layer"]  # validated
+        cells = [cell for rows in figure.to_dict()["datasets"].values() for cell in rows if "url" in cell]
+        assert [cell["is_correct"] for cell in cells] == shown.rows["correct"].to_list()
+        names = [cell["prediction"].replace("\u200b", "") for cell in cells]
+        assert names == shown.rows["predicted_name"].to_list()
+        for cell, image_id, confidence in zip(cells, shown.rows["image_id"], shown.rows["confidence"], strict=True):
+            assert cell["tip"].startswith(f"image {image_id},")
+            assert cell["notes"].startswith(f"{100 * confidence:.0f}%")
 
 
 def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Pictured, tmp_path: Path) -> None:
@@ -111,6 +127,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
         (lambda: sheet.save(tmp_path / "a.txt"), "a.txt: it ends in .txt"),
         (lambda: sheet.save(tmp_path / "a.html", theme="gray"), "no theme 'gray'"),
         (lambda: sheet.save(tmp_path / "a.png", layout="wide"), "no layout 'wide'"),
+        (lambda: sheet.save(tmp_path / "a.html", width="3mm"), "width '3mm' is not between"),
     ):
         with pytest.raises(StudyError, match=line):
             call()
@@ -122,8 +139,10 @@ def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_reported(tmp_pat
     dense = pictured(tmp_path, GeneratedSource(), ("fog",), levels=levels, models=("Alpha",))
     sheet = Warehouse(dense.warehouse).images(image=1, corruption="fog")
     assert len(sheet) == 21
-    for layout, text in (("page", "Clean and 8 of 20 severities are shown."), ("paper", "Clean and 3 of 20")):
-        assert text in sheet.chart(layout=layout).to_dict()["usermeta"]["subtitle"]
+    for layout, count in (("page", 9), ("paper", 4)):
+        figure = sheet.chart(layout=layout)
+        assert f"{count} of 21 severities are shown, clean included." in figure.subtitle
+        assert sum("url" in cell for rows in figure.to_dict()["datasets"].values() for cell in rows) == count
 
 
 @pytest.mark.parametrize("image", [-1, 2**31, 10**45, "3", 3.0, True, None, ["a"], [None]], ids=str)

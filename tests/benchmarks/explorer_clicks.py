@@ -13,7 +13,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from chromium import find_chromium, launched
-from explorer_pages import curve_points, headline, open_explorer, wait_for_pictures
+from explorer_pages import curve_points, open_explorer, shown_images, wait_for_pictures
 from explorer_process import explorer
 from measure import Result, Skipped
 from synthetic_thumbnails import write_thumbnails
@@ -53,7 +53,7 @@ def measure_clicks(browser: "Browser", warehouse: Path) -> Iterator[Result]:
         opened_s = time.perf_counter() - started
         points, chosen, spent = curve_points(page), random.Random(0), []
         for number in chosen.sample(range(points.count()), CLICKS):
-            before, point = headline(page), points.nth(number)
+            before, point = shown_images(page), points.nth(number)
             point.scroll_into_view_if_needed()
             started = time.perf_counter()
             point.click(force=True)

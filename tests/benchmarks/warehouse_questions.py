@@ -63,8 +63,6 @@ with duckdb.connect(sys.argv[2]) as con:
         files = f"{sys.argv[1]}/results/{table}/*/*/*/*.parquet"
         con.execute(f"create table {table} as from read_parquet('{files}', hive_partitioning = true)")
 """
-# A report finds the script that draws its charts where an earlier one has left it
-KEEP_BUNDLE = "from failmodes.analysis.report.vega_bundle import vega_bundle; vega_bundle()"
 # What no load, report or chart can go below here: the libraries alone, at the same rows and the same picture
 LIMITS = {
     "load": """
@@ -164,7 +162,6 @@ def measure_report_of_many() -> Iterator[Result]:
 def _reports(counts: Iterable[int]) -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as name:
         file, loaded = Path(name) / "warehouse.duckdb", 0
-        _run([sys.executable, "-c", KEEP_BUNDLE])
         for count in counts:
             for first in range(loaded, count, LOADED_AT_ONCE):
                 with tempfile.TemporaryDirectory() as facts:
@@ -213,7 +210,6 @@ def _measure(
     bare.unlink()
     yield _result(f"{name}/load", load, peer.cpu_s, against)
     spent = [load]
-    _run([*python, KEEP_BUNDLE])
     for command, arguments in {
         "report": ["report", file], "status": ["status", file], "chart": ["chart", "curves", file, "--output", "a.svg"],
     }.items():  # fmt: skip

@@ -10,12 +10,14 @@ import pytest
 from chromium import Theme
 from explorer_pages import (
     CUT_CHARTS,
+    PICTURES,
     WIDEST,
     charts,
     curve_points,
-    headline,
     open_explorer,
     show_all,
+    shown_images,
+    viewer,
     wait_for_pictures,
 )
 from explorer_process import Explorer, explorer
@@ -72,31 +74,94 @@ def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
     labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
     for model, severity, where in (("Beta", 3, "at severity 3"), ("Alpha", 4, "at severity 4"), ("Beta", 0, "clean")):
         number = next(i for i, said in enumerate(labels) if f"severity: {severity};" in said and model in said)
-        before = headline(page)
+        before = shown_images(page)
         points.nth(number).click(force=True)
         shown = wait_for_pictures(page, before)
         assert where in shown
-        assert not severity or shown.startswith(model)
-        assert page.locator(".fm-images img").count() == 12
-        alts = page.locator(".fm-images img").evaluate_all("all => all.map(each => each.alt)")
-        assert all("says" in alt for alt in alts)
+        assert shown.startswith(model)
+        assert page.locator("[data-role=pictures] img").count() == 12
+        alts = page.locator("[data-role=pictures] img").evaluate_all("all => all.map(each => each.alt)")
+        assert all("predicts" in alt for alt in alts)
 
 
 def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
     confusions = charts(page).nth(1).locator(".mark-rect path")
     labels = confusions.evaluate_all("all => all.map(each => each.getAttribute('aria-label'))")
     facts = [dict(part.split(": ", 1) for part in label.split("; ")) for label in labels]
-    number = next(i for i, one in enumerate(facts) if one["class"] != one["taken for"])
-    one, before = facts[number], headline(page)
+    number = next(i for i, one in enumerate(facts) if one["true class"] != one["predicted class"])
+    one, before = facts[number], shown_images(page)
     confusions.nth(number).click(force=True)
     shown = wait_for_pictures(page, before)
-    assert f"true class {one['class']} and predicted {one['taken for']}" in shown
+    assert f"true class {one['true class']} and predicted {one['predicted class']}" in shown
     assert f"{one['images']}\N{NO-BREAK SPACE}image" in shown
-    page.locator(".fm-table", has_text="rest of the cell").wait_for()
+    page.locator(".fm-blocks", has_text="in the rest of the cell").wait_for()
+
+
+def test_the_answer_to_a_click_is_in_view_beside_the_curves(page: "Page") -> None:
+    before, point = shown_images(page), curve_points(page).nth(8)
+    point.click(force=True)
+    wait_for_pictures(page, before)
+    height = page.viewport_size["height"] if page.viewport_size else 0
+    for role in ("curves", "cell", "matrix", "pictures"):
+        box = page.locator(f"[data-role={role}]").bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] < height, role
+
+
+def test_on_a_narrow_screen_the_answer_to_a_click_is_scrolled_to(browser: "Browser", served: Explorer) -> None:
+    visit = open_explorer(browser, served, 768, "light")
+    before = shown_images(visit.page)
+    curve_points(visit.page).nth(8).click(force=True)
+    wait_for_pictures(visit.page, before)
+    visit.page.wait_for_function(
+        "() => { const top = document.querySelector('[data-role=cell]').getBoundingClientRect().top;"
+        " return top >= -1 && top < innerHeight / 2; }"
+    )
+    visit.page.context.close()
+
+
+def test_an_image_opens_over_severities_and_keys_go_on(page: "Page") -> None:
+    page.locator(f"{PICTURES} figure").nth(1).click()
+    viewer(page).wait_for()
+    name, prediction = viewer(page).locator(".name"), viewer(page).locator(".prediction")
+    first, cell = name.inner_text(), page.get_by_label("Severity", exact=True).input_value()
+    assert viewer(page).locator("[name=severity]").count() == 6
+    assert prediction.inner_text().startswith(f"severity {cell}: ")
+    page.keyboard.press("Home") if cell == "clean" else page.keyboard.press("ArrowLeft")
+    assert not prediction.inner_text().startswith(f"severity {cell}: ")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function("(first) => document.querySelector('dialog .name').innerText != first", arg=first)
+    assert "image=" in page.url
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !location.search.includes('image=')")
+    assert viewer(page).count() == 0
+    page.get_by_label("Open image").select_option(index=1)  # without a pointer
+    viewer(page).wait_for()
+
+
+def test_a_link_reproduces_what_is_shown(browser: "Browser", served: Explorer, page: "Page") -> None:
+    before = shown_images(page)
+    page.get_by_label("Model", exact=True).select_option("Beta")
+    before = wait_for_pictures(page, before)
+    page.get_by_label("Severity", exact=True).select_option("2")
+    before = wait_for_pictures(page, before)
+    page.get_by_label("Condition in SQL").fill("image_id < 60")
+    page.get_by_label("Condition in SQL").press("Enter")
+    shown = wait_for_pictures(page, before)
+    page.locator(f"{PICTURES} figure").nth(2).click()
+    viewer(page).wait_for()
+    name = viewer(page).locator(".name").inner_text()
+    state = page.url.split("?")[1]
+    visit = open_explorer(browser, served, 1400, "light", state)
+    viewer(visit.page).wait_for()
+    assert shown_images(visit.page) == shown
+    assert viewer(visit.page).locator(".name").inner_text() == name
+    assert visit.page.get_by_label("Condition in SQL").input_value() == "image_id < 60"
+    visit.page.context.close()
 
 
 def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
-    before = headline(page)
+    before = shown_images(page)
     chosen = page.get_by_label("Corruption", exact=True)
     chosen.focus()
     options = chosen.evaluate("each => [...each.options].map((option) => option.text)")
@@ -106,7 +171,7 @@ def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
 
 
 def test_a_condition_makes_a_slice_and_its_failure_is_named_in_place(page: "Page") -> None:
-    condition, before = page.get_by_label("Condition in SQL"), headline(page)
+    condition, before = page.get_by_label("Condition in SQL"), shown_images(page)
     condition.fill("confidence >")
     condition.press("Enter")
     page.locator(".fm-problem", has_text="syntax error").wait_for()
@@ -124,43 +189,39 @@ def test_the_query_panel_gives_results_and_two_models_are_compared(page: "Page")
     statement.fill("select count(*) as images_in_all from prediction_facts")
     page.get_by_role("button", name="Run").click()
     page.get_by_text("images_in_all").nth(0).wait_for()
-    page.get_by_role("button", name="Compare").click()
-    page.get_by_role("table", name="Accuracy by corruption").or_(
-        page.get_by_label("Accuracy by corruption")
-    ).first.wait_for()
+    page.get_by_label("with the baseline").select_option(index=1)
+    page.locator("[data-role=comparison] table").first.wait_for()
     show_all(page)
     assert barriers(page) == []
 
 
 @pytest.mark.parametrize(
     ("name", "start"),
-    [("curves as SVG", b"<svg"), ("charts of this cell as PDF", b"%PDF"), ("pictures as PNG", b"\x89PNG")],
+    [("curves as SVG", b"<svg"), ("cell as PDF", b"%PDF"), ("images as PNG", b"\x89PNG")],
 )
 def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) -> None:
     with page.expect_download() as download:
-        page.get_by_text(name).click()
+        page.get_by_text(name, exact=True).click()
     assert Path(download.value.path()).read_bytes().startswith(start)
 
 
 def test_the_charts_of_the_cell_are_saved_as_shown(page: "Page") -> None:
     points = curve_points(page)
     labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
-    before = headline(page)
+    before = shown_images(page)
     points.nth(next(i for i, said in enumerate(labels) if "severity: 2;" in said and "Beta" in said)).click(force=True)
     wait_for_pictures(page, before)
     with page.expect_download() as download:
-        page.get_by_text("charts of this cell as SVG").click()
+        page.get_by_text("cell as SVG", exact=True).click()
     svg = Path(download.value.path()).read_text()
-    name = page.locator("h2", has_text="Beta, ").inner_text()
-    assert "at severity 2" in name
-    assert name.split(" at ")[0] in svg
-    assert all(title in svg for title in ("What each class is taken for", "Error rate of the surest images"))
+    assert "at severity 2" in svg
+    assert all(title in svg for title in ("Beta, ", "predicted class", "Selective risk"))
 
 
 def test_pictures_without_a_map_say_why(page: "Page") -> None:
     condition = page.get_by_label("Condition in SQL")
     for image, text in ((8, "no map (maps are kept of a run's exemplars alone)."), (7, "stored for 1 of 1; the dot")):
-        before = headline(page)
+        before = shown_images(page)
         condition.fill(f"image_id = {image}")
         condition.press("Enter")
         wait_for_pictures(page, before)
@@ -186,10 +247,7 @@ def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path
     with explorer(tmp_path / "warehouse.duckdb") as running:
         visit = open_explorer(browser, running, 1400, "light")
         assert curve_points(visit.page).count() == 2 * 2 * 6
-        assert (
-            MALICIOUS[1]
-            in visit.page.locator("h2").nth(1).inner_text() + visit.page.locator(".fm-text").first.inner_text()
-        )
+        assert MALICIOUS[1] in visit.page.locator(".fm-text").first.inner_text()
         assert visit.problems == []
         assert visit.outside == []
         visit.page.context.close()

@@ -10,7 +10,7 @@ from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
 import failmodes
-from failmodes.analysis.chart_names import CHARTS_OF_A_WAREHOUSE
+from failmodes.analysis.chart_registry import warehouse_charts
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import FailmodesError
 
@@ -46,7 +46,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def chart_file(name: str) -> Callable[[Any, Path], str | None]:
-    return lambda w, path: w.chart(name).save(path)
+    return lambda w, path: w.chart(name).save(path) and None
 
 
 def text_of(make: Callable[[Any], str]) -> Callable[[Any, Path], str]:
@@ -54,31 +54,29 @@ def text_of(make: Callable[[Any], str]) -> Callable[[Any, Path], str]:
 
 
 def notebook_output(w: Any) -> str:
-    import altair as alt
-
-    with alt.renderers.enable("html"):
-        return w.chart("curves")._repr_mimebundle_(None, None)["text/html"]
+    bundle = w.chart("curves")._repr_mimebundle_()
+    return str(bundle["image/svg+xml"])
 
 
 def within_another(w: Any) -> str:
     import altair as alt
 
-    charts = [w.chart(name) for name in ("curves", "drops")]
+    charts = [w.chart(name).to_altair() for name in ("curves", "drops")]
     for chart in charts:
         chart.config = chart.usermeta = alt.Undefined  # which belong to a whole chart
     return alt.hconcat(*charts).to_html(inline=True)
 
 
 WRITTEN: dict[str, Callable[[Any, Path], str | None]] = {
-    **{name: chart_file(name) for name in CHARTS_OF_A_WAREHOUSE},
-    "dark": lambda w, path: w.chart("curves", theme="dark").save(path),
-    "to_html": text_of(lambda w: w.chart("curves").to_html(inline=True)),
+    **{name: chart_file(name) for name in warehouse_charts()},
+    "dark": lambda w, path: w.chart("curves", theme="dark").save(path) and None,
+    "to_html": text_of(lambda w: w.chart("curves").to_altair().to_html(inline=True)),
     "notebook": text_of(notebook_output),
-    "a changed chart": text_of(lambda w: w.chart("ranking").properties(title="mine").to_html(inline=True)),
+    "a changed chart": text_of(lambda w: w.chart("ranking").to_altair().properties(title="mine").to_html(inline=True)),
     "within another chart": text_of(within_another),
     "images": lambda w, path: w.images("corruption = 'fog' and severity = 3 limit 9").save(path) and None,
     "images in a notebook": text_of(lambda w: w.images("severity = 3 limit 3")._repr_html_()),
-    "comparison": lambda w, path: w.compare(*w.table("models")["model_label"].sort()).chart().save(path, inline=True),
+    "comparison": lambda w, path: w.compare(*w.table("models")["model_label"].sort()).chart().save(path) and None,
     "comparison in a notebook": text_of(lambda w: w.compare(*w.table("models")["model_label"].sort())._repr_html_()),
     "findings in a notebook": text_of(lambda w: w.findings()._repr_html_()),
     "warehouse in a notebook": text_of(lambda w: w._repr_html_()),

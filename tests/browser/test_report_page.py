@@ -1,10 +1,13 @@
 """A report in a browser: nothing complained of, nothing fetched, all charts drawn and whole, readable by everyone."""
 
+import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from chromium import Theme
+from PIL import Image
 from report_pages import CUT_TEXTS, NOT_DRAWN, SHRUNK, barriers, screens
 
 pytestmark = pytest.mark.browser
@@ -52,3 +55,28 @@ def test_a_chart_changes_with_the_theme(report: Path, open_page: Any, width: int
     page.wait_for_function(f"before => document.querySelector('.plot svg text') && {color} != before", arg=before)
     assert page.evaluate(color) != before
     page.context.close()
+
+
+@every_screen
+def test_a_saved_chart_has_its_texts_and_where_the_data_come_from(
+    report: Path, visit: Any, tmp_path: Path, width: int, theme: Theme
+) -> None:
+    page = visit(report, width, theme).page
+    for name in ("ranking", "curves", "differences", "attention"):
+        figure = page.locator(f".chart:has(.plot[data-name={name}])")
+        saved = {}
+        for kind in ("SVG", "PNG"):
+            with page.expect_download() as download:
+                figure.get_by_role("button", name=kind, exact=True).click()
+            saved[kind] = tmp_path / f"{width}-{download.value.suggested_filename}"
+            download.value.save_as(saved[kind])
+        drawn = ElementTree.parse(saved["SVG"]).getroot()
+        texts = " ".join(" ".join(drawn.itertext()).split())
+        source = page.locator(f".plot[data-name={name}]").get_attribute("data-source")
+        assert re.search("subset: .*; corruptions: .* seed 0; training seed", source)
+        for text in (*figure.locator("figcaption").locator("b, small").all_text_contents(), source):
+            assert " ".join(text.split()) in texts
+        shown = figure.locator("svg.marks")
+        assert float(drawn.get("width")) <= 1.06 * float(shown.get_attribute("width"))
+        with Image.open(saved["PNG"]) as picture:
+            assert picture.height > 2 * float(shown.get_attribute("height")) + 60

@@ -11,7 +11,7 @@ import typer
 from pydantic import BaseModel
 
 import failmodes
-from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
+from failmodes.analysis.chart_registry import image_charts, warehouse_charts
 from failmodes.cli import app
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.sql import QUERIES, read_sql
@@ -97,7 +97,7 @@ def test_a_metric_of_the_glossary_has_its_formula() -> None:
 
 def test_charts_queries_names_and_errors_are_all_there() -> None:
     charts = page("reference_charts", "charts_page")
-    assert all(f"| `{name}` |" in charts for name in {*CHARTS, *IMAGE_CHARTS})
+    assert all(f"| `{name}` |" in charts for name in {*warehouse_charts(), *image_charts()})
     queries = page("reference_charts", "queries_page")
     assert all(f"## @{name} " in queries for name in read_sql(QUERIES))
     errors = page("reference_errors", "errors_page")

@@ -9,21 +9,25 @@ from report_pages import HEIGHTS, Visit
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-HEADLINE = ".fm-images .headline"
-PICTURES_READY = """(before) => {
-  const headline = document.querySelector(".fm-images .headline");
-  const pictures = [...document.querySelectorAll(".fm-images img")];
-  return headline && headline.innerText != before && pictures.length && pictures.every((each) => each.complete);
+PICTURES = "[data-role=pictures]"
+READY = """([selector, before]) => {
+  const shown = document.querySelector(selector);
+  const pictures = shown ? [...shown.querySelectorAll("img")] : [];
+  const state = shown && `${shown.dataset.of}: ${shown.querySelector(".headline").innerText}`;
+  return state && state != before && pictures.length && pictures.every((each) => each.complete) ? state : null;
 }"""
 WIDEST = """() => Math.max(...["html", "body", "#App"].map((name) => document.querySelector(name).scrollWidth))"""
 CUT_CHARTS = """() => [...document.querySelectorAll("marimo-vega")].map((chart) => {
-  const drawn = chart.shadowRoot.querySelector("svg"), heading = document.querySelector("h2");
-  return drawn ? drawn.getBoundingClientRect().right - heading.getBoundingClientRect().right : 0;
+  const drawn = chart.shadowRoot.querySelector("svg"), cell = chart.closest(".marimo-cell");
+  return drawn ? drawn.getBoundingClientRect().right - cell.getBoundingClientRect().right : 0;
 }).filter((beyond) => beyond > 1)"""
 
 
-def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme) -> Visit:
-    """Open the page in a context of its own, and wait for its pictures; any other host is out of reach, and noted."""
+def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme, state: str = "") -> Visit:
+    """Open the page in a context of its own, and wait for its pictures; any other host is out of reach, and noted.
+
+    `state` is what a link says beyond the address, if anything.
+    """
     size = {"width": width, "height": HEIGHTS[width]}
     context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")  # type: ignore[arg-type]
     context.set_default_timeout(60_000)
@@ -34,7 +38,7 @@ def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme
     context.on("console", lambda said: visit.problems.append(said.text) if said.type == "error" else None)
     context.on("dialog", lambda dialog: (visit.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()))
     context.on("weberror", lambda failed: visit.problems.append(str(failed.error)))
-    visit.page.goto(served.address)
+    visit.page.goto(f"{served.address}&{state}" if state else served.address)
     wait_for_pictures(visit.page, "")
     curve_points(visit.page).first.wait_for(state="attached")
     charts(visit.page).nth(1).locator("svg").wait_for()
@@ -42,14 +46,18 @@ def open_explorer(browser: "Browser", served: Explorer, width: int, theme: Theme
 
 
 def wait_for_pictures(page: "Page", before: str) -> str:
-    """Wait until pictures stand under another headline than before; that headline."""
-    page.wait_for_function(PICTURES_READY, arg=before)
-    return headline(page)
+    """Wait until the pictures of another cell or slice than before are shown; which these are."""
+    return str(page.wait_for_function(READY, arg=[PICTURES, before]).json_value())
 
 
-def headline(page: "Page") -> str:
-    """What the pictures are of."""
-    return str(page.locator(HEADLINE).evaluate("each => each.innerText"))
+def shown_images(page: "Page") -> str:
+    """Of which cell and slice pictures are shown."""
+    return wait_for_pictures(page, "")
+
+
+def viewer(page: "Page") -> "Locator":
+    """The dialog that shows an image over severities, while it is open."""
+    return page.locator("dialog.viewer[open]")
 
 
 def charts(page: "Page") -> "Locator":

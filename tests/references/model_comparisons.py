@@ -58,6 +58,7 @@ def compared(a: str = "Alpha", b: str = "Beta") -> Comparison:
         ),
         newly_incorrect=ChangedImages(6, 0.081, images),
         newly_correct=ChangedImages(5, 0.059, images[:1]),
+        distinct_count=500,
     )  # fmt: skip
 
 
@@ -69,7 +70,13 @@ def difference(metric: str, cells: Any, a: float, of_both: Estimate | None, **fa
 
 def few_images() -> Comparison:
     """Too few images for a verdict."""
-    return replace(compared(), pairing=ImagePairing("same", 12))
+    found = compared()
+    return replace(
+        found, pairing=ImagePairing("same", 12), distinct_count=12, overall=replace(found.overall, winner=""),
+        corruptions=tuple(replace(row, crossover=None) for row in found.corruptions),
+        **{name: tuple(replace(row, winner="") for row in getattr(found, name))
+           for name in ("metrics", "cells", "classes")},
+    )  # fmt: skip
 
 
 def inconclusive() -> Comparison:

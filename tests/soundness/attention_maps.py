@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, compare_with_null, lead_over_others
+from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, compare_with_null
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 CLASSES = 10
@@ -103,19 +103,6 @@ def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator,
     return np.array(outcomes)
 
 
-def lead_outcomes(
-    truth: AttentionTruth, images: int, corruptions: int, rng: np.random.Generator, samples: int
-) -> NDArray[np.bool_]:
-    """Whether one of several corruptions that move attention equally far is said to move it most, (samples, 1)."""
-    outcomes = []
-    for _ in range(samples):
-        ease = rng.uniform(0.5, 1.5, images)  # images move more or less under every corruption
-        shifts = {str(c): ease * draw_distances(truth, images, rng).own for c in range(corruptions)}
-        found = lead_over_others(shifts)
-        outcomes.append([found is not None and found.is_clear])
-    return np.array(outcomes)
-
-
 TRUTHS = {
     "null": AttentionTruth(0),
     "null, all end at the class mean": AttentionTruth(0, noise=0.03),
@@ -143,10 +130,6 @@ def main() -> None:
         for images in IMAGES:
             covered, above, below = share_outcomes(truth, images, rng, samples).mean(axis=0)
             print(f"  {images:>5} images: covered {covered:.3f}, above {above:.3f}, below {below:.3f}")
-    for images in IMAGES[:2]:
-        for count in (2, 5):
-            (claimed,) = lead_outcomes(AttentionTruth(1), images, count, rng, samples).mean(axis=0)
-            print(f"{images:>5} images: one of {count} equals is said to move attention most {claimed:.3f}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from attention_maps import TRUTHS, compare, draw_distances, lead_outcomes, share_outcomes
+from attention_maps import TRUTHS, compare, draw_distances, share_outcomes
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
 from curves import Floats
 from numpy.typing import NDArray
@@ -41,10 +41,6 @@ def _nearer(truth: str, images: int, rng: np.random.Generator, samples: int) -> 
     return measure_own_map(truth, images, 1, rng, samples)
 
 
-def _moves_most(images: int, corruptions: int, rng: np.random.Generator, samples: int) -> Floats:
-    return lead_outcomes(TRUTHS["half left"], images, corruptions, rng, samples).astype(np.float64)
-
-
 def own_map_jobs() -> list[Job]:
     found = []
     for images in (50, 500, 2_000):
@@ -60,11 +56,6 @@ def own_map_jobs() -> list[Job]:
                 claims = (Claim(KIND, FALSE, truth, images, 0, NEVER_FALSE, f"nearer, {note}"),)
                 measured = partial(measure_own_map, truth, images, corruptions)
                 found.append(Job(claims, measured, images * 20 * corruptions))
-    for images in (50, 500):
-        for corruptions in (2, 5):
-            truth = f"{corruptions} corruptions move it as far"
-            claims = (Claim("attention moves most", FALSE, truth, images, 0, NEVER_FALSE, "of a chart's title"),)
-            found.append(Job(claims, partial(_moves_most, images, corruptions), images * 20 * corruptions))
     claims = (Claim(KIND, POWER, "a little left", 500, 0, NO_LIMIT, "nearer"),)
     return [*found, Job(claims, partial(_nearer, "a little left", 500), 10_000)]
 

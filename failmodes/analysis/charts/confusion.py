@@ -1,4 +1,4 @@
-"""Confusion matrix of each model's worst cell: what the images of each class are taken for."""
+"""Confusion matrix of each model's worst cell: the predicted classes of the images of each true class."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,11 +7,10 @@ import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style.axes import model_columns, panel_title
-from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX
-from failmodes.analysis.charts.style.labels import FONT_PX, text_width
-from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAGE, Frame, small_multiples, text_width
+from failmodes.analysis.charts.style.heat_map import DARK_FROM, WHOLE_PX, number_layers
+from failmodes.analysis.charts.style.theme import SOURCE_PX
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_number,
@@ -23,18 +22,18 @@ from failmodes.analysis.render.formatting import (
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.warehouse.errors import WarehouseError
 
-MOST_CLASSES = 12  # a matrix of more has those that are confused most
-MOST_NAME_PX, ROW_PX, NUMBER_PX = 110, 22, 9.5
+MOST_CLASSES = 12  # a matrix of more has those in the most frequent confusions
+MOST_NAME_PX, ROW_PX, LEAST_ROW_PX = 110, 22, 12
 NO_NUMBER = "no number"  # where the logits are not finite
 TOOLTIPS = (
-    alt.Tooltip("label_name:N", title="class"), alt.Tooltip("prediction:N", title="taken for"),
+    alt.Tooltip("label_name:N", title="true class"), alt.Tooltip("prediction:N", title="predicted class"),
     alt.Tooltip("image_count:Q", title="images"),
-    alt.Tooltip("share_of_label:Q", format=".1%", title="of the images of the class"),
+    alt.Tooltip("share_of_label:Q", format=".1%", title="share of the true class"),
 )  # fmt: skip
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Class (rows) against answer (columns) in the cell of the lowest accuracy, a panel a model.
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
+    """True class (rows) against predicted class (columns) in the cell of the lowest accuracy, a panel a model.
 
     Of more than four models those of the lowest accuracies are shown.
     """
@@ -43,28 +42,27 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSi
     worst = cells.sort("accuracy", "severity", "corruption").unique("label", keep="first", maintain_order=True)
     if worst.is_empty():
         raise WarehouseError("no confusions to show: there is no corrupted cell")
-    shown = worst.head(MAX_LISTED).rows(named=True)
-    places = [
-        f"{lower_label(names[row['corruption']])} at severity {format_severity(row['severity'])}" for row in shown
-    ]
-    counts = [cell_confusions(con, row) for row in shown]
-    columns, width = model_columns(size, len(shown), 20 + name_px(counts))
-    panels = [
-        confusion_panel(part, row["label"], place, width)
-        for row, place, part in zip(shown, places, counts, strict=True)
-    ]
-    phrases = [f"{r['label']} {format_percent(r['accuracy'])} under {p}" for r, p in zip(shown, places, strict=True)]
-    text = ChartText(
+    counts, phrases = [], []
+    for row in worst.head(MAX_LISTED).rows(named=True):
+        corruption, severity = lower_label(names[row["corruption"]]), format_severity(row["severity"])
+        counts.append(cell_confusions(con, row).with_columns(panel=pl.lit(f"{row['label']}: {corruption} {severity}")))
+        phrases.append(f"{row['label']} {format_percent(row['accuracy'])} under {corruption} at severity {severity}")
+    rows = pl.concat(counts)
+    many = rows["label"].n_unique() > MOST_CLASSES
+    which = f"; of more than {MOST_CLASSES} classes those in the most frequent confusions" if many else ""
+    which += f"; the {MAX_LISTED} of {len(worst)} models with the lowest accuracy" if len(worst) > MAX_LISTED else ""
+    return Figure(
+        confusion_matrices(rows, frame),
         f"Lowest accuracy: {join_names(phrases) if len(worst) <= 2 else f'{phrases[0]}, of {len(worst)} models'}",
-        "What the images of each class (rows) are taken for (columns) in the cell of the lowest accuracy, in per cent "
-        f"of the images of the class{_left_out(counts, len(worst))}. {selection.images}.",
+        "Predicted classes (columns) of the images of each true class (rows) in the cell of the lowest accuracy, in "
+        f"percent of the class{which}. {selection.images}.",
         selection.source_line,
+        frame.width_px,
     )
-    return add_text([in_grid(*panels, columns=columns, spacing=16)], text, size)
 
 
 def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.DataFrame:
-    """Of one cell each class with each of its predictions: label_name, prediction, image_count, share_of_label."""
+    """Each class of one cell with each of its predictions: label_name, prediction, image_count, share_of_label."""
     prediction = f"coalesce(predicted_name, '{NO_NUMBER}')"
     found: pl.DataFrame = con.sql(
         f"select label, label_name, {prediction} as prediction, coalesce(predicted, 32767) as place, image_count, "
@@ -75,55 +73,33 @@ def cell_confusions(con: duckdb.DuckDBPyConnection, cell: dict[str, Any]) -> pl.
     return found
 
 
-def _shown(counts: pl.DataFrame) -> tuple[list[str], list[str]]:
-    """Names of the rows and columns: all classes that occur, of many those that go into the commonest confusions."""
-    labels, predictions = (
-        dict(counts.select("label_name", "label").rows()),
-        dict(counts.select("prediction", "place").rows()),
-    )
-    if len(labels) > MOST_CLASSES:
-        incorrect = counts.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count", descending=True)
-        kept, given = (list(dict.fromkeys(incorrect[c]))[:MOST_CLASSES] for c in ("label_name", "prediction"))
-        return sorted(kept, key=labels.__getitem__), sorted(given, key=predictions.__getitem__)
-    rows = sorted(labels, key=labels.__getitem__)
-    others = sorted(predictions.keys() - labels.keys(), key=predictions.__getitem__)
-    return rows, rows + others[:MOST_CLASSES]
-
-
-def name_px(counts: list[pl.DataFrame]) -> float:
-    """Room at the left of matrices for the names of their classes."""
-    longest = max((text_width(name, FONT_PX) for part in counts for name in part["label_name"]), default=0)
-    return min(MOST_NAME_PX, longest + 14)
-
-
-def _left_out(counts: list[pl.DataFrame], models: int) -> str:
-    """What of the matrices, and which models, are not shown."""
-    many = any(part["label"].n_unique() > len(_shown(part)[0]) for part in counts)
-    classes = f"; of more than {MOST_CLASSES} classes those of the commonest confusions" if many else ""
-    return classes + (f"; the {MAX_LISTED} of {models} models with the lowest" if models > MAX_LISTED else "")
-
-
-def confusion_panel(counts: pl.DataFrame, title: str, place: str, width: float) -> Layered:
-    """The matrix of one cell: its counts as `cell_confusions` gives them, under a title and a subtitle."""
-    rows, columns = _shown(counts)
-    cell_px = width / max(1, len(columns))
+def confusion_matrices(counts: pl.DataFrame, frame: Frame) -> alt.FacetChart:
+    """A matrix for each `panel` of some `cell_confusions`, all with the same classes."""
+    rows, columns = _shown(counts, "label_name", "label"), _shown(counts, "prediction", "place")
+    if counts["label"].n_unique() <= MOST_CLASSES:
+        columns = list(dict.fromkeys([*rows, *columns]))
+    left_px = min(MOST_NAME_PX, max(map(text_width, rows), default=0)) + 26
+    order = list(dict.fromkeys(counts["panel"]))
+    panels = frame.panels(len(order), 2, left_px=left_px)
+    cell_px = panels.width / max(1, len(columns))
+    below_px = min(MOST_NAME_PX, max(map(text_width, columns), default=0)) * 0.7 + 50
+    height = max(LEAST_ROW_PX * len(rows), panels.height(ROW_PX * len(rows), below_px))
+    percent = pl.col("share_of_label").map_elements(lambda share: format_number(100 * share, 0), return_dtype=pl.String)
     data = counts.filter(pl.col("label_name").is_in(rows), pl.col("prediction").is_in(columns)).with_columns(
-        is_high=pl.col("share_of_label") > DARK_FROM,
-        text=pl.Series([""] * len(counts)) if cell_px < WHOLE_PX + 4 else
-        pl.col("share_of_label").map_elements(lambda v: format_number(100 * v, 0), return_dtype=pl.String),
-    )  # fmt: skip
-    axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX, "labelFontSize": FONT_PX}
-    x = alt.X("prediction:N", sort=columns, title="taken for", scale=alt.Scale(domain=columns),
-              axis=alt.Axis(labelAngle=-45, orient="bottom", **axis))  # fmt: skip
-    y = alt.Y("label_name:N", sort=rows, title="class", scale=alt.Scale(domain=rows), axis=alt.Axis(**axis))
-    base = alt.Chart(data).encode(x=x, y=y, tooltip=list(TOOLTIPS))
-    color = alt.Color("share_of_label:Q", scale=alt.Scale(domain=[0, 1], clamp=True, nice=False), legend=None)
-    number = base.encode(text=alt.Text("text:N"))
-    return layered(
-        base.mark_rect().encode(color=color),
-        number.transform_filter("!datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-low"),
-        number.transform_filter("datum.is_high").mark_text(fontSize=NUMBER_PX, style="on-high"),
-        width=width,
-        height=ROW_PX * max(1, len(rows)),
-        title=panel_title(title, width, subtitle=place),
+        is_high=pl.col("share_of_label") > DARK_FROM, text=percent if cell_px >= WHOLE_PX + 4 else pl.lit("")
     )
+    axis: dict[str, Any] = {"domain": False, "ticks": False, "labelLimit": MOST_NAME_PX}
+    x = alt.X("prediction:N", title="predicted class", scale=alt.Scale(domain=columns),
+              axis=alt.Axis(labelAngle=-45, **axis))  # fmt: skip
+    y = alt.Y("label_name:N", title="true class", scale=alt.Scale(domain=rows),
+              axis=alt.Axis(minExtent=left_px - 16, maxExtent=left_px - 16, **axis))  # fmt: skip
+    layers = number_layers(x, y, "share_of_label:Q", 1, TOOLTIPS, font_px=SOURCE_PX)
+    return small_multiples(layers, data, "panel", order, panels, height)
+
+
+def _shown(counts: pl.DataFrame, name: str, place: str) -> list[str]:
+    """Class names of a column in their order; of many those in the most frequent confusions."""
+    names = counts.sort(place)[name].unique(maintain_order=True).to_list()
+    incorrect = counts.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count", descending=True)
+    kept = names if len(names) <= MOST_CLASSES else list(dict.fromkeys(incorrect[name]))[:MOST_CLASSES]
+    return [one for one in names if one in kept]

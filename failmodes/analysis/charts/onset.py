@@ -1,24 +1,15 @@
-"""Failure onset: how many of the images that are right when clean have not failed yet, by severity."""
-
-from typing import Any
+"""Failure onset: share of images still correct, by severity."""
 
 import altair as alt
 import duckdb
 import numpy as np
 import polars as pl
 
-from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.focus import add_focus, focus_opacity, pointed_layer
-from failmodes.analysis.charts.style.labels import (
-    FONT_PX,
-    CorruptionStyles,
-    corruption_styles,
-    legend,
-    spread_apart,
-    text_width,
-)
-from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
+from failmodes.analysis.charts.style import frame as style
+from failmodes.analysis.charts.style.corruptions import corruption_dash, group_color, with_groups
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,
     format_percent,
@@ -28,109 +19,105 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.duplicates import share_of_independent
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import exact_interval
 
-HEIGHT_PX, AXIS_PX, GAP_PX, LABEL_GAP_PX = 260, 54, 7, 13
-LAST = "100%"  # the longest share that stands behind a name
+MOST_COLUMNS, HEIGHT_PX, NAME_PX = 2, 260, 13
 HALF = 0.5
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
-    """Step curves of the share still right (Kaplan-Meier on the grid), one line a corruption, a panel a model.
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
+    """Step curves of the share still correct (Kaplan-Meier on the grid), one line a corruption, a panel a model.
 
     Raises:
-        WarehouseError: corrupted images do not pair with clean ones, so that none can be followed, or none is right.
+        WarehouseError: corrupted images do not pair with clean ones, so that none can be followed, or none is correct.
     """
-    rows = read_for_selection(con, "onset_by_corruption", selection).drop_nulls("surviving_share")
-    rows = rows.sort("corruption", "severity")
+    chosen = best_and_worst(con, selection, MAX_LISTED)
+    every = read_for_selection(con, "onset_by_corruption", selection).drop_nulls("surviving_share")
+    rows = with_groups(con, selection, every.filter(pl.col("label").is_in(list(chosen.labels.values()))))
     if rows.is_empty():
-        why = (
-            "no image is right when clean"
-            if selection.shared["paired"]
-            else "corrupted images do not pair with clean ones"
-        )
+        is_paired = selection.shared["paired"]
+        why = "no clean image is classified correctly" if is_paired else "corrupted images do not pair with clean ones"
         raise WarehouseError(f"no failure onset to show: {why}")
-    labels = [label for label in selection.labels.values() if label in rows["label"].to_list()]
-    label_px = max(text_width(f"{name} {LAST}", FONT_PX) for name in rows["corruption_label"]) + GAP_PX
-    columns, width = axes.model_columns(size, len(labels), AXIS_PX + label_px)
-    low = 0.0 if rows.select(pl.col("surviving_share").min()).item() < 0.5 else 0.4
-    styles = corruption_styles(con, selection.corruptions)
-    rows = rows.with_columns(color=pl.col("corruption").replace_strict(styles.colors, return_dtype=pl.String))
-    height = max(size.height(HEIGHT_PX, 140), LABEL_GAP_PX * (len(styles.colors) + 1))
-    panels = [
-        _panel(rows.filter(label=label), pointed_layer(place), width, width + label_px, height, low, styles)
-        for place, label in enumerate(labels)
-    ]
-    text = ChartText(
-        _finding(con, rows, labels),
-        "Share of images right when clean that have been right at every severity so far (life table on the severity "
-        f"grid, so lower where it is denser); {selection.images}. An image that fails may be right again further on: a "
-        "failure counts once.",
+    labels = [label for label in chosen.labels.values() if label in rows["label"]]
+    right_px = 8 + max(style.text_width(f"{name} 99%") for name in rows["name"])
+    panels = frame.panels(len(labels), MOST_COLUMNS, right_px=right_px)
+    height = panels.height(HEIGHT_PX)
+    low = style.share_floor(min(rows["surviving_share"]))
+    named = _with_names(rows.sort("label", "corruption", "severity"), int(height / NAME_PX), low)
+    plot = style.small_multiples(_layers(named, frame, low), named, "label", labels, panels, height)
+    return Figure(
+        plot,
+        _title(con, selection, every),
+        "Share of the images classified correctly when clean that are correct at every severity so far (lower on a "
+        f"denser grid); {selection.images}. Color: group of corruptions; named: the lowest curves. "
+        f"{shown_phrase(chosen)}".rstrip(),
         selection.source_line,
-    )
-    panel_grid = in_grid(*panels, columns=columns, spacing=20)
-    chart = add_text([*legend(styles.entries, size.width_px - 70), panel_grid], text, size)
-    return add_focus(chart, "corruption", len(panels))
-
-
-def _panel(
-    rows: pl.DataFrame, pointed: str, width: float, title_px: float, height: float, low: float, styles: CorruptionStyles
-) -> Layered:
-    x = axes.severity_axis(axes.last_severity(rows))
-    y = alt.Y(
-        "surviving_share:Q", title="still right", scale=axes.fixed_scale(low, 1), axis=axes.percent_axis(domain=False)
-    )
-    tips = [alt.Tooltip("corruption_label:N", title="corruption"), alt.Tooltip("severity:Q"),
-            alt.Tooltip("surviving_share:Q", format=".1%", title="still right"),
-            alt.Tooltip("failed_count:Q", title="fail here"),
-            alt.Tooltip("at_risk_count:Q", title="at risk")]  # fmt: skip
-    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOR_FIELD)
-    ends = rows.group_by("corruption", maintain_order=True).last()
-    gap = LABEL_GAP_PX / height * (1 - low)
-    ends = ends.with_columns(
-        surviving_share=pl.Series(spread_apart(ends["surviving_share"].to_list(), gap), dtype=pl.Float64),
-        text=pl.Series([f"{name} {format_percent(value, 0)}" for name, value in
-                        zip(ends["corruption_label"], ends["surviving_share"], strict=True)], dtype=pl.String),
-    )  # fmt: skip
-    names = alt.Chart(ends).mark_text(align="left", dx=GAP_PX, fontSize=FONT_PX)
-    return layered(
-        base.mark_line(interpolate="step-after", strokeWidth=1.8).encode(
-            detail=alt.Detail("corruption:N"), strokeDash=styles.dash, opacity=focus_opacity()
-        ),
-        base.mark_point(size=axes.point_size(rows), filled=True)
-        .encode(tooltip=tips, opacity=focus_opacity())
-        .properties(name=pointed),
-        names.encode(x=x, y=y, text=alt.Text("text:N"), color=axes.COLOR_FIELD, opacity=focus_opacity()),
-        width=width,
-        height=height,
-        title=axes.panel_title(rows["label"][0], title_px),
+        frame.width_px,
     )
 
 
-def _finding(con: duckdb.DuckDBPyConnection, rows: pl.DataFrame, labels: list[str]) -> str:
-    """What the corruption that leaves least leaves of a model's right answers: of each, or of many in number.
+def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
+    """The rows with a `text` for the ends of the `most` lowest curves of a model, and the `place` where it stands.
 
-    Intervals are exact, for all corruptions of a model together, since the least is one of several.
+    Args:
+        rows: curves, each from clean on.
+        most: names that fit above each other between `low` and 1.
+        low: where the axis begins.
     """
-    ends = rows.group_by("label", "corruption", maintain_order=True).last()
-    starts = rows.group_by("label", "corruption", maintain_order=True).first()["at_risk_count"].to_numpy()
-    shares = ends["surviving_share"].to_numpy()
-    counts = np.maximum(starts, 1)
-    independent = np.array([share_of_independent(con, evaluation_id) for evaluation_id in ends["evaluation_id"]])
-    kept, of = np.round(shares * counts) * independent, counts * independent
-    low, high = exact_interval(kept, of, comparisons=ends["corruption"].n_unique())
-    ends = ends.with_columns(low=pl.Series(low), high=pl.Series(high)).filter(pl.Series(starts) > 0)
-    ends = ends.sort("surviving_share", maintain_order=True)
-    least = {label: own.row(0, named=True) for label in labels if len(own := ends.filter(label=label))}
-    if len(least) <= MAX_LISTED:
-        return "; ".join(f"{label} keeps {_kept(row)}" for label, row in least.items())
-    few = sum(row["high"] < HALF for row in least.values())
-    keep = "keeps less than half of its" if few == 1 else "keep less than half of their"
-    return f"{few} of {len(least)} models {keep} right answers up to the last severity of some corruption"
+    gap = (1 - low) / most
+    ends = rows.group_by("label", "corruption", maintain_order=True).last().sort("surviving_share", maintain_order=True)
+    parts = []
+    for own in ends.partition_by("label"):
+        lowest = own.head(most)
+        shares = lowest["surviving_share"].to_list()
+        texts = [f"{name} {format_percent(share, 0)}" for name, share in zip(lowest["name"], shares, strict=True)]
+        ranks = gap * np.arange(len(shares))
+        places = np.clip(style.spread_apart(shares, gap), low + ranks, 1 - ranks[::-1])
+        parts.append(lowest.select("label", "corruption", "severity", place=pl.Series(places), text=pl.Series(texts)))
+    return rows.join(pl.concat(parts), on=["label", "corruption", "severity"], how="left", maintain_order="left")
 
 
-def _kept(row: dict[str, Any]) -> str:
-    share = format_percent_interval((row["surviving_share"], row["low"], row["high"]))
-    severity, name = format_severity(row["severity"]), lower_label(row["corruption_label"])
-    return f"{share} of its right answers under {name} up to severity {severity}"
+def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
+    """Steps with points, and names at their ends."""
+    focus, scale = style.focus_on("corruption"), style.fixed_scale(low, 1)
+    base = alt.Chart().encode(
+        x=style.severity_axis(max(rows["severity"])),
+        y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),
+        color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),
+    )  # fmt: skip
+    tips = [alt.Tooltip("name:N", title="corruption"), alt.Tooltip("severity:Q", title="severity"),
+            alt.Tooltip("surviving_share:Q", format=".1%", title="still correct"),
+            alt.Tooltip("failed_count:Q", title="first incorrect here"),
+            alt.Tooltip("at_risk_count:Q", title="correct so far")]  # fmt: skip
+    return [
+        base.mark_line(interpolate="step-after", strokeWidth=1.6).encode(strokeDash=corruption_dash()),
+        base.mark_point(size=style.point_size(rows), filled=True).encode(tooltip=tips).add_params(focus),
+        base.mark_text(align="left", dx=6).encode(y=alt.Y("place:Q", scale=scale), text="text:N"),
+    ]
+
+
+def _title(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> str:
+    """Of each model the corruption that leaves the fewest images correct; of many how many models keep less than half.
+
+    Intervals are exact, for all corruptions of a model together, since the lowest is one of several.
+    """
+    by_curve = rows.sort("severity").group_by("label", "corruption", maintain_order=True)
+    ends = by_curve.agg(
+        pl.last("severity", "surviving_share", "corruption_label", "evaluation_id"), clean=pl.first("at_risk_count")
+    )
+    ends = ends.filter(pl.col("clean") > 0).sort("surviving_share", maintain_order=True)
+    independent = np.array([share_of_independent(con, one) for one in ends["evaluation_id"]]) * ends["clean"].to_numpy()
+    kept = ends["surviving_share"].to_numpy() * independent
+    low, high = exact_interval(kept, independent, comparisons=len(selection.corruptions))
+    bounded = ends.with_columns(low=pl.Series(low), high=pl.Series(high))
+    lowest = {row["label"]: row for row in reversed(bounded.rows(named=True))}
+    if len(lowest) > MOST_IN_TITLE:
+        few = sum(row["high"] < HALF for row in lowest.values())
+        return f"Under some corruption less than half of predictions stay correct for {few} of {len(lowest)} models"
+    return ". ".join(
+        f"{label} keeps {format_percent_interval((one['surviving_share'], one['low'], one['high']))} of its correct "
+        f"predictions under {lower_label(one['corruption_label'])} up to severity {format_severity(one['severity'])}"
+        for label, one in sorted(lowest.items())
+    )

@@ -1,83 +1,78 @@
-"""Risk and coverage by severity: the error rate that is left where a model abstains on the least sure images."""
+"""Risk-coverage curves by severity: error rate of the most confident images."""
 
 import altair as alt
 import duckdb
 import polars as pl
 
-from failmodes.analysis.charts.style import axes
-from failmodes.analysis.charts.style.combining import in_grid, layered
-from failmodes.analysis.charts.style.labels import LegendEntry, legend, severity_colors
-from failmodes.analysis.charts.style.theme import PAGE, ChartSize, ChartText, Layered, add_text
-from failmodes.analysis.render.formatting import format_percent, format_percent_interval, format_severity, join_names
+from failmodes.analysis.charts.style import frame as style
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
+from failmodes.analysis.render.formatting import (
+    format_number,
+    format_percent,
+    format_percent_interval,
+    format_points,
+    join_names,
+)
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.failure_prediction import KEPT_SHARE, averaged, predict_failures
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 
-MOST_NAMED = 2  # models in a title
+MOST_COLUMNS, HEIGHT_PX = 5, 220
 
 
-def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, size: ChartSize = PAGE) -> alt.VConcatChart:
+def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame = PAGE) -> Figure:
     """Error rate of the images kept against their share, by confidence, a line a severity, a panel a model.
 
     Raises:
         WarehouseError: the warehouse was loaded before there was this measure.
     """
-    cells = read_for_selection(con, "risk_coverage", selection).filter(score="confidence")
-    rows = averaged(cells, selection, ["coverage"], risk=pl.col("selective_risk"))
-    colors = severity_colors(rows["severity"].unique().to_list())
-    is_part = len(colors) < rows["severity"].n_unique()
-    few = f" ({len(colors)} of {rows['severity'].n_unique()} levels)" if is_part else ""
-    rows = rows.filter(pl.col("severity").is_in(list(colors))).with_columns(
-        color=pl.col("severity").replace_strict(colors, return_dtype=pl.String)
-    )
-    labels = list(selection.labels.values())
-    columns, width = axes.model_columns(size, len(labels), axes.MARGIN_PX)
-    most = min(1.0, float(rows.select(pl.col("risk").max()).item()) * 1.05 or 1.0)
-    width = min(330.0, width)
-    height = size.height(0.75 * width, 90)
-    panels = [_panel(rows.filter(label=label), label, width, height, most) for label in labels]
-    entries = [LegendEntry(format_severity(severity), color) for severity, color in colors.items()]
-    text = ChartText(
-        abstention_sentence(con, selection),
-        "Error rate of the images that a model keeps, the surest by confidence (largest softmax), against their "
-        f"share; clean and by severity{few}, averaged over {selection.averaged_phrase}. A line that does not fall to "
-        f"the left: confidence does not know which answers are wrong. {selection.images}.",
+    chosen = best_and_worst(con, selection)
+    cells = read_for_selection(con, "risk_coverage", chosen).filter(score="confidence")
+    means = averaged(cells, chosen, ["coverage"], risk=pl.col("selective_risk"))
+    rows, colors = style.severity_series(means)
+    panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS)
+    plot = style.small_multiples(
+        _layers(colors, frame, max([*rows["risk"].drop_nulls(), 0.01])), rows, "label", list(chosen.labels.values()),
+        panels, panels.height(min(HEIGHT_PX, panels.width)),
+    )  # fmt: skip
+    return Figure(
+        plot,
+        _title(con, selection),
+        "Error rate of the most confident images (largest softmax) against the share of images kept, by severity, mean "
+        f"over {selection.averaged_phrase}; {selection.images}. A line that does not fall toward the left: confidence "
+        f"does not rank failures last. {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
+        frame.width_px,
     )
-    panel_grid = in_grid(*panels, columns=columns, spacing=24)
-    return add_text([*legend(entries, size.width_px - 70), panel_grid], text, size)
 
 
-def abstention_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
-    """What abstaining on the least sure images gains at the last severity: of each model, or of many the range."""
-    found = {e.label: predict_failures(con, selection, e) for e in selection.evaluations}
-    known = {label: one for label, one in found.items() if one}
-    if not known:
-        return "Too few failures, or right answers, to tell one from the other"
-    start = (
-        f"Abstaining on the least sure {format_percent(1 - KEPT_SHARE, 0)} takes the error rate at the last severity"
-    )
-    if len(known) > MOST_NAMED:
-        gain = {label: one.error_rate.value - one.error_rate_kept.value for label, one in known.items()}
-        ends = {least: known[least] for least in (min(gain, key=gain.__getitem__), max(gain, key=gain.__getitem__))}
-        start = f"{start}, of {len(known)} models with the smallest and the largest gain,"
-        known = ends
-    each = [
-        f"from {format_percent(one.error_rate.value)} to {format_percent_interval(one.error_rate_kept)} in {label}"
-        for label, one in known.items()
-    ]
-    return f"{start} {join_names(each)}"
-
-
-def _panel(rows: pl.DataFrame, title: str, width: float, height: float, most: float) -> Layered:
-    x = alt.X("coverage:Q", title="images kept", scale=axes.fixed_scale(0, 1), axis=axes.percent_axis(grid=False))
-    y = alt.Y("risk:Q", title="error rate", scale=axes.fixed_scale(0, most), axis=axes.percent_axis(domain=False))
-    tips = [alt.Tooltip("severity:Q"), alt.Tooltip("coverage:Q", format=".0%", title="kept"),
+def _layers(colors: dict[str, str], frame: Frame, most: float) -> list[alt.Chart]:
+    """A line and points for each severity."""
+    x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=2, grid=False)
+    x = alt.X("coverage:Q", title="images kept", scale=style.fixed_scale(0, 1), axis=x_axis)
+    y = alt.Y("risk:Q", title="error rate", scale=style.fixed_scale(0, min(1, 1.05 * most)), axis=style.percent_axis())
+    tips = [alt.Tooltip("series:N", title="severity"), alt.Tooltip("coverage:Q", format=".0%", title="images kept"),
             alt.Tooltip("risk:Q", format=".1%", title="error rate")]  # fmt: skip
-    base = alt.Chart(rows).encode(x=x, y=y, color=axes.COLOR_FIELD)
-    return layered(
-        base.mark_line(strokeWidth=1.8).encode(detail=alt.Detail("severity:N")),
-        base.mark_point(size=axes.FINE, filled=True, opacity=1).encode(tooltip=tips),
-        width=width,
-        height=height,
-        title=axes.panel_title(title, width),
+    base = alt.Chart().encode(x=x, y=y, color=style.severity_color(colors, frame))
+    return [base.mark_line(strokeWidth=1.6), base.mark_point(filled=True, size=8, opacity=1).encode(tooltip=tips)]
+
+
+def _title(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
+    """The error rate at the last severity without the least confident images; of many models by how much it changes."""
+    every = {evaluation.label: predict_failures(con, selection, evaluation) for evaluation in selection.evaluations}
+    found = {label: one for label, one in every.items() if one}
+    if not found:
+        return "Selective prediction: too few failures or correct predictions"
+    unsure = f"the {format_percent(1 - KEPT_SHARE, 0)} least confident images"
+    if len(found) > MOST_IN_TITLE:
+        changes = sorted(one.error_rate_kept.value - one.error_rate.value for one in found.values())
+        low, high = format_number(100 * changes[0], signed=True), format_points(changes[-1], signed=True)
+        return f"Abstaining on {unsure}: {low} to {high} of error rate at the last severity in {len(found)} models"
+    each = (
+        f"{format_percent_interval(one.error_rate_kept)} for {label} "
+        f"(of all images {format_percent(one.error_rate.value)})"
+        for label, one in found.items()
     )
+    return f"Error rate at the last severity without {unsure}: {join_names(each)}"

@@ -2,204 +2,223 @@
 # [tool.marimo.display]
 # theme = "system"
 # ///
-"""The explorer's page. It arranges: what it shows is read, drawn and built by the modules beside it."""
+"""The explorer's page: curves at the left, the cell that was clicked at the right. It arranges what others make."""
 
 import marimo
 
-app = marimo.App(width="full", app_title="Failmodes explorer", css_file="explorer.css")
+app = marimo.App(width="columns", app_title="Failmodes explorer", css_file="explorer.css")
 
 with app.setup:
+    from contextlib import ExitStack
     from functools import partial
     from typing import Any
 
     import marimo as mo
+    import polars as pl
 
-    from failmodes.analysis.explorer import cell_figures, downloads, model_cell, panels, query_panel, slices, widgets
-    from failmodes.analysis.explorer import page_parts as parts
-    from failmodes.analysis.explorer.handed_over import explored_warehouse
-    from failmodes.analysis.explorer.kept_connection import KeptConnection
-    from failmodes.analysis.explorer.view import view_of
-    from failmodes.analysis.selection import select
+    from failmodes.analysis.chart_registry import draw_from_warehouse
+    from failmodes.analysis.charts.style.frame import PAGE
+    from failmodes.analysis.charts.style.models import model_colors
+    from failmodes.analysis.comparison_result import ComparisonResult
+    from failmodes.analysis.explorer import cells, elements, plots
+    from failmodes.analysis.explorer.serving import explored_warehouse
+    from failmodes.analysis.judging.compare import compare_named
+    from failmodes.analysis.render.blocks import Sentence
+    from failmodes.analysis.selection import corruption_names, particulars, select
+    from failmodes.analysis.shown_images import ImageSheet
+    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.database.query import run_query
+    from failmodes.warehouse.database.saved_queries import saved_queries
+
+    MOST_MODELS, MOST_IMAGES = 4, 12  # shown at first; of images that are chosen in the table twice as many
 
 
-@app.cell
+@app.cell(column=0)
 def _opened() -> Any:
-    explored = explored_warehouse()
+    (path, open_study), address = explored_warehouse(), elements.Address(mo.query_params())
     _request = mo.app_meta().request
-    view = view_of(dict(_request.cookies) if _request else {})
-    kept = KeptConnection(explored.path)
-    with kept.reading() as _con:
-        selections = select(_con)
-    return explored, kept, selections, view
+    view = plots.view_of(dict(_request.cookies) if _request else {})
+    kept = ExitStack()  # the connection is open as long as the page: opening one takes longer than a click may
+    con = kept.enter_context(open_warehouse(path))
+    _groups = {f"{one.images} ({particulars(one)}; {one.ids[0]})": one for one in select(con)}
+    _asked = next((name for name, one in _groups.items() if one.ids[0] == address.value("images")), next(iter(_groups)))
+    group = mo.ui.dropdown(_groups, value=_asked, label="Images and models", allow_select_none=False)
+    mo.vstack([group] if len(_groups) > 1 else [])
+    return address, con, group, kept, open_study, path, view
 
 
 @app.cell
-def _which_images(selections: Any) -> Any:
-    _groups = {model_cell.selection_name(one): one for one in selections}
-    group = mo.ui.dropdown(_groups, value=next(iter(_groups)), label="Images and models", allow_select_none=False)
-    return (group,)
+def _what_is_shown(address: Any, con: Any, group: Any) -> Any:
+    labels, _names = list(group.value.labels.values()), corruption_names(con, group.value)
+    _models = [label for label in address.values("model") if label in labels] or labels[:MOST_MODELS]
+    _chosen = [name for one, name in _names.items() if one in address.values("corruption")]
+    models = mo.ui.multiselect(labels, value=_models, label="Models", full_width=True)
+    _text = "Corruptions (all, unless some are chosen)"
+    _options = {name: one for one, name in _names.items()}
+    corruptions = mo.ui.multiselect(_options, value=_chosen, label=_text, full_width=True)
+    mo.vstack([elements.titled("Failmodes explorer", group.value.source_line, level=1), models, corruptions], gap=0.5)
+    return corruptions, labels, models
 
 
 @app.cell
-def _what_is_shown(group: Any, kept: Any, selections: Any, view: Any) -> Any:
-    _labels, _full = list(group.value.labels.values()), view.width == "narrow"
-    models = mo.ui.multiselect(_labels, value=_labels[: model_cell.MOST_MODELS], label="Models", full_width=_full)
-    with kept.reading() as _con:
-        _names, classes = parts.corruption_options(_con, group.value), parts.class_names(_con, group.value)
-    corruptions = mo.ui.multiselect(_names, label="Corruptions (all if none chosen)", full_width=_full)
-    _several = [group] if len(selections) > 1 else []
-    _title = widgets.titled("Failmodes explorer", group.value.source_line, level=1)
-    mo.vstack([_title, *_several, widgets.in_row(models, corruptions)])
-    return classes, corruptions, models
-
-
-@app.cell
-def _curves(corruptions: Any, group: Any, kept: Any, models: Any) -> Any:
-    mo.stop(not models.value, widgets.problem_text("no model is chosen: choose one at least"))
-    selection = model_cell.narrowed(group.value, models.value, corruptions.value or group.value.corruptions)
-    with kept.reading() as _con:
-        curves = model_cell.read_curves(_con, selection)
-    _first = model_cell.most_telling_cell(curves.points)
+def _curves(address: Any, con: Any, corruptions: Any, group: Any, models: Any) -> Any:
+    _corruptions = corruptions.value or group.value.corruptions
+    selection = elements.attempt(lambda: cells.narrowed(group.value, models.value, _corruptions))
+    points = cells.read_curves(con, selection)
+    found_cells = cells.cells_of(points)
+    _first = found_cells.get(address.value("cell"), next(iter(found_cells.values())))
     get_cell, set_cell = mo.state(_first, allow_self_loops=True)
     get_marked, set_marked = mo.state(_first)
-    get_pair, set_pair = mo.state(parts.NO_PAIR)
-    return curves, get_cell, get_marked, get_pair, selection, set_cell, set_marked, set_pair
+    get_slice, set_slice = mo.state(address.slice)
+    return found_cells, get_cell, get_marked, get_slice, points, selection, set_cell, set_marked, set_slice
 
 
 @app.cell
-def _curve_chart(curves: Any, explored: Any, get_marked: Any, selection: Any, set_cell: Any, view: Any) -> Any:
-    def _click(points: Any) -> None:
-        if len(points):
-            set_cell(model_cell.cell_of(points.row(0, named=True)))
-
-    curve_chart = widgets.chart(panels.curve_chart(curves, get_marked(), view), _click)
-    curve_files = widgets.downloads(partial(downloads.curve_figure, explored.path, selection), "curves")
-    mo.vstack([widgets.titled("Curves", parts.CURVES_TEXT), curve_chart, curve_files.shown])
-    return curve_chart, curve_files
-
-
-@app.cell
-def _cell_choice(curves: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
-    chosen = get_cell()
-
-    def _choose(cell: Any) -> None:
-        set_cell(cell)
-        set_marked(cell)
-
-    cell_choices = widgets.cell_choice(model_cell.cells_of(curves.points), chosen, _choose)
-    mo.vstack([widgets.titled(chosen.name), cell_choices.shown])
-    return cell_choices, chosen
-
-
-@app.cell
-def _cell_figures(chosen: Any, kept: Any, selection: Any, set_pair: Any, view: Any) -> Any:
-    with kept.reading() as _con:
-        figures = cell_figures.read_figures(_con, chosen)
-
-    def _click(pairs: Any) -> None:
-        set_pair(parts.pair_of(pairs))
-
-    _summary, _error = cell_figures.figures_sentence(figures), cell_figures.most_common_confusion(figures)
-    cell_charts = widgets.charts(
-        widgets.chart(panels.confusion_chart(figures.confusions, chosen, _error, view), _click),
-        widgets.chart(panels.confidence_chart(figures.bins, panels.CONFIDENCE_TITLE, _summary, view)),
-        *([] if figures.risks.is_empty() else [widgets.chart(panels.risk_chart(figures.risks, chosen, view))]),
+def _curve_chart(
+    con: Any, found_cells: Any, get_marked: Any, points: Any, selection: Any, set_cell: Any, view: Any
+) -> Any:
+    _plot = plots.curve_plot(points, model_colors(con, selection), get_marked(), view)
+    _words = f"Accuracy by severity, a panel a corruption, on {selection.images}, with exact 95% intervals."
+    curve_element = elements.chart(
+        view.dressed(_plot, _words),
+        plots.POINT,
+        lambda fields: set_cell(cells.nearest_cell(found_cells.values(), **fields)) if fields else None,
     )
-    _text = parts.paragraph(f"{_summary} {_error} {panels.risk_sentence(figures.risks)}")
-    cell_files = widgets.downloads(
-        partial(downloads.cell_figure, figures, chosen, selection.source_line), "charts of this cell"
-    )
-    mo.vstack([mo.Html(_text), cell_charts.shown, mo.Html(parts.paragraph(parts.MATRIX_TEXT)), cell_files.shown])
-    return cell_charts, cell_files
+    elements.role("curves", curve_element)
+    return (curve_element,)
 
 
 @app.cell
-def _slice_choice(classes: Any, get_pair: Any) -> Any:
-    slice_form = widgets.slice_form(classes, get_pair())
-    _choices = widgets.in_row(slice_form["true_class"], slice_form["prediction"], slice_form["confidence"])
-    mo.vstack([widgets.titled("Images and slices", parts.SLICES_TEXT), _choices, slice_form["condition"]])
+def _figure_files(cell: Any, figures: Any, path: Any, selection: Any) -> Any:
+    _draw = partial(draw_from_warehouse, path, "curves", frame=PAGE)
+    _curves = partial(_draw, evaluations=selection.ids, corruptions=selection.corruptions)
+    curve_files = elements.downloads("curves", _curves)
+    cell_files = elements.downloads("cell", partial(plots.cell_figure, figures, cell, selection.source_line))
+    mo.vstack([elements.in_row(*curve_files), elements.in_row(*cell_files)], gap=0.25)
+    return cell_files, curve_files
+
+
+@app.cell(column=1)
+def _cell_choice(found_cells: Any, get_cell: Any, set_cell: Any, set_marked: Any) -> Any:
+    cell = get_cell()
+    cell_form = elements.cell_form(found_cells, cell, lambda chosen: [take(chosen) for take in (set_cell, set_marked)])
+    elements.role("cell", elements.in_row(*cell_form.elements.values()))
+    return cell, cell_form
+
+
+@app.cell
+def _cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
+    figures = cells.read_figures(con, cell)
+    _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
+    _take = lambda fields: set_slice(address.slice._replace(**elements.clicked_pair(fields)))  # noqa: E731
+    cell_elements = [elements.chart(plot, plots.CONFUSION, _take) for plot in _drawn]
+    _charts = [elements.role("matrix", cell_elements[0]), mo.vstack(cell_elements[1:], gap=0.25)]
+    mo.vstack([elements.shown(Sentence(figures.summary)), elements.in_row(*_charts, align="start")], gap=0.25)
+    return cell_elements, figures
+
+
+@app.cell
+def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
+    slice_form = elements.slice_form(cells.class_names(con, group.value), get_slice())
+    _text = "Click the matrix to choose a true and a predicted class, double-click for all; click an image to open it."
+    _choices = elements.in_row(*slice_form.elements.values())
+    elements.role("images", mo.vstack([elements.titled("Images", _text), _choices], gap=0.25))
     return (slice_form,)
 
 
 @app.cell
-def _images(chosen: Any, explored: Any, slice_form: Any) -> Any:
-    _request = parts.slice_request(slice_form.value)
-    images, _problem = parts.attempt(lambda: slices.read_images(explored.path, chosen, _request))
-    mo.stop(bool(_problem), widgets.problem_text(_problem))
-    picture_count = widgets.picture_count()
-    image_table = widgets.image_table(parts.readable_images(images.slice))
-    return image_table, images, picture_count
+def _images(cell: Any, path: Any, slice_form: Any) -> Any:
+    found = elements.attempt(lambda: cells.read_images(path, cell, cells.Slice(**slice_form.value)))
+    _text = "The most confident mistakes first; choose rows to see their images"
+    image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
+    return found, image_table
 
 
 @app.cell
-def _pictures(chosen: Any, explored: Any, image_table: Any, images: Any, kept: Any, picture_count: Any) -> Any:
-    _rows = parts.chosen_rows(images.slice, image_table.value, int(picture_count.value))
-
-    def _make() -> Any:
-        with kept.reading() as con:
-            return parts.picture_sheet(con, explored.open_study, chosen, images, _rows)
-
-    _sheet, _problem = parts.attempt(_make)
-    pictures = None if _problem else widgets.pictures(_sheet)
-    mo.vstack([picture_count, pictures.shown if pictures else widgets.problem_text(_problem)])
-    return (pictures,)
+def _pictures(
+    address: Any, cell: Any, con: Any, found: Any, found_cells: Any, image_table: Any, open_study: Any
+) -> Any:
+    _chosen = list(image_table.value["image"]) if len(image_table.value) else found.chosen["image_id"][:MOST_IMAGES]
+    _rows = found.chosen.filter(pl.col("image_id").is_in(list(_chosen))).head(2 * MOST_IMAGES)
+    _made = elements.attempt(lambda: cells.pictures_of(con, open_study, found, _rows))
+    _ids = [str(picture.row.image_id) for picture in _made.all]
+    _asked = address.value("image")
+    image_choice = mo.ui.dropdown(_ids, value=_asked if _asked in _ids else None, label="Open image")
+    _severities = sorted({one.severity for one in found_cells.values() if one.corruption == cell.corruption})
+    _facts = {"of": cell.name, "images": ",".join(_ids), "step": _severities.index(cell.severity)}
+    _shown = elements.role("pictures", mo.Html(ImageSheet(_made).to_html("h3")), **_facts)
+    _named = _made._replace(headline=f"{cell.name}: {_made.headline}")  # which the page itself says once, above
+    image_files = elements.downloads("images", lambda: ImageSheet(_named))
+    mo.vstack([_shown, elements.in_row(elements.role("image", image_choice), *image_files)], gap=0.5)
+    return image_choice, image_files
 
 
 @app.cell
-def _image_table(image_table: Any, images: Any, view: Any) -> Any:
-    _bins = slices.slice_bins(images.slice)
-    _histogram = widgets.chart(panels.confidence_chart(_bins, "Confidence in the slice", images.headline, view))
-    _figures = parts.parts_html(slices.compare_parts(images))
-    mo.vstack([widgets.beside_the_rest(images, _figures, _histogram), image_table])
+def _image_strip(cell: Any, con: Any, image_choice: Any, open_study: Any, selection: Any) -> Any:
+    mo.stop(not image_choice.value)
+    _image = int(image_choice.value)
+    _strip = elements.attempt(lambda: cells.strip_of(con, open_study, selection, cell, _image))
+    elements.role("strip", elements.shown(_strip), image=_image)
     return
 
 
 @app.cell
-def _comparison_choice(group: Any) -> Any:
-    mo.stop(len(group.value.ids) < 2)
-    comparison_form = widgets.comparison_form({label: one for one, label in group.value.labels.items()})
-    mo.vstack([widgets.titled("Two models compared", parts.COMPARISON_TEXT), comparison_form])
-    return (comparison_form,)
+def _slice_and_rest(found: Any, image_table: Any) -> Any:
+    mo.vstack([elements.shown(Sentence(found.comparison)), image_table])
+    return
 
 
 @app.cell
-def _comparison(comparison_form: Any, explored: Any) -> Any:
-    mo.stop(comparison_form.value is None)
-    _html, _problem = parts.attempt(lambda: query_panel.compared(explored.path, **comparison_form.value))
-    mo.Html(parts.scrolling(_html, "Comparison")) if _html else widgets.problem_text(_problem)
+def _state_in_address(
+    address: Any, cell: Any, corruptions: Any, group: Any, image_choice: Any, labels: Any, models: Any, slice_form: Any
+) -> Any:
+    _first, *_ = group.options.values()
+    address.keep(
+        images=None if group.value == _first else group.value.ids[0],
+        model=models.value if models.value != labels[:MOST_MODELS] else None, corruption=corruptions.value,
+        cell=cell.key, image=image_choice.value, **slice_form.value,
+    )  # fmt: skip
+    return
+
+
+@app.cell
+def _comparison_choice(cell: Any, group: Any) -> Any:
+    _others = {label: one for one, label in group.value.labels.items() if one != cell.evaluation_id}
+    baseline = mo.ui.dropdown(_others, label=f"Compare {cell.label} with the baseline")
+    mo.vstack([baseline] if _others else [])
+    return (baseline,)
+
+
+@app.cell
+def _comparison(baseline: Any, cell: Any, path: Any) -> Any:
+    mo.stop(not baseline.value)
+    _found = elements.attempt(lambda: compare_named(baseline.value, cell.evaluation_id, path))
+    elements.role("comparison", elements.shown(*ComparisonResult(_found).document.blocks))
     return
 
 
 @app.cell
 def _query_choice() -> Any:
-    saved = mo.ui.dropdown(query_panel.saved_names(), label="Saved query")
-    relation = mo.ui.dropdown(
-        query_panel.relation_options(), value=query_panel.FIRST_RELATION, label="Table or view", allow_select_none=False
-    )
-    widgets.titled("SQL", parts.SQL_TEXT)
-    return relation, saved
+    saved = mo.ui.dropdown({name: one.sql for name, one in saved_queries().items()}, label="Saved query")
+    _text = "Any statement that reads; `show tables` lists the tables and views, `describe NAME` the columns of one."
+    mo.vstack([elements.titled("SQL", _text), saved], gap=0.5)
+    return (saved,)
 
 
 @app.cell
-def _statement(saved: Any) -> Any:
-    statement = widgets.statement_form(query_panel.statement_of(saved.value))
+def _query(saved: Any) -> Any:
+    _first = saved.value or "from accuracy_by_severity\norder by accuracy\nlimit 20\n"
+    _field = mo.ui.text_area(_first, rows=8, label="Statement", full_width=True)
+    statement = _field.form(submit_button_label="Run", bordered=False)
+    mo.vstack([statement])
     return (statement,)
 
 
 @app.cell
-def _query_panel(explored: Any, relation: Any, saved: Any, statement: Any) -> Any:
-    _columns, _problem = parts.attempt(lambda: query_panel.columns_of(explored.path, relation.value))
-    _schema = widgets.problem_text(_problem) if _problem else mo.Html(parts.columns_html(relation.value, _columns))
-    _written, _known = mo.vstack([saved, statement]), mo.vstack([relation, _schema])
-    mo.Html(parts.side_by_side(_written.text, _known.text))
-    return
-
-
-@app.cell
-def _result(explored: Any, statement: Any) -> Any:
+def _query_rows(path: Any, statement: Any) -> Any:
     mo.stop(not statement.value)
-    _rows, _problem = parts.attempt(lambda: query_panel.query_rows(explored.path, statement.value))
-    widgets.problem_text(_problem) if _problem else widgets.result_table(_rows)
+    _rows = elements.attempt(lambda: run_query(path, statement.value, timeout_s=cells.TIMEOUT_S))
+    elements.table(_rows, selection=None, page_size=20, label=f"{_rows.height:,} rows")
     return
 
 

@@ -1,23 +1,26 @@
-"""The server of the explorer: this machine alone unless told otherwise, with a token, and nothing but the one page."""
+"""`failmodes explore`: serve the page of one warehouse, to this machine alone unless asked otherwise, with a token."""
 
 import errno
-import secrets
 import socket
-import threading
-import webbrowser
-from collections.abc import Awaitable, Callable
-from functools import partial
 from importlib.resources import as_file, files
-from typing import Any
-from urllib.parse import urlsplit
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from failmodes.warehouse.errors import StudyError
+import typer
+
+from failmodes.warehouse.errors import StudyError, printable
+from failmodes.warehouse.extras import require
+from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.terminal import say
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from failmodes.analysis.images.clean_images import OpenStudy
 
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1")
-EVERY_ADDRESS = ("0.0.0.0", "::")
-TITLE = "Failmodes explorer"
-
+LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
 # A page may load and request only what comes from this server, whatever a warehouse's texts say. Beyond that marimo
 # needs scripts and styles within its page, generated functions (Vega), and images, fonts and workers as data
 POLICY = (
@@ -25,74 +28,115 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
+_SELECTING = ("corruptions", "evaluation_labels", "evaluations", "shards")
 
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
-AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-
-class GuardedApp:
-    """Refuses what other web pages ask and what comes under other host names (DNS rebinding); adds the policy."""
-
-    def __init__(self, app: AsgiApp, host: str) -> None:
-        """Guard an app that is served at `host`."""
-        self._app = app
-        self._names = None if host in EVERY_ADDRESS else {*LOCAL_NAMES, host}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it: 400 for malformed headers, 403 for another page's or host's."""
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
-        try:
-            refusal = None if self._allows(scope) else (403, b"requested by another page or host\n")
-        except ValueError:
-            refusal = (400, b"malformed Host or Origin\n")
-        if refusal is None:
-            await self._app(scope, receive, partial(_send_with_policy, send))
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            status, body = refusal
-            await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"text/plain")]})
-            await send({"type": "http.response.body", "body": body})
-
-    def _allows(self, scope: Scope) -> bool:
-        """Whether host and origin are this server's.
-
-        Raises:
-            ValueError: one of them is malformed.
-        """
-        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        host, origin = urlsplit(f"//{headers.get(b'host', '')}"), headers.get(b"origin")
-        host.port  # noqa: B018  which raises where it is no number
-        if self._names is not None and host.hostname not in self._names:
-            return False
-        return origin is None or urlsplit(origin).netloc == host.netloc
+PortOption = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Port; the first free one from 2718 on if not given.")
+]
+HostOption = Annotated[
+    str, typer.Option(help="Address to listen on; any but 127.0.0.1 lets others in who have the token.")
+]
+BrowserOption = Annotated[
+    bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, or print its address alone.")
+]
 
 
-async def _send_with_policy(send: Send, message: dict[str, Any]) -> None:
-    if message["type"] == "http.response.start":
-        message = {**message, "headers": [*message.get("headers", ()), (b"content-security-policy", POLICY.encode())]}
-    await send(message)
+EXPLORED: "list[tuple[Path, OpenStudy | None]]" = []  # the page runs in the same process and shows the last
 
 
-def bound_socket(host: str, port: int | None) -> socket.socket:
-    """A socket that is bound: to the port that was asked for, or to the first free one from 2718 on.
+def explored_warehouse() -> "tuple[Path, OpenStudy | None]":
+    """The warehouse that is served, and how to open the study whose images are at hand.
 
     Raises:
-        StudyError: the port is taken or may not be used, or the host is no address of this machine.
+        StudyError: none is: the page was started without the command.
     """
-    if port is not None:
-        return _bound(host, port)
-    for tried in range(FIRST_PORT, FIRST_PORT + TRIED_PORTS):
-        try:
-            return _bound(host, tried)
-        except StudyError as error:
-            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EADDRINUSE:
-                raise
-    raise StudyError(f"no free port from {FIRST_PORT} to {FIRST_PORT + TRIED_PORTS - 1}: name one with --port")
+    if not EXPLORED:
+        raise StudyError("no warehouse is served to this page: start it with `failmodes explore WAREHOUSE`")
+    return EXPLORED[-1]
+
+
+def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: int | None, open_browser: bool) -> None:
+    """Serve the explorer of a warehouse until the process is stopped.
+
+    Args:
+        path: the DuckDB file.
+        open_study: opens the study that is at hand, for pictures that the warehouse has not got.
+        host: address to listen on.
+        port: its port; the first free one from 2718 on if not given.
+        open_browser: whether to open the page.
+
+    Raises:
+        MissingExtraError: marimo is not installed.
+        StudyError: the port is taken, or the host is none.
+        WarehouseError: the warehouse cannot be read, or holds no evaluation.
+    """
+    import secrets
+    import threading
+    import webbrowser
+
+    limit_command(None, query_memory(None))
+    require("explore", "`failmodes explore`")
+    from failmodes.analysis.selection import select
+    from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
+    from failmodes.warehouse.database.connection import open_warehouse
+
+    with open_warehouse(path, [*_SELECTING, *RELATED]) as con:
+        refuse_broken_relations(con)
+        select(con)  # what keeps the page from being drawn is said here
+    listening, token = bound_socket(host, port), secrets.token_urlsafe(16)
+    EXPLORED.append((path.absolute(), open_study))
+    address = page_address(host, listening.getsockname()[1], token)
+    say(printable(f"{path}: {address}"))
+    say("Ctrl-C ends it.")
+    if open_browser:
+        threading.Timer(1.0, webbrowser.open, [address]).start()
+    import uvicorn
+
+    with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
+        # nothing of the server's own is printed, and whoever stops it does not wait for open pages
+        config = uvicorn.Config(guarded(page_app(page, token), host), log_level="error", timeout_graceful_shutdown=1)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def page_app(page: Path, token: str) -> "ASGIApp":
+    """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
+    import marimo
+
+    from failmodes.analysis.images.strips import viewer
+
+    script = viewer("js") + files("failmodes.analysis.explorer").joinpath("explorer.js").read_text("utf-8")
+    head = (
+        '<meta name="description" content="Failmodes explorer: curves, cells, confusions and images of a warehouse">'
+        f'<style>{viewer("css")}</style><template id="viewer">{viewer("html")}</template>'
+        f"<script>(() => {{\n{script}\n}})();</script>"
+    )
+    builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
+    app: ASGIApp = builder.with_app(path="", root=str(page)).build()
+    return app
+
+
+def guarded(app: "ASGIApp", host: str) -> "ASGIApp":
+    """Refuse what other web pages request and what comes under other host names (DNS rebinding); add the policy."""
+    from starlette.datastructures import Headers, MutableHeaders
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.responses import PlainTextResponse
+    from starlette.types import Message, Receive, Scope, Send
+
+    async def from_own_pages(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["content-security-policy"] = POLICY
+            await send(message)
+
+        headers = Headers(scope=scope) if scope["type"] in ("http", "websocket") else Headers()
+        origin = headers.get("origin")
+        if origin is not None and origin.partition("://")[2] != headers.get("host"):
+            await PlainTextResponse("requested by another page\n", 403)(scope, receive, send)
+        else:
+            await app(scope, receive, send_with_policy)
+
+    bracketed = f"[{host}]" if ":" in host else host
+    return TrustedHostMiddleware(from_own_pages, ["*"] if host in EVERY_ADDRESS else [*LOCAL_NAMES, bracketed])
 
 
 def page_address(host: str, port: int, token: str) -> str:
@@ -101,55 +145,20 @@ def page_address(host: str, port: int, token: str) -> str:
     return f"http://{f'[{name}]' if ':' in name else name}:{port}/?access_token={token}"
 
 
-def serve(listening: socket.socket, host: str, token: str, *, open_browser: bool) -> None:
-    """Serve the page until the process is stopped.
+def bound_socket(host: str, port: int | None) -> socket.socket:
+    """A socket that is bound: to the port that was asked for, or to the first free one from 2718 on.
 
-    Args:
-        listening: a bound socket.
-        host: the address that it is bound to.
-        token: what the reader must bring.
-        open_browser: whether to open the page here.
+    Raises:
+        StudyError: the port is taken or may not be used, or the host is no address of this machine.
     """
-    import uvicorn
-
-    if open_browser:
-        address = page_address(host, listening.getsockname()[1], token)
-        threading.Timer(1.0, webbrowser.open, [address]).start()
-    with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
-        app = GuardedApp(page_app(str(page), token), host)
-        # nothing of the server's own is printed, and whoever stops it does not wait for open pages
-        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws_ping_interval=20)
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-def page_app(page: str, token: str) -> AsgiApp:
-    """The page as an ASGI application that asks for the token; readers cannot see or change its code."""
-    import marimo
-
-    head = files("failmodes.analysis.explorer").joinpath("head.html").read_text("utf-8")
-    builder = marimo.create_asgi_app(quiet=True, include_code=False, token=token, html_head=head, show_tracebacks=False)
-    app: AsgiApp = builder.with_app(path="", root=page).build()
-    return app
-
-
-def new_token() -> str:
-    """A token that nobody guesses."""
-    return secrets.token_urlsafe(16)
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise StudyError(f"--host {host}: no address of this machine ({error.strerror or error})") from error
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        made.listen(64)
-    except OSError as error:
-        made.close()
-        if error.errno == errno.EADDRINUSE:
-            raise StudyError(f"port {port} is taken: name another with --port, or leave it out") from error
-        raise StudyError(f"cannot listen on {host}, port {port}: {error.strerror or error}") from error
-    return made
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    is_dual = host == "::" and socket.has_dualstack_ipv6()
+    for tried in range(FIRST_PORT, FIRST_PORT + TRIED_PORTS) if port is None else [port]:
+        try:
+            return socket.create_server((host, tried), family=family, backlog=64, dualstack_ipv6=is_dual)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise StudyError(f"cannot listen on {host}, port {tried}: {error.strerror or error}") from error
+    if port is None:
+        raise StudyError(f"no free port from {FIRST_PORT} to {FIRST_PORT + TRIED_PORTS - 1}: name one with --port")
+    raise StudyError(f"port {port} is taken: name another with --port, or leave it out")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import duckdb
 
 from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy, Pixels
 from failmodes.analysis.images.regeneration import RegeneratedPicture, describe_differences, make_pictures
 from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
 from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
@@ -35,6 +35,16 @@ class Picture(NamedTuple):
     def row(self) -> PictureRow:
         """Which picture it is, and what was predicted."""
         return self.made.row
+
+    @property
+    def has_empty_map(self) -> bool:
+        """Whether its attention map is stored and is 0 everywhere, so that nothing is drawn."""
+        return self.attention is not None and not self.attention.any()
+
+    @property
+    def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
+        """What is drawn of it: pixels, attention and its center."""
+        return self.made.pixels, self.attention, self.center
 
 
 class Pictures(NamedTuple):
@@ -118,8 +128,8 @@ def pictures_of_rows(
         is_curves=False,
         headline=_headline(headline),
         details=_sentences(
-            f"{len(pictures)} shown, made again from their clean image. Beneath: predicted class, right (tick) or "
-            "wrong (cross), true class, confidence, model, corruption and severity",
+            f"{len(pictures)} shown, reproduced from the clean image. Below: predicted class, correct (tick) or "
+            "incorrect (cross), confidence, true class, corruption and severity, model",
             _attention_sentence(con, pictures),
             *all_notes,
         ),
@@ -166,9 +176,9 @@ def find_curves(
             is_curves=True,
             headline=_headline(_curve_headline(rows)),
             details=_sentences(
-                "From clean to the last severity, made again from the clean image. Beneath: predicted class, right "
-                "(tick) or wrong (cross), and confidence",
-                _attention_sentence(con, pictures, "; the line is its way from clean"),
+                "From clean to the last severity, reproduced from the clean image. Below: predicted class, "
+                "correct (tick) or incorrect (cross), and confidence",
+                _attention_sentence(con, pictures, "; the line is its path from clean"),
                 *notes,
             ),
             source=selection.source_line,
@@ -215,15 +225,17 @@ def _attention_sentence(con: duckdb.DuckDBPyConnection, pictures: Sequence[Pictu
     without = [picture.row for picture in pictures if picture.attention is None]
     maps, dots = len(pictures) - len(without), sum(picture.center is not None for picture in pictures)
     why = f" ({missing_map_reason(con, without)})" if without else ""
-    drawn = [f"orange is its map, stored for {maps} of {len(pictures)}{why}"] if maps else []
+    empty = sum(picture.has_empty_map for picture in pictures)
+    maps_text = f"stored for {maps} of {len(pictures)}{why}" + (f", {empty} of them empty" if empty else "")
+    drawn = [f"orange is its map, {maps_text}"] if maps else []
     drawn += [f"the dot is its center, stored for {dots} of {len(pictures)}{line}"] if dots else []
     if not drawn:
-        return f"No attention is on record for them{why}"
+        return f"No attention is stored for them{why}"
     return f"Attention for the class predicted on the clean image: {'; '.join(drawn)}{'' if maps else f'; no map{why}'}"
 
 
 def _curve_headline(rows: Sequence[Sequence[Picture]]) -> str:
-    """Which image of which class under what, and who reads it wrong where."""
+    """Which image of which class under what, and which model misclassifies it where."""
     first = rows[0][0].row
     images = list(dict.fromkeys(row[0].row.image_id for row in rows))
     corruptions = list(dict.fromkeys(lower_label(row[-1].row.corruption_label) for row in rows))
@@ -239,9 +251,9 @@ def _first_error(curve: Sequence[Picture]) -> str:
     incorrect = [picture.row for picture in curve if not picture.row.correct]
     label = curve[0].row.model_label
     if not incorrect:
-        return f"{label} reads it right throughout"
+        return f"{label} classifies it correctly throughout"
     severity = format_severity(float(incorrect[0].severity))
-    return f"{label} first misreads it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
+    return f"{label} first misclassifies it {'when clean' if not incorrect[0].severity else f'at severity {severity}'}"
 
 
 def _source_line(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.render.formatting import format_severity
+from failmodes.analysis.render.formatting import format_confidence, format_severity
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.query import first_rows, run_query
 from failmodes.warehouse.errors import QueryError, StudyError
@@ -95,6 +95,17 @@ class PictureRow(NamedTuple):
     def image_name(self) -> str:
         """The image as a reader sees it: image 17, and its file where it has one."""
         return f"image {self.image_id}" + (f" ({self.file})" if self.file else "")
+
+    @property
+    def confidence_text(self) -> str:
+        """The confidence as a reader sees it, or nothing."""
+        return format_confidence(self.confidence)
+
+    @property
+    def notes(self) -> list[str]:
+        """The lines beneath the prediction on a sheet."""
+        lines = f"{self.confidence_text}, true: {self.label_name}", self.short_cell_name, self.model_label
+        return [lines[0].removeprefix(", "), *lines[1:], f"image {self.image_id}"]
 
 
 class FoundRows(NamedTuple):

@@ -4,16 +4,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
 from failmodes.analysis.judging.claims import ClaimRow
-from failmodes.analysis.judging.wording import CASE_OUTCOMES, MARKS
+from failmodes.analysis.judging.wording import CASE_OUTCOMES, MARKS, tally_verdicts
 from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import (
     format_count,
     format_number_interval,
     format_percent_interval,
     format_points_interval,
-    join_names,
 )
-from failmodes.analysis.render.rendered import Rendered
 
 if TYPE_CHECKING:
     import polars as pl
@@ -45,18 +44,12 @@ def number_text(row: ClaimRow) -> str:
     return format_number_interval(estimate)
 
 
-def counts_text(claims: Sequence[ClaimRow]) -> str:
-    """How often claims have each verdict: 3 supported and 1 inconclusive."""
-    counts = {word: sum(row.verdict == word for row in claims) for word in MARKS}
-    return join_names(f"{count:,} {word.replace('_', ' ')}" for word, count in counts.items() if count)
-
-
 def counts_sentence(claims: Sequence[ClaimRow]) -> str:
     """How many claims there are, and how often they have each verdict."""
     if not claims:
         return "No claims are stated."
     groups = format_count(len({row.claim_number for row in claims}), "claim")
-    return f"{groups}, judged {format_count(len(claims), 'time')}: {counts_text(claims)}."
+    return f"{groups}, judged {format_count(len(claims), 'time')}: {tally_verdicts([row.verdict for row in claims])}."
 
 
 def claim_table(claims: Sequence[ClaimRow]) -> Table:

@@ -173,6 +173,8 @@ class Comparison:
         newly_incorrect: images that only the first predicts correctly; None where images are not paired, or of several
             training runs.
         newly_correct: images that only the second predicts correctly.
+        distinct_count: images of the smaller side that are distinct, by their pixels; of fewer than FEWEST_IMAGES there
+            are figures, but nothing is decided and no curves cross.
     """
 
     a: DescribedModel
@@ -195,12 +197,12 @@ class Comparison:
     classes: tuple[Difference, ...]
     newly_incorrect: ChangedImages | None
     newly_correct: ChangedImages | None
+    distinct_count: int
 
     @property
     def has_verdict(self) -> bool:
         """Whether there are images enough for more than figures."""
-        distinct = (one.distinct_count or one.image_count for one in (self.a, self.b))
-        return min(self.pairing.image_count, *distinct) >= FEWEST_IMAGES
+        return self.distinct_count >= FEWEST_IMAGES
 
 
 def compare_named(
@@ -213,15 +215,15 @@ def compare_named(
     corruptions: Sequence[str] = (),
     metrics: Sequence[Metric] = (),
 ) -> Comparison:
-    """Compare two models, of one warehouse or of two files.
+    """Compare two models, of one warehouse or of two files; see `compare_models`.
 
     Args:
         a: the first: what `named_model` takes, FILE.duckdb or FILE.duckdb::LABEL.
         b: the second, named alike.
         where: the warehouse of names without a file.
-        margin: difference of mean corrupted accuracy that would matter, above 0 and below 1.
-        level: of the intervals, 0.5 to 0.999.
-        corruptions: only these; all that both have if empty.
+        margin: above 0 and below 1.
+        level: from LEAST_LEVEL to MOST_LEVEL.
+        corruptions: only these.
         metrics: compared beside those that always are.
 
     Raises:
@@ -266,25 +268,26 @@ def compare_models(
     """
     if a.path.resolve() == b.path.resolve() and set(a.selection.ids) & set(b.selection.ids):
         raise StudyError(f"{a.label} is compared with itself: name two models")
-    pair = _Pair(a, b, ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics)), level, corruptions)
-    overall = pair.models.compared("accuracy", pair.corrupted)
+    models, described = ModelMetrics(b.rows(), a.rows(), metrics=known_metrics(metrics)), _with_distinct_labels(a, b)
+    distinct = min(models.pairing.image_count, *(one.distinct_count or one.image_count for one in described))
+    pair = _Pair(a, b, models, level, corruptions, decides=distinct >= FEWEST_IMAGES)
+    overall = models.compared("accuracy", pair.corrupted)
     assert not isinstance(overall, Undefined), "accuracy is always defined"
-    low, high = overall.difference.low(level), overall.difference.high(level)
     not_worse, not_better = (
         judge(overall.difference, Requirement(limit, is_least, is_strict=True), Family(level))
         for limit, is_least in ((-margin, True), (margin, False))
     )
     lost, gained = pair.changed_images()
     return Comparison(
-        *_with_distinct_labels(a, b),
+        *described,
         level=level,
         margin=margin,
-        pairing=pair.models.pairing,
+        pairing=models.pairing,
         averaged=tuple(pair.averaged),
         missing_cells=pair.missing,
-        is_about_training=pair.models.is_about_training,
+        is_about_training=models.is_about_training,
         overall=pair.row("accuracy", "corrupted", pair.corrupted),
-        bounds=(low, high),
+        bounds=(overall.difference.low(level), overall.difference.high(level)),
         not_worse=not_worse.verdict,
         equivalent=worst_of([not_worse.verdict, not_better.verdict]),
         images_needed=not_worse.images_needed,
@@ -295,6 +298,7 @@ def compare_models(
         classes=tuple(pair.by_class()),
         newly_incorrect=lost,
         newly_correct=gained,
+        distinct_count=distinct,
     )
 
 
@@ -316,13 +320,21 @@ class _Pair:
         averaged: corruptions that averages are over.
         every: all cells of both, clean first, fractional severities among them.
         missing: cells that only one has.
+        decides: whether there are images enough to decide anything.
     """
 
     def __init__(
-        self, a: OpenedModel, b: OpenedModel, models: ModelMetrics, level: float, corruptions: Sequence[str]
+        self,
+        a: OpenedModel,
+        b: OpenedModel,
+        models: ModelMetrics,
+        level: float,
+        corruptions: Sequence[str],
+        *,
+        decides: bool,
     ) -> None:
         assert models.baseline is not None
-        self.a, self.models, self.level = a, models, level
+        self.a, self.models, self.level, self.decides = a, models, level, decides
         self.accuracy = models.metrics["accuracy"]
         rows = ((models.baseline.runs, models.images.rows_a), (models.candidate.runs, models.images.rows_b))
         self.sides = [(runs, np.arange(runs[0].image_count) if own is None else own) for runs, own in rows]
@@ -395,7 +407,7 @@ class _Pair:
                 mean_of(cells),
                 corruption=corruption,
                 label=self.labels.get(corruption, corruption),
-                crossover=self._crossover(corruption),
+                crossover=self._crossover(corruption) if self.decides else None,
             )
             for corruption, cells in self.by_severity.items()
         ]
@@ -404,16 +416,24 @@ class _Pair:
     def by_cell(self) -> Iterator[Difference]:
         """Accuracy in every cell; exact McNemar tests where it is compared image by image, else of the differences."""
         counts = [self.models.discordant(cell) if self.is_by_image else (None, None) for cell in self.every]
-        if self.is_by_image:
-            p_values = exact_mcnemar(*(np.array(counts).T * self.models.independent_share)).tolist()
-        else:
-            p_values = [found.difference.p_value for found in self.accuracies.values()]
-        for (cell, found), only, p in zip(self.accuracies.items(), counts, holm(p_values), strict=True):
-            facts: dict[str, Any] = dict(
-                zip(("corruption", "severity", "only_a", "only_b"), (*cell, *only), strict=True)
+        p_values = (
+            exact_mcnemar(*(np.array(counts).T * self.models.independent_share)).tolist()
+            if self.is_by_image
+            else [found.difference.p_value for found in self.accuracies.values()]
+        )
+        for (cell, found), (only_a, only_b), p in zip(self.accuracies.items(), counts, holm(p_values), strict=True):
+            yield self._difference(
+                self.accuracy,
+                "cell",
+                found,
+                is_shown=p < 1 - self.level,
+                corruption=cell[0],
+                severity=cell[1],
+                label=self.labels.get(cell[0], cell[0]),
+                only_a=only_a,
+                only_b=only_b,
+                adjusted_p=p,
             )
-            facts |= {"label": self.labels.get(cell[0], cell[0]), "adjusted_p": p, "is_shown": p < 1 - self.level}
-            yield self._difference(self.accuracy, "cell", found, **facts)
 
     def by_class(self) -> list[Difference]:
         """Mean corrupted accuracy on the images of each class, the largest loss of the second first.
@@ -424,21 +444,19 @@ class _Pair:
             return []
         weights = np.array([term.weight for term in self.corrupted])
         labels = {run: run.rows(self.every[0], rows)["label"] for runs, rows in self.sides for run in runs}
-        (baseline, *_), (candidate, *_) = (runs for runs, _ in self.sides)
 
         def mean_correct(run: RunRows) -> NDArray[np.float64]:
             places = [run.places[term.cell] for term in self.corrupted]
             return np.asarray(run.correctness.correct[:, places] @ weights, dtype=np.float64)
 
-        indices, numbers = np.unique(labels[candidate], return_counts=True)
-        is_shared = np.isin(indices, labels[baseline])
-        counts = dict(zip(indices[is_shared].tolist(), numbers[is_shared].tolist(), strict=True))
-        found = []
-        for index, count in counts.items():
+        (of_a, *_), (of_b, *_) = ([labels[run] for run in runs] for runs, _ in self.sides)
+        shared, found = np.intersect1d(of_a, of_b).tolist(), []
+        for index in shared:
             in_class = {run: of_images == index for run, of_images in labels.items()}
             row = self.models.difference_of_images(self.accuracy, mean_correct, in_class.__getitem__)
-            facts = {"class_index": index, "label": self.class_names.get(index, str(index)), "image_count": count}
-            found.append(self._difference(self.accuracy, "class", row, comparisons=len(counts), **facts))
+            count, label = int((of_b == index).sum()), self.class_names.get(index, str(index))
+            facts = {"class_index": index, "label": label, "image_count": count}
+            found.append(self._difference(self.accuracy, "class", row, comparisons=len(shared), **facts))
         return sorted(found, key=lambda row: row.estimate.value)
 
     def changed_images(self) -> tuple[ChangedImages, ChangedImages] | tuple[None, None]:
@@ -485,7 +503,7 @@ class _Pair:
         interval = found.difference.interval(self.level, comparisons=comparisons)
         is_decided = interval.above_zero or interval.below_zero if is_shown is None else is_shown
         winner: Winner = ""
-        if is_decided and interval.value and metric.better != "neither":
+        if self.decides and is_decided and interval.value and metric.better != "neither":
             winner = "b" if (interval.value > 0) == (metric.better == "higher") else "a"
         facts.setdefault("image_count", self.models.pairing.image_count)
         return Difference(metric, cells, found.baseline, found.candidate, interval, winner=winner, **facts)

@@ -1,7 +1,7 @@
 """Statements and what is shown of them, in words."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from failmodes.analysis.judging.cells import MissingCell
@@ -17,6 +17,8 @@ from failmodes.analysis.render.formatting import (
     round_up,
 )
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.opened_models import DescribedModel
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import statement_text
 from failmodes.warehouse.schema import CLEAN
@@ -30,6 +32,17 @@ GATE_WORDS: dict[Word, str] = {
 CASE_OUTCOMES: dict[Word, Literal["passed", "failure", "error", "skipped"]] = {
     "supported": "passed", "contradicted": "failure", "inconclusive": "skipped", "not_measurable": "error",
 }  # fmt: skip
+
+
+def gate_word(word: Word) -> str:
+    """A verdict as a gate prints it."""
+    return GATE_WORDS[word].replace("_", " ")
+
+
+def tally_verdicts(verdicts: Collection[Word], name: Callable[[Word], str] = str) -> str:
+    """How often each verdict occurs: 3 supported and 1 inconclusive."""
+    counts = Counter(verdicts)
+    return join_names(f"{counts[word]:,} {name(word).replace('_', ' ')}" for word in MARKS if counts[word])
 
 
 def title_text(judged: JudgedStatement) -> str:
@@ -78,7 +91,7 @@ def missing_text(verdicts: Sequence[Verdict]) -> str:
         cells = [cell for cell in lacking if cell.lacked_by == side]
         verb = "is" if len(cells) == 1 else "are"
         whose = "both models" if side == "both" else f"the {side}"
-        parts.append(f"{_listed(cells)} {verb} missing for {whose}")
+        parts.append(f"{listed_cells(cells)} {verb} missing for {whose}")
     undefined = [one for one in verdicts if not any(isinstance(cell, MissingCell) for cell in one.cells)]
     parts += [f"not defined: {one.reason}" for one in undefined[:MOST_CELLS]]
     if len(undefined) > MOST_CELLS:
@@ -91,7 +104,7 @@ def not_evaluated_text(verdicts: Sequence[Verdict]) -> str:
     cells = [cell for one in verdicts for cell in one.cells if isinstance(cell, MissingCell)]
     if not cells:
         return verdicts[0].reason
-    return f"{_listed(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
+    return f"{listed_cells(cells)} {'was' if len(cells) == 1 else 'were'} not evaluated"
 
 
 def where_text(one: Verdict) -> str:
@@ -124,7 +137,8 @@ def _value_and_bounds(plan: Plan, one: Verdict) -> str:
     return f"{value}, it may be anything between {low} and {high}" + (f"; {one.reason}" if one.reason else "")
 
 
-def _listed(cells: Sequence[MissingCell]) -> str:
+def listed_cells(cells: Sequence[MissingCell | CellKey]) -> str:
+    """Some cells by name, the first of many: fog 3, fog 5 and snow 1."""
     names = [cell_text(cell) for cell in cells]
     if len(names) <= MOST_NAMES:
         return join_names(names)
@@ -134,9 +148,7 @@ def _listed(cells: Sequence[MissingCell]) -> str:
 def _tally(judged: JudgedStatement) -> str:
     """Of how many cells what is shown: fail in 1 of 30 cells, inconclusive in 19."""
     counts = Counter(one.verdict for one in judged.verdicts)
-    first, *others = [
-        (GATE_WORDS[word].replace("_", " "), counts[word]) for word in WORDS if counts[word] and word != "supported"
-    ]
+    first, *others = [(gate_word(word), counts[word]) for word in WORDS if counts[word] and word != "supported"]
     cells = f"{first[0]} in {first[1]:,} of {format_count(len(judged.verdicts), 'cell')}"
     return ", ".join([cells, *(f"{word} in {count:,}" for word, count in others)])
 
@@ -145,12 +157,38 @@ def _images_needed(judged: JudgedStatement) -> str:
     """How many images would decide what is inconclusive; empty for others."""
     if judged.verdict != "inconclusive" or judged.plan is None:
         return ""
-    if judged.images_needed is None:
-        return "; no number of images would decide it, since a value lies on or very near the limit"
-    images = f"{round_up(judged.images_needed):,} images"
-    if any(one.is_over_seeds for one in judged.verdicts):
-        return f"; at least {images} would decide it, or more training seeds"
-    return f"; about {images} would decide it"
+    return f"; {decided_by(judged.images_needed, has_seeds=any(one.is_over_seeds for one in judged.verdicts))}"
+
+
+def decided_by(images: int | None, *, has_seeds: bool) -> str:
+    """How many images would decide what is inconclusive; None where no number would."""
+    if images is None:
+        return "no number of images would decide it, since a value lies on or very near the limit"
+    count = format_count(round_up(images), "image")
+    return (
+        f"at least {count} would decide it, or more training seeds" if has_seeds else f"about {count} would decide it"
+    )
+
+
+def images_text(pairing: ImagePairing | None, *models: DescribedModel) -> str:
+    """Which images models are judged on: the same 400 images; 480 images that both were evaluated on."""
+    if pairing is None:
+        return format_count(models[0].image_count, "image")
+    count, note = format_count(pairing.image_count, "image"), f" ({pairing.note})" if pairing.note else ""
+    counts = join_names(f"{one.image_count:,} of {one.label}" for one in models)
+    said = {
+        "same": f"the same {count}",
+        "common": f"{count} that both were evaluated on",
+        "different": f"different images, {counts}, compared as independent samples",
+    }
+    return f"{said[pairing.kind]}{note}"
+
+
+def about_text(is_about_training: bool, *models: DescribedModel) -> str:
+    """What a statement is about: checkpoints, or the training of models."""
+    if not is_about_training:
+        return "about these checkpoints, not about retraining"
+    return f"over training seeds: {join_names(f'{len(one.evaluation_ids)} of {one.label}' for one in models)}"
 
 
 def _amount(plan: Plan, value: float) -> str:

@@ -5,11 +5,10 @@ and file names stand in them as they are, and each format escapes whatever it is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 EMPTY = "\u2013"
-MOST_LEVELS = 11  # severities side by side in a table
 
 
 class Cell(NamedTuple):
@@ -68,6 +67,7 @@ class Chart(NamedTuple):
         subtitle: what is drawn, of which data.
         datasets: rows by the name that the specifications give them.
         specs: Vega-Lite specifications without data, theme and texts, by layout (page, paper).
+        source: where the data come from, with their seeds; a saved copy has it.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Chart(NamedTuple):
     subtitle: str
     datasets: Mapping[str, Any]
     specs: Mapping[str, Mapping[str, Any]]
+    source: str = ""
 
 
 class Frame(NamedTuple):
@@ -175,4 +176,4 @@ class Document:
     title: str
     blocks: tuple[Block, ...]
     data: Mapping[str, Any]
-    cases: tuple[Case, ...] = field(default=())
+    cases: tuple[Case, ...] = ()

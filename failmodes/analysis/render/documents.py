@@ -1,11 +1,13 @@
-"""A document in any format: as text, or in a file whose suffix says which."""
+"""Documents in any format: as text, in a file whose suffix says which, and what Python can do with a result."""
 
+import os
 import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from types import ModuleType
 
 from failmodes.analysis.render import formats
 from failmodes.analysis.render.blocks import Document
@@ -16,29 +18,18 @@ from failmodes.warehouse.terminal import say, stdout_console
 USUAL_WIDTH = 110  # letters of a line, for formats that break lines
 
 
-class OutputFormat(Protocol):
-    """A module of `render.formats`."""
-
-    SUFFIX: str
-
-    @staticmethod
-    def render(document: Document, width: int) -> str:
-        """The document as text that ends in a line break, in lines of at most `width` letters where it breaks any."""
-        ...
-
-
 def format_names() -> list[str]:
     """Names of the formats, without importing them: the modules of `render.formats`."""
     return sorted(module.name for module in pkgutil.iter_modules(formats.__path__))
 
 
 @cache
-def output_formats() -> Mapping[str, OutputFormat]:
-    """Every format by name, such as `markdown`."""
-    return {name: cast(OutputFormat, import_module(f"{formats.__name__}.{name}")) for name in format_names()}
+def output_formats() -> Mapping[str, ModuleType]:
+    """Every format by name, such as `markdown`: a module with what `render.formats` says."""
+    return {name: import_module(f"{formats.__name__}.{name}") for name in format_names()}
 
 
-def _format(name: str) -> OutputFormat:
+def _format(name: str) -> ModuleType:
     known = output_formats()
     if name not in known:
         raise StudyError(f"no format {name!r}: {did_you_mean(name, known, 'choose ' + ', '.join(known))}")
@@ -56,7 +47,7 @@ def render(document: Document, format: str = "text", width: int = USUAL_WIDTH) -
     Raises:
         StudyError: no such format.
     """
-    return _format(format).render(document, width)
+    return str(_format(format).render(document, width))
 
 
 def suffixes_of(format: str | None) -> tuple[str, ...]:
@@ -95,3 +86,56 @@ def print_document(document: Document, format: str = "text") -> None:
     """Print a document to stdout: as wide as the terminal, or in lines of USUAL_WIDTH where output goes to a file."""
     console = stdout_console()
     say(render(document, format, console.width if console.is_terminal else USUAL_WIDTH), end="")
+
+
+class Rendered(ABC):
+    """A result that makes a document of itself; everything else follows from that."""
+
+    @property
+    @abstractmethod
+    def document(self) -> Document:
+        """The result as blocks, data and test cases."""
+
+    def to_text(self, width: int = USUAL_WIDTH) -> str:
+        """Plain text in lines of at most `width` letters."""
+        return render(self.document, "text", width)
+
+    def to_markdown(self) -> str:
+        """Markdown for a pull request; labels and names in it are never markup."""
+        return render(self.document, "markdown")
+
+    def to_json(self) -> str:
+        """All figures as JSON."""
+        return render(self.document, "json")
+
+    def to_junit(self) -> str:
+        """JUnit XML.
+
+        Raises:
+            StudyError: the result has no test cases.
+        """
+        return render(self.document, "junit")
+
+    def save(self, path: "str | os.PathLike[str]", *, force: bool = False) -> Path:
+        """Write it in the format of the file's suffix: .html, .json, .md, .txt or .xml (JUnit).
+
+        Args:
+            path: the file.
+            force: replace even a study, warehouse or results shard that has one of these suffixes.
+
+        Raises:
+            StudyError: another suffix, a file that must not be replaced, or JUnit of a result without test cases.
+            StorageError: the file could not be written.
+        """
+        return write(self.document, Path(path), force=force)
+
+    def __str__(self) -> str:
+        return self.to_text().rstrip("\n")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from failmodes.analysis.render.formats.html import render_blocks
+
+        return f"<div>{render_blocks(self.document.blocks)}</div>"

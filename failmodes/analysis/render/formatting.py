@@ -1,6 +1,5 @@
 """Numbers and lists as a reader sees them: signs, units, intervals, human names."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 NO_BREAK = "\u00a0"
@@ -35,6 +34,11 @@ def format_number(value: float, digits: int = 1, *, signed: bool = False) -> str
 def format_percent(share: float, digits: int = 1) -> str:
     """A share 0-1 as a percentage: 94.8%."""
     return f"{format_number(100 * share, digits)}%"
+
+
+def format_confidence(confidence: float | None) -> str:
+    """A confidence 0-1 as a whole percentage; nothing where there is none."""
+    return "" if confidence is None else format_percent(confidence, 0)
 
 
 def format_points(difference: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -73,18 +77,9 @@ def round_up(count: int) -> int:
     return -(-count // step) * step
 
 
-def smallest_shown_sentence(differences: Iterable[float], what: str = "difference") -> str:
-    """How much a table can tell, of the smallest differences of shares that its rows show; nothing without any."""
-    known = sorted(differences)
-    if not known:
-        return ""
-    ends = dict.fromkeys(format_number(100 * end) if end <= 1 else "over 100" for end in (known[0], known[-1]))
-    return shown_sentence(what, f"{' to '.join(ends)}{NO_BREAK}points")
-
-
-def shown_sentence(what: str, sizes: str) -> str:
-    """The sentence that all tables have of the smallest differences that their rows show, which `sizes` are."""
-    return f" Smallest {what} shown in 80% of samples: {sizes}."
+def format_p(p_value: float) -> str:
+    """A p value to three digits: 0.012, < 0.001."""
+    return f"<{NO_BREAK}0.001" if p_value < 0.001 else format_number(p_value, 3)
 
 
 def format_severity(severity: float) -> str:
@@ -101,11 +96,6 @@ def join_names(items: Iterable[str]) -> str:
     """Items as prose: a, b and c."""
     *head, last = list(items) or ["none"]
     return f"{', '.join(head)} and {last}" if head else last
-
-
-def tally_names(names: Iterable[str], template: str) -> str:
-    """How often each name occurs, most frequent first, by a template of name and count: a for 3 and b for 1."""
-    return join_names(template.format(name, count) for name, count in Counter(names).most_common())
 
 
 def format_count(count: int, singular: str) -> str:

@@ -127,6 +127,13 @@ def _latex_row(values: Iterable[Any]) -> str:
     return f"{{}}{row}" if row.lstrip().startswith(("[", "*")) or without_commands(row) != row else row
 
 
+def latex_caption(title: str, caption: str) -> str:
+    r"""A caption for LaTeX, with its short form for a list of figures: \caption[TITLE.]{TITLE. CAPTION.}."""
+    symbols = {"\u2212": "$-$", "\u03ba": r"$\kappa$", "\u00b1": r"$\pm$", "\u00d7": r"$\times$", "\u00a0": "~"}
+    short, long = (text.rstrip(".").translate(_OF_LATEX | str.maketrans(symbols)) for text in (title, caption))
+    return f"\\caption[{{{short}.}}]{{{short}. {long}.}}"
+
+
 def _whole_text(value: Any) -> str:
     """A value on one line, whole; nothing for a null."""
     text = "" if value is None else cell_text(value, is_whole=True)

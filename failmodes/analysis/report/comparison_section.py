@@ -1,20 +1,20 @@
 """The sections of a report that compare two models: chart and sentences, and in Details tables and changed images."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import duckdb
 
 from failmodes.analysis.charts.differences import draw
-from failmodes.analysis.charts.model_colors import model_colors
+from failmodes.analysis.charts.style.models import model_colors
 from failmodes.analysis.images.changed_pictures import changed_pictures
 from failmodes.analysis.images.regeneration import RegeneratedPicture
+from failmodes.analysis.images.strips import frame_of, image_strip
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
-from failmodes.analysis.judging.compare_text import ComparisonText, changed_text
+from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
 from failmodes.analysis.render.formatting import capitalize_first, format_count
-from failmodes.analysis.report.gallery import frame_of, side_by_side, small_picture
 from failmodes.analysis.report.report_charts import report_chart
 from failmodes.analysis.report.topics import IN_COMPARISON
 from failmodes.analysis.selection import Selection
@@ -28,21 +28,27 @@ MOST_PICTURES = 8  # of newly incorrect images, and of newly correct ones
 Pair = tuple[OpenedModel, OpenedModel]
 
 
-def named_pairs(con: duckdb.DuckDBPyConnection, path: Path, pairs: Iterable[Sequence[str]]) -> list[Pair]:
-    """The models that a user named.
+def pairs_by_selection(
+    con: duckdb.DuckDBPyConnection, path: Path, selections: Sequence[Selection], names: Sequence[Sequence[str]] = ()
+) -> list[list[Pair]]:
+    """The pairs of each part of a report: those that a user named, where the first model stands, else the only one.
 
     Raises:
         StudyError: a name means no model of this warehouse, or several; or a pair is not two names.
     """
-    found = []
-    for names in pairs:
-        if isinstance(names, str) or len(names) != 2:
-            raise StudyError(f"a pair is two names of models, not {names!r}")
-        found.append((find_model(con, path, names[0]), find_model(con, path, names[1])))
+    if not names:
+        return [_only_pair(con, path, selection) for selection in selections]
+    found: list[list[Pair]] = [[] for _ in selections]
+    for pair in names:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise StudyError(f"a pair is two names of models, not {pair!r}")
+        a, b = (find_model(con, path, name) for name in pair)
+        places = (place for place, one in enumerate(selections) if set(a.selection.ids) <= set(one.ids))
+        found[next(places, 0)].append((a, b))
     return found
 
 
-def only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) -> list[Pair]:
+def _only_pair(con: duckdb.DuckDBPyConnection, path: Path, selection: Selection) -> list[Pair]:
     """The two models of a selection; none where there are more or fewer, or where they share no corruption."""
     models = trained_models(selection.evaluations)
     if len(models) != 2:
@@ -72,10 +78,11 @@ def comparison_sections(
     chart = report_chart(IN_COMPARISON, partial(draw, comparison, pair[1].selection.images, colors=colors))
     first, *others = text.sentences  # the chart's title is the first without its images
     blocks: list[Block] = [Sentence(sentence, "item") for sentence in (first, *others, text.no_images) if sentence]
-    blocks.append(Sentence(f"In the tables A is {text.a} and B is {text.b}.", "note"))
-    blocks += [Section(table.caption, (table,), is_folded=True) for table in text.tables()]
-    for changed in (comparison.newly_incorrect, comparison.newly_correct):
-        blocks += _changed_images(con, text, changed) if changed else []
+    changes = {"Newly incorrect": comparison.newly_incorrect, "Newly correct": comparison.newly_correct}
+    for table in text.tables():
+        changed = changes.get(table.caption)
+        shown = _changed_images(con, text, changed) if changed else ()
+        blocks.append(Section(table.caption, (table, *shown), is_folded=True))
     names = f"{text.b} with {text.a}"
     title = "Comparison" if is_only else f"Comparison: {names}"
     return (
@@ -84,10 +91,11 @@ def comparison_sections(
     )
 
 
-def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages) -> list[Block]:
+def _changed_images(
+    con: duckdb.DuckDBPyConnection, text: ComparisonText, changed: ChangedImages
+) -> tuple[Gallery, ...]:
     """Pictures of the images that change sides in most cells, as far as the warehouse has them."""
-    images = changed.images[:MOST_PICTURES]
-    is_incorrect = changed is text.comparison.newly_incorrect
+    images, is_incorrect = changed.images[:MOST_PICTURES], changed is text.comparison.newly_incorrect
     seen_by = text.comparison.b if is_incorrect else text.comparison.a  # the one whose predictions are incorrect
     # An image that changes without any corruption is shown under the one that lowers this model's accuracy most
     worst = min(text.comparison.corruptions, key=lambda row: (row.b if is_incorrect else row.a) or 0.0).corruption
@@ -96,24 +104,19 @@ def _changed_images(con: duckdb.DuckDBPyConnection, text: ComparisonText, change
     strips = [
         _strip(text, image, pictures[image.image_id], seen_by.label) for image in images if image.image_id in pictures
     ]
-    if not strips and not missing:
-        return []
-    correct, incorrect = (text.a, text.b) if is_incorrect else (text.b, text.a)
-    note = f"{capitalize_first(changed_text(changed))}. Shown: those that change in most cells."
-    note += f" Images are missing: {missing}." if missing else ""
-    title = f"Newly {'incorrect' if is_incorrect else 'correct'}: {correct} correct, {incorrect} incorrect"
-    return [Section(title, (Gallery(tuple(strips), note),))]
+    note = "The images that change in most cells." + (f" Images are missing: {missing}." if missing else "")
+    return (Gallery(tuple(strips), note),) if strips or missing else ()
 
 
 def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[RegeneratedPicture], label: str) -> ImageStrip:
     """One image along severity, with the predictions of the model `label`."""
-    small, rows = [small_picture(picture.pixels) for picture in pictures], [picture.row for picture in pictures]
-    is_whole = small[0].size[::-1] == pictures[0].pixels.shape[:2]
-    mildest = text.cell(image.corruption, image.severity)
-    corruption = capitalize_first(rows[-1].corruption_label)
-    return ImageStrip(
-        f"{corruption}, {label}: image {image.image_id}, class \u201c{image.label_name}\u201d",
-        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is {mildest}",
-        side_by_side(small, is_lossless=is_whole), *small[0].size,
-        tuple(frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows),
-    )  # fmt: skip
+    rows = [picture.row for picture in pictures]
+    return image_strip(
+        f"{capitalize_first(rows[-1].corruption_label)}, {label}: image {image.image_id}, "
+        f"class \u201c{image.label_name}\u201d",
+        f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is "
+        f"{text.cell(image.corruption, image.severity)}",
+        [picture.pixels for picture in pictures],
+        [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
+        is_lossless=True,
+    )

@@ -53,16 +53,12 @@ def model_provenance(con: duckdb.DuckDBPyConnection, evaluation: EvaluationInfo)
     """Architecture, checkpoint, training, preprocessing, precision, attention and speed of one evaluation."""
     facts = evaluation.facts
     model = _row(con, "models", "model_id", facts["model_id"])
-    architecture = f"{model['architecture']}, known by its predictions only"
-    if model["parameter_count"] is not None:  # else the predictions were made elsewhere
-        variant = _text(model["variant"], "as published")
-        architecture = f"{model['architecture']} ({variant}), {model['parameter_count']:,} parameters"
-    normalization = UNKNOWN
-    if model["input_mean"] is not None and model["input_std"] is not None:
-        mean, deviation = (
-            ", ".join(format_number(value, 4) for value in model[column]) for column in ("input_mean", "input_std")
-        )
-        normalization = f"mean ({mean}), standard deviation ({deviation})"
+    size = f" ({_text(model['variant'], 'as published')}), {model['parameter_count'] or 0:,} parameters"
+    architecture = f"{model['architecture']}{size if model['parameter_count'] else ', known by its predictions only'}"
+    mean, deviation = (
+        ", ".join(format_number(value, 4) for value in model[column] or []) for column in ("input_mean", "input_std")
+    )
+    normalization = f"mean ({mean}), standard deviation ({deviation})" if mean and deviation else UNKNOWN
     attention = _text(facts["attention_note"], facts["attention_method"])
     if facts["attention_layer"]:
         attention = f"{facts['attention_method']}, layer {facts['attention_layer']}"

@@ -1,6 +1,6 @@
 """The report: first screen, charts with their strongest findings, and all else in Details: one HTML file, offline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain, groupby
 from pathlib import Path
@@ -11,22 +11,22 @@ from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
+from failmodes.analysis.images.strips import viewer
 from failmodes.analysis.judging.findings.collection import Findings
 from failmodes.analysis.judging.findings.correction import FIRST_SCREEN as ON_FIRST_SCREEN
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.judging.stored import findings_of, update_claims
-from failmodes.analysis.render.blocks import Block, Cell, Gallery, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
+from failmodes.analysis.render.tables import text_table
 from failmodes.analysis.report.claims_section import claims_sections
-from failmodes.analysis.report.comparison_section import Pair, comparison_sections, named_pairs, only_pair
+from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
 from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
-from failmodes.analysis.report.pair_tables import pair_tables
-from failmodes.analysis.report.provenance import NameValueRows, model_provenance, shared_provenance
-from failmodes.analysis.report.published_tables import published_tables
+from failmodes.analysis.report.provenance import model_provenance, shared_provenance
 from failmodes.analysis.report.report_charts import draw_charts
-from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
 from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
@@ -41,6 +41,7 @@ from failmodes.warehouse.output_files import check_output, write_output
 from failmodes.warehouse.progress import counted
 
 REPORT_FILE = "report.html"
+DRAWN = (FIRST_SCREEN, *(topic.chart for topic in TOPICS), *MORE_CHARTS)
 MOST_NAMED = 8  # corruptions that the first line names; of more it gives their number
 READING = (
     "A finding has its interval in square brackets. Of each kind and model the strongest finding is printed; the table "
@@ -100,7 +101,7 @@ def write_report(
 def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[str]] = ()) -> str:
     """The report as HTML; needs current shapes and claims, and takes the stored findings where they are current."""
     selections = select(con)
-    compared = _pairs_by_selection(con, path, selections, pairs)
+    compared = pairs_by_selection(con, path, selections, pairs)
     parts = [
         report_part(con, one, own, number)
         for number, (one, own) in enumerate(zip(selections, compared, strict=True), start=1)
@@ -109,8 +110,9 @@ def render(con: duckdb.DuckDBPyConnection, path: Path, pairs: Sequence[Sequence[
     return environment().get_template("template.html.j2").render(
         title=parts[0].title if len(parts) == 1 else title,
         parts=parts,
-        style=Markup(_packaged("report.css")),
-        script=Markup(_packaged("report.js")),
+        style=Markup(viewer("css") + _packaged("report.css")),
+        script=Markup(viewer("js") + _packaged("report.js")),
+        viewer=Markup(viewer("html")),
         themes={"light": vega_config(LIGHT), "dark": vega_config(DARK), "dark_colors": DARK_COLORS},
         library=Markup(vega_bundle()),
     )  # fmt: skip
@@ -134,53 +136,50 @@ def report_part(
     corruptions = format_count(len(selection.corruptions), "corruption")
     if len(selection.corruptions) <= MOST_NAMED:
         corruptions = join_names(lower_label(names[c]) for c in selection.corruptions)
-    ranking, _ = draw_charts(con, selection, [FIRST_SCREEN])
-    shown = best_and_worst(con, selection)
+    shown, found = best_and_worst(con, selection), findings_of(con, selection)
     images, left_out = gallery(con, shown), left_out_sentence(shown)
-    verdict = (Sentence(sentence, "lead") for sentence in verdict_sentences(con, selection))
-    return ReportPart(
-        title=f"How {models} {verb} on {selection.shared['dataset_label']}",
-        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
-        verdict=(*verdict, Sentence(ERROR_RATES, "note"), *_strip(con, selection, images)),
-        ranking=tuple(ranking),
-        sections=tuple(_sections(con, selection, pairs, images, number)),
-    )
-
-
-def _sections(
-    con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair], images: Gallery, number: int
-) -> list[Section]:
-    """Everything but the first screen, Details last; `images` stand with the confusion."""
-    found = findings_of(con, selection)
+    charts, missing = draw_charts(con, selection, counted("charts", DRAWN))
+    drawn = {chart.name: chart for chart in charts}
     sections: list[Section] = []
-    not_drawn: list[str] = []
-    for topic in counted("charts", TOPICS):
-        charts, missing = draw_charts(con, selection, [topic.chart])
-        not_drawn += missing
-        blocks: list[Block] = [*charts, *_strongest(found, topic.key)]
+    for topic in TOPICS:
+        blocks: list[Block] = [*_charts(drawn, [topic.chart]), *_strongest(found, topic.key)]
         blocks += [images] if topic.key == "predictions" else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
-    more, missing = draw_charts(con, selection, MORE_CHARTS)
-    further: list[Block] = [Section(chart.finding, (chart,), is_folded=True) for chart in more]
-    further += [Sentence(f"Not drawn: {'; '.join(not_drawn)}.", "note")] if (not_drawn := not_drawn + missing) else []
     compared = [
         comparison_sections(con, selection, pair, f"comparison-{number}-{place}", is_only=len(pairs) == 1)
         for place, pair in enumerate(pairs, start=1)
     ]
     claims = claims_sections(con, selection, number)
+    more = (Section(chart.finding, (chart,), is_folded=True) for chart in _charts(drawn, MORE_CHARTS))
+    not_drawn = [Sentence(f"Not drawn: {'; '.join(missing)}.", "note")] if missing else []
     limits = ((Sentence(one.sentence), Sentence(one.detail, "note")) for one in found.limitations)
     details = [
-        _findings(found.headlines, number),
-        Section("Further charts", tuple(further), is_folded=True, anchor=f"charts-{number}"),
+        _folded("Findings", f"findings-{number}", Sentence(READING, "note"), *_findings(found.headlines)),
+        _folded("Further charts", f"charts-{number}", *more, *not_drawn),
         *(behind for _, behind in compared),
         *claims[1:],
-        _tables(con, selection, pairs, number),
-        Section("Limitations", tuple(chain.from_iterable(limits)), is_folded=True, anchor=f"limits-{number}"),
-        _making(con, selection, number),
-        *([_glossary()] if number == 1 else []),
+        _folded("Tables", f"tables-{number}", *_tables(con, selection)),
+        _folded("Limitations", f"limits-{number}", *chain.from_iterable(limits)),
+        _folded("How this report was made", f"making-{number}", *_making(con, selection)),
+        *([_folded("Glossary", "glossary", _glossary())] if number == 1 else []),
     ]
-    sections += [section for section, _ in compared] + claims[:1]
-    return [*sections, Section("Details", tuple(details), is_folded=True, anchor=f"details-{number}")]
+    sections += [*(section for section, _ in compared), *claims[:1]]
+    return ReportPart(
+        title=f"How {models} {verb} on {selection.shared['dataset_label']}",
+        lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
+        verdict=(*(Sentence(one, "lead") for one in verdict_sentences(con, selection)), Sentence(ERROR_RATES, "note"),
+                 *_strip(con, selection, images)),
+        ranking=_charts(drawn, [FIRST_SCREEN]),
+        sections=(*sections, _folded("Details", f"details-{number}", *details)),
+    )  # fmt: skip
+
+
+def _folded(title: str, anchor: str, *blocks: Block) -> Section:
+    return Section(title, blocks, is_folded=True, anchor=anchor)
+
+
+def _charts(drawn: Mapping[str, Chart], names: Iterable[str]) -> tuple[Chart, ...]:
+    return tuple(drawn[name] for name in names if name in drawn)
 
 
 def _strongest(found: Findings, key: str) -> list[Sentence]:
@@ -201,81 +200,46 @@ def _strongest(found: Findings, key: str) -> list[Sentence]:
     return [Sentence(one.sentence) for one in [*own[:1], *sorted(own[1:], key=differences, reverse=True)[:1]]]
 
 
-def _findings(headlines: Sequence[Headline], number: int) -> Section:
+def _findings(headlines: Sequence[Headline]) -> Iterator[Section]:
     """Everything that is printed of the findings, with queries."""
-    groups = []
     for key, title in FINDINGS.items():
-        own = [headline for headline in headlines if all_kinds()[headline.kind].section == key]
+        own = (headline for headline in headlines if all_kinds()[headline.kind].section == key)
         items = tuple(Sentence(headline.text, "item", headline.query) for headline in own)
-        groups += [Section(title, items)] if items else []
-    return Section("Findings", (Sentence(READING, "note"), *groups), is_folded=True, anchor=f"findings-{number}")
+        if items:
+            yield Section(title, items)
 
 
-def _tables(con: duckdb.DuckDBPyConnection, selection: Selection, pairs: Sequence[Pair], number: int) -> Section:
+def _tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Section]:
     """All tables, folded; of many models together by model."""
-    ids = [frozenset((*a.selection.ids, *b.selection.ids)) for a, b in pairs]
-    found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection, ids)]
+    found = [*tables(con, selection), *published_tables(con, selection), *pair_tables(con, selection)]
     is_grouped = len(selection.ids) > MAX_LISTED
-    blocks: list[Block] = []
     for model, group in groupby(found, key=lambda table: table.model if is_grouped else ""):
         folded = tuple(Section(table.caption, (table,), is_folded=True) for table in group)
-        blocks += [Section(model, folded, is_folded=True)] if model else folded
-    return Section("Tables", tuple(blocks), is_folded=True, anchor=f"tables-{number}")
+        yield from [Section(model, folded, is_folded=True)] if model else folded
 
 
-def _making(con: duckdb.DuckDBPyConnection, selection: Selection, number: int) -> Section:
+def _making(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterator[Block]:
+    yield Sentence(selection.source_line, "note")
     facts = [("Dataset, images and settings", shared_provenance(con, selection))]
     facts += [(evaluation.label, model_provenance(con, evaluation)) for evaluation in selection.evaluations]
-    blocks = tuple(Section(title, (_facts(title, rows),), is_folded=True) for title, rows in facts)
-    return Section(
-        "How this report was made",
-        (Sentence(selection.source_line, "note"), *blocks),
-        is_folded=True,
-        anchor=f"making-{number}",
-    )
+    for title, rows in facts:
+        yield Section(title, (text_table(title, ("Setting", "Value"), rows),), is_folded=True)
 
 
-def _facts(title: str, rows: NameValueRows) -> Table:
-    return Table(title, "", ("Setting", "Value"), tuple(tuple(map(Cell, row)) for row in rows), texts=("Value",))
+def _glossary() -> Table:
+    rows = ((term.term, term.meaning, term.formula, term.source, term.column) for term in glossary())
+    return text_table("Glossary", ("Term", "Meaning", "Formula", "Source", "Column"), rows)
 
 
-def _glossary() -> Section:
-    columns = ("Term", "Meaning", "Formula", "Source", "Column")
-    rows = tuple(
-        tuple(map(Cell, (term.term, term.meaning, term.formula, term.source, term.column))) for term in glossary()
-    )
-    table = Table("Glossary", "", columns, rows, texts=columns)
-    return Section("Glossary", (table,), is_folded=True, anchor="glossary")
-
-
-def _pairs_by_selection(
-    con: duckdb.DuckDBPyConnection, path: Path, selections: Sequence[Selection], names: Sequence[Sequence[str]]
-) -> list[list[Pair]]:
-    """The pairs of each part of the report: those that were named, where the first model stands, else the only."""
-    if not names:
-        return [only_pair(con, path, selection) for selection in selections]
-    found: list[list[Pair]] = [[] for _ in selections]
-    for pair in named_pairs(con, path, names):
-        places = [place for place, one in enumerate(selections) if set(pair[0].selection.ids) <= set(one.ids)]
-        found[places[0] if places else 0].append(pair)
-    return found
-
-
-def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery) -> tuple[ImageStrip, ...]:
+def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery) -> Iterator[ImageStrip]:
     """The image beside the verdict: of the largest drop of all models, else the first stored; none without images."""
-    names = corruption_labels(con)
-    drops = [(e, ranking.drops[0]) for e, ranking in drop_rankings(con, selection).items() if ranking.drops]
-    for evaluation, drop in sorted(drops, key=lambda pair: -pair[1].at_last.value):
-        wanted = (evaluation.label, names[drop.corruption])
-        labels = zip(images.labels.get(MODEL, ()), images.labels.get(CORRUPTION, ()), strict=True)
-        for strip, label in zip(images.strips, labels, strict=True):
-            if label == wanted:
-                return (_illustrating(strip),)
-    return tuple(map(_illustrating, images.strips[:1]))
-
-
-def _illustrating(strip: ImageStrip) -> ImageStrip:
-    return strip._replace(note=f"{strip.note}. An illustration, not evidence.")
+    names, rankings = corruption_labels(con), drop_rankings(con, selection)
+    drops = ((e.label, ranking.drops[0]) for e, ranking in rankings.items() if ranking.drops)
+    label, drop = max(drops, key=lambda pair: pair[1].at_last.value, default=("", None))
+    labels = [*zip(images.labels.get(MODEL, ()), images.labels.get(CORRUPTION, ()), strict=True)]
+    wanted = (label, names[drop.corruption] if drop else "")
+    for strip in images.strips[labels.index(wanted) if wanted in labels else 0 :][:1]:
+        yield strip._replace(note=f"{strip.note}. An illustration, not evidence.")
 
 
 def _packaged(name: str) -> str:

@@ -7,30 +7,29 @@ from typing import Any
 import duckdb
 import polars as pl
 
+from failmodes.analysis.charts.style.published import other_images_phrase
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table
 from failmodes.analysis.render.formatting import (
+    NO_BREAK,
+    format_count,
     format_interval,
     format_number,
+    format_p,
     format_percent,
     format_severity,
     join_names,
     label_with_extra,
-    smallest_shown_sentence,
+    lower_label,
 )
-from failmodes.analysis.report.curve_tables import curve_tables
-from failmodes.analysis.report.smallest_shown import (
-    shown_between_models,
-    shown_from_clean,
-    shown_of_attention,
-    shown_of_calibration,
-    shown_of_predictions,
-    shown_over_seeds,
-)
+from failmodes.analysis.render.tables import severity_table
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves
-from failmodes.analysis.statistics.sufficiency import difference_shown
-from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.failure_order import AT_LAST
+from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
+from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
+from failmodes.analysis.statistics.published import PublishedComparison, compare_with_published
+from failmodes.analysis.trained_models import TrainedModel, noun_of_runs, trained_models
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 
@@ -41,8 +40,25 @@ ATTENTION_COLUMNS = {  # heading and digits by column of the view
     "mean_spread": ("Spread", 3), "mean_attention_entropy_nats": ("Entropy", 2), "mean_mass": ("Mass", 2),
     "mean_mask_share": ("Mask", 3),
 }  # fmt: skip
+SHAPE_COLUMNS = ("Shape", "Stability", "Total drop", "Curvature", "Largest step")
+SHAPES_NOTE = (
+    "Total drop (clean to last severity) and largest step in points. Stability: resamples of the same shape. "
+    "Curvature: mean height above the chord as a share of the drop; positive is late, negative early. Rank: by total "
+    "drop, with an interval that holds for all ranks together. Threshold: whether accuracy drops at least twice as "
+    "fast beyond a break as before it. Settings: pairs of shape thresholds that give the same shape, and the other "
+    "shapes. The tables curve_fits, class_ranks and shapes_over_distortion of the warehouse have more."
+)
+ATTENTION_NOTE = (
+    "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in image "
+    "widths; cosine: similarity to the clean map; the baseline of both is another image's clean map, or that of "
+    "another image of the class; spread in image widths, entropy in nats, mass in logits; mask: share of the "
+    "mass inside the object mask."
+)
+NO_CELLS = "\u00b7"  # in the table of all pairs: zeros would hide the counts
+SAME_MODEL = "Training runs of one model are not compared with each other."
 
 Names = Mapping[str, str]  # human name by corruption
+Row = dict[str, Any]
 
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
@@ -51,19 +67,8 @@ def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     found = [_summary(con, selection)]
     found += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
     for evaluation in shown.evaluations:
-        one = selection.only(evaluation)
-        found += [
-            table._replace(model=evaluation.label)
-            for table in (
-                _accuracy(con, one, evaluation.label, names),
-                _shapes(con, one, evaluation.label, names),
-                _steps(con, one, evaluation.label, names),
-                *curve_tables(con, one, names),
-                _predictions(con, one, evaluation.label, names),
-                _calibration(con, one, evaluation.label, names),
-                *_attention(con, one, evaluation.label, names),
-            )
-        ]
+        of_model = _tables_of_model(con, selection.only(evaluation), evaluation.label, names)
+        found += [table._replace(model=evaluation.label) for table in of_model if table.rows]
     return found
 
 
@@ -83,46 +88,53 @@ def figure(row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float
     return Cell(text, format_interval(row[f"{column}_low"], row[f"{column}_high"], digits, scale))
 
 
-def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
-    rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
-    by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
-    models, totals = trained_models(selection.evaluations), []
-    for model in models:
-        of_runs = [by_id[run.evaluation_id] for run in model.runs]
-        if model.has_several_seeds:
-            totals.append((Cell(model.label_with_seeds), *_seed_cells(of_runs)))
-        with_rows = zip(model.runs, of_runs, strict=True)
-        totals += [(Cell(run.label), *_summary_cells(row)) for run, row in with_rows]
-    over_seeds = ""
-    if any(model.has_several_seeds for model in models):
-        over_seeds = " Of a model with several training seeds the mean, \u00b1 the standard deviation between seeds."
-    return Table(
-        "Models",
-        f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
-        f"error, not normalized. All in per cent.{over_seeds}{shown_between_models(con, selection)}",
-        ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
-        tuple(totals),
+def shape_cells(row: Row) -> tuple[Cell, ...]:
+    """The cells of SHAPE_COLUMNS of a row of the table `shapes`."""
+    return (
+        Cell(shape_label(row)),
+        Cell(EMPTY if row["stability"] is None else format_percent(row["stability"], 0)),
+        figure(row, "total_drop"),
+        figure(row, "curvature", 2, scale=1, signed=True),
+        figure(row, "largest_step")._replace(small=f"({_between(row, 'largest_step_from', 'largest_step_to')})"),
     )
 
 
-def _seed_cells(rows: Sequence[dict[str, Any]]) -> Iterable[Cell]:
+def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
+    rows = con.sql("from robustness_by_model where evaluation_id = any(?)", params=[selection.ids]).pl()
+    by_id = {row["evaluation_id"]: row for row in rows.rows(named=True)}
+    models, lines = trained_models(selection.evaluations), []
+    for model in models:
+        of_runs = [by_id[run.evaluation_id] for run in model.runs]
+        if model.has_several_seeds:
+            lines.append((Cell(model.label_with_seeds), *_seed_cells(of_runs)))
+        lines += [(Cell(run.label), *_summary_cells(row)) for run, row in zip(model.runs, of_runs, strict=True)]
+    over_seeds = " Rows of several training seeds: the mean, \u00b1 the standard deviation between seeds."
+    return Table(
+        "Models",
+        f"Accuracy clean and averaged over {selection.averaged_phrase} and whole severities, and the mean corruption "
+        f"error, not normalized. All in percent.{over_seeds if len(lines) > len(by_id) else ''}",
+        ("Model", "Clean", "Mean corrupted", "Mean corruption error", "Corruptions"),
+        tuple(lines),
+    )
+
+
+def _seed_cells(rows: Sequence[Row]) -> Iterable[Cell]:
     """Means over training runs, and beneath each the standard deviation between them."""
     for column in ("clean_accuracy", "mean_corrupted_accuracy", "mean_corruption_error"):
         values = [row[column] for row in rows]
         if None in values:
             yield Cell(EMPTY)
-            continue
-        yield Cell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
+        else:
+            yield Cell(format_number(100 * mean(values)), f"\u00b1 {format_number(100 * stdev(values))}")
     yield Cell(str(min(row["corruption_count"] for row in rows)))
 
 
-def _summary_cells(row: dict[str, Any]) -> Iterable[Cell]:
+def _summary_cells(row: Row) -> Iterable[Cell]:
     """Figures of one model; beneath the mean error that of the extra corruptions, which stand apart."""
     extra, extras = row["mean_extra_corruption_error"], row["extra_corruption_count"]
     yield figure(row, "clean_accuracy")
     yield figure(row, "mean_corrupted_accuracy")
-    small = f"extras {format_number(100 * extra)}" if extras else ""
-    yield figure(row, "mean_corruption_error")._replace(small=small)
+    yield figure(row, "mean_corruption_error")._replace(small=f"extras {format_number(100 * extra)}" if extras else "")
     yield Cell(str(row["corruption_count"]), f"and {extras} extra" if extras else "")
 
 
@@ -130,8 +142,8 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     table = _by_severity(
         seed_curves(con, selection, model),
         f"Accuracy of {model.label_with_seeds}",
-        f"Per cent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval "
-        f"over seeds and images, on {selection.images}.{shown_over_seeds(con, selection, model)}",
+        f"Percent, the mean over training seeds {join_names(map(str, model.seeds))} with its 95% interval over seeds "
+        f"and images, on {selection.images}.",
         "accuracy_by_model",
         names,
         lambda row: figure(row, "accuracy"),
@@ -139,155 +151,197 @@ def _over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
     return table._replace(model=model.label)
 
 
-def _accuracy(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
-    return _by_severity(
-        read_for_selection(con, "accuracy_by_severity", selection),
-        f"Accuracy of {label}",
-        f"Per cent, with the exact 95% interval, on {selection.images}.{shown_from_clean(con, selection)}",
-        "accuracy_by_severity",
-        names,
-        lambda row: figure(row, "accuracy"),
+def _tables_of_model(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[Table]:
+    """The tables of one model; without rows where the warehouse has none."""
+    accuracy, predictions, calibration = (
+        read_for_selection(con, f"{name}_by_severity", selection) for name in ("accuracy", "predictions", "calibration")
     )
-
-
-def _predictions(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
-    return _by_severity(
-        read_for_selection(con, "predictions_by_severity", selection),
-        f"Answers of {label}",
-        "The commonest answer and its share of all answers; beneath, the least known class and its accuracy. Per cent."
-        f"{shown_of_predictions(con, selection)}",
-        "predictions_by_severity",
-        names,
-        lambda row: Cell(
-            f"{row['top_prediction_name'] or ''} {figure(row, 'top_prediction_share').text}".strip(),
-            f"least: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
+    return [
+        _by_severity(
+            accuracy,
+            f"Accuracy of {label}",
+            f"Percent, with the exact 95% interval, on {selection.images}.",
+            "accuracy_by_severity",
+            names,
+            lambda row: figure(row, "accuracy"),
         ),
-    )
+        _shapes(con, selection, label, names),
+        _by_severity(
+            predictions,
+            f"Predictions of {label}",
+            "The most frequent prediction and its share; beneath, the class of lowest accuracy. Percent.",
+            "predictions_by_severity",
+            names,
+            lambda row: Cell(
+                f"{row['top_prediction_name'] or ''} {figure(row, 'top_prediction_share').text}".strip(),
+                f"lowest: {row['worst_class_name']} {figure(row, 'worst_class_accuracy').text}",
+            ),
+        ),
+        _by_severity(
+            calibration,
+            f"Calibration of {label}",
+            f"Expected calibration error in {calibration['bin_count'].max()!s} equal bins (0\u20131), with its 95% "
+            "interval; then confidence minus accuracy in points.",
+            "calibration_by_severity",
+            names,
+            _calibration_cell,
+        ),
+        _attention(con, selection, label, names),
+    ]
 
 
-def _calibration(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
-    cells = read_for_selection(con, "calibration_by_severity", selection)
-    bins = cells["bin_count"][0] if len(cells) else 0
-    return _by_severity(
-        cells,
-        f"Calibration of {label}",
-        f"Expected calibration error in {bins} equal bins (0\u20131), with its 95% interval; then confidence "
-        "minus accuracy in points."
-        f"{shown_of_calibration(cells)}",
-        "calibration_by_severity",
-        names,
-        _calibration_cell,
-    )
-
-
-def _calibration_cell(row: dict[str, Any]) -> Cell:
+def _calibration_cell(row: Row) -> Cell:
     """ECE with its interval; then confidence minus accuracy."""
-    error = figure(row, "ece", 3, scale=1)
-    gap = figure(row, "overconfidence", signed=True).text
+    error, gap = figure(row, "ece", 3, scale=1), figure(row, "overconfidence", signed=True).text
     return error._replace(small=f"{error.small}; {gap}" if error.small else gap)
 
 
 def _by_severity(
-    cells: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[dict[str, Any]], Cell]
+    rows: pl.DataFrame, caption: str, note: str, view: str, names: Names, cell: Callable[[Row], Cell]
 ) -> Table:
-    """Corruptions against severities; of a dense grid the whole ones, and the note says which `view` has all."""
-    levels = sorted(cells["severity"].unique().to_list())
-    shown = levels if len(levels) <= MOST_LEVELS else [s for s in levels if not s % 1]
-    if len(shown) < len(levels):
-        note += f" Whole severities; all {len(levels)} are in the view {view}."
-    found = {(r["corruption"], r["severity"]): cell(r) for r in cells.rows(named=True)}
-    return _corruption_table(caption, note, {s: format_severity(s) for s in shown}, names, found)
-
-
-def _steps(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
-    pairing = "paired" if selection.shared["paired"] else "unpaired"
-    steps = read_for_selection(con, "steps", selection).sort("severity_from").rows(named=True)
-    shown = difference_shown(
-        [row["accuracy_change_low"] for row in steps], [row["accuracy_change_high"] for row in steps]
-    )
-    found = {
-        (row["corruption"], (row["severity_from"], row["severity_to"])): figure(row, "accuracy_change", signed=True)
-        for row in steps
-    }
-    return _corruption_table(
-        f"Steps of {label}",
-        f"Change in accuracy from one severity to the next, in points, with its {pairing} interval (Newcombe)."
-        f"{smallest_shown_sentence(shown.tolist(), 'step')}",
-        {span: " to ".join(map(format_severity, span)) for _, span in found},
-        names,
-        found,
-    )
-
-
-def _corruption_table(
-    caption: str, note: str, columns: Mapping[Any, str], names: Names, cells: Mapping[tuple[str, Any], Cell]
-) -> Table:
-    """A row a corruption that has cells; `cells` by corruption and key of `columns`, a dash where one is missing."""
-    present = {corruption for corruption, _ in cells}
-    rows = (
-        (Cell(name), *(cells.get((corruption, key), Cell(EMPTY)) for key in columns))
-        for corruption, name in names.items()
-        if corruption in present
-    )
-    return Table(caption, note, ("Corruption", *columns.values()), tuple(rows))
+    cells = {(row["corruption"], row["severity"]): cell(row) for row in rows.rows(named=True)}
+    return severity_table(caption, note, names, cells, f"the view {view}")
 
 
 def _shapes(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
-    shapes, sweep = read_for_selection(con, "shapes", selection), read_for_selection(con, "shape_sweep", selection)
-    return Table(
-        f"Shapes of {label}",
-        "Total drop, clean to last severity, in points; curvature: mean height above the chord as a share of the drop; "
-        "largest single step with its share of the drop; stability: share of resamples with the sample's shape; "
-        "thresholds: pairs of settings that give the sample the same shape, and what the others give."
-        f"{shown_from_clean(con, selection)}",
-        (
-            "Corruption",
-            "Shape",
-            "Total drop",
-            "Curvature (late +, early \u2212)",
-            "Largest step",
-            "Stability",
-            "Thresholds",
-        ),
-        tuple(
-            (Cell(names[row["corruption"]]), *_shape_cells(row, sweep.filter(corruption=row["corruption"])))
-            for row in shapes.sort("total_drop", descending=True).rows(named=True)
-        ),
+    shapes, sweep, points, ranks = (
+        read_for_selection(con, name, selection)
+        for name in ("shapes", "shape_sweep", "change_points", "corruption_ranks")
     )
+    thresholds = {row["corruption"]: _threshold(row) for row in points.rows(named=True)}
+    rank_cells = {row["corruption"]: _rank(row) for row in ranks.filter(measure=AT_LAST).rows(named=True)}
+    rows = (
+        (
+            Cell(names[row["corruption"]]),
+            Cell(shape_label(row), row["reason"] or ""),
+            *shape_cells(row)[1:],
+            rank_cells.get(row["corruption"], Cell(EMPTY)),
+            thresholds.get(row["corruption"], Cell(EMPTY)),
+            _settings(row["sample_shape"], sweep.filter(corruption=row["corruption"])["shape"]),
+        )
+        for row in shapes.sort("total_drop", descending=True).rows(named=True)
+    )
+    columns = ("Corruption", *SHAPE_COLUMNS, "Rank", "Threshold", "Settings")
+    return Table(f"Shapes of {label}", SHAPES_NOTE, columns, tuple(rows), texts=("Shape", "Threshold", "Settings"))
 
 
-def _shape_cells(row: dict[str, Any], sweep: pl.DataFrame) -> Iterable[Cell]:
-    same = int((sweep["shape"] == row["sample_shape"]).sum())
-    others = [SHAPE_LABELS[s] for s in sweep["shape"].unique(maintain_order=True) if s != row["sample_shape"]]
-    span = f"{format_severity(row['largest_step_from'])} to {format_severity(row['largest_step_to'])}"
-    share = "" if row["largest_step_share"] is None else f", {format_percent(row['largest_step_share'], 0)}"
-    yield Cell(shape_label(row), row["reason"] or "")
-    yield figure(row, "total_drop")
-    yield figure(row, "curvature", 2, scale=1, signed=True)
-    yield figure(row, "largest_step")._replace(small=span + share)
-    yield Cell("" if row["stability"] is None else format_percent(row["stability"], 0))
-    yield Cell(f"{same} of {len(sweep)}", ", ".join(others))
+def _rank(row: Row) -> Cell:
+    if row["rank"] is None:
+        return Cell(EMPTY, f"not ranked: {row['reason']}")
+    return Cell(f"{row['rank']} of {row['ranked_count']}", f"{row['rank_low']} to {row['rank_high']}")
 
 
-def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> list[Table]:
+def _threshold(row: Row) -> Cell:
+    """The verdict on a row of `change_points`, and beneath it why, or where the curve breaks."""
+    if row["reason"]:
+        return Cell(row["threshold"], row["reason"])
+    where = "no break" if row["break_at"] is None else f"break between {_between(row, 'break_from', 'break_to', 'and')}"
+    return Cell(row["threshold"], f"{where}, p{NO_BREAK}{format_p(row['adjusted_p_value'])}")
+
+
+def _settings(shape: str, found: pl.Series) -> Cell:
+    """How many settings give a curve the same shape, and beneath it the shapes that the others give."""
+    others = (SHAPE_LABELS[other] for other in found.unique(maintain_order=True) if other != shape)
+    return Cell(f"{(found == shape).sum()} of {len(found)}", ", ".join(others))
+
+
+def _between(row: Row, start: str, end: str, word: str = "to") -> str:
+    return f"{format_severity(row[start])} {word} {format_severity(row[end])}"
+
+
+def _attention(con: duckdb.DuckDBPyConnection, selection: Selection, label: str, names: Names) -> Table:
     cells = read_for_selection(con, "attention_drift", selection)
     last = cells.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     clean = cells.filter(severity=0.0).head(1).with_columns(corruption=pl.lit(CLEAN))
-    found = {
-        (row["corruption"], column): figure(row, column, digits, scale=1)
-        for row in pl.concat([clean, last]).rows(named=True)
-        for column, (_, digits) in ATTENTION_COLUMNS.items()
-    }
-    if not len(last):
-        return []
-    table = _corruption_table(
+    by_corruption = {row["corruption"]: row for row in pl.concat([clean, last]).rows(named=True)}
+    return Table(
         f"Attention of {label} at the last severity",
-        "For the class predicted on the clean image. Shift: median distance of the centroid from the clean one, in "
-        "image widths; cosine: similarity to the clean map; the baseline of both is another image's clean map, or that "
-        "of another image of the class; spread in image widths, entropy in nats, mass in logits; mask: "
-        f"share of the mass inside the object mask.{shown_of_attention(con, selection)}",
-        {column: heading for column, (heading, _) in ATTENTION_COLUMNS.items()},
-        names,
-        found,
+        ATTENTION_NOTE,
+        ("Corruption", *(heading for heading, _ in ATTENTION_COLUMNS.values())),
+        tuple(
+            (Cell(name), *(figure(row, column, digits, scale=1) for column, (_, digits) in ATTENTION_COLUMNS.items()))
+            for corruption, name in names.items()
+            if (row := by_corruption.get(corruption))
+        ),
     )
-    return [table]
+
+
+def published_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
+    """A table for each published set of the selection's data set; none where the warehouse holds none."""
+    names = corruption_labels(con)
+    return [_table(one, selection, names) for one in compare_with_published(con, selection)]
+
+
+def _table(comparison: PublishedComparison, selection: Selection, names: dict[str, str]) -> Table:
+    """Published models and those of the selection (marked) in one order."""
+    count = len(comparison.published)
+    rows = [
+        (one.corrupted, (Cell(one.model), Cell(one.architecture or EMPTY),
+         Cell(EMPTY if one.clean is None else format_number(100 * one.clean)),
+         Cell(format_number(100 * one.corrupted)), Cell("")))
+        for one in comparison.published
+    ]  # fmt: skip
+    rows += [
+        (one.corrupted.value, (Cell(f"\u2192 {one.model.label_with_seeds}"),
+         Cell(one.model.runs[0].facts["architecture"]), _with_interval(one.clean), _with_interval(one.corrupted),
+         Cell(str(one.rank), f"[{one.best}, {one.worst}]")))
+        for one in comparison.standings
+    ]  # fmt: skip
+    over = join_names(lower_label(names[corruption]) for corruption in comparison.corruptions)
+    seeds = " and over training seeds" if any(one.model.has_several_seeds for one in comparison.standings) else ""
+    return Table(
+        f"Among {format_count(count, 'published model')} ({comparison.published_set})",
+        f"Accuracy in percent, clean and averaged over {over} at severities "
+        f"{join_names(map(format_severity, comparison.severities))}. \u2192 marks your models, on {selection.images}, "
+        f"with the interval over these images{seeds}. Rank: among the published models, with the ranks of the ends "
+        f"of its interval. Published figures are {other_images_phrase(selection)}, and carry no interval: the images "
+        "may differ, not the model.",
+        ("Model", "Architecture", "Clean", "Mean corrupted", f"Rank of {count + 1}"),
+        tuple(cells for _, cells in sorted(rows, key=lambda row: -row[0])),
+    )
+
+
+def _with_interval(estimate: Estimate) -> Cell:
+    return Cell(format_number(100 * estimate.value), format_interval(estimate.low, estimate.high))
+
+
+def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
+    """A table of all pairs of a selection; none of two models, which have a section, nor of those that share no cell.
+
+    Rows and columns are models, those that win most pairs first; columns go by the number of the row. Of many models
+    it has the best and the worst (see `best_and_worst`), tested as among all.
+    """
+    pairs = compare_pairs(con, selection)
+    if len(trained_models(selection.evaluations)) < 3 or not pairs:
+        return []
+    ranked, shown = rank_by_wins(compare_models_of(con, selection)), best_and_worst(con, selection)
+    texts = {
+        (one, other): str(pair.won_by(side) or NO_CELLS)
+        for pair in pairs
+        for one, other, side in ((pair.a, pair.b, "a"), (pair.b, pair.a, "b"))
+    }
+    counts = [len(pair.cells) for pair in pairs]
+    of = f"of {counts[0]}" if len(set(counts)) == 1 else f"of up to {max(counts)}"
+    subject = "it is" if all(len(count.model.runs) == 1 for count in ranked) else "its model is"
+    standing = enumerate(((run, count) for count in ranked for run in count.model.runs), start=1)
+    order = [(rank, run, count) for rank, (run, count) in standing if run in shown.evaluations]
+    rows = (
+        (f"{rank}. {run.label}", str(count.won), str(count.lost),
+         *(texts.get((run, other), EMPTY) for _, other, _ in order))
+        for rank, run, count in order
+    )  # fmt: skip
+    note = (
+        f"Number of cells, {of}, in which the model of the row is more accurate than that of the column (dot: in "
+        f"none): exact McNemar tests with Holm's correction over all {sum(counts):,} cells of all pairs. Ahead of and "
+        f"behind: models that {subject} more or less accurate than on average over corruptions (paired differences, "
+        "Holm's correction over pairs). Checkpoints, not architectures."
+    )
+    of_runs = "" if noun_of_runs(selection.evaluations) == "model" else SAME_MODEL
+    return [
+        Table(
+            "Models against each other, image by image",
+            " ".join(filter(None, (note, shown_phrase(shown), of_runs))),
+            ("Model", "Ahead of", "Behind", *(str(rank) for rank, *_ in order)),
+            tuple(tuple(map(Cell, row)) for row in rows),
+        )
+    ]

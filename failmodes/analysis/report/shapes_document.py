@@ -1,19 +1,16 @@
 """What `failmodes shapes` prints: how accuracy drops along severity, a row a curve."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import duckdb
 
-from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, Block, Cell, Document, Section, Table
-from failmodes.analysis.render.formatting import format_percent, format_severity
-from failmodes.analysis.report.report_tables import figure
-from failmodes.analysis.report.smallest_shown import shown_from_clean
+from failmodes.analysis.render.blocks import Block, Cell, Document, Section, Table
+from failmodes.analysis.render.formatting import format_percent
+from failmodes.analysis.report.report_tables import SHAPE_COLUMNS, shape_cells
 from failmodes.analysis.selection import corruption_labels, read_for_selection, select
 from failmodes.analysis.statistics.shape_tables import stored_settings
 
-COLUMNS = ("Model", "Corruption", "Shape", "Stability", "Total drop", "Curvature", "Largest step")
+COLUMNS = ("Model", "Corruption", *SHAPE_COLUMNS)
 
 
 def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
@@ -34,22 +31,6 @@ def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
         found = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
         rows = found.rows(named=True)
         data += rows
-        table = Table(
-            "Shapes", f"{note}{shown_from_clean(con, selection)}", COLUMNS, tuple(_rows(rows, names)), texts=COLUMNS[:3]
-        )
-        blocks.append(Section(selection.images, (table,)))
+        cells = tuple((Cell(row["label"]), Cell(names[row["corruption"]]), *shape_cells(row)) for row in rows)
+        blocks.append(Section(selection.images, (Table("Shapes", note, COLUMNS, cells, texts=COLUMNS[:3]),)))
     return Document("Shapes", tuple(blocks), {"shapes": data})
-
-
-def _rows(rows: Iterable[dict[str, Any]], names: dict[str, str]) -> Iterable[tuple[Cell, ...]]:
-    for row in rows:
-        start, end = format_severity(row["largest_step_from"]), format_severity(row["largest_step_to"])
-        yield (
-            Cell(row["label"]),
-            Cell(names[row["corruption"]]),
-            Cell(shape_label(row)),
-            Cell(EMPTY if row["stability"] is None else format_percent(row["stability"], 0)),
-            figure(row, "total_drop"),
-            figure(row, "curvature", 2, scale=1, signed=True),
-            Cell(figure(row, "largest_step").text, f"({start} to {end})"),
-        )

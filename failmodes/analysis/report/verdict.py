@@ -51,39 +51,29 @@ def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> t
     Bonferroni's correction, the shape and the prediction collapse that are told beside.
     """
     conditions = conditions_of(con, selection)
-    invalid = invalidated_by(conditions)
-
-    def without(kind: str) -> Selection | None:
+    invalid, said = invalidated_by(conditions), [condition.sentence for condition in conditions]
+    for kind, sentence in (("largest_drop", _breaks), ("better_model", _better)):
         left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in invalid)
-        return replace(selection, evaluations=left) if left else None
-
-    told = [_breaks(con, left) + "." if (left := without("largest_drop")) else ""]
-    told += [_better(con, left) + "." if (left := without("better_model")) else ""]
-    return (*dict.fromkeys(condition.sentence for condition in conditions), *filter(None, told))
+        said += [f"{sentence(con, replace(selection, evaluations=left))}."] if left else []
+    return tuple(dict.fromkeys(said))
 
 
 def _breaks(con: duckdb.DuckDBPyConnection, selection: Selection) -> str:
     rankings, names = drop_rankings(con, selection), corruption_labels(con)
     if len(rankings) > MOST_DESCRIBED:
         return largest_drop_sentence(con, selection)
-    if not all(ranking.is_clear for ranking in rankings.values()):
-        return ". ".join(
-            f"{e.label} degrades most under {lower_label(names[ranking.drops[0].corruption])}: it "
-            f"{_fall(con, selection, e, ranking.drops[0])}"
-            if ranking.is_clear
-            else _two_largest(e.label, ranking, names)
-            for e, ranking in rankings.items()
-        )
-    manners = {e: _fall(con, selection, e, ranking.drops[0]) for e, ranking in rankings.items()}
-    largest = {e: lower_label(names[ranking.drops[0].corruption]) for e, ranking in rankings.items()}
-    if len(set(largest.values())) > 1:
-        return "; ".join(f"{e.label} degrades most under {largest[e]}: it {drop}" for e, drop in manners.items())
-    name = next(iter(largest.values()))
-    if len(manners) == 1:
-        ((evaluation, drop),) = manners.items()
-        return f"{evaluation.label} degrades most under {name}: it {drop}"
-    drops = "; ".join(f"{e.label} {drop}" for e, drop in manners.items())
-    return f"Both {noun_of_runs(manners)}s degrade most under {name}: {drops}"
+    clear = {e: ranking.drops[0] for e, ranking in rankings.items() if ranking.is_clear}
+    falls = {e: _fall(con, selection, e, drop) for e, drop in clear.items()}
+    largest = {e: lower_label(names[drop.corruption]) for e, drop in clear.items()}
+    if 1 < len(rankings) == len(clear) and len(set(largest.values())) == 1:
+        drops = "; ".join(f"{e.label} {drop}" for e, drop in falls.items())
+        return f"Both {noun_of_runs(rankings)}s degrade most under {next(iter(largest.values()))}: {drops}"
+    return ". ".join(
+        f"{e.label} degrades most under {largest[e]}: it {falls[e]}"
+        if e in clear
+        else _two_largest(e.label, ranking, names)
+        for e, ranking in rankings.items()
+    )
 
 
 def _two_largest(label: str, ranking: DropRanking, names: Mapping[str, str]) -> str:
@@ -156,10 +146,11 @@ def _better_of_two(pair: PairDifference, averaged: str, *, is_paired: bool) -> s
     if pair.winner is None:
         what = f"Which {_noun(pair)} is more accurate under corruption is inconclusive{runs.removeprefix(',')}"
         return f"{what}: {better.label} is ahead by {size}{images}{needed(pair)}"
-    said = f"Under corruption the checkpoint of {better.label} is more accurate than that of {worse.label}"
-    if runs:
-        said = f"Under corruption {better.label} is more accurate than {worse.label}{runs}"
-    return f"{said}: by {size} on average over {averaged}{images}"
+    subject = better.label if runs else f"the checkpoint of {better.label}"
+    other = worse.label if runs else f"that of {worse.label}"
+    return (
+        f"Under corruption {subject} is more accurate than {other}{runs}: by {size} on average over {averaged}{images}"
+    )
 
 
 def _best_of_many(pairs: list[PairDifference]) -> str:
@@ -167,12 +158,11 @@ def _best_of_many(pairs: list[PairDifference]) -> str:
     won = Counter(pair.winner for pair in pairs if pair.winner)
     lost = {model for pair in pairs for model in (pair.a, pair.b) if pair.winner not in (None, model)}
     ranked = sorted(dict.fromkeys(model for pair in pairs for model in (pair.a, pair.b)), key=lambda m: -won[m])
-    first, noun, over = ranked[0], _noun(pairs[0]), ", over training seeds and images"
+    first, noun, unbeaten = ranked[0], _noun(pairs[0]), [model.label for model in ranked if model not in lost]
     if won[first] == len(ranked) - 1:
+        over = ", over training seeds and images" if pairs[0].is_about_training else ""
         others = format_count(len(ranked) - 1, "other model")
-        over = over if pairs[0].is_about_training else ""
         return f"{first.label} is the best {noun}: more accurate than each of the {others}{over}"
-    unbeaten = [model.label for model in ranked if model not in lost]
     if not 1 < len(unbeaten) <= MAX_LISTED:
         return f"No {noun} is shown to be the best of {format_count(len(ranked), 'model')}"
     return f"No {noun} is shown to be the best: none is more accurate than {join_names(unbeaten)}"

@@ -6,7 +6,6 @@ values is then (γ0 + 2 γ1) / N, γ0 their variance and γ1 their covariance wi
 Of exact duplicates N is the effective number of images (see `warehouse.metrics.duplicates`).
 """
 
-from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.analysis.statistics.duplicates import copies_of
-from failmodes.analysis.statistics.shares import TITLE_ERROR, p_by_inversion
+from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, wilson_interval
@@ -33,7 +32,6 @@ CLEAN_TARGET = "clean"  # one class per image along the whole curve: a change of
 # (shared/reference/statements.md, rule 6)
 LARGEST_CORRELATION = 0.29
 CHANCE = 0.5
-LEADS = round(0.05 / TITLE_ERROR)  # as comparisons of intervals of 95 %
 LOST_WITHIN = 0.05  # a place is lost where the share nearer to the own clean map is less than this above chance
 DECIDED_BEFORE = 4  # images counted as decided beside those seen (z² of 95 %), so that ties alone still have a width
 
@@ -77,36 +75,12 @@ class OwnMapTest(NamedTuple):
         return self.worst_case.low > CHANCE
 
 
-class Lead(NamedTuple):
-    """The corruption with the largest value, and how much larger it is than the one that is hardest to tell from it.
-
-    Attributes:
-        corruption: the first.
-        value: its value.
-        runner_up: the other one whose lead has the lowest lower end; None where there is no other.
-        lead: mean over images of the first minus the runner-up, paired, with an interval of 1 - TITLE_ERROR. It is
-            above zero only where the first is above every other, so no correction for the number of
-            corruptions is due (Berger 1982).
-    """
-
-    corruption: str
-    value: float
-    runner_up: str | None
-    lead: Estimate | None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether the first can be told from every other."""
-        return self.lead is None or self.lead.above_zero
-
-
 class AttentionAtLast(NamedTuple):
     """All that is tested of one evaluation's attention at the last severity of each corruption.
 
     Attributes:
         own_maps: against the null, the largest median shift first; their intervals hold together. Corruptions with
             fewer than two images that have another of their class, or without any distance, are left out.
-        farthest: the corruption with the largest median shift, in image widths; None without any shift.
         mask_p_values: of no such change, by corruption, for all of them together.
         mask_changes: mean change from clean of the mask share less its null, by corruption in the order asked for;
             their intervals hold together.
@@ -117,7 +91,6 @@ class AttentionAtLast(NamedTuple):
     """
 
     own_maps: list[OwnMapTest]
-    farthest: Lead | None
     mask_changes: dict[str, Estimate]
     mask_p_values: dict[str, float]
     over_null: dict[str, Estimate]
@@ -202,7 +175,6 @@ def attention_at_last(
 
     return AttentionAtLast(
         own_maps=sorted((test for test in tests if test), key=lambda test: -test.median_shift),
-        farthest=lead_over_others(_with_two_images(corruptions, own), groups),
         mask_changes={name: mean(change, len(changes)) for name, change in changes.items()},
         mask_p_values={
             name: p_of_share_change(one, len(changes), inflation(one), groups) for name, one in changes.items()
@@ -342,24 +314,6 @@ def variance_inflation(values: Float64Array, following: Following | None) -> flo
         return 1.0
     weights = np.where(following < 0, 0.0, np.where(following[following] == np.arange(len(values)), 1.0, 2.0))
     return 1 + max(0.0, float((weights * deviations * deviations[following]).sum()) / squares)
-
-
-def lead_over_others(by_image: Mapping[str, Float64Array], groups: Groups | None = None) -> Lead | None:
-    """The corruption with the largest median, compared image by image with every other; None without any.
-
-    Args:
-        by_image: (N,) of each corruption, the same images; NaN where an image has none. Others with fewer than two
-            images in common are left out.
-        groups: (N,) of duplicates among the images; None where they are distinct.
-    """
-    if not by_image:
-        return None
-    medians = {name: float(np.nanmedian(values)) for name, values in by_image.items()}
-    first = max(medians, key=lambda name: medians[name])
-    differences = _with_two_images(tuple(by_image), by_image[first] - np.stack(list(by_image.values())))
-    leads = {name: mean_of_images(one, LEADS, groups=groups) for name, one in differences.items() if name != first}
-    runner_up = min(leads, key=lambda name: leads[name].low, default=None)
-    return Lead(first, medians[first], runner_up, leads[runner_up] if runner_up else None)
 
 
 def mean_of_images(

@@ -10,7 +10,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.duplicates import share_of_independent
-from failmodes.analysis.statistics.shares import TITLE_ERROR, p_by_inversion
+from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.metrics.calibration import overconfidence_interval, p_of_error
 from failmodes.warehouse.schema import CLEAN
 
@@ -40,11 +40,6 @@ class CellConfidence(NamedTuple):
     def verdict(self) -> Word:
         """Supported where it is overconfident, contradicted where it is underconfident."""
         return self.overconfidence.is_above(0)
-
-    @property
-    def title_verdict(self) -> Word:
-        """The same as the title of a chart may say it."""
-        return self.verdict if self.p_value <= TITLE_ERROR else "inconclusive"
 
 
 class CleanCalibration(NamedTuple):

@@ -19,7 +19,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.analysis.statistics.duplicates import copies_of
-from failmodes.analysis.statistics.shares import ALPHA, TITLE_ERROR, holm
+from failmodes.analysis.statistics.shares import ALPHA, holm
 from failmodes.warehouse.metrics.intervals import normal_quantile
 from failmodes.warehouse.schema import CLEAN
 
@@ -112,13 +112,6 @@ class PredictorGain(NamedTuple):
 def is_found(predictor: PredictorGain, error: float = ALPHA) -> bool:
     """Whether its gain is above 0 beyond chance, all predictors considered."""
     return predictor.adjusted_p is not None and predictor.adjusted_p < error
-
-
-def shares_found(predictors: dict[str, PredictorGain]) -> dict[str, Estimate]:
-    """Share of the log-loss that each score saves beyond corruption and severity, where a title may say so."""
-    named = ((name, predictors[name]) for name in SCORES)
-    found = {name: one.share for name, one in named if one.share and is_found(one, TITLE_ERROR)}
-    return dict(sorted(found.items(), key=lambda item: -item[1].value))
 
 
 @read_once

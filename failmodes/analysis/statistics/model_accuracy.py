@@ -14,12 +14,12 @@ from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate,
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
-from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, TITLE_ERROR, holm
+from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.schema import CLEAN
 
-MOST_SHOWN = 10  # training runs that a report shows one by one
+MOST_SHOWN = 10  # training runs that are shown one by one
 
 
 class MeanAccuracy(NamedTuple):
@@ -42,16 +42,15 @@ class MeanAccuracy(NamedTuple):
 
 
 class CorruptionDrop(NamedTuple):
-    """Accuracy that a corruption costs: at its last severity, and on average over its whole severities; 0-1."""
+    """The accuracy drop under a corruption at its last severity, 0-1."""
 
     corruption: str
     last_severity: float
     at_last: Estimate
-    on_average: Estimate
 
 
 class DropRanking(NamedTuple):
-    """Corruptions by drop at the last severity and by average drop, largest first; the extras, unranked, apart.
+    """Corruptions by drop at the last severity, largest first; the extras, unranked, apart.
 
     Of the corruptions `withheld` too many predictions are not finite; their drop may be larger. A lead is the drop
     under the first minus that under another one, for each of the others in their order. That all of them are above 0
@@ -60,36 +59,25 @@ class DropRanking(NamedTuple):
     Attributes:
         drops: by drop at the last severity.
         leads: of the first of them.
-        by_average: by average drop over severities.
-        average_leads: of the first of these.
         extras: those that are not ranked.
         withheld: see above.
         p_value: that no corruption has the largest drop at the last severity, adjusted where several models are ranked
             (Holm).
-        average_p_value: the same of average drops.
         images_needed: images that would show the first lead that is not shown at the last severity in four of five
             samples, were it as measured; None where no number would.
     """
 
     drops: tuple[CorruptionDrop, ...]
     leads: tuple[Estimate, ...]
-    by_average: tuple[CorruptionDrop, ...]
-    average_leads: tuple[Estimate, ...]
     extras: tuple[CorruptionDrop, ...]
     withheld: tuple[str, ...] = ()
     p_value: float = 1.0
-    average_p_value: float = 1.0
     images_needed: int | None = None
 
     @property
     def is_clear(self) -> bool:
         """Whether one corruption is shown to have the largest drop, at the error rate of a whole report."""
         return not self.withheld and self.p_value <= LARGEST_DROP_ERROR
-
-    @property
-    def is_clear_on_average(self) -> bool:
-        """The same of average drops, as the title of a chart may say."""
-        return not self.withheld and self.average_p_value <= TITLE_ERROR
 
 
 @read_once
@@ -153,30 +141,28 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
-def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection) -> Selection:
-    """The part of a selection that a report shows model by model: of many training runs the best and the worst.
+def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int = MOST_SHOWN) -> Selection:
+    """The part of a selection that is shown model by model: of many training runs the best and the worst.
 
-    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have MOST_SHOWN / 2
+    Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have `most` / 2
     training runs, at least one model.
     """
-    if len(selection.evaluations) <= MOST_SHOWN:
+    if len(selection.evaluations) <= most:
         return selection
     found = model_accuracies(con, selection)
     means = {model: one.corrupted.value for model, one in found.items() if one.corrupted}
     ranked = sorted(found, key=lambda model: -means.get(model, -1.0))
     with_mean = [model for model in reversed(ranked) if model in means] or ranked[::-1]
-    shown = {run for end in (ranked, with_mean) for model in _first_of(end) for run in model.runs}
+    shown = {run for end in (ranked, with_mean) for model in _first_of(end, most) for run in model.runs}
     runs = tuple(run for run in selection.evaluations if run in shown)
-    return replace(selection, evaluations=runs, picked_from=selection.evaluations)
+    return replace(selection, evaluations=runs, picked_from=selection.picked_from or selection.evaluations)
 
 
-def _first_of(models: Sequence[TrainedModel]) -> list[TrainedModel]:
-    """As many of the first models as have half of MOST_SHOWN runs; at least one."""
+def _first_of(models: Sequence[TrainedModel], most: int) -> list[TrainedModel]:
+    """As many of the first models as have half of `most` runs; at least one."""
     totals = accumulate(len(model.runs) for model in models)
     return [
-        model
-        for place, (model, total) in enumerate(zip(models, totals, strict=True))
-        if not place or total <= MOST_SHOWN / 2
+        model for place, (model, total) in enumerate(zip(models, totals, strict=True)) if not place or total <= most / 2
     ]
 
 
@@ -228,17 +214,6 @@ def seed_curves(con: duckdb.DuckDBPyConnection, selection: Selection, model: Tra
 
 
 @read_once
-def drops_over_seeds(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> dict[str, Estimate]:
-    """Accuracy lost from clean to the last severity by corruption, with its 95 % interval over seeds and images."""
-    metrics = ModelMetrics(rows_of(con, model))
-    return {
-        corruption: accuracy_over(metrics, [Term(CLEAN_CELL, 1), Term((corruption, severities[-1]), -1)]).interval()
-        for corruption, severities in severities_of(metrics.cells).items()
-        if corruption in selection.corruptions
-    }
-
-
-@read_once
 def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[EvaluationInfo, DropRanking]:
     """Drops of each evaluation under each corruption of the selection, with intervals of the stored shapes' level."""
     if selection.picked_from:  # p values are corrected for all of these, since they were picked by the data
@@ -252,10 +227,10 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
         withheld = tuple(c for c in selection.averaged if c not in measured)  # extras are not ranked
         rows = rows_of(con, TrainedModel(evaluation.label, (evaluation,)))
         found[evaluation] = rank_drops(rows, measured, ranked, level)._replace(withheld=withheld)
-    adjusted = (holm([getattr(one, name) for one in found.values()]) for name in ("p_value", "average_p_value"))
+    adjusted = holm([one.p_value for one in found.values()])
     return {
-        evaluation: found[evaluation]._replace(p_value=p_value, average_p_value=average_p_value)
-        for evaluation, p_value, average_p_value in zip(found, *adjusted, strict=True)
+        evaluation: found[evaluation]._replace(p_value=p_value)
+        for evaluation, p_value in zip(found, adjusted, strict=True)
     }
 
 
@@ -269,45 +244,27 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         level: of the intervals.
     """
     metrics = ModelMetrics(model)
-    severities = {c: found for c, found in severities_of(model.cells).items() if c in corruptions}
-    last = {c: [(c, found[-1])] for c, found in severities.items()}
-    averaged = {c: [(c, severity) for severity in averaged_severities(found)] for c, found in severities.items()}
+    last = {c: [(c, found[-1])] for c, found in severities_of(model.cells).items() if c in corruptions}
 
-    def drop(cells: Sequence[CellKey], others: Sequence[CellKey]) -> Measured:
-        """Mean accuracy of the others minus that of the cells."""
-        return accuracy_over(metrics, [*mean_of(others), *mean_of(cells, -1)])
+    def drop(corruption: str, other: str = CLEAN) -> Measured:
+        """The accuracy under the other corruption minus that under the first."""
+        others = [CLEAN_CELL] if other == CLEAN else last[other]
+        return accuracy_over(metrics, [*mean_of(others), *mean_of(last[corruption], -1)])
 
-    def first_of(cells: dict[str, list[CellKey]]) -> tuple[list[str], tuple[Estimate, ...], float, int | None]:
-        """The ranked corruptions, the largest drop first, its leads, their p value, and images that decide."""
-        order = sorted((c for c in cells if c in ranked), key=lambda c: -drop(cells[c], [CLEAN_CELL]).value)
-        if not order:
-            return [], (), 1.0, None
-        leads = [drop(cells[order[0]], cells[c]) for c in order[1:]]
-        intervals = tuple(lead.interval(level) for lead in leads)
-        tested = [drop(cells[order[0]], [CLEAN_CELL])]
-        if leads:  # the lead that is nearest to 0 has the largest p value
-            tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
-        p_value = max(one.p_value if one.value > 0 else 1.0 for one in tested)
-        return order, intervals, p_value, tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR)
-
-    drops = {
-        c: CorruptionDrop(
-            c, found[-1], drop(last[c], [CLEAN_CELL]).interval(level), drop(averaged[c], [CLEAN_CELL]).interval(level)
-        )
-        for c, found in severities.items()
-    }
-    order, leads, p_value, needed = first_of(last)
-    by_average, average_leads, average_p_value, _ = first_of(averaged)
-    extras = sorted((c for c in drops if c not in order), key=lambda c: -drops[c].at_last.value)
+    drops = {c: CorruptionDrop(c, cells[0][1], drop(c).interval(level)) for c, cells in last.items()}
+    by_size = sorted(drops.values(), key=lambda one: -one.at_last.value)
+    order = [one.corruption for one in by_size if one.corruption in ranked]
+    leads = [drop(order[0], other) for other in order[1:]]
+    intervals = tuple(lead.interval(level) for lead in leads)
+    tested = [drop(one) for one in order[:1]]
+    if leads:  # the lead that is nearest to 0 has the largest p value
+        tested.append(leads[min(range(len(leads)), key=lambda place: intervals[place].low)])
     return DropRanking(
         tuple(drops[c] for c in order),
-        leads,
-        tuple(drops[c] for c in by_average),
-        average_leads,
-        tuple(drops[c] for c in extras),
-        p_value=p_value,
-        average_p_value=average_p_value,
-        images_needed=needed,
+        intervals,
+        tuple(one for one in by_size if one.corruption not in order),
+        p_value=max((one.p_value if one.value > 0 else 1.0 for one in tested), default=1.0),
+        images_needed=tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR) if tested else None,
     )
 
 

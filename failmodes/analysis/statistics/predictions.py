@@ -11,7 +11,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
 from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.duplicates import share_of_independent
-from failmodes.analysis.statistics.shares import TITLE_ERROR, newcombe_of_groups, p_by_inversion
+from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -108,12 +108,6 @@ def collapse_by_corruption(
 def p_of_above(interval: Callable[..., tuple[Any, Any]], limit: float) -> float:
     """One-sided p value of a value not above `limit`: where the lower end of its interval of a `level` lies there."""
     return p_by_inversion(lambda level: bool(interval(level=level)[0] > limit)) / 2
-
-
-def find_collapse(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Collapse | None:
-    """The most collapsed cell of one evaluation, as a title may say; None where none is shown to be collapsed."""
-    found = collapse_by_corruption(con, selection, evaluation)
-    return next((collapse for collapse in found if collapse.p_value <= TITLE_ERROR), None)
 
 
 @read_once

@@ -1,17 +1,15 @@
-"""Which data suffice for a statement: images enough, finite predictions, accuracy above chance, differences shown."""
+"""Which data suffice for a statement: images enough, finite predictions, accuracy above chance."""
 
 from decimal import Decimal
 
 import duckdb
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike
 
 from failmodes.analysis.selection import read_metrics
 from failmodes.analysis.statistics.bootstrap import Float64Array
-from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
+from failmodes.warehouse.metrics.intervals import wilson_interval
 
 MOST_NON_FINITE = 0.01  # share of a cell's rows; beyond it nothing is said of a shape or a cost
 AT_CHANCE = 0.05  # accuracy less far above that of a guess is that of a guess
@@ -69,25 +67,3 @@ def is_below_chance(correct: np.ndarray, chance: float | None, level: float, ind
         return None
     _, high = wilson_interval(correct[:, -1].mean(), len(correct) * independent, level=level)
     return bool(high < chance)
-
-
-def difference_shown(low: ArrayLike, high: ArrayLike, *, comparisons: int = 1, level: float = 0.95) -> Float64Array:
-    """The smallest difference that intervals from `low` to `high` (…) show in POWER of samples, being clear of 0.
-
-    It is (z_a + z_b) standard errors, as half of the interval is z_a of them: of two shares of the same images Connor's
-    formula without its second-order term (see `shares.smallest_detectable_difference`). An interval of few
-    training seeds has t quantiles, and is wider beside z_b: what is told of two to ten seeds is shown in 82 to 85 %
-    of samples.
-
-    Args:
-        low: (…) lower ends of intervals of differences.
-        high: (…) upper ends.
-        comparisons: how many such intervals hold together (Bonferroni).
-        level: with this chance.
-
-    Returns:
-        (…) in the unit of the interval.
-    """
-    half = (np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)) / 2
-    shown: Float64Array = half * (1 + normal_quantile(2 * POWER - 1) / normal_quantile(level, comparisons))
-    return shown

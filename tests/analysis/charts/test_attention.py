@@ -1,49 +1,29 @@
-"""The title of the chart of attention drift: where attention moves most, as far as that is clear."""
+"""Attention drift: what is drawn, and the color and dash of a corruption."""
 
 import duckdb
-import pytest
+import polars as pl
 
-from failmodes.analysis.charts import attention as module
-from failmodes.analysis.charts.attention import drift_sentence
+from failmodes.analysis.charts.attention import chart
+from failmodes.analysis.charts.style.corruptions import with_groups
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.attention import AttentionAtLast, Lead
-from failmodes.analysis.statistics.bootstrap import Estimate
-
-NOTHING = AttentionAtLast([], None, {}, {}, {}, has_mask_null=False)
 
 
-def lead(corruption: str, value: float, runner_up: str | None = None, low: float = 0.1) -> Lead:
-    return Lead(corruption, value, runner_up, Estimate(0.2, low, 0.3) if runner_up else None)
+def test_paths_are_those_of_the_view_and_end_beside_their_names(con: duckdb.DuckDBPyConnection) -> None:
+    figure = chart(con, select_one(con))
+    (rows,) = figure.to_dict()["datasets"].values()
+    stored = con.sql(
+        "select model_label, corruption, severity::double, accuracy, median_centroid_shift, "
+        "null_median_centroid_shift from attention_drift"
+    ).fetchall()
+    columns = ("label", "corruption", "severity", "accuracy", "shift", "null")
+    assert sorted(tuple(row[name] for name in columns) for row in rows) == sorted(stored)
+    named = [row for row in rows if row["text"]]
+    assert named
+    assert all(row["severity"] == 5 and row["text"] == row["name"] for row in named)
 
 
-def test_titles_name_where_attention_moves_most_only_where_that_is_clear(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    leads = {"Alpha": lead("fog", 0.25, "contrast"), "Beta": lead("contrast", 0.1, "fog", low=-0.1)}
-    monkeypatch.setattr(module, "attention_at_last", lambda _, e, __: NOTHING._replace(farthest=leads[e.label]))
-    text = drift_sentence(con, select_one(con))
-    assert "ttention of Alpha moves most under fog: 0.25\u00a0image\u00a0widths" in text.replace(
-        " image", "\u00a0image"
-    )
-    assert "Beta moves 0.10" in text
-    assert "not told apart from fog" in text
-
-
-def test_titles_of_many_models_count_them(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        module,
-        "attention_at_last",
-        lambda _, e, __: NOTHING._replace(
-            farthest=lead("contrast", 0.2, "motion_blur", low=0.1 if e.label < "D" else -0.1)
-        ),
-    )
-    assert "in 3 of 6 models" in drift_sentence(many_con, many_selection)
-
-
-def test_where_no_image_has_a_shift_the_title_says_so(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "attention_at_last", lambda *_: NOTHING)
-    assert drift_sentence(con, select_one(con)).startswith("Too few images")
+def test_corruptions_of_a_group_differ_in_their_dash(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    rows = with_groups(con, selection, pl.DataFrame({"corruption": selection.corruptions}))
+    assert not rows.select("group", "dash").is_duplicated().any()
+    groups = dict(con.sql("select corruption, corruption_group from corruptions").fetchall())
+    assert all(groups[corruption] == group for corruption, group in rows.select("corruption", "group").rows())

@@ -32,7 +32,7 @@ def test_it_is_that_of_the_cell_of_the_lowest_accuracy(con: duckdb.DuckDBPyConne
     assert shares == pytest.approx({
         (i, j): share for i, row in enumerate(by_hand) for j, share in enumerate(row) if share
     })  # fmt: skip
-    assert f"Alpha {100 * worst[2]:.1f}% under " in spec["usermeta"]["finding"]
+    assert f"Alpha {100 * worst[2]:.1f}% under " in spec["usermeta"]["title"]
 
 
 @pytest.mark.slow
@@ -46,4 +46,4 @@ def test_of_many_classes_those_of_the_most_common_confusions_are_shown_and_it_sa
     data = pl.DataFrame(rows)
     assert data["label_name"].n_unique() <= MOST_CLASSES
     assert data["prediction"].n_unique() <= MOST_CLASSES
-    assert "of more than 12 classes those of the commonest confusions" in spec["usermeta"]["subtitle"]
+    assert "of more than 12 classes those in the most frequent confusions" in spec["usermeta"]["subtitle"]

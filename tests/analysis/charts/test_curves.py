@@ -10,9 +10,9 @@ from rewritten_shards import cell_of, reply_with
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.charts.model_curves import shape_line
-from failmodes.analysis.charts.style.theme import GRAY
+from failmodes.analysis.charts.curves import chart, shape_line
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.models import OTHERS
 from failmodes.analysis.selection import Selection, read_for_selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
@@ -20,10 +20,16 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 
+def rows_of(figure: Figure) -> list[dict]:
+    """The rows of the chart's one table."""
+    (rows,) = figure.to_dict()["datasets"].values()
+    return rows
+
+
 def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
-    finding = CHARTS["curves"](con, selection).to_dict()["usermeta"]["finding"]
+    finding = chart(con, selection).title
     correct = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
     assert finding.startswith("Gaussian noise costs Alpha most")
     assert f"{100 * ((correct[0] - correct[-1]) / 400):.1f}\u00a0points [" in finding
@@ -31,20 +37,19 @@ def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
 
 def test_panels_are_headed_by_their_word(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     def texts(shown: Selection, of: duckdb.DuckDBPyConnection) -> list[str]:
-        spec = CHARTS["curves"](of, shown).to_dict()
-        return [str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row]
+        return [str(row["shape_text"]) for row in rows_of(chart(of, shown)) if row.get("shape_text")]
 
     text = texts(selection, con)
     for shape in ("near_linear", "up_and_down", "inconclusive"):
         assert SHAPE_LABELS[shape] in text
-    assert "abrupt, between 4 and 5" in text
+    assert any(line.startswith("abrupt") for line in text)
 
 
 def test_a_shown_shape_says_where_chance_begins(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     (row,) = read_for_selection(con, "shapes", selection).filter(corruption="fog", label="Alpha").rows(named=True)
-    assert shape_line([row], 300, 11) == "abrupt, between 4 and 5"
+    assert shape_line([row], 300) == "abrupt, between 4 and 5"
     row |= {"chance_from": 5, "below_chance": False}
-    assert shape_line([row], 500, 11) == "abrupt, between 4 and 5, to chance from severity 5"
+    assert shape_line([row], 500) == "abrupt, between 4 and 5, to chance from severity 5"
 
 
 def test_curves_color_the_most_and_the_least_accurate(
@@ -52,16 +57,12 @@ def test_curves_color_the_most_and_the_least_accurate(
 ) -> None:
     means = {label: np.mean([many_results.correct[label, c][1:].mean() for c in CORRUPTIONS]) for label in FALLS}
     most, least = max(means, key=means.__getitem__), min(means, key=means.__getitem__)
-    chart = CHARTS["curves"](many_con, many_selection)
-    spec = chart.to_dict()
-    text = [row.get("text", "") for rows in spec["datasets"].values() for row in rows]
-    assert f"{most}, highest mean accuracy ({100 * means[most]:.1f}%)" in text
-    assert f"{least}, lowest mean accuracy ({100 * means[least]:.1f}%)" in text
-    assert "of 6 models those with the highest and the lowest mean accuracy" in spec["usermeta"]["subtitle"]
-    layers = spec["vconcat"][1]["concat"][0]["layer"]
-    behind = [layer for layer in layers if layer["mark"].get("color") == GRAY]
-    assert len(behind) == 1
-    assert set(behind[0]["transform"][0]["filter"]["oneOf"]) == set(FALLS) - {most, least}
+    figure = chart(many_con, many_selection)
+    series = {row["label"]: row["series"] for row in rows_of(figure) if row["label"]}
+    assert series[most] == f"{most} (highest mean, {100 * means[most]:.1f}%)"
+    assert series[least] == f"{least} (lowest mean, {100 * means[least]:.1f}%)"
+    assert {label for label, name in series.items() if name == OTHERS} == set(FALLS) - {most, least}
+    assert "of 6 models the highest and the lowest mean accuracy" in figure.subtitle
 
 
 @pytest.fixture(scope="module")
@@ -83,34 +84,34 @@ def mostly_flat(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
         yield con
 
 
-def drawn_panels(spec: dict) -> list[str]:
-    """Titles of the panels of a chart of curves."""
-    grid = next(part for part in spec["vconcat"] if "layer" not in part)
-    grid = next((part for part in grid.get("vconcat", []) if "concat" in part), grid)
-    return [panel["title"]["text"] for panel in grid["concat"]]
+def drawn_panels(figure: Figure) -> list[str]:
+    """Names of the panels of a chart of curves."""
+    return sorted(figure.to_dict()["vconcat"][0]["vconcat"][0]["facet"]["sort"])
 
 
-def words(spec: dict) -> str:
-    return " ".join(str(row["text"]) for rows in spec["datasets"].values() for row in rows if "text" in row)
-
-
-def test_panels_that_are_flat_for_every_model_are_one_line(mostly_flat: duckdb.DuckDBPyConnection) -> None:
-    spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat)).to_dict()
-    assert sorted(drawn_panels(spec)) == ["Contrast", "Fog", "Pixelate"]
-    text = words(spec)
-    assert "Flat within 2 points, for every model, largest total drop in brackets: " in text
-    assert "Brightness (0.0 [" in text
-    assert "Saturate (extra) (0.0 [" in text
-    alpha = select_one(mostly_flat, models=["Alpha"])
-    spec = CHARTS["curves"](mostly_flat, alpha).to_dict()
-    assert sorted(drawn_panels(spec)) == ["Contrast", "Fog"]
-    assert "Flat within 2 points, total drop in brackets: " in words(spec)
+def test_panels_that_are_flat_for_every_model_are_named_in_the_caption(mostly_flat: duckdb.DuckDBPyConnection) -> None:
+    figure = chart(mostly_flat, select_one(mostly_flat))
+    assert drawn_panels(figure) == ["Contrast", "Fog", "Pixelate"]
+    assert {row["corruption"] for row in rows_of(figure)} == {"Contrast", "Fog", "Pixelate"}
+    assert "Flat within 2 points and not drawn" in figure.subtitle
+    assert "Brightness (0.0 [" in figure.subtitle
+    assert "Saturate (extra) (0.0 [" in figure.subtitle
+    assert drawn_panels(chart(mostly_flat, select_one(mostly_flat, models=["Alpha"]))) == ["Contrast", "Fog"]
 
 
 @pytest.mark.parametrize("corruptions", [["brightness"], ["brightness", "saturate", "fog"], ["brightness", "saturate"]])
 def test_few_panels_or_flat_ones_alone_are_all_drawn(
     mostly_flat: duckdb.DuckDBPyConnection, corruptions: list[str]
 ) -> None:
-    spec = CHARTS["curves"](mostly_flat, select_one(mostly_flat, corruptions=corruptions)).to_dict()
-    assert len(drawn_panels(spec)) == len(corruptions)
-    assert "Flat within" not in words(spec)
+    figure = chart(mostly_flat, select_one(mostly_flat, corruptions=corruptions))
+    assert len(drawn_panels(figure)) == len(corruptions)
+    assert "Flat within" not in figure.subtitle
+
+
+def test_points_are_the_cells_and_their_chord_is_straight(
+    con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
+) -> None:
+    points = [row for row in rows_of(chart(con, selection)) if row["chord"] is not None and row["corruption"] == "Fog"]
+    accuracy = synthetic.correct["Alpha", "fog"].mean(axis=1)
+    assert [row["accuracy"] for row in points] == pytest.approx(accuracy.tolist())
+    assert [row["chord"] for row in points] == pytest.approx(np.linspace(accuracy[0], accuracy[-1], 6).tolist())

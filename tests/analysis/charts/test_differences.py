@@ -1,36 +1,44 @@
 """The chart of differences: a panel a corruption from loss to gain, what is decided, the margin, and crossovers."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 from model_comparisons import compared, few_images
 
+from failmodes.analysis.chart_registry import draw_from_warehouse
 from failmodes.analysis.charts.differences import chart, draw
-from failmodes.analysis.charts.drawing import draw_from_warehouse
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.charts.style.theme import BLUE, GRAY, VERMILLION
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError
 
 
-def panels(spec: dict) -> dict[str, list[dict]]:
-    """Rows of all layers by the title of their panel."""
+def panels(figure: Figure) -> dict[str, list[dict]]:
+    """Rows by the name of their panel."""
+    spec = figure.to_dict()
+    (rows,) = spec["datasets"].values()
     return {
-        panel["title"]["text"]: [
-            row for layer in panel["layer"] for row in spec["datasets"][layer.get("data", panel.get("data"))["name"]]
-        ]
-        for panel in spec["vconcat"][-1]["concat"]
+        name: [row for row in rows if row["panel"] == name]
+        for name in spec["vconcat"][0]["vconcat"][0]["facet"]["sort"]
     }
 
 
 def points(rows: list[dict]) -> dict[float, dict]:
-    return {row["severity"]: row for row in rows if "is_decided" in row}
+    return {row["severity"]: row for row in rows if row["low"] is not None}
+
+
+def colors(figure: Figure) -> dict[str, str]:
+    """Color by verdict."""
+    layers = figure.to_dict()["vconcat"][0]["vconcat"][0]["spec"]["layer"]
+    scale = next(layer["encoding"]["color"]["scale"] for layer in layers if "color" in layer["encoding"])
+    return dict(zip(scale["domain"], scale["range"], strict=True))
 
 
 def test_panels_go_from_the_largest_loss_to_the_largest_gain() -> None:
-    found = panels(draw(compared()).to_dict())
+    found = panels(draw(compared()))
     assert list(found) == ["Gaussian noise", "Fog", "Contrast"]
     noise = points(found["Gaussian noise"])
     assert list(noise) == [0, 1, 2, 3, 4, 5]
@@ -38,42 +46,29 @@ def test_panels_go_from_the_largest_loss_to_the_largest_gain() -> None:
     assert (noise[5]["low"], noise[5]["high"]) == pytest.approx((-0.12, -0.08))
 
 
-def test_decided_cells_have_the_color_of_the_model_that_is_ahead() -> None:
-    found = panels(draw(compared()).to_dict())
-    assert {s: p["color"] for s, p in points(found["Gaussian noise"]).items()}[5] == BLUE
-    assert points(found["Contrast"])[5]["color"] == VERMILLION
-    assert points(found["Fog"])[1]["color"] == GRAY
-    swapped = panels(draw(compared(), colors={"Alpha": VERMILLION, "Beta": BLUE}).to_dict())
-    assert points(swapped["Contrast"])[5]["color"] == BLUE
+def test_decided_cells_have_the_color_of_the_model_that_is_higher() -> None:
+    figure = draw(compared())
+    found, color = panels(figure), colors(figure)
+    assert color[points(found["Gaussian noise"])[5]["winner"]] == BLUE
+    assert color[points(found["Contrast"])[5]["winner"]] == VERMILLION
+    assert color[points(found["Fog"])[1]["winner"]] == GRAY
+    swapped = colors(draw(compared(), colors={"Alpha": VERMILLION, "Beta": BLUE}))
+    assert swapped[points(found["Contrast"])[5]["winner"]] == BLUE
 
 
-def test_margin_and_crossover_are_drawn() -> None:
-    found = panels(draw(replace(compared(), margin=0.02)).to_dict())
-    assert {"difference": -0.02, "end": 0.02} in found["Fog"]
-    crossing, *_ = [row for row in found["Contrast"] if "from" in row]
+def test_the_crossover_is_drawn() -> None:
+    found = panels(draw(compared()))
+    (crossing,) = [row for row in found["Contrast"] if row["from"] is not None]
     assert (crossing["severity"], crossing["from"], crossing["to"]) == (2.4, 2.0, 3.0)
-    assert not [row for row in found["Fog"] if "from" in row]
+    assert not [row for row in found["Fog"] if row["from"] is not None]
 
 
 def test_few_images_decide_nothing() -> None:
-    spec = draw(few_images()).to_dict()
-    for rows in panels(spec).values():
-        assert not any(point["is_decided"] for point in points(rows).values())
-        assert not [row for row in rows if "from" in row]
-    assert "decided" not in spec["usermeta"]["subtitle"]
-
-
-def test_all_that_is_drawn_lies_within_the_axis() -> None:
-    spec = draw(compared()).to_dict()
-    for panel in spec["vconcat"][-1]["concat"]:
-        domains = [
-            layer["encoding"]["y"]["scale"]["domain"] for layer in panel["layer"] if "scale" in layer["encoding"]["y"]
-        ]
-        assert all(domain == domains[0] for domain in domains)
-        low, high = domains[0]
-        assert all(
-            low < row["low"] <= row["high"] < high for row in points(panels(spec)[panel["title"]["text"]]).values()
-        )
+    figure = draw(few_images())
+    for rows in panels(figure).values():
+        assert {point["winner"] for point in points(rows).values()} == {"inconclusive"}
+        assert not [row for row in rows if row.get("from") is not None]
+    assert "verdict" not in figure.subtitle
 
 
 def test_one_model_or_many_are_refused_with_the_fix(
@@ -86,10 +81,10 @@ def test_one_model_or_many_are_refused_with_the_fix(
 
 
 def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDBPyConnection) -> None:
-    spec = chart(con, select_one(con)).to_dict()
-    assert "Alpha" in spec["usermeta"]["finding"]
-    assert "on average over 5\u00a0corruptions" in spec["usermeta"]["finding"]
-    assert len(panels(spec)) == 5
+    figure = chart(con, select_one(con))
+    assert "Alpha" in figure.title
+    assert "on average over 5\u00a0corruptions" in figure.title
+    assert len(panels(figure)) == 5
 
 
 @pytest.mark.slow
@@ -98,13 +93,14 @@ def test_the_order_of_names_is_the_sign_and_colors_stay(shaped_warehouse: Path) 
         ids = {one.label: one.evaluation_id for one in select_one(con).evaluations}
     found = []
     for names in (("Alpha", "Beta"), ("Beta", "Alpha")):
-        spec = draw_from_warehouse(shaped_warehouse, "differences", models=names, corruptions=["fog"]).to_dict()
-        assert f"Accuracy of {names[1]} minus that of {names[0]}" in spec["usermeta"]["subtitle"]
-        found.append(points(panels(spec)["Fog"]).values())
+        figure = draw_from_warehouse(shaped_warehouse, "differences", frame=PAGE, models=names, corruptions=["fog"])
+        assert f"Accuracy of {names[1]} minus that of {names[0]}" in figure.subtitle
+        color = colors(figure)
+        found.append([(p["difference"], color[p["winner"]]) for p in points(panels(figure)["Fog"]).values()])
         by_identity = draw_from_warehouse(
-            shaped_warehouse, "differences", evaluations=[ids[name] for name in names], corruptions=["fog"]
+            shaped_warehouse, "differences", frame=PAGE, evaluations=[ids[name] for name in names], corruptions=["fog"]
         )
-        assert by_identity.to_dict()["usermeta"] == spec["usermeta"]
+        assert by_identity.caption == figure.caption
     there, back = found
-    assert [one["difference"] for one in there] == pytest.approx([-one["difference"] for one in back])
-    assert [one["color"] for one in there] == [one["color"] for one in back]
+    assert [one for one, _ in there] == pytest.approx([-one for one, _ in back])
+    assert [color for _, color in there] == [color for _, color in back]

@@ -1,17 +1,63 @@
-"""Exemplars: what is said of the images that are shown."""
+"""Exemplars: the images that are stored, with their predictions."""
 
+from pathlib import Path
+
+import duckdb
 import pytest
 
-from failmodes.analysis.charts.exemplars import incorrect_sentence
+from failmodes.analysis.charts.exemplars import chart
+from failmodes.analysis.charts.style.frame import PAGE, PAPER
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.schema import EXEMPLAR_REASONS
+
+FIRST = """
+    select corruption, severity, predicted = label as is_correct, confidence, image_id from exemplars
+    where evaluation_id = $1 qualify image_id = first_value(image_id) over (
+        partition by corruption order by list_position($2, reason), reason_rank, image_id
+    )
+"""
 
 
-@pytest.mark.parametrize(
-    ("counts", "said"),
-    [
-        ((0, 1, 0), "Net reads this image right at the last severity"),
-        ((1, 1, 1), "Net misreads this image at the last severity, with confidence above 50%"),
-        ((2, 3, 0), "Net misreads 2 of these 3 images at the last severity, none of them with confidence above 50%"),
-    ],
-)
-def test_one_image_is_spoken_of_as_one(counts: tuple[int, int, int], said: str) -> None:
-    assert incorrect_sentence("Net", *counts).replace("\N{NO-BREAK SPACE}", " ") == said
+def test_each_corruption_has_the_first_image_in_rank(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    figure = chart(con, selection)
+    spec = figure.to_dict()
+    shown = [row for rows in spec["datasets"].values() for row in rows if "url" in row]
+    stored = con.execute(FIRST, [selection.ids[0], list(EXEMPLAR_REASONS)]).fetchall()
+    order = list(selection.corruptions)
+    expected = sorted(
+        (
+            order.index(corruption),
+            "clean" if not severity else f"{float(severity):g}",
+            is_correct,
+            f"{100 * confidence:.0f}%",
+        )
+        for corruption, severity, is_correct, confidence, _ in stored
+    )
+    assert sorted((row["row"], row["column"], row["is_correct"], row["notes"]) for row in shown) == expected
+    last = [row for row in shown if row["column"] == "5"]
+    incorrect = sum(not row["is_correct"] for row in last)
+    assert figure.title.startswith(f"Alpha misclassifies {incorrect} of {len(order)}\N{NO-BREAK SPACE}example images")
+    headings = {row["row"]: row["lines"] for rows in spec["datasets"].values() for row in rows if "lines" in row}
+    images = {order.index(corruption): f"image {image_id}" for corruption, *_, image_id in stored}
+    assert all(headings[place].endswith(image) for place, image in images.items())
+
+
+def test_a_narrow_frame_shows_fewer_severities(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    counts = {}
+    for frame in (PAGE, PAPER):
+        rows = chart(con, selection, frame=frame).to_dict()["datasets"].values()
+        counts[frame] = {row["column"] for part in rows for row in part if "url" in row}
+    assert counts == {PAGE: {"clean", *"12345"}, PAPER: {"clean", "2", "3", "5"}}
+
+
+def test_without_attention_or_exemplars_it_says_so(warehouse_copy: Path) -> None:
+    with duckdb.connect(str(warehouse_copy)) as changed:
+        changed.execute("update exemplars set map_f16 = null, map_height = null, map_width = null")
+    with open_warehouse(warehouse_copy) as con:
+        assert chart(con, select_one(con, models=["Alpha"])).subtitle.endswith("No attention is stored.")
+    with duckdb.connect(str(warehouse_copy)) as changed:
+        changed.execute("delete from exemplars")
+    with open_warehouse(warehouse_copy) as con, pytest.raises(WarehouseError, match="no exemplars of Alpha"):
+        chart(con, select_one(con, models=["Alpha"]))

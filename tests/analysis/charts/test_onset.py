@@ -7,7 +7,8 @@ from checkpoint_comparisons import CORRUPTIONS, FALLS
 from scipy.stats import binomtest
 from synthetic_results import Synthetic
 
-from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.onset import chart
+from failmodes.analysis.charts.style.frame import PAPER
 from failmodes.analysis.selection import Selection, select_one
 
 
@@ -26,9 +27,12 @@ def test_models_are_counted_whose_loss_is_beyond_noise(
         level = 1 - 0.05 / len(CORRUPTIONS)  # the worst is one of several
         few += binomtest(left, clean).proportion_ci(level, method="exact").high < 0.5
     assert 0 < few < len(FALLS)
-    text = CHARTS["onset"](many_con, many_selection).to_dict()["usermeta"]["finding"]
-    assert text.startswith(f"{few} of 6 models keep")
-    assert "less than half" in text
+    figure = chart(many_con, many_selection)
+    assert figure.title.endswith(f"for {few} of 6 models")
+    assert figure.subtitle.endswith("Of 6 models the 4 with the highest and the lowest mean corrupted accuracy.")
+    (rows,) = figure.to_dict()["datasets"].values()
+    by_fall = sorted(FALLS, key=FALLS.__getitem__)
+    assert {row["label"] for row in rows} == {*by_fall[:2], *by_fall[-2:]}
 
 
 @pytest.mark.parametrize("label", ["Aspen", "Birch"])
@@ -38,7 +42,14 @@ def test_few_models_are_reported_with_their_interval(
     worst = min(CORRUPTIONS, key=lambda c: survivors(many_results, label, c)[0])
     left, clean = survivors(many_results, label, worst)
     ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="exact")
-    text = CHARTS["onset"](many_con, select_one(many_con, models=[label])).to_dict()["usermeta"]["finding"]
+    figure = chart(many_con, select_one(many_con, models=[label]), frame=PAPER)
     share = f"{100 * left / clean:.1f}% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
-    assert text.startswith(f"{label} keeps {share} of its right answers under {worst.replace('_', ' ')}")
-    assert "severity 5" in text
+    assert figure.title.startswith(f"{label} keeps {share} of its correct predictions under {worst.replace('_', ' ')}")
+    assert "severity 5" in figure.title
+    (rows,) = figure.to_dict()["datasets"].values()
+    shown = {row["corruption"]: row["surviving_share"] for row in rows if row["text"]}
+    assert shown == {
+        corruption: pytest.approx(left / clean)
+        for corruption in CORRUPTIONS
+        for left, clean in [survivors(many_results, label, corruption)]
+    }

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 from color_vision import contrast, over, rgb
 
-from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
-from failmodes.analysis.charts.style.saving import drawing, with_theme
+from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
+from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.charts.style.theme import THEMES
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, select_one
@@ -33,7 +33,7 @@ def opacity(element: ET.Element, of: str) -> float:
 
 
 def drawn(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> str:
-    return drawing(with_theme(CHARTS[name](con, select_one(con)), theme)).svg
+    return draw_selection(name, con, select_one(con)).with_theme(theme).to_svg()
 
 
 def texts_of(svg: str) -> list[Element]:
@@ -54,7 +54,7 @@ def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
 
 def looks() -> Iterator[object]:
     """Every chart in both themes; fast tests look at the other one only where its colors are chosen."""
-    for name in CHARTS:
+    for name in warehouse_charts():
         yield name, "light"
         yield pytest.param(name, "dark", marks=() if name in HEAT_MAPS else pytest.mark.slow)
 
@@ -83,9 +83,10 @@ def test_texts_of_many_models(many_con: duckdb.DuckDBPyConnection, theme: str) -
 
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_texts_of_charts_of_images(theme: str) -> None:
-    for make in IMAGE_CHARTS.values():
+    for name in image_charts():
         request = CorruptionRequest("cifar-c", 0, (5,), ("fog", "contrast"), ())
-        assert_texts_are_read(drawing(with_theme(make(request), theme)).svg, theme, has_cells=False)
+        svg = draw_of_images(name, request, PAGE).with_theme(theme).to_svg()
+        assert_texts_are_read(svg, theme, has_cells=False)
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 from checkpoint_comparisons import FALLS
 
-from failmodes.analysis.charts.drawing import CHARTS, IMAGE_CHARTS
-from failmodes.analysis.charts.style.saving import specification_of
+from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
+from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import select_one
 
@@ -19,6 +19,7 @@ def layers(spec: dict, data: dict | None = None) -> Iterator[tuple[dict, dict]]:
     """Every unit of a specification with its data."""
     data = spec.get("data", data)
     children = [part for key in ("vconcat", "concat", "hconcat", "layer") for part in spec.get(key, [])]
+    children += [spec["spec"]] if "spec" in spec else []
     if not children:
         yield spec, data or {}
     for child in children:
@@ -47,22 +48,22 @@ def assert_in_words(spec: dict) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", list(CHARTS))
+@pytest.mark.parametrize("name", warehouse_charts())
 def test_tooltips_of_a_chart(con: duckdb.DuckDBPyConnection, many_con: duckdb.DuckDBPyConnection, name: str) -> None:
     for of in (con, many_con):
         models = list(FALLS)[:2] if name == "differences" and of is many_con else ()
-        assert assert_in_words(specification_of(CHARTS[name](of, select_one(of, models=models)))) > 0
+        assert assert_in_words(draw_selection(name, of, select_one(of, models=models)).to_dict()) > 0
 
 
-@pytest.mark.parametrize("name", list(IMAGE_CHARTS))
+@pytest.mark.parametrize("name", image_charts())
 def test_tooltips_of_a_chart_of_images(name: str) -> None:
     request = CorruptionRequest("cifar-c", 0, (5,), ("gaussian_noise", "motion_blur"), ())
-    assert assert_in_words(specification_of(IMAGE_CHARTS[name](request))) > 0
+    assert assert_in_words(draw_of_images(name, request, PAGE).to_dict()) > 0
 
 
 @pytest.mark.parametrize("name", ["drops", "predictions"])
 def test_a_heat_map_has_the_same_tooltip_over_its_numbers(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    spec = specification_of(CHARTS[name](con, select_one(con)))
+    spec = draw_selection(name, con, select_one(con)).to_dict()
     by_mark: dict[str, list] = {}
     for unit, _ in layers(spec):
         by_mark.setdefault(unit["mark"]["type"], []).append(tooltips(unit))
@@ -71,7 +72,7 @@ def test_a_heat_map_has_the_same_tooltip_over_its_numbers(con: duckdb.DuckDBPyCo
 
 
 def test_a_drop_is_named_in_points(con: duckdb.DuckDBPyConnection) -> None:
-    spec = specification_of(CHARTS["drops"](con, select_one(con)))
+    spec = draw_selection("drops", con, select_one(con)).to_dict()
     rows = [row for rows in spec["datasets"].values() for row in rows if row.get("drop_points") is not None]
     assert len(rows) > 20
     for row in rows:

@@ -6,58 +6,55 @@ import polars as pl
 import pytest
 from synthetic_results import Synthetic
 
-from failmodes.analysis.charts.drawing import CHARTS
-from failmodes.analysis.charts.model_curves import shape_line
+from failmodes.analysis.charts import curves, ranking
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.models import model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS
 from failmodes.analysis.selection import Selection, select_one
 
 RUNS = [f"{label}, seed {seed}" for label in ("Fir", "Oak") for seed in range(3)]
 
 
-def data_of(spec: dict, *columns: str) -> list[pl.DataFrame]:
-    """The data sets of a chart that have these columns."""
-    return [pl.DataFrame(rows) for rows in spec["datasets"].values() if rows and set(columns) <= set(rows[0])]
+def rows_of(figure: Figure) -> pl.DataFrame:
+    (rows,) = figure.to_dict()["datasets"].values()
+    return pl.DataFrame(rows, infer_schema_length=None)
 
 
 def test_curves_are_one_line_a_model_with_its_runs_behind(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
-    spec = CHARTS["curves"](seeded_con, seeded).to_dict()
-    points = pl.concat(data_of(spec, "chord"))
+    figure = curves.chart(seeded_con, seeded)
+    rows = rows_of(figure)
+    points, runs = rows.filter(pl.col("chord").is_not_null()), rows.filter(pl.col("run").is_not_null())
     assert points["label"].unique().sort().to_list() == ["Fir", "Loner", "Oak"]
-    runs = pl.concat(data_of(spec, "run"), how="diagonal")
     assert runs["run"].unique().sort().to_list() == RUNS
     last = {
         seeded_results.correct[run, corruption][-1].mean() for run in RUNS[:3] for corruption in ("fog", "contrast")
     }
-    found = runs.filter(label="Fir", severity=5)["accuracy"].unique()
+    found = runs.filter(pl.col("severity") == 5, pl.col("run").str.starts_with("Fir"))["accuracy"].unique()
     assert sorted(found) == pytest.approx(sorted(last))
     means = [np.mean([seeded_results.correct[run, c][-1].mean() for run in RUNS[:3]]) for c in ("fog", "contrast")]
     assert sorted(points.filter(label="Fir", severity=5)["accuracy"]) == pytest.approx(sorted(means))
     assert (points["accuracy_low"] < points["accuracy"]).all()
-    subtitle = spec["usermeta"]["subtitle"]
-    assert "interval over 3\u00a0training seeds and the images (of a single run the exact one" in subtitle
-    assert "thin: each seed" in subtitle
-    legend = [row["text"] for part in data_of(spec, "text") for row in part.rows(named=True)]
-    assert {"Fir (3\u00a0seeds)", "Loner", "Oak (3\u00a0seeds)"} <= set(legend)
-    layers = spec["vconcat"][1]["concat"][0]["layer"]
-    scales = [layer["encoding"].get("color", {}).get("scale") or {} for layer in layers]
-    colors = {color for scale in scales for color in scale.get("range", ())}
-    assert colors == set(MODEL_COLORS[:3]), "seven runs of three models are three colors"
+    assert "interval over 3\u00a0training seeds and the images (of a single run the exact one" in figure.subtitle
+    assert "thin: each seed" in figure.subtitle
+    assert set(rows["series"].drop_nulls()) == {"Fir (3\u00a0seeds)", "Loner", "Oak (3\u00a0seeds)"}
+    colors = model_colors(seeded_con, seeded).colors
+    assert list(colors.values()) == list(MODEL_COLORS[:3]), "seven runs of three models are three colors"
 
 
-def test_runs_of_one_model_alone_are_one_line_without_a_legend(seeded_con: duckdb.DuckDBPyConnection) -> None:
-    spec = CHARTS["curves"](seeded_con, select_one(seeded_con, models=RUNS[:3])).to_dict()
-    assert pl.concat(data_of(spec, "chord"))["label"].unique().to_list() == ["Fir"]
-    assert "interval over 3\u00a0training seeds and the images; thin" in spec["usermeta"]["subtitle"]
+def test_runs_of_one_model_alone_are_one_line(seeded_con: duckdb.DuckDBPyConnection) -> None:
+    figure = curves.chart(seeded_con, select_one(seeded_con, models=RUNS[:3]))
+    assert rows_of(figure).filter(pl.col("chord").is_not_null())["label"].unique().to_list() == ["Fir"]
+    assert "interval over 3\u00a0training seeds and the images; thin" in figure.subtitle
 
 
 def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
-    spec = CHARTS["ranking"](seeded_con, seeded).to_dict()
-    (marks,) = data_of(spec, "low")
-    (ticks,) = data_of(spec, "run")
+    figure = ranking.chart(seeded_con, seeded)
+    rows = rows_of(figure)
+    marks, ticks = rows.filter(pl.col("run").is_null()), rows.filter(pl.col("run").is_not_null())
     mean = "Mean of 2\u00a0corruptions"
     for label in ("Fir", "Oak"):
         runs = [
@@ -70,8 +67,8 @@ def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(
         assert sorted(ticks.filter(label=label, name=mean)["value"]) == pytest.approx(sorted(runs))
     assert ticks.filter(label="Loner").is_empty()
     assert marks.filter(label="Loner").height == marks["name"].n_unique()
-    assert "ticks: each seed" in spec["usermeta"]["subtitle"]
-    assert "Fir (3\u00a0seeds) is right on" in spec["usermeta"]["finding"]
+    assert "ticks: each seed" in figure.subtitle
+    assert "Fir (3\u00a0seeds)" in figure.title
 
 
 @pytest.mark.parametrize(
@@ -96,4 +93,4 @@ def test_shapes_of_runs_are_reported_as_far_as_they_agree(shapes: list[str], spa
         }
         for shape in shapes
     ]
-    assert shape_line(rows, space, 11) == line
+    assert curves.shape_line(rows, space) == line

@@ -1,4 +1,4 @@
-"""A warehouse to explore: the synthetic record with a clean picture of every image."""
+"""A warehouse to explore: the synthetic results with a clean image of every image number."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +8,9 @@ import pytest
 from synthetic_results import write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
-from failmodes.analysis.explorer.kept_connection import KeptConnection
-from failmodes.analysis.explorer.model_cell import ModelCell, read_curves
+from failmodes.analysis.explorer.cells import Cell, cells_of, read_curves
 from failmodes.analysis.selection import select
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
 
@@ -27,15 +27,12 @@ def explored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def con(explored: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """The connection that a page would keep."""
-    kept = KeptConnection(explored)
-    with kept.reading() as con:
+    with open_warehouse(explored) as con:
         yield con
-    kept.close()
 
 
 @pytest.fixture(scope="session")
-def fog_cell(con: duckdb.DuckDBPyConnection) -> ModelCell:
+def fog_cell(con: duckdb.DuckDBPyConnection) -> Cell:
     """The model Alpha under fog at severity 5."""
-    points = read_curves(con, select(con)[0]).points
-    (row,) = points.filter(label="Alpha", corruption="fog", severity=5.0).rows(named=True)
-    return ModelCell(row["evaluation_id"], "Alpha", "fog", "Fog", 5.0)
+    cells = cells_of(read_curves(con, select(con)[0])).values()
+    return next(one for one in cells if (one.label, one.corruption, one.severity) == ("Alpha", "fog", 5))

@@ -107,7 +107,7 @@ def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
         [(image, label, severity) for severity in (0.0, 1.0, 2.5)] for image in (1, 0) for label in ("Alpha", "Beta")
     ]
     one = find_curves(made.warehouse, [1], corruptions=["contrast"], models=["Beta"])
-    assert one.headline == "Image 1 under contrast (true class: dog): Beta first misreads it at severity 1"
+    assert one.headline == "Image 1 under contrast (true class: dog): Beta first misclassifies it at severity 1"
     assert [p.center for p in curves.rows[2]] == [(0.25, 0.5)] * 3
     assert [p.center for p in curves.rows[0]] == [None] * 3  # its map is empty
     assert "the dot is its center, stored for 6 of 12" in curves.details
@@ -155,7 +155,7 @@ def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path:
         ("update evaluations set attention_note = 'no maps\nwere asked for'", "; no map (no maps were asked for)."),
         (
             "update evaluations set attention_note = 'the model is imported'; delete from attention",
-            "No attention is on record for them (the model is imported).",
+            "No attention is stored for them (the model is imported).",
         ),
     ],
 )

@@ -100,7 +100,7 @@ def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) 
                    baseline=str(gate_folder / "alone.duckdb"), candidate="Other")  # fmt: skip
     assert result.pairing is not None
     assert not result.pairing.is_paired
-    assert "300 images and 400 (different ones" in result.to_markdown()
+    assert "different images, 300 of Other and 400 of " in result.to_markdown()
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthe
     shape = {"shape": "abrupt", "corruptions": ["fog"]}
     result = gated(path, AT_LEAST, shape, NO_WORSE | {"limit": 0.5}, baseline="Fir", candidate="Oak")
     assert result.is_about_training
-    assert "over 3 and 3 training seeds" in result.to_markdown()
+    assert "over training seeds: 3 of Oak and 3 of Fir" in result.to_markdown()
     assert [len(one.verdicts) for one in result.rules] == [1, 3, 1]
     undecided = gated(path, NO_WORSE | {"limit": 0.18}, baseline="Fir", candidate="Oak")
     assert "more images, or training seeds" in undecided.to_markdown()

@@ -15,9 +15,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
-from failmodes.analysis.render.documents import output_formats, render
+from failmodes.analysis.render.documents import Rendered, output_formats, render
 from failmodes.analysis.render.formats.markdown import MOST_LETTERS, escape, table_lines
-from failmodes.analysis.render.rendered import Rendered
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.runner_commands import without_commands
 

@@ -12,9 +12,9 @@ from synthetic_results import Synthetic, write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.render.blocks import Chart, Gallery, Sentence, Table
-from failmodes.analysis.report.comparison_section import comparison_sections, named_pairs, only_pair
-from failmodes.analysis.report.pair_tables import pair_tables
+from failmodes.analysis.report.comparison_section import comparison_sections, pairs_by_selection
 from failmodes.analysis.report.rendering import write_report
+from failmodes.analysis.report.report_tables import pair_tables
 from failmodes.analysis.selection import Selection, select, select_one
 from failmodes.cli import build_app
 from failmodes.warehouse.database.connection import open_warehouse
@@ -44,7 +44,7 @@ def titles(page: str) -> list[str]:
 
 
 def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    (pair,) = only_pair(con, Path("w.duckdb"), both)
+    ((pair,),) = pairs_by_selection(con, Path("w.duckdb"), [both])
     section, details = comparison_sections(con, both, pair)
     assert section.title == "Comparison"
     assert "Beta" in details.title
@@ -66,21 +66,19 @@ def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: 
         assert f"\u201c{frame.prediction}\u201d" not in strip.title
 
 
-def test_a_pair_that_is_compared_has_no_other_table(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    (pair,) = only_pair(con, Path("w.duckdb"), both)
-    assert len(pair_tables(con, both)) == 1
-    assert pair_tables(con, both, [frozenset((*pair[0].selection.ids, *pair[1].selection.ids))]) == []
+def test_two_models_have_no_table_of_pairs(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
+    assert pair_tables(con, both) == []
 
 
 def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
-    assert only_pair(many_con, Path("w.duckdb"), many_selection) == []
-    ((a, b),) = named_pairs(many_con, Path("w.duckdb"), [("Fir", "Aspen")])
+    assert pairs_by_selection(many_con, Path("w.duckdb"), [many_selection]) == [[]]
+    (((a, b),),) = pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir", "Aspen")])
     assert (a.label, b.label) == ("Fir", "Aspen")
     with pytest.raises(StudyError, match="did you mean 'Aspen'"):
-        named_pairs(many_con, Path("w.duckdb"), [("Fir", "Aspin")])
+        pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir", "Aspin")])
     for pair in ("Fir", ("Fir",), ("Fir", "Elm", "Aspen")):
         with pytest.raises(StudyError, match="a pair is two names"):
-            named_pairs(many_con, Path("w.duckdb"), [pair])
+            pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [pair])
 
 
 @pytest.mark.slow
@@ -120,7 +118,7 @@ def test_two_models_that_share_no_corruption_have_a_report_without_it(tmp_path: 
     with open_warehouse(tmp_path / "w.duckdb") as con:
         both = select_one(con)
         assert len(both.evaluations) == 2
-        assert only_pair(con, tmp_path / "w.duckdb", both) == []
+        assert pairs_by_selection(con, tmp_path / "w.duckdb", [both]) == [[]]
 
 
 @pytest.mark.slow
@@ -130,8 +128,10 @@ def test_models_of_the_same_names_on_other_images_are_each_compared(tmp_path: Pa
     load([tmp_path / "40", tmp_path / "48"], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
         counts = []
-        for selection in select(con):
-            ((a, b),) = only_pair(con, tmp_path / "w.duckdb", selection)
+        selections = select(con)
+        for selection, ((a, b),) in zip(
+            selections, pairs_by_selection(con, tmp_path / "w.duckdb", selections), strict=True
+        ):
             assert (a.label, b.label) == ("Fir", "Oak")
             counts.append({*a.selection.ids, *b.selection.ids} & set(selection.ids))
     assert [len(found) for found in counts] == [4, 4]

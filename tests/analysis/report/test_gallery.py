@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
+from failmodes.analysis.images.strips import image_strip
 from failmodes.analysis.render.blocks import ImageStrip
 from failmodes.analysis.render.formatting import REASON_MEANINGS, REASON_NAMES
 from failmodes.analysis.report import gallery as module
@@ -92,4 +93,6 @@ def test_every_reason_has_its_meaning() -> None:
 
 
 def test_large_pictures_are_made_smaller() -> None:
-    assert module.small_picture(np.zeros((224, 448, 3), np.uint8)).size == (96, 48)
+    strip = image_strip("", "", [np.zeros((224, 448, 3), np.uint8)] * 2, [], is_lossless=True)
+    assert (strip.width, strip.height) == (96, 48)
+    assert pixels_of(strip.url).shape == (48, 192, 3)

@@ -11,9 +11,8 @@ from report_blocks import blocks_of
 from synthetic_results import Synthetic
 
 from failmodes.analysis.render.blocks import Chart
-from failmodes.analysis.report.pair_tables import NO_CELLS, pair_tables
 from failmodes.analysis.report.rendering import report_part
-from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.report.report_tables import NO_CELLS, pair_tables, tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import model_accuracy
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, run_accuracies

@@ -1,15 +1,20 @@
-"""The report's tables: all pairs of many models as decided by hand, and shapes with their reason."""
+"""The report's tables: all pairs as decided by hand, shapes with their reason, and models among published ones."""
 
-from dataclasses import replace
+import shutil
+from pathlib import Path
 
 import duckdb
 from checkpoint_comparisons import decided_cells, decided_pairs
+from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic
 
-from failmodes.analysis.report.pair_tables import pair_tables
-from failmodes.analysis.report.report_tables import tables
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.statistics.published import compare_with_published
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database.published import store_published
+from failmodes.warehouse.published_layout import read_published
 
 
 def test_all_pairs_are_one_matrix_in_order_of_standing(
@@ -39,11 +44,17 @@ def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
     assert (cells["Fog"].text, cells["Fog"].small) == ("abrupt, between 4 and 5", "")
 
 
-def test_steps_say_how_they_are_paired(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for paired, word in ((True, "its paired interval"), (False, "its unpaired interval")):
-        facts = [replace(e, facts=e.facts | {"paired": paired}) for e in selection.evaluations]
-        shown = tables(con, replace(selection, evaluations=tuple(facts)))
-        assert word in next(one for one in shown if one.caption == "Steps of Alpha").note
+def test_shapes_have_their_rank_and_threshold(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
+    place = table.columns.index("Rank")
+    ranks = [row[place].text for row in table.rows]
+    assert ranks[0] == "1 of 5"
+    assert ranks == sorted(ranks)
+    assert all(" to " in row[place].small for row in table.rows)
+    thresholds = {row[0].text: row[table.columns.index("Threshold")] for row in table.rows}
+    assert thresholds["Fog"].text == "supported"
+    assert thresholds["Fog"].small.startswith("break between ")
+    assert thresholds["Motion blur"].text == "contradicted"
 
 
 def test_calibration_errors_have_their_interval(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -56,3 +67,24 @@ def test_calibration_errors_have_their_interval(con: duckdb.DuckDBPyConnection, 
         assert cell.text == f"{row['ece']:.3f}"
         assert cell.small.startswith(f"[{row['ece_low']:.3f},\u00a0{row['ece_high']:.3f}]; ")
         assert cell.small.endswith(f"{100 * row['overconfidence']:+.1f}".replace("-", "\u2212"))
+
+
+def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
+    with open_warehouse(path) as con:
+        assert published_tables(con, select_one(con)) == []
+    store_published(path, [read_published(write_published_files(tmp_path), "Synthetic digits")])
+    with open_warehouse(path) as con:
+        selection = select_one(con)
+        (table,) = published_tables(con, selection)
+        (comparison,) = compare_with_published(con, selection)
+    assert table.caption == "Among 3\u00a0published models (mine_unaggregated)"
+    assert "measured on other images (here: synthetic and corrupted anew)" in table.note
+    assert "averaged over fog and contrast at severities 1, 2, 3, 4 and 5" in table.note
+    names = [row[0].text for row in table.rows]
+    assert sorted(names) == sorted([*CURVES, "\u2192 Alpha", "\u2192 Beta"])
+    means = [float(row[3].text) for row in table.rows]
+    assert means == sorted(means, reverse=True)
+    ranks = {row[0].text: (row[4].text, row[4].small) for row in table.rows if row[4].text}
+    expected = {f"\u2192 {s.model.label}": (str(s.rank), f"[{s.best}, {s.worst}]") for s in comparison.standings}
+    assert ranks == expected

@@ -168,7 +168,6 @@ READERS: dict[str, Callable[..., object]] = {
     "models": lambda con, s, one: [(pair.difference, pair.adjusted_p) for pair in compare_models_of(con, s)],
     "overconfidence": lambda con, s, one: [row.overconfidence for row in overconfidence_by_corruption(con, s, one)],
     "cells of pairs": lambda con, s, one: [cell.adjusted_p for pair in compare_pairs(con, s) for cell in pair.cells],
-    "farthest map": lambda con, s, one: attention_at_last(con, one, s.corruptions).farthest,
 }
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.charts.drawing import CHARTS
+from failmodes.analysis.charts.early_warning import chart
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.early_warning import (
     COMPARED,
@@ -294,7 +294,7 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
         found = early_warning(con, chosen, chosen.evaluations[0])
         assert {one.reason for one in found.values()} == {"corrupted images do not pair with clean ones: labels differ"}
         with pytest.raises(WarehouseError, match="no gain of a score to show: .*labels differ"):
-            CHARTS["early-warning"](con, chosen)
+            chart(con, chosen)
     write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
     load([tmp_path / "out"], tmp_path / "w.duckdb")
     with open_warehouse(tmp_path / "w.duckdb") as con:
@@ -304,5 +304,5 @@ def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) ->
         chosen = select_one(con)
         found = early_warning(con, chosen, chosen.evaluations[0])
         assert [found[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
-        subtitle = CHARTS["early-warning"](con, chosen).to_dict()["usermeta"]["subtitle"]
+        subtitle = chart(con, chosen).subtitle
         assert "No figure of attention drift and drift beyond margin in A: no maps were asked for." in subtitle

@@ -10,9 +10,7 @@ from checkpoint_comparisons import judged
 from scipy import optimize, stats
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.charts.drawing import draw_from_warehouse
-from failmodes.analysis.charts.failure_prediction import discrimination_sentence
-from failmodes.analysis.charts.risk_coverage import abstention_sentence
+from failmodes.analysis.charts import failure_prediction, risk_coverage
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import (
@@ -23,6 +21,7 @@ from failmodes.analysis.statistics.failure_prediction import (
 )
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import auroc_interval
 
 
@@ -152,7 +151,8 @@ def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
         selection = select_one(con)
         assert predict_failures(con, selection, selection.evaluations[0]) is None
         assert judged(con, selection, "confidence_below_chance") == []
-        for sentence in (discrimination_sentence, abstention_sentence):
-            assert sentence(con, selection).startswith("Too few failures")
-    for name in ("failure-prediction", "risk-coverage"):
-        draw_from_warehouse(tmp_path / "w.duckdb", name).to_dict()
+        figure = risk_coverage.chart(con, selection)
+        assert figure.title.endswith("too few failures or correct predictions")
+        assert "<svg" in figure.to_svg()
+        with pytest.raises(WarehouseError, match="no failure prediction to show: no cell has 10 incorrect"):
+            failure_prediction.chart(con, selection)

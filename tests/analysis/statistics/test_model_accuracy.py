@@ -149,9 +149,6 @@ def test_ranking_of_the_results_is_by_the_last_severity(shaped_warehouse: Path, 
     assert [drop.at_last.value for drop in ranking.drops] == pytest.approx(at_last)
     assert ranking.drops[0].corruption == "gaussian_noise"
     assert [lead.value for lead in ranking.leads] == pytest.approx([at_last[0] - drop for drop in at_last[1:]])
-    on_average = sorted((float(r[0] - r[1:].mean()) for r in correct.values()), reverse=True)
-    assert [drop.on_average.value for drop in ranking.by_average] == pytest.approx(on_average)
-    assert ranking.by_average[0].corruption == "motion_blur"
     assert (ranking.extras, ranking.withheld) == ((), ())
 
 
@@ -170,16 +167,10 @@ def test_costs_have_intervals_of_the_same_images_where_these_pair(paired: bool) 
     assert ranking.drops[0].at_last == pytest.approx(difference(CLEAN, last["fog"]))
     assert ranking.leads[0] == pytest.approx(difference(last["frost"], last["fog"]))
     assert ranking.leads[1] == pytest.approx(difference(last["snow"], last["fog"]))
-    fog, frost = ([COLUMN[name, severity] for severity in (1.0, 2.0)] for name in ("fog", "frost"))  # whole ones alone
-    expected = by_hand(correct, {CLEAN: 1, **dict.fromkeys(fog, -0.5)}, paired=paired)
-    assert ranking.by_average[0].on_average == pytest.approx(expected)
-    lead = by_hand(correct, dict.fromkeys(frost, 0.5) | dict.fromkeys(fog, -0.5), paired=paired)
-    assert ranking.average_leads[0] == pytest.approx(lead)
 
 
 def test_it_is_clear_only_where_the_first_leads_over_every_other() -> None:
     assert ranked(made((0.3, 0.5, 0.6))).is_clear
-    assert ranked(made((0.3, 0.5, 0.6))).is_clear_on_average
     assert not ranked(made((0.5, 0.6, 0.505))).is_clear, "the lead over one of the two does not hold"
     assert not ranked(made((0.88, 0.9, 0.9), images=60)).is_clear, "what costs nothing beyond noise costs not most"
     assert ranked(made((0.3, 0.5, 0.6)), ("fog",), ("fog",)).is_clear, "of one corruption where it costs anything"
@@ -192,7 +183,6 @@ def test_ties_are_not_clear() -> None:
     assert [drop.at_last.value for drop in level.drops] == [0, 0, 0]
     assert all(lead.value == 0 and lead.low < 0 < lead.high for lead in level.leads)
     assert not level.is_clear
-    assert not level.is_clear_on_average
     correct[:, [COLUMN[name, 2.0] for name in NAMES]] = False
     fallen = ranked(model_of(correct))
     assert fallen.drops[0].at_last.above_zero
@@ -203,9 +193,9 @@ def test_extras_stand_apart_and_nothing_to_rank_is_nothing_clear() -> None:
     ranking = ranked(made((0.3, 0.5, 0.6)), NAMES, ("frost", "snow"))
     assert [drop.corruption for drop in ranking.drops] == ["frost", "snow"]
     assert [drop.corruption for drop in ranking.extras] == ["fog"]
-    assert (len(ranking.leads), len(ranking.average_leads)) == (1, 1)
+    assert len(ranking.leads) == 1
     nothing = ranked(made((0.3, 0.5, 0.6)), (), ())
-    assert nothing == DropRanking((), (), (), (), ())
+    assert nothing == DropRanking((), (), ())
     assert not nothing.is_clear
 
 

@@ -87,7 +87,6 @@ def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synt
     assert ([drop.corruption for drop in beta.drops], beta.withheld) == (["contrast"], ("fog",))
     assert (gamma.drops, gamma.withheld) == ((), ("fog", "contrast"))
     assert not gamma.is_clear
-    assert not gamma.is_clear_on_average
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from failmodes.analysis.judging.findings.headlines import Headline, headlines
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.render.blocks import Document, Sentence
+from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import format_count
-from failmodes.analysis.render.rendered import Rendered
 from failmodes.analysis.selection import Selection
 
 if TYPE_CHECKING:

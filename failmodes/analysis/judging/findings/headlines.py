@@ -3,10 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from failmodes.analysis.judging.findings.kind import Finding, Kind
+import duckdb
+
+from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.render.formatting import MAX_LISTED, format_count
+from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
+from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.shares import TITLE_ERROR
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
+
+MOST_IN_TITLE = 2  # models that the title of a chart names one by one
 
 
 class Headline(NamedTuple):
@@ -35,6 +42,35 @@ class Headline(NamedTuple):
     def text(self) -> str:
         """The sentence, and how many others there are like it."""
         return f"{self.sentence} (and {self.others} more like it)" if self.others else self.sentence
+
+
+def chart_title(con: duckdb.DuckDBPyConnection, selection: Selection, name: str, otherwise: str) -> str:
+    """What one kind of finding says of a selection, for a chart: of up to two models the strongest of each.
+
+    A title names a finding only where its error rate is at most `TITLE_ERROR`.
+
+    Args:
+        con: the warehouse, with shapes.
+        selection: evaluations and corruptions.
+        name: a kind about one evaluation.
+        otherwise: what is said of a model without such a finding, behind its label.
+    """
+    kind = all_kinds()[name]
+    named = {evaluation.label: _for_title(kind, con, selection, evaluation) for evaluation in selection.evaluations}
+    if len(named) > MOST_IN_TITLE:
+        count = sum(any(one.verdict == "supported" for one in found) for found in named.values())
+        return f"{capitalize_first(kind.claims)} for {count} of {len(named)} models"
+    return ". ".join(
+        found[0].sentence.rstrip(".") if found else f"{label} {otherwise}" for label, found in named.items()
+    )
+
+
+def _for_title(
+    kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
+) -> list[Judged]:
+    """What a title may name, the strongest first."""
+    judged = (one for one in kind.judge(con, selection, evaluation) if one.n >= FEWEST_IMAGES)
+    return [one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR]
 
 
 def headlines(findings: Sequence[Finding]) -> list[Headline]:

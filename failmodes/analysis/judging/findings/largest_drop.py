@@ -1,5 +1,6 @@
 """Which corruption costs most, with the sentences of charts about it."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
@@ -13,7 +14,6 @@ from failmodes.analysis.render.formatting import (
     format_severity,
     join_names,
     lower_label,
-    tally_names,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -107,6 +107,6 @@ def drop_tally(subject: str, firsts: Sequence[str], among: str, count: int, name
     """In how many of many models each corruption is first; `firsts` has those only where that is clear."""
     if not firsts:
         return f"In none of {among} one corruption is seen to cost most"
-    tally = tally_names((lower_label(names[c]) for c in firsts), "{} for {}")
+    tally = join_names(f"{lower_label(names[c])} for {times}" for c, times in Counter(firsts).most_common())
     left = count - len(firsts)
     return f"{subject} among {among}: {tally}" + (f"; inconclusive for {left}" if left else "")

@@ -1,4 +1,4 @@
-"""The widths of page and paper; a color means one thing, and colors of one meaning can be told apart."""
+"""A color means one thing, and colors of one meaning can be told apart."""
 
 from itertools import product
 
@@ -8,32 +8,25 @@ from color_vision import contrast, least_difference, over, rgb, usual_difference
 
 from failmodes.analysis.charts.style.heat_map import DARK_FROM
 from failmodes.analysis.charts.style.theme import (
-    CHART_SIZES,
     DARK_COLORS,
     DARK_GRAY,
     GRAY,
     GROUP_COLORS,
     MID_GRAY,
     MODEL_COLORS,
-    PAGE,
     RAMP,
     TEXT_SHADES,
     THEMES,
     text_shade,
 )
 
-MEANINGS = {"model": MODEL_COLORS, "group": tuple(GROUP_COLORS.values()), "amount": RAMP}
+MEANINGS = {"model": MODEL_COLORS, "group": tuple(GROUP_COLORS.values()), "severity": (*RAMP, GRAY)}
 NO_HUE = (GRAY, MID_GRAY, DARK_GRAY)
 TOLD_APART = 9  # CIE 1976; about four times what is just seen side by side
 
 
 def in_theme(color: str, theme: str) -> str:
     return DARK_COLORS[color] if theme == "dark" else color
-
-
-def test_page_is_wider_than_paper() -> None:
-    assert PAGE.width_px == 680
-    assert CHART_SIZES["paper"].width_px == pytest.approx(85 / 25.4 * 96, abs=1)
 
 
 @pytest.mark.parametrize("theme", list(THEMES))

@@ -20,7 +20,7 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 
-NOTHING = AttentionAtLast([], None, {}, {}, {}, has_mask_null=False)
+NOTHING = AttentionAtLast([], {}, {}, {}, has_mask_null=False)
 
 
 def test_centroids_are_compared_with_another_image_of_the_class(

@@ -2,14 +2,11 @@
 
 from itertools import combinations
 
-import duckdb
 import pytest
 from checkpoint_comparisons import decided_pairs, of_kind
 from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.report.pair_tables import pair_tables
-from failmodes.analysis.selection import Selection, select_one
 
 
 def test_a_pair_that_is_close_is_inconclusive(all_findings: list[Finding], synthetic: Synthetic) -> None:
@@ -39,12 +36,3 @@ def test_pairs_are_reported_of_the_better_one(many_findings: list[Finding], many
             assert finding.sentence.startswith(f"{finding.model_label} is more accurate than {other} under corruption")
             assert 0 < finding.value < finding.high
         assert f"{100 * finding.value:.1f}\u00a0points [" in finding.sentence.replace("\u2212", "-")
-
-
-def test_up_to_four_models_have_a_table_a_pair(many_con: duckdb.DuckDBPyConnection) -> None:
-    four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Fir"])
-    assert len(pair_tables(many_con, four)) == 6
-
-
-def test_of_more_models_the_table_is_one(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> None:
-    assert len(pair_tables(many_con, many_selection)) == 1

@@ -5,8 +5,6 @@ import pytest
 from checkpoint_comparisons import judged, of_kind
 
 from failmodes.analysis.charts import failure_prediction, risk_coverage
-from failmodes.analysis.charts.failure_prediction import discrimination_sentence
-from failmodes.analysis.charts.risk_coverage import abstention_sentence
 from failmodes.analysis.judging.findings import confidence_below_chance
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
@@ -59,19 +57,19 @@ def test_titles_count_cells_and_say_what_abstaining_gains(
     con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced(monkeypatch, WORSE, BETTER, BETTER)
-    text = discrimination_sentence(con, selection)
+    title = failure_prediction.chart(con, selection).title
     for label in selection.labels.values():
-        assert f"2 of 3\u00a0cells (worse than chance in 1) of {label}" in text
-    gain = abstention_sentence(con, selection)
-    assert "the least sure 20%" in gain
-    assert "from 50.0% to 40.0% [35.0,\u00a045.0] in Alpha" in gain
+        assert f"better than chance in 2 and worse in 1 of 3\u00a0cells of {label}" in title
+    title = risk_coverage.chart(con, selection).title
+    assert "without the 20% least confident images" in title
+    assert "40.0% [35.0,\u00a045.0] for Alpha (of all images 50.0%)" in title
 
 
 def test_titles_of_many_models_count_them(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     replaced(monkeypatch, WORSE, BETTER, BETTER)
-    assert "12 of 18\u00a0cells (worse than chance in 6) of 6 models" in discrimination_sentence(
-        many_con, many_selection
-    )
-    assert "of 6 models with the smallest and the largest gain" in abstention_sentence(many_con, many_selection)
+    title = failure_prediction.chart(many_con, many_selection).title
+    assert title.endswith("better than chance in 12 and worse in 6 of 18\u00a0cells of 6\u00a0models")
+    title = risk_coverage.chart(many_con, many_selection).title
+    assert "\u221210.0 to \u221210.0\u00a0points of error rate" in title

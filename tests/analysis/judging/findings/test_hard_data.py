@@ -14,12 +14,12 @@ from rewritten_shards import cell_of, every_cell, make_non_finite, reply_with
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.charts.style.theme import CHART_SIZES
+from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.stored import findings_of, warehouse_findings
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
 from failmodes.analysis.report import rendering, report_charts
-from failmodes.analysis.report.comparison_section import only_pair
+from failmodes.analysis.report.comparison_section import pairs_by_selection
 from failmodes.analysis.report.rendering import report_part, write_report
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
@@ -113,8 +113,8 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 def test_a_section_of_a_report_is_made_with_its_reasons(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(report_charts, "CHART_SIZES", {"page": CHART_SIZES["page"]})
-    part = report_part(con, selections[name], only_pair(con, Path("w.duckdb"), selections[name]))
+    monkeypatch.setattr(report_charts, "FRAMES", {"page": PAGE})
+    part = report_part(con, selections[name], *pairs_by_selection(con, Path("w.duckdb"), [selections[name]]))
     blocks = [*part.verdict, *part.ranking, *blocks_of(part.sections)]
     tables = [block for block in blocks if isinstance(block, Table)]
     assert tables

@@ -8,7 +8,6 @@ from checkpoint_comparisons import judged, of_kind
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
-from failmodes.analysis.charts.drops import largest_mean_drop_sentence
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_of_one, largest_drop_sentence
 from failmodes.analysis.selection import Selection, select_one
@@ -55,15 +54,15 @@ def test_drops_that_cannot_be_distinguished_are_inconclusive(con: duckdb.DuckDBP
 
 def test_of_those_not_distinguished_the_nearest_is_named() -> None:
     drops = {"fog": 0.5, "snow": 0.48, "frost": 0.47}
-    drops = [CorruptionDrop(c, 5.0, Estimate(d, d - 0.05, d + 0.05), Estimate(d, d, d)) for c, d in drops.items()]
+    drops = [CorruptionDrop(c, 5.0, Estimate(d, d - 0.05, d + 0.05)) for c, d in drops.items()]
     leads = (Estimate(0.02, 0.001, 0.04), Estimate(0.03, -0.01, 0.07))
-    text = largest_drop_of_one("A", DropRanking(tuple(drops), leads, tuple(drops), leads, ()), NAMES)
+    text = largest_drop_of_one("A", DropRanking(tuple(drops), leads, ()), NAMES)
     assert "fog and frost" in text
     assert "3.0\u00a0points [\u22121.0,\u00a07.0]" in text
 
 
 def test_what_is_withheld_says_why() -> None:
-    text = largest_drop_of_one("A", DropRanking((), (), (), (), (), ("fog", "snow")), NAMES)
+    text = largest_drop_of_one("A", DropRanking((), (), (), ("fog", "snow")), NAMES)
     assert (
         text == "What costs A most is inconclusive: too many predictions are no finite numbers under 2\u00a0corruptions"
     )
@@ -75,13 +74,6 @@ def test_noise_gives_no_corruption_the_largest_drop(
     clear = [r.drops[0].corruption for r in drop_rankings(many_con, many_selection).values() if r.is_clear]
     assert clear == []
     assert largest_drop_sentence(many_con, many_selection).startswith("In none of 6 models")
-    first = [
-        ranking.by_average[0].corruption
-        for ranking in drop_rankings(many_con, many_selection).values() if ranking.is_clear_on_average
-    ]  # fmt: skip
-    assert first == ["motion_blur"] * 2
-    average = largest_mean_drop_sentence(many_con, many_selection)
-    assert "among 6 models: motion blur for 2; inconclusive for 4" in average
 
 
 @pytest.mark.parametrize("models", [["Birch"], ["Aspen", "Birch"]], ids=["one", "two"])
@@ -90,8 +82,6 @@ def test_few_models_say_so_where_nothing_drops(many_con: duckdb.DuckDBPyConnecti
     assert largest_drop_sentence(many_con, few).endswith(
         "No corruption is shown to lower the accuracy of Birch at severity 5"
     )
-    average = largest_mean_drop_sentence(many_con, few)
-    assert average.lower().endswith("no corruption costs birch accuracy beyond sampling noise")
     birch = of_kind(judged(many_con, few, "largest_drop"), "largest_drop", model_label="Birch")
     assert {finding.verdict for finding in birch} == {"inconclusive"}
     assert birch[0].sentence.startswith("No corruption is shown to lower the accuracy of Birch at severity 5")

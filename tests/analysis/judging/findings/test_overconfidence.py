@@ -4,16 +4,13 @@ import duckdb
 import pytest
 from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.charts.calibration import overconfidence_sentence, overconfidence_tally
+from failmodes.analysis.charts.calibration import chart
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.overconfidence import overconfidence_phrase
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.calibration import (
-    CellConfidence,
-    clean_calibration,
-    overconfidence_by_corruption,
-)
+from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
+from failmodes.analysis.statistics.shares import TITLE_ERROR
 
 OVER, UNDER, NEITHER = Estimate(0.2, 0.1, 0.3), Estimate(-0.05, -0.08, -0.02), Estimate(0.01, -0.01, 0.03)
 
@@ -76,25 +73,16 @@ def test_the_noise_of_a_calibrated_model_is_no_finding(
     assert {finding.verdict for finding in found} == {"inconclusive"}
 
 
-def cells(*sizes: Estimate) -> list[CellConfidence]:
-    return [CellConfidence(f"fog{index}", 5.0, 100, 0.8, size, 0.0001) for index, size in enumerate(sizes)]
-
-
-def test_models_are_tallied_by_whether_some_corruption_makes_them_so() -> None:
-    last = {"A": cells(OVER, OVER), "B": cells(NEITHER), "C": cells(OVER, UNDER), "D": cells(UNDER), "E": cells()}
-    text = overconfidence_tally(last)
-    assert text.startswith("Of 5 models at the last severity")
-    assert "2 are overconfident" in text
-    assert "2 are underconfident" in text
-    assert "0 are underconfident" in overconfidence_tally({"A": cells(OVER)})
-
-
-def test_a_title_counts_corruptions_of_each_model(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    text = overconfidence_sentence(con, selection)
+def test_a_title_names_the_farthest_cell_of_two_models(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
+    title = chart(con, selection).title
     for evaluation in selection.evaluations:
-        last = [c for c in overconfidence_by_corruption(con, selection, evaluation) if c.corruption != "none"]
-        over = [cell for cell in last if cell.verdict == "supported"]
-        most = max(over, key=lambda cell: cell.overconfidence.value)
-        name = most.corruption.replace("_", " ").replace("gaussian", "Gaussian")
-        size = f"{100 * most.overconfidence.value:.1f}\u00a0points"
-        assert f"{evaluation.label} is overconfident under {len(over)} of {len(last)} ({name}: {size}" in text
+        farthest = overconfidence_by_corruption(con, selection, evaluation)[0]
+        assert f"{evaluation.label} is {overconfidence_phrase(farthest.overconfidence)}" in title
+
+
+def test_a_title_of_many_models_counts_those_for_which_the_claim_is_supported(
+    many_con: duckdb.DuckDBPyConnection, many_selection: Selection
+) -> None:
+    cells = [overconfidence_by_corruption(many_con, many_selection, one) for one in many_selection.evaluations]
+    count = sum(any(c.verdict == "supported" and c.p_value <= TITLE_ERROR for c in own) for own in cells)
+    assert chart(many_con, many_selection).title.endswith(f" for {count} of 6 models")

@@ -3,7 +3,6 @@
 import duckdb
 from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.charts.predictions import collapse_sentence
 from failmodes.analysis.selection import Selection, select_one
 
 
@@ -16,8 +15,6 @@ def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnec
     assert (collapse.value, collapse.n) == (159 / 160, 160)
     for part in ("contrast at severity 5", "Alpha", "159 of 160\u00a0images", "\u201cone\u201d", "99.4%"):
         assert part in collapse.sentence
-    title = collapse_sentence(collapsing, selection)
-    assert "Under contrast at severity 5 Alpha answers \u201cone\u201d to 159 of 160\u00a0images" in title
 
 
 def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.DuckDBPyConnection) -> None:
@@ -31,7 +28,6 @@ def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.Duck
 def test_nothing_is_claimed_where_nothing_collapses(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     found = judged(con, selection, "prediction_collapse")
     assert {finding.verdict for finding in found} == {"contradicted"}
-    assert collapse_sentence(con, selection).startswith("No model is seen to give one answer to nearly all")
 
 
 def test_a_class_far_below_the_others_is_named(collapsing: duckdb.DuckDBPyConnection) -> None:

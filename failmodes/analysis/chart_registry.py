@@ -1,0 +1,204 @@
+"""Charts by name: each is a file of the folder `charts`, found by its name, and drawn from a warehouse or from images.
+
+A chart's file begins with what it shows. Its function `chart(con, selection, *, frame)` draws a selection; its function
+`chart_of_images(request, *, frame)` corrupts images itself. Either gives a `Figure`.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from inspect import signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from failmodes.warehouse.errors import StudyError, WarehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from failmodes.analysis.charts.style.figure import Figure
+    from failmodes.analysis.charts.style.frame import Frame
+    from failmodes.analysis.sample_images import CorruptionRequest
+    from failmodes.analysis.selection import Selection
+
+OF_CORRUPTIONS = ("corruption", "corruption_group")  # columns of `corruptions` that a chart can be split by
+PARTS_ABREAST = 2
+
+
+@cache
+def _texts() -> dict[str, str]:
+    """The text of each chart's file, which is read and not imported: drawing needs a second of imports."""
+    found = (file for file in files("failmodes.analysis.charts").iterdir() if file.name.endswith(".py"))
+    texts = {file.name.removesuffix(".py").replace("_", "-"): file.read_text("utf-8") for file in found}
+    return {name: text for name, text in sorted(texts.items()) if name != "--init--"}
+
+
+def warehouse_charts() -> list[str]:
+    """Names of the charts that are drawn from a warehouse."""
+    return [name for name, text in _texts().items() if "\ndef chart(" in text]
+
+
+def image_charts() -> list[str]:
+    """Names of the charts that corrupt images themselves."""
+    return [name for name, text in _texts().items() if "\ndef chart_of_images(" in text]
+
+
+def chart_meaning(name: str) -> str:
+    """What a chart shows: the first line of its file."""
+    return (ast.get_docstring(ast.parse(_texts()[name])) or "").split("\n")[0]
+
+
+def complete_chart(incomplete: str) -> list[tuple[str, str]]:
+    """Charts, for a shell that completes a line."""
+    return [(name, chart_meaning(name)) for name in _texts() if name.startswith(incomplete)]
+
+
+def _function(name: str, function: str) -> Callable[..., "Figure"]:
+    """The function of a chart.
+
+    Raises:
+        StudyError: there is no such chart.
+    """
+    known = warehouse_charts() if function == "chart" else image_charts()
+    if name not in known:
+        raise StudyError(f"no chart {name!r}: choose among {', '.join(dict.fromkeys([*known, *_texts()]))}")
+    module = import_module(f"failmodes.analysis.charts.{name.replace('-', '_')}")
+    found: Callable[..., Figure] = getattr(module, function)
+    return found
+
+
+def draw_of_images(name: str, request: "CorruptionRequest", frame: "Frame") -> "Figure":
+    """Draw a chart that corrupts images itself.
+
+    Raises:
+        StudyError, DataError: there is no such chart, or what was requested cannot be read or made.
+    """
+    return _drawn(_function(name, "chart_of_images"), request, frame=frame)
+
+
+def draw_selection(name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", **options: Any) -> "Figure":
+    """Draw a chart of a selection; needs shapes.
+
+    Raises:
+        StudyError: there is no such chart.
+        WarehouseError: the warehouse lacks what it shows.
+    """
+    return _drawn(_function(name, "chart"), con, selection, **options)
+
+
+def _drawn(draw: Callable[..., "Figure"], *given: Any, **options: Any) -> "Figure":
+    """The figure, without Altair's validation of each part, which takes as long again: tests validate every chart."""
+    from altair.utils.schemapi import debug_mode
+
+    with debug_mode(False):
+        return draw(*given, **options)
+
+
+def draw_from_warehouse(
+    path: Path,
+    name: str,
+    *,
+    frame: "Frame",
+    models: Sequence[str] = (),
+    evaluations: Sequence[str] = (),
+    corruptions: Sequence[str] = (),
+    published: bool | None = None,
+    by: str | None = None,
+) -> "Figure":
+    """Draw one chart from a warehouse, with current shapes (see `open_current`).
+
+    Args:
+        path: the DuckDB file.
+        name: one of `warehouse_charts`.
+        frame: where it is drawn.
+        models: only these models, by label; of `differences` the second minus the first.
+        evaluations: only these evaluations, by identity or its first letters, after the models where order matters.
+        corruptions: only these.
+        published: whether published models stand behind; None draws those that the warehouse holds.
+        by: a column of `corruptions` or `evaluation_labels`: a part of the chart for each of its values.
+
+    Raises:
+        StudyError: an unknown chart or column, a filter names what the warehouse does not hold, or `published` means
+            nothing to this chart.
+        WarehouseError: the warehouse cannot be read, or lacks what the chart shows.
+    """
+    from failmodes.analysis.selection import select_one
+    from failmodes.analysis.statistics.shape_tables import open_current
+
+    known = signature(_function(name, "chart")).parameters
+    options: dict[str, Any] = {"named": (*models, *evaluations)} if "named" in known else {}
+    with open_current(path) as con:
+        selection = select_one(con, models=models, evaluations=evaluations, corruptions=corruptions)
+        if published is not None:
+            _check_published(con, selection, name, is_known="published" in known, is_wanted=published)
+            options["published"] = published
+        whole = draw_selection(name, con, selection, frame=frame, **options)
+        return whole if by is None else _split(whole, name, con, selection, by, frame, options)
+
+
+def _check_published(
+    con: "duckdb.DuckDBPyConnection", selection: "Selection", name: str, *, is_known: bool, is_wanted: bool
+) -> None:
+    from failmodes.analysis.statistics.published import published_curves
+
+    if not is_known:
+        raise StudyError(f"chart {name!r} shows no published models: leave out --published")
+    if is_wanted and published_curves(con, selection).is_empty():
+        raise WarehouseError(
+            f"no published models on {selection.shared['dataset_label']} under these corruptions: load some with "
+            "`failmodes load … --published FILE.csv`; --published-of says of which data set they are"
+        )
+
+
+def _split(
+    whole: "Figure", name: str, con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str, frame: "Frame",
+    options: dict[str, Any],
+) -> "Figure":  # fmt: skip
+    """The chart once for each value of a column, under the title and caption of the whole."""
+    import altair as alt
+
+    from failmodes.analysis.charts.style.frame import GAP_PX, Frame
+    from failmodes.analysis.charts.style.theme import TITLE_PX
+
+    parts = parts_by(con, selection, by)
+    columns = PARTS_ABREAST if frame.is_wide else 1
+    part_frame = Frame((frame.width_px - GAP_PX * (columns - 1)) / columns)
+    plots = [
+        draw_selection(name, con, part, frame=part_frame, **options).plot.properties(
+            title=alt.Title(value, fontSize=TITLE_PX, anchor="start")
+        )
+        for value, part in parts.items()
+    ]
+    plot = alt.concat(*plots, columns=columns, spacing=GAP_PX)
+    return replace(whole, plot=plot, subtitle=f"By {by.replace('_', ' ')}. {whole.subtitle}")
+
+
+def parts_by(con: "duckdb.DuckDBPyConnection", selection: "Selection", by: str) -> dict[str, "Selection"]:
+    """The parts of a selection, by the value of a column: of its corruptions or of its evaluations.
+
+    Raises:
+        StudyError: there is no such column, or it has one value alone.
+    """
+    if by in OF_CORRUPTIONS:
+        rows = con.sql(f"select corruption, {by} from corruptions order by corruption_order").fetchall()
+        value_of = {corruption: str(value) for corruption, value in rows if corruption in selection.corruptions}
+        values = dict.fromkeys(value_of[corruption] for corruption in selection.corruptions)
+        parts = {
+            value: replace(selection, corruptions=tuple(c for c in selection.corruptions if value_of[c] == value))
+            for value in values
+        }
+    else:
+        facts = selection.shared
+        if by not in facts:
+            raise StudyError(f"no column {by!r} to split by: choose among {', '.join((*OF_CORRUPTIONS, *facts))}")
+        values = dict.fromkeys(str(one.facts[by]) for one in selection.evaluations)
+        parts = {
+            value: replace(selection, evaluations=tuple(e for e in selection.evaluations if str(e.facts[by]) == value))
+            for value in values
+        }
+    if len(parts) < 2:
+        raise StudyError(f"nothing to split by {by!r}: it is {next(iter(parts))} for all of this chart")
+    return parts

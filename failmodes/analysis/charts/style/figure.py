@@ -1,0 +1,228 @@
+"""A figure: a chart with its title, caption and theme, shown in notebooks without a network and saved as a file."""
+
+import io
+import json
+import re
+from base64 import b64encode
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import altair as alt
+import numpy as np
+import vl_convert
+from altair.utils.schemapi import debug_mode
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from failmodes.analysis.charts.style.frame import MM, PADDING_PX, wrapped
+from failmodes.analysis.charts.style.theme import (
+    DARK_COLORS,
+    FONT,
+    LABEL_PX,
+    SOURCE_PX,
+    THEMES,
+    TITLE_PX,
+    vega_config,
+)
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.output_files import atomic_output
+
+FORMATS = {".svg": "svg", ".png": "png", ".pdf": "pdf", ".html": "html", ".json": "json"}
+PNG_DPI = 300
+VEGA_LITE = f"application/vnd.vegalite.{alt.SCHEMA_VERSION.split('.')[0]}+json"  # as notebooks know it
+LINE_SEPARATORS = str.maketrans("\u2028\u2029", "  ")
+ENDS_SCRIPT = re.compile("<(?=[/!])")
+NO_STYLE = {"class", "role", "aria-roledescription", "aria-label", "aria-hidden", "pointer-events"}  # attributes of SVG
+_SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)" height="([\d.]+)"')
+
+
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A chart as users get it.
+
+    Attributes:
+        plot: the Altair chart, without texts and theme.
+        title: what it shows, in a sentence.
+        subtitle: what is plotted, in which unit, on how many images.
+        source: data set, subset, corruptions, seeds and date.
+        width_px: width in CSS pixels, 96 an inch; files are exactly that wide.
+        theme: 'light' or 'dark'.
+        has_title: whether the title is drawn.
+        has_caption: whether subtitle and source are drawn.
+    """
+
+    plot: Any
+    title: str
+    subtitle: str
+    source: str
+    width_px: float
+    theme: str = "light"
+    has_title: bool = True
+    has_caption: bool = True
+
+    @property
+    def caption(self) -> str:
+        """Subtitle and source as one text."""
+        return f"{self.subtitle} {self.source}"
+
+    def with_theme(self, theme: str) -> "Figure":
+        """The same figure, light or dark.
+
+        Raises:
+            StudyError: another theme.
+        """
+        if theme not in THEMES:
+            raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+        return replace(self, theme=theme)
+
+    def to_dict(self, *, has_theme: bool = True) -> dict[str, Any]:
+        """The Vega-Lite specification with its data, its texts safe wherever Altair writes them.
+
+        Args:
+            has_theme: whether it carries the theme; the report sets its own.
+        """
+        width = self.width_px - 2 * PADDING_PX
+        plot, title = self.plot, None
+        with debug_mode(False), alt.data_transformers.enable("default", max_rows=None):
+            if self.has_caption:
+                plot = alt.vconcat(plot, title=alt.Title(  # beneath the legends too
+                    wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
+                    fontSize=SOURCE_PX, fontWeight="normal", style="source",
+                ))  # fmt: skip
+            if self.has_title or self.has_caption:
+                title = alt.Title(
+                    wrapped(self.title, width, TITLE_PX * 1.1) if self.has_title else "",
+                    subtitle=wrapped(self.subtitle, width, LABEL_PX) if self.has_caption else "",
+                    anchor="start", fontSize=TITLE_PX, subtitleFontSize=LABEL_PX, subtitlePadding=5, offset=10,
+                )  # fmt: skip
+            texts = {"title": self.title, "subtitle": self.subtitle, "source": self.source}
+            chart = alt.vconcat(plot, title=title or alt.Undefined, usermeta=texts)
+            if has_theme:
+                chart = chart.configure(**vega_config(THEMES[self.theme]))
+            specification: dict[str, Any] = chart.to_dict(validate=False)
+        _make_safe(specification)
+        if self.theme == "dark":
+            text = json.dumps({key: part for key, part in specification.items() if key != "config"})
+            for light_color, dark_color in DARK_COLORS.items():
+                text = text.replace(light_color, dark_color)
+            specification |= json.loads(text)
+        return specification
+
+    def to_altair(self) -> alt.VConcatChart:
+        """The figure as an Altair chart of your own to change."""
+        made: alt.VConcatChart = alt.VConcatChart.from_dict(self.to_dict(), validate=False)
+        return made
+
+    def to_svg(self, unit: str = "px") -> str:
+        """The figure as SVG, exactly as wide as it should be, in this unit: px, mm or pt."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False)
+        to_unit, from_unit = _single_units(text)
+        drawn = vl_convert.vegalite_to_svg(text.translate(to_unit)).translate(from_unit)
+        found = _SVG_SIZE.match(drawn)
+        assert found, "the renderer states a size"
+        width = self.width_px * MM["px"] / MM[unit]
+        height = width * float(found[2]) / float(found[1])
+        suffix = "" if unit == "pt" else unit  # the writer of PDF takes plain numbers as points
+        head = drawn[: found.end()].replace(f'width="{found[1]}"', f'width="{width:.4f}{suffix}"', 1)
+        head = head.replace(f'height="{found[2]}"', f'height="{height:.4f}{suffix}"', 1)
+        rest, body = drawn[found.end() :].split(">", 1)
+        texts = f"<title>{escape(self.title)}</title><desc>{escape(self.caption)}</desc>"
+        return f'{head}{rest} font-family="{FONT}">{texts}{body}'
+
+    def save(self, file: str | Path, *, force: bool = False) -> Path:
+        """Write the figure in the format that the file's suffix names; title, data and seed go with it.
+
+        Args:
+            file: .svg, .png (300 dots an inch), .pdf, .html (offline, interactive) or .json (Vega-Lite).
+            force: replace even a warehouse, study or results file that has this suffix.
+
+        Raises:
+            StudyError: another suffix, or a file that must not be replaced.
+            StorageError: the file could not be written.
+        """
+        path = Path(file)
+        with atomic_output(path, FORMATS, force=force) as temporary:
+            match FORMATS[path.suffix.lower()]:
+                case "html":
+                    self.to_altair().save(str(temporary), format="html", inline=True)
+                case "json":
+                    temporary.write_text(json.dumps(self.to_dict()), encoding="utf-8")
+                case "svg":
+                    temporary.write_text(self.to_svg("mm"), encoding="utf-8")
+                case "pdf":
+                    temporary.write_bytes(bytes(vl_convert.svg_to_pdf(_flat(self.to_svg("pt")))))
+                case _:
+                    temporary.write_bytes(self._png())
+        return path
+
+    def _png(self) -> bytes:
+        """Pixels at 300 dots an inch; compressed again, since the renderer's file is up to six times as large."""
+        scale = PNG_DPI / 96
+        texts, buffer = PngInfo(), io.BytesIO()
+        for key, text in (("Title", self.title), ("Description", self.subtitle), ("Source", self.source)):
+            texts.add_itxt(key, text)
+        with Image.open(io.BytesIO(vl_convert.svg_to_png(self.to_svg(), scale=scale))) as image:
+            image.convert("RGB").save(buffer, "PNG", dpi=(PNG_DPI, PNG_DPI), pnginfo=texts)
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return f"Figure: {self.title}\n  {self.caption}"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """An interactive chart where the notebook can draw one itself, else a picture; neither needs a network."""
+        svg = self.to_svg()
+        return {VEGA_LITE: self.to_dict(), "image/svg+xml": svg, "text/plain": repr(self)}
+
+
+def _flat(svg: str) -> str:
+    """An SVG without groups that neither move nor style: PDF takes at most 24 levels, and plots in plots have more."""
+    root = ElementTree.fromstring(svg)
+    for prefix, space in (("", "http://www.w3.org/2000/svg"), ("xlink", "http://www.w3.org/1999/xlink")):
+        ElementTree.register_namespace(prefix, space)
+
+    def dissolve(node: ElementTree.Element) -> None:
+        kept: list[ElementTree.Element] = []
+        for child in node:
+            dissolve(child)
+            is_bare = child.tag.endswith("}g") and set(child.attrib) <= NO_STYLE
+            kept += list(child) if is_bare else [child]
+        node[:] = kept
+
+    dissolve(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _make_safe(node: Any) -> None:
+    """Change texts of a specification, in place, so that they stay texts wherever Altair writes it.
+
+    Altair puts a specification into a <script> of HTML as it is, where a label `</script>` or `<!--` would end the
+    script: an invisible space (U+200B) behind such a `<` keeps it a text. Vega cannot parse separators of lines and
+    paragraphs: they become spaces.
+    """
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list):
+            _make_safe(value)
+        elif isinstance(value, str) and ("<" in value or not value.isascii()):
+            node[key] = ENDS_SCRIPT.sub("<\u200b", value.translate(LINE_SEPARATORS))
+
+
+def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
+    """What to put for letters of two UTF-16 units, such as emoji, while a text is drawn, and for these back again.
+
+    Vega cuts texts that are too long between any two units, and the renderer cannot read half a letter.
+    """
+    pairs = sorted({letter for letter in text if letter > "\uffff"})
+    free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)  # private use: they mean nothing
+    to_unit = {ord(letter): code for letter, code in zip(pairs, free, strict=False)}
+    return to_unit, {code: letter for letter, code in to_unit.items()}
+
+
+def image_url(pixels: NDArray[np.uint8]) -> str:
+    """An image (H, W, 3) uint8 as a PNG inside a URL, which an image mark shows."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,335 @@
+"""The frame of a chart: its width, the panels that fit in it, and the axes, legends and labels that charts share."""
+
+import json
+import math
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, MID_GRAY, PANEL_TITLE_PX, RAMP
+from failmodes.analysis.render.formatting import format_severity
+from failmodes.warehouse.errors import StudyError
+
+MM = {"mm": 1.0, "cm": 10.0, "in": 25.4, "px": 25.4 / 96, "pt": 25.4 / 72}
+LAYOUT_MM = {"page": 180.0, "paper": 85.0}
+NARROWEST_MM, WIDEST_MM, TALLEST_MM = 60, 600, 240
+WIDE_FROM_MM = 130  # from here on panels stand side by side as on a page
+PADDING_PX = 5  # around the whole chart
+AXIS_PX, PLAIN_AXIS_PX = 51, 44  # a vertical axis with its name, of panels and of a single plot
+EXTENT_PX = 32  # its labels and ticks
+HEAD_PX, NARROW_HEAD_PX, PANEL_HEAD_PX = 140, 290, 68  # height of a chart's texts, of a panel's name and x axis
+GAP_PX, SYMBOL_PX = 12, 34  # between plots; of an entry of a legend beside its name
+LOWEST_PX, TALL_PX = 44, 75  # a plot of less height cannot be read; has room for five ticks
+FADED = 0.15
+POINTS: dict[str, Any] = {"symbolType": "circle", "symbolSize": 50, "symbolStrokeWidth": 0}  # a legend of points
+SYMBOLS: dict[str, Any] = {  # of a second legend, which stands below
+    "orient": "bottom",
+    "symbolType": alt.Undefined,
+    "symbolSize": 50,
+    "symbolStrokeWidth": 0,
+    "symbolFillColor": MID_GRAY,
+}
+RUNNING_LETTER_SHARE = 0.47  # width of an average letter of a text in font sizes
+WIDE_LETTERS, SLIM_LETTERS = frozenset("%@mw"), frozenset(" .,:;'|()[]ijltfr")
+PERCENT = "format(100 * datum.value, '.3~g') + '%'"  # a share 0-1 on an axis
+FEW_LEVELS, MANY, FEW_ROWS = 11, 8, 3  # of severities, panels and rows of panels
+
+
+class Panels(NamedTuple):
+    """A grid of equal plots.
+
+    Attributes:
+        columns: plots side by side.
+        rows: of plots.
+        width: of each plot, in pixels.
+        right_px: free at the right of each.
+        space: height that all rows have together, in pixels.
+    """
+
+    columns: int
+    rows: int
+    width: float
+    right_px: float = 0
+    space: float = math.inf
+
+    @property
+    def severity_title(self) -> str | None:
+        """The name of the severity axis; none where many rows would repeat it, since the caption says it."""
+        return "severity" if self.rows <= FEW_ROWS else None
+
+    def height(self, usual_px: float, around_px: float = PANEL_HEAD_PX) -> float:
+        """How high a plot is that is usually `usual_px` high, so that all rows fit on a page of 240 mm.
+
+        Args:
+            usual_px: without that limit.
+            around_px: what each row needs above and below its plots.
+        """
+        return min(usual_px, max(LOWEST_PX, self.space / self.rows - around_px))
+
+
+class Frame(NamedTuple):
+    """Where a chart is drawn, in CSS pixels (96 an inch)."""
+
+    width_px: float
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether several plots, or names beside a row of images, fit side by side."""
+        return self.width_px * MM["px"] >= WIDE_FROM_MM
+
+    @property
+    def width_mm(self) -> float:
+        """Width on paper."""
+        return self.width_px * MM["px"]
+
+    def panels(self, count: int, most: int, *, left_px: float = AXIS_PX, right_px: float = 4) -> Panels:
+        """The most even grid of `count` panels.
+
+        Args:
+            count: panels.
+            most: side by side in a wide frame; in a narrow one half as many, and of many panels one more.
+            left_px: what the axis at the left of a row takes.
+            right_px: what each panel needs at its right.
+        """
+        most = most if self.is_wide else max(1, most // 2 + (count > MANY and most > 2))
+        rows = -(-max(1, count) // most)
+        columns = -(-max(1, count) // rows)
+        space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
+        height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
+        return Panels(columns, rows, space / columns, right_px, height)
+
+
+PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
+FRAMES = {"page": PAGE, "paper": PAPER}
+
+
+def frame_of(layout: str, width: str | None = None) -> Frame:
+    """The frame of a layout, or of a width such as "85mm" (or cm, in, pt, px of 1/96 inch).
+
+    Raises:
+        StudyError: an unknown layout, or not a width between 60 and 600 mm.
+    """
+    if layout not in FRAMES:
+        raise StudyError(f"no layout {layout!r}: choose {' or '.join(FRAMES)}")
+    if width is None:
+        return FRAMES[layout]
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?(mm|cm|in|px|pt)", width.strip())
+    if not found:
+        raise StudyError(f"no width {width!r}: give a number and one of {', '.join(MM)}, such as 85mm")
+    width_mm = float(found[1]) * MM[found[2]]
+    if not NARROWEST_MM <= width_mm <= WIDEST_MM:
+        raise StudyError(f"width {width!r} is not between {NARROWEST_MM}mm and {WIDEST_MM}mm: 85mm is a column")
+    return Frame(width_mm / MM["px"])
+
+
+def small_multiples(
+    layers: Sequence[alt.Chart], data: pl.DataFrame, field: str, order: Sequence[str], panels: Panels, height: float
+) -> alt.FacetChart:
+    """The same layers for each value of a column, a panel each, with the value as its name.
+
+    Args:
+        layers: charts without data of their own.
+        data: all rows.
+        field: the column that says in which panel a row stands.
+        order: its values, the first at the upper left.
+        panels: the grid.
+        height: of a plot, in pixels.
+    """
+    named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    width = panels.width + panels.right_px
+    lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
+    header = alt.Header(
+        title=None, labelExpr=f"({json.dumps(lines)})[datum.value]", labelAnchor="start", labelLimit=width,
+        labelPadding=4, labelFontWeight="bold", labelFontSize=PANEL_TITLE_PX,
+    )  # fmt: skip
+    layered = alt.layer(*named, data=data, width=panels.width, height=height)
+    spacing = {"row": GAP_PX + 4, "column": GAP_PX}
+    facet = alt.Facet(f"{field}:N", title=None, sort=list(order), header=header)
+    made: alt.FacetChart = layered.facet(facet, columns=panels.columns, spacing=spacing).resolve_axis(x="independent")
+    return made
+
+
+def once() -> alt.Chart:
+    """The base of a mark that stands once in each panel, whatever rows the panel has."""
+    return alt.Chart().transform_aggregate(row_count="count()")
+
+
+def rule_at(value: float, channel: str = "y", **look: Any) -> alt.Chart:
+    """A thin line across a panel at a value of its y (or x) axis."""
+    made: alt.Chart = once().mark_rule(**{"style": "muted-line", "strokeDash": [4, 3]} | look)
+    return made.encode(**{channel: alt.datum(value)})
+
+
+def fixed_scale(low: float, high: float) -> alt.Scale:
+    """A linear scale over exactly this domain."""
+    return alt.Scale(domain=[low, high], nice=False)
+
+
+def domain_of(values: Sequence[float | None], room: float = 0.08) -> tuple[float, float]:
+    """The ends of an axis that shows some values, and beyond them this share of their range."""
+    known = [value for value in values if value is not None]
+    pad = room * (max(known) - min(known))
+    return min(known) - pad, max(known) + pad
+
+
+def share_floor(lowest: float) -> float:
+    """Where an axis of shares begins: at 0, or at the tenth below the lowest where that is high."""
+    return 0.0 if lowest < 0.4 else int(lowest * 10 - 0.25) / 10
+
+
+def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of a width that does not depend on its labels, so that the width of a chart is known.
+
+    Args:
+        height: of the plot in pixels; a low one has fewer ticks.
+        options: Altair's.
+    """
+    ticks = 5 if height >= TALL_PX else 3
+    return alt.Axis(
+        **{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options
+    )
+
+
+def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
+    """A vertical axis of shares 0-1 as percentages (see `y_axis`)."""
+    return y_axis(height, labelExpr=PERCENT, **options)
+
+
+def severity_axis(last: float, field: str = "severity", title: str | None = "severity") -> alt.X:
+    """The x channel of a chart over severity: 0 to the last, ticks at whole severities whatever the grid."""
+    ticks = [float(level) for level in range(int(last) + 1)] if last >= 1 else [0.0, last]
+    axis = alt.Axis(values=ticks, grid=False, format="~g", labelFlush=False)
+    return alt.X(f"{field}:Q", title=title, scale=fixed_scale(0, last), axis=axis)
+
+
+def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Rows of clean and of at most five severities with the `series` of each, and a color by series.
+
+    Clean is gray, the severities are the darker the higher; of a dense grid they are evenly spaced.
+    """
+    shown = evenly_spaced(sorted(set(rows["severity"]) - {0.0}), len(RAMP))
+    shades = [RAMP[round(place / max(1, len(shown) - 1) * (len(RAMP) - 1))] for place in range(len(shown))]
+    names = {severity: format_severity(severity) for severity in (0.0, *shown)}
+    series = pl.col("severity").replace_strict(names, return_dtype=pl.String)
+    kept = rows.filter(pl.col("severity").is_in(list(names))).with_columns(series=series)
+    return kept, dict(zip(names.values(), (GRAY, *shades), strict=True))
+
+
+def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
+    """The color channel of what `severity_series` gives, with its legend."""
+    return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
+
+
+def point_size(rows: pl.DataFrame) -> int:
+    """Area of the points on a line over severity: small on a dense grid."""
+    return 18 if rows["severity"].n_unique() <= FEW_LEVELS else 4
+
+
+def series_color(
+    domain: Sequence[str], colors: Sequence[str], frame: Frame, field: str = "series", **legend: Any
+) -> alt.Color:
+    """The color channel of named series with its legend above the panels; a single series needs none."""
+    shown = top_legend(domain, frame, **legend) if len(domain) > 1 else None
+    return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=list(domain), range=list(colors)), legend=shown)
+
+
+def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legend:
+    """A legend above the panels, in as many columns as the frame has room for."""
+    width = frame.width_px - AXIS_PX - 2 * PADDING_PX
+    longest = max((text_width(label) for label in labels), default=0) + SYMBOL_PX
+    columns = max(1, min(len(labels), int(width / longest)))
+    look: dict[str, Any] = {
+        "orient": "top", "columns": columns, "labelLimit": width - SYMBOL_PX, "symbolType": "stroke", "symbolSize": 220,
+        "symbolStrokeWidth": 2.5, "symbolOpacity": 1,
+    }  # fmt: skip
+    return alt.Legend(**look | options)
+
+
+def focus_on(field: str) -> alt.Parameter:
+    """What the pointer is over, by a column: all else fades (see `faded`)."""
+    return alt.selection_point(name="focus", fields=[field], on="pointerover", clear="pointerout")
+
+
+def faded(focus: alt.Parameter) -> Any:
+    """The opacity of a layer that fades while the pointer is over something else."""
+    return alt.when(focus).then(alt.value(1)).otherwise(alt.value(FADED))
+
+
+def text_width(text: str, font_px: float = LABEL_PX) -> float:
+    """About how wide a name is, in pixels."""
+    wide, slim = (sum(map(letters.__contains__, text)) for letters in (WIDE_LETTERS, SLIM_LETTERS))
+    wide += sum(map(str.isupper, text))
+    return font_px * (0.72 * wide + 0.28 * slim + 0.55 * (len(text) - wide - slim))
+
+
+def wrapped(text: str, width_px: float, font_px: float) -> list[str]:
+    """The lines of a text that is `width_px` wide."""
+    letters = max(8, int(width_px / (font_px * RUNNING_LETTER_SHARE)))
+    return textwrap.wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def evenly_spaced(items: Sequence[Any], space: int) -> list[Any]:
+    """At most `space` items: the first, the last, and an even choice between."""
+    if len(items) <= space:
+        return list(items)
+    return [items[index] for index in np.linspace(0, len(items) - 1, space).round().astype(int)]
+
+
+def spread_apart(values: Sequence[float], gap: float) -> list[float]:
+    """Move values as little as it takes for neighbors to be `gap` apart, keeping their order and middle.
+
+    Clusters that overlap are merged and spaced about their mean until none overlaps.
+    """
+    clusters: list[tuple[list[int], float]] = []  # indices of the values, and their center
+    for index in sorted(range(len(values)), key=lambda i: values[i]):
+        cluster, center = [index], float(values[index])
+        while clusters and center - clusters[-1][1] < gap * (len(cluster) + len(clusters[-1][0])) / 2:
+            cluster = clusters.pop()[0] + cluster
+            center = sum(values[i] for i in cluster) / len(cluster)
+        clusters.append((cluster, center))
+    spread = [0.0] * len(values)
+    for cluster, center in clusters:
+        for rank, index in enumerate(cluster):
+            spread[index] = center + gap * (rank - (len(cluster) - 1) / 2)
+    return spread
+
+
+class PlotAxis(NamedTuple):
+    """One axis of a plot: the column on it, the ends of its domain, and its length in pixels."""
+
+    field: str
+    low: float
+    high: float
+    length_px: float
+
+    def pixels(self, rows: pl.DataFrame) -> NDArray[np.float64]:
+        """Where rows stand, from the low end on."""
+        places: NDArray[np.float64] = rows[self.field].cast(pl.Float64).to_numpy()
+        return (places - self.low) / (self.high - self.low) * self.length_px
+
+
+def without_overlap(points: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
+    """Of points in the order of their importance those whose names, above at their right, cover no other name or point.
+
+    Args:
+        points: all points with their `name`; those of a null name are not named.
+        x: the horizontal axis.
+        y: the vertical axis.
+    """
+    left, up = x.pixels(points), y.pixels(points)
+    right = left + 10 + np.array([text_width(name or "") for name in points["name"]])
+    kept: list[int] = []
+    for place, name in enumerate(points["name"]):
+        beside = np.array([k for k in kept if abs(up[k] - up[place]) < LABEL_PX], np.int64)
+        runs_in = (left[beside] < right[place]) & (right[beside] > left[place])
+        above = up - up[place]
+        is_hit = (left > left[place] + 1) & (left < right[place] + 4) & (above > -3) & (above < LABEL_PX + 5)
+        if name is not None and not is_hit.any() and not runs_in.any() and right[place] < x.length_px:
+            kept.append(place)
+    return points[kept]

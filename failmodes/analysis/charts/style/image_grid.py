@@ -1,0 +1,177 @@
+"""A grid of images: tick or cross, prediction and notes beneath each; attention and its centroid drawn into them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import altair as alt
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from failmodes.analysis.charts.style.figure import image_url
+from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
+from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
+from failmodes.analysis.images.attention import AttentionMap, Point
+
+GAP_PX, LINE_PX, MARK_PX = 6, 13, 14  # between images; of a line of text; of a tick or cross
+HEADING_PX = 142  # left of the images in a wide frame
+LARGEST_SIDE_PX = 130  # more shows no more of a small image
+TICK, CROSS = "M-1,0.1L-0.3,0.8L1,-0.8", "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8"  # drawn, as fonts may lack them
+EMBEDDED_PX = 256  # of an image's longer side: drawn at 85 pixels it has 300 dots an inch
+HEAT_OPACITY = 0.6
+
+
+class Cell(NamedTuple):
+    """One image.
+
+    Attributes:
+        url: the image as a PNG; None where there is none.
+        tip: what it is, for a tooltip.
+        notes: lines beneath it.
+        prediction: the predicted class, beneath it.
+        is_correct: whether that is the true class: a tick, or else a cross.
+    """
+
+    url: str | None
+    tip: str
+    notes: Sequence[str] = ()
+    prediction: str = ""
+    is_correct: bool | None = None
+
+
+class Row(NamedTuple):
+    """Images by the name of their column; a title and lines stand beside them, in a narrow frame above."""
+
+    cells: Mapping[str, Cell]
+    title: str = ""
+    lines: Sequence[str] = ()
+
+
+def image_grid(rows: Sequence[Row], columns: Sequence[str], frame: Frame, *, has_names: bool = True) -> alt.LayerChart:
+    """All rows in one plot, on a page of at most 240 mm while images keep half the width of their column.
+
+    Args:
+        rows: from above.
+        columns: those that are drawn, from the left.
+        frame: where it is drawn.
+        has_names: whether the names of columns are drawn.
+    """
+    has_titles, cells = any(row.title for row in rows), [cell for row in rows for cell in row.cells.values()]
+    left = HEADING_PX if has_titles and frame.is_wide else 0
+    head = 2 * LINE_PX + 4 if has_titles and not frame.is_wide else 0
+    answer = LINE_PX if any(cell.prediction for cell in cells) else 0
+    below = answer + LINE_PX * max(len(cell.notes) for cell in cells)
+    width = frame.width_px - 2 * PADDING_PX
+    column = (width - left) / len(columns)
+    around = head + below + GAP_PX + 4
+    side = min(column - GAP_PX, LARGEST_SIDE_PX)
+    side = max(column / 2, frame.panels(len(rows), 1).height(side, around))
+    names = alt.Axis(orient="top", domain=False, ticks=False, labelOffset=-column / 2, labelAlign="left", labelAngle=0)
+    x = alt.X(
+        "column:O", title=None, axis=names if has_names else None, bandPosition=0,
+        scale=alt.Scale(type="band", range=[left, width], padding=0, domain=list(columns)),
+    )  # fmt: skip
+    y = alt.Y(
+        "row:O", axis=None, bandPosition=0, scale=alt.Scale(type="band", padding=0, domain=list(range(len(rows))))
+    )
+    base = alt.Chart(_cell_rows(rows, columns)).encode(x=x, y=y)
+    heading = alt.Chart(_headings(rows, left)).encode(x=alt.value(0), y=y)
+    shade = alt.when("datum.is_correct").then(alt.value(MID_GRAY)).otherwise(alt.value(DARK_GRAY))
+    shape = alt.when("datum.is_correct").then(alt.value(TICK)).otherwise(alt.value(CROSS))
+    under = head + side + 4
+    text: dict[str, Any] = {
+        "align": "left", "baseline": "top", "lineBreak": "\n", "lineHeight": LINE_PX, "limit": column - GAP_PX,
+    }  # fmt: skip
+    bold: dict[str, Any] = text | {"dx": MARK_PX, "dy": under, "fontWeight": "bold", "limit": column - GAP_PX - MARK_PX}
+    beside: dict[str, Any] = text | {"limit": left - GAP_PX if left else width}
+    layers = [
+        base.transform_filter("isValid(datum.url)")
+        .mark_image(width=side, height=side, align="left", baseline="top", yOffset=head)
+        .encode(url="url:N", tooltip=alt.Tooltip("tip:N", title="image")),
+        base.transform_filter("isValid(datum.is_correct)")
+        .mark_point(size=60, strokeWidth=1.8, filled=False, opacity=1, xOffset=MARK_PX / 2 - 1, yOffset=under + 4)
+        .encode(shape=shape, stroke=shade),
+        base.mark_text(**bold).encode(text="prediction:N", color=shade),
+        base.mark_text(**text, dy=under + answer, fontSize=SOURCE_PX, style="muted").encode(text="notes:N"),
+        heading.mark_text(**beside, fontWeight="bold", style="ink").encode(text="title:N"),
+        heading.mark_text(**beside, style="muted").encode(text="lines:N"),
+    ]  # fmt: skip
+    return alt.LayerChart(layer=layers, width=width, height=len(rows) * (side + around))
+
+
+def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, Point | None]]) -> list[str]:
+    """The images of one row as PNGs inside URLs, with attention and the path of its centroid so far.
+
+    Args:
+        images: pixels (H, W, 3), attention (h, w) and its centroid, from clean to the last severity. Attention is
+            scaled by the largest value of all.
+    """
+    top = max((float(attention.max()) for _, attention, _ in images if attention is not None), default=0.0)
+    urls: list[str] = []
+    path: list[Point] = []
+    for pixels, attention, center in images:
+        path += [center] if center else []
+        urls.append(image_url(with_attention(pixels, attention, top, path if center else [])))
+    return urls
+
+
+def with_attention(
+    pixels: NDArray[np.uint8], attention: AttentionMap | None, top: float = 0.0, path: Sequence[Point] = ()
+) -> NDArray[np.uint8]:
+    """An image with attention over it and a path that ends in a dot, at the size at which it is embedded.
+
+    Args:
+        pixels: (H, W, 3).
+        attention: (h, w) not negative, scaled up bilinearly; None for none.
+        top: value of the map that is drawn at full strength.
+        path: points of the path, 0 to 1 from the top left.
+
+    Returns:
+        (h, w, 3): a small image enlarged by the largest whole number that keeps its longer side within EMBEDDED_PX, a
+        larger one scaled down to that.
+    """
+    height, width = pixels.shape[:2]
+    scale = EMBEDDED_PX / max(height, width)
+    scale = int(scale) if scale >= 1 else scale
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.BILINEAR)
+    if attention is not None and top > 0:
+        strength = Image.fromarray((255 * HEAT_OPACITY / top * attention).astype(np.float32))
+        image.paste(VERMILLION, mask=strength.resize(size, Image.Resampling.BILINEAR).convert("L"))
+    if path:
+        draw, unit = ImageDraw.Draw(image), max(size) / 100
+        points = [(x * size[0], y * size[1]) for x, y in path]
+        (x, y), radius = points[-1], 4 * unit
+        for color, wide in (("black", 3.5), ("white", 1.5)):
+            draw.line(points, color, round(wide * unit), joint="curve")
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), "white", "black", round(1.5 * unit))
+    return np.asarray(image)
+
+
+def _cell_rows(rows: Sequence[Row], columns: Sequence[str]) -> pl.DataFrame:
+    """A row per cell that is drawn."""
+    drawn = [
+        cell._asdict()
+        | {"row": place, "column": name, "notes": _text(cell.notes), "prediction": _text([cell.prediction])}
+        for place, row in enumerate(rows)
+        for name, cell in row.cells.items()
+        if name in columns
+    ]
+    return pl.DataFrame(drawn, schema_overrides={"url": pl.String, "is_correct": pl.Boolean})
+
+
+def _headings(rows: Sequence[Row], left: float) -> pl.DataFrame:
+    """Titles and the lines beneath: beside the images `left` pixels wide, or two lines above them."""
+    found = []
+    for place, row in enumerate(rows):
+        title = _text([row.title])
+        title = "\n".join(wrapped(title, left - GAP_PX, LABEL_PX * 1.15)[:2]) if left else title
+        lines = _text(row.lines if left else ["; ".join(row.lines)])
+        found.append({"row": place, "title": title, "lines": "\n" * (title.count("\n") + 1) + lines})
+    return pl.DataFrame(found)
+
+
+def _text(lines: Sequence[str]) -> str:
+    """Lines as one text, whatever white space a name has."""
+    return "\n".join(" ".join(line.split()) for line in lines)

@@ -1,0 +1,93 @@
+"""How models are told apart in charts: by color, in order; of many the best and the worst, the others gray behind."""
+
+from typing import Any, NamedTuple
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from failmodes.analysis.charts.style.frame import Frame, series_color
+from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, MODEL_DASHES
+from failmodes.analysis.render.formatting import format_percent
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.model_accuracy import model_accuracies
+from failmodes.analysis.trained_models import TrainedModel, trained_models
+
+OTHERS = "other models"
+
+
+class ModelColors(NamedTuple):
+    """Colors of the models of a selection; training runs of one model share its color.
+
+    Attributes:
+        models: of the selection, in order.
+        colors: color by label, of all up to four models; of more, of the two with the highest and the lowest mean
+            accuracy.
+        series: name in the legend by label; models without a color share one.
+        of_runs: the label of each training run's model.
+    """
+
+    models: tuple[TrainedModel, ...]
+    colors: dict[str, str]
+    series: dict[str, str]
+    of_runs: dict[str, str]
+
+    @property
+    def trained(self) -> list[TrainedModel]:
+        """Models of several training runs."""
+        return [model for model in self.models if model.has_several_seeds]
+
+    @property
+    def has_others(self) -> bool:
+        """Whether some models are gray behind the others."""
+        return OTHERS in self.series.values()
+
+    def with_series(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows with the `series` of their `label` (of a model or a run); those behind come first, to be drawn first."""
+        series = {run: self.series[model] for run, model in self.of_runs.items()} | self.series
+        named = rows.with_columns(series=pl.col("label").replace_strict(series, return_dtype=pl.String))
+        return named.sort(pl.col("series") != OTHERS, maintain_order=True)
+
+    def color(self, frame: Frame, *others: tuple[str, str], **legend: Any) -> alt.Color:
+        """The color channel of the column `series`, with its legend.
+
+        Args:
+            frame: where the chart is drawn.
+            others: further series with their colors, such as published models.
+            legend: options of Altair's legend.
+        """
+        domain = {self.series[label]: color for label, color in self.colors.items()}
+        domain |= {OTHERS: GRAY} if self.has_others else {}
+        domain |= dict(others)
+        return series_color(list(domain), list(domain.values()), frame, **legend)
+
+    def dash(self) -> alt.StrokeDash:
+        """The dash channel of the column `series`: one for each model in color, while none is behind."""
+        names = [self.series[label] for label in self.colors]
+        dashes = [list(dash) for dash in MODEL_DASHES[: len(names)]]
+        return alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)
+
+    def phrase(self, averaged: str) -> str:
+        """Which models are in color, where not all are; `averaged` says what the mean is over."""
+        if not self.has_others:
+            return ""
+        return f"in color: of {len(self.models)} models the highest and the lowest mean accuracy over {averaged}; "
+
+
+def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelColors:
+    """Colors of the models of a selection."""
+    models = tuple(trained_models(selection.evaluations))
+    of_runs = {run.label: model.label for model in models for run in model.runs}
+    if len(models) <= len(MODEL_COLORS):
+        series = {model.label: model.label_with_seeds for model in models}
+        return ModelColors(models, dict(zip(series, MODEL_COLORS, strict=False)), series, of_runs)
+    found = model_accuracies(con, selection)
+    means = {one.label: mean.corrupted.value for one, mean in found.items() if mean.corrupted is not None}
+    highest, lowest = (
+        max(means, key=means.__getitem__, default=""),
+        min(reversed(means), key=means.__getitem__, default=""),
+    )
+    ends = {"highest": highest, "lowest": lowest} if means else {}
+    colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
+    series = {model.label: colored.get(model.label, OTHERS) for model in models}
+    return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)

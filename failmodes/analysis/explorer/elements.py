@@ -1,0 +1,158 @@
+"""The explorer's page in elements of marimo: blocks of text, charts, choices, downloads, and what the address says."""
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import marimo as mo
+import polars as pl
+from altair.utils.schemapi import debug_mode
+
+from failmodes.analysis.charts.confusion import NO_NUMBER
+from failmodes.analysis.explorer.cells import Cell, Slice, nearest_cell
+from failmodes.analysis.render.blocks import Block
+from failmodes.analysis.render.formats.html import render_blocks
+from failmodes.analysis.render.formatting import format_severity
+from failmodes.warehouse.errors import FailmodesError
+
+URL = re.compile("(https?|data):", re.IGNORECASE)
+NO_PREDICTION = "no answer"  # what the rows of images call a prediction that is not finite
+
+
+class Address:
+    """The state of the page in its address, so that a link reproduces it: texts by key."""
+
+    def __init__(self, parameters: Any) -> None:
+        """Keep marimo's query parameters where no cell depends on them: setting them runs none again."""
+        self._parameters = parameters
+
+    def values(self, key: str) -> list[str]:
+        """All values of a key."""
+        return list(self._parameters.get_all(key))
+
+    def value(self, key: str) -> str:
+        """The first value of a key, or ""."""
+        return next(iter(self.values(key)), "")
+
+    def keep(self, **state: str | Sequence[str] | None) -> None:
+        """Write values by key; a key with none is left out."""
+        for key, value in state.items():
+            values = [value] if isinstance(value, str) else list(value or ())
+            if (kept := [one for one in values if one]) != self.values(key):
+                self._parameters[key] = kept
+
+    @property
+    def slice(self) -> Slice:
+        """The slice that it describes."""
+        return Slice(self.value("true_class") or None, self.value("prediction") or None, self.value("condition"))
+
+
+def attempt(read: Callable[[], Any]) -> Any:
+    """What is read; or the line that says why not, with which the cell ends."""
+    try:
+        return read()
+    except FailmodesError as error:
+        return mo.stop(True, mo.Html(f'<p class="fm-problem" role="status">{escape(str(error))}</p>'))
+
+
+def titled(title: str, text: str, level: int = 2) -> Any:
+    """A heading with a paragraph under it; nothing in them is markup."""
+    return mo.Html(f'<h{level} class="fm-heading">{escape(title)}</h{level}><p class="fm-text">{escape(text)}</p>')
+
+
+def shown(*blocks: Block) -> Any:
+    """Blocks as HTML."""
+    return mo.Html(f'<div class="fm-blocks">{render_blocks(blocks)}</div>')
+
+
+def role(name: str, item: Any, **data: object) -> Any:
+    """An element under a name by which explorer.js and tests find it, with data for them."""
+    attributes = "".join(f' data-{key}="{escape(str(value))}"' for key, value in data.items())
+    return mo.Html(f'<div data-role="{name}"{attributes}>{mo.as_html(item).text}</div>')
+
+
+def in_row(*items: Any, align: Any = "end") -> Any:
+    """Elements side by side, in several lines where there is little room."""
+    return mo.hstack(list(items), justify="start", align=align, wrap=True, gap=1)
+
+
+def chart(drawn: Any, selection: str, choose: Callable[[dict[str, Any]], Any]) -> Any:
+    """A chart of ours; `choose` gets the fields of what was clicked, none where nothing is."""
+
+    def _take(_: Any) -> None:
+        fields = made.selections.get(selection, {})
+        choose({name: values[0] for name, values in fields.items() if name != "vlPoint"})
+
+    with debug_mode(False):
+        made = mo.ui.altair_chart(drawn, chart_selection=False, legend_selection=False, on_change=_take)
+    return made
+
+
+def downloads(name: str, draw: Callable[[], Any]) -> list[Any]:
+    """A button a format, for a figure or images that are drawn when it is pressed."""
+
+    def _saved(suffix: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(draw().save(Path(folder, f"figure.{suffix}"))).read_bytes()
+
+    return [
+        mo.download(lambda s=suffix: _saved(s), filename=f"{name}.{suffix}", label=f"{name} as {suffix.upper()}")
+        for suffix in ("png", "svg", "pdf")
+    ]
+
+
+def cell_form(cells: Mapping[str, Cell], chosen: Cell, choose: Callable[[Cell], Any]) -> Any:
+    """A dropdown for model, corruption and severity each, which choose the nearest cell."""
+    models = {one.label: one.evaluation_id for one in cells.values()}
+    corruptions = {one.corruption_label: one.corruption for one in cells.values()}
+    severities = {format_severity(one): one for one in sorted({one.severity for one in cells.values()})}
+    parts: dict[str, tuple[dict[str, Any], str, str]] = {
+        "evaluation_id": (models, chosen.label, "Model"),
+        "corruption": (corruptions, chosen.corruption_label, "Corruption"),
+        "severity": (severities, format_severity(chosen.severity), "Severity"),
+    }
+    dropdowns = {
+        field: mo.ui.dropdown(options, value=value, label=label, allow_select_none=False)
+        for field, (options, value, label) in parts.items()
+    }
+
+    def _take(values: Any) -> None:
+        choose(nearest_cell(cells.values(), **values))
+
+    return mo.ui.dictionary(dropdowns, on_change=_take)
+
+
+def slice_form(classes: Sequence[str], which: Slice) -> Any:
+    """The choices that make a slice, as `which` says at first."""
+    predictions = [*classes, "another class", NO_PREDICTION]
+    prediction = which.prediction if which.prediction in predictions else None
+    true_class = which.true_class if which.true_class in classes else None
+    return mo.ui.dictionary({
+        "true_class": mo.ui.dropdown(classes, value=true_class, label="True class"),
+        "prediction": mo.ui.dropdown(predictions, value=prediction, label="Prediction"),
+        "condition": mo.ui.text(which.condition, placeholder="confidence > 0.9 and rmse < 1", label="Condition in SQL"),
+    })  # fmt: skip
+
+
+def clicked_pair(fields: Mapping[str, str]) -> dict[str, str | None]:
+    """True class and prediction of a clicked cell of the matrix, as a slice names them; none where none is."""
+    prediction = fields.get("prediction")
+    return {
+        "true_class": fields.get("label_name"),
+        "prediction": NO_PREDICTION if prediction == NO_NUMBER else prediction,
+    }
+
+
+def table(rows: pl.DataFrame, **options: Any) -> Any:
+    """A table to page through and to save; marimo would make links and images of texts that are URLs."""
+
+    def as_text(value: object) -> object:
+        is_text = isinstance(value, str | list | dict)
+        return URL.sub("\\1\u200b:", str(value)) if is_text else value  # an invisible space: no URL any more
+
+    return mo.ui.table(
+        rows, format_mapping=dict.fromkeys(rows.columns, as_text), show_column_summaries=False, **options
+    )

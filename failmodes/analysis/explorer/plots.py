@@ -1,0 +1,161 @@
+"""The explorer's charts: the curves that are clicked, and one cell's confusion matrix, confidence and error rate."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import altair as alt
+import polars as pl
+from altair.utils.schemapi import debug_mode
+
+from failmodes.analysis.charts.confusion import confusion_matrices
+from failmodes.analysis.charts.style import frame as style
+from failmodes.analysis.charts.style.figure import Figure
+from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.models import ModelColors
+from failmodes.analysis.charts.style.theme import DARK_COLORS, DARK_GRAY, GRAY, THEMES, vega_config
+from failmodes.analysis.explorer.cells import Cell, CellFigures
+
+COOKIE = "failmodes_view"  # which explorer.js sets
+EMBED_OPTIONS = {"renderer": "svg", "actions": False}  # texts that a screen reader finds; no link to another host
+NARROWEST_PX, WIDEST_PX = 300, 1000
+POINT, CONFUSION = "point", "confusion"  # names of the selections
+POINT_FIELDS = ["evaluation_id", "corruption", "severity"]
+MOST_COLUMNS, CURVES_HEIGHT_PX, HEIGHTS_PX = 4, 500, (60, 120)
+MATRIX_TITLE = "Predictions, percent of the true class"
+SHARES = alt.Axis(format="%", grid=False, values=[0, 0.5, 1])
+MATRIX_SHARE = 0.58  # of the width, where the matrix is beside the other plots
+
+
+class View(NamedTuple):
+    """How the page is looked at: "light" or "dark", and the frame of a chart."""
+
+    theme: str = "light"
+    frame: Frame = Frame(620)
+
+    def shade(self, color: str) -> str:
+        """A color of a chart as it is drawn in this theme."""
+        return DARK_COLORS.get(color, color) if self.theme == "dark" else color
+
+    @debug_mode(False)  # a reader does not wait for validation
+    def dressed(self, plot: Any, description: str) -> Any:
+        """A plot in this theme and on the page's own background, with words for screen readers in its place."""
+        themed = plot.configure(**vega_config(THEMES[self.theme]))
+        return themed.properties(
+            background="transparent", description=description, usermeta={"embedOptions": EMBED_OPTIONS}
+        )
+
+
+def view_of(cookies: Mapping[str, str]) -> View:
+    """The view that the browser's cookie states; the default where it states none that is known."""
+    theme, _, width = cookies.get(COOKIE, "").partition(".")
+    is_known = theme in THEMES and width.isdecimal() and NARROWEST_PX <= int(width) <= WIDEST_PX
+    return View(theme, Frame(int(width))) if is_known else View()
+
+
+@debug_mode(False)
+def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: View) -> alt.FacetChart:
+    """Accuracy by severity, a panel a corruption; a click selects the nearest point.
+
+    Args:
+        points: as `read_curves` gives them.
+        colors: of their models.
+        marked: the cell whose point is marked until another is clicked.
+        view: how the page is looked at.
+    """
+    points, frame = _parsable(points, "corruption_label"), view.frame
+    rows, shaded = colors.with_series(points), {label: view.shade(color) for label, color in colors.colors.items()}
+    order = points["corruption_label"].unique(maintain_order=True).to_list()
+    panels = frame.panels(len(order), MOST_COLUMNS)
+    lowest, usual = HEIGHTS_PX
+    height = max(lowest, min(usual, CURVES_HEIGHT_PX / panels.rows - style.PANEL_HEAD_PX))
+    chosen = [{field: getattr(marked, field) for field in POINT_FIELDS}]
+    click = alt.selection_point(name=POINT, fields=POINT_FIELDS, on="click", nearest=True, clear=False, value=chosen)
+    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(0, 1), axis=style.percent_axis())
+    last = float(points["severity"].max())  # type: ignore[arg-type]
+    ink, paper = THEMES[view.theme].ink, THEMES[view.theme].background
+
+    def clicked(this: float | str, other: float | str) -> Any:
+        return alt.when(click, empty=False).then(alt.value(this)).otherwise(alt.value(other))
+
+    base = alt.Chart().encode(x=style.severity_axis(last), y=y, detail="label:N")
+    colored = base.encode(color=colors._replace(colors=shaded).color(frame))
+    lines = colored if colors.has_others else colored.encode(strokeDash=colors.dash())
+    tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
+            alt.Tooltip("accuracy:Q", format=".1%", title="accuracy"),
+            alt.Tooltip("accuracy_low:Q", format=".1%", title="from"),
+            alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
+            alt.Tooltip("image_count:Q", title="images", format=",")]  # fmt: skip
+    layers = [
+        colored.mark_area(opacity=0.2).encode(y="accuracy_low:Q", y2="accuracy_high:Q"),
+        lines.mark_line(strokeWidth=1.8),
+        colored.mark_point(filled=True, opacity=1, cursor="pointer")
+        .encode(size=clicked(150, 34), stroke=clicked(ink, paper), strokeWidth=clicked(2, 0.5), tooltip=tips)
+        .add_params(click),
+    ]
+    return style.small_multiples(layers, rows, "corruption_label", order, panels, height)
+
+
+@debug_mode(False)
+def cell_plots(of: CellFigures, view: View) -> list[Any]:
+    """The confusion matrix of a cell, its images by confidence, and its error rate by coverage where it is stored.
+
+    A click on the matrix selects a true and a predicted class. The matrix is left of the others in a wide view.
+    """
+    left, right = view.frame, view.frame
+    if view.frame.is_wide:
+        left = Frame(view.frame.width_px * MATRIX_SHARE)
+        right = Frame(view.frame.width_px - left.width_px - style.GAP_PX)
+    width = right.panels(1, 1).width
+    click = alt.selection_point(name=CONFUSION, fields=["label_name", "prediction"], on="click", clear="dblclick")
+    counts = _parsable(of.confusions, "label_name", "prediction").with_columns(panel=pl.lit(MATRIX_TITLE))
+    matrix = confusion_matrices(counts, left).add_params(click)
+    risks = [] if of.risks.is_empty() else [_risk_plot(of.risks, width, view)]
+    return [matrix, _confidence_plot(of.bins, width, view), *risks]
+
+
+def cell_figure(of: CellFigures, cell: Cell, source: str) -> Figure:
+    """The charts of a cell as a figure as wide as a page, under its name, with its source."""
+    with debug_mode(False):
+        matrix, *others = cell_plots(of, View(frame=PAGE))
+        plot = alt.hconcat(matrix, alt.vconcat(*others), spacing=style.GAP_PX)
+    return Figure(plot, cell.name, of.summary, source, PAGE.width_px)
+
+
+def _confidence_plot(bins: pl.DataFrame, width: float, view: View) -> alt.Chart:
+    """Images by confidence, those predicted correctly on top."""
+    kinds = ["incorrect", "correct"]
+    rows = bins.unpivot(kinds, index=["low", "high"], variable_name="prediction", value_name="images")
+    scale = alt.Scale(domain=kinds, range=[view.shade(DARK_GRAY), view.shade(GRAY)])
+    tips = [alt.Tooltip("low:Q", format=".0%", title="confidence from"),
+            alt.Tooltip("high:Q", format=".0%", title="to"), alt.Tooltip("prediction:N", title="predictions"),
+            alt.Tooltip("images:Q", format=",", title="images")]  # fmt: skip
+    made: alt.Chart = alt.Chart(rows, width=width, height=HEIGHTS_PX[1], title="Confidence").mark_bar(binSpacing=1)
+    return made.encode(
+        x=alt.X("low:Q", bin="binned", title="confidence", scale=style.fixed_scale(0, 1), axis=SHARES),
+        x2="high:Q",
+        y=alt.Y("images:Q", title="images", axis=style.y_axis(format="~s")),
+        color=alt.Color("prediction:N", title=None, scale=scale, legend=alt.Legend(orient="top", symbolType="square")),
+        order=alt.Order("prediction:N", sort="descending"),
+        tooltip=tips,
+    )
+
+
+def _risk_plot(risks: pl.DataFrame, width: float, view: View) -> Any:
+    """Error rate of the most confident images against their share."""
+    most = max(0.01, *risks["selective_risk"].drop_nulls()) * 1.05
+    x = alt.X("coverage:Q", title="coverage (most confident first)", scale=style.fixed_scale(0, 1), axis=SHARES)
+    scale = style.fixed_scale(0, min(1, most))
+    y = alt.Y("selective_risk:Q", title="error rate", scale=scale, axis=style.percent_axis())
+    tips = [alt.Tooltip("coverage:Q", format=".0%", title="coverage"),
+            alt.Tooltip("selective_risk:Q", format=".1%", title="error rate")]  # fmt: skip
+    base = alt.Chart(risks, width=width, height=HEIGHTS_PX[1], title="Selective risk").encode(x=x, y=y)
+    color = view.shade(DARK_GRAY)
+    return alt.layer(
+        base.mark_line(strokeWidth=1.8, color=color),
+        base.mark_point(filled=True, size=22, color=color).encode(tooltip=tips),
+    )
+
+
+def _parsable(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
+    """Rows whose names have a space for separators of lines and paragraphs, which Vega cannot parse."""
+    return rows.with_columns(pl.col(names).str.replace_all("[\u2028\u2029]", " "))

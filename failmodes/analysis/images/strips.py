@@ -1,0 +1,59 @@
+"""Strips of images over severities, and the viewer that enlarges them in the report and in the explorer."""
+
+import base64
+import io
+from collections.abc import Sequence
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from failmodes.analysis.images.attention import AttentionMap
+from failmodes.analysis.render.blocks import Frame, ImageStrip
+from failmodes.analysis.render.formatting import format_confidence, format_severity
+
+LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
+QUALITY = 80  # of these copies, WebP
+
+
+def viewer(kind: str) -> str:
+    """The viewer's "html" (a dialog), "css" or "js"."""
+    return files("failmodes.analysis.images").joinpath(f"viewer.{kind}").read_text("utf-8")
+
+
+def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
+    """One picture of a strip, its confidence 0-1 in percent."""
+    return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
+
+
+def image_strip(
+    title: str, note: str, pixels: Sequence[NDArray[np.uint8]], frames: Sequence[Frame], *, is_lossless: bool,
+    maps: Sequence[AttentionMap | None] = (), most_px: int = LONGEST_SIDE_PX,
+) -> ImageStrip:  # fmt: skip
+    """Pictures of one size, (H, W, 3) each, side by side, with attention where each has a map of one size.
+
+    Those whose longer side has more than `most_px` pixels are made smaller, and are never lossless.
+    """
+    height, width = pixels[0].shape[:2]
+    share = min(1, most_px / max(height, width))
+    size = max(1, round(width * share)), max(1, round(height * share))
+    strip = Image.new("RGB", (size[0] * len(pixels), size[1]))
+    for place, picture in enumerate(map(Image.fromarray, pixels)):
+        small = picture if share == 1 else picture.resize(size, Image.Resampling.LANCZOS)
+        strip.paste(small, (place * size[0], 0))
+    buffer, kind = io.BytesIO(), "png" if is_lossless and share == 1 else "webp"
+    strip.save(buffer, kind, **({} if kind == "png" else {"quality": QUALITY, "method": 2}))
+    url = f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return ImageStrip(title, note, url, *size, tuple(frames), *_encoded(maps))
+
+
+def _encoded(maps: Sequence[AttentionMap | None]) -> tuple[str, tuple[int, int]]:
+    """Maps in base64, scaled by the largest value of all, and their columns and rows; nothing where one is missing."""
+    known = [one for one in maps if one is not None]
+    if not known or len(known) < len(maps) or len({one.shape for one in known}) > 1:
+        return "", (0, 0)
+    values = np.stack(known)
+    top = float(values.max())
+    scaled = (255 * values / top if top > 0 else values).round().astype(np.uint8)
+    return base64.b64encode(scaled.tobytes()).decode(), (values.shape[2], values.shape[1])

@@ -1,0 +1,116 @@
+"""Every chart is found by its file's name and drawn within its limits; options that do not fit are refused."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+from checkpoint_comparisons import FALLS
+from synthetic_results import write_synthetic
+from typer.testing import CliRunner
+
+from failmodes.analysis.chart_registry import (
+    complete_chart,
+    draw_from_warehouse,
+    draw_selection,
+    image_charts,
+    parts_by,
+    warehouse_charts,
+)
+from failmodes.analysis.charts.style.frame import FRAMES, PAGE
+from failmodes.analysis.selection import Selection, select_one
+from failmodes.cli import app
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import StudyError, WarehouseError
+
+MOST_ROWS = 5000
+
+
+@pytest.mark.parametrize("layout", list(FRAMES))
+@pytest.mark.parametrize("name", warehouse_charts())
+def test_every_chart_states_finding_data_and_source(
+    con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
+) -> None:
+    selection = selection if name == "differences" else select_one(con, models=["Alpha"])
+    figure = draw_selection(name, con, selection, frame=FRAMES[layout])
+    assert "400\u00a0images of Synthetic digits" in figure.subtitle or name == "exemplars"
+    for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
+        assert fact in figure.source
+    spec = figure.to_dict()
+    assert figure.title.startswith(" ".join(spec["title"]["text"])[:20])
+    assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
+
+
+def test_charts_are_the_files_of_the_folder() -> None:
+    assert len(warehouse_charts()) == 17
+    assert image_charts() == ["contact-sheet", "distortion"]
+    offered = dict(complete_chart(""))
+    assert set(offered) == {*warehouse_charts(), *image_charts()}
+    assert all(offered.values())
+
+
+@pytest.mark.slow
+def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
+    path = tmp_path / "warehouse.duckdb"
+    load([tmp_path], path)
+    with open_warehouse(path) as con:
+        selection = select_one(con)
+        with pytest.raises(WarehouseError, match="labels differ"):
+            draw_selection("attention", con, selection)
+        with pytest.raises(WarehouseError, match="do not pair"):
+            draw_selection("onset", con, selection)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("contact-sheet --model x", "leave out --model"),
+        ("contact-sheet w.duckdb", "leave out WHERE"),
+        ("curves --recipe cifar-c --seed 0", "leave out --recipe, --seed"),
+        ("distortion --evaluation e --severity 1", "leave out --evaluation"),
+        ("contact-sheet --recipe cifar", "did you mean 'cifar-c'"),
+        ("contact-sheet --severity 0", "clean image"),
+        ("contact-sheet --image a.png --image b.png", "one image"),
+        ("curves --width 3mm", "not between"),
+    ],
+)
+def test_options_that_mean_nothing_to_a_chart_are_refused(
+    arguments: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["chart", *arguments.split()])
+    assert result.exit_code
+    assert message in " ".join(str(result.exception or result.output).split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_chart_lists_those_there_are(shaped_warehouse: Path) -> None:
+    with pytest.raises(StudyError, match="no chart 'pie'.*contact-sheet"):
+        draw_from_warehouse(shaped_warehouse, "pie", frame=PAGE)
+
+
+@pytest.mark.parametrize(("by", "parts"), [("corruption_group", 4), ("model_label", 2)])
+def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: int) -> None:
+    figure = draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
+    with open_warehouse(shaped_warehouse) as con:
+        expected = parts_by(con, select_one(con), by)
+    drawn = figure.to_dict()["vconcat"][0]["vconcat"][0]["concat"]
+    assert [part["title"]["text"] for part in drawn] == list(expected)
+    assert len(expected) == parts
+    assert sum(len(part.corruptions) * len(part.evaluations) for part in expected.values()) == 10
+
+
+@pytest.mark.parametrize(("by", "message"), [("color", "no column 'color'"), ("dataset_id", "nothing to split")])
+def test_a_column_that_splits_nothing_is_refused(shaped_warehouse: Path, by: str, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
+
+
+# exemplars show one model, differences two; distortion shows images
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({*warehouse_charts()} - {"exemplars", "differences", "distortion"}))
+def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
+    title = draw_selection(name, many_con, many_selection).to_dict()["title"]["text"]
+    assert len(title) <= 4
+    assert sum(label in " ".join(title) for label in FALLS) <= 2
