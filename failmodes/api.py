@@ -189,6 +189,7 @@ def benchmark(
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
     version: str | None = None,
     name: str | None = None,
+    replace: bool = False,
     claims: Sequence[Mapping[str, Any]] | None = None,
     metrics: "Sequence[Callable[..., Any]] | None" = None,
     progress: bool = True,
@@ -225,8 +226,8 @@ def benchmark(
         resize: what their shorter side is resized to before that, pixels.
         background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
         gray: images are gray, and corruptions keep them so: noise is the same in the three channels.
-        label: the model's name on charts; its class's name if not given. Other weights under a label that is there
-            already are shown beside the first, told apart by identity: another label reads better.
+        label: the model's name on charts; its class's name if not given. Other weights or settings under a label that
+            is there already are another evaluation, shown beside the first with what differs; see `replace`.
         dataset_label: the images' name on charts.
         normalization: (mean, std) of values / 255, three channels each, or a mapping of both.
         preprocess: instead of it, your own function from pixels to the model's input: it gets uint8 tensors
@@ -248,11 +249,13 @@ def benchmark(
         thumbnails: False puts no picture into record and warehouse: neither clean images, which `Warehouse.images`
             needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
         precision: of the forward pass.
-        batch_size: images at a time; tried out and remembered if not given.
+        batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).
         device: where models run; auto takes cuda, then mps, then cpu.
         version: your own name for code whose source or captured values cannot be read, such as a session of another
             library, or that reads files as it runs; change it when the code changes.
         name: of the study; the folder's name if not given.
+        replace: remove earlier evaluations of the same label on the same images from the folder, its warehouse and all
+            that is derived from them, once the new ones are evaluated and loaded. `failmodes remove` removes others.
         claims: what is claimed of the models, a table each, such as {"metric": "accuracy", "corruptions": ["fog"],
             "relation": "at_least", "limit": 0.3}: the report and `Warehouse.claims` judge them. docs/claims.md has all
             keys. If not given, those of the last call stay.
@@ -310,7 +313,35 @@ def benchmark(
     with _goes_on(progress), evaluation_bar(progress) as callbacks:
         done = run_benchmark(request, callbacks)
     stated = None if claims is None else done.study.claims
-    return _finished(done.run, done.study.results_folder, output, stated, own_metrics, show=progress)
+    warehouse = _finished(done.run, done.study.results_folder, output, stated, own_metrics, show=progress)
+    if replace:
+        with _goes_on(progress):
+            _remove_superseded(done.run.evaluation_ids, done.study.results_folder, output, own_metrics, show=progress)
+    return warehouse
+
+
+def _remove_superseded(
+    evaluations: Sequence[str],
+    results: "StorePath",
+    output: Path,
+    metrics: "Sequence[Metric] | None",
+    *,
+    show: bool,
+) -> None:
+    """Remove other evaluations of the labels and images of these."""
+    from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.analysis.same_labels import differences
+    from failmodes.warehouse.database.removal import Place, remove_evaluations, stored_evaluations
+
+    place = Place(results, output / WAREHOUSE_FILE, output)
+    stored = stored_evaluations(place)
+    new = {(one.label, one.images): one for one in stored if one.evaluation_id in evaluations}
+    former = [one for one in stored if one.evaluation_id not in evaluations and (one.label, one.images) in new]
+    if former:
+        remove_evaluations(place, [one.evaluation_id for one in former], DERIVATION, metrics or ())
+    for one in former if show else ():
+        facts = new[one.label, one.images].facts, one.facts
+        note(f"{one.label}: replaced the former evaluation, which differs in {differences(facts)}")
 
 
 def _finished(

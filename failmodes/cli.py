@@ -16,6 +16,7 @@ from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortO
 from failmodes.analysis.export_command import export
 from failmodes.analysis.publishing.command import publish
 from failmodes.analysis.query_command import SqlCommand, query
+from failmodes.analysis.remove_command import remove
 from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
@@ -26,6 +27,7 @@ from failmodes.evaluate.cli import (
     import_,
     ingest,
     init,
+    print_estimate,
     train,
 )
 from failmodes.ingest.cli import corrupt, download
@@ -63,7 +65,13 @@ def root(
     """Options that stand before the command."""
 
 
-def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) -> None:
+def run(
+    study_file: StudyArgument = DEFAULT_STUDY,
+    as_json: JsonOption = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print models, missing cells, minutes and disk space; compute nothing.")
+    ] = False,
+) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
     from failmodes.evaluate.study.reading import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
@@ -74,6 +82,9 @@ def run(study_file: StudyArgument = DEFAULT_STUDY, as_json: JsonOption = False) 
     names_models = bool(study.models)  # else its predictions are imported
     if names_models:
         require("evaluate", "`failmodes run`")
+    if dry_run:
+        print_estimate(study, as_json=as_json)
+        return
     with without_suggestions():
         raised = _run_stages(study_file, names_models, as_json)
     if raised is not None:
@@ -237,6 +248,7 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {  # by their part of the 
         "evaluate": evaluate,
         "import": import_,
         "load": load,
+        "remove": remove,
     },
     QUESTIONS: {
         "query": query,

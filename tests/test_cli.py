@@ -7,8 +7,8 @@ import pytest
 from installed_script import failmodes
 
 COMMANDS = (
-    "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "query", "schema", "claims",
-    "shapes", "chart", "images", "explore", "report", "compare",
+    "init", "run", "status", "download", "corrupt", "ingest", "train", "evaluate", "load", "remove", "query", "schema",
+    "claims", "shapes", "chart", "images", "explore", "report", "compare",
 )  # fmt: skip
 
 

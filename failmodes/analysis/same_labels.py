@@ -9,8 +9,10 @@ from failmodes.analysis.render.formatting import join_names
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 Facts = Mapping[str, Any]  # a row of `evaluation_labels`, with `evaluated_at`
-NONE = "none"
+NONE, OWN = "none", "own preprocessing"
 MOST_WITH_VALUES = 3  # topics whose values a sentence gives
+SHORT_LETTERS = 8  # of an identity, where nothing else differs
+MOST_OUTPUTS = 4  # that are named of a class map
 _PROTOCOLS = {"all": "all outputs", "subset": "dataset classes only", None: "dataset classes"}
 
 
@@ -97,6 +99,29 @@ def _column(topic: str, name: str, template: str = "{}", missing: str = "not sta
     return _Facet(topic, described, words)
 
 
+def _preprocessing(rows: Sequence[Facts]) -> list[str]:
+    return [NONE if row["preprocessing"] is None else str(row["preprocessing"]) for row in rows]
+
+
+def _preprocessing_words(rows: Sequence[Facts]) -> list[str]:
+    return ["no own preprocessing" if value == NONE else f"preprocessing {value}" for value in _preprocessing(rows)]
+
+
+def _class_outputs(rows: Sequence[Facts]) -> list[str]:
+    """The outputs that the first classes are read from, such as 3, 0, 1, 2."""
+    given: list[list[int] | None] = [row["class_outputs"] for row in rows]
+    return [
+        "in order"
+        if outputs is None
+        else ", ".join(map(str, outputs[:MOST_OUTPUTS])) + " …" * (len(outputs) > MOST_OUTPUTS)
+        for outputs in given
+    ]
+
+
+def _class_output_words(rows: Sequence[Facts]) -> list[str]:
+    return [f"classes from outputs {value}" for value in _class_outputs(rows)]
+
+
 def _normalization(rows: Sequence[Facts]) -> list[str]:
     """Means of the channels where these differ, else standard deviations: mean 0.485, 0.456, 0.406; none."""
     scales = [(row["input_mean"] or [], row["input_std"] or []) for row in rows]
@@ -106,6 +131,8 @@ def _normalization(rows: Sequence[Facts]) -> list[str]:
     return [
         "not stated"
         if row["family"] == IMPORTED_FAMILY
+        else OWN
+        if row["preprocessing"] is not None
         else f"{name} {_channels(scale[place])}"
         if _is_normalized(*scale)
         else NONE
@@ -116,7 +143,7 @@ def _normalization(rows: Sequence[Facts]) -> list[str]:
 def _normalization_words(rows: Sequence[Facts]) -> list[str]:
     """Normalized or no normalization; means or standard deviations where several are normalized differently."""
     values = _normalization(rows)
-    others = {NONE: "no normalization", "not stated": "normalization not stated"}
+    others = {NONE: "no normalization", "not stated": "normalization not stated", OWN: OWN}
     is_one = len(set(values) - others.keys()) == 1
     return [others.get(value, "normalized" if is_one else value) for value in values]
 
@@ -136,28 +163,45 @@ def _protocols(rows: Sequence[Facts]) -> list[str]:
 
 
 def _dates(rows: Sequence[Facts]) -> list[str]:
-    """Days, with the time where these are the same."""
+    """Days, with the time where these are the same, to the second where that is the same too."""
     made: list[datetime | None] = [row["evaluated_at"] for row in rows]
-    days = [f"{one:%Y-%m-%d}" if one else "no date" for one in made]
-    return days if len(set(days)) == len(days) else [f"{one:%Y-%m-%d %H:%M}" if one else "no date" for one in made]
+    for form in ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"):
+        dates = [format(one, form) if one else "no date" for one in made]
+        if len(set(dates)) == len(dates):
+            break
+    return dates
 
 
 def _identities(rows: Sequence[Facts]) -> list[str]:
     return [str(row["evaluation_id"]) for row in rows]
 
 
-_IDENTITY = _Facet("evaluation_id", _identities, _identities)
+def _identity_words(rows: Sequence[Facts]) -> list[str]:
+    """What has another identity, then the first letters of that: model 1c9e04ba; evaluation 20d4f1aa."""
+    is_model = len({row["model_id"] for row in rows}) == len(rows)
+    kind, name = ("model", "model_id") if is_model else ("evaluation", "evaluation_id")
+    short = [str(row[name])[:SHORT_LETTERS] for row in rows]
+    return [f"{kind} {one}" for one in (short if len(set(short)) == len(rows) else _identities(rows))]
+
+
+_IDENTITY = _Facet("evaluation_id", _identities, _identity_words)
 _FACETS = (
     _column("precision", "precision"),
     _column("training seed", "training_seed", "seed {}"),
+    _Facet("preprocessing", _preprocessing, _preprocessing_words),
     _Facet("normalization", _normalization, _normalization_words),
     _column("input size", "input_side_px", "{} px", "as stored"),
     _column("architecture", "architecture"),
     _column("variant", "variant", missing="as published"),
     _column("checkpoint", "checkpoint", missing="none"),
     _Facet("classes", _protocols, _protocols),
+    _Facet("class outputs", _class_outputs, _class_output_words),
     _column("attention", "attention_method", missing="none"),
+    _column("attention layer", "attention_layer", "attention at {}", missing="none"),
     _Facet("date", _dates, _dates),
     _IDENTITY,
 )
-_OF_MODEL = {"training seed", "normalization", "input size", "architecture", "variant", "checkpoint", "classes"}
+_OF_MODEL = {
+    "training seed", "preprocessing", "normalization", "input size", "architecture", "variant", "checkpoint", "classes",
+    "class outputs",
+}  # fmt: skip

@@ -124,7 +124,7 @@ def select(
 
     Args:
         con: the warehouse.
-        models: labels; without its training seed that of all runs of a model.
+        models: labels, also as they tell evaluations apart; without its training seed that of all runs of a model.
         evaluations: evaluation ids, or their first letters.
         corruptions: corruption names.
 
@@ -137,23 +137,24 @@ def select(
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
     cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
-    _refuse_unknown("model", models, {row[name] for row in rows for name in LABELS})
+    shown = _shown_labels(con, rows) if models else {}
+    called = {
+        row["evaluation_id"]: {*(row[name] for name in LABELS), shown.get(row["evaluation_id"], "")} for row in rows
+    }
+    _refuse_unknown("model", models, {one for own in called.values() for one in own} - {""})
     _refuse_unknown("evaluation", evaluations, {row["evaluation_id"] for row in rows}, prefix=True)
     _refuse_unknown("corruption", corruptions, {corruption for (corruption,) in cells} - {CLEAN})
     chosen = [
         row
         for row in rows
-        if (not models or not {row[name] for name in LABELS}.isdisjoint(models))
+        if (not models or not called[row["evaluation_id"]].isdisjoint(models))
         and (not evaluations or row["evaluation_id"].startswith(tuple(evaluations)))
     ]
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in chosen:
-        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
     found = [
         selection_of(
             con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial)
         )
-        for group in groups.values()
+        for group in _groups(chosen)
         if (complete := [row for row in group if row["evaluation_id"] not in partial])
     ]
     if not found:
@@ -171,7 +172,9 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     found = select(con, **filters)
     if len(found) > 1:
         groups = "; ".join(
-            f"{s.ids[0]} ({join_names(s.labels.values())} on {s.images}, {particulars(s)})" for s in found
+            f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}, evaluated {s.made_at:%Y-%m-%d %H:%M} "
+            f"(evaluation {s.ids[0]})"
+            for s in found
         )
         raise StudyError(f"these do not share images and corruptions, name one evaluation: {groups}")
     return found[0]
@@ -268,14 +271,7 @@ def selection_of(
 ) -> Selection:
     """The selection of some rows of `evaluation_labels` that share data set, subset and source, newest first."""
     ids = [row["evaluation_id"] for row in rows]
-    made = dict(
-        con.execute(
-            "select evaluation_id, max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?) "
-            "group by evaluation_id",
-            [ids],
-        ).fetchall()
-    )
-    dated = newest_first([row | {"evaluated_at": made.get(row["evaluation_id"])} for row in rows])
+    dated = _newest_first(con, rows)
     evaluations = tuple(
         EvaluationInfo(row["evaluation_id"], label, row)
         for label, row in zip(distinct_labels(dated), dated, strict=True)
@@ -289,7 +285,42 @@ def selection_of(
         ).fetchall()
     )
     extras = tuple(corruption for corruption, is_headline in headline.items() if not is_headline)
-    return Selection(evaluations, tuple(headline), max(made.values(), default=None), extras, left_out)
+    return Selection(
+        evaluations,
+        tuple(headline),
+        max((row["evaluated_at"] for row in dated if row["evaluated_at"]), default=None),
+        extras,
+        left_out,
+    )
+
+
+def _groups(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows of `evaluation_labels` that share images and corrupted pixels."""
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+    return list(groups.values())
+
+
+def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of `evaluation_labels` with `evaluated_at`, in the order of their labels."""
+    made = dict(
+        con.execute(
+            "select evaluation_id, max(created_at) at time zone 'UTC' from shards where evaluation_id = any(?) "
+            "group by evaluation_id",
+            [[row["evaluation_id"] for row in rows]],
+        ).fetchall()
+    )
+    return newest_first([row | {"evaluated_at": made.get(row["evaluation_id"])} for row in rows])
+
+
+def _shown_labels(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """What charts of all evaluations call each of them, by its identity."""
+    return {
+        row["evaluation_id"]: label
+        for group in _groups(_newest_first(con, rows))
+        for row, label in zip(group, distinct_labels(group), strict=True)
+    }
 
 
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:

@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import FrameType
+from multiprocessing.context import SpawnContext
 from typing import Any
 
 from failmodes.warehouse.errors import LimitError
@@ -18,24 +18,20 @@ from failmodes.warehouse.errors import LimitError
 FILES_OF_A_PROCESS = 8  # pipes and sockets that this process holds for one that it starts, and some to spare
 
 
-def process_context() -> Any:  # typeshed's BaseContext has no Process
+def process_context() -> SpawnContext:
     """A multiprocessing context whose processes inherit neither threads nor their locks, as a fork would.
+
+    Start them within `deaf_to_interrupts`.
 
     Raises:
         LimitError: this process may not open the files that another one needs.
     """
     _check_open_files()
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver
-
-    with deaf_to_interrupts():  # what the server starts inherits it
-        forkserver.ensure_running()
-    return multiprocessing.get_context("forkserver")
+    return multiprocessing.get_context("spawn")
 
 
 def _check_open_files() -> None:
-    """Refuse to begin what would run out of files: the server of processes would print a traceback of its own."""
+    """Refuse to begin what would run out of files: a process that is being started would print a traceback."""
     with ExitStack() as opened:
         try:
             for _ in range(FILES_OF_A_PROCESS):
@@ -61,22 +57,12 @@ def deaf_to_interrupts() -> Iterator[None]:
 
 
 def begin_worker(_worker: int = 0) -> None:
-    """Have this process end with its parent, and at SIGTERM without a word: a DataLoader's `worker_init_fn`.
+    """Have this process end with its parent, and at SIGTERM without a word; a DataLoader's `worker_init_fn` too.
 
     Torch would report a worker that SIGTERM killed as an error of the loader.
     """
     exit_with_parent()
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
-
-
-def unwind_on_termination() -> None:
-    """Let the first SIGTERM unwind this process, as Ctrl-C does, and have it ignore those that follow."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 def exit_with_parent() -> None:

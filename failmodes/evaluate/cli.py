@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from failmodes.warehouse.errors import printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.terminal import interruptible, named, note, print_json, suggest
+from failmodes.warehouse.terminal import interruptible, named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport
     from failmodes.evaluate.import_predictions.importing import ImportReport
+    from failmodes.evaluate.study.study_schema import Study
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
 DEFAULT_STUDY = Path("study.toml")
@@ -150,6 +152,27 @@ def evaluate_models(
     print_run(report)
 
 
+def print_estimate(study: "Study", *, as_json: bool = False) -> None:
+    """Print what a run of a study would evaluate, in how many minutes, and the disk space that it needs.
+
+    Raises:
+        StudyError: the study names no models.
+    """
+    from failmodes.evaluate.engine.estimate import estimate_run
+    from failmodes.ingest.datasets.opening import open_dataset
+    from failmodes.warehouse.errors import StudyError
+
+    if not study.models:
+        raise StudyError("this study names no models: there is nothing to evaluate, predictions are imported")
+    dataset = open_dataset(study.dataset, study.cache)
+    note(dataset.describe())
+    estimate = estimate_run(study, dataset)
+    if as_json:
+        print_json(estimate.as_json())
+    else:
+        say("\n".join(map(printable, estimate.describe())))
+
+
 def print_run(report: "RunReport") -> None:
     """Say what a run did.
 
@@ -236,7 +259,7 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
     if report.namesakes:
         others = ", ".join(report.namesakes)
         lines.append(
-            f"{label!r} also names other predictions on the same images (evaluation {others}): charts tell them apart "
-            "by identity; another --label reads better"
+            f"{label!r} also names other predictions on the same images (evaluation {others}), shown beside these "
+            "in charts and reports; `failmodes remove` removes them, another --label tells them apart"
         )
     return lines

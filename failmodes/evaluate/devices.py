@@ -1,4 +1,4 @@
-"""Devices: which one runs the models, its precision, its default batch size, its memory."""
+"""Devices: which one runs the models, its precision, its memory, and how many images it takes at once."""
 
 import torch
 
@@ -6,8 +6,11 @@ from failmodes.warehouse.errors import StudyError
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
 
-# Small batches stay in the CPU's caches: on two cores DenseNet-121 runs a third faster at 32 than at 128.
+# At most. Small batches stay in the CPU's caches: on two cores DenseNet-121 runs a third faster at 32 than at 128.
 BATCH_SIZE = {"cpu": 32, "cuda": 512, "mps": 128}
+# Bytes that the largest activation of a batch may take: 16 images of 224 px through EfficientNet-B0 or ResNet-50
+ACTIVATION_BYTES = 80 << 20
+GPU_SHARE = 32  # of a GPU's memory, its part for that activation: 2.5 GB of 80
 
 
 def choose_device(name: str) -> torch.device:
@@ -44,6 +47,13 @@ def make_exact(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
+
+
+def activation_budget(device: torch.device) -> int:
+    """Bytes that the largest activation of a batch may take on a device: the same in every run on it."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory) // GPU_SHARE
+    return ACTIVATION_BYTES
 
 
 def is_out_of_memory(error: BaseException) -> bool:

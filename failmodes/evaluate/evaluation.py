@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.model import Model
@@ -36,6 +39,13 @@ class Evaluation:
     def logit_count(self) -> int:
         """How many logits an image has: those of the classes, and of other outputs where these take part."""
         return count_logits(self.model, self.data)
+
+    def step(self, images: np.ndarray | torch.Tensor) -> None:
+        """Put images (N, H, W, 3) uint8 through the model, with maps of two targets where it has attention."""
+        if isinstance(self.cam_method, CamUnavailable):
+            self.prepared.predict(images)
+        else:
+            self.cam_method(self.prepared.inputs(images), lambda logits: logits.argsort(1)[:, -2:])
 
     def assumptions(self) -> dict[str, str]:
         """What is taken for granted before the run, of the model and of all that travels with it: words by topic."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training.trainer import EpochMetrics

@@ -157,6 +157,13 @@ MODELS = Table.of(
     Column("input_mean", list_of(real), "normalization mean per channel, of values / 255", True),
     Column("input_std", list_of(real), "normalization standard deviation per channel, of values / 255", True),
     Column("input_side_px", int16, "side to which the model resizes images, pixels; null: as they come", True),
+    Column(
+        "preprocessing",
+        text,
+        "the user's own preprocessing, by the name of its function and the size of what it "
+        "gives; null: normalization and size as the other columns say",
+        True,
+    ),
     Column("training_recipe", text, "recipe as JSON or words, as the checkpoint states it", True),
     Column("training_seed", int32, "seed of the training run", True),
     Column("training_data", text, "what it was trained on, as the checkpoint states it", True),

@@ -20,7 +20,8 @@ UNIT = {"input_mean": [0.0] * 3, "input_std": [1.0] * 3}
 SHARED = {
     "model_label": "ResNet", "model_id": "m", "architecture": "resnet18", "variant": None, "family": "resnet",
     "class_protocol": None, "training_seed": None, "precision": "float32", "input_mean": None, "input_std": None,
-    "input_side_px": None, "checkpoint": None, "attention_method": "grad-cam", "evaluated_at": datetime(2026, 3, 1),
+    "input_side_px": None, "preprocessing": None, "class_outputs": None, "checkpoint": None,
+    "attention_method": "grad-cam", "attention_layer": "layer4", "evaluated_at": datetime(2026, 3, 1),
 }  # fmt: skip
 
 
@@ -45,7 +46,28 @@ def rows(*own: dict[str, Any]) -> list[dict[str, Any]]:
             [{"evaluated_at": datetime(2026, 3, 1, 14, 5)}, {}],
             ["ResNet (2026-03-01 14:05)", "ResNet (2026-03-01 00:00)"],
         ),
-        ([{}, {}], ["ResNet (0000000000000001)", "ResNet (0000000000000002)"]),
+        (
+            [{"evaluated_at": datetime(2026, 3, 1, 14, 5, 7)}, {"evaluated_at": datetime(2026, 3, 1, 14, 5, 9)}],
+            ["ResNet (2026-03-01 14:05:07)", "ResNet (2026-03-01 14:05:09)"],
+        ),
+        ([{}, {}], ["ResNet (evaluation 0000000000000001)", "ResNet (evaluation 0000000000000002)"]),
+        ([{"model_id": "a" * 16}, {"model_id": "b" * 16}], ["ResNet (model aaaaaaaa)", "ResNet (model bbbbbbbb)"]),
+        (
+            [{"preprocessing": "prepare to 64×64 px"}, IMAGENET, HALF],
+            [
+                "ResNet (preprocessing prepare to 64×64 px)",
+                "ResNet (no own preprocessing, mean 0.485, 0.456, 0.406)",
+                "ResNet (no own preprocessing, mean 0.5)",
+            ],
+        ),
+        (
+            [{"class_outputs": [2, 0, 1, 3, 4]}, {}],
+            ["ResNet (classes from outputs 2, 0, 1, 3 …)", "ResNet (classes from outputs in order)"],
+        ),
+        (
+            [{"attention_layer": "layer3"}, {}],
+            ["ResNet (attention at layer3)", "ResNet (attention at layer4)"],
+        ),
         (
             [IMAGENET | {"precision": "float16"}, {"precision": "float16"}, {}],
             ["ResNet (float16, normalized)", "ResNet (float16, no normalization)", "ResNet (float32)"],
@@ -67,6 +89,10 @@ def test_the_bracket_says_what_differs(facts: list[dict[str, Any]], labels: list
         (
             [{"model_id": "other", "evaluated_at": datetime(2026, 3, 2)}, {}],
             "weights and date (2026-03-02 / 2026-03-01)",
+        ),
+        (
+            [{"preprocessing": "prepare to 64×64 px"}, HALF],
+            "preprocessing (prepare to 64×64 px / none) and normalization (own preprocessing / mean 0.5)",
         ),
         ([{}, {}], "evaluation_id (0000000000000001 / 0000000000000002)"),
         (
@@ -102,3 +128,4 @@ def test_a_selection_names_a_corrected_rerun(tmp_path: Path) -> None:
         }
         assert all(e.facts["evaluated_at"] for e in selection.evaluations)
         assert selection.made_at == max(e.facts["evaluated_at"] for e in selection.evaluations)
+        assert select_one(con, models=["ResNet (normalized)"]).ids == [made.evaluations["Rerun"]]

@@ -17,12 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
-from failmodes.evaluate.engine.autobatch import (
-    candidate_sizes,
-    evaluation_step,
-    fastest_batch_size,
-    usual_batch_size,
-)
+from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
@@ -49,7 +44,7 @@ def measure_models() -> Iterator[Result]:
         prepared = model_of(subject, device)
         with tempfile.TemporaryDirectory() as name:
             bare, layout = _best_bare(subject, prepared, Path(name))
-            size = _batch_size(subject, prepared, Path(name))
+            size = choose_batch_size(prepared, (subject.side_px, subject.side_px, 3))
             yield _whole(subject, prepared, Path(name), size, bare, layout)
             yield _parts(subject, prepared, Path(name), size, bare)
             if runs_bfloat16(device):
@@ -77,7 +72,7 @@ def _parts(subject: Subject, prepared: PreparedModel, folder: Path, size: int, b
     """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
     bench = make_bench(subject, [prepared], folder, batch_size=size)
     _make_clean(bench)
-    cell, step = bench.cell(), evaluation_step(bench.evaluations[0])
+    cell, step = bench.cell(), bench.evaluations[0].step
     starts = range(0, subject.images, size)
 
     def attended() -> None:
@@ -130,15 +125,6 @@ def _corrupting(
     return Result(f"evaluate/{subject.name}/{corruption}", subject.images / ours_s, "images/s", ratio, against)
 
 
-def _batch_size(subject: Subject, prepared: PreparedModel, folder: Path) -> int:
-    """The batch size that a long run would try out."""
-    (evaluation,) = make_bench(subject, [prepared], folder).evaluations
-    sides = (subject.side_px, subject.side_px)
-    return fastest_batch_size(
-        evaluation_step(evaluation), candidate_sizes(prepared.device.type, sides), sides, prepared
-    )
-
-
 def _make_clean(bench: Bench) -> None:
     bench.worker.run([bench.clean()])
 
@@ -173,7 +159,7 @@ def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int) -> Callable[
 def _attention(subject: Subject, prepared: PreparedModel) -> Result:
     """Logits and the statistics of the map of the predicted class of each image, one target an image on both sides."""
     count, side = ATTENTION_IMAGES[subject.name], subject.side_px
-    batch_size = usual_batch_size(prepared.device.type, (side, side))
+    batch_size = choose_batch_size(prepared, (side, side, 3))
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     inputs = prepared.inputs(images)
     bench = make_bench(subject, [prepared], Path(tempfile.mkdtemp()), count=8)
@@ -208,7 +194,7 @@ def _share_of_limit(subject: Subject, prepared: PreparedModel) -> Result:
     The limit is the best rate of anything at hand: matrix products, and the model's own layers, each alone.
     """
     side = subject.side_px
-    size = usual_batch_size(prepared.device.type, (side, side))
+    size = choose_batch_size(prepared, (side, side, 3))
     images = np.random.default_rng(0).integers(0, 256, (size, side, side, 3), dtype=np.uint8)
     with FlopCounterMode(display=False) as counter:
         prepared.predict(images)

@@ -15,11 +15,11 @@ import torchvision
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.engine.autobatch import usual_batch_size
+from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchStream
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
-from failmodes.evaluate.engine.tasks import Task
-from failmodes.evaluate.engine.worker import RunCallbacks, Worker
+from failmodes.evaluate.engine.tasks import RunCallbacks, Task
+from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, Subset
 from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model
@@ -130,8 +130,8 @@ def make_bench(
     subset = Subset(ids, ids, labels, "all")
     data = EvaluationData(dataset, source, subset)
     evaluations = [_evaluation(prepared, data) for prepared in models]
-    shape = (subject.side_px, subject.side_px)
-    model_runs = [ModelRun(e, batch_size or usual_batch_size(e.prepared.device.type, shape)) for e in evaluations]
+    shape = (subject.side_px, subject.side_px, 3)
+    model_runs = [ModelRun(e, batch_size or choose_batch_size(e.prepared, shape)) for e in evaluations]
     study = SimpleNamespace(results_folder=folder, output=folder, cells=())
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(

@@ -1,9 +1,9 @@
 """What is decided about a GPU, tried without one: devices that exist by their name only.
 
 Proven here, for it is logic beside a device: which device is taken, how it is called in the record, whether bfloat16
-pays, that float32 is made exact, that a batch is halved after an error of CUDA's kind and memory given back, that
-timing waits for the device, which batch sizes are tried, when batches are pinned and made ahead, how many processes
-there are and which GPU each takes, and in how many copies statistics come back.
+pays, that float32 is made exact, that a batch is halved after an error of CUDA's kind and memory given back, when
+batches are pinned and made ahead, how many processes there are and which GPU each takes, and in how many copies
+statistics come back.
 
 Unproven without a GPU, and covered only by the tests marked `gpu` where there are some: that kernels give the same
 numbers there (all of `evaluate/cam` and `image_statistics` on CUDA), autocast in float16 and bfloat16, page-locked
@@ -18,9 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from failmodes.evaluate import devices
 from failmodes.evaluate.devices import (
-    BATCH_SIZE,
     choose_device,
     describe_device,
     is_out_of_memory,
@@ -28,12 +26,13 @@ from failmodes.evaluate.devices import (
     release_memory,
     runs_bfloat16,
 )
-from failmodes.evaluate.engine import autobatch, run
+from failmodes.evaluate.engine import run
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
-from failmodes.evaluate.engine.executors import executor, processes
-from failmodes.evaluate.engine.executors.executor import SerialExecutor, make_worker
-from failmodes.evaluate.engine.executors.processes import ProcessExecutor
+from failmodes.evaluate.engine.executors import executor
+from failmodes.evaluate.engine.executors.executor import make_worker, open_worker, run_here
+from failmodes.evaluate.engine.executors.processes import run_in_processes
 from failmodes.evaluate.engine.executors.ray import actor_resources
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.engine.writer import _to_host
 from failmodes.evaluate.study.study_schema import EvaluationSpec
 from failmodes.warehouse.errors import StudyError
@@ -119,46 +118,13 @@ def test_a_want_of_memory_is_distinguished_from_other_errors(error: Exception, m
 def test_a_batch_is_halved_to_powers_of_two_and_memory_given_back(gpus) -> None:
     sizes = []
     evaluation: Any = SimpleNamespace(prepared=SimpleNamespace(device=CUDA))
-    model_run = ModelRun(evaluation, 100, lambda _evaluation, size: sizes.append(size))
+    model_run = ModelRun(evaluation, 100)
     while model_run.halve_batch():
-        pass
+        sizes.append(model_run.batch_size)
     assert sizes == [64, 32, 16, 8, 4, 2, 1]
     assert len(gpus["empty_cache"]) == len(sizes)
     release_memory(torch.device("cpu"))
     assert len(gpus["empty_cache"]) == len(sizes)
-
-
-def test_timing_waits_for_the_gpu(gpus) -> None:
-    autobatch._seconds(lambda _images: None, np.zeros(1), CUDA)
-    autobatch._seconds(lambda _images: None, np.zeros(1), torch.device("cpu"))
-    assert gpus["synchronize"] == [(CUDA,)]
-
-
-def test_a_trial_that_a_gpu_has_no_memory_for_ends_at_the_size_before(gpus) -> None:
-    def step(images: np.ndarray) -> None:
-        if len(images) > 256:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    prepared: Any = SimpleNamespace(device=CUDA)
-    assert autobatch.fastest_batch_size(step, autobatch.CANDIDATES["cuda"], (1, 1), prepared) <= 256
-    assert gpus["empty_cache"]
-
-
-def test_every_kind_of_device_has_batch_sizes() -> None:
-    assert autobatch.CANDIDATES.keys() == BATCH_SIZE.keys() == {"cpu", "cuda", "mps"}
-    assert all(size in autobatch.CANDIDATES[kind] for kind, size in BATCH_SIZE.items())
-    assert devices.BATCH_SIZE["cuda"] > BATCH_SIZE["cpu"]
-
-
-def test_batches_of_large_images_are_small_on_a_cpu_and_as_memory_allows_on_a_gpu() -> None:
-    """16 photographs take as much memory as 784 CIFAR images; a GPU refuses what it has no room for."""
-    assert autobatch.candidate_sizes("cpu", (32, 32)) == (16, 32, 64)
-    assert autobatch.candidate_sizes("cpu", (224, 224)) == (16,)
-    assert autobatch.candidate_sizes("cpu", (299, 299)) == (8,)
-    assert autobatch.candidate_sizes("cpu", (1024, 1024)) == (8,)
-    assert autobatch.candidate_sizes("cuda", (224, 224)) == autobatch.CANDIDATES["cuda"]
-    assert [autobatch.usual_batch_size("cpu", (side, side)) for side in (32, 96, 224, 1024)] == [32, 32, 16, 8]
-    assert autobatch.usual_batch_size("cuda", (224, 224)) == BATCH_SIZE["cuda"]
 
 
 @pytest.mark.parametrize(
@@ -190,31 +156,37 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
 
 
 @pytest.mark.parametrize(
-    ("device", "settings", "kind", "count"),
+    ("device", "settings", "way", "count"),
     [
-        ("cuda", {}, ProcessExecutor, 2),
-        ("cuda", {"processes": 1}, SerialExecutor, None),
-        ("cuda", {"processes": 6}, ProcessExecutor, 6),
-        ("cuda", {"executor": "here"}, SerialExecutor, None),
-        ("cuda", {"executor": "processes"}, ProcessExecutor, 2),
-        ("mps", {}, SerialExecutor, None),
-        ("cpu", {}, SerialExecutor, None),
-        ("cpu", {"executor": "processes"}, ProcessExecutor, 1),
+        ("cuda", {}, run_in_processes, 2),
+        ("cuda", {"processes": 1}, run_here, None),
+        ("cuda", {"processes": 6}, run_in_processes, 6),
+        ("cuda", {"executor": "here"}, run_here, None),
+        ("cuda", {"executor": "processes"}, run_in_processes, 2),
+        ("mps", {}, run_here, None),
+        ("cpu", {}, run_here, None),
+        ("cpu", {"executor": "processes"}, run_in_processes, 1),
     ],
 )
-def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], kind: type, count) -> None:
+def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], way, count) -> None:
     study: Any = SimpleNamespace(evaluation=EvaluationSpec(**settings))
     chosen = run.choose_executor(study, [], torch.device(device))
-    assert type(chosen) is kind
-    assert getattr(chosen, "count", None) == count
+    assert chosen.func is way
+    assert count is None or chosen.args == (study, count)
 
 
-def test_processes_take_the_gpus_in_turn(gpus) -> None:
-    taken = [processes._device_of(CUDA, number) for number in range(5)]
-    assert [device.index for device in taken] == [0, 1, 0, 1, 0]
-    assert gpus["set_device"] == [(device,) for device in taken]
-    assert processes._device_of(torch.device("cpu"), 3) == torch.device("cpu")
-    assert len(gpus["set_device"]) == 5
+def test_processes_take_the_gpus_in_turn(gpus, monkeypatch) -> None:
+    taken = []
+    monkeypatch.setattr(executor, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(executor, "plan_evaluations", lambda *_: [])
+    monkeypatch.setattr(executor, "make_worker", lambda _study, _groups, device, *_, **__: taken.append(device))
+    for name, expected in (("cuda", [0, 1, 0, 1, 0]), ("cpu", [None] * 5)):
+        study: Any = SimpleNamespace(evaluation=SimpleNamespace(device=name))
+        monkeypatch.setattr(executor.pickle, "loads", lambda _: SimpleNamespace(open=lambda: (study, None)))  # noqa: B023
+        for number in range(5):
+            open_worker(b"", RunCallbacks(), threads=torch.get_num_threads(), number=number, process_count=5)
+        assert [device.index for device in taken[-5:]] == expected
+    assert gpus["set_device"] == [(device,) for device in taken[:5]]
 
 
 def test_actors_share_the_gpus_of_a_cluster() -> None:

@@ -16,14 +16,18 @@ def failmodes(*arguments: str | Path, folder: Path, expect: int = 0) -> subproce
     return done
 
 
-def failmodes_in_terminal(*arguments: str | Path, folder: Path, columns: int = 80) -> str:
-    """What a terminal of so many columns shows of a command, stdout and stderr together, once it has ended well."""
+def failmodes_in_terminal(*arguments: str | Path, folder: Path, columns: int = 80, answer: str = "") -> str:
+    """What a terminal of so many columns shows of a command, stdout and stderr together, once it has ended well.
+
+    What it asks for is typed in before: `answer`.
+    """
     ours, its = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
     with subprocess.Popen(
         [SCRIPT, *map(str, arguments)], cwd=folder, stdin=its, stdout=its, stderr=its, env=environment
     ) as process:
         os.close(its)
+        os.write(ours, answer.encode())
         shown = b""
         while True:
             try:

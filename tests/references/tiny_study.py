@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.reading import read_study
 from failmodes.evaluate.study.study_schema import Study

@@ -69,7 +69,7 @@ def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis
     base = alt.Chart().encode(
         x=alt.X("accuracy:Q", title="accuracy", scale=style.fixed_scale(x_axis.low, x_axis.high), axis=shares),
         y=alt.Y(
-            "shift:Q", title="centroid shift (image widths)", scale=scale,
+            "shift:Q", title="centroid shift", scale=scale,
             axis=style.y_axis(y_axis.length_px, format="~g"),
         ),
         color=group_color(rows, frame), detail="corruption:N", opacity=style.faded(focus),

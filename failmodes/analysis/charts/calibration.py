@@ -66,5 +66,5 @@ def _layers(colors: dict[str, str], frame: Frame) -> list[alt.Chart]:
         diagonal.encode(x=alt.datum(0), x2=alt.datum(1), y=alt.datum(0), y2=alt.datum(1)),
         base.mark_rule(strokeWidth=1).encode(y=alt.Y("accuracy_low:Q", scale=unit), y2="accuracy_high:Q"),
         base.mark_line(strokeWidth=1.6),
-        base.mark_point(filled=True, opacity=0.9).encode(size=area, tooltip=tips),
+        base.mark_point(filled=True, opacity=1).encode(size=area, tooltip=tips),
     ]

@@ -35,7 +35,7 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         raise WarehouseError(f"no gain of a score to show: {'; '.join(every['reason'].unique().sort())}")
     names = [name for name in PREDICTOR_NAMES.values() if name in rows["name"]]
     labels = rows["label"].unique(maintain_order=True).to_list()
-    name_px = max(map(style.text_width, names))
+    name_px = 12 + max(map(style.text_width, names))
     panels = frame.panels(len(labels), MOST_COLUMNS, left_px=name_px, right_px=8)
     domain = (min([-SMALLEST_SHARE, *rows["low"]]), max([SMALLEST_SHARE, *rows["high"]]))
     layers = _layers(frame, domain, names, name_px, int(panels.width / 60))
@@ -90,7 +90,7 @@ def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)
     y_axis = style.y_axis(minExtent=name_px, maxExtent=name_px, labelLimit=name_px, ticks=False, grid=False)
     base = alt.Chart().encode(
-        x=alt.X("share:Q", title="log-loss saved", scale=scale, axis=x_axis),
+        x=alt.X("share:Q", title="share saved", scale=scale, axis=x_axis),
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
         color=style.series_color(list(VERDICTS), list(VERDICTS.values()), frame, symbolType="circle", symbolSize=60),
     )

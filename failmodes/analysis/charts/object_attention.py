@@ -97,6 +97,7 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
     x = style.severity_axis(max(rows["severity"]))
     base = alt.Chart().encode(x=x, y=y("mean_mask_share"), color=models.color(frame), detail="label:N")
     front = base.transform_filter(f"datum.series !== '{OTHERS}'")
+    null = front.mark_point(shape="diamond", size=30, style="hollow", opacity=1)
     behind = base.transform_filter(f"datum.series === '{OTHERS}'").mark_line(strokeWidth=0.7, color=GRAY)
     return [
         alt.Chart().mark_line(style="muted-line", strokeDash=[1, 3]).encode(
@@ -104,7 +105,7 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
         ),
         *([behind] if models.has_others else []),
         front.mark_area(opacity=0.22).encode(y=y("share_low"), y2="share_high:Q"),
-        front.mark_point(shape="diamond", size=30, style="hollow").encode(y=y("null_mean_mask_share"), tooltip=tips),
+        null.encode(y=y("null_mean_mask_share"), tooltip=tips),
         front.mark_line(strokeWidth=1.8).encode(strokeDash=models.dash(), opacity=style.faded(focus)),
         front.mark_point(size=style.point_size(rows), filled=True).encode(
             tooltip=tips, opacity=style.faded(focus)

@@ -16,7 +16,7 @@ from failmodes.evaluate.benchmark.live_models import GivenModel, LiveModel
 from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study

@@ -17,7 +17,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from failmodes.evaluate.allocator import keep_freed_memory
-from failmodes.evaluate.child_processes import begin_worker, identity_collate, process_context
+from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import Corruption, add_corruption, registered
@@ -143,7 +143,9 @@ class BatchStream:
             yield from (make_batch(self.data[part.data], part, threads=self.threads) for part in slices)
             return
         try:
-            for batch in self._loader(slices):
+            with deaf_to_interrupts():  # processes are started here
+                made = iter(self._loader(slices))
+            for batch in made:
                 if isinstance(batch, FailmodesError):
                     raise batch
                 yield batch

@@ -1,7 +1,7 @@
 """One cell of one model: batches of images in, rows out, published whole."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +53,11 @@ class ModelRun:
     Attributes:
         evaluation: its evaluation.
         batch_size: images at once; halved where memory ends.
-        on_halved: called with each smaller batch size.
         baseline: its clean maps, once they are known; None without attention.
     """
 
     evaluation: Evaluation
     batch_size: int
-    on_halved: Callable[[Evaluation, int], None] = lambda _evaluation, _size: None
     baseline: CleanBaseline | None = None
 
     def halve_batch(self) -> bool:
@@ -68,7 +66,6 @@ class ModelRun:
             return False
         release_memory(self.evaluation.prepared.device)
         self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
-        self.on_halved(self.evaluation, self.batch_size)
         return True
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,17 +10,18 @@ import torch
 from failmodes.evaluate.allocator import freed_memory_kept
 from failmodes.evaluate.devices import choose_device
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
-from failmodes.evaluate.engine.executors.executor import Executor, SerialExecutor
+from failmodes.evaluate.engine.executors.executor import run_here
+from failmodes.evaluate.engine.executors.processes import run_in_processes
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
 from failmodes.evaluate.engine.precisions import COMPARED_IMAGES
-from failmodes.evaluate.engine.tasks import RunResult, make_tasks
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, make_tasks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 from failmodes.warehouse.storage.locks import run_lock
 
@@ -122,7 +124,7 @@ def evaluate_study(
         progress.begin(shards, sum(images))
         result = RunResult()
         if shards:
-            result = choose_executor(study, groups, device).run(make_tasks(study, groups, missing), progress)
+            result = choose_executor(study, groups, device)(make_tasks(study, groups, missing), progress)
         for evaluation in evaluations:
             if not result.failures or not missing_cells(study, evaluation):
                 record_missing_exemplars(study, evaluation)
@@ -153,17 +155,16 @@ def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.
     """The executor of a study; "auto" takes a process for each GPU where there are several, else this one.
 
     Raises:
-        StudyError: the study names Ray, which is not installed.
+        MissingExtraError: the study names Ray, which is not installed.
     """
     settings = study.evaluation
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
     if settings.executor == "ray":
-        from failmodes.evaluate.engine.executors.ray import RayExecutor
+        require("ray", 'executor = "ray"')
+        from failmodes.evaluate.engine.executors.ray import run_on_ray
 
-        return RayExecutor(study, settings.processes)
+        return partial(run_on_ray, study, settings.processes)
     count = settings.processes or max(1, gpus)
     if settings.executor == "here" or (settings.executor == "auto" and count == 1):
-        return SerialExecutor(study, groups, device)
-    from failmodes.evaluate.engine.executors.processes import ProcessExecutor
-
-    return ProcessExecutor(study, groups, count)
+        return partial(run_here, study, groups, device)
+    return partial(run_in_processes, study, count)

@@ -1,12 +1,16 @@
-"""Tasks: the cells that are missing, each with the evaluations that lack it; and the result of running them."""
+"""Tasks: the cells that are missing, each with the evaluations that lack it; and the result of running them.
 
-from collections.abc import Iterable, Iterator
+What runs tasks is an `Executor`: this process, several on this machine, or a Ray cluster (`engine.executors`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.warehouse.shards.format import Cell
+from failmodes.warehouse.shards.format import Cell, ShardKey
 
 
 class Task(NamedTuple):
@@ -27,13 +31,8 @@ class Task(NamedTuple):
         gone = set(evaluation_ids)
         return self._replace(evaluation_ids=tuple(e for e in self.evaluation_ids if e not in gone))
 
-    def together_with(self, other: "Task") -> "Task":
-        """One task of two of the same cell."""
-        assert self[:2] == other[:2]
-        return self._replace(evaluation_ids=self.evaluation_ids + other.evaluation_ids)
-
     def split(self) -> Iterator["Task"]:
-        """A task for each evaluation, for processes that share out the clean cells."""
+        """A task for each evaluation."""
         return (self._replace(evaluation_ids=(evaluation_id,)) for evaluation_id in self.evaluation_ids)
 
 
@@ -75,6 +74,36 @@ class RunResult:
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
 
+class RunCallbacks(NamedTuple):
+    """Functions that are called during a run, for whoever shows it.
+
+    Attributes:
+        begin: (shards missing, images missing) before the first one.
+        images: so many images went through a model.
+        shard: a shard was published: its key.
+        models: what is about to run, a line each.
+        notes: what the clean images tell of a model, a line each.
+    """
+
+    begin: Callable[[int, int], None] = lambda _shards, _images: None
+    images: Callable[[int], None] = lambda _count: None
+    shard: Callable[[ShardKey], None] = lambda _key: None
+    models: Callable[[list[str]], None] = lambda _lines: None
+    notes: Callable[[list[str]], None] = lambda _lines: None
+
+    @classmethod
+    def sent_by(cls, send: Callable[[str, Any], None]) -> "RunCallbacks":
+        """Callbacks of another process than the one that shows them: send(name of the callback, its argument)."""
+        return cls(**{name: partial(send, name) for name in ("images", "shard", "notes")})
+
+    def call(self, name: str, argument: Any) -> None:
+        """Call what another process sent."""
+        getattr(self, name)(argument)
+
+
+Executor = Callable[[Sequence[Task], RunCallbacks], RunResult]
+
+
 def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, list[Cell]]) -> list[Task]:
     """Tasks of a study, clean cells first, then cell by cell.
 
@@ -90,3 +119,18 @@ def make_tasks(study: Study, groups: list[list[Evaluation]], missing: dict[str, 
             if lacking:
                 tasks.append(Task(data, cell, lacking))
     return sorted(tasks, key=lambda task: not task.cell.is_clean)
+
+
+def waves(tasks: Sequence[Task], result: RunResult) -> Iterator[list[Task]]:
+    """Tasks that several processes may share at a time: first the clean cells, model by model, then all others.
+
+    What drift is measured against must be on record before another process can measure it.
+
+    Args:
+        tasks: of a study.
+        result: of the tasks so far; models that raised in the first wave take no part in the second.
+    """
+    clean = [part for task in tasks if task.cell.is_clean for part in task.split()]
+    for wave in (clean, [task for task in tasks if not task.cell.is_clean]):
+        raised = {failure.evaluation_id for failure in result.failures}
+        yield [left for task in wave if (left := task.without(raised)).evaluation_ids]

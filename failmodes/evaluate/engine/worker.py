@@ -5,42 +5,23 @@ fault (a full disk, a damaged file, images that cannot be read) stops the worker
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from itertools import groupby
-from typing import NamedTuple
 
 from failmodes.evaluate.devices import describe_device, is_out_of_memory
-from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, CorruptedBatch, images_per_batch
+from failmodes.evaluate.engine.batches import BatchSlice, BatchStream, images_per_batch
 from failmodes.evaluate.engine.cell_evaluation import CellEvaluation, ModelRun
 from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.precisions import compare_precisions, offer_bfloat16
-from failmodes.evaluate.engine.tasks import Failure, RunResult, Task
+from failmodes.evaluate.engine.tasks import Failure, RunCallbacks, RunResult, Task
 from failmodes.evaluate.engine.writer import BackgroundWriter
 from failmodes.evaluate.models.trial import raised_at
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
-from failmodes.warehouse.shards.format import Cell, ShardKey
+from failmodes.warehouse.shards.format import Cell
 
 NOT_MODEL_ERRORS = (StorageError, DamagedShardError, DataError)
-
-
-class RunCallbacks(NamedTuple):
-    """Functions that are called during a run, for whoever shows it.
-
-    Attributes:
-        begin: (shards missing, images missing) before the first one.
-        images: so many images went through a model.
-        shard: a shard was published: its key.
-        models: what is about to run, a line each.
-        notes: what the clean images tell of a model, a line each.
-    """
-
-    begin: Callable[[int, int], None] = lambda _shards, _images: None
-    images: Callable[[int], None] = lambda _count: None
-    shard: Callable[[ShardKey], None] = lambda _key: None
-    models: Callable[[list[str]], None] = lambda _lines: None
-    notes: Callable[[list[str]], None] = lambda _lines: None
 
 
 class Worker:
@@ -61,51 +42,51 @@ class Worker:
         self.set_aside: set[str] = set()
         self.compared: set[str] = set()
 
-    def run(self, tasks: Sequence[Task], set_aside: Iterable[str] = ()) -> RunResult:
-        """Run tasks in their order; batches of one are made while another's are computed, where workers make them.
+    def run(self, tasks: Iterable[Task]) -> RunResult:
+        """Run tasks in their order; batches of one are made while another's are computed, where processes make them.
 
         Args:
-            tasks: cells, and which evaluations lack them.
-            set_aside: evaluations whose model raised elsewhere.
+            tasks: cells, and which evaluations lack them; drawn one by one, as their batches are made.
         """
-        self.set_aside |= {self.model_runs[e].evaluation.model_id for e in set_aside}
-        result, by_cell = RunResult(), _by_cell(tasks)
+        result = RunResult()
+        begun: deque[Task] = deque()
+        with BackgroundWriter() as writer:
+            cells: list[CellEvaluation] = []
+            started = time.perf_counter()
+            for batch in self.stream.batches(self._slices(tasks, begun)):
+                if batch.slice.start == 0:
+                    cells = [self._begin(run, batch.slice.cell) for run in self._taking_part(begun[0])]
+                for cell in cells:
+                    cell.elapsed_s += time.perf_counter() - started
+                cells = [cell for cell in cells if self._guarded(partial(cell.add, batch), cell, result)]
+                self.progress.images(len(batch.image_ids) * len(cells))
+                if batch.slice.stop == self._image_count(begun[0]):
+                    begun.popleft()
+                    for cell in cells:
+                        if self._guarded(partial(self._finish, cell, result), cell, result):
+                            writer.submit(partial(self._publish, cell))
+                started = time.perf_counter()
+        return result
+
+    def _slices(self, tasks: Iterable[Task], begun: deque[Task]) -> Iterator[BatchSlice]:
+        """The batches of tasks; each task that has some goes to the end of `begun`."""
         runs = list(self.model_runs.values())
         shape = runs[0].evaluation.data.dataset.images.shape[1:]
         size = images_per_batch(shape, max(run.batch_size for run in runs))  # halving one later changes no batch
-        slices = (part for task in by_cell.values() for part in self._slices(task, size))
-        with BackgroundWriter() as writer:
-            for cell, batches in groupby(self.stream.batches(slices), key=lambda batch: batch.slice[:2]):
-                self._run_cell(by_cell[cell], batches, result, writer)
-        return result
-
-    def _slices(self, task: Task, size: int) -> Iterator[BatchSlice]:
-        taking_part = self._taking_part(task)
-        if not taking_part:
-            return
-        subset = taking_part[0].evaluation.data.subset
-        count = len(subset.clean_ids if task.cell.is_clean else subset.corrupted_ids)
-        for start in range(0, count, size):
-            yield BatchSlice(task.data, task.cell, start, min(start + size, count))
+        for task in tasks:
+            if self._taking_part(task):
+                begun.append(task)
+                count = self._image_count(task)
+                for start in range(0, count, size):
+                    yield BatchSlice(task.data, task.cell, start, min(start + size, count))
 
     def _taking_part(self, task: Task) -> list[ModelRun]:
         runs = [self.model_runs[evaluation_id] for evaluation_id in task.evaluation_ids]
         return [run for run in runs if run.evaluation.model_id not in self.set_aside]
 
-    def _run_cell(
-        self, task: Task, batches: Iterator[CorruptedBatch], result: RunResult, writer: BackgroundWriter
-    ) -> None:
-        cells = [self._begin(run, task.cell) for run in self._taking_part(task)]
-        shared_s, started = 0.0, time.perf_counter()
-        for batch in batches:
-            shared_s += time.perf_counter() - started
-            cells = [cell for cell in cells if self._guarded(partial(cell.add, batch), cell, result)]
-            self.progress.images(len(batch.image_ids) * len(cells))
-            started = time.perf_counter()
-        for cell in cells:
-            if self._guarded(partial(self._finish, cell, result), cell, result):
-                cell.elapsed_s += shared_s
-                writer.submit(partial(self._publish, cell))
+    def _image_count(self, task: Task) -> int:
+        subset = self.model_runs[task.evaluation_ids[0]].evaluation.data.subset
+        return len(subset.clean_ids if task.cell.is_clean else subset.corrupted_ids)
 
     def _begin(self, run: ModelRun, cell: Cell) -> CellEvaluation:
         if run.evaluation.has_attention and not cell.is_clean and run.baseline is None:
@@ -158,15 +139,6 @@ class Worker:
     def _publish(self, cell: CellEvaluation) -> None:
         cell.publish(self.output)
         self.progress.shard(cell.key)
-
-
-def _by_cell(tasks: Sequence[Task]) -> dict[tuple[int, Cell], Task]:
-    """One task a cell: clean cells that were split among processes may meet again in one of them."""
-    found: dict[tuple[int, Cell], Task] = {}
-    for task in tasks:
-        known = found.get(task[:2])
-        found[task[:2]] = task if known is None else known.together_with(task)
-    return found
 
 
 def _reason(error: Exception, cell: CellEvaluation) -> str:

@@ -161,6 +161,7 @@ class Model:
             "input_mean": None if self.normalization is None else list(self.normalization.mean),
             "input_std": None if self.normalization is None else list(self.normalization.std),
             "input_side_px": self.input_side_px,
+            "preprocessing": None if self.preprocessing is None else self.preprocessing.name,
             "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
             "training_data": _shortened(self.metadata.get("dataset")),

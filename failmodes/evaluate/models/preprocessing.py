@@ -16,6 +16,7 @@ from failmodes.warehouse.hashing import identity_of
 
 PIXEL_VALUES = "pixel_values"  # where Hugging Face's image processors put their result
 TOLERANCE = 1e-3  # by which an image may differ between a batch of one and a batch of two
+MOST_NAME_LETTERS = 200  # of a function's name, in the record
 CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen once in some twenty times too
 
 
@@ -26,16 +27,18 @@ class Preprocessing(NamedTuple):
         apply: (N, 3, H, W) uint8 tensor on the CPU → the model's input, N first.
         identity: hash of its code and settings.
         description: in a few words, for the line that describes a model.
+        name: its function and the size of what it gives, for the record.
     """
 
     apply: Callable[[torch.Tensor], torch.Tensor]
     identity: str
     description: str
+    name: str
 
 
 def bytes_as_they_come() -> Preprocessing:
     """No preprocessing: a function of the user's own takes the uint8 pixels."""
-    return Preprocessing(lambda images: images, "uint8", "its own preparation of the pixels")
+    return Preprocessing(lambda images: images, "uint8", "its own preparation of the pixels", "inside the function")
 
 
 def make_preprocessing(
@@ -76,7 +79,8 @@ def make_preprocessing(
         code = {"version": version} if version else code_hash(function, subject=f"{subject}: preprocess")
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
-        return Preprocessing(applied, identity_of([code, taken]), f"preprocess {name} (of {taken}) to {side} px")
+        described = f"preprocess {name} (of {taken}) to {side} px"
+        return Preprocessing(applied, identity_of([code, taken]), described, f"{name[:MOST_NAME_LETTERS]} to {side} px")
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
         + "; ".join(problems)

@@ -24,6 +24,8 @@ select
     models.input_mean,
     models.input_std,
     models.input_side_px,
+    models.preprocessing,
+    models.class_outputs,
     models.checkpoint,
     models.training_recipe,
     models.training_seed,

@@ -8,6 +8,7 @@ locally by temporary name, fsync, rename and fsync of the folder, elsewhere by o
 
 import errno
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -102,6 +103,31 @@ def delete(path: StorePath) -> None:
     """
     with suppress(FileNotFoundError), _driver_errors("remove", path):
         path.unlink(missing_ok=True)
+
+
+def delete_folder(folder: StorePath) -> None:
+    """Remove a folder with all that is in it; one that is not there is no error.
+
+    Raises:
+        StorageError: something in it cannot be removed.
+    """
+    with suppress(FileNotFoundError), _driver_errors("remove", folder):
+        if isinstance(folder, Path):
+            shutil.rmtree(folder)
+            fsync(folder.parent)
+        else:
+            folder.fs.rm(folder.path, recursive=True)
+
+
+def size_of(path: StorePath) -> int:
+    """Size of a file, bytes; 0 where none is.
+
+    Raises:
+        StorageError: its file system does not answer.
+    """
+    with suppress(FileNotFoundError), _driver_errors("read", path):
+        return int(path.stat().st_size)
+    return 0
 
 
 def list_published(folder: StorePath, suffix: str) -> list[StorePath]:

@@ -16,7 +16,7 @@ import failmodes
 from failmodes.evaluate.benchmark import benchmark
 from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
 from failmodes.evaluate.benchmark.model_options import ModelOptions
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
 from failmodes.ingest.corruptions.catalog import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption

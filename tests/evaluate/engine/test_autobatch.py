@@ -1,105 +1,51 @@
-"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""Batch sizes: a power of two that follows from a model's largest activation and the device's budget."""
 
-import json
-import shutil
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from tiny_study import CELLS, patch_logits, run_study
+from torch import nn
 
-from failmodes.evaluate.engine.autobatch import BATCH_SIZES_FILE, fastest_batch_size
+from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE, GPU_SHARE, activation_budget
+from failmodes.evaluate.engine.autobatch import choose_batch_size, largest_activation
 from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import Normalization
-from failmodes.warehouse.schema import PREDICTION_FACTS
-from failmodes.warehouse.shards.format import list_results_files, read_verified
+
+CPU = torch.device("cpu")
 
 
-def test_the_smallest_batch_near_the_best_rate_is_taken(monkeypatch) -> None:
-    seconds = {8: 8 / 50, 16: 16 / 98, 32: 32 / 100, 64: 64 / 80, 128: 128 / 70}
-    tried = []
-
-    def timed(_step, images, _device) -> float:
-        tried.append(len(images))
-        return seconds[len(images)]
-
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), prepared) == 16
-    assert max(tried) == 32  # twice the memory has brought nothing
+def prepared_net(channels: int):
+    module = nn.Sequential(nn.Conv2d(3, channels, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+    return prepare_model(module, "x", Normalization(mean=(0.5,) * 3, std=(0.25,) * 3), CPU, "float32")
 
 
-def test_a_disturbance_while_a_size_is_timed_does_not_decide(monkeypatch) -> None:
-    """Sizes take turns: one in which the machine was busy is made up for by the next."""
-    seconds = {8: 8 / 50, 16: 16 / 100, 32: 32 / 90, 64: 64 / 60, 128: 128 / 50}
-    tried = []
-
-    def timed(_step, images, _device) -> float:
-        tried.append(len(images))
-        return seconds[len(images)] * (1.12 if tried.count(16) in (1, 2) and len(images) == 16 else 1)
-
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64, 128), (4, 4), prepared) == 16
-    assert tried == [8, 8, 8, 8, 16, 16, 32, 32] + 2 * [16, 16, 32]  # as many images, and slow ones no more
+def test_the_largest_activation_is_that_of_the_widest_layer_or_the_image() -> None:
+    assert largest_activation(prepared_net(16), (20, 30, 3)) == 4 * 16 * 20 * 30
+    assert largest_activation(prepared_net(2), (20, 30, 3)) == 4 * 3 * 20 * 30
 
 
-def test_a_disturbance_does_not_end_the_trial(monkeypatch) -> None:
-    """A size that seems no faster than a smaller one is timed once more before larger ones are given up."""
-    seconds = {8: 8 / 50, 16: 16 / 80, 32: 32 / 100, 64: 64 / 100}
-    tried = []
-
-    def timed(_step, images, _device) -> float:
-        tried.append(len(images))
-        return seconds[len(images)] * (2 if len(images) == 32 and tried.count(32) == 1 else 1)
-
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch._seconds", timed)
-    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(lambda _: None, (8, 16, 32, 64), (4, 4), prepared) == 32
-    assert 64 in tried
+def test_a_look_at_a_model_leaves_no_hook_and_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = prepared_net(4)
+    monkeypatch.setattr(prepared.module, "_compiled_call_impl", lambda *_: pytest.fail("compiled"))
+    assert choose_batch_size(prepared, (8, 8, 3)) == BATCH_SIZE["cpu"]
+    assert not any(module._forward_hooks for module in prepared.module.modules())
 
 
-def test_a_trial_ends_where_memory_does() -> None:
-    def step(images) -> None:
-        if len(images) > 16:
-            raise torch.OutOfMemoryError("out of memory")
-
-    prepared = prepare_model(torch.nn.Identity(), "x", NEUTRAL, torch.device("cpu"), "float32")
-    assert fastest_batch_size(step, (8, 16, 32), (4, 4), prepared) in (8, 16)
+@pytest.mark.parametrize(("channels", "expected"), [(8, 32), (16, 16), (64, 4), (640, 1)])
+def test_the_batch_is_the_largest_power_of_two_within_the_budget(channels: int, expected: int) -> None:
+    assert choose_batch_size(prepared_net(channels), (256, 256, 3)) == expected
+    assert expected * channels * 4 * 256 * 256 <= ACTIVATION_BYTES or expected == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("error", [ValueError("eight is bad"), torch.OutOfMemoryError("out of memory")])
-def test_what_a_model_raises_in_a_trial_is_left_to_the_run(two_trained_models, monkeypatch, error) -> None:
-    path, _, _ = two_trained_models
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
-
-    def raise_in_small_batches(prepared, inputs, logits):
-        if len(inputs) == 8:
-            raise error
-        return logits
-
-    patch_logits(monkeypatch, raise_in_small_batches)
-    report = run_study(path)
-    assert (report.written, report.failures) == (2 * CELLS, [])
+def test_a_gpu_gives_its_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu: Any = SimpleNamespace(total_memory=64 << 30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
+    assert activation_budget(torch.device("cuda")) == (64 << 30) // GPU_SHARE
+    assert activation_budget(torch.device("mps")) == ACTIVATION_BYTES
 
 
-@pytest.mark.slow
-def test_a_batch_size_once_tried_is_remembered(two_trained_models, monkeypatch) -> None:
-    path, output, _ = two_trained_models
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.TUNING_SHARE", 1e9)
-    tried = []
-    monkeypatch.setattr("failmodes.evaluate.engine.autobatch.fastest_batch_size", lambda *_: tried.append(1) or 16)
-    run_study(path)
-    assert len(tried) == 2
-    assert set(json.loads((output / "cache" / BATCH_SIZES_FILE).read_text()).values()) == {16}
-    shutil.rmtree(output / "results")
-    run_study(path)
-    assert len(tried) == 2
-    (output / "cache" / BATCH_SIZES_FILE).write_text("damaged")
-    shutil.rmtree(output / "results")
-    run_study(path)
-    assert len(tried) == 4
-    assert {read_verified(p).facts["batch_size"] for p in list_results_files(output, PREDICTION_FACTS)} == {16}
-
-
-NEUTRAL = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+def test_what_a_model_raises_at_the_first_look_is_left_to_the_run() -> None:
+    prepared = prepared_net(16)
+    assert choose_batch_size(prepared, (256, 256, 4)) == BATCH_SIZE["cpu"]  # it takes three channels
+    assert not any(module._forward_hooks for module in prepared.module.modules())

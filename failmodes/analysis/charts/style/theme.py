@@ -30,7 +30,7 @@ DARK_GRAY, MID_GRAY = "#2b2f36", "#6b7280"  # what has no hue
 MODEL_COLORS = (BLUE, VERMILLION, GREEN, PURPLE)
 MODEL_DASHES = ([1, 0], [5, 2], [2, 2], [7, 2, 2, 2])
 GROUPS = ("noise", "blur", "weather", "digital")  # groups of corruptions, in order of publication
-GROUP_COLORS = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
+GROUP_COLORS: dict[str, str] = dict(zip(GROUPS, ("#8a6d00", "#0d8080", "#7d1128", "#33415c"), strict=True))
 RAMP = ("#f94642", "#c32571", "#8d128b", "#300757", "#020121")  # severities from the first to the last; clean is gray
 SHAPE_SYMBOLS = {
     "abrupt": "triangle-down",

@@ -11,6 +11,7 @@ from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, f
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.shares import TITLE_ERROR
+from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 
 MOST_IN_TITLE = 2  # models that the title of a chart names one by one
 
@@ -68,7 +69,7 @@ def _for_title(
     kind: Kind, con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo
 ) -> list[Judged]:
     """What a title may name, the strongest first."""
-    judged = kind.judge(con, selection, evaluation)
+    judged = (one for one in kind.judge(con, selection, evaluation) if one.n >= FEWEST_IMAGES)
     return [one for one in judged if one.verdict in kind.printed and (one.p_value or 0.0) <= TITLE_ERROR]
 
 

@@ -1,39 +1,54 @@
-"""What every executor takes and gives, and how one process of a run is set up."""
+"""How one process of a run is set up, in this process and in others."""
 
 import os
+import pickle
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 
-from failmodes.evaluate.engine.autobatch import choose_batch_size, save_batch_size
+from failmodes.evaluate.allocator import keep_freed_memory
+from failmodes.evaluate.devices import choose_device
+from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchStream, WorkerSpec, images_per_batch, limit_workers
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
-from failmodes.evaluate.engine.tasks import RunResult, Task
-from failmodes.evaluate.engine.worker import RunCallbacks, Worker
+from failmodes.evaluate.engine.plan import plan_evaluations
+from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult, Task
+from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study
 
 MAX_WORKERS = 8  # processes that corrupt ahead of one model, where the study does not say
 
 
-class Executor(Protocol):
-    """Runs the tasks of a study, clean cells before all others."""
+def run_here(
+    study: Study, groups: list[list[Evaluation]], device: torch.device, tasks: Sequence[Task], progress: RunCallbacks
+) -> RunResult:
+    """Run all tasks in this process, one after the other."""
+    return make_worker(study, groups, device, progress).run(tasks)
 
-    def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-        """Run all tasks; models that raise are set aside, any other error is raised."""
-        ...
 
+def open_worker(
+    worker_spec: bytes, progress: RunCallbacks, *, threads: int, number: int = 0, process_count: int = 1
+) -> Worker:
+    """The worker of a process that was started for a run: it opens the study for itself.
 
-class SerialExecutor:
-    """The executor of this process."""
-
-    def __init__(self, study: Study, groups: list[list[Evaluation]], device: torch.device) -> None:
-        self.study, self.groups, self.device = study, groups, device
-
-    def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-        """Run all tasks, one after the other."""
-        return make_worker(self.study, self.groups, self.device, progress).run(tasks)
+    Args:
+        worker_spec: WorkerSpec of the study as a pickle, from the process that began the run; opened here, where the
+            user's modules can be imported, and a mistake in them is an error of this call.
+        progress: called as images and shards are done.
+        threads: how many the models run on.
+        number: of the process on its machine, from 0: processes take the GPUs in turn.
+        process_count: how many processes share the machine.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    study, dataset = pickle.loads(worker_spec).open()
+    device = choose_device(study.evaluation.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", number % torch.cuda.device_count())
+        torch.cuda.set_device(device)  # else whatever names no device would go to the first
+    groups = plan_evaluations(study, dataset, device)
+    return make_worker(study, groups, device, progress, process_count=process_count)
 
 
 def make_worker(
@@ -71,22 +86,15 @@ def make_worker(
 
 
 def make_model_runs(study: Study, groups: list[list[Evaluation]]) -> list[ModelRun]:
-    """The models of a study, each with its batch size: the study's, or the one that is tried out and remembered.
+    """The models of a study, each with its batch size: the study's, or what the memory rule gives.
 
     A model that several evaluations share has one batch size.
     """
-    fixed = study.evaluation.batch_size
-    images = len(study.corruptions.names) * len(study.corruptions.severities)
-    images *= sum(len(group[0].data.subset.corrupted_ids) for group in groups)
-
-    def remember(evaluation: Evaluation, size: int) -> None:
-        if fixed is None:
-            save_batch_size(evaluation, size, study.cache)
-
     sizes: dict[str, int] = {}
     model_runs = []
     for evaluation in (evaluation for group in groups for evaluation in group):
         if evaluation.model_id not in sizes:
-            sizes[evaluation.model_id] = fixed or choose_batch_size(evaluation, images, study.cache)
-        model_runs.append(ModelRun(evaluation, sizes[evaluation.model_id], remember))
+            shape = evaluation.data.dataset.images.shape[1:]
+            sizes[evaluation.model_id] = study.evaluation.batch_size or choose_batch_size(evaluation.prepared, shape)
+        model_runs.append(ModelRun(evaluation, sizes[evaluation.model_id]))
     return model_runs

@@ -8,62 +8,58 @@ import math
 import os
 import pickle
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.engine.batches import WorkerSpec
-from failmodes.evaluate.engine.executors.scheduler import WorkerMessage, run_tasks
-from failmodes.evaluate.engine.tasks import RunResult, Task
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult, Task, waves
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
-from failmodes.warehouse.extras import require
+
+RETRIES = 2  # of a cell whose actor died
 
 
-class RayExecutor:
-    """The executor of a Ray cluster; an actor that dies is replaced, and its cell goes to another."""
+def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    """Run all tasks on `count` actors; Ray replaces an actor that dies and has it do its cell again.
 
-    def __init__(self, study: Study, count: int | None) -> None:
-        self.study, self.count = study, count
-        self.ray = _import_ray()
-        self.actors: list[Any] = []
-        self.running: dict[Any, int] = {}
-
-    def run(self, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
-        """Run all tasks."""
-        started_here = not self.ray.is_initialized()
+    Raises:
+        StudyError: there are more actors than CPUs.
+        ModelError: a cell has taken down several actors, or an actor failed.
+    """
+    ray = _import_ray()
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        resources = actor_resources(ray.cluster_resources(), count)
+        options = {"num_gpus": resources.gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
+        arguments = pickle.dumps(WorkerSpec.of(study)), list(sys.path), resources.threads
+        actor = ray.remote(**options)(RayWorker)
+        pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(resources.actors, len(tasks)))])
+        return _run_waves(pool, tasks, progress)
+    except ray.exceptions.RayActorError as error:
+        raise ModelError(
+            f"{RETRIES + 1} processes died over one cell ({first_line(error)}): this is often the system ending a "
+            "process for want of memory; use fewer processes or a smaller batch_size"
+        ) from error
+    finally:
         if started_here:
-            self.ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        try:
-            self.resources = actor_resources(self.ray.cluster_resources(), self.count)
-            self.actors = [self._actor() for _ in range(min(self.resources.actors, len(tasks)))]
-            return run_tasks(tasks, self, len(self.actors), progress, one_by_one=True)
-        finally:
-            if started_here:
-                self.ray.shutdown()
+            ray.shutdown()
 
-    def start(self, worker: int, tasks: list[Task], set_aside: set[str]) -> None:
-        """Send tasks to an actor."""
-        self.running[self.actors[worker].run.remote(tasks, set_aside)] = worker
 
-    def messages(self, busy: Collection[int]) -> Iterator[WorkerMessage]:
-        """All messages of each actor that is done; an actor that died is replaced."""
-        ready, _ = self.ray.wait(list(self.running))
-        for call in ready:
-            worker = self.running.pop(call)
-            try:
-                messages = self.ray.get(call)
-            except self.ray.exceptions.RayActorError as error:
-                self.actors[worker] = self._actor()
-                yield WorkerMessage(worker, "died", first_line(error))
-            else:
-                yield from (WorkerMessage(worker, kind, content) for kind, content in messages)
-
-    def _actor(self) -> Any:
-        remote = self.ray.remote(num_gpus=self.resources.gpu, num_cpus=1)(RayWorker)
-        worker_spec = pickle.dumps(WorkerSpec.of(self.study))  # opened once the actor's path is set
-        return remote.remote(worker_spec, list(sys.path), self.resources.threads)
+def _run_waves(pool: Any, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    result = RunResult()
+    for wave in waves(tasks, result):
+        for task in wave:
+            pool.submit(lambda actor, task: actor.run.remote(task), task)
+        while pool.has_next():
+            messages, outcome = pool.get_next_unordered()
+            for message in messages:
+                progress.call(*message)
+            if isinstance(outcome, FailmodesError):
+                raise outcome
+            result.add(outcome)
+    return result
 
 
 class ActorResources(NamedTuple):
@@ -98,42 +94,26 @@ class RayWorker:
         self.worker: Any = None
         self.messages: list[tuple[str, Any]] = []
 
-    def run(self, tasks: list[Task], set_aside: set[str]) -> list[tuple[str, Any]]:
-        """Run tasks: what there is to say of them, in order; an error comes back as a value, whole."""
+    def run(self, task: Task) -> tuple[list[tuple[str, Any]], RunResult | FailmodesError]:
+        """Run a task: what there is to say of it, in order, and its result, or its error, which Ray would wrap."""
         self.messages.clear()
         try:
             if self.worker is None:
-                self.worker = self._open()
-            self.messages.append(("done", self.worker.run(tasks, set_aside)))
+                from failmodes.evaluate.engine.executors.executor import open_worker
+
+                progress = RunCallbacks.sent_by(lambda *message: self.messages.append(message))
+                self.worker = open_worker(self.worker_spec, progress, threads=self.threads)
+            return self.messages, self.worker.run([task])
         except FailmodesError as error:
-            self.messages.append(("error", error))
+            return self.messages, error
         except Exception as error:  # whatever a user's module raises as it is opened here
             reason = f"a Ray worker failed: {type(error).__name__}: {first_line(error)}"
-            self.messages.append(("error", ModelError(reason)))
-        return list(self.messages)
-
-    def _open(self) -> Any:
-        import torch
-
-        from failmodes.evaluate.devices import choose_device
-        from failmodes.evaluate.engine.executors.executor import make_worker
-        from failmodes.evaluate.engine.plan import plan_evaluations
-
-        keep_freed_memory()
-        torch.set_num_threads(self.threads)
-        study, dataset = pickle.loads(self.worker_spec).open()  # our own bytes, from the driver of this run
-        device = choose_device(study.evaluation.device)
-        progress = RunCallbacks(
-            images=lambda count: self.messages.append(("images", count)),
-            shard=lambda key: self.messages.append(("shard", key)),
-            notes=lambda lines: self.messages.append(("notes", lines)),
-        )
-        return make_worker(study, plan_evaluations(study, dataset, device), device, progress)
+            return self.messages, ModelError(reason)
 
 
 def _import_ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    require("ray", 'executor = "ray"')
     import ray
+    import ray.util
 
     return ray

@@ -173,6 +173,7 @@ def labelled(*facts: dict[str, object]) -> Selection:
         "model_label": "ResNet", "model_name": "ResNet", "architecture": "resnet18", "variant": None,
         "family": "resnet", "class_protocol": None, "training_recipe": None, "training_seed": None,
         "precision": "float32",
+        "preprocessing": None, "class_outputs": None, "attention_layer": None,
         "input_mean": None, "input_std": None, "input_side_px": None, "checkpoint": None, "attention_method": "none",
         "evaluated_at": None, "image_count": 400, "model_id": "m",
     }  # fmt: skip

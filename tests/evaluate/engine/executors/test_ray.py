@@ -7,7 +7,7 @@ from executor_runs import Killer, study_of
 from tiny_study import hashes, run_study
 
 from failmodes.evaluate.engine.run import choose_executor
-from failmodes.evaluate.engine.worker import RunCallbacks
+from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.study.reading import read_study
 from failmodes.warehouse.errors import MissingExtraError, StudyError
 

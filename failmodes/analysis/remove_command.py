@@ -1,0 +1,137 @@
+"""`failmodes remove`: remove evaluations from results, warehouse and report, after showing what goes and what stays."""
+
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from failmodes.analysis.render.blocks import Sentence
+from failmodes.analysis.render.formatting import format_count, join_names
+from failmodes.analysis.same_labels import distinct_labels, newest_first
+from failmodes.warehouse.completion import complete_model
+from failmodes.warehouse.errors import StudyError, did_you_mean, shown
+from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.progress import stages_shown
+from failmodes.warehouse.result_output import line_width
+from failmodes.warehouse.terminal import interruptible, named, note, say, suggest
+
+if TYPE_CHECKING:
+    from failmodes.warehouse.database.removal import Place, StoredEvaluation
+
+
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="LABEL_OR_EVALUATION",
+            help="A model's label (all its evaluations), one as a report tells it apart, or an evaluation's identity "
+            "or its first letters.",
+            autocompletion=complete_model,
+        ),
+    ],
+    where: Annotated[
+        str | None,
+        typer.Argument(help="Study file, output folder, .duckdb file or URL of results; study.toml here by default."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+) -> None:
+    """Remove evaluations: their results, their rows in the warehouse, and everything derived from them.
+
+    The command shows what goes and what stays, and asks first. Other evaluations stay as they are. A data set, source
+    or model that no other evaluation uses is removed too; images and checkpoints are not. Write the report again
+    afterwards.
+    """
+    limit_command(None)
+    from failmodes.analysis.judging.stored import DERIVATION
+    from failmodes.analysis.render.formats.text import render_blocks
+    from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
+
+    place = find_place(where)
+    labels = labeled(stored_evaluations(place))
+    chosen = named_evaluations(labels, name)
+    kept = [label for one, label in labels if one not in chosen]
+    going = [(one, label) for one, label in labels if one in chosen]
+    say(render_blocks(_sentences(going, kept, place), line_width()), end="")
+    if not yes:
+        if not sys.stdin.isatty():
+            raise StudyError("nothing was removed: without a terminal to confirm on, add --yes")
+        if not typer.confirm("Remove?", err=True):
+            note("nothing was removed")
+            return
+    with stages_shown("remove"), interruptible("what is left is removed by the same command"):
+        identities = {one.evaluation_id for one in chosen}
+        remove_evaluations(place, identities, DERIVATION, metrics_of_studies([where]) or ())
+    note(f"removed {format_count(len(chosen), 'evaluation')}")
+    if not all(one.in_results for one in chosen):
+        note("results elsewhere may still hold it: a load from them brings it back")
+    if place.warehouse is None:
+        note("warehouses that were loaded from these results still hold it: remove it from them too")
+    if place.warehouse and kept:
+        suggest(f"failmodes report{named(where)}")
+
+
+def labeled(evaluations: Sequence["StoredEvaluation"]) -> list[tuple["StoredEvaluation", str]]:
+    """Evaluations with their labels, by label, newest first; those of the same images and label say what differs."""
+    by_id = {one.evaluation_id: one for one in evaluations}
+    ordered = newest_first([one.facts for one in evaluations])
+    groups: dict[tuple[str, ...], list[dict[str, object]]] = defaultdict(list)
+    for row in ordered:
+        groups[row["dataset_id"], row["source_id"], row["subset_id"]].append(row)
+    found = {
+        str(row["evaluation_id"]): label
+        for rows in groups.values()
+        for row, label in zip(rows, distinct_labels(rows), strict=True)
+    }
+    return [(by_id[row["evaluation_id"]], found[row["evaluation_id"]]) for row in ordered]
+
+
+def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: str) -> list["StoredEvaluation"]:
+    """The evaluations that a name means: all of a label, else the one of a label in full or of an identity.
+
+    What an interrupted removal has left without its label goes with any other.
+
+    Raises:
+        StudyError: there is none, or first letters are those of several.
+    """
+    from failmodes.analysis.model_names import LEAST_LETTERS
+
+    left = [one for one, _ in labels if one.label is None]
+    ways = (
+        [one for one, _ in labels if one.label == name],
+        [one for one, label in labels if label == name],
+        [one for one, _ in labels if len(name) >= LEAST_LETTERS and one.evaluation_id.startswith(name)],
+    )
+    found = next((way for way in ways if way), [])
+    if found and found is ways[2] and len(found) > 1:
+        several = join_names(f"{one.evaluation_id} ({label})" for one, label in labels if one in found)
+        raise StudyError(f"evaluations that begin with {shown(name)} are {several}: give more letters")
+    if not found and not left:
+        known = list(dict.fromkeys(label for _, label in labels))
+        hint = did_you_mean(name, known, f"there are {join_names(map(repr, known))}" if known else "there is none")
+        raise StudyError(f"no evaluation {shown(name)}: {hint}")
+    return [*found, *(one for one in left if one not in found)]
+
+
+def _sentences(chosen: Sequence[tuple["StoredEvaluation", str]], kept: Sequence[str], place: "Place") -> list[Sentence]:
+    """What goes, and what stays."""
+    places = [str(path) for path in (place.results, place.warehouse) if path]
+    return [
+        Sentence(f"To remove from {join_names(places)}:", "lead"),
+        *(Sentence(_described(one, label), "item") for one, label in chosen),
+        Sentence(f"Kept: {join_names(kept)}." if kept else "No other evaluation is there."),
+    ]
+
+
+def _described(one: "StoredEvaluation", label: str) -> str:
+    facts, made = one.facts, one.facts["evaluated_at"]
+    parts = (
+        f"{format_count(facts['image_count'], 'image')} of {facts['dataset_label']}, {facts['source_label']}",
+        f"evaluated {made:%Y-%m-%d %H:%M}" if made else "",
+        format_count(one.cell_count, "cell"),
+        f"{format_count(one.file_count, 'file')} ({one.size_bytes / 1e6:,.1f} MB)" if one.in_results else "no files",
+        f"evaluation {one.evaluation_id}",
+    )
+    return f"{label if one.label else 'left by an interrupted removal'}: {'; '.join(filter(None, parts))}"

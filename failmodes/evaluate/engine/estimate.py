@@ -1,0 +1,170 @@
+"""What a run would do, before anything is computed: cells, models, minutes and disk space (`failmodes run --dry-run`).
+
+The speed of a model is that of earlier shards of the same evaluation on the same device, where there are some; else one
+batch is timed, under each corruption of the study. Loading and the report are not part of the time.
+"""
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+
+from failmodes.evaluate.devices import choose_device, describe_device
+from failmodes.evaluate.engine.batches import BatchSlice, make_batch
+from failmodes.evaluate.engine.cell_evaluation import CellEvaluation
+from failmodes.evaluate.engine.executors.executor import make_model_runs
+from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.evaluate.study_models import study_models
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.thumbnails import MOST_BYTES, encode_png
+from failmodes.warehouse.schema import PREDICTION_FACTS
+from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_footer, shard_path
+
+READ_SHARDS = 5  # of an evaluation; their median speed counts
+ROW_BYTES = 200  # of an image in a cell: the demo's record has 190, a third less without attention
+WITH_WAREHOUSE = 3  # times the record: the demo's warehouse is twice as large
+EXEMPLARS = 8  # images a corruption, at each severity
+UNTRAINED = "time unknown before it is trained"
+
+
+class ModelEstimate(NamedTuple):
+    """One model, over all seeds of the corruptions: its cells, those that are missing, and their images.
+
+    Attributes:
+        seconds: what the missing ones take on one device; None of a model that is to be trained first.
+        source: where that is from, in words.
+    """
+
+    label: str
+    cells: int
+    missing: int
+    images: int
+    seconds: float | None
+    source: str
+
+    def describe(self) -> str:
+        """The same in a line."""
+        counts = f"{self.label}: {self.missing:,} of {self.cells:,} cells missing, {self.images:,} images"
+        if not self.missing:
+            return counts
+        return f"{counts}, {self.source if self.seconds is None else f'{_minutes(self.seconds)} ({self.source})'}"
+
+
+class RunEstimate(NamedTuple):
+    """What a run would do.
+
+    Attributes:
+        models: one each.
+        device: where they run, in words.
+        device_count: how many of it share the work.
+        seconds: what all models take together whose time is known.
+        disk_bytes: what record and warehouse take more.
+        free_bytes: free where they lie; None of a URL.
+    """
+
+    models: list[ModelEstimate]
+    device: str
+    device_count: int
+    seconds: float
+    disk_bytes: int
+    free_bytes: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The same in JSON's types."""
+        return {**self._asdict(), "models": [model._asdict() for model in self.models]}
+
+    def describe(self) -> list[str]:
+        """The same in words: a line a model, and two of them all."""
+        missing, images = (sum(getattr(model, name) for model in self.models) for name in ("missing", "images"))
+        devices = f"{self.device_count} × {self.device}" if self.device_count > 1 else self.device
+        untrained = any(model.seconds is None for model in self.models)
+        time_of = f"{_minutes(self.seconds)} on {devices}" + " beside the models to be trained" * untrained
+        free = "" if self.free_bytes is None else f", {self.free_bytes / 1e9:,.1f} GB free"
+        return [
+            *(model.describe() for model in self.models),
+            f"to evaluate: {missing:,} cells, {images:,} images, {time_of}",
+            f"disk space: about {self.disk_bytes / 1e6:,.0f} MB more for record and warehouse{free}",
+        ]
+
+
+def estimate_run(study: Study, dataset: Dataset) -> RunEstimate:
+    """Estimate what a run of a study would do; writes no results.
+
+    Raises:
+        StudyError, ModelError, DataError: what the run would raise before its first batch.
+    """
+    device = choose_device(study.evaluation.device)
+    untrained = [model for model in study_models(study, dataset) if not model.is_there]
+    trained = [spec for spec in study.models if spec.label not in {model.spec.label for model in untrained}]
+    groups = plan_evaluations(study.model_copy(update={"models": trained}), dataset, device) if trained else []
+    data = list(open_evaluation_data(study, dataset))
+    cells, images = len(study.cells) * len(data), sum(_image_count(one, study.cells) for one in data)
+    models = [ModelEstimate(model.label, cells, cells, images, None, UNTRAINED) for model in untrained]
+    for evaluations in zip(*groups, strict=True):  # of one model, on the data of each seed
+        missing = [missing_cells(study, one) for one in evaluations]
+        count = sum(_image_count(one.data, cells) for one, cells in zip(evaluations, missing, strict=True))
+        per_image_s, source = _seconds_per_image(study, evaluations, len(trained)) if count else (0.0, "")
+        shards = sum(map(len, missing))
+        models.append(ModelEstimate(evaluations[0].model.label, cells, shards, count, count * per_image_s, source))
+    gpus = torch.cuda.device_count() if device.type == "cuda" and study.evaluation.executor != "here" else 1
+    seconds = sum(model.seconds or 0 for model in models) / gpus
+    disk_bytes = WITH_WAREHOUSE * ROW_BYTES * sum(model.images for model in models)
+    if study.evaluation.thumbnails and (fresh := sum(model.missing == model.cells for model in models)):
+        disk_bytes += _picture_bytes(study, data[0], fresh)
+    return RunEstimate(models, describe_device(device), gpus, seconds, disk_bytes, _free_bytes(study))
+
+
+def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: int) -> tuple[float, str]:
+    """Of one model, with the source of the figure; `models` share the corrupted batches."""
+    stored = []
+    for evaluation in evaluations:
+        missing = missing_cells(study, evaluation)
+        for cell in [cell for cell in study.cells if cell not in missing][-READ_SHARDS:]:
+            path = shard_path(study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
+            facts = read_footer(path)["facts"]
+            if facts["images_per_s"] and facts["device"] == describe_device(evaluation.prepared.device):
+                stored.append(1 / facts["images_per_s"])
+    if stored:
+        return median(stored), "by the speed of earlier shards"
+    (run,) = make_model_runs(study, [[evaluations[0]]])
+    data, severity = evaluations[0].data, study.severities[len(study.severities) // 2]
+    part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
+    batch = make_batch(data, part)
+    for _ in range(2):  # what is compiled or loaded at first does not count
+        timed = CellEvaluation(run, CLEAN_CELL, study.output)
+        timed.add(batch)
+    started = time.perf_counter()
+    few = [part._replace(cell=Cell(name, severity), stop=min(8, part.stop)) for name in study.corruptions.names]
+    corrupted = sum(len(make_batch(data, one).labels) for one in few)
+    corrupting_s = (time.perf_counter() - started) / max(1, corrupted)
+    return timed.elapsed_s / part.stop + corrupting_s / models, "by one timed batch"
+
+
+def _image_count(data: EvaluationData, cells: Sequence[Cell]) -> int:
+    return sum(len(data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids) for cell in cells)
+
+
+def _picture_bytes(study: Study, data: EvaluationData, model_count: int) -> int:
+    """Of the clean images and the exemplars of `model_count` models, which the warehouse has too."""
+    few = data.subset.clean_ids[:EXEMPLARS]
+    png_bytes = sum(len(encode_png(image)) for image in data.dataset.images[few]) // len(few)
+    exemplars = EXEMPLARS * len(study.corruptions.names) * (len(study.severities) + 1) * model_count
+    return 2 * (exemplars * png_bytes + min(MOST_BYTES, len(data.subset.clean_ids) * png_bytes))
+
+
+def _free_bytes(study: Study) -> int | None:
+    folder = study.results_folder
+    if not isinstance(folder, Path):
+        return None
+    return shutil.disk_usage(next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())).free
+
+
+def _minutes(seconds: float) -> str:
+    return f"about {seconds / 60:.0f} min" if seconds >= 600 else f"about {seconds / 60:.1f} min"

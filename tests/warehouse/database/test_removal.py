@@ -1,0 +1,203 @@
+"""Removing evaluations from results and warehouse: what goes, what stays byte for byte, and what a kill leaves."""
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+from synthetic_results import Synthetic, write_synthetic
+
+from failmodes.analysis.judging.stored import DERIVATION
+from failmodes.warehouse.database import removal
+from failmodes.warehouse.database.checks import refuse_broken_relations
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.own_tables import ALL_TABLES
+from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
+from failmodes.warehouse.errors import MissingWarehouseError, WarehouseError
+from failmodes.warehouse.schema import EVALUATIONS, MODELS
+from failmodes.warehouse.shards.format import dimension_path, write_dimension
+from failmodes.warehouse.storage.locks import run_lock
+
+
+class Killed(BaseException):
+    """Ends a removal as a kill does: nothing of it runs on."""
+
+
+def write(folder: Path, models: tuple[str, ...] = ("Alpha", "Beta")) -> Synthetic:
+    return write_synthetic(folder, images=40, models=models, corruptions=("fog",), severities=(1, 5))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    made = write(tmp_path_factory.mktemp("made"))
+    load([made.output], made.output / "warehouse.duckdb", derivation=DERIVATION)
+    return made
+
+
+@pytest.fixture
+def two(made: Synthetic, tmp_path: Path) -> Synthetic:
+    """Results of two models, and their warehouse."""
+    return made._replace(output=Path(shutil.copytree(made.output, tmp_path / "out")))
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    paths = [path for path in (folder / "results").rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+def traces(warehouse: Path, *texts: str) -> list[str]:
+    """Tables in which one of the texts stands."""
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        found = []
+        for table in ALL_TABLES:
+            rows = str(con.execute(f"from {table.name}").fetchall())
+            found += [table.name for text in texts if text in rows]
+    return found
+
+
+def rows_of(warehouse: Path) -> dict[str, int]:
+    with duckdb.connect(str(warehouse), read_only=True) as con:
+        names = [table.name for table in ALL_TABLES]
+        return {name: con.execute(f"select count(*) from {name}").fetchall()[0][0] for name in names}
+
+
+def remove(where: Path, *identities: str) -> None:
+    remove_evaluations(find_place(where), identities, DERIVATION)
+
+
+def test_what_is_left_is_as_if_the_evaluation_had_never_been(two: Synthetic, tmp_path: Path) -> None:
+    gone, stays = two.evaluations["Alpha"], two.evaluations["Beta"]
+    before, warehouse = files_of(two.output), two.output / "warehouse.duckdb"
+    remove(two.output, gone)
+    after = files_of(two.output)
+    assert after.items() <= before.items()
+    assert not [name for name in after if gone in name or "Alpha" in name]
+    alone = write(tmp_path / "alone", ("Beta",))
+    assert after.keys() == files_of(alone.output).keys()
+    load([two.output], tmp_path / "again.duckdb", derivation=DERIVATION)
+    assert rows_of(warehouse) == rows_of(tmp_path / "again.duckdb")
+    assert traces(warehouse, gone, "Alpha") == []
+    assert "findings" in traces(warehouse, stays)
+    with open_warehouse(warehouse) as con:
+        refuse_broken_relations(con)
+        assert DERIVATION.due(con) == []
+    assert not load([two.output], warehouse, derivation=DERIVATION).swapped
+
+
+def test_an_evaluation_that_was_removed_can_be_made_and_loaded_again(two: Synthetic) -> None:
+    before = rows_of(two.output / "warehouse.duckdb")
+    remove(two.output, two.evaluations["Alpha"])
+    write(two.output)
+    load([two.output], two.output / "warehouse.duckdb", derivation=DERIVATION)
+    assert rows_of(two.output / "warehouse.duckdb") == before
+
+
+def test_a_model_that_another_evaluation_uses_stays(two: Synthetic) -> None:
+    path = dimension_path(two.output, EVALUATIONS, two.evaluations["Alpha"])
+    row = removal.read_rows(path, EVALUATIONS).to_pylist()[0]
+    write_dimension(two.output, EVALUATIONS, "0" * 16, [row | {"evaluation_id": "0" * 16, "precision": "float16"}])
+    load([two.output], two.output / "warehouse.duckdb")
+    remove(two.output, two.evaluations["Alpha"])
+    assert dimension_path(two.output, MODELS, row["model_id"]).is_file()
+    assert "models" in traces(two.output / "warehouse.duckdb", row["model_id"])
+    remove(two.output, "0" * 16)
+    assert not dimension_path(two.output, MODELS, row["model_id"]).is_file()
+
+
+def test_the_last_evaluation_leaves_a_warehouse_that_can_be_loaded_into(two: Synthetic) -> None:
+    remove(two.output, *two.evaluations.values())
+    assert stored_evaluations(find_place(two.output)) == []
+    assert traces(two.output / "warehouse.duckdb", *two.evaluations.values(), "Synthetic digits") == []
+    write(two.output)
+    assert load([two.output], two.output / "warehouse.duckdb", derivation=DERIVATION).new_shards
+
+
+@pytest.mark.parametrize("instant", ["first", "middle", "last", "swap"])
+@pytest.mark.parametrize("has_warehouse", [True, False])
+def test_a_second_removal_finishes_what_a_killed_one_left(
+    two: Synthetic, monkeypatch: pytest.MonkeyPatch, instant: str, has_warehouse: bool
+) -> None:
+    """The results never hold what the warehouse no longer has, so that no load in between brings anything back."""
+    gone, warehouse = two.evaluations["Alpha"], two.output / "warehouse.duckdb"
+    if not has_warehouse:
+        warehouse.unlink()
+    steps: list[Path] = []
+
+    def remove_until(folder: Path, at: int | None) -> None:
+        with monkeypatch.context() as patch:
+            for name in ("delete", "delete_folder"):
+                original = getattr(removal, name)
+
+                def step(path: Path, original=original) -> None:
+                    if len(steps) == at:
+                        raise Killed
+                    steps.append(path)
+                    original(path)
+
+                patch.setattr(removal, name, step)
+            if at == len(whole):
+                patch.setattr("failmodes.warehouse.storage.files.os.replace", _kill)
+            remove_evaluations(find_place(folder), [gone])
+
+    whole: list[Path] = []
+    undisturbed = Path(shutil.copytree(two.output, two.output.parent / "undisturbed"))
+    remove_until(undisturbed, None)
+    whole, steps = steps, []
+    at = {"first": 0, "middle": len(whole) // 2, "last": len(whole) - 1, "swap": len(whole)}[instant]
+    if at < len(whole) or has_warehouse:
+        with pytest.raises(Killed):
+            remove_until(two.output, at)
+        held = {one.evaluation_id: one for one in stored_evaluations(find_place(two.output))}[gone]
+        assert held.in_warehouse == has_warehouse
+        assert held.in_results == (instant != "swap")
+        load([two.output], warehouse)
+    remove_evaluations(find_place(two.output), [gone])
+    assert files_of(two.output) == files_of(undisturbed)
+    load([two.output], warehouse)
+    assert traces(warehouse, gone, "Alpha") == []
+
+
+def _kill(*_: object) -> None:
+    raise Killed
+
+
+def test_a_warehouse_alone_and_results_alone(two: Synthetic, tmp_path: Path) -> None:
+    gone = two.evaluations["Alpha"]
+    alone = tmp_path / "alone" / "w.duckdb"
+    alone.parent.mkdir()
+    shutil.copy(two.output / "warehouse.duckdb", alone)
+    (one, _) = sorted(stored_evaluations(find_place(alone)), key=lambda each: each.evaluation_id != gone)
+    assert (one.evaluation_id, one.in_results, one.in_warehouse, one.cell_count) == (gone, False, True, 3)
+    remove(alone, gone)
+    assert traces(alone, gone) == []
+    assert {path.name for path in alone.parent.iterdir()} == {"w.duckdb", ".w.duckdb.lock"}
+    (two.output / "warehouse.duckdb").unlink()
+    remove(two.output, gone)
+    assert [each.evaluation_id for each in stored_evaluations(find_place(two.output))] == [two.evaluations["Beta"]]
+    assert not (two.output / "warehouse.duckdb").exists()
+
+
+def test_remote_results(two: Synthetic) -> None:
+    pytest.importorskip("upath")
+    import fsspec
+
+    gone = two.evaluations["Alpha"]
+    fsspec.filesystem("memory").put(str(two.output / "results"), "/removed/results", recursive=True)
+    place = find_place("memory://removed")
+    assert {one.evaluation_id: one.file_count for one in stored_evaluations(place)}[gone] > 3
+    remove_evaluations(place, [gone])
+    assert not [name for name in fsspec.filesystem("memory").find("/removed") if gone in name]
+    assert [one.evaluation_id for one in stored_evaluations(place)] == [two.evaluations["Beta"]]
+
+
+def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthetic, tmp_path: Path) -> None:
+    before = files_of(two.output)
+    with run_lock(two.output), pytest.raises(WarehouseError, match="another run"):
+        remove(two.output, two.evaluations["Alpha"])
+    assert files_of(two.output) == before
+    with pytest.raises(MissingWarehouseError, match="neither results nor a warehouse"):
+        find_place(tmp_path)
+    with pytest.raises(MissingWarehouseError, match="does not exist"):
+        find_place(two.output / "mistyped.duckdb")
