@@ -127,8 +127,8 @@ def _slice_choice(con: Any, get_slice: Any, group: Any) -> Any:
 
 
 @app.cell
-def _images(cell: Any, path: Any, slice_form: Any) -> Any:
-    found = elements.attempt(lambda: cells.read_images(path, cell, cells.Slice(**slice_form.value)))
+def _images(cell: Any, con: Any, path: Any, slice_form: Any) -> Any:
+    found = elements.attempt(lambda: cells.read_images(con, path, cell, cells.Slice(**slice_form.value)))
     _text = "The most confident mistakes first; choose rows to see their images"
     image_table = elements.table(found.table, selection="multi", page_size=10, show_data_types=False, label=_text)
     return found, image_table

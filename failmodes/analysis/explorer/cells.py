@@ -263,11 +263,12 @@ def class_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[st
     return list(dict.fromkeys(name for (name,) in con.execute(statement, [selection.shared["dataset_id"]]).fetchall()))
 
 
-def read_images(path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages:
+def read_images(con: duckdb.DuckDBPyConnection, path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages:
     """The images of a cell, with those that belong to a slice in front.
 
     Args:
-        path: the warehouse.
+        con: the warehouse.
+        path: its file, which a condition is asked of on a locked connection of its own.
         cell: which model, corruption and severity.
         which: the slice; all images if not given.
 
@@ -282,7 +283,10 @@ def read_images(path: Path, cell: Cell, which: Slice = ALL_IMAGES) -> CellImages
         "evaluation_id": cell.evaluation_id, "cell_corruption": cell.stored_corruption, "cell_severity": cell.severity,
         "true_class": which.true_class, "prediction": which.prediction,
     }  # fmt: skip
-    rows = run_query(path, statement, values, timeout_s=TIMEOUT_S)
+    is_typed = bool(which.condition.strip())
+    rows = (
+        run_query(path, statement, values, timeout_s=TIMEOUT_S) if is_typed else con.sql(statement, params=values).pl()
+    )
     if kinds := set(rows["condition_type"]) - {"BOOLEAN", '"NULL"'}:
         raise QueryError(f"the condition gives {kinds.pop()}: expected true or false, as `confidence > 0.9` gives it")
     return CellImages(rows.drop("condition_type"), which)

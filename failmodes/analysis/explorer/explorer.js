@@ -1,7 +1,7 @@
 // Charts are drawn in Python, for light or dark and for a width: a cookie says which, and the page is read again where
 // they change. Its state is in its address.
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const CHARTS = { 1800: 840, 1340: 620, 1100: 500, 720: 640, 0: 322 };  // by the least width of the window, in pixels
+const CHARTS = { 1800: 840, 1340: 620, 1100: 500, 960: 880, 720: 640, 0: 322 };  // by the least width of the window, in pixels
 const wider = Object.keys(CHARTS).map((px) => matchMedia(`(min-width: ${px}px)`));
 const chartWidth = () => Math.max(0, ...Object.keys(CHARTS).filter((px) => innerWidth >= px));
 const keepView = () => {

@@ -70,7 +70,9 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     height = max(lowest, min(usual, CURVES_HEIGHT_PX / panels.rows - style.PANEL_HEAD_PX))
     chosen = [{field: getattr(marked, field) for field in POINT_FIELDS}]
     click = alt.selection_point(name=POINT, fields=POINT_FIELDS, on="click", nearest=True, clear=False, value=chosen)
-    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(0, 1), axis=style.percent_axis())
+    floor = style.share_floor(float(points["accuracy_low"].min()))  # type: ignore[arg-type]
+    axis = style.percent_axis(tickCount=5 if height > lowest else 3)
+    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(floor, 1), axis=axis)
     last = float(points["severity"].max())  # type: ignore[arg-type]
     ink, paper = THEMES[view.theme].ink, THEMES[view.theme].background
 

@@ -145,38 +145,44 @@ SLICES = {
 
 
 @pytest.mark.parametrize("name", SLICES)
-def test_a_slice_holds_the_images_that_fit(explored: Path, fog_cell: Cell, name: str) -> None:
+def test_a_slice_holds_the_images_that_fit(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, name: str
+) -> None:
     which, fits = SLICES[name]
-    images = read_images(explored, fog_cell, which)
+    images = read_images(con, explored, fog_cell, which)
     assert images.rows.height == 400
     assert set(images.chosen["image_id"]) == set(images.rows.filter(fits)["image_id"])
     assert bool(images.comparison) == (0 < images.chosen.height < 400)
 
 
-def test_the_most_confident_failures_of_the_slice_come_first(explored: Path, fog_cell: Cell) -> None:
-    rows = read_images(explored, fog_cell, Slice(true_class="one")).rows
+def test_the_most_confident_failures_of_the_slice_come_first(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
+) -> None:
+    rows = read_images(con, explored, fog_cell, Slice(true_class="one")).rows
     incorrect = rows.filter("in_slice", ~pl.col("correct"))
     assert rows.head(incorrect.height).equals(incorrect)
     assert incorrect["confidence"].is_sorted(descending=True)
 
 
-def test_a_slice_has_the_interval_of_scipy(explored: Path, fog_cell: Cell) -> None:
-    images = read_images(explored, fog_cell, Slice(true_class="one"))
+def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:
+    images = read_images(con, explored, fog_cell, Slice(true_class="one"))
     for rows in (images.chosen, images.rows.filter(~pl.col("in_slice"))):
         test = binomtest(int(rows["correct"].sum()), rows.height).proportion_ci(method="exact")
         assert accuracy_of(rows) == pytest.approx((rows["correct"].mean(), test.low, test.high))
         assert f"{100 * rows['correct'].mean():.1f}% [{100 * test.low:.1f}" in images.comparison
 
 
-def test_the_table_has_the_columns_that_are_known(explored: Path, fog_cell: Cell) -> None:
-    images = read_images(explored, fog_cell)
+def test_the_table_has_the_columns_that_are_known(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
+) -> None:
+    images = read_images(con, explored, fog_cell)
     assert images.table.columns[:4] == ["image", "true class", "prediction", "correct"]
     assert "file" not in images.table.columns  # none has one
     assert images.table["confidence"].dtype == pl.Float64
     assert images.headline == f"400{NO_BREAK}images"
     part = Slice("one", "two", " rmse < 1 ")
     assert part.name == "true class one and predicted two and rmse < 1"
-    assert read_images(explored, fog_cell, part).headline.endswith(f"of 400: {part.name}")
+    assert read_images(con, explored, fog_cell, part).headline.endswith(f"of 400: {part.name}")
 
 
 @pytest.mark.parametrize(
@@ -193,15 +199,17 @@ def test_the_table_has_the_columns_that_are_known(explored: Path, fog_cell: Cell
         ("sum(confidence) > 1", ""),
     ],
 )
-def test_what_is_no_condition_is_one_line(explored: Path, fog_cell: Cell, condition: str, message: str) -> None:
+def test_what_is_no_condition_is_one_line(
+    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, condition: str, message: str
+) -> None:
     with pytest.raises(QueryError) as caught:
-        read_images(explored, fog_cell, Slice(condition=condition))
+        read_images(con, explored, fog_cell, Slice(condition=condition))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_pictures_are_those_of_the_rows(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:
-    images = read_images(explored, fog_cell, Slice(true_class="one"))
+    images = read_images(con, explored, fog_cell, Slice(true_class="one"))
     rows = images.chosen.head(3)
     made = pictures_of(con, None, images, rows)
     assert [picture.row.image_id for picture in made.all] == rows["image_id"].to_list()
@@ -218,7 +226,9 @@ def test_a_strip_is_the_image_from_clean_to_the_last_severity(
     assert [frame.severity for frame in strip.frames] == ["clean", "1", "2", "3", "4", "5"]
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(strip.url.split(",")[1]))))
     for step, severity in enumerate([0, 5]):
-        images = read_images(explored, fog_cell._replace(severity=float(severity)), Slice(condition="image_id = 7"))
+        images = read_images(
+            con, explored, fog_cell._replace(severity=float(severity)), Slice(condition="image_id = 7")
+        )
         (picture,) = pictures_of(con, None, images, images.chosen).all
         column = 5 * step * strip.width
         np.testing.assert_array_equal(pixels[:, column : column + strip.width], picture.made.pixels)
