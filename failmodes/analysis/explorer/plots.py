@@ -68,7 +68,7 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     panels = frame.panels(len(order), MOST_COLUMNS)
     lowest, usual = HEIGHTS_PX
     height = max(lowest, min(usual, CURVES_HEIGHT_PX / panels.rows - style.PANEL_HEAD_PX))
-    chosen = [{field: getattr(marked, field) for field in POINT_FIELDS}]
+    chosen: Any = [{field: getattr(marked, field) for field in POINT_FIELDS}]
     click = alt.selection_point(name=POINT, fields=POINT_FIELDS, on="click", nearest=True, clear=False, value=chosen)
     floor = style.share_floor(float(points["accuracy_low"].min()))  # type: ignore[arg-type]
     axis = style.percent_axis(tickCount=5 if height > lowest else 3)
