@@ -326,10 +326,10 @@ def strip_of(
     (rows,) = curve_rows(con, narrowed(selection, [cell.label], [cell.corruption]), [image_id])
     made = pictures_of_rows(con, rows, "", open_study=open_study)
     without = [picture.row for picture in made.all if picture.attention is None]
-    why = f"No attention map: {missing_map_reason(con, without)}." if without else ""
+    notes = made.notes + ([f"No attention map: {missing_map_reason(con, without)}"] if without else [])
     return image_strip(
         f"{cell.corruption_label}, {cell.label}: image {image_id}, class “{rows[0].label_name}”",
-        " ".join(filter(None, [*made.notes, why])),
+        " ".join(f"{note}." for note in notes),
         [picture.made.pixels for picture in made.all],
         [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
         is_lossless=True,

@@ -9,6 +9,7 @@ from pictured_results import Pictured, pictured
 
 from failmodes.analysis.images import rows
 from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.analysis.shown_images import ImageSheet
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError
 
@@ -128,24 +129,28 @@ def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int]
 
 
 @pytest.mark.slow
-def test_a_map_that_is_stored_is_laid_over_its_picture(made: Pictured, tmp_path: Path) -> None:
+def test_a_map_that_is_stored_is_laid_over_its_picture_and_an_empty_one_is_named(
+    made: Pictured, tmp_path: Path
+) -> None:
     path = tmp_path / "warehouse.duckdb"
     path.write_bytes(made.warehouse.read_bytes())
     (label,) = [p.row for p in find_pictures(path, "corruption = 'fog' and severity = 1 and image_id = 0 limit 1").all]
     with duckdb.connect(str(path)) as con:
-        for severity in (0, 1):
+        for severity, content in ((0, "003c000000000000"), (1, "0000000000000000")):
             con.execute(
                 "insert into exemplars by name select $1 as evaluation_id, 'fog' as corruption, $2 as severity, "
                 "0 as image_id, 'recovered' as reason, 1 as reason_rank, 0 as label, ''::blob as png, "
-                "unhex('003c000000000000') as map_f16, 2 as map_height, 2 as map_width",
-                [label.evaluation_id, severity],
+                "unhex($3) as map_f16, 2 as map_height, 2 as map_width",
+                [label.evaluation_id, severity, content],
             )
     sheet = find_pictures(
         path, "image_id = 0 and (corruption = 'fog' or severity = 0) order by evaluation_id, severity"
     )
     with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
     assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
-    assert "orange is its map, stored for 2 of 6 (maps are kept of a run's exemplars alone)" in sheet.details
+    said = "orange is its map, stored for 2 of 6 (maps are kept of a run's exemplars alone), 1 of them empty"
+    assert said in sheet.details
+    assert ImageSheet(sheet).to_html().count("empty attention map") == 1
 
 
 @pytest.mark.parametrize(
