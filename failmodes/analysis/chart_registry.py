@@ -165,12 +165,12 @@ def _split(
 
     parts = parts_by(con, selection, by)
     columns = PARTS_ABREAST if frame.is_wide else 1
-    part_frame = Frame((frame.width_px - GAP_PX * (columns - 1)) / columns)
+    width = (frame.width_px - GAP_PX * (columns - 1)) / columns
     plots = [
-        draw_selection(name, con, part, frame=part_frame, **options).plot.properties(
+        draw_selection(name, con, part, frame=Frame(width, number), **options).plot.properties(
             title=alt.Title(value, fontSize=TITLE_PX, anchor="start")
         )
-        for value, part in parts.items()
+        for number, (value, part) in enumerate(parts.items())
     ]
     plot = alt.concat(*plots, columns=columns, spacing=GAP_PX)
     return replace(whole, plot=plot, subtitle=f"By {by.replace('_', ' ')}. {whole.subtitle}")

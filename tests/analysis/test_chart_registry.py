@@ -101,6 +101,12 @@ def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: in
     assert sum(len(part.corruptions) * len(part.evaluations) for part in expected.values()) == 10
 
 
+@pytest.mark.parametrize("name", ["curves", "calibration", "attention"])
+def test_a_split_chart_is_drawn(shaped_warehouse: Path, name: str) -> None:
+    svg = draw_from_warehouse(shaped_warehouse, name, frame=PAGE, by="corruption_group").to_svg()
+    assert all(f">{group}<" in svg for group in ("noise", "blur", "weather", "digital"))
+
+
 @pytest.mark.parametrize(("by", "message"), [("color", "no column 'color'"), ("dataset_id", "nothing to split")])
 def test_a_column_that_splits_nothing_is_refused(shaped_warehouse: Path, by: str, message: str) -> None:
     with pytest.raises(StudyError, match=message):

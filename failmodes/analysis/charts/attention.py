@@ -63,7 +63,7 @@ def _with_names(rows: pl.DataFrame, x: PlotAxis, y: PlotAxis) -> pl.DataFrame:
 
 def _layers(rows: pl.DataFrame, frame: Frame, x_axis: PlotAxis, y_axis: PlotAxis) -> list[alt.Chart]:
     """The clean null, the null of each end, paths with points, and names."""
-    focus, scale = style.focus_on("corruption"), style.fixed_scale(y_axis.low, y_axis.high)
+    focus, scale = style.focus_on("corruption", frame), style.fixed_scale(y_axis.low, y_axis.high)
     ticks = max(2, int(x_axis.length_px / TICK_PX))
     shares = alt.Axis(labelExpr=f"datum.value > 1 ? '' : {style.PERCENT}", tickCount=ticks, ticks=False, grid=False)
     base = alt.Chart().encode(

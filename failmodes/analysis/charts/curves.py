@@ -180,7 +180,7 @@ def _layers(
     point_size: int,
 ) -> list[alt.Chart]:
     """Lines with intervals and chords, last values at their right and shapes above."""
-    focus, (low, height) = style.focus_on("label"), low_and_height
+    focus, (low, height) = style.focus_on("label", frame), low_and_height
     y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height))
     color, faded = models.color(frame, *((name, GRAY) for name in behind)), style.faded(focus)
     base = alt.Chart().encode(x=severity, y=y, color=color, detail=["label:N", "run:N"])

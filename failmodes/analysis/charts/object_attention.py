@@ -86,7 +86,7 @@ def _layers(rows: pl.DataFrame, models: ModelColors, frame: Frame, word: str) ->
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=f"on {word}", scale=scale, axis=style.percent_axis())
 
-    focus = style.focus_on("label")
+    focus = style.focus_on("label", frame)
     tips = [alt.Tooltip("label:N", title="model"), alt.Tooltip("severity:Q", title="severity"),
             alt.Tooltip("mean_mask_share:Q", format=".1%", title="own map"),
             alt.Tooltip("null_mean_mask_share:Q", format=".1%", title="another image’s map"),

@@ -81,7 +81,7 @@ def _with_names(rows: pl.DataFrame, most: int, low: float) -> pl.DataFrame:
 
 def _layers(rows: pl.DataFrame, frame: Frame, low: float) -> list[alt.Chart]:
     """Steps with points, and names at their ends."""
-    focus, scale = style.focus_on("corruption"), style.fixed_scale(low, 1)
+    focus, scale = style.focus_on("corruption", frame), style.fixed_scale(low, 1)
     base = alt.Chart().encode(
         x=style.severity_axis(max(rows["severity"])),
         y=alt.Y("surviving_share:Q", title="still correct", scale=scale, axis=style.percent_axis()),

@@ -50,6 +50,7 @@ class Panels(NamedTuple):
         width: of each plot, in pixels.
         right_px: free at the right of each.
         space: height that all rows have together, in pixels.
+        part: of the frame.
     """
 
     columns: int
@@ -57,6 +58,7 @@ class Panels(NamedTuple):
     width: float
     right_px: float = 0
     space: float = math.inf
+    part: int = 0
 
     @property
     def severity_title(self) -> str | None:
@@ -74,9 +76,15 @@ class Panels(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """Where a chart is drawn, in CSS pixels (96 an inch)."""
+    """Where a chart is drawn.
+
+    Attributes:
+        width_px: width in CSS pixels (96 an inch).
+        part: number of the part of a split chart, whose views and selections need names of their own.
+    """
 
     width_px: float
+    part: int = 0
 
     @property
     def is_wide(self) -> bool:
@@ -102,7 +110,7 @@ class Frame(NamedTuple):
         columns = -(-max(1, count) // rows)
         space = self.width_px - 2 * PADDING_PX - left_px - columns * right_px - (columns - 1) * GAP_PX
         height = TALLEST_MM / MM["px"] - (HEAD_PX if self.is_wide else NARROW_HEAD_PX)
-        return Panels(columns, rows, space / columns, right_px, height)
+        return Panels(columns, rows, space / columns, right_px, height, self.part)
 
 
 PAGE, PAPER = (Frame(mm / MM["px"]) for mm in LAYOUT_MM.values())
@@ -141,7 +149,7 @@ def small_multiples(
         panels: the grid.
         height: of a plot, in pixels.
     """
-    named = [layer.properties(name=f"layer_{place}") for place, layer in enumerate(layers)]
+    named = [layer.properties(name=f"part_{panels.part}_layer_{place}_view") for place, layer in enumerate(layers)]
     width = panels.width + panels.right_px
     lines = {name: wrapped(name, width, PANEL_TITLE_PX * 1.2) for name in order}
     header = alt.Header(
@@ -251,9 +259,9 @@ def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legen
     return alt.Legend(**look | options)
 
 
-def focus_on(field: str) -> alt.Parameter:
+def focus_on(field: str, frame: Frame) -> alt.Parameter:
     """What the pointer is over, by a column: all else fades (see `faded`)."""
-    return alt.selection_point(name="focus", fields=[field], on="pointerover", clear="pointerout")
+    return alt.selection_point(name=f"focus_{frame.part}", fields=[field], on="pointerover", clear="pointerout")
 
 
 def faded(focus: alt.Parameter) -> Any:
