@@ -30,6 +30,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         raise WarehouseError("no calibration to show: no prediction is a finite number")
     share = pl.col("count") / pl.col("count").sum().over("label", "severity")
     rows, colors = style.severity_series(bins.with_columns(share=share).filter(pl.col("count") >= FEWEST))
+    if rows.is_empty():
+        raise WarehouseError(f"no calibration to show: no bin of confidence has {FEWEST} predictions")
     panels = frame.panels(len(chosen.evaluations), MOST_COLUMNS)
     plot = style.small_multiples(
         _layers(colors, frame), rows, "label", list(chosen.labels.values()), panels,
@@ -39,7 +41,8 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
         plot,
         chart_title(con, selection, "overconfidence", "is not shown to be over- or underconfident"),
         f"Accuracy against mean confidence (largest softmax) in {BINS} equal bins of at least {FEWEST} predictions, "
-        f"pooled over {selection.averaged_phrase}, by severity; {selection.images}. Area of a point: share of the "
+        f"pooled over {selection.averaged_phrase}, {style.severity_phrase(bins, colors)}; {selection.images}. "
+        "Area of a point: share of the "
         "severity\u2019s predictions; thin: 95% interval over images; dashed: perfect calibration, below it "
         f"overconfident. {shown_phrase(chosen)}".rstrip(),
         selection.source_line,

@@ -139,7 +139,7 @@ def _plot(
         sort=order,
         title=None,
         axis=alt.Axis(
-            domain=False, ticks=False, labelPadding=6, labelLimit=name_px, minExtent=name_px, maxExtent=name_px
+            domain=False, ticks=False, labelPadding=6, labelLimit=1.3 * name_px, minExtent=name_px, maxExtent=name_px
         ),
     )
     offset: dict[str, Any] = {"yOffset": alt.YOffset("label:N", sort=labels)} if len(labels) > 1 else {}

@@ -40,8 +40,9 @@ def chart(con: duckdb.DuckDBPyConnection, selection: Selection, *, frame: Frame 
     return Figure(
         plot,
         _title(con, selection),
-        "Error rate of the most confident images (largest softmax) against the share of images kept, by severity, mean "
-        f"over {selection.averaged_phrase}; {selection.images}. A line that does not fall toward the left: confidence "
+        "Error rate of the most confident images (largest softmax) against the share of images kept, "
+        f"{style.severity_phrase(means, colors)}, mean over {selection.averaged_phrase}; {selection.images}. "
+        "A line that does not fall toward the left: confidence "
         f"does not rank failures last. {shown_phrase(chosen)}".rstrip(),
         selection.source_line,
         frame.width_px,

@@ -16,6 +16,7 @@ from failmodes.analysis.render.formatting import format_count, format_percent, j
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.errors import WarehouseError
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
 PUBLISHED = "published models"
@@ -27,6 +28,9 @@ def chart(
     """Total drop in points (x) against the curvature (y), both with intervals; only falling curves have one.
 
     Published models on the dataset are small and gray behind, where the warehouse holds some and `published` is set.
+
+    Raises:
+        WarehouseError: no curve is shown to drop.
     """
     names, settings, models = corruption_names(con, selection), stored_settings(con), model_colors(con, selection)
     others = published_behind(con, selection, shown=published)
@@ -46,6 +50,8 @@ def chart(
         drop_high=100 * pl.col("total_drop_high"),
     )
     own = points.filter(pl.col("series") != PUBLISHED)
+    if own.is_empty():
+        raise WarehouseError("no curve falls enough to have a shape: no corruption is shown to lower accuracy")
     x_low, x_high = style.domain_of([*points["drop"], *points["drop_low"], *points["drop_high"], 0, 5])
     least = 1.5 * settings.curvature_threshold
     y_low, y_high = style.domain_of([*points["curvature"], -least, least], room=0.3)
@@ -119,8 +125,6 @@ def chart(
 
 def _title(points: pl.DataFrame, models: int) -> str:
     """How many curves have each shape."""
-    if points.is_empty():
-        return "No corruption is shown to lower accuracy enough for its curve to have a shape"
     counts = Counter(points["shape"])
     shapes = join_names(f"{counts[label]} {label}" for label in SHAPE_LABELS.values() if counts[label])
     whose = f"{points['label'][0]}: of" if models == 1 else "Of"

@@ -142,7 +142,9 @@ def report_part(
     drawn = {chart.name: chart for chart in charts}
     sections: list[Section] = []
     for topic in TOPICS:
-        blocks: list[Block] = [*_charts(drawn, [topic.chart]), *_strongest(found, topic.key)]
+        charts_of = _charts(drawn, [topic.chart])
+        titles = " ".join(chart.finding for chart in charts_of)
+        blocks: list[Block] = [*charts_of, *_strongest(found, topic.key, titles)]
         blocks += [images] if topic.key == "predictions" else []
         sections += [Section(topic.title, tuple(blocks), anchor=f"{topic.key}-{number}")] if blocks else []
     compared = [
@@ -182,8 +184,11 @@ def _charts(drawn: Mapping[str, Chart], names: Iterable[str]) -> tuple[Chart, ..
     return tuple(drawn[name] for name in names if name in drawn)
 
 
-def _strongest(found: Findings, key: str) -> list[Sentence]:
-    """The first decided finding of a section that is not on the first screen, and one of another kind or model."""
+def _strongest(found: Findings, key: str, titles: str) -> list[Sentence]:
+    """The first decided finding of a section that is not on the first screen, and one of another kind or model.
+
+    Those that the titles of its charts say already are left out.
+    """
     kinds, models = all_kinds(), {finding.sentence: finding.evaluation_id for finding in found}
     own = [
         headline
@@ -192,6 +197,7 @@ def _strongest(found: Findings, key: str) -> list[Sentence]:
         and headline.verdict != "inconclusive"
         and headline.kind not in ON_FIRST_SCREEN
         and not kinds[headline.kind].is_condition
+        and headline.sentence.rpartition(" (")[0] not in titles
     ]
 
     def differences(other: Headline) -> int:

@@ -229,6 +229,12 @@ def severity_series(rows: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
     return kept, dict(zip(names.values(), (GRAY, *shades), strict=True))
 
 
+def severity_phrase(rows: pl.DataFrame, colors: dict[str, str]) -> str:
+    """That lines are by severity, and how many of a dense grid are drawn; `rows` has all of them."""
+    count = rows["severity"].n_unique()
+    return "by severity" if len(colors) >= count else f"by severity ({len(colors)} of {count} levels)"
+
+
 def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
     """The color channel of what `severity_series` gives, with its legend."""
     return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
