@@ -114,7 +114,9 @@ class Figure:
 
     def to_altair(self) -> alt.VConcatChart:
         """The figure as an Altair chart of your own to change."""
-        made: alt.VConcatChart = alt.VConcatChart.from_dict(self.to_dict(), validate=False)
+        specification = self.to_dict()
+        del specification["$schema"]  # which Altair writes itself, and allows in no part of a chart
+        made: alt.VConcatChart = alt.VConcatChart.from_dict(specification, validate=False)
         return made
 
     def to_svg(self, unit: str = "px") -> str:
