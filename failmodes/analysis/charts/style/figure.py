@@ -115,7 +115,9 @@ class Figure:
     def to_altair(self) -> alt.VConcatChart:
         """The figure as an Altair chart of your own to change."""
         specification = self.to_dict()
-        del specification["$schema"]  # which Altair writes itself, and allows in no part of a chart
+        rows = specification.pop("datasets", {})
+        del specification["$schema"]  # Altair writes both itself, and allows neither in a part of a chart
+        _put_rows(specification, rows)
         made: alt.VConcatChart = alt.VConcatChart.from_dict(specification, validate=False)
         return made
 
@@ -196,6 +198,15 @@ def _flat(svg: str) -> str:
 
     dissolve(root)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _put_rows(node: Any, datasets: dict[str, Any]) -> None:
+    """Put rows, in place, where a specification names them."""
+    for part in node.values() if isinstance(node, dict) else node:
+        if isinstance(part, dict | list):
+            _put_rows(part, datasets)
+    if isinstance(node, dict) and isinstance(data := node.get("data"), dict) and data.get("name") in datasets:
+        node["data"] = {"values": datasets[data["name"]]}
 
 
 def _make_safe(node: Any) -> None:
