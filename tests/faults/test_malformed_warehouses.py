@@ -66,7 +66,7 @@ def said_by_the_api(path: Path, *, drawn: bool = False) -> str:
     say(lambda: warehouse.export(path.with_name("exported.duckdb"), evaluation="Alpha").read_bytes())
     if drawn:
         say(lambda: list(warehouse.findings()))
-        say(lambda: warehouse.chart("curves").to_json())
+        say(lambda: str(warehouse.chart("curves").to_dict()))
         say(lambda: warehouse.images("true")._repr_html_())
         say(lambda: warehouse.images(image=0, corruption="fog")._repr_html_())
         say(lambda: warehouse.report(path.with_name("report.html")).read_text())
@@ -186,7 +186,7 @@ def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
         path = malformed_copy(sound_warehouse, tmp_path, sql)
     before = path.read_bytes()
     with failmodes.open(path) as warehouse:
-        assert CANARY not in warehouse.chart("curves").to_json()
+        assert CANARY not in str(warehouse.chart("curves").to_dict())
         warehouse.report(tmp_path / "report.html")
     assert path.read_bytes() == before
     assert "does not hold all that is derived" in capsys.readouterr().err
