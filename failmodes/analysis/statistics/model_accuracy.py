@@ -141,12 +141,13 @@ def run_accuracies(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict
     return {run: accuracy_of(con, selection, TrainedModel(run.label, (run,))) for run in selection.evaluations}
 
 
-def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int = MOST_SHOWN) -> Selection:
+def best_and_worst(con: duckdb.DuckDBPyConnection, selection: Selection, most: int | None = None) -> Selection:
     """The part of a selection that is shown model by model: of many training runs the best and the worst.
 
     Models are ranked by mean corrupted accuracy, those without one last; of each end as many as have `most` / 2
-    training runs, at least one model.
+    training runs (by default MOST_SHOWN), at least one model.
     """
+    most = most or MOST_SHOWN
     if len(selection.evaluations) <= most:
         return selection
     found = model_accuracies(con, selection)
