@@ -87,7 +87,7 @@ class Figure:
         """
         width = self.width_px - 2 * PADDING_PX
         plot, title = self.plot, None
-        with debug_mode(False), alt.data_transformers.enable("default", max_rows=None):
+        with debug_mode(False), alt.theme.enable("none"), alt.data_transformers.enable("default", max_rows=None):
             if self.has_caption:
                 plot = alt.vconcat(plot, title=alt.Title(  # beneath the legends too
                     wrapped(self.source, width, SOURCE_PX), orient="bottom", anchor="start", offset=10,
