@@ -51,8 +51,8 @@ def test_saved_queries_are_offered_also_as_bash_splits_them(tmp_path: Path) -> N
 
 
 def test_charts_are_offered_anywhere(tmp_path: Path) -> None:
-    assert bash(tmp_path, "chart", "d") == ["drops", "distortion-shapes", "differences", "distortion"]
-    assert "contact-sheet\tA contact sheet: one image under" in other_shell(tmp_path, "fish", "failmodes chart contact")
+    assert bash(tmp_path, "chart", "d") == ["differences", "distortion", "distortion-shapes", "drops"]
+    assert "contact-sheet\t" in other_shell(tmp_path, "fish", "failmodes chart contact")
 
 
 def test_names_come_from_the_warehouse_of_the_line(handed: Path, tmp_path: Path) -> None:
