@@ -59,7 +59,7 @@ def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
     assert (tmp_path / "d.svg").read_text().startswith("<svg")
     wrong = runner.invoke(app, ["chart", "pie", path])
     assert isinstance(wrong.exception, FailmodesError)
-    assert "choose among ranking" in str(wrong.exception)
+    assert "choose among attention" in str(wrong.exception)
 
 
 def test_a_missing_warehouse_is_one_clear_line(tmp_path: Path) -> None:

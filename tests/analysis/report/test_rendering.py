@@ -79,6 +79,6 @@ def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(tmp_path
         path.unlink()
     load([tmp_path], tmp_path / "warehouse.duckdb")
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
-    assert "Averaged over 3\u00a0corruptions Alpha is right on" in page
-    assert "Without a mean, as corruptions are missing: Beta." in page
+    assert "Mean accuracy over 3\u00a0corruptions: Alpha " in page
+    assert "Without a mean, since corruptions are missing: Beta." in page
     assert "on average over 2\u00a0corruptions" in page or "is inconclusive" in page
