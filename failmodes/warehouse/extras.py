@@ -18,7 +18,7 @@ EXTRAS: dict[str, dict[str, str]] = {
         "safetensors": "safetensors",
         "tomli_w": "tomli-w",
     },
-    "explore": {"marimo": "marimo", "uvicorn": "uvicorn"},
+    "explore": {"marimo": "marimo", "starlette": "starlette", "uvicorn": "uvicorn"},
     "remote": {"fsspec": "fsspec", "upath": "universal-pathlib"},
     "ray": {"ray": "Ray"},
     "timm": {"timm": "timm"},

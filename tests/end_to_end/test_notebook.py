@@ -59,7 +59,7 @@ def test_the_notebook_is_stored_executed_small_and_without_anybodys_paths() -> N
 @pytest.mark.slow
 def test_the_notebook_runs_in_a_kernel(tmp_path: Path) -> None:
     notebook = execute(nbformat.read(NOTEBOOK, 4), tmp_path)
-    assert shown(notebook).count("image/png") == 1
+    assert shown(notebook).count("image/svg+xml") == 1
     assert (tmp_path / "digits" / "warehouse.duckdb").is_file()
 
 

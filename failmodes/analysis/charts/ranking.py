@@ -143,7 +143,8 @@ def _plot(
         ),
     )
     offset: dict[str, Any] = {"yOffset": alt.YOffset("label:N", sort=labels)} if len(labels) > 1 else {}
-    color = models.color(frame, **style.POINTS) if is_by_corruption or models.has_others else alt.Color()
+    legend = style.POINTS | {"labelLimit": frame.width_px - name_px - 2 * style.SYMBOL_PX}  # it begins at the plot
+    color = models.color(frame, **legend) if is_by_corruption or models.has_others else alt.Color()
     tips = [
         alt.Tooltip("label:N", title="model"),
         alt.Tooltip("name:N", title="row"),

@@ -52,7 +52,7 @@ def traces(warehouse: Path, *texts: str) -> list[str]:
     with duckdb.connect(str(warehouse), read_only=True) as con:
         found = []
         for table in ALL_TABLES:
-            rows = str(con.execute(f"from {table.name}").fetchall())
+            rows = str(con.execute(f"select columns(*)::varchar from {table.name}").fetchall())
             found += [table.name for text in texts if text in rows]
     return found
 
