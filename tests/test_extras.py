@@ -77,7 +77,7 @@ NEEDS = {
         "s3://bucket/study needs fsspec, universal-pathlib",
         "remote",
     ),
-    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs marimo, uvicorn", "explore"),
+    "explore": (["explore", "w.duckdb"], "`failmodes explore` needs marimo, starlette, uvicorn", "explore"),
 }
 
 
