@@ -212,7 +212,7 @@ def benchmark(
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalization.
         labels: (N,) whole numbers, class indices, where the images do not bring their own.
         masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
-        to: the folder that holds the result: record, warehouse, and `study.toml`, which says what the last call ran.
+        to: the folder that holds the result: results, warehouse, and `study.toml`, which says what the last call ran.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
             (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
         severities: levels above 0, up to 5; clean is always evaluated.
@@ -245,8 +245,8 @@ def benchmark(
         deterministic: False accepts a model that gives an image other outputs each time.
         attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
         attention_layer: the layer to look at, by its dotted name, instead of the one found.
-        logits: "all" keeps every logit of a model of more than ten classes, as float16, in the record alone.
-        thumbnails: False puts no picture into record and warehouse: neither clean images, which `Warehouse.images`
+        logits: "all" keeps every logit of a model of more than ten classes, as float16, in the results alone.
+        thumbnails: False puts no picture into results and warehouse: neither clean images, which `Warehouse.images`
             needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
         precision: of the forward pass.
         batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).

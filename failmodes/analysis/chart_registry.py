@@ -63,8 +63,11 @@ def _function(name: str, function: str) -> Callable[..., "Figure"]:
         StudyError: there is no such chart.
     """
     known = warehouse_charts() if function == "chart" else image_charts()
+    if name not in _texts():
+        raise StudyError(f"no chart {name!r}: choose among {', '.join(_texts())}")
     if name not in known:
-        raise StudyError(f"no chart {name!r}: choose among {', '.join(dict.fromkeys([*known, *_texts()]))}")
+        what = "a warehouse" if function == "chart" else "images"
+        raise StudyError(f"the chart {name!r} is not drawn from {what}: choose among {', '.join(known)}")
     module = import_module(f"failmodes.analysis.charts.{name.replace('-', '_')}")
     found: Callable[..., Figure] = getattr(module, function)
     return found

@@ -172,8 +172,9 @@ def select_one(con: duckdb.DuckDBPyConnection, **filters: Sequence[str]) -> Sele
     found = select(con, **filters)
     if len(found) > 1:
         groups = "; ".join(
-            f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}, evaluated {s.made_at:%Y-%m-%d %H:%M} "
-            f"(evaluation {s.ids[0]})"
+            f"{join_names(s.labels.values())} on {s.images}, {particulars(s)}"
+            + (f", evaluated {s.made_at:%Y-%m-%d %H:%M}" if s.made_at else "")
+            + f" (evaluation {s.ids[0]})"
             for s in found
         )
         raise StudyError(f"these do not share images and corruptions, name one evaluation: {groups}")

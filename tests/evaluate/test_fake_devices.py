@@ -182,7 +182,8 @@ def test_processes_take_the_gpus_in_turn(gpus, monkeypatch) -> None:
     monkeypatch.setattr(executor, "make_worker", lambda _study, _groups, device, *_, **__: taken.append(device))
     for name, expected in (("cuda", [0, 1, 0, 1, 0]), ("cpu", [None] * 5)):
         study: Any = SimpleNamespace(evaluation=SimpleNamespace(device=name))
-        monkeypatch.setattr(executor.pickle, "loads", lambda _: SimpleNamespace(open=lambda: (study, None)))  # noqa: B023
+        opened = SimpleNamespace(open=lambda study=study: (study, None))
+        monkeypatch.setattr(executor.pickle, "loads", lambda _, opened=opened: opened)
         for number in range(5):
             open_worker(b"", RunCallbacks(), threads=torch.get_num_threads(), number=number, process_count=5)
         assert [device.index for device in taken[-5:]] == expected

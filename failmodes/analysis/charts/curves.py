@@ -12,7 +12,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
 from failmodes.analysis.charts.style.models import OTHERS, ModelColors, model_colors
-from failmodes.analysis.charts.style.published import published_behind
+from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, text_shade
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label
@@ -24,7 +24,6 @@ from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 
 MOST_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
 FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat
-PUBLISHED = "published models"
 
 
 def chart(
@@ -46,7 +45,7 @@ def chart(
     flat = _flat_corruptions(shapes, len(names))
     order = [names[one] for one in _by_drop(points, selection) if one not in flat]
     low = style.share_floor(min([*points["accuracy_low"].drop_nulls(), *others.curves["accuracy"]]))
-    last = float(points["severity"].max())  # type: ignore[arg-type]
+    last = max(points["severity"])
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=32)
     lines = max(1, len(models.colors))
     height = panels.height(HEIGHT_PX, style.PANEL_HEAD_PX + LINE_PX * lines)
@@ -61,7 +60,7 @@ def chart(
         frame,
         [PUBLISHED] if others.name else [],
         style.severity_axis(last, title=panels.severity_title),
-        (low, height),
+        alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height)),
         chance,
         style.point_size(points),
     )
@@ -175,15 +174,14 @@ def _layers(
     frame: Frame,
     behind: list[str],
     severity: alt.X,
-    low_and_height: tuple[float, float],
+    accuracy: alt.Y,
     chance: float | None,
     point_size: int,
 ) -> list[alt.Chart]:
     """Lines with intervals and chords, last values at their right and shapes above."""
-    focus, (low, height) = style.focus_on("label", frame), low_and_height
-    y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(low, 1), axis=style.percent_axis(height))
-    color, faded = models.color(frame, *((name, GRAY) for name in behind)), style.faded(focus)
-    base = alt.Chart().encode(x=severity, y=y, color=color, detail=["label:N", "run:N"])
+    focus, color = style.focus_on("label", frame), models.color(frame, *((name, GRAY) for name in behind))
+    faded = style.faded(focus)
+    base = alt.Chart().encode(x=severity, y=accuracy, color=color, detail=["label:N", "run:N"])
     front = base.transform_filter(f"isValid(datum.chord) && datum.series !== '{OTHERS}'")
     tips = [
         alt.Tooltip("label:N", title="model"),

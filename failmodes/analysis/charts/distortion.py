@@ -57,7 +57,7 @@ def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: F
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=VALUE_PX)
     height = panels.height(HEIGHT_PX)
-    layers = _layers(frame, float(rows["severity"].max()))  # type: ignore[arg-type]
+    layers = _layers(frame, max(rows["severity"]))
     plot = style.small_multiples(layers, _points(rows, LABEL_PX / height), "corruption", order, panels, height)
     return Figure(
         plot,
@@ -84,14 +84,14 @@ def _points(rows: pl.DataFrame, apart: float) -> pl.DataFrame:
         rows.select("corruption", "severity", series=pl.lit(ssim), mean=1 - pl.col("mean_ssim"),
                     low=1 - pl.col("ssim_q95"), high=1 - pl.col("ssim_q05")),
     ])  # fmt: skip
-    gap = 1.15 * apart * float(points["high"].max())  # type: ignore[arg-type]
+    gap = 1.15 * apart * max(points["high"])
     ends = points.filter(pl.col("severity") == pl.col("severity").max().over("corruption"))
     places = []
     for end in ends.partition_by("corruption"):
-        place = pl.Series(style.spread_apart(end["mean"].to_list(), gap))
+        place = style.spread_apart(end["mean"].to_list(), gap)
         text = pl.Series([format_number(mean, 2) for mean in end["mean"]])
-        above_axis = max(0, gap / 3 - place.min())  # type: ignore[operator]
-        places.append(end.select("corruption", "severity", "series", place=place + above_axis, text=text))
+        above_axis = max(0, gap / 3 - min(place))
+        places.append(end.select("corruption", "severity", "series", place=pl.Series(place) + above_axis, text=text))
     return points.join(pl.concat(places), on=["corruption", "severity", "series"], how="left", maintain_order="left")
 
 

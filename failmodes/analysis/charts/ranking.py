@@ -85,15 +85,15 @@ def _by_corruption(con: duckdb.DuckDBPyConnection, selection: Selection, found: 
 def _by_model(con: duckdb.DuckDBPyConnection, selection: Selection, found: Accuracies) -> list[dict[str, Any]]:
     """Models from the highest mean corrupted accuracy on, with clean and the lowest corruption; runs behind."""
     names, of_runs = corruption_names(con, selection), run_accuracies(con, selection)
-    known = {model: one for model, one in found.items() if one.corrupted is not None}
-    if not known:
+    means = {model: one.corrupted for model, one in found.items() if one.corrupted is not None}
+    if not means:
         raise WarehouseError("no mean to rank by: no model was evaluated on all corruptions")
     rows = []
-    for model, one in sorted(known.items(), key=lambda item: -item[1].corrupted.value):  # type: ignore[union-attr]
-        assert one.corrupted
+    for model in sorted(means, key=lambda model: -means[model].value):
+        one = found[model]
         lowest = one.by_corruption[one.worst].value
         rows.append(
-            _row(model.label, model.label, one.corrupted)
+            _row(model.label, model.label, means[model])
             | {
                 "clean": one.clean.value,
                 "lowest": lowest,

@@ -10,7 +10,7 @@ from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.models import OTHERS, model_colors
-from failmodes.analysis.charts.style.published import published_behind
+from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
 from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
 from failmodes.analysis.render.formatting import format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
@@ -19,7 +19,6 @@ from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"
-PUBLISHED = "published models"
 
 
 def chart(

@@ -110,7 +110,10 @@ def _cell_choice(found_cells: Any, get_cell: Any, set_cell: Any, set_marked: Any
 def _cell_charts(address: Any, cell: Any, con: Any, set_slice: Any, view: Any) -> Any:
     figures = cells.read_figures(con, cell)
     _drawn = [view.dressed(plot, figures.summary) for plot in plots.cell_plots(figures, view)]
-    _take = lambda fields: set_slice(address.slice._replace(**elements.clicked_pair(fields)))  # noqa: E731
+
+    def _take(fields: Any) -> None:
+        set_slice(address.slice._replace(**elements.clicked_pair(fields)))
+
     cell_elements = [elements.chart(plot, plots.CONFUSION, _take) for plot in _drawn]
     _charts = [elements.role("matrix", cell_elements[0]), mo.vstack(cell_elements[1:], gap=0.25)]
     mo.vstack([elements.shown(Sentence(figures.summary)), elements.in_row(*_charts, align="start")], gap=0.25)

@@ -70,10 +70,10 @@ def curve_plot(points: pl.DataFrame, colors: ModelColors, marked: Cell, view: Vi
     height = max(lowest, min(usual, CURVES_HEIGHT_PX / panels.rows - style.PANEL_HEAD_PX))
     chosen: Any = [{field: getattr(marked, field) for field in POINT_FIELDS}]
     click = alt.selection_point(name=POINT, fields=POINT_FIELDS, on="click", nearest=True, clear=False, value=chosen)
-    floor = style.share_floor(float(points["accuracy_low"].min()))  # type: ignore[arg-type]
+    floor = style.share_floor(min(points["accuracy_low"]))
     axis = style.percent_axis(tickCount=5 if height > lowest else 3)
     y = alt.Y("accuracy:Q", title="accuracy", scale=style.fixed_scale(floor, 1), axis=axis)
-    last = float(points["severity"].max())  # type: ignore[arg-type]
+    last = max(points["severity"])
     ink, paper = THEMES[view.theme].ink, THEMES[view.theme].background
 
     def clicked(this: float | str, other: float | str) -> Any:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FIRST_PORT, TRIED_PORTS = 2718, 50  # marimo's own first port
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
-EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104
+EVERY_ADDRESS = ("0.0.0.0", "::")
 # A page may load and request only what comes from this server, whatever a warehouse's texts say. Beyond that marimo
 # needs scripts and styles within its page, generated functions (Vega), and images, fonts and workers as data
 POLICY = (

@@ -18,7 +18,6 @@ class Topic(NamedTuple):
 
 
 FIRST_SCREEN = "ranking"  # the chart beside the verdict
-IN_GALLERY = "exemplars"  # the chart whose images the gallery has
 IN_COMPARISON = "differences"  # the chart of each pair that is compared
 
 TOPICS = (

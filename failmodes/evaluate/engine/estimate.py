@@ -28,8 +28,8 @@ from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_footer, shard_path
 
 READ_SHARDS = 5  # of an evaluation; their median speed counts
-ROW_BYTES = 200  # of an image in a cell: the demo's record has 190, a third less without attention
-WITH_WAREHOUSE = 3  # times the record: the demo's warehouse is twice as large
+ROW_BYTES = 200  # of an image in a cell: the demo's results have 190, a third less without attention
+WITH_WAREHOUSE = 3  # times the results: the demo's warehouse is twice as large
 EXEMPLARS = 8  # images a corruption, at each severity
 UNTRAINED = "time unknown before it is trained"
 
@@ -65,7 +65,7 @@ class RunEstimate(NamedTuple):
         device: where they run, in words.
         device_count: how many of it share the work.
         seconds: what all models take together whose time is known.
-        disk_bytes: what record and warehouse take more.
+        disk_bytes: what results and warehouse take more.
         free_bytes: free where they lie; None of a URL.
     """
 
@@ -90,7 +90,7 @@ class RunEstimate(NamedTuple):
         return [
             *(model.describe() for model in self.models),
             f"to evaluate: {missing:,} cells, {images:,} images, {time_of}",
-            f"disk space: about {self.disk_bytes / 1e6:,.0f} MB more for record and warehouse{free}",
+            f"disk space: about {self.disk_bytes / 1e6:,.0f} MB more for results and warehouse{free}",
         ]
 
 

@@ -9,9 +9,10 @@ from published_files import CURVES, write_published_files
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.chart_registry import draw_from_warehouse
-from failmodes.analysis.charts.curves import PUBLISHED, chart
+from failmodes.analysis.charts.curves import chart
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE
+from failmodes.analysis.charts.style.published import PUBLISHED
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.published import store_published

@@ -62,7 +62,7 @@ class ModelColors(NamedTuple):
         return series_color(list(domain), list(domain.values()), frame, **legend)
 
     def dash(self) -> alt.StrokeDash:
-        """The dash channel of the column `series`: one for each model in color, while none is behind."""
+        """The dash channel of the column `series`: one for each model in color."""
         names = [self.series[label] for label in self.colors]
         dashes = [list(dash) for dash in MODEL_DASHES[: len(names)]]
         return alt.StrokeDash("series:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)

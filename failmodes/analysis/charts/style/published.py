@@ -10,6 +10,8 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.curve_shape import FALLING
 from failmodes.analysis.statistics.published import published_curves, published_shapes
 
+PUBLISHED = "published models"  # what a legend calls them
+
 
 class PublishedBehind(NamedTuple):
     """Published models on a selection's dataset; of none, empty tables and an empty name.

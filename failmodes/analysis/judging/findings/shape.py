@@ -7,8 +7,6 @@ import duckdb
 
 from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
 from failmodes.analysis.render.formatting import (
-    format_interval,
-    format_number,
     format_points,
     format_points_interval,
     format_severity,
@@ -134,11 +132,6 @@ def estimate_of(row: Row, name: str) -> Estimate:
 def is_small(row: Row) -> bool:
     """Whether the total drop of a row of `shapes` is shown to be small."""
     return bool(row["total_drop_high"] < SMALL)
-
-
-def curvature_text(curvature: tuple[float, float, float]) -> str:
-    """Curvature with its sign and interval: +0.27 [0.2, 0.3]."""
-    return f"{format_number(curvature[0], 2, signed=True)} {format_interval(*curvature[1:], 2, 1)}"
 
 
 def to_chance(row: Row) -> str:
