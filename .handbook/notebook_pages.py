@@ -44,6 +44,9 @@ def _shown(output: dict[str, Any], alt: str, name: str, pictures: dict[str, byte
     if "image/png" in data:
         pictures[f"{name}.png"] = base64.b64decode(data["image/png"])
         return [f"![{alt}]({name}.png)"]
+    if "image/svg+xml" in data:
+        pictures[f"{name}.svg"] = "".join(data["image/svg+xml"]).encode()
+        return [f"![{alt}]({name}.svg)"]
     if "text/html" in data:
         html = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
         return [re.sub(r"\n\s*\n", "\n", html)]

@@ -63,7 +63,7 @@ def _function(name: str, function: str) -> Callable[..., "Figure"]:
         StudyError: there is no such chart.
     """
     known = warehouse_charts() if function == "chart" else image_charts()
-    if name not in _texts():
+    if name not in [*_texts()]:  # a list, for what is asked may be no text
         raise StudyError(f"no chart {name!r}: choose among {', '.join(_texts())}")
     if name not in known:
         what = "a warehouse" if function == "chart" else "images"

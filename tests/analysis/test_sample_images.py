@@ -26,7 +26,8 @@ def test_unknown_corruption_and_missing_image_are_named(tmp_path: Path) -> None:
         ("contact-sheet", CorruptionRequest(corruptions=["fogg"]), "did you mean 'fog'"),
         ("contact-sheet", CorruptionRequest(files=[tmp_path / "nothing.png"]), r"no image at .*nothing\.png"),
         ("distortion", CorruptionRequest(files=[tmp_path]), "holds no image"),
-        ("curves", CorruptionRequest(), "no chart 'curves'"),
+        ("curves", CorruptionRequest(), "'curves' is not drawn from images: choose among contact-sheet"),
+        ("curve", CorruptionRequest(), "no chart 'curve'"),
     ):
         with pytest.raises(StudyError, match=message):
             draw_of_images(name, request, PAGE)

@@ -133,5 +133,5 @@ def test_a_notebook_becomes_a_page() -> None:
     assert text.startswith("# Severity curves")
     assert "[This page as a notebook](severity_curves.ipynb)" in text
     assert pictures
-    assert all(content.startswith(b"\x89PNG") for content in pictures.values())
+    assert all(content.startswith(b"<svg") for content in pictures.values())
     assert all(f"]({name})" in text for name in pictures)
