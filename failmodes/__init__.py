@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from failmodes.api import gate as gate
     from failmodes.api import open as open
     from failmodes.api import run as run
+    from failmodes.evaluate.options import Options as Options
     from failmodes.evaluate.transform import CorruptTransform as CorruptTransform
     from failmodes.ingest.corruptions.apply import corrupt as corrupt
     from failmodes.ingest.corruptions.catalog import corruptions as corruptions
@@ -54,6 +55,7 @@ __all__ = [
     "LimitError",
     "MissingExtraError",
     "ModelError",
+    "Options",
     "QueryError",
     "StorageError",
     "StudyError",
@@ -82,6 +84,7 @@ _PUBLIC = {
     "corruptions": "ingest.corruptions.catalog",
     "CorruptImage": "ingest.corruptions.transform",
     "CorruptTransform": "evaluate.transform",
+    "Options": "evaluate.options",
     "CustomCorruption": "ingest.corruptions.custom",
     "metric": "warehouse.metrics.custom",
     **{name: "warehouse.errors" for name in __all__ if name.endswith("Error")},

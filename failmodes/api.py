@@ -1,7 +1,6 @@
 """The public functions: open a warehouse, benchmark live models, run a study, judge a model by rules."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -21,14 +20,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from failmodes.analysis.judging.gate_result import GateResult
-    from failmodes.evaluate.engine.run import RunReport
+    from failmodes.evaluate.options import Options
+    from failmodes.evaluate.study.study_schema import Study
     from failmodes.evaluate.study_images import StudyImages
     from failmodes.ingest.corruptions.custom import CustomCorruption
+    from failmodes.ingest.datasets.dataset import Dataset
     from failmodes.ingest.statements import Statement
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.storage.files import StorePath
 
     Model = torch.nn.Module | Callable[[NDArray[np.uint8]], Any]
+    Normalization = (
+        Literal["imagenet", "cifar10", "cifar100", "clip", "inception", "none"]
+        | tuple[Sequence[float], Sequence[float]]
+        | Mapping[str, Sequence[float]]
+    )
     Corruption = str | CustomCorruption | Callable[..., NDArray[np.uint8]]
 
 
@@ -76,7 +82,8 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         FailmodesError: the study, its images or models are not what they should be: one line says what and how to
             mend it.
     """
-    from failmodes.evaluate.study.reading import check_study, read_study
+    from failmodes.evaluate.study.study_file import check_study, read_study
+    from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.metrics.custom import read_metrics
 
     if isinstance(study, Mapping):
@@ -86,21 +93,12 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         path = user_path(study)
         path = path / STUDY_FILE if path.is_dir() else path
         read, folder, origin = read_study(path, require_models=False), path.parent, str(path)
-    own_metrics = read_metrics(read.metrics, folder, origin)
+    metrics = read_metrics(read.metrics, folder, origin)
     if not read.models:  # its predictions are imported: there is nothing to evaluate
-        return _loaded(read.results_folder, read.output, read.claims, own_metrics)
+        path = _load(read, read.claims, metrics)
+        return _opened(path, path)
     require("evaluate", "failmodes.run")
-    from failmodes.evaluate.engine.run import evaluate_study
-    from failmodes.evaluate.progress import evaluation_bar, training_bar
-    from failmodes.evaluate.study_models import train_missing
-    from failmodes.ingest.datasets.opening import open_dataset
-
-    dataset = open_dataset(read.dataset, read.cache)
-    with _goes_on(progress), training_bar(progress) as show_epoch:
-        train_missing(read, dataset, show_epoch)
-    with _goes_on(progress), evaluation_bar(progress) as callbacks:
-        report = evaluate_study(read, dataset, progress=callbacks)
-    return _finished(report, read.results_folder, read.output, read.claims, own_metrics, show=progress)
+    return _run(read, open_dataset(read.dataset, read.cache), read.claims, metrics, show=progress)
 
 
 def gate(
@@ -155,40 +153,17 @@ def benchmark(
     images: Any,
     labels: Any = None,
     *,
-    masks: Any = None,
     to: "str | PathLike[str]",
     corruptions: "Corruption | Sequence[Corruption]" = "headline",
     severities: "Sequence[int | float | Decimal]" = (1, 2, 3, 4, 5),
-    recipe: 'Literal["cifar-c", "imagenet-c"] | None' = None,
-    seeds: Sequence[int] = (0,),
-    noise: Literal["shared", "independent"] = "shared",
-    across_switches: bool = False,
-    image_count: int | None = None,
-    image_size: int | None = None,
-    resize: int | None = None,
-    background: Sequence[int] | None = None,
-    gray: bool = False,
     label: str | None = None,
-    dataset_label: str | None = None,
-    normalization: Any = None,
-    preprocess: Callable[..., Any] | None = None,
-    input_side_px: int | None = None,
     class_names: 'Sequence[str] | Literal["imagenet-1k"] | None' = None,
-    label_names: Sequence[str] | None = None,
-    class_map: "Mapping[str, int | str] | None" = None,
-    classes: 'Literal["subset", "all"] | None' = None,
-    output_key: str | None = None,
-    output_kind: 'Literal["logits", "probabilities"] | None' = None,
-    deterministic: bool = True,
-    attention: bool | str = True,
-    attention_layer: str | None = None,
-    logits: 'Literal["all"] | None' = None,
-    thumbnails: bool = True,
-    precision: Literal["float32", "bfloat16", "float16"] = "float32",
-    batch_size: int | None = None,
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto",
-    version: str | None = None,
-    name: str | None = None,
+    normalization: "Normalization | None" = None,
+    preprocess: Callable[..., Any] | None = None,
+    image_size: int | None = None,
+    image_count: int | None = None,
+    masks: Any = None,
+    options: "Options | None" = None,
     replace: bool = False,
     claims: Sequence[Mapping[str, Any]] | None = None,
     metrics: "Sequence[Callable[..., Any]] | None" = None,
@@ -196,7 +171,7 @@ def benchmark(
 ) -> Warehouse:
     """Evaluate models of this program on images under graded corruption; no study file is needed.
 
-        w = failmodes.benchmark(model, images, labels, to="runs/mine", normalization=(MEAN, STD))
+        w = failmodes.benchmark(model, images, labels, to="runs/mine", normalization="imagenet")
         w.chart("curves")
 
     Rows are made by the same engine as a study's and are as safe: interrupted, the same call goes on where it was, and
@@ -211,49 +186,24 @@ def benchmark(
             torch Dataset, or a DataLoader that does not shuffle, of (image, label) or of mappings; a Hugging Face
             Dataset; or the path of a folder of class folders. Pixels are uint8: corruptions come before normalization.
         labels: (N,) whole numbers, class indices, where the images do not bring their own.
-        masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
         to: the folder that holds the result: results, warehouse, and `study.toml`, which says what the last call ran.
         corruptions: "headline" (the 15 of the published metrics), "all" (19), a name, or a list of names, functions of
             (images, parameters) and `CustomCorruption`s. `failmodes.corruptions()` lists the names.
         severities: levels above 0, up to 5; clean is always evaluated.
-        recipe: "cifar-c" (published for 32 pixels) or "imagenet-c" (224); if not given, that of the nearest size.
-        seeds: seeds of the corruptions' samples, an evaluation each; charts show one, `evaluation=`.
-        noise: "shared": an image has the same samples at every severity; "independent": new ones at each.
-        across_switches: cross-fade between the severities of corruptions that do not interpolate.
-        image_count: only so many images, the first of each class; all if not given. Another number is another
-            evaluation: to try something out, take another folder as `to`.
-        image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
-        resize: what their shorter side is resized to before that, pixels.
-        background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
-        gray: images are gray, and corruptions keep them so: noise is the same in the three channels.
         label: the model's name on charts; its class's name if not given. Other weights or settings under a label that
             is there already are another evaluation, shown beside the first with what differs; see `replace`.
-        dataset_label: the images' name on charts.
-        normalization: (mean, std) of values / 255, three channels each, or a mapping of both.
-        preprocess: instead of it, your own function from pixels to the model's input: it gets uint8 tensors
-            (N, 3, H, W) or, where it does not take these, one PIL image at a time. With neither, values are in [0, 1].
-        input_side_px: the side that images are resized to for the model, after corruption.
         class_names: names of the model's outputs, in order; "imagenet-1k" for the 1,000 of ImageNet.
-        label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
-        class_map: the output, by number or name, of a label whose name does not match.
-        classes: where a model has outputs that are no classes of the images: "all" lets any output be the answer,
-            "subset" only those of the images' classes. If not given: all where they were matched by name, subset where
-            `class_map` gives them.
-        output_key: which of the outputs are the logits, by name or by position from "0", where there are several and
-            none is called "logits".
-        output_kind: "probabilities" for a model that ends in a softmax; logits if not given.
-        deterministic: False accepts a model that gives an image other outputs each time.
-        attention: True, False, or a CAM method: "closed-form", "backward", or one of the grad-cam package's.
-        attention_layer: the layer to look at, by its dotted name, instead of the one found.
-        logits: "all" keeps every logit of a model of more than ten classes, as float16, in the results alone.
-        thumbnails: False puts no picture into results and warehouse: neither clean images, which `Warehouse.images`
-            needs, nor exemplars. Images given as arrays lie in the folder `to` all the same.
-        precision: of the forward pass.
-        batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).
-        device: where models run; auto takes cuda, then mps, then cpu.
-        version: your own name for code whose source or captured values cannot be read, such as a session of another
-            library, or that reads files as it runs; change it when the code changes.
-        name: of the study; the folder's name if not given.
+        normalization: what the model's input was normalized by in training: "imagenet", "cifar10", "cifar100", "clip",
+            "inception", or (mean, std) of values / 255, three channels each, or a mapping of both; "none" for values in
+            [0, 1], which models get if it is not given, with a warning.
+        preprocess: instead of it, your own function from pixels to the model's input: it gets uint8 tensors
+            (N, 3, H, W) or, where it does not take these, one PIL image at a time.
+        image_size: side of the square, in pixels, that a folder's or a data set's images are cropped to.
+        image_count: only so many images, the first of each class; all if not given. Another number is another
+            evaluation: to try something out, take another folder as `to`.
+        masks: where the object is: bool (N, H, W), a .npy of it, or of a folder the folder of masks by the same names.
+        options: all that is said less often: seeds, recipe, device, precision, attention, class map … in one object,
+            `failmodes.Options(seeds=[0, 1], device="cuda")`.
         replace: remove earlier evaluations of the same label on the same images from the folder, its warehouse and all
             that is derived from them, once the new ones are evaluated and loaded. `failmodes remove` removes others.
         claims: what is claimed of the models, a table each, such as {"metric": "accuracy", "corruptions": ["fog"],
@@ -275,49 +225,54 @@ def benchmark(
         IncompleteRunError: a model raised in mid-run; the others are in the warehouse (`failmodes.open` it).
     """
     require("evaluate", "failmodes.benchmark")
-    from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
-    from failmodes.evaluate.benchmark.live_models import unwrapped
-    from failmodes.evaluate.benchmark.model_options import make_model_options
-    from failmodes.evaluate.progress import evaluation_bar
+    from failmodes.evaluate.benchmark import Benchmark, label_of, study_of
+    from failmodes.evaluate.options import Options
     from failmodes.warehouse.metrics.custom import user_metrics
 
-    own_metrics = None if metrics is None else user_metrics(_listed(metrics))
-    output = user_path(to).absolute()
     if isinstance(model, Mapping) and label is not None:
         raise StudyError("benchmark: label= names one model: the keys of a dict are the labels of its models")
-    models = model if isinstance(model, Mapping) else {label or _name_of(unwrapped(model)): model}
-    request = BenchmarkRequest(
-        models=models,
-        images=images,
-        labels=labels, masks=masks, output=output, name=name or output.name,
-        claims=_listed(claims), model_options=make_model_options(
-            normalization, preprocess=preprocess, input_side_px=input_side_px, class_names=class_names,
-            class_map=class_map, classes=classes, output_key=output_key, output_kind=output_kind,
-            deterministic=deterministic, attention_layer=attention_layer, version=version,
-        ),
-        dataset={
-            "images": image_count, "image_size": image_size, "resize": resize, "background": _listed(background),
-            "gray": gray or None, "label": dataset_label,
-        },
-        label_names=label_names,
-        corruptions=corruptions,
-        sampling={
-            "severities": _listed(severities), "recipe": recipe, "seeds": _listed(seeds), "noise": noise,
-            "across_switches": across_switches,
-        },
-        evaluation={
-            "attention": attention, "logits": logits, "thumbnails": thumbnails, "precision": precision,
-            "batch_size": batch_size, "device": device,
-        },
+    own_metrics = None if metrics is None else user_metrics(list(metrics))
+    asked = Benchmark(
+        models=model if isinstance(model, Mapping) else {label or label_of(model): model},
+        images=images, labels=labels, to=user_path(to).absolute(), corruptions=corruptions, severities=severities,
+        class_names=class_names, normalization=normalization, preprocess=preprocess, image_size=image_size,
+        image_count=image_count, masks=masks, claims=claims, options=options or Options(),
     )  # fmt: skip
-    with _goes_on(progress), evaluation_bar(progress) as callbacks:
-        done = run_benchmark(request, callbacks)
-    stated = None if claims is None else done.study.claims
-    warehouse = _finished(done.run, done.study.results_folder, output, stated, own_metrics, show=progress)
-    if replace:
-        with _goes_on(progress):
-            _remove_superseded(done.run.evaluation_ids, done.study.results_folder, output, own_metrics, show=progress)
-    return warehouse
+    study, dataset = study_of(asked)
+    stated = None if claims is None else study.claims
+    return _run(study, dataset, stated, own_metrics, replace=replace, show=progress)
+
+
+def _run(
+    study: "Study",
+    dataset: "Dataset",
+    claims: "Sequence[Statement] | None",
+    metrics: "Sequence[Metric] | None",
+    *,
+    replace: bool = False,
+    show: bool,
+) -> Warehouse:
+    """Do all stages of a study that names models.
+
+    Raises:
+        IncompleteRunError: a model raised.
+    """
+    from failmodes.evaluate.stages import evaluate, train
+
+    try:
+        train(study, dataset, show=show)
+        report = evaluate(study, dataset, show=show)
+        for line in report.describe() if show else ():
+            note(line)
+        path = _load(study, claims, metrics)
+        report.raise_if_incomplete(f"what the others gave: failmodes.open({str(study.output)!r})")
+        if replace:
+            _remove_superseded(report.evaluation_ids, study.results_folder, study.output, metrics, show=show)
+    except KeyboardInterrupt:
+        if show:
+            note("interrupted: what is finished is kept, and the same call goes on from there")
+        raise
+    return _opened(path, path)
 
 
 def _remove_superseded(
@@ -344,49 +299,16 @@ def _remove_superseded(
         note(f"{one.label}: replaced the former evaluation, which differs in {differences(facts)}")
 
 
-def _finished(
-    report: "RunReport",
-    record: "StorePath",
-    output: Path,
-    claims: "Sequence[Statement] | None",
-    metrics: "Sequence[Metric] | None",
-    *,
-    show: bool,
-) -> Warehouse:
-    """The warehouse with all that a run gave, after saying what it did.
-
-    Raises:
-        IncompleteRunError: a model raised.
-    """
-    for line in report.describe() if show else ():
-        note(line)
-    warehouse = _loaded(record, output, claims, metrics)
-    report.raise_if_incomplete(f"what the others gave: failmodes.open({str(output)!r})")
-    return warehouse
-
-
-@contextmanager
-def _goes_on(show: bool) -> Iterator[None]:
-    """Say on Ctrl-C what is kept, and let it go its way."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if show:
-            note("interrupted: what is finished is kept, and the same call goes on from there")
-        raise
-
-
-def _loaded(
-    record: "StorePath", output: Path, claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None"
-) -> Warehouse:
+def _load(study: "Study", claims: "Sequence[Statement] | None", metrics: "Sequence[Metric] | None") -> Path:
+    """Load the results of a study into its warehouse; None for claims or metrics keeps those that are there."""
     from failmodes.analysis.judging.stored import DERIVATION
     from failmodes.ingest.statements import stored_rows
-    from failmodes.warehouse.database.load import load
+    from failmodes.warehouse.database.load import load as load_results
 
-    path = output / WAREHOUSE_FILE
+    path = study.output / WAREHOUSE_FILE
     stated = None if claims is None else stored_rows(claims)
-    load([record], path, claims=stated, metrics=metrics, derivation=DERIVATION)
-    return _opened(path, path)
+    load_results([study.results_folder], path, claims=stated, metrics=metrics, derivation=DERIVATION)
+    return path
 
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
@@ -398,12 +320,3 @@ def _open_study(location: Path | None, path: Path) -> "StudyImages | None":
     from failmodes.evaluate.study_images import open_study_images
 
     return open_study_images(location, path)
-
-
-def _listed(values: Any) -> Any:
-    """Any values as a list; what is none as it is, to be refused under its argument's name."""
-    return values if isinstance(values, str | Mapping) or not isinstance(values, Iterable) else list(values)
-
-
-def _name_of(model: object) -> str:
-    return str(getattr(model, "__name__", type(model).__name__))

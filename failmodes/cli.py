@@ -73,7 +73,7 @@ def run(
     ] = False,
 ) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.metrics.custom import read_metrics
 
     lift_limits()  # it reads what it made itself

@@ -13,7 +13,7 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import SECRET, SMALL_RECORD
 
 from failmodes.analysis.judging.stored import DERIVATION
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.connection import open_warehouse

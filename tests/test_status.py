@@ -10,7 +10,7 @@ from tiny_study import write_tiny_study
 
 from failmodes.analysis.render.formats.text import render_blocks
 from failmodes.cli import status
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
 from failmodes.ingest.datasets.opening import open_dataset

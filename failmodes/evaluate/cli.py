@@ -32,7 +32,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a .toml file that is there.")] = False,
 ) -> None:
     """Write a study file to start from; every key is explained in it."""
-    from failmodes.evaluate.study.reading import templates
+    from failmodes.evaluate.study.study_file import templates
     from failmodes.warehouse.errors import StudyError
     from failmodes.warehouse.output_files import write_output
 
@@ -55,7 +55,7 @@ def ingest(
 ) -> None:
     """Check the images: open the data set and the corrupted set, fingerprint them, put them on record."""
     from failmodes.evaluate.evaluation_data import open_evaluation_data
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.dataset import record_dataset, write_image_list
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.ingest.sources import record_corruptions, record_source
@@ -81,15 +81,14 @@ def ingest(
 def train(study_file: StudyArgument = DEFAULT_STUDY) -> None:
     """Train the models of a study that have no checkpoint yet; a killed training goes on from its last epoch."""
     require("evaluate", "`failmodes train`")
-    from failmodes.evaluate.progress import training_bar
-    from failmodes.evaluate.study.reading import read_study
-    from failmodes.evaluate.study_models import train_missing
+    from failmodes.evaluate import stages
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file)
     dataset = open_dataset(study.dataset, study.cache)
-    with interruptible("whole epochs are kept"), training_bar() as show_epoch:
-        trained = train_missing(study, dataset, show_epoch)
+    with interruptible("whole epochs are kept"):
+        trained = stages.train(study, dataset)
     if not trained:
         note("nothing to train: every model of the study has its checkpoint")
     for path in trained:
@@ -132,9 +131,8 @@ def evaluate_models(
     """
     require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.allocator import keep_freed_memory
-    from failmodes.evaluate.engine.run import evaluate_study
-    from failmodes.evaluate.progress import evaluation_bar
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.stages import evaluate as evaluate_stage
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.opening import open_dataset
     from failmodes.warehouse.errors import StudyError
 
@@ -143,10 +141,8 @@ def evaluate_models(
     if (study.results or "").startswith("memory:"):
         raise StudyError("results in memory are gone when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
-    if describe_images:
-        note(dataset.describe())
-    with interruptible("finished shards are kept"), evaluation_bar() as progress:
-        report = evaluate_study(study, dataset, redo_damaged=redo_damaged, progress=progress)
+    with interruptible("finished shards are kept"):
+        report = evaluate_stage(study, dataset, redo_damaged=redo_damaged, describe_images=describe_images)
     if as_json:
         print_json({"images": dataset.describe(), **report.as_json()})
     print_run(report)
@@ -224,7 +220,7 @@ def import_(
     require("evaluate", "`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions
     from failmodes.evaluate.progress import import_bar
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file, require_models=False)

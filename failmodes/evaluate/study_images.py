@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from failmodes.evaluate.study.reading import check_study
+from failmodes.evaluate.study.study_file import check_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corruptions.apply import ImageIds

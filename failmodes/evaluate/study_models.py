@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from failmodes.evaluate.devices import choose_device
-from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.registry import resolve_architecture, source_hash
-from failmodes.evaluate.study.study_schema import ModelSpec, Study
+from failmodes.evaluate.models.sources import resolve_architecture
+from failmodes.evaluate.study.study_schema import OWN_CODE, ModelSpec, Study
 from failmodes.evaluate.training.loop import state_file, train_model
 from failmodes.evaluate.training.trainer import EpochMetrics
 from failmodes.ingest.datasets.dataset import Dataset
@@ -54,8 +54,9 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
         slug = re.sub(r"[^a-z0-9]+", "-", spec.label.lower()).strip("-") or spec.architecture
         # defaults are left out, so that a new key of the study retrains nothing
         given = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
-        definition = source_hash(spec)
-        recipe = identity_of([given, dataset.dataset_id, *([] if definition is None else [definition])])
+        architecture = resolve_architecture(spec.architecture)
+        code = [architecture.module.definition(architecture.name)] if spec.source == OWN_CODE else []
+        recipe = identity_of([given, dataset.dataset_id, *code])
         for seed in spec.seeds:
             file = f"{slug}-{recipe[:8]}-seed{seed}.safetensors"
             yield StudyModel(spec, seed, study.output / CHECKPOINT_FOLDER / file)
@@ -115,6 +116,5 @@ def load_study_models(study: Study, dataset: Dataset) -> list[Model]:
     for study_model in study_models(study, dataset):
         if not study_model.is_there:
             raise ModelError(f"model {study_model.label!r} is not trained yet: run `failmodes train` first")
-        model = load_model(study_model.spec, dataset.class_names, study_model.path)
-        models.append(check_model_outputs(model, dataset))
+        models.append(load_model(study_model.spec, dataset, study_model.path))
     return models

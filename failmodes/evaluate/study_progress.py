@@ -50,7 +50,7 @@ def study_progress(study_file: Path) -> StudyProgress | None:
         MissingExtraError: the study names models, and PyTorch is not installed.
         StudyError: it is no study.
     """
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
 
     study = read_study(study_file, require_models=False)
     if not study.models:

@@ -21,7 +21,7 @@ from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchSlice
 from failmodes.evaluate.engine.image_statistics import map_statistics
 from failmodes.evaluate.engine.precisions import compare_precisions
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 from failmodes.ingest.corruptions.apply import corrupt
 
 SHARE_ROUNDS = 7
@@ -58,9 +58,7 @@ def measure_models() -> Iterator[Result]:
                 yield _attention(subject, model_of(subject, device, "bfloat16"))
 
 
-def _whole(
-    subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None], layout: str
-) -> Result:
+def _whole(subject: Subject, prepared: Model, folder: Path, size: int, bare: Callable[[], None], layout: str) -> Result:
     bench = make_bench(subject, [prepared], folder, batch_size=size)
     _make_clean(bench)
     ours_s, _, ratio = in_turns(lambda: bench.worker.run([bench.cell()]), bare, rounds=ROUNDS)
@@ -68,7 +66,7 @@ def _whole(
     return Result(f"evaluate/{subject.name}/forward", subject.images / ours_s, "images/s", ratio, against)
 
 
-def _parts(subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None]) -> Result:
+def _parts(subject: Subject, prepared: Model, folder: Path, size: int, bare: Callable[[], None]) -> Result:
     """How much of an evaluation its parts explain, each alone on all cores: what a ratio to the bare pass can reach."""
     bench = make_bench(subject, [prepared], folder, batch_size=size)
     _make_clean(bench)
@@ -93,7 +91,7 @@ def _parts(subject: Subject, prepared: PreparedModel, folder: Path, size: int, b
     return Result(f"evaluate/{subject.name}/parts", subject.images / ours_s, "images/s", ratio, against)
 
 
-def _lower_precision(subject: Subject, prepared: PreparedModel, folder: Path, size: int) -> Result:
+def _lower_precision(subject: Subject, prepared: Model, folder: Path, size: int) -> Result:
     """What `precision = "bfloat16"` gains, the whole of an evaluation, and how many predictions it changes."""
     lower = model_of(subject, prepared.device, "bfloat16")
     benches = [make_bench(subject, [one], folder, batch_size=size) for one in (lower, prepared)]
@@ -108,7 +106,7 @@ def _lower_precision(subject: Subject, prepared: PreparedModel, folder: Path, si
 
 
 def _corrupting(
-    subject: Subject, prepared: PreparedModel, folder: Path, size: int, bare: Callable[[], None], corruption: str
+    subject: Subject, prepared: Model, folder: Path, size: int, bare: Callable[[], None], corruption: str
 ) -> Result:
     """Corruption on the fly, against the slower of the model alone and the corruption alone (on all cores)."""
     bench = make_bench(subject, [prepared], folder, generated=True, batch_size=size)
@@ -129,7 +127,7 @@ def _make_clean(bench: Bench) -> None:
     bench.worker.run([bench.clean()])
 
 
-def _best_bare(subject: Subject, prepared: PreparedModel, folder: Path) -> tuple[Callable[[], None], str]:
+def _best_bare(subject: Subject, prepared: Model, folder: Path) -> tuple[Callable[[], None], str]:
     """The fastest bare forward pass, among batch sizes and memory layouts; inputs are ready floats."""
     images = make_bench(subject, [prepared], folder).images
     floats = torch.from_numpy(np.array(images)).to(prepared.device).permute(0, 3, 1, 2).float() / 255
@@ -156,7 +154,7 @@ def _bare(module: torch.nn.Module, inputs: torch.Tensor, size: int) -> Callable[
     return forward
 
 
-def _attention(subject: Subject, prepared: PreparedModel) -> Result:
+def _attention(subject: Subject, prepared: Model) -> Result:
     """Logits and the statistics of the map of the predicted class of each image, one target an image on both sides."""
     count, side = ATTENTION_IMAGES[subject.name], subject.side_px
     batch_size = choose_batch_size(prepared, (side, side, 3))
@@ -188,7 +186,7 @@ def _attention(subject: Subject, prepared: PreparedModel) -> Result:
     return Result(f"attention/{subject.name}/grad-cam{suffix}", count / ours_s, "images/s", ratio, against)
 
 
-def _share_of_limit(subject: Subject, prepared: PreparedModel) -> Result:
+def _share_of_limit(subject: Subject, prepared: Model) -> Result:
     """The achieved share of the machine's float32 rate; a multiply-add counts as two operations.
 
     The limit is the best rate of anything at hand: matrix products, and the model's own layers, each alone.

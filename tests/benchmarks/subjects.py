@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torchvision
+from model_specs import ready_model
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
@@ -22,8 +23,8 @@ from failmodes.evaluate.engine.tasks import RunCallbacks, Task
 from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, Subset
-from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import Normalization, Precision
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource, Pairing, Source
@@ -104,16 +105,14 @@ class Bench(NamedTuple):
         return Task(0, Cell(corruption, Decimal(severity)), tuple(e.evaluation_id for e in self.evaluations))
 
 
-def model_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> PreparedModel:
+def model_of(subject: Subject, device: torch.device, precision: Precision = "float32", seed: int = 0) -> Model:
     torch.manual_seed(seed)
-    return prepare_model(
-        subject.build(), subject.name, NORMALIZATION, device, precision, label=f"{subject.name} {seed}"
-    )
+    return ready_model(subject.build(), subject.name, NORMALIZATION, device, precision, label=f"{subject.name} {seed}")
 
 
 def make_bench(
     subject: Subject,
-    models: Iterable[PreparedModel],
+    models: Iterable[Model],
     folder: Path,
     *,
     generated: bool = False,
@@ -140,7 +139,7 @@ def make_bench(
     )  # fmt: skip
 
 
-def _evaluation(prepared: PreparedModel, data: EvaluationData) -> Evaluation:
+def _evaluation(prepared: Model, data: EvaluationData) -> Evaluation:
     model = SimpleNamespace(
         model_id=lambda: prepared.label, label=prepared.label, protocol=None, outputs=None, logit_outputs=None,
         output_count=CLASSES, class_names=data.dataset.class_names, assumptions=dict,

@@ -13,7 +13,7 @@ from corrupted_datasets import write_published
 from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corrupted_datasets.options import parse_options

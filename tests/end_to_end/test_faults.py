@@ -17,7 +17,7 @@ from fault_trials import processes_of
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, StudyError

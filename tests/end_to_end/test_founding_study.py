@@ -203,7 +203,7 @@ def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
 def test_the_study_file_is_a_study(study: str, tmp_path: Path) -> None:
     """Where its checkpoints lie beside it."""
     pytest.importorskip("torch")
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
 
     text = (STUDY / f"{study}.toml").read_text(encoding="utf-8")
     for name in re.findall(r'checkpoint = "(.*)"', text):

@@ -21,7 +21,7 @@ def test_a_study_with_fractions_is_evaluated_and_loaded(
 ) -> None:
     from failmodes.evaluate.engine.run import evaluate_study
     from failmodes.evaluate.progress import evaluation_bar
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.evaluate.study_models import train_missing
     from failmodes.ingest.datasets.opening import open_dataset
 

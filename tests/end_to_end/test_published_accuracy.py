@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from model_specs import ready_model
 
-from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.prepared_model import prepare_model
+from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -31,7 +31,7 @@ def witness(real_data, tmp_path_factory):
     models = {}
     for precision in ("float32", "bfloat16"):
         loaded, device = load_model(spec, dataset.class_names, path), torch.device("cpu")
-        models[precision] = prepare_model(loaded.module, "resnet18", loaded.normalization, device, precision)
+        models[precision] = ready_model(loaded.module, "resnet18", loaded.normalization, device, precision)
     expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
     return models, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
 

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from failmodes.cli import app
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 from failmodes.warehouse.storage.locations import find_results, find_warehouse

@@ -10,8 +10,8 @@ from tiny_study import rows_of, write_tiny_study
 
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.registry import ARCHITECTURES
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
 from failmodes.evaluate.training.loop import state_file
 from failmodes.ingest.datasets.opening import open_dataset

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from fault_trials import WITH_TORCH_S, attempt, refused
 from malformed_checkpoints import ACCEPTED, NEUTRAL, REFUSED, SUFFIX, State, stating
+from model_specs import dataset_of
 
 from failmodes.evaluate.models.checkpoints import read_tensors
-from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.warehouse.errors import FailmodesError, ModelError, StorageError, StudyError
 
-CLASSES = tuple("0123456789")
+DIGITS = dataset_of(32, tuple("0123456789"))
 STUDY = """
 name = "malicious"
 output = "out"
@@ -63,7 +64,7 @@ def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_p
     make(path, state)
     started = time.monotonic()
     with pytest.raises(StudyError if name in OTHER_CLASSES else ModelError) as caught:
-        load_model(spec_of(path), CLASSES, path)
+        load_model(spec_of(path), DIGITS, path)
     assert says in str(caught.value)
     assert "weights" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -75,7 +76,7 @@ def test_a_checkpoint_is_refused_soon_and_by_name(name: str, state: State, tmp_p
 def test_odd_ones_that_do_no_harm_are_read(name: str, state: State, tmp_path: Path) -> None:
     path = tmp_path / f"weights{SUFFIX[name]}"
     ACCEPTED[name](path, state)
-    model = load_model(spec_of(path), CLASSES, path)
+    model = load_model(spec_of(path), DIGITS, path)
     row = model.row()
     assert row["training_seed"] is None
     assert len(row["training_recipe"] or "") < 10_100
@@ -156,4 +157,4 @@ def test_turned_bits_are_reported_or_give_a_model(state: State, tmp_path: Path) 
             changed[position % len(intact)] ^= 1 << int(rng.integers(8))
             path.write_bytes(changed)
             with suppress(FailmodesError):  # any other error fails
-                load_model(spec_of(path), CLASSES, path)
+                load_model(spec_of(path), DIGITS, path)

@@ -9,7 +9,7 @@ from malformed_image_cases import ARRAY_FILES, CIFAR_FILES, DIGITS, IMAGES, PUBL
 from malformed_images import CANARY, Make, encoded, in_folder, make_pipe
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import FailmodesError
 

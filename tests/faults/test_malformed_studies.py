@@ -142,7 +142,7 @@ checkpoint = "~/net.safetensors"
 
 
 def test_the_home_folder_is_meant_alike_by_every_path(tmp_path: Path, monkeypatch) -> None:
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
     from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -20,7 +20,7 @@ from installed_script import SCRIPT
 from safetensors.torch import load_file
 from tiny_study import hashes, write_tiny_study
 
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import study_models, train_missing
 from failmodes.evaluate.training.loop import STATE_SUFFIX
 from failmodes.evaluate.training.trainer import Trainer

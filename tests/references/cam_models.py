@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import timm
 import torch
+from model_specs import ready_model
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
@@ -13,8 +14,8 @@ from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, CHANNELS_LAST, ReshapeTransform
-from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import Normalization
 
 CPU = torch.device("cpu")
@@ -125,10 +126,10 @@ CASES = {
 CLOSED = [name for name, case in CASES.items() if case.head is not None]
 
 
-def model_of(name: str, precision: str = "float32", outputs: list[int] | None = None) -> PreparedModel:
+def model_of(name: str, precision: str = "float32", outputs: list[int] | None = None) -> Model:
     """The model of a case, with weights drawn from one seed."""
     torch.manual_seed(0)
-    return prepare_model(CASES[name].build(), name, NEUTRAL, CPU, precision, label=name, outputs=outputs)
+    return ready_model(CASES[name].build(), name, NEUTRAL, CPU, precision, label=name, outputs=outputs)
 
 
 def images_of(name: str, count: int = 4) -> np.ndarray:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from failmodes.cli import app
 from failmodes.evaluate.import_predictions.importing import ImportReport, import_predictions
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec

@@ -7,8 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from failmodes.evaluate.benchmark.live_models import GivenModel, LiveModel
-from failmodes.evaluate.benchmark.model_options import make_model_options
+from failmodes.evaluate.benchmark import Benchmark, model_specs
+from failmodes.evaluate.models.live import live_model
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.options import Options
+from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
 
 HALF = ([0.5] * 3, [0.5] * 3)
@@ -50,20 +54,27 @@ def dataset(names: tuple[str, ...] = NAMES) -> Dataset:
     return Dataset("arrays", "photographs", "test", IMAGES, np.arange(len(IMAGES)) % len(names), names)
 
 
-def options(normalization=None, class_names=None, **more):
-    return make_model_options(normalization, class_names, **more)
+def spec_of(given, label: str = "Net A", *, normalization=None, class_names=None, **options) -> ModelSpec:
+    asked = Benchmark(
+        models={label: given}, images=None, labels=None, to=Path(), normalization=normalization,
+        class_names=class_names, options=Options(**options),
+    )  # fmt: skip
+    return model_specs(asked)[label]
 
 
-def live(given, label: str = "Net A", **more) -> GivenModel:
-    return GivenModel(label, given, options(**more), IMAGES[:2])
+def live(given, label: str = "Net A", *, preprocess=None, version: str | None = None, **more) -> Model:
+    """The model of an object, before it meets a data set."""
+    spec = spec_of(given, label, **more)
+    return live_model(given, spec, IMAGES[:2], preprocess=preprocess, version=version)
 
 
-def as_model(given, folder: Path, label: str = "Net A", names: tuple[str, ...] = NAMES, **more) -> LiveModel:
-    return live(given, label, **more).as_model(dataset(names), folder)
+def as_model(given, label: str = "Net A", names: tuple[str, ...] = NAMES, **more) -> Model:
+    model = live(given, label, **more)
+    return load_model(model.spec.with_live(model), dataset(names))
 
 
-def logits(made: LiveModel) -> torch.Tensor:
-    return made.model.prepare(CPU, "float32").predict(IMAGES)
+def logits(model: Model) -> torch.Tensor:
+    return model.to(CPU).predict(IMAGES)
 
 
 def state(module: nn.Module) -> dict[str, object]:

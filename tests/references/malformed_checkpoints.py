@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save
 
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 State = dict[str, Any]

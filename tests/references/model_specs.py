@@ -3,7 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import torch
+from torch import nn
 
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.preprocessing import OwnFunction, Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec
 
 CLASSES = ("a", "b", "c")
@@ -71,3 +75,23 @@ def dataset_of(side: int, class_names: tuple[str, ...] = CLASSES) -> SimpleNames
 
 def model_spec(architecture: str, **changes) -> ModelSpec:
     return ModelSpec(**({"label": "A", "architecture": architecture} | changes))
+
+
+def ready_model(
+    module: nn.Module,
+    architecture: str,
+    normalization,
+    device: torch.device,
+    precision,
+    *,
+    label: str = "model",
+    input_side_px: int | None = None,
+    outputs: list[int] | None = None,
+    preprocess=None,
+) -> Model:
+    """A module of a test where it runs, without classes."""
+    function = None if preprocess is None else OwnFunction(preprocess, "own", "own", "own")
+    return Model(
+        module=module, spec=model_spec("tests:net", label=label), architecture=architecture, class_outputs=outputs,
+        preprocessing=Preprocessing(normalization, input_side_px, function),
+    ).to(device, precision)  # fmt: skip

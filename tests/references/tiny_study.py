@@ -6,8 +6,8 @@ import pyarrow as pa
 
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.tasks import RunCallbacks
-from failmodes.evaluate.models.prepared_model import PreparedModel
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import train_missing
 from failmodes.ingest.datasets.opening import open_dataset
@@ -74,5 +74,5 @@ def run_and_read(path: Path, **options) -> tuple[RunReport, Study]:
 
 def patch_logits(monkeypatch, change) -> None:
     """Have `change(model, inputs, logits)` stand between every model and its logits."""
-    original = PreparedModel.logits
-    monkeypatch.setattr(PreparedModel, "logits", lambda self, inputs: change(self, inputs, original(self, inputs)))
+    original = Model.logits
+    monkeypatch.setattr(Model, "logits", lambda self, inputs: change(self, inputs, original(self, inputs)))

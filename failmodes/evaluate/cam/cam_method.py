@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 from failmodes.warehouse.errors import StudyError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
@@ -75,7 +75,7 @@ class LayerCam:
     The hook is registered once and stays, so that a module compiled afterwards has it.
     """
 
-    def __init__(self, prepared: PreparedModel, layer: str) -> None:
+    def __init__(self, prepared: Model, layer: str) -> None:
         self.prepared, self.layer = prepared, layer
         self.listening = False
         self.captured: torch.Tensor | None = None

@@ -10,7 +10,7 @@ from torch import nn
 
 from failmodes.evaluate.cam.cam_method import CLOSED_FORM, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, ReshapeTransform
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Precision
 from failmodes.warehouse.errors import ModelError
 
@@ -35,7 +35,7 @@ class ClosedFormCam(LayerCam):
 
     def __init__(
         self,
-        prepared: PreparedModel,
+        prepared: Model,
         layer: str,
         head: str,
         reshape_transform: ReshapeTransform = CHANNELS_FIRST,

@@ -8,7 +8,7 @@ import torch
 from failmodes.evaluate.cam.cam_method import LIBRARY_CLASSES, LIBRARY_SUFFIX
 from failmodes.evaluate.cam.gradient import GradientCam
 from failmodes.evaluate.cam.target_layers import TargetLayer
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 
 GRADIENT_FREE = ("eigencam", "scorecam")
 
@@ -27,7 +27,7 @@ class GradCamLibrary(GradientCam):
         name: a key of `LIBRARY_CLASSES`.
     """
 
-    def __init__(self, prepared: PreparedModel, target_layer: TargetLayer, name: str) -> None:
+    def __init__(self, prepared: Model, target_layer: TargetLayer, name: str) -> None:
         import pytorch_grad_cam
         import pytorch_grad_cam.score_cam as score_cam
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from failmodes.evaluate.cam.cam_method import BACKWARD, CamOutput, LayerCam, TargetSelector
 from failmodes.evaluate.cam.target_layers import TargetLayer
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 
 
 class GradientCam(LayerCam):
@@ -28,7 +28,7 @@ class GradientCam(LayerCam):
     needs_gradient = True  # else features stand in for gradients, and are not read
     has_targets = True  # else all of an image's maps are one
 
-    def __init__(self, prepared: PreparedModel, target_layer: TargetLayer) -> None:
+    def __init__(self, prepared: Model, target_layer: TargetLayer) -> None:
         super().__init__(prepared, target_layer.layer)
         self.reshape_transform = target_layer.reshape_transform
 

@@ -17,7 +17,7 @@ from failmodes.evaluate.cam.gradient import GradientCam
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.evaluate.cam.target_layers import TargetLayer, find_target_layer, requested_target_layer
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 from failmodes.warehouse.errors import StudyError
 
 SWITCHED_OFF = "switched off in the study"
@@ -27,7 +27,7 @@ NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 
 def select_cam_method(
-    prepared: PreparedModel, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
+    prepared: Model, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
 ) -> CamMethod | CamUnavailable:
     """The CAM method for a model, found by probing it with three random images.
 
@@ -65,7 +65,7 @@ def select_cam_method(
     return _method_at(prepared, method, target_layer)
 
 
-def _method_at(prepared: PreparedModel, method: str, target_layer: TargetLayer | None) -> CamMethod | CamUnavailable:
+def _method_at(prepared: Model, method: str, target_layer: TargetLayer | None) -> CamMethod | CamUnavailable:
     """The method other than closed form at a layer, or why there is none."""
     if method == CLOSED_FORM:
         raise StudyError(

@@ -17,7 +17,7 @@ from failmodes.evaluate.cam.reshape_transform import (
     patch_grid,
     token_reshape_transform,
 )
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 
 SAME = 1e-4  # tensors that differ less, relative to the largest value, count as equal: rounding of float32 means
 CHECKED_TARGETS = 16  # classes an image that the identity is proven for
@@ -42,14 +42,12 @@ class PooledLinearHead(NamedTuple):
     pools_output: bool
     spatial_positions: int
 
-    def closed_form(self, prepared: PreparedModel) -> ClosedFormCam:
+    def closed_form(self, prepared: Model) -> ClosedFormCam:
         """The CAM method that this head allows."""
         return ClosedFormCam(prepared, self.layer, self.head, self.reshape_transform, self.relu)
 
 
-def find_pooled_linear_head(
-    prepared: PreparedModel, inputs: torch.Tensor, layer: str | None = None
-) -> PooledLinearHead | None:
+def find_pooled_linear_head(prepared: Model, inputs: torch.Tensor, layer: str | None = None) -> PooledLinearHead | None:
     """The pooled linear head of a model, proven on `inputs`; None if it has none.
 
     Several modules may output the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
@@ -89,7 +87,7 @@ def find_pooled_linear_head(
     return best if best is not None and _is_proven(prepared, inputs, best) else None
 
 
-def _find_linear_layer(prepared: PreparedModel, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+def _find_linear_layer(prepared: Model, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
     """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
     linears = {name for name, part in prepared.module.named_modules() if isinstance(part, nn.Linear)}
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
@@ -131,7 +129,7 @@ def _are_close(first: torch.Tensor, second: torch.Tensor) -> bool:
     return scale > 0 and float((first - second).abs().max()) <= SAME * scale
 
 
-def _is_proven(prepared: PreparedModel, inputs: torch.Tensor, head: PooledLinearHead) -> bool:
+def _is_proven(prepared: Model, inputs: torch.Tensor, head: PooledLinearHead) -> bool:
     """Whether maps made in closed form sum to the logits, in float32."""
     cam_method = head.closed_form(replace(prepared, precision="float32"))
     output = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])

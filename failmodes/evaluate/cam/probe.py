@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.prepared_model import PreparedModel
-from failmodes.evaluate.models.trial import describe_forward_error
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.outputs import describe_forward_error
 from failmodes.warehouse.errors import ModelError
 
 PROBE_IMAGES = 3
@@ -18,13 +18,13 @@ PROBE_SEED = 0
 ActivationHook = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
-def probe_inputs(prepared: PreparedModel, image_shape: tuple[int, int]) -> torch.Tensor:
+def probe_inputs(prepared: Model, image_shape: tuple[int, int]) -> torch.Tensor:
     """Inputs (3, 3, h, w) of seeded random images of this height and width, the same on every call."""
     pixels = np.random.default_rng(PROBE_SEED).integers(0, 256, (PROBE_IMAGES, *image_shape, 3), dtype=np.uint8)
     return prepared.inputs(pixels)
 
 
-def run_probe(prepared: PreparedModel, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
+def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
     """The module's own output (N, outputs) in float32, without autocast; `watch` sees every module's output.
 
     Raises:

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from failmodes.evaluate.cam.probe import run_probe
 from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 from failmodes.warehouse.errors import StudyError
 
 
@@ -38,7 +38,7 @@ class LayerActivation(NamedTuple):
     reached: torch.Tensor
 
 
-def find_target_layer(prepared: PreparedModel, inputs: torch.Tensor) -> TargetLayer | None:
+def find_target_layer(prepared: Model, inputs: torch.Tensor) -> TargetLayer | None:
     """The latest module whose output has positions (h·w > 1) with a gradient; None if there is none.
 
     Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
@@ -72,7 +72,7 @@ def find_target_layer(prepared: PreparedModel, inputs: torch.Tensor) -> TargetLa
 
 
 def requested_target_layer(
-    prepared: PreparedModel, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
+    prepared: Model, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
 ) -> TargetLayer:
     """The requested layer.
 
@@ -106,7 +106,7 @@ def requested_target_layer(
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _activations(prepared: PreparedModel, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
+def _activations(prepared: Model, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
     """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
     The forward pass goes on with a copy of each output, so that nothing writes into it before its gradient is known.
@@ -142,7 +142,7 @@ def _hash_of(values: torch.Tensor) -> str:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _passes_all_evidence(prepared: PreparedModel, inputs: torch.Tensor, layer: str) -> bool:
+def _passes_all_evidence(prepared: Model, inputs: torch.Tensor, layer: str) -> bool:
     """Whether the logits depend on the images through this module alone."""
 
     def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
@@ -157,7 +157,7 @@ def _passes_all_evidence(prepared: PreparedModel, inputs: torch.Tensor, layer: s
 
 
 def _feature_transforms(
-    prepared: PreparedModel, inputs: torch.Tensor, seen: list[LayerActivation]
+    prepared: Model, inputs: torch.Tensor, seen: list[LayerActivation]
 ) -> dict[str, ReshapeTransform]:
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
     image: Grid = (inputs.shape[2], inputs.shape[3])

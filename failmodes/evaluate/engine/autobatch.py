@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.devices import BATCH_SIZE, activation_budget
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 
 
-def choose_batch_size(prepared: PreparedModel, image_shape: tuple[int, ...]) -> int:
+def choose_batch_size(prepared: Model, image_shape: tuple[int, ...]) -> int:
     """The largest power of two within the budget of the model's device, and at most the device's BATCH_SIZE.
 
     Args:
@@ -31,7 +31,7 @@ def choose_batch_size(prepared: PreparedModel, image_shape: tuple[int, ...]) -> 
     return min(most, 1 << fitting.bit_length() - 1)
 
 
-def largest_activation(prepared: PreparedModel, image_shape: tuple[int, ...]) -> int:
+def largest_activation(prepared: Model, image_shape: tuple[int, ...]) -> int:
     """Bytes, in float32, of the largest tensor that any layer of a model returns for one image, its input included."""
     found = [4 * int(np.prod(image_shape))]
 

@@ -64,7 +64,7 @@ class ModelRun:
         """Take half as many images at once from now on; False where it is one already."""
         if self.batch_size == 1:
             return False
-        release_memory(self.evaluation.prepared.device)
+        release_memory(self.evaluation.model.device)
         self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
         return True
 
@@ -130,7 +130,7 @@ class CellEvaluation:
             self.images += len(batch.image_ids)
             if output.identity_error is not None:
                 error = float(output.identity_error)
-                check_logit_identity(error, self.evaluation.prepared.precision, self.evaluation.model.label)
+                check_logit_identity(error, self.evaluation.model.precision, self.evaluation.model.label)
                 self.identity_error = max(self.identity_error or 0.0, error)
             if self.evaluation.has_attention and self.cell.is_clean:
                 self._clean = self._clean or CleanMapBuffer(len(self.evaluation.data.subset.clean_ids), output.maps)
@@ -178,7 +178,7 @@ class CellEvaluation:
         metadata = {
             "elapsed_s": round(self.elapsed_s, 4),
             "images_per_s": round(self.images / max(self.elapsed_s, 1e-9), 2),
-            "device": describe_device(self.evaluation.prepared.device),
+            "device": describe_device(self.evaluation.model.device),
             "batch_size": self.batch_size,
             "identity_error": self.identity_error,
             "versions": library_versions(),
@@ -198,7 +198,7 @@ class CellEvaluation:
     @contextmanager
     def _watching_others(self) -> Iterator[None]:
         """Keep the largest of the outputs that take no part, of the clean images, to tell what the others would do."""
-        prepared, model = self.evaluation.prepared, self.evaluation.model
+        prepared, model = self.evaluation.model, self.evaluation.model
         self._others = []
         if self.clean_predictions is None or model.protocol != "subset":
             yield
@@ -227,7 +227,7 @@ class CellEvaluation:
                 del self._others[done:]
 
     def _forward(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
-        prepared, cam_method = self.evaluation.prepared, self.evaluation.cam_method
+        prepared, cam_method = self.evaluation.model, self.evaluation.attention
         inputs = prepared.inputs(images)
         if not isinstance(cam_method, CamUnavailable):
             return cam_method(inputs, lambda logits: self._targets(predicted_classes(logits), positions))

@@ -105,6 +105,6 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
         predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
         if not 0 <= int(predicted.min()) <= int(predicted.max()) < evaluation.logit_count:
             raise ValueError("it predicts classes that there are not")
-    clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.prepared.device))
+    clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.model.device))
     clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
     return make_clean_baseline(evaluation, clean)

@@ -71,7 +71,7 @@ class CleanPredictions:
         found = far_better_order(labels, predictions, self.class_count)
         if found is None:
             return None
-        names, outputs = self.model.class_names, self.model.outputs or list(range(self.class_count))
+        names, outputs = self.model.class_names, self.model.class_outputs or list(range(self.class_count))
         order = found.outputs.tolist()
         moved = [f"{names[i]} = {outputs[order[i]]}" for i in range(self.class_count) if order[i] != i]
         more = ", …" if len(moved) > SHOWN else ""

@@ -129,7 +129,7 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
         for cell in [cell for cell in study.cells if cell not in missing][-READ_SHARDS:]:
             path = shard_path(study.results_folder, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
             facts = read_footer(path)["facts"]
-            if facts["images_per_s"] and facts["device"] == describe_device(evaluation.prepared.device):
+            if facts["images_per_s"] and facts["device"] == describe_device(evaluation.model.device):
                 stored.append(1 / facts["images_per_s"])
     if stored:
         return median(stored), "by the speed of earlier shards"

@@ -167,8 +167,8 @@ def _maps(
     evaluation: Evaluation, baseline: CleanBaseline | None, images: np.ndarray, positions: np.ndarray
 ) -> Iterable[np.ndarray]:
     """The map (h, w) of each image for the class predicted on its clean image; none without attention."""
-    cam_method = evaluation.cam_method
+    cam_method = evaluation.attention
     if baseline is None or isinstance(cam_method, CamUnavailable):
         return ()
     clean = baseline.predicted[positions][:, None]
-    return cam_method(evaluation.prepared.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
+    return cam_method(evaluation.model.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()

@@ -36,7 +36,7 @@ class CellMaps:
     def columns(self, evaluation: Evaluation, cell: Cell) -> dict[str, pa.Array]:
         """Columns of `attention` about objects, image by image and target by target; none without masks here."""
         maps, known = torch.cat(self._maps), np.concatenate(self._known)
-        data, device = evaluation.data, evaluation.prepared.device
+        data, device = evaluation.data, evaluation.model.device
         masks, ids = data.dataset.masks, data.subset.clean_ids
         others = sample_null_pairs(data.dataset.labels[ids]).any_image
         blocks = []

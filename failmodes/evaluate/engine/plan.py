@@ -1,16 +1,15 @@
 """The plan: which evaluations a study asks for, which of their cells are missing, which files are damaged."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 
 from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.prepared_model import PreparedModel, compile_model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
@@ -31,36 +30,36 @@ from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, delete, exists
 
 
-def plan_evaluations(
-    study: Study, dataset: Dataset, device: torch.device, models: Sequence[Model] | None = None
-) -> list[list[Evaluation]]:
+def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> list[list[Evaluation]]:
     """Evaluations of a study, a group for each seed of its corruptions; each model is on the device once.
 
     Args:
         study: the study.
         dataset: its data set.
         device: where models run.
-        models: the models, where they are objects of this process; those that the study names if not given.
 
     Raises:
         StudyError: a model has no attention as requested, other classes than the data set, or stands there twice.
         ModelError: one is not trained yet, or its checkpoint does not fit.
     """
-    models = load_study_models(study, dataset) if models is None else models
-    ready = [(model, *_prepare(study, dataset, model, device)) for model in models]
+    settings = study.evaluation
+    shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
+    ready: list[tuple[Model, CamMethod | CamUnavailable]] = []
     labels: dict[str, str] = {}
-    for model in models:
-        known = labels.setdefault(model.model_id(), model.label)
+    for model in load_study_models(study, dataset):
+        model.to(device, settings.precision)
+        method = model.spec.attention or settings.attention_method
+        ready.append((model, select_cam_method(model, shape, method, model.spec.attention_layer)))
+        if settings.compile:
+            model.compile()  # after the CAM method has put its hook in place, which is compiled with the rest
+        known = labels.setdefault(model.model_id, model.label)
         if known != model.label:  # its rows would be made twice, and go by the second label
             raise StudyError(
                 f"models {known!r} and {model.label!r} are one model: the same weights, preprocessing and classes; "
                 "leave one of them out"
             )
     return [
-        [
-            make_evaluation(study.name, model, prepared, data, cam_method, all_logits=study.evaluation.logits == "all")
-            for model, prepared, cam_method in ready
-        ]
+        [Evaluation(study.name, model, data, attention, settings.logits == "all") for model, attention in ready]
         for data in open_evaluation_data(study, dataset)
     ]
 
@@ -71,7 +70,7 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
     record_dataset(output, groups[0][0].data.dataset)
     record_corruptions(output)
     for evaluation in groups[0]:
-        write_dimension(output, MODELS, evaluation.model_id, [evaluation.model.row()])
+        write_dimension(output, MODELS, evaluation.model.model_id, [evaluation.model.row()])
     for group in groups:
         dataset, source, subset = group[0].data
         record_source(output, source)
@@ -106,17 +105,3 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
         except DamagedShardError:
             delete(path)
             yield path
-
-
-def _prepare(
-    study: Study, dataset: Dataset, model: Model, device: torch.device
-) -> tuple[PreparedModel, CamMethod | CamUnavailable]:
-    """A model prepared on the device, and how its attention is measured."""
-    settings, spec = study.evaluation, model.spec
-    prepared = model.prepare(device, settings.precision)
-    shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
-    method = spec.attention or settings.attention_method
-    cam_method = select_cam_method(prepared, shape, method, spec.attention_layer)
-    if settings.compile:
-        compile_model(prepared)  # after the CAM method has put its hook in place, which is compiled with the rest
-    return prepared, cam_method

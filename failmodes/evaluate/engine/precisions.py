@@ -13,7 +13,7 @@ import numpy as np
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.prepared_model import PreparedModel
+from failmodes.evaluate.models.model import Model
 
 COMPARED_IMAGES = 512  # clean images that go through the model at both precisions
 OFFER_SHARE = 0.02  # of the images of a run that comparing may cost
@@ -43,7 +43,7 @@ def compare_precisions(evaluation: Evaluation, batch_size: int) -> PrecisionComp
         batch_size: images at once at the lower precision; both take half, since float32's numbers are twice as long.
     """
     at_once = max(1, batch_size // 2)
-    prepared = evaluation.prepared
+    prepared = evaluation.model
     lower = prepared if prepared.precision != "float32" else dataclasses.replace(prepared, precision="bfloat16")
     full = dataclasses.replace(prepared, precision="float32")
     ids = evaluation.data.subset.clean_ids[:COMPARED_IMAGES]
@@ -64,7 +64,7 @@ def offer_bfloat16(evaluation: Evaluation, batch_size: int, images_to_run: int) 
         batch_size: images at once.
         images_to_run: images of its run, of which comparing may take OFFER_SHARE.
     """
-    if evaluation.prepared.precision != "float32" or not runs_bfloat16(evaluation.prepared.device):
+    if evaluation.model.precision != "float32" or not runs_bfloat16(evaluation.model.device):
         return None
     if OFFER_SHARE * images_to_run < 2 * COMPARED_IMAGES or not evaluation.model.spec.deterministic:
         return None  # a model that draws random numbers would draw others from here on
@@ -81,7 +81,7 @@ def offer_bfloat16(evaluation: Evaluation, batch_size: int, images_to_run: int) 
     )
 
 
-def _timed_predictions(prepared: PreparedModel, images: np.ndarray) -> tuple[np.ndarray, float]:
+def _timed_predictions(prepared: Model, images: np.ndarray) -> tuple[np.ndarray, float]:
     """(N,) predicted classes, and the seconds that they took."""
     started = time.perf_counter()
     predictions = prepared.predict(images).argmax(1).cpu().numpy()

@@ -1,6 +1,5 @@
 """The run: one at a time on an output, only what is missing, through any fault."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,7 +16,6 @@ from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_
 from failmodes.evaluate.engine.precisions import COMPARED_IMAGES
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, make_tasks
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
@@ -88,7 +86,6 @@ def evaluate_study(
     study: Study,
     dataset: Dataset,
     *,
-    models: Sequence[Model] | None = None,
     redo_damaged: bool = False,
     progress: RunCallbacks | None = None,
 ) -> RunReport:
@@ -100,7 +97,6 @@ def evaluate_study(
     Args:
         study: the study, its models trained.
         dataset: its data set.
-        models: its models, where they are objects of this process, which no other can open (executor "here").
         redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
         progress: called as the run goes on.
 
@@ -113,7 +109,7 @@ def evaluate_study(
         for folder in {study.output, study.results_folder}:
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
-        groups = plan_evaluations(study, dataset, device, models)
+        groups = plan_evaluations(study, dataset, device)
         progress.models([line for evaluation in groups[0] for line in evaluation.describe()])
         record_plan(study, groups)
         evaluations = [evaluation for group in groups for evaluation in group]
@@ -154,17 +150,20 @@ def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
 def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.device) -> Executor:
     """The executor of a study; "auto" takes a process for each GPU where there are several, else this one.
 
+    Models that are objects of this process run in it, whatever the study says.
+
     Raises:
         MissingExtraError: the study names Ray, which is not installed.
     """
     settings = study.evaluation
+    is_live = any(spec.live is not None for spec in study.models)  # no other process could open it
     gpus = torch.cuda.device_count() if device.type == "cuda" else 0
-    if settings.executor == "ray":
+    if settings.executor == "ray" and not is_live:
         require("ray", 'executor = "ray"')
         from failmodes.evaluate.engine.executors.ray import run_on_ray
 
         return partial(run_on_ray, study, settings.processes)
     count = settings.processes or max(1, gpus)
-    if settings.executor == "here" or (settings.executor == "auto" and count == 1):
+    if is_live or settings.executor == "here" or (settings.executor == "auto" and count == 1):
         return partial(run_here, study, groups, device)
     return partial(run_in_processes, study, count)

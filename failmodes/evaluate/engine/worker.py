@@ -16,7 +16,7 @@ from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
 from failmodes.evaluate.engine.precisions import compare_precisions, offer_bfloat16
 from failmodes.evaluate.engine.tasks import Failure, RunCallbacks, RunResult, Task
 from failmodes.evaluate.engine.writer import BackgroundWriter
-from failmodes.evaluate.models.trial import raised_at
+from failmodes.evaluate.models.outputs import raised_at
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.errors import DamagedShardError, DataError, StorageError, first_line
 from failmodes.warehouse.shards.format import Cell
@@ -82,7 +82,7 @@ class Worker:
 
     def _taking_part(self, task: Task) -> list[ModelRun]:
         runs = [self.model_runs[evaluation_id] for evaluation_id in task.evaluation_ids]
-        return [run for run in runs if run.evaluation.model_id not in self.set_aside]
+        return [run for run in runs if run.evaluation.model.model_id not in self.set_aside]
 
     def _image_count(self, task: Task) -> int:
         subset = self.model_runs[task.evaluation_ids[0]].evaluation.data.subset
@@ -100,11 +100,11 @@ class Worker:
         except NOT_MODEL_ERRORS:
             raise
         except Exception as error:  # whatever a user's model raises
-            model_id, reason = cell.evaluation.model_id, _reason(error, cell)
+            model_id, reason = cell.evaluation.model.model_id, _reason(error, cell)
             self.set_aside.add(model_id)
             evaluations = [run.evaluation for run in self.model_runs.values()]
             result.failures += [
-                Failure(e.evaluation_id, e.model.label, reason) for e in evaluations if e.model_id == model_id
+                Failure(e.evaluation_id, e.model.label, reason) for e in evaluations if e.model.model_id == model_id
             ]
             return False
         return True
@@ -118,7 +118,7 @@ class Worker:
         if not cell.cell.is_clean:
             return
         notes = cell.clean_predictions.notes() if cell.clean_predictions is not None else []
-        if cell.evaluation.prepared.precision != "float32":
+        if cell.evaluation.model.precision != "float32":
             changed = compare_precisions(cell.evaluation, cell.run.batch_size).changed
             result.changed_predictions[label] = cell.metadata["changed_predictions"] = changed
         elif offer := self._offer(cell):
@@ -130,9 +130,9 @@ class Worker:
     def _offer(self, cell: CellEvaluation) -> str | None:
         """What a lower precision would gain; asked once a model, whose seeds of corruption are evaluations too."""
         evaluation = cell.evaluation
-        if evaluation.model_id in self.compared:
+        if evaluation.model.model_id in self.compared:
             return None
-        self.compared.add(evaluation.model_id)
+        self.compared.add(evaluation.model.model_id)
         images = len(self.study.cells) * len(evaluation.data.subset.corrupted_ids)
         return offer_bfloat16(evaluation, cell.run.batch_size, images)
 
@@ -145,7 +145,7 @@ def _reason(error: Exception, cell: CellEvaluation) -> str:
     """Where and why, in one line."""
     message = first_line(error)
     if is_out_of_memory(error) and cell.run.batch_size == 1:
-        device = describe_device(cell.evaluation.prepared.device)
+        device = describe_device(cell.evaluation.model.device)
         message = f"one image alone does not fit into the memory of {device}: {message}"
     begin, end = cell.at
     location = f"{cell.cell}, batch {begin // cell.batch_size + 1} (images {begin + 1} to {end} of the subset)"

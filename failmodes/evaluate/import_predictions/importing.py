@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import numpy as np
@@ -16,12 +15,11 @@ from failmodes.evaluate.engine.image_statistics import compute_prediction_statis
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.run import record_missing_exemplars
 from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.checks import check_predictions, count_expected
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import PRINTABLE
@@ -100,7 +98,10 @@ class ImportedModel:
     content: str
     class_names: tuple[str, ...]
     architecture: str
+    precision: str = PRECISION
+    logit_outputs: None = None  # all, in order
 
+    @property
     def model_id(self) -> str:
         """Hash of the predictions and the class map: two labels for the same predictions are one model."""
         return identity_of({"imported": self.content, "kind": self.kind, "classes": self.class_names})
@@ -108,7 +109,7 @@ class ImportedModel:
     def row(self) -> dict[str, Any]:
         """The row of `models`; what only a model that runs here has is null."""
         return {
-            "model_id": self.model_id(),
+            "model_id": self.model_id,
             "model_label": self.label,
             "architecture": self.architecture,
             "family": IMPORTED_FAMILY,
@@ -160,9 +161,8 @@ def import_predictions(
         counts = check_predictions(predictions, data, cells, only_study=only_study, renormalize=renormalize)
         kind = predictions.columns.kind
         model = ImportedModel(label, kind, _fingerprint(predictions, cells), classes, architecture)
-        # an evaluation asks an identity, a label and a row of its model and a precision of the prepared model
-        no_model = cast(PreparedModel, SimpleNamespace(precision=PRECISION))
-        evaluation = make_evaluation(study.name, cast(Model, model), no_model, data, PREDICTIONS_ONLY)
+        # of its model an evaluation asks an identity, a label, a row, a precision and which outputs there are
+        evaluation = Evaluation(study.name, cast(Model, model), data, PREDICTIONS_ONLY)
         former, namesakes = _former_label(output, model), _namesakes(output, evaluation)
         remove_stale_temporaries(output)
         record_plan(study, [[evaluation]])
@@ -249,7 +249,7 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
 
 def _former_label(output: StorePath, model: ImportedModel) -> str | None:
     """What the same predictions were called before, if otherwise."""
-    for row in _rows(dimension_path(output, MODELS, model.model_id()), MODELS):
+    for row in _rows(dimension_path(output, MODELS, model.model_id), MODELS):
         if row["model_label"] != model.label:
             return row["model_label"]
     return None
@@ -265,7 +265,7 @@ def _namesakes(output: StorePath, evaluation: Evaluation) -> list[str]:
         for path in list_results_files(output, EVALUATIONS)
         for row in _rows(path, EVALUATIONS)
         if labels.get(row["model_id"]) == evaluation.model.label
-        and row["model_id"] != evaluation.model_id
+        and row["model_id"] != evaluation.model.model_id
         and all(row[name] == mine[name] for name in same)
     ]
 

@@ -1,6 +1,5 @@
 """Checkpoints: finding their tensors, and loading these into the model of the study."""
 
-import re
 from functools import reduce
 from itertools import islice, takewhile
 from pathlib import Path
@@ -11,9 +10,10 @@ from safetensors.torch import save
 from torch import nn
 
 from failmodes.evaluate.models.checkpoint_files import Tensors, read_pickled, read_safetensors
-from failmodes.evaluate.models.registry import accepts_class_count, build_module, resolve_architecture
-from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.ingest.study_types import MAX_INT32
+from failmodes.evaluate.models.model import stated_seed
+from failmodes.evaluate.models.sources import build_module, resolve_architecture
+from failmodes.evaluate.models.sources.own_code import accepts_class_count
+from failmodes.evaluate.study.study_schema import BUILTIN, OWN_CODE, ModelSpec
 from failmodes.warehouse.errors import FailmodesError, ModelError, first_line
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
@@ -75,7 +75,7 @@ def build_with_tensors(
     """
     module = build_module(spec, output_count)
     tensors, prefix = strip_prefix(tensors, module)
-    found = _head_size(tensors, module, output_count) if accepts_class_count(spec) else None
+    found = _head_size(tensors, module, output_count) if _takes_class_count(spec) else None
     if found not in (None, output_count):
         module = build_module(spec, found)
     expected = module.state_dict()
@@ -122,24 +122,17 @@ def check_architecture(spec: ModelSpec, metadata: dict[str, str], file: str) -> 
         ModelError: it holds another architecture than the study names.
     """
     named = metadata.get("architecture", spec.architecture)
-    if named == spec.architecture or (spec.import_path is not None and ":" not in named):
+    if named == spec.architecture or (spec.source == OWN_CODE and ":" not in named):
         return
     try:
         differs = resolve_architecture(named).canonical != resolve_architecture(spec.architecture).canonical
     except FailmodesError:
-        differs = spec.is_ours
+        differs = spec.source == BUILTIN
     if differs:
         raise ModelError(
             f"{file} holds a {named[:100]}, but the study calls {spec.label!r} a {spec.architecture}: "
             "set the architecture that the checkpoint was trained as"
         )
-
-
-def stated_seed(metadata: dict[str, str]) -> int | None:
-    """The training seed that a file states: under `seed`, or at the end of a recipe in plain text."""
-    words = metadata.get("recipe", "").replace(",", " ").split()
-    seed = metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
-    return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
 
 
 def check_seed(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
@@ -192,6 +185,11 @@ def _misfit(given: torch.Tensor, own: Any) -> str | None:
     return None
 
 
+def _takes_class_count(spec: ModelSpec) -> bool:
+    """Whether a model can be built with so many outputs; only a user's function may not."""
+    return spec.source != OWN_CODE or accepts_class_count(spec.architecture)
+
+
 def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
     """How many outputs the tensors' head has, compared with a module built with `output_count` of them.
 
@@ -212,7 +210,7 @@ def _head_size(tensors: Tensors, module: nn.Module, output_count: int) -> int:
 
 
 def _described(spec: ModelSpec) -> str:
-    if spec.is_ours:
+    if spec.source == BUILTIN:
         return f"{spec.architecture} of width {spec.width} with the CIFAR stem"
     stem = " with the CIFAR stem" if spec.stem is not None else ""
     options = f" with options {spec.options}" if spec.options else ""
@@ -223,7 +221,7 @@ def _other_stem(spec: ModelSpec, tensors: Tensors) -> str:
     """Where ours was named and the weights are of a model for photographs: how to name that."""
     first = tensors.get("conv1.weight", tensors.get("features.conv0.weight"))
     is_for_photographs = first is not None and first.shape[-1] == PHOTOGRAPH_KERNEL_PX
-    if not (spec.is_ours and is_for_photographs):
+    if not (spec.source == BUILTIN and is_for_photographs):
         return ""
     return f'; torchvision\'s own model is architecture = "torchvision:{spec.architecture}"'
 

@@ -1,84 +1,83 @@
-"""A model of a study with its weights: its identity, its row in `models`, and its one-line description."""
+"""A model: a module with its weights and all that its predictions depend on, wherever it comes from."""
 
 import json
+import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch._functorch import config as functorch_config
 
-from failmodes.evaluate.models.checkpoints import stated_seed
+from failmodes.evaluate.devices import make_exact
 from failmodes.evaluate.models.outputs import logits_hook
-from failmodes.evaluate.models.prepared_model import UNIT_RANGE, PreparedModel, prepare_model
 from failmodes.evaluate.models.preprocessing import Preprocessing
-from failmodes.evaluate.models.registry import PUBLISHED_WIDTH, STEM, family_of, resolve_architecture, source_hash
-from failmodes.evaluate.study.study_schema import ClassProtocol, ModelSpec, Normalization, Precision
+from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, Precision
+from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
 STANDARD = "standard"
-MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the record
+MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the results
+
+# Looked for in an architecture's name in this order; `vit` and `eva` are parts of other families' names, so they begin
+# a word.
+FAMILIES = (
+    "mobilevit", "efficientvit", "maxvit", "coatnet", "convnext", "swin", "deit", "beit", "mixer", "efficientnet",
+    "mobilenet", "mnasnet", "densenet", "resnext", "regnet", "resnest", "resnet", "shufflenet", "squeezenet",
+    "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva",
+)  # fmt: skip
 
 
-class ModelConfig(NamedTuple):
-    """What the study, a checkpoint, published weights or a user's model says of a model; None where not given.
-
-    Attributes:
-        normalization: mean and std of inputs, of values / 255.
-        input_side_px: the side that the model expects, pixels.
-        class_names: names of its outputs, in order.
-    """
-
-    normalization: Normalization | None = None
-    input_side_px: int | None = None
-    class_names: tuple[str, ...] | None = None
-
-    def filled_from(self, other: "ModelConfig") -> "ModelConfig":
-        """This configuration, with the other's values where it has none."""
-        return ModelConfig(
-            self.normalization or other.normalization,
-            self.input_side_px or other.input_side_px,
-            self.class_names or other.class_names,
-        )
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, kw_only=True)
 class Model:
     """A module with its weights and what belongs to them.
 
+    A source makes it (`failmodes.evaluate.models.sources`, or `live` of an object of this process), `load_model` tries
+    it and fits its outputs to the classes of a data set, `to` brings it where it runs.
+
     Attributes:
-        module: the model, in evaluation mode.
+        module: the model; after `to` in evaluation mode, its parameters without gradients.
         spec: the model as the study describes it.
-        class_names: (C,) classes of the data set.
-        normalization: mean and std of its inputs, of values / 255; None where `preprocessing` makes them.
-        input_side_px: the side that images are resized to; None: not resized.
-        output_names: names of all its outputs, where known.
+        architecture: its name, the same for every spelling.
+        preprocessing: how uint8 pixels become its input; None while nothing says so.
+        output_names: names of all its outputs, in order, where known.
         output_count: how many outputs it has; None where only a forward pass tells.
-        outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
-        protocol: whether its other outputs take part; None where there are none.
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         prefix: what was stripped from the names of its tensors ("" for nothing).
-        preprocessing: a user's own, instead of normalization and resizing.
-        definition: hash of its code, where it was handed over as an object of this process.
+        definition: hash of its code, where that is a user's own.
+        class_names: (C,) classes of the data set.
+        class_outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
+        protocol: whether its other outputs take part; None where there are none.
+        device: where it runs.
+        precision: of its forward pass; statistics are float32 in every case.
+        outputs: which of the module's outputs the logits are, on the device: the classes, in their order, and then the
+            others, if they take part; None for all, in order.
+        watchers: called with all of the module's outputs (N, outputs) of each forward pass.
     """
 
     module: nn.Module
     spec: ModelSpec
-    class_names: tuple[str, ...]
-    normalization: Normalization | None
-    input_side_px: int | None = None
+    architecture: str
+    preprocessing: Preprocessing | None = None
     output_names: tuple[str, ...] | None = None
     output_count: int | None = None
-    outputs: list[int] | None = None
-    protocol: ClassProtocol | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     prefix: str = ""
-    preprocessing: Preprocessing | None = None
     definition: str | None = None
+    class_names: tuple[str, ...] = ()
+    class_outputs: list[int] | None = None
+    protocol: ClassProtocol | None = None
+    device: torch.device = torch.device("cpu")
+    precision: Precision = "float32"
+    outputs: torch.Tensor | None = None
+    watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
 
     @property
     def seed(self) -> int | None:
@@ -92,117 +91,126 @@ class Model:
         return self.spec.label_of(self.seed)
 
     @property
-    def architecture(self) -> str:
-        """The architecture's name, the same for every spelling."""
-        return resolve_architecture(self.spec.architecture).canonical
+    def is_unprepared(self) -> bool:
+        """Whether nobody said how pixels become its input, so that it gets values in [0, 1]."""
+        own = self.preprocessing is not None and self.preprocessing.function is not None
+        return self.spec.normalization is None and not own
 
-    def model_id(self) -> str:
-        """Hash of tensors (in float32), architecture and how it is built, preprocessing and class map."""
-        return self._model_id
+    def to(self, device: torch.device, precision: Precision = "float32") -> "Model":
+        """Bring the model to the device where it runs, in evaluation mode."""
+        self.module = to_channels_last(self.module, device).eval().requires_grad_(False)
+        make_exact(device)
+        chosen = self.logit_outputs
+        self.outputs = None if chosen is None else torch.tensor(chosen, device=device)
+        self.device, self.precision = device, precision
+        return self
+
+    def compile(self) -> None:
+        """Compile the module in place, with the hooks that it has by now."""
+        functorch_config.donated_buffer = False  # a CAM method may run one backward pass twice
+        self.module.compile()
+
+    def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """The module's input (N, 3, h, w), floats on the device, of uint8 images (N, H, W, 3)."""
+        return (self.preprocessing or Preprocessing())(images, self.device)
+
+    def logits(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
+        dtype = torch.float16 if self.precision == "float16" else torch.bfloat16
+        with torch.autocast(self.device.type, dtype, enabled=self.precision != "float32"):
+            logits: torch.Tensor = self.module(inputs)
+        for watch in self.watchers:
+            watch(logits.detach())
+        return (logits if self.outputs is None else logits[:, self.outputs]).float()
+
+    @torch.inference_mode()
+    def predict(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Logits (N, C) float32 of uint8 images (N, H, W, 3)."""
+        return self.logits(self.inputs(images))
 
     @cached_property
-    def _model_id(self) -> str:
+    def model_id(self) -> str:
+        """Hash of tensors (in float32), architecture and how it is built, preprocessing and class map."""
+        spec, given = self.spec, self.preprocessing or Preprocessing()
         facts: dict[str, Any] = {
             "tensors": tensor_hashes(self.module),
             "architecture": self.architecture,
-            "normalization": None if self.normalization is None else self.normalization.model_dump(mode="json"),
+            "normalization": None if given.normalization is None else given.normalization.model_dump(mode="json"),
             "classes": self.class_names,
         }
-        if self.spec.is_ours:
-            facts |= {"width": self.spec.width, "stem": STEM}
+        if spec.source == "builtin":
+            facts |= {"width": spec.width, "stem": STEM}
         else:
-            definition = self.definition or source_hash(self.spec, self.module)
-            facts |= {"options": self.spec.options, "stem": self.spec.stem, "definition": definition}
+            facts |= {"options": spec.options, "stem": spec.stem, "definition": self.definition}
         optional = {
-            "input_side_px": self.input_side_px,
-            "outputs": self.outputs,
+            "input_side_px": given.input_side_px,
+            "outputs": self.class_outputs,
             "recipe": _identifying_recipe(self.metadata),
-            "preprocessing": None if self.preprocessing is None else self.preprocessing.identity,
+            "preprocessing": None if given.function is None else given.function.identity,
             "class_protocol": "all" if self.protocol == "all" else None,
-            "output_key": self.spec.output_key,
-            "output_kind": "probabilities" if self.spec.output_kind == "probabilities" else None,
+            "output_key": spec.output_key,
+            "output_kind": "probabilities" if spec.output_kind == "probabilities" else None,
         }
         return identity_of(facts | {key: value for key, value in optional.items() if value is not None})
 
     @property
     def logit_outputs(self) -> list[int] | None:
         """Which of its outputs each logit is, the classes first; None for all, in order."""
-        if self.outputs is None or self.protocol != "all":
-            return self.outputs
-        return self.outputs + self.other_outputs
+        if self.class_outputs is None or self.protocol != "all":
+            return self.class_outputs
+        return self.class_outputs + self.other_outputs
 
     @property
     def other_outputs(self) -> list[int]:
         """Outputs that are no classes of the data set."""
-        if self.outputs is None or self.output_count is None:
+        if self.class_outputs is None or self.output_count is None:
             return []
-        classes = set(self.outputs)
+        classes = set(self.class_outputs)
         return [output for output in range(self.output_count) if output not in classes]
-
-    def prepare(self, device: torch.device, precision: Precision) -> PreparedModel:
-        """The model ready to run."""
-        return prepare_model(
-            self.module, self.spec.architecture, self.normalization, device, precision,
-            label=self.label, input_side_px=self.input_side_px, outputs=self.logit_outputs,
-            preprocess=None if self.preprocessing is None else self.preprocessing.apply,
-        )  # fmt: skip
 
     def row(self) -> dict[str, Any]:
         """The row of `models`."""
+        given = self.preprocessing or Preprocessing()
         return {
-            "model_id": self.model_id(),
+            "model_id": self.model_id,
             "model_label": self.label,
             "architecture": self.architecture,
-            "family": family_of(resolve_architecture(self.spec.architecture), self.module),
+            "family": family_of(self.architecture, self.module),
             "variant": self._variant(),
             "class_count": len(self.class_names),
             "output_count": None if self.protocol is None else self.output_count,
             "parameter_count": self._parameter_count(),
-            "input_mean": None if self.normalization is None else list(self.normalization.mean),
-            "input_std": None if self.normalization is None else list(self.normalization.std),
-            "input_side_px": self.input_side_px,
-            "preprocessing": None if self.preprocessing is None else self.preprocessing.name,
+            "input_mean": None if given.normalization is None else list(given.normalization.mean),
+            "input_std": None if given.normalization is None else list(given.normalization.std),
+            "input_side_px": given.input_side_px,
+            "preprocessing": None if given.function is None else given.function.name,
             "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
             "training_data": _shortened(self.metadata.get("dataset")),
             "stated_accuracy": _stated_accuracy(self.metadata),
             "checkpoint": self.checkpoint,
             "class_names": self._used_names(),
-            "class_outputs": self.outputs,
+            "class_outputs": self.class_outputs,
             "class_protocol": self.protocol,
         }
 
     def assumptions(self) -> dict[str, str]:
-        """What is taken for granted of the model, of images and of outputs: words by topic."""
+        """What is taken for granted of the model, of its input and of its outputs: words by topic."""
         count = self._parameter_count()
         parts = [
             self.architecture,
             None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
-            self._variant() if self.outputs is None else None,
+            self._variant() if self.class_outputs is None else None,
             None if self.checkpoint is None else f"weights {self.checkpoint}",
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
         ]
+        hook = logits_hook(self.module)
+        changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
-            "images": self._describe_inputs(),
-            "classes": self._describe_classes(),
-            "outputs": self._describe_outputs(),
+            "input": (self.preprocessing or Preprocessing()).describe(),
+            "outputs": f"{'logits' if hook is None else hook.describe()}{changing}; {self._describe_classes()}",
         }
-
-    def _describe_inputs(self) -> str:
-        if self.preprocessing is not None:
-            return self.preprocessing.description
-        side = "as they come" if self.input_side_px is None else f"at {self.input_side_px} px"
-        given = self.normalization or UNIT_RANGE
-        if given == UNIT_RANGE:
-            return f"{side}, values in [0, 1]"
-        mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
-        return f"{side}, mean {mean}, std {std}"
-
-    def _describe_outputs(self) -> str:
-        hook = logits_hook(self.module)
-        stable = "the same in each pass" if self.spec.deterministic else "may change from pass to pass, as accepted"
-        return f"{'logits' if hook is None else hook.describe()}, {stable}"
 
     def _parameter_count(self) -> int | None:
         """How many parameters; None for a function, whose model is not seen."""
@@ -212,7 +220,11 @@ class Model:
         """(C,) names of the outputs that are used, in the data set's order, where the model has names."""
         if self.output_names is None:
             return None
-        return list(self.output_names) if self.outputs is None else [self.output_names[i] for i in self.outputs]
+        return (
+            list(self.output_names)
+            if self.class_outputs is None
+            else [self.output_names[i] for i in self.class_outputs]
+        )
 
     def _variant(self) -> str | None:
         """How it differs from the published architecture, in words; None if it does not."""
@@ -227,24 +239,48 @@ class Model:
 
     def _subset(self) -> str | None:
         """How many of its outputs are used, in words; None if all, in order."""
-        if self.outputs is None:
+        if self.class_outputs is None:
             return None
         of = "" if self.output_count is None else f" of {self.output_count:,}"
-        return f"{len(self.outputs):,}{of} outputs"
+        return f"{len(self.class_outputs):,}{of} outputs"
 
     def _describe_classes(self) -> str:
-        if self.outputs is None:
+        if self.class_outputs is None:
             classes = f"{len(self.class_names):,} classes"
             if self.output_names is not None or self.spec.training is not None:
                 return classes
+            if self.class_names == tuple(map(str, range(len(self.class_names)))):
+                return f"{classes}, by number"
             first = ", ".join(f"{name} = {output}" for output, name in enumerate(self.class_names[:SHOWN]))
             more = ", …" if len(self.class_names) > SHOWN else ""
             return f"{classes} in the data set's order, for nothing names its outputs ({first}{more})"
-        triples = zip(self.class_names, self.outputs, self._used_names() or [""] * len(self.outputs), strict=True)
+        triples = zip(
+            self.class_names, self.class_outputs, self._used_names() or [""] * len(self.class_outputs), strict=True
+        )
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
-        more = ", …" if len(self.outputs) > SHOWN else ""
+        more = ", …" if len(self.class_outputs) > SHOWN else ""
         among = {"all": ", any of which may be the answer", "subset": ", the others left out", None: ""}[self.protocol]
         return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more})"
+
+
+def to_channels_last(module: nn.Module, device: torch.device) -> nn.Module:
+    """Move a module to its device and lay its kernels out as (N, H, W, C), which is how images arrive."""
+    moved: nn.Module = module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return moved
+
+
+def family_of(architecture: str, module: nn.Module) -> str:
+    """Family of an architecture, from its name; the class's name in lower case where the name contains none."""
+    words = re.split(r"[:/]", architecture)[-1].lower().replace("_", " ").replace(".", " ")
+    family = next((family for family in FAMILIES if re.search(family, words)), type(module).__name__.lower())
+    return family.removeprefix(r"\b")
+
+
+def stated_seed(metadata: dict[str, str]) -> int | None:
+    """The training seed that a file states: under `seed`, or at the end of a recipe in plain text."""
+    words = metadata.get("recipe", "").replace(",", " ").split()
+    seed = metadata.get("seed") or (words[-1] if words[-2:-1] == ["seed"] else "")
+    return int(seed) if re.fullmatch("[0-9]{1,10}", seed) and int(seed) <= MAX_INT32 else None
 
 
 def tensor_hashes(module: nn.Module) -> dict[str, str]:

@@ -1,33 +1,38 @@
-"""Preprocessing of a user's own: what stands between uint8 pixels and the model, in place of our normalization."""
+"""From uint8 pixels to a model's input: normalization and side, or a user's own function instead of both."""
 
 import pickle
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
+UNIT_RANGE = Normalization(mean=(0, 0, 0), std=(1, 1, 1))  # values / 255 as they are
 PIXEL_VALUES = "pixel_values"  # where Hugging Face's image processors put their result
 TOLERANCE = 1e-3  # by which an image may differ between a batch of one and a batch of two
-MOST_NAME_LETTERS = 200  # of a function's name, in the record
+MOST_NAME_LETTERS = 200  # of a function's name, in the results
 CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen once in some twenty times too
 
 
-class Preprocessing(NamedTuple):
-    """How pixels become the model's input.
+@dataclass(frozen=True)
+class OwnFunction:
+    """A user's function from pixels to input, and how it is called.
 
     Attributes:
         apply: (N, 3, H, W) uint8 tensor on the CPU → the model's input, N first.
         identity: hash of its code and settings.
         description: in a few words, for the line that describes a model.
-        name: its function and the size of what it gives, for the record.
+        name: its function and the size of what it gives, for the results.
     """
 
     apply: Callable[[torch.Tensor], torch.Tensor]
@@ -36,14 +41,77 @@ class Preprocessing(NamedTuple):
     name: str
 
 
-def bytes_as_they_come() -> Preprocessing:
+@dataclass(frozen=True)
+class Preprocessing:
+    """How uint8 images become a model's input.
+
+    Attributes:
+        normalization: mean and std of values / 255; None where `function` makes the input.
+        input_side_px: the side of the square that images are resized to (bilinear, anti-aliased); None: as they come.
+        function: a user's own, instead of both.
+    """
+
+    normalization: Normalization | None = UNIT_RANGE
+    input_side_px: int | None = None
+    function: OwnFunction | None = None
+
+    def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
+        """Floats (N, 3, h, w) on the device, of uint8 images (N, H, W, 3), which cross to it as bytes."""
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
+        if self.function is not None:
+            return self.function.apply(images.permute(0, 3, 1, 2).contiguous()).to(device)
+        # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
+        values = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
+        side = self.input_side_px
+        if side is not None and values.shape[2:] != (side, side):
+            values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
+        return _normalized(values.float(), self.normalization or UNIT_RANGE)
+
+    def seen(self, image_shape: tuple[int, ...]) -> str:
+        """The size that the model sees of images (H, W, 3), in words."""
+        height, width = (self.input_side_px,) * 2 if self.input_side_px else image_shape[:2]
+        return f"{width}×{height} px"
+
+    def describe(self) -> str:
+        """In a few words, for the line that describes a model."""
+        if self.function is not None:
+            return self.function.description
+        side = "" if self.input_side_px is None else f"resized to {self.input_side_px} px, "
+        given = self.normalization or UNIT_RANGE
+        if given == UNIT_RANGE:
+            return f"{side}values in [0, 1]"
+        mean, std = ("/".join(f"{value:.4g}" for value in channels) for channels in (given.mean, given.std))
+        return f"{side}normalized by mean {mean}, std {std}"
+
+
+def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Tensor:
+    """(x / 255 − mean) / std of floats (N, 3, h, w) in channels_last, in place.
+
+    Row by row of width × channels: over channels alone, three numbers wide, the same passes take ten times as long.
+    """
+    count, channels, height, width = values.shape
+    rows = values.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+    scale, shift = (factor.repeat(width) for factor in _factors(normalization, values.device))
+    return rows.mul_(scale).add_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+@lru_cache(64)
+@torch.inference_mode(False)  # kept, and used under gradients later
+def _factors(normalization: Normalization, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What values up to 255 are multiplied with, and what is then added: (3,) each."""
+    mean, std = (torch.tensor(v, dtype=torch.float32, device=device) for v in (normalization.mean, normalization.std))
+    return 1 / (255 * std), -mean / std
+
+
+def bytes_as_they_come() -> OwnFunction:
     """No preprocessing: a function of the user's own takes the uint8 pixels."""
-    return Preprocessing(lambda images: images, "uint8", "its own preparation of the pixels", "inside the function")
+    return OwnFunction(lambda images: images, "uint8", "its own preparation of the pixels", "inside the function")
 
 
-def make_preprocessing(
+def own_function(
     function: Callable[..., Any], images: np.ndarray, *, subject: str, version: str | None = None
-) -> Preprocessing:
+) -> OwnFunction:
     """Find out how a user's preprocessing is called, by trying it on two images.
 
     It may take a batch of uint8 tensors (N, 3, H, W), as torchvision's transforms and Hugging Face's image processors
@@ -80,7 +148,7 @@ def make_preprocessing(
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
         described = f"preprocess {name} (of {taken}) to {side} px"
-        return Preprocessing(applied, identity_of([code, taken]), described, f"{name[:MOST_NAME_LETTERS]} to {side} px")
+        return OwnFunction(applied, identity_of([code, taken]), described, f"{name[:MOST_NAME_LETTERS]} to {side} px")
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
         + "; ".join(problems)

@@ -3,24 +3,45 @@
 import re
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
-from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest import study_types
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, StrictModel
 from failmodes.ingest.statements import GateSpec, StudyClaims
+from failmodes.warehouse.errors import did_you_mean
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell
 from failmodes.warehouse.storage.files import StorePath, as_store_path
+
+if TYPE_CHECKING:
+    from failmodes.evaluate.models.model import Model
 
 Precision = Literal["float32", "bfloat16", "float16"]
 OutputKind = Literal["logits", "probabilities"]
 ClassProtocol = Literal["subset", "all"]
+Augmentation = Literal["standard", "augmix", "trivialaugment"]
+Optimizer = Literal["sgd", "adamw"]
 LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs to values up to 255
 
-# Ours, with the CIFAR stem; `failmodes.evaluate.models.registry` says how they are built.
+# Sources of models, a file each: the prefix of an architecture, and the two that have none
+SOURCES = sorted(path.stem for path in (Path(__file__).parents[1] / "models" / "sources").glob("[a-z]*.py"))
+BUILTIN, OWN_CODE = "builtin", "own_code"
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
+PUBLISHED_WIDTH = 64
+STEM = "cifar (3x3 stride 1, no max-pool)"
+
+# Mean and std of values / 255 under the names that the field knows them by: of torchvision's and most of timm's
+# ImageNet models, of the usual CIFAR recipes (per-channel statistics of the training images), of CLIP, of Inception
+# and the first vision transformers, and none at all
+NORMALIZATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "inception": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+}
 
 RESERVED_OPTIONS = (
     "num_classes", "pretrained", "weights", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay",
@@ -48,6 +69,66 @@ class Normalization(StrictModel):
         return self
 
 
+def named_normalization(given: Any) -> Any:
+    """Mean and std of a name such as "imagenet", as a mapping; anything else as it is.
+
+    Raises:
+        ValueError: there is no such name.
+    """
+    if not isinstance(given, str):
+        return given
+    if given not in NORMALIZATIONS:
+        hint = did_you_mean(given, NORMALIZATIONS, f"choose among {', '.join(NORMALIZATIONS)}")
+        raise ValueError(f"unknown normalization {given!r}: {hint}, or give mean and std")
+    return dict(zip(("mean", "std"), NORMALIZATIONS[given], strict=True))
+
+
+class TrainingSpec(StrictModel):
+    """A training recipe: a one-cycle learning rate, cross-entropy, random crop and flip, and what comes on top.
+
+    Attributes:
+        epochs: how often each image is seen.
+        batch_size: images per step.
+        optimizer: sgd with Nesterov momentum, or adamw, which vision transformers need: gradients clipped at a norm
+            of 1, no weight decay on norms, biases and positions.
+        peak_learning_rate: the highest rate of the cycle; 0.1 for sgd and 0.001 for adamw if not given.
+        momentum: of sgd; β₁ of adamw.
+        weight_decay: 5e-4 for sgd (on the gradient) and 0.05 for adamw (decoupled) if not given.
+        augmentation: standard is crop and flip alone; augmix (Hendrycks et al. 2020) and trivialaugment (the wide
+            space of Müller & Hutter 2021) come before these. augmix is torchvision's augmentation chain, without the
+            paper's Jensen–Shannon loss.
+        crop_padding_px: how far a crop may shift, pixels.
+        flip: whether half of the images are mirrored; not for images that mirroring turns into another class.
+        images: how many training images, balanced over classes; all if not given.
+    """
+
+    epochs: study_types.Epochs = 30
+    batch_size: Annotated[study_types.BatchSize, Field(ge=2)] = 128
+    optimizer: Optimizer = "sgd"
+    peak_learning_rate: study_types.Rate = Field(
+        default_factory=lambda given: 1e-3 if given.get("optimizer") == "adamw" else 0.1
+    )
+    momentum: Annotated[study_types.RateOrZero, Field(lt=1)] = 0.9
+    weight_decay: study_types.RateOrZero = Field(
+        default_factory=lambda given: 0.05 if given.get("optimizer") == "adamw" else 5e-4
+    )
+    augmentation: Augmentation = "standard"
+    crop_padding_px: study_types.PaddingPx = 4
+    flip: study_types.Flag = True
+    images: Annotated[study_types.Count, Field(ge=2)] | None = None
+
+    @property
+    def augmentation_in_words(self) -> str:
+        """How training images are changed, in order, for the record."""
+        parts = {
+            "standard": [],
+            "augmix": ["AugMix's chain (Hendrycks et al. 2020) without its Jensen–Shannon loss"],
+            "trivialaugment": ["TrivialAugment, wide (Müller & Hutter 2021)"],
+        }[self.augmentation]
+        parts += ["crop"] * (self.crop_padding_px > 0) + ["flip"] * self.flip
+        return "; ".join(parts) or "none"
+
+
 class ModelSpec(StrictModel):
     """One model: an architecture with weights to load or a recipe to train it by, once a seed.
 
@@ -63,7 +144,8 @@ class ModelSpec(StrictModel):
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
         seeds: training seeds, a model each.
         training_seed: of given weights, the seed of their training run, where their file does not say.
-        normalization: mean and std that its inputs were normalized by, where its weights do not say.
+        normalization: mean and std that its inputs were normalized by, where its weights do not say; or one of
+            "imagenet", "cifar10", "cifar100", "clip", "inception" and "none".
         input_side_px: the model's own side: images, corrupted at the data set's side, are resized to it (bilinear,
             anti-aliased); not resized where neither the study nor the weights give it.
         class_names: names of its outputs, in order, where its weights do not say.
@@ -88,7 +170,7 @@ class ModelSpec(StrictModel):
     weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
     seeds: study_types.TrainingSeeds = [0]
     training_seed: study_types.TrainingSeed | None = None
-    normalization: Normalization | None = None
+    normalization: Annotated[Normalization | None, BeforeValidator(named_normalization)] = None
     input_side_px: study_types.SidePx | None = None
     class_names: Literal["imagenet-1k"] | Annotated[list[study_types.Name], Field(min_length=2)] | None = None
     class_map: dict[study_types.Name, study_types.OutputIndex | study_types.Name] = {}
@@ -98,31 +180,43 @@ class ModelSpec(StrictModel):
     deterministic: study_types.Flag = True
     attention: study_types.Name | None = None
     attention_layer: study_types.Name | None = None
+    _live: Any = PrivateAttr(None)
 
     def label_of(self, seed: int | None) -> str:
         """The label, with the seed behind it where several are trained."""
         return self.label if len(self.seeds) == 1 or seed is None else f"{self.label}, seed {seed}"
 
     @property
-    def is_ours(self) -> bool:
-        """Whether it is one of our two models with the CIFAR stem."""
-        return self.architecture in BUILTIN_ARCHITECTURES
+    def source(self) -> str | None:
+        """The source that its architecture names; None for a bare name that sources know."""
+        prefix, colon, _ = self.architecture.partition(":")
+        if not colon:
+            return BUILTIN if self.architecture in BUILTIN_ARCHITECTURES else None
+        return prefix if prefix in SOURCES else OWN_CODE
 
     @property
-    def import_path(self) -> str | None:
-        """`module:function`, where that is what the architecture names."""
-        start, colon, _ = self.architecture.partition(":")
-        return self.architecture if colon and start not in ("torchvision", "timm") else None
+    def live(self) -> "Model | None":
+        """The model itself, where it is an object of this process, which no file can name."""
+        live: Model | None = self._live
+        return live
+
+    def with_live(self, model: "Model") -> "ModelSpec":
+        """The same specification of a model that is an object of this process."""
+        spec = self.model_copy()
+        spec._live = model
+        return spec
 
     @property
     def is_hub_name(self) -> bool:
-        """Whether it is a model of a hub, which brings its weights."""
+        """Whether it is a model of timm's hub, which brings its weights."""
         return self.architecture.startswith("timm:hf-hub:")
 
     @field_validator("architecture")
     @classmethod
     def _well_formed(cls, name: str) -> str:
-        if not re.fullmatch(r"timm:hf-hub:[\w.-]+/[\w.-]+(@[\w.-]+)?|[\w.]+:[\w.-]+|[\w.-]+", name):
+        source, colon, _ = name.partition(":")
+        is_known = colon and source in SOURCES and re.fullmatch(r"[\w./@:-]+", name)
+        if not is_known and not re.fullmatch(r"[\w.]+:[\w.-]+|[\w.-]+", name):
             raise ValueError(
                 f"unknown architecture {name!r}: expected resnet18, densenet121, torchvision:NAME, timm:NAME,"
                 " timm:hf-hub:OWNER/NAME or module:function"
@@ -132,16 +226,16 @@ class ModelSpec(StrictModel):
     @model_validator(mode="after")
     def _one_source_of_weights(self) -> "ModelSpec":
         given = [key for key in ("checkpoint", "training", "weights") if getattr(self, key) is not None]
-        brings_its_own = self.import_path is not None or self.is_hub_name
-        if len(given) > 1 or (not given and not brings_its_own):
+        needs = self.source in (BUILTIN, "torchvision", "timm", None) and not self.is_hub_name
+        if len(given) > 1 or (not given and needs):
             raise ValueError(
                 f"model {self.label!r} needs one of a checkpoint to load, a training table or weights"
                 f" (given: {' and '.join(given) or 'none'})"
             )
-        if self.weights is not None and (self.is_ours or self.import_path is not None):
+        if self.weights is not None and self.source in (BUILTIN, OWN_CODE):
             hint = (
                 f"write torchvision:{self.architecture}"
-                if self.is_ours
+                if self.source == BUILTIN
                 else "leave them out, the function loads its own"
             )
             raise ValueError(f"model {self.label!r}: no published weights go with {self.architecture}: {hint}")
@@ -164,19 +258,19 @@ class ModelSpec(StrictModel):
 
     @model_validator(mode="after")
     def _keys_of_building(self) -> "ModelSpec":
-        if self.is_ours and (self.options or self.stem):
+        if self.source == BUILTIN and (self.options or self.stem):
             key = "options" if self.options else "stem"
             raise ValueError(
                 f"model {self.label!r}: `{key}` is not for {self.architecture}, which has the CIFAR stem and `width`:"
                 f" write torchvision:{self.architecture} for torchvision's own"
             )
-        if not self.is_ours and self.width != type(self).model_fields["width"].default:
+        if self.source != BUILTIN and self.width != type(self).model_fields["width"].default:
             raise ValueError(
                 f"model {self.label!r}: `width` is for {' and '.join(BUILTIN_ARCHITECTURES)}: use `options`"
             )
-        if self.stem is not None and (self.weights or self.is_hub_name or self.import_path):
+        if self.stem is not None and (self.weights or self.is_hub_name or self.source == OWN_CODE):
             raise ValueError(f"model {self.label!r}: `stem` goes with a checkpoint or training of a ResNet or DenseNet")
-        reserved = RESERVED_OPTIONS[:1] if self.import_path else RESERVED_OPTIONS
+        reserved = RESERVED_OPTIONS[:1] if self.source == OWN_CODE else RESERVED_OPTIONS
         for key in reserved:
             if key in self.options:
                 raise ValueError(

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as Items
 from torchvision.transforms import v2
 
 from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate
-from failmodes.evaluate.study.training_schema import Augmentation, TrainingSpec
+from failmodes.evaluate.study.study_schema import Augmentation, TrainingSpec
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.warehouse.errors import ModelError
 

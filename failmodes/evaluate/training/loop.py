@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.prepared_model import PreparedModel, prepare_model, to_channels_last
-from failmodes.evaluate.models.registry import STEM, build_module
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
+from failmodes.evaluate.models.model import Model, to_channels_last
+from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.models.sources import build_module
+from failmodes.evaluate.study.study_schema import BUILTIN, STEM, ModelSpec, Normalization
 from failmodes.evaluate.training.data import default_workers
 from failmodes.evaluate.training.trainer import EpochMetrics, Trainer
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
@@ -68,11 +69,11 @@ def train_model(
     for epoch in range(trainer.resume(state_path), recipe.epochs):
         on_epoch(trainer.run_epoch(epoch))
         trainer.save(state_path, epoch + 1)
-    prepared = prepare_model(module, spec.architecture, normalization, device, "float32")
-    accuracy = measure_accuracy(prepared, test_set)
+    model = Model(module=module, spec=spec, architecture=spec.architecture, preprocessing=Preprocessing(normalization))
+    accuracy = measure_accuracy(model.to(device), test_set)
     metadata = {
         "architecture": spec.architecture,
-        **({"width": str(spec.width), "stem": STEM} if spec.is_ours else {}),
+        **({"width": str(spec.width), "stem": STEM} if spec.source == BUILTIN else {}),
         "classes": str(len(train_set.class_names)),
         "class_names": json.dumps(train_set.class_names),
         "normalization": normalization.model_dump_json(),
@@ -100,10 +101,10 @@ def channel_mean_std(dataset: Dataset, image_ids: np.ndarray) -> Normalization:
     return Normalization(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
 
 
-def measure_accuracy(prepared: PreparedModel, dataset: Dataset) -> float:
+def measure_accuracy(model: Model, dataset: Dataset) -> float:
     """Share of a data set's images that the model classifies correctly."""
     correct = 0
     for start in range(0, len(dataset.labels), 256):
-        logits = prepared.predict(dataset.images[start : start + 256])
+        logits = model.predict(dataset.images[start : start + 256])
         correct += int((logits.argmax(1).cpu().numpy() == dataset.labels[start : start + 256]).sum())
     return correct / len(dataset.labels)

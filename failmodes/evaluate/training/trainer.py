@@ -13,8 +13,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from failmodes.evaluate.devices import runs_bfloat16
 from failmodes.evaluate.models.checkpoint_files import read_pickled
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, TrainingSpec
 from failmodes.evaluate.training.data import BatchIndices, TrainingLoader, random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import ModelError, StorageError, StudyError, first_line

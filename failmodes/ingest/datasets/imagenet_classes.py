@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+IMAGENET_1K = "ImageNet-1k"  # the name of both its classes and its images
 CLASSES_FILE = Path(__file__).with_suffix(".tsv")  # names as torchvision has them (ResNet50_Weights' categories)
 
 # WordNet calls these two "crane" and "maillot", as it calls 517 and 638; torchvision distinguishes them.

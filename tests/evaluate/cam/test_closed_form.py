@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.prepared_model import prepare_model
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -56,7 +56,7 @@ def package_maps(module: nn.Module, architecture: str, inputs: torch.Tensor, cla
 
 def compare_with_package(module: nn.Module, architecture: str, normalization, images, precision: str) -> float:
     """Largest difference of raw maps, relative to the largest value, over two targets an image."""
-    prepared = prepare_model(module, architecture, normalization, CPU, precision)
+    prepared = ready_model(module, architecture, normalization, CPU, precision)
     inputs = prepared.inputs(images)
     cam_method = select_cam_method(prepared, (32, 32))
     _, targets, maps, error = cam_method(inputs, lambda logits: logits.argsort(1, descending=True)[:, :2])
@@ -104,7 +104,7 @@ def test_identity_refuses_a_model_that_does_not_end_in_pooling_and_one_layer() -
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     errors = []
     for maximum in (False, True):
-        prepared = prepare_model(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
+        prepared = ready_model(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
         cam_method = ClosedFormCam(prepared, "conv", "head")
         errors.append(
             float(cam_method(prepared.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error)

@@ -17,12 +17,12 @@ from cam_models import (
     package_maps,
     two_targets,
 )
+from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
 from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.models.prepared_model import compile_model, prepare_model
 
 
 class Twice(nn.Module):
@@ -126,7 +126,7 @@ def test_three_targets_need_a_backward_pass_each_only_where_they_differ(name: st
 def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps() -> None:
     """Compiled for real, in batches of two sizes, with targets that differ."""
     torch.manual_seed(0)
-    prepared = prepare_model(Branches(), "branches", NEUTRAL, CPU, "float32")
+    prepared = ready_model(Branches(), "branches", NEUTRAL, CPU, "float32")
     cam_method = select_cam_method(prepared, (16, 16))
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
 
@@ -134,6 +134,6 @@ def test_a_backward_pass_through_a_compiled_model_gives_the_same_maps() -> None:
         return cam_method(prepared.inputs(images[:count]), lambda logits: logits.argsort(1)[:, -2:]).maps
 
     plain = [maps(count) for count in (5, 8, 3)]
-    compile_model(prepared)
+    prepared.compile()
     for expected, count in zip(plain, (5, 8, 3), strict=True):
         torch.testing.assert_close(maps(count), expected, rtol=1e-4, atol=1e-6)

@@ -18,6 +18,7 @@ from cam_models import (
     package_maps,
     two_targets,
 )
+from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
@@ -25,7 +26,6 @@ from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
 from failmodes.evaluate.cam.probe import probe_inputs
-from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.warehouse.errors import ModelError, StudyError
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_had_is_said_in_one_line(name: str, requested: dict, mess
 
 def test_a_model_without_positions_has_no_cam_and_says_why() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 16), nn.ReLU(), nn.Linear(16, CLASSES))
-    prepared = prepare_model(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
+    prepared = ready_model(module, "mlp", NEUTRAL, CPU, "float32", label="MLP")
     assert select_cam_method(prepared, (8, 8)) == CamUnavailable(
         "no layer that the logits depend on has places on the image"
     )
@@ -102,14 +102,14 @@ def test_a_model_without_positions_has_no_cam_and_says_why() -> None:
 def test_a_model_that_does_not_run_on_such_images_is_named() -> None:
     with pytest.raises(ModelError, match="timm vit cannot take images of 24×24 px: .*input_side_px"):
         select_cam_method(model_of("timm vit"), (24, 24))
-    pair = prepare_model(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
+    pair = ready_model(nn.Conv2d(3, 4, 3), "conv", NEUTRAL, CPU, "float32", label="Conv")
     with pytest.raises(ModelError, match=r"Conv gives \(3, 4, 6, 6\) for 3 images instead of .*logits"):
         select_cam_method(pair, (8, 8))
 
 
 def test_a_single_position_is_taken_only_where_there_is_no_other() -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 8, 8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, CLASSES))
-    only = select_cam_method(prepare_model(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
+    only = select_cam_method(ready_model(pooled, "one place", NEUTRAL, CPU, "float32"), (8, 8))
     assert (only.method, only.layer) == ("grad-cam (closed form)", "1")
     larger = select_cam_method(model_of("resnet18"), (8, 8))  # its last stage is 1×1 there
     assert (larger.method, larger.layer) == ("grad-cam (backward)", "layer3")
@@ -156,7 +156,7 @@ def test_a_cam_method_works_where_the_caller_is_in_inference_mode() -> None:
 @pytest.mark.parametrize("method", ["closed-form", "backward"])
 def test_a_model_compiled_after_the_cam_method_was_made_still_gives_maps(method: str) -> None:
     module = Odd()
-    prepared = prepare_model(module, "odd", NEUTRAL, CPU, "float32")
+    prepared = ready_model(module, "odd", NEUTRAL, CPU, "float32")
     inputs = prepared.inputs(np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8))
     cam_method = select_cam_method(prepared, (16, 16), method=method)
     expected = cam_method(inputs, two_targets)

@@ -34,7 +34,7 @@ def test_they_stand_in_the_results_as_float16_and_all_else_is_as_without(study_w
     assert kept.equals(plain)
     dataset = open_dataset(study.dataset, study.cache)
     (model,) = load_study_models(study, dataset)
-    prepared = model.prepare(torch.device("cpu"), "float32")
+    prepared = model.to(torch.device("cpu"))
     (clean,) = (path for path in logit_files(study.output) if "corruption=none" in str(path))
     stored = read_verified(clean).rows
     with torch.no_grad():

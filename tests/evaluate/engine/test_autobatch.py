@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from model_specs import ready_model
 from torch import nn
 
 from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE, GPU_SHARE, activation_budget
 from failmodes.evaluate.engine.autobatch import choose_batch_size, largest_activation
-from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import Normalization
 
 CPU = torch.device("cpu")
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 def prepared_net(channels: int):
     module = nn.Sequential(nn.Conv2d(3, channels, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
-    return prepare_model(module, "x", Normalization(mean=(0.5,) * 3, std=(0.25,) * 3), CPU, "float32")
+    return ready_model(module, "x", Normalization(mean=(0.5,) * 3, std=(0.25,) * 3), CPU, "float32")
 
 
 def test_the_largest_activation_is_that_of_the_widest_layer_or_the_image() -> None:

@@ -16,7 +16,7 @@ from failmodes.evaluate.engine.batches import (
     make_batch,
 )
 from failmodes.evaluate.evaluation_data import open_evaluation_data
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.shards.format import Cell

@@ -28,7 +28,7 @@ def clean_outputs(path: Path) -> tuple[Model, np.ndarray]:
     dataset = open_dataset(study.dataset, study.cache)
     (model,) = load_study_models(study, dataset)
     ids = stored_rows(study.output).filter(corruption="none")["image_id"].to_numpy()
-    prepared = model.prepare(torch.device("cpu"), "float32")
+    prepared = model.to(torch.device("cpu"))
     with torch.no_grad():
         return model, prepared.module(prepared.inputs(np.asarray(dataset.images[ids]))).numpy()
 

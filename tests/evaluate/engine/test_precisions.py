@@ -11,7 +11,7 @@ from failmodes.evaluate.engine import precisions
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.precisions import PrecisionComparison, compare_precisions, offer_bfloat16
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 
 LONG = 10**6

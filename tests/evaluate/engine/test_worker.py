@@ -10,7 +10,7 @@ from failmodes.evaluate.cli import print_run
 from failmodes.evaluate.engine.executors.executor import make_worker
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import Failure, RunCallbacks, RunResult, Task, make_tasks, waves
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.schema import PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, list_results_files, read_verified

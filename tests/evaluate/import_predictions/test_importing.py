@@ -10,7 +10,7 @@ from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_r
 from scipy.special import log_softmax
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StorageError, StudyError
 from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTION_FACTS

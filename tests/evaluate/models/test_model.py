@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from model_specs import checkpoint_spec, model_spec
+from model_specs import checkpoint_spec, dataset_of, model_spec
 
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.models.registry import ARCHITECTURES
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
 CLASSES = ("a", "b", "c")
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -16,17 +16,17 @@ NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 def test_identity_is_of_the_weights_and_preprocessing_not_of_the_file(saved, tmp_path) -> None:
     path, module = saved
-    first = load_model(checkpoint_spec(path), CLASSES, path).model_id()
+    first = load_model(checkpoint_spec(path), dataset_of(16), path).model_id
     copy = tmp_path / "b.pt"
     torch.save(module.state_dict(), copy)
     spec = checkpoint_spec(copy, normalization=NEUTRAL, label="another label")
-    assert load_model(spec, CLASSES, copy).model_id() == first
-    assert load_model(checkpoint_spec(path), ("x", "b", "c"), path).model_id() != first
+    assert load_model(spec, dataset_of(16), copy).model_id == first
+    assert load_model(checkpoint_spec(path), dataset_of(16, ("x", "b", "c")), path).model_id != first
     other = checkpoint_spec(path, normalization=NEUTRAL | {"mean": [0.4, 0.5, 0.5]})
-    assert load_model(other, CLASSES, path).model_id() != first
+    assert load_model(other, dataset_of(16), path).model_id != first
     module.fc.bias.data[0] += 1
     torch.save(module.state_dict(), copy)
-    assert load_model(spec, CLASSES, copy).model_id() != first
+    assert load_model(spec, dataset_of(16), copy).model_id != first
 
 
 # of the project's first version, all tensors filled with ones: what is stored under them must be found again
@@ -49,7 +49,7 @@ def test_identities_of_our_models_stay_what_they_were(case: tuple[str, int | Non
     metadata = {"architecture": architecture, "normalization": json.dumps(NEUTRAL)}
     save_checkpoint(path, module, metadata)
     spec = model_spec(architecture, width=8, checkpoint=path, input_side_px=side)
-    assert load_model(spec, CLASSES, path).model_id() == FIRST_IDS[case]
+    assert load_model(spec, dataset_of(16), path).model_id == FIRST_IDS[case]
     for augmentation, differs in (("standard", False), ("augmix", True)):
         save_checkpoint(path, module, metadata | {"recipe": json.dumps({"augmentation": augmentation})})
-        assert (load_model(spec, CLASSES, path).model_id() != FIRST_IDS[case]) == differs
+        assert (load_model(spec, dataset_of(16), path).model_id != FIRST_IDS[case]) == differs

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from failmodes.evaluate.study.reading import read_study, templates
+from failmodes.evaluate.study.study_file import read_study, templates
 from failmodes.warehouse.errors import StudyError
 
 GOOD = """

@@ -6,7 +6,7 @@ import pytest
 from model_specs import untrained_spec
 from pydantic import ValidationError
 
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import TrainingSpec
 
 REFUSED = {
     "not a name": ("resnet 18", {}, "unknown architecture 'resnet 18'"),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import TrainingSpec
 from failmodes.evaluate.training.data import (
     BatchIndices,
     TrainingLoader,

@@ -9,7 +9,7 @@ from torchvision import transforms as v1
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import TrainingSpec
 from failmodes.evaluate.training.data import apply_policy, augmentation_policy, image_seed, random_crop_and_flip
 
 

@@ -7,9 +7,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from failmodes.evaluate.models.loading import load_model
-from failmodes.evaluate.study.study_schema import ModelSpec
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
 from failmodes.evaluate.training.loop import channel_mean_std, measure_accuracy, train_model
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -49,7 +48,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(digits, tmp_path) -> None:
     assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
     assert metadata["seed"] == "3"
     checkpoint = load_model(spec, test_set.class_names, path)
-    measured = measure_accuracy(checkpoint.prepare(CPU, "float32"), test_set)
+    measured = measure_accuracy(checkpoint.to(CPU), test_set)
     assert measured > 0.6
     assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
     assert json.loads(metadata["class_names"]) == list(test_set.class_names)

@@ -9,8 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from failmodes.evaluate.devices import runs_bfloat16
-from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
-from failmodes.evaluate.study.training_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, TrainingSpec
 from failmodes.evaluate.training import loop as running
 from failmodes.evaluate.training.data import random_crop_and_flip
 from failmodes.evaluate.training.loop import train_model

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets import arrays
 from failmodes.ingest.datasets.arrays import (
     CLASSES_FILE,

@@ -235,7 +235,7 @@ def test_images_that_are_said_to_be_gray_are(tmp_path: Path) -> None:
 
 def test_a_study_of_gray_images_corrupts_them_in_gray(tmp_path: Path) -> None:
     from failmodes.evaluate.evaluation_data import open_evaluation_data
-    from failmodes.evaluate.study.reading import read_study
+    from failmodes.evaluate.study.study_file import read_study
 
     save(tmp_path / "set" / "a" / "1.png", (32, 32), mode="L")
     sources = []

@@ -158,7 +158,7 @@ def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) 
 
 def test_such_classes_match_the_outputs_of_a_model_of_imagenet(tmp_path: Path) -> None:
     pytest.importorskip("torchvision")
-    from failmodes.evaluate.models.class_mapping import map_classes
+    from failmodes.evaluate.models.classes import map_classes
     from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 
     names = list_images(put(tmp_path, "n02099601-golden_retriever/1.png", "n01440764_tench/1.png")).class_names

@@ -93,8 +93,8 @@ def make_model_runs(study: Study, groups: list[list[Evaluation]]) -> list[ModelR
     sizes: dict[str, int] = {}
     model_runs = []
     for evaluation in (evaluation for group in groups for evaluation in group):
-        if evaluation.model_id not in sizes:
+        if evaluation.model.model_id not in sizes:
             shape = evaluation.data.dataset.images.shape[1:]
-            sizes[evaluation.model_id] = study.evaluation.batch_size or choose_batch_size(evaluation.prepared, shape)
-        model_runs.append(ModelRun(evaluation, sizes[evaluation.model_id]))
+            sizes[evaluation.model.model_id] = study.evaluation.batch_size or choose_batch_size(evaluation.model, shape)
+        model_runs.append(ModelRun(evaluation, sizes[evaluation.model.model_id]))
     return model_runs

@@ -8,7 +8,7 @@ from tiny_study import hashes, run_study
 
 from failmodes.evaluate.engine.run import choose_executor
 from failmodes.evaluate.engine.tasks import RunCallbacks
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.warehouse.errors import MissingExtraError, StudyError
 
 

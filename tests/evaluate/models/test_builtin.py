@@ -4,7 +4,8 @@ import pytest
 import torch
 from model_specs import untrained_spec
 
-from failmodes.evaluate.models.registry import ARCHITECTURES, build_module
+from failmodes.evaluate.models.sources import build_module
+from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
 
 @pytest.mark.parametrize("source", ["torchvision:resnet18", "timm:resnet18"])

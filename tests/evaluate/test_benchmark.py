@@ -2,7 +2,7 @@
 
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields
 from pathlib import Path
 from threading import Barrier
 
@@ -13,11 +13,10 @@ from live_models import IMAGES, NAMES, Net
 from PIL import Image
 
 import failmodes
-from failmodes.evaluate.benchmark import benchmark
-from failmodes.evaluate.benchmark.benchmark import BenchmarkRequest, run_benchmark
-from failmodes.evaluate.benchmark.model_options import ModelOptions
-from failmodes.evaluate.engine.tasks import RunCallbacks
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.benchmark import Benchmark, study_of
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.options import Options
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.corruptions.catalog import corruption_info
 from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.datasets.opening import open_dataset
@@ -25,6 +24,7 @@ from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
 
 LABELS = np.arange(len(IMAGES)) % 3
+MEAN, STD = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 FLAT = {"shape": "flat", "corruptions": ["fog"]}
 
 
@@ -36,37 +36,19 @@ class NotRead:
 
 
 @pytest.fixture
-def request_of(tmp_path: Path, monkeypatch):
-    """Runs a request up to the engine, and gives the study and the data set that it is handed."""
-    handed = []
-    monkeypatch.setattr(benchmark, "evaluate_study", lambda *study_and_data, **_: handed.append(study_and_data))
+def request_of(tmp_path: Path):
+    """The study and the data set of a benchmark; options are given by their names."""
 
-    def run(**changes):
-        request = BenchmarkRequest(
-            models={"Net A": Net()}, images=IMAGES, labels=LABELS, output=tmp_path / "out", name="mine",
-            model_options=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
+    def run(*, images=IMAGES, labels=LABELS, models=None, **changes):
+        known = {field.name for field in fields(Options)}
+        options = Options(**{key: changes.pop(key) for key in known & changes.keys()})
+        asked = Benchmark(
+            models={"Net A": Net()} if models is None else models, images=images, labels=labels, to=tmp_path / "out",
+            options=options, **({"corruptions": "fog", "severities": [1]} | changes),
         )  # fmt: skip
-        run_benchmark(replace(request, **changes), RunCallbacks())
-        return handed[-1]
+        return study_of(asked)
 
     return run
-
-
-def test_duplicates_are_said_before_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "evaluate_study", lambda *_, **__: None)
-    said: list[str] = []
-    images, labels = np.concatenate([IMAGES, IMAGES[:2]]), np.append(LABELS, LABELS[:2])
-    request = BenchmarkRequest(
-        models={"Net A": Net()}, images=images, labels=labels, output=tmp_path / "out", name="mine",
-        model_options=ModelOptions(), dataset={}, label_names=None, corruptions="fog", sampling={"severities": [1]},
-    )  # fmt: skip
-    run_benchmark(request, RunCallbacks(models=said.extend))
-    distinct = len(np.unique(np.asarray(images).reshape(len(images), -1), axis=0))
-    copies = len(images) - distinct
-    assert said[-1] == (
-        f"images: {copies} of {len(images)} images are exact duplicates of others ({distinct} distinct); "
-        "intervals treat copies as one"
-    )
 
 
 @pytest.mark.parametrize(
@@ -82,18 +64,18 @@ def test_duplicates_are_said_before_it_runs(tmp_path: Path, monkeypatch: pytest.
         ({"corruptions": {"fog"}}, StudyError, "a set is no corruption by itself: expected a name, a list of names"),
         ({"corruptions": None}, StudyError, "a NoneType is no corruption by itself"),
         (
-            {"sampling": {"severities": 3}},
+            {"severities": 3},
             StudyError,
             "^benchmark: severities: input should be a valid list",
         ),
-        ({"sampling": {"severities": [0]}}, StudyError, "^benchmark: severities: severity 0 is clean"),
-        ({"sampling": {"seeds": [-1]}}, StudyError, "^benchmark: seeds: "),
-        ({"sampling": {"recipe": "c"}}, StudyError, "^benchmark: recipe: input should be 'cifar-c' or 'imagenet-c'"),
-        ({"evaluation": {"precision": "half"}}, StudyError, "^benchmark: precision: "),
-        ({"evaluation": {"batch_size": 0}}, StudyError, "^benchmark: batch_size: "),
-        ({"dataset": {"resize": 40}}, StudyError, "^benchmark: `resize` goes with `image_size`"),
-        ({"dataset": {"background": [0, 0]}}, StudyError, "^benchmark: background: list should have at least 3"),
-        ({"dataset": {"image_size": 0}}, StudyError, "^benchmark: image_size: input should be greater"),
+        ({"severities": [0]}, StudyError, "^benchmark: severities: severity 0 is clean"),
+        ({"seeds": [-1]}, StudyError, "^benchmark: seeds: "),
+        ({"recipe": "c"}, StudyError, "^benchmark: recipe: input should be 'cifar-c' or 'imagenet-c'"),
+        ({"precision": "half"}, StudyError, "^benchmark: precision: "),
+        ({"batch_size": 0}, StudyError, "^benchmark: batch_size: "),
+        ({"resize": 40}, StudyError, "^benchmark: `resize` goes with `image_size`"),
+        ({"background": [0, 0]}, StudyError, "^benchmark: background: list should have at least 3"),
+        ({"image_size": 0}, StudyError, "^benchmark: image_size: input should be greater"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -104,14 +86,14 @@ def test_an_argument_that_is_wrong_is_named_before_images_are_read(request_of, c
 
 def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> None:
     gray = [Image.fromarray(image[..., 0]) for image in IMAGES]
-    _, dataset = request_of(images=gray, dataset={"gray": True})
+    _, dataset = request_of(images=gray, gray=True)
     assert dataset.gray
     assert dataset.note == f"gray, and kept so by corruptions; {len(gray)} gray images repeated over three channels"
     again = read_study(tmp_path / "out" / "study.toml", require_models=False).dataset
     assert again.gray
     assert open_dataset(again, tmp_path).note == dataset.note
     with pytest.raises(DataError, match="image 0 is not gray, its channels differ"):
-        request_of(dataset={"gray": True})
+        request_of(gray=True)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +103,7 @@ def test_what_was_done_to_images_stays_with_them(request_of, tmp_path: Path) -> 
         ({"label_names": "abc"}, StudyError, "label_names is 'abc': expected a list of names"),
         ({"label_names": ["a", "b", "a"]}, StudyError, "labels would have the name 'a' twice: give label_names="),
         (
-            {"model_options": ModelOptions(class_names=["a", "b", "a"])},
+            {"class_names": ["a", "b", "a"]},
             StudyError,
             "the name 'a' twice: give label_names=",
         ),
@@ -160,8 +142,8 @@ def test_a_study_of_ones_own_stops_it_before_all_else(request_of, tmp_path: Path
     [
         ({}, ("0", "1", "2")),
         ({"label_names": NAMES}, NAMES),
-        ({"model_options": ModelOptions(class_names=list(NAMES))}, NAMES),
-        ({"label_names": NAMES[::-1], "model_options": ModelOptions(class_names=list(NAMES))}, NAMES[::-1]),
+        ({"class_names": list(NAMES)}, NAMES),
+        ({"label_names": NAMES[::-1], "class_names": list(NAMES)}, NAMES[::-1]),
     ],
     ids=["numbers", "labels", "outputs", "both"],
 )  # fmt: skip
@@ -184,7 +166,7 @@ def test_the_same_images_are_stored_once_and_others_beside_them(request_of, tmp_
 def test_the_recipe_is_that_of_the_nearest_size(request_of, side: int, recipe: str) -> None:
     images = np.zeros((3, side, side + 9, 3), np.uint8)
     assert request_of(images=images, labels=[0, 1, 2])[0].corruptions.recipe == recipe
-    given = request_of(images=images, labels=[0, 1, 2], sampling={"severities": [1], "recipe": "cifar-c"})
+    given = request_of(images=images, labels=[0, 1, 2], recipe="cifar-c")
     assert given[0].corruptions.recipe == "cifar-c"
 
 
@@ -256,7 +238,7 @@ def test_claims_stay_until_others_are_given(request_of, tmp_path: Path) -> None:
 def test_a_claim_about_a_corruption_of_the_program_stays_out_of_the_study_file(request_of, tmp_path: Path) -> None:
     own = CustomCorruption("soot", lambda images, parameters: images)
     claims = [FLAT | {"corruptions": ["soot"]}, FLAT]
-    study, _ = request_of(claims=claims, corruptions=["fog", own], model_options=ModelOptions(version="1"))
+    study, _ = request_of(claims=claims, corruptions=["fog", own], version="1")
     assert study.claims == [Statement(**claim) for claim in claims]
     assert read_study(tmp_path / "out" / "study.toml", require_models=False).claims == study.claims[1:]
     assert "# - claim: the accuracy curve under soot is flat" in (tmp_path / "out" / "study.toml").read_text()
@@ -280,3 +262,42 @@ def test_two_threads_benchmark_into_one_folder_and_the_error_names_the_other_run
     assert "done" in said
     assert all(text == "done" or text.startswith("another run (process ") for text in said)
     assert failmodes.open(tmp_path / "out").table("evaluations").height == 1
+
+
+def test_a_named_architecture_is_the_model_that_a_study_names(request_of, tmp_path: Path) -> None:
+    """Same tensors, preprocessing and classes, and `run` of the study file finds the same model."""
+    from torchvision.models import shufflenet_v2_x0_5
+
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    torch.manual_seed(0)
+    module, name = shufflenet_v2_x0_5(num_classes=3).train(), "torchvision:shufflenet_v2_x0_5"
+    study, dataset = request_of(
+        models={"Mine": module}, images=images, architecture=name, normalization="imagenet", label_names=NAMES
+    )
+    (spec,) = read_study(tmp_path / "out" / "study.toml").models
+    assert spec == study.models[0]
+    assert (spec.architecture, spec.normalization.mean) == (name, (0.485, 0.456, 0.406))
+    model = load_model(spec, dataset, spec.checkpoint)
+    expected = module.eval()((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - MEAN) / STD)
+    torch.testing.assert_close(model.to(torch.device("cpu")).predict(images), expected, atol=1e-4, rtol=0)
+    with torch.no_grad():
+        module.fc.bias += 1
+    other, _ = request_of(models={"Mine": module}, images=images, architecture=name, normalization="imagenet")
+    assert other.models[0].checkpoint != spec.checkpoint
+
+
+def test_an_architecture_that_makes_another_model_is_refused(request_of) -> None:
+    from torchvision.models import shufflenet_v2_x0_5
+
+    images = np.zeros((4, 32, 32, 3), np.uint8)
+    images[0] = 200
+    altered = shufflenet_v2_x0_5(num_classes=3)
+    altered.register_forward_hook(lambda module, given, output: output * 2)
+    name = "torchvision:shufflenet_v2_x0_5"
+    with pytest.raises(ModelError, match=f"is no {name}: .* gives other outputs"):
+        request_of(models={"Mine": altered}, images=images, architecture=name)
+    with pytest.raises(ModelError, match="does not fit torchvision:resnet18"):
+        request_of(models={"Mine": altered}, images=images, architecture="torchvision:resnet18")
+    for more in ({"models": {"f": lambda pixels: pixels.mean((1, 2))}}, {"preprocess": lambda pixels: pixels / 255}):
+        with pytest.raises(StudyError, match="architecture= goes with a torch module and normalization="):
+            request_of(architecture=name, **({"models": {"Mine": altered}, "images": images} | more))

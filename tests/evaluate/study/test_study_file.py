@@ -5,8 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from failmodes.evaluate.benchmark.study_file import HEADER, check_study_file, claims_of_folder, write_study_file
-from failmodes.evaluate.study.reading import check_study, read_study
+from failmodes.evaluate.study.study_file import (
+    HEADER,
+    check_study,
+    check_study_file,
+    claims_of_folder,
+    read_study,
+    write_study_file,
+)
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import STUDY_CORRUPTIONS
 from failmodes.warehouse.errors import StudyError

@@ -7,7 +7,9 @@ import pytest
 import torch
 from model_specs import BUILDERS_MODULE, untrained_spec
 
-from failmodes.evaluate.models.registry import build_module, family_of, resolve_architecture, source_hash
+from failmodes.evaluate.models.model import family_of
+from failmodes.evaluate.models.sources import build_module, resolve_architecture
+from failmodes.evaluate.models.sources.own_code import definition
 from failmodes.warehouse.errors import MissingExtraError, ModelError, StudyError
 
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
@@ -32,7 +34,7 @@ def test_a_name_is_looked_up_and_written_one_way(name: str) -> None:
         pass
 
     assert resolve_architecture(name).canonical == canonical
-    assert family_of(resolve_architecture(name), LeViT()) == family
+    assert family_of(resolve_architecture(name).canonical, LeViT()) == family
 
 
 @pytest.mark.parametrize("name", ["timm:resnet18", "resnet18x"])
@@ -44,16 +46,15 @@ def test_timm_is_asked_for_where_it_is_needed_and_missing(name: str, monkeypatch
 
 def test_a_users_model_is_defined_by_its_source_text(builders_module: str, tmp_path) -> None:
     spec = untrained_spec(f"{builders_module}:Flat")
-    first = source_hash(spec)
-    assert first == source_hash(untrained_spec(f"{builders_module}:fixed"))
-    assert source_hash(untrained_spec("resnet18")) is None
+    first = definition(spec.architecture)
+    assert first == definition(f"{builders_module}:fixed")
     (tmp_path / f"{builders_module}.py").write_text(BUILDERS_MODULE + "changed = True\n")
     sys.modules.pop(builders_module)
     importlib.invalidate_caches()
     import linecache
 
     linecache.clearcache()
-    assert source_hash(spec) != first
+    assert definition(spec.architecture) != first
 
 
 BUILT = {

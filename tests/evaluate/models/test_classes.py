@@ -3,7 +3,7 @@
 import pytest
 from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from failmodes.evaluate.models.class_mapping import map_classes
+from failmodes.evaluate.models.classes import map_classes
 from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.warehouse.errors import StudyError
 

@@ -11,7 +11,7 @@ from model_specs import dataset_of, model_spec
 from torch import nn
 from torchvision.models import SqueezeNet1_1_Weights, squeezenet1_1
 
-from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.load import load_model
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import ModelError, StudyError
 
@@ -45,47 +45,47 @@ def published(tmp_path, monkeypatch):
 
 def test_published_weights_bring_their_side_normalization_and_classes(published, tmp_path, capsys) -> None:
     folders = ("n01440764", "n02099601", "tabby")
-    model = load_model(model_spec("squeezenet1_1", weights="DEFAULT"), folders)
-    assert model.outputs == [0, 207, 281]
-    assert (model.input_side_px, model.output_names) == (224, imagenet_names())
-    assert model.normalization.mean == (0.485, 0.456, 0.406)
+    spec = model_spec("squeezenet1_1", weights="DEFAULT")
+    model = load_model(spec, dataset_of(224, folders))
+    assert model.class_outputs == [0, 207, 281]
+    assert (model.preprocessing.input_side_px, model.output_names) == (224, imagenet_names())
+    assert model.preprocessing.normalization.mean == (0.485, 0.456, 0.406)
     assert torch.equal(
         model.module.state_dict()["features.0.weight"], torch.load(published, weights_only=True)["features.0.weight"]
     )
     with pytest.raises(StudyError, match="expects images of 224×224 px"):
-        check_model_outputs(model, dataset_of(32, folders))
+        load_model(spec, dataset_of(32, folders))
     row = model.row()
     assert (row["family"], row["variant"]) == ("squeezenet", "3 of 1,000 outputs")
     assert (row["checkpoint"], row["training_data"]) == (published.name, "ImageNet-1k")
     assert row["class_names"] == ["tench", "golden retriever", "tabby"]
     assert "\n" not in "; ".join(model.assumptions().values())
     assert capsys.readouterr().out == ""
-    resized = load_model(model_spec("squeezenet1_1", weights="DEFAULT", input_side_px=32), folders)
-    check_model_outputs(resized, dataset_of(16, folders))
-    assert resized.model_id() != model.model_id()
+    resized = load_model(model_spec("squeezenet1_1", weights="DEFAULT", input_side_px=32), dataset_of(16, folders))
+    assert resized.model_id != model.model_id
 
 
 def test_published_weights_that_do_not_come_say_which_file_goes_where(published, tmp_path) -> None:
     file = published.rename(published.with_name("elsewhere.pth"))
     with pytest.raises(ModelError, match=f"cannot be fetched.*put {published.name} from http.* into .*checkpoints"):
-        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), CLASSES)
+        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), dataset_of(16))
     (tmp_path / "home" / "hub" / "checkpoints").mkdir(parents=True, exist_ok=True)
     file.rename(tmp_path / "home" / "hub" / "checkpoints" / published.name)
     spec = model_spec("squeezenet1_1", weights="DEFAULT", class_map=dict(zip(CLASSES, (1, 2, 3), strict=True)))
-    assert load_model(spec, CLASSES).outputs == [1, 2, 3]
+    assert load_model(spec, dataset_of(224)).class_outputs == [1, 2, 3]
 
 
 def test_published_weights_with_another_hash_are_refused(published) -> None:
     published.write_bytes(published.read_bytes() + b"x")
     with pytest.raises(ModelError, match="damaged .*invalid hash value"):
-        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), CLASSES)
+        load_model(model_spec("squeezenet1_1", weights="DEFAULT"), dataset_of(16))
 
 
 def test_weights_that_are_none_of_theirs_are_listed() -> None:
     with pytest.raises(StudyError, match="no weights 'V9': choose from IMAGENET1K_V1, IMAGENET1K_V2, DEFAULT"):
-        load_model(model_spec("resnet50", weights="V9"), CLASSES)
+        load_model(model_spec("resnet50", weights="V9"), dataset_of(16))
     with pytest.raises(StudyError, match="no weights 'IMAGENET1K_FEATURES'"):  # they have no classifier
-        load_model(model_spec("vgg16", weights="IMAGENET1K_FEATURES"), CLASSES)
+        load_model(model_spec("vgg16", weights="IMAGENET1K_FEATURES"), dataset_of(16))
 
 
 @pytest.mark.parametrize("architecture", ["timm:hf-hub:owner/name", "timm:resnet18.a1_in1k"])
@@ -95,7 +95,7 @@ def test_a_hub_out_of_reach_is_one_line(architecture: str, monkeypatch, tmp_path
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ModelError, match="cannot be built with its published weights .*give the file as") as caught:
-        load_model(model_spec(architecture, weights="pretrained"), CLASSES)
+        load_model(model_spec(architecture, weights="pretrained"), dataset_of(16))
     assert "\n" not in str(caught.value)
 
 
@@ -108,10 +108,8 @@ def test_timms_weights_bring_their_side_normalization_and_classes(monkeypatch) -
         return create(name, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", without_internet)
-    model = load_model(
-        model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT), ("n01440764", "tabby")
-    )
-    assert (model.outputs, model.input_side_px) == ([0, 281], 16)
-    assert model.normalization.mean == (0.5, 0.5, 0.5)
+    spec = model_spec("timm:vit_tiny_patch16_224", weights="pretrained", options=VIT)
+    model = load_model(spec, dataset_of(16, ("n01440764", "tabby")))
+    assert (model.class_outputs, model.preprocessing.input_side_px) == ([0, 281], 16)
+    assert model.preprocessing.normalization.mean == (0.5, 0.5, 0.5)
     assert model.checkpoint == "timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k"
-    check_model_outputs(model, dataset_of(16, ("n01440764", "tabby")))

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from model_specs import ready_model
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
-from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import Normalization
 
 
@@ -15,7 +15,7 @@ def test_a_model_resizes_images_to_its_own_side() -> None:
     module = torch.nn.Sequential(torch.nn.Identity())
     images = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
     normalization = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
-    prepared = prepare_model(module, "resnet18", normalization, torch.device("cpu"), "float32", input_side_px=12)
+    prepared = ready_model(module, "resnet18", normalization, torch.device("cpu"), "float32", input_side_px=12)
     found = prepared.inputs(images)
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
@@ -31,13 +31,14 @@ def test_inputs_are_the_plain_product_and_sum_byte_for_byte_in_channels_last(
     images = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     kept = images.copy()
     normalization = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
-    prepared = prepare_model(
+    prepared = ready_model(
         torch.nn.Sequential(), "any", normalization, torch.device("cpu"), "float32", input_side_px=side
     )
     values = torch.from_numpy(images).permute(0, 3, 1, 2)
     if side is not None and size[1:] != (side, side):
         values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
     found = prepared.inputs(images)
-    torch.testing.assert_close(found, values * prepared.scale + prepared.shift, rtol=0, atol=0)
+    mean, std = (torch.tensor(channels).view(1, 3, 1, 1) for channels in (normalization.mean, normalization.std))
+    torch.testing.assert_close(found, values * (1 / (255 * std)) + -mean / std, rtol=0, atol=0)
     assert found.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_array_equal(images, kept)

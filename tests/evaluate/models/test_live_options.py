@@ -1,14 +1,13 @@
 """How pixels become input and what the outputs are, in the forms in which users have it."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from live_models import NAMES, Net, as_model, options
+from live_models import NAMES, Net, as_model, spec_of
 
-from failmodes.evaluate.benchmark.model_options import check_names
-from failmodes.evaluate.models.prepared_model import UNIT_RANGE
+from failmodes.evaluate.benchmark import check_names
+from failmodes.evaluate.models.load import output_names
+from failmodes.evaluate.models.preprocessing import UNIT_RANGE
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import StudyError
 
@@ -24,9 +23,8 @@ NORMALIZATIONS = {
 
 @pytest.mark.parametrize("given", NORMALIZATIONS.values(), ids=NORMALIZATIONS)
 def test_a_normalization_in_any_form(given) -> None:
-    made = options(given).normalization
+    made = spec_of(Net(), normalization=given).normalization
     assert (made.mean, made.std) == ((0.5, 0.4, 0.3), (0.1, 0.2, 0.3))
-    assert options(given).says_inputs
 
 
 @pytest.mark.parametrize(
@@ -38,29 +36,29 @@ def test_a_normalization_in_any_form(given) -> None:
         (([127.0] * 3, [60.0] * 3), "mean and std are of values / 255: divide them by 255"),
         ({"mean": [0.5] * 3}, "std: this key is missing"),
         ({"mean": [0.5] * 3, "std": [0.5] * 3, "max": 1}, "max: unknown key"),
-        ("imagenet", r"(valid dictionary|expected \(mean, std\))"),
+        ("imagenett", "unknown normalization 'imagenett': did you mean 'imagenet'.*or give mean and std"),
         ([0.5, 0.5, 0.5], r"(valid dictionary|expected \(mean, std\))"),
     ],
     ids=["numbers", "one channel", "zero", "of bytes", "no std", "more", "word", "mean alone"],
 )
 def test_what_is_no_normalization_is_refused(given, said: str) -> None:
-    with pytest.raises(StudyError, match=rf"^benchmark: normalization.*{said}") as refused:
-        options(given)
+    with pytest.raises(StudyError, match=rf"^benchmark: (model 'Net A': )?normalization.*{said}") as refused:
+        spec_of(Net(), normalization=given)
     assert "\n" not in str(refused.value)
 
 
-def test_without_any_word_on_inputs_values_are_in_0_1(tmp_path: Path) -> None:
-    made = as_model(Net(), tmp_path)
-    assert made.model.normalization == UNIT_RANGE
-    assert "values in [0, 1]" in "; ".join(made.model.assumptions().values())
+def test_without_any_word_on_inputs_values_are_in_0_1() -> None:
+    made = as_model(Net())
+    assert made.preprocessing.normalization == UNIT_RANGE
+    assert "values in [0, 1]" in "; ".join(made.assumptions().values())
 
 
 def test_names_are_lists_of_different_words() -> None:
     assert check_names("label_names", None) is None
     for names in (["a", "b"], ("a", "b"), np.array(["a", "b"])):
         assert check_names("label_names", names) == ["a", "b"]
-    assert options(class_names="imagenet-1k").output_names == imagenet_names()
-    assert options(class_names=NAMES).output_names == NAMES
+    assert output_names(spec_of(Net(), class_names="imagenet-1k").class_names) == imagenet_names()
+    assert output_names(spec_of(Net(), class_names=NAMES).class_names) == NAMES
     for names, said in (
         ("imagenet", "class_names is 'imagenet': expected a list of names"),
         ({0: "a", 1: "b"}, "class_names is a dict: expected a list of names, in the order of their numbers"),
@@ -68,21 +66,21 @@ def test_names_are_lists_of_different_words() -> None:
         ([], "class_names is a list"),
     ):
         with pytest.raises(StudyError, match=said):
-            options(class_names=names)
+            spec_of(Net(), class_names=names)
 
 
-def outputs(tmp_path: Path, count: int, names: tuple[str, ...] = NAMES, **more) -> list[int] | None:
-    return as_model(Net(count), tmp_path, names=names, **more).model.outputs
+def outputs(count: int, names: tuple[str, ...] = NAMES, **more) -> list[int] | None:
+    return as_model(Net(count), names=names, **more).class_outputs
 
 
-def test_outputs_are_matched_with_labels_by_name(tmp_path: Path) -> None:
-    assert outputs(tmp_path, 3) is None
-    assert outputs(tmp_path, 3, class_names=NAMES) is None
-    assert outputs(tmp_path, 4, class_names=["owl", "fox", "cat", "dog"]) == [2, 3, 0]
-    assert outputs(tmp_path, 3, class_names=["Cat", "DOG", "owl, bird of prey"]) is None
-    assert outputs(tmp_path, 3, class_names=["cat", "hound", "owl"], class_map={"dog": "hound"}) is None
-    assert outputs(tmp_path, 9, class_map={"cat": 8, "dog": 1, "owl": 5}) == [8, 1, 5]
-    assert outputs(tmp_path, 1000, ("goldfish", "n01491361"), class_names="imagenet-1k") == [1, 3]
+def test_outputs_are_matched_with_labels_by_name() -> None:
+    assert outputs(3) is None
+    assert outputs(3, class_names=NAMES) is None
+    assert outputs(4, class_names=["owl", "fox", "cat", "dog"]) == [2, 3, 0]
+    assert outputs(3, class_names=["Cat", "DOG", "owl, bird of prey"]) is None
+    assert outputs(3, class_names=["cat", "hound", "owl"], class_map={"dog": "hound"}) is None
+    assert outputs(9, class_map={"cat": 8, "dog": 1, "owl": 5}) == [8, 1, 5]
+    assert outputs(1000, ("goldfish", "n01491361"), class_names="imagenet-1k") == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -99,6 +97,6 @@ def test_outputs_are_matched_with_labels_by_name(tmp_path: Path) -> None:
     ],
     ids=["count", "imagenet", "names too few", "no such name", "map in part", "no class", "no output", "shared"],
 )  # fmt: skip
-def test_outputs_that_do_not_fit_are_refused(tmp_path: Path, count: int, more, said: str) -> None:
+def test_outputs_that_do_not_fit_are_refused(count: int, more, said: str) -> None:
     with pytest.raises(StudyError, match=said):
-        outputs(tmp_path, count, **more)
+        outputs(count, **more)

@@ -7,8 +7,8 @@ import torch
 from model_specs import dataset_of, model_spec
 
 from failmodes.evaluate.models.checkpoints import save_checkpoint
-from failmodes.evaluate.models.loading import check_model_outputs, load_model
-from failmodes.evaluate.models.registry import build_module
+from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, StudyError
 
@@ -37,7 +37,7 @@ OF_THE_MODEL = ("a normalization that is none", "no logits")  # not of what the 
 def test_a_users_model_that_does_not_fit_is_refused_before_the_first_batch(case: str, user_module: str) -> None:
     function, changes, message = UNFIT[case]
     with pytest.raises(ModelError if case in OF_THE_MODEL else StudyError, match=message) as caught:
-        check_model_outputs(load_model(model_spec(f"{user_module}:{function}", **changes), CLASSES), dataset_of(16))
+        load_model(model_spec(f"{user_module}:{function}", **changes), dataset_of(16))
     assert "\n" not in str(caught.value)
 
 
@@ -47,12 +47,11 @@ def test_a_side_that_a_transformer_cannot_take_is_named(tmp_path) -> None:
         "timm:vit_tiny_patch16_224", options=VIT, checkpoint=tmp_path / "a.pt", normalization=NEUTRAL, label="ViT"
     )
     torch.save(build_module(spec, 3).state_dict(), spec.checkpoint)
-    model = load_model(spec, CLASSES, spec.checkpoint)
-    check_model_outputs(model, dataset_of(16))
+    model = load_model(spec, dataset_of(16), spec.checkpoint)
     with pytest.raises(ModelError, match=r"'ViT' .*cannot take images of 20×20 px: .*input_side_px"):
-        check_model_outputs(model, dataset_of(20))
+        load_model(spec, dataset_of(20), spec.checkpoint)
     resized = spec.model_copy(update={"input_side_px": 16})
-    check_model_outputs(load_model(resized, CLASSES, spec.checkpoint), dataset_of(20))
+    load_model(resized, dataset_of(20), spec.checkpoint)
     assert model.row()["variant"].startswith("img_size 16, patch_size 4, depth 1")
 
 
@@ -67,9 +66,9 @@ OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
 def test_the_studys_word_goes_before_the_files(four_outputs) -> None:
     path, _ = four_outputs
     spec = model_spec("resnet18", width=8, checkpoint=path, normalization=OTHER, class_names=["a", "b", "c", "d"])
-    model = load_model(spec, CLASSES, path)
-    assert model.normalization == Normalization.model_validate(OTHER)
-    assert model.outputs == [0, 1, 2]
+    model = load_model(spec, dataset_of(16), path)
+    assert model.preprocessing.normalization == Normalization.model_validate(OTHER)
+    assert model.class_outputs == [0, 1, 2]
 
 
 METADATA = {
@@ -87,10 +86,10 @@ def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(c
     save_checkpoint(path, module, whole | changed)
     spec = model_spec("resnet18", width=8, checkpoint=path)
     with pytest.raises(ModelError, match=message):
-        load_model(spec, CLASSES, path)
+        load_model(spec, dataset_of(16), path)
     said = {"normalization": Normalization.model_validate(NEUTRAL), "class_names": ["a", "b", "c", "d"]}
     said["input_side_px"] = 16
-    assert load_model(spec.model_copy(update=said), CLASSES, path).outputs == [0, 1, 2]
+    assert load_model(spec.model_copy(update=said), dataset_of(16), path).class_outputs == [0, 1, 2]
 
 
 def test_a_misspelt_key_of_the_metadata_is_refused_unless_the_study_says_it(four_outputs) -> None:
@@ -99,15 +98,14 @@ def test_a_misspelt_key_of_the_metadata_is_refused_unless_the_study_says_it(four
         path, module, {"normalizaton": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
     )
     with pytest.raises(ModelError, match=r"metadata key 'normalizaton' \(did you mean 'normalization'\?\)"):
-        load_model(model_spec("resnet18", width=8, checkpoint=path), CLASSES, path)
-    assert load_model(model_spec("resnet18", width=8, checkpoint=path, normalization=NEUTRAL), CLASSES, path)
+        load_model(model_spec("resnet18", width=8, checkpoint=path), dataset_of(16), path)
+    assert load_model(model_spec("resnet18", width=8, checkpoint=path, normalization=NEUTRAL), dataset_of(16), path)
 
 
 def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: str) -> None:
-    model = load_model(model_spec(f"{user_module}:Named"), CLASSES)
-    assert (model.outputs, model.input_side_px) == ([1, 2, 0], 8)
-    assert model.normalization == Normalization.model_validate(OTHER)
-    check_model_outputs(model, dataset_of(8))
+    model = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
+    assert (model.class_outputs, model.preprocessing.input_side_px) == ([1, 2, 0], 8)
+    assert model.preprocessing.normalization == Normalization.model_validate(OTHER)
     assert model.row()["family"] == "named"
-    again = load_model(model_spec(f"{user_module}:Named"), CLASSES)
-    assert again.model_id() == model.model_id()  # weights drawn at random are the same every time
+    again = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
+    assert again.model_id == model.model_id  # weights drawn at random are the same every time

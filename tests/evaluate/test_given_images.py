@@ -21,7 +21,7 @@ from torchvision import tv_tensors
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from failmodes.evaluate.benchmark.given_images import read_given_images
+from failmodes.evaluate.given_images import read_given_images
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError, StorageError

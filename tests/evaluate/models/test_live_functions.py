@@ -2,7 +2,6 @@
 
 import functools
 import operator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import torch
 from live_models import IMAGES, Predictor, as_model, live, logits
 from torch import nn
 
+from failmodes.evaluate.benchmark import why_unnamed
 from failmodes.warehouse.errors import ModelError, StudyError
 
 LOGITS = IMAGES.mean((1, 2))
@@ -28,14 +28,13 @@ FUNCTIONS = {
 
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
-def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> None:
-    made = as_model(function, tmp_path)
+def test_a_function_gets_pixels_and_gives_logits(function) -> None:
+    made = as_model(function)
     torch.testing.assert_close(logits(made), torch.from_numpy(LOGITS).float())
-    assert made.note == "Net A: a function of the program that called this benchmark"
-    assert (made.model.normalization, made.model.checkpoint) == (None, None)
-    assert ":" in made.model.architecture
-    assert "its own preparation of the pixels" in "; ".join(made.model.assumptions().values())
-    assert not (tmp_path / "models").exists()
+    assert why_unnamed(made).startswith("a function of the program that called this benchmark")
+    assert (made.preprocessing.normalization, made.checkpoint) == (None, None)
+    assert ":" in made.architecture
+    assert "its own preparation of the pixels" in "; ".join(made.assumptions().values())
 
 
 @pytest.mark.parametrize(
@@ -53,9 +52,9 @@ def test_a_function_gets_pixels_and_gives_logits(tmp_path: Path, function) -> No
     ],
     ids=["raises", "squeezes", "gives maps", "gives nothing", "other classes", "one row"],
 )
-def test_a_function_that_gives_no_logits_is_refused(tmp_path: Path, function, said: str) -> None:
+def test_a_function_that_gives_no_logits_is_refused(function, said: str) -> None:
     with pytest.raises(StudyError if "3 classes" in said else ModelError, match=said):
-        as_model(function, tmp_path)
+        as_model(function)
 
 
 @pytest.mark.parametrize(

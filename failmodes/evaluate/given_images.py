@@ -4,6 +4,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sized
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
+from failmodes.ingest.data_files import write_npy
 from failmodes.ingest.datasets.color import WHITE, Color, describe_changes, to_rgb
 from failmodes.ingest.datasets.dataset import ImageArray
 from failmodes.ingest.datasets.decoding import resize_and_crop
 from failmodes.ingest.datasets.folder import preparation_note
+from failmodes.ingest.datasets.masks import check_mask_array
 from failmodes.warehouse.errors import DataError, first_line
-from failmodes.warehouse.storage.files import make_folder, storage_errors
+from failmodes.warehouse.hashing import fingerprint_of
+from failmodes.warehouse.storage.files import atomic_write, make_folder, storage_errors
+from failmodes.warehouse.storage.locations import user_path
 
 IMAGE_KEYS = ("image", "img", "images", "pixel_values")
 LABEL_KEYS = ("label", "labels", "fine_label", "target", "targets")
@@ -264,3 +269,26 @@ def _labels(labels: Any, count: int) -> NDArray[np.int64]:
     if found.shape != (count,) or not np.issubdtype(found.dtype, np.integer):
         raise DataError(f"labels must be {count:,} whole numbers, one an image, not {found.dtype} {found.shape}")
     return found.astype(np.int64)
+
+
+def stored_masks(masks: Any, shape: tuple[int, ...], folder: Path) -> Path:
+    """The `.npy` of masks: the one that was given, or one written into the folder of the images, named by its content.
+
+    Args:
+        masks: bool (N, H, W), or uint8 of 0 and 1, array or tensor; or the path of a `.npy`, checked when it is opened.
+        shape: (N, H, W, 3) of the images.
+        folder: the folder of arrays that holds them.
+
+    Raises:
+        DataError: they are of another type or shape.
+        StorageError: they cannot be written.
+    """
+    if isinstance(masks, str | PathLike):
+        return user_path(masks).absolute()
+    array = masks.detach().cpu().numpy() if isinstance(masks, torch.Tensor) else np.asarray(masks)
+    check_mask_array(array, shape, "the array")
+    path = folder / f"masks-{fingerprint_of([array.view(np.uint8)])}.npy"
+    if not path.exists():
+        with atomic_write(path) as temporary:
+            write_npy(temporary, array.shape, [array.view(np.uint8)])
+    return path

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from model_specs import CLASSES, dataset_of, model_spec
+from model_specs import dataset_of, model_spec
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import TORCH_SCRIPT, select_cam_method
 from failmodes.evaluate.models.checkpoint_files import read_pickled
-from failmodes.evaluate.models.loading import check_model_outputs, load_model
+from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import are_probabilities
 from failmodes.warehouse.errors import ModelError, StudyError
@@ -76,12 +76,12 @@ def models(write_module) -> str:
 
 def tried(models: str, name: str, side: int = 16, **keys) -> Model:
     spec = model_spec(f"{models}:{name}", normalization=NEUTRAL, **keys)
-    return check_model_outputs(load_model(spec, CLASSES), dataset_of(side))
+    return load_model(spec, dataset_of(side))
 
 
 def logits(model: Model) -> torch.Tensor:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
-    return model.prepare(torch.device("cpu"), "float32").predict(pixels)
+    return model.to(torch.device("cpu")).predict(pixels)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_logits_among_several_outputs_are_taken(models: str, name: str, keys
     model, plain = tried(models, name, **keys), tried(models, "Base")
     torch.testing.assert_close(logits(model), logits(plain))
     assert "of several" in "; ".join(model.assumptions().values())
-    cam = select_cam_method(model.prepare(torch.device("cpu"), "float32"), (16, 16))
+    cam = select_cam_method(model.to(torch.device("cpu")), (16, 16))
     assert (cam.method, cam.layer) == ("grad-cam (closed form)", "conv")
 
 
@@ -126,7 +126,7 @@ def test_probabilities_stop_until_they_are_said_to_be_and_are_never_softmaxed_ag
     torch.testing.assert_close(logits(model).softmax(1), logits(plain).softmax(1))
     assert "probabilities, kept as their logarithm" in "; ".join(model.assumptions().values())
     assert "logarithm" not in "; ".join(tried(models, name, output_kind="logits").assumptions().values())
-    assert model.model_id() != tried(models, name, output_kind="logits").model_id()
+    assert model.model_id != tried(models, name, output_kind="logits").model_id
 
 
 def test_logits_that_are_said_to_be_probabilities_are_refused(models: str) -> None:
@@ -172,7 +172,7 @@ def test_an_error_in_the_forward_pass_names_the_fix_that_fits_or_none(models: st
 def test_torch_script_is_evaluated_without_attention_and_says_why(models: str, name: str) -> None:
     model = tried(models, name)
     torch.testing.assert_close(logits(model), logits(tried(models, "Base")))
-    prepared = model.prepare(torch.device("cpu"), "float32")
+    prepared = model.to(torch.device("cpu"))
     assert select_cam_method(prepared, (16, 16)) == (TORCH_SCRIPT,)
     with pytest.raises(StudyError, match="TorchScript, which PyTorch lets nobody look into, so there is no layercam"):
         select_cam_method(prepared, (16, 16), "layercam")

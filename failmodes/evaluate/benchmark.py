@@ -1,0 +1,350 @@
+"""The study of a benchmark: models and images that are objects of this process, as a study that `run` runs."""
+
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from failmodes.evaluate.given_images import GivenImages, read_given_images, stored_masks
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.live import architecture_of, live_model, unwrapped
+from failmodes.evaluate.models.load import load_model, output_names
+from failmodes.evaluate.models.model import Model, tensor_hashes
+from failmodes.evaluate.options import Options
+from failmodes.evaluate.study.study_file import check_study, check_study_file, claims_of_folder, write_study_file
+from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Study
+from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info, nearest_recipe
+from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
+from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
+from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
+from failmodes.ingest.statements import check_claims
+from failmodes.ingest.study_types import first_duplicate
+from failmodes.warehouse.errors import ModelError, StudyError
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.storage.locations import user_path
+
+IMAGES_FOLDER, CACHE_FOLDER, MODELS_FOLDER = "images", "cache", "models"
+ARRAYS_LABEL = "Images given as arrays"
+ARGUMENTS = {"names": "corruptions", "images": "image_count", "path": "images", "label": "dataset_label"}
+SAME_OUTPUTS = 1e-3  # largest difference of logits, relative to the largest, of a model that was built again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """What `failmodes.benchmark` was asked for; its docstring says what each part means."""
+
+    models: Mapping[str, Any]
+    images: Any
+    labels: Any
+    to: Path
+    corruptions: GivenCorruption | Sequence[GivenCorruption] = "headline"
+    severities: Any = (1, 2, 3, 4, 5)
+    class_names: Any = None
+    normalization: Any = None
+    preprocess: Callable[..., Any] | None = None
+    image_size: int | None = None
+    image_count: int | None = None
+    masks: Any = None
+    claims: Any = None
+    options: Options = Options()
+
+
+def study_of(asked: Benchmark) -> tuple[Study, Dataset]:
+    """Put images, models and corruptions where a study can name them, and write its file; the study and its images.
+
+    Raises:
+        StudyError, DataError, ModelError, StorageError: as the message says.
+    """
+    check_study_file(asked.to)
+    options = asked.options
+    names, own = _corruption_names(asked.corruptions, options.version)
+    sampling = {"names": names, "severities": _listed(asked.severities)} | options.keys_of("corruptions")
+    evaluation = {"workers": _workers(own)} | options.keys_of("evaluation")
+    for part, given in (CorruptionSpec, sampling), (EvaluationSpec, _given(evaluation)):
+        validate(part, given, "benchmark", _argument_name)  # before images are read, which may take long
+    if asked.claims is not None:
+        check_claims(asked.claims, "benchmark", known_corruptions=True)
+    specs = model_specs(asked)
+    keys, dataset, models = _open_images(asked, specs)
+    content = {
+        "name": options.name or asked.to.name,
+        "output": str(asked.to),
+        "dataset": keys,
+        "corruptions": {"recipe": nearest_recipe(*dataset.images.shape[1:3])} | sampling,
+        "models": models,
+        "claims": claims_of_folder(asked.to) if asked.claims is None else asked.claims,
+        "evaluation": _given(evaluation),
+    }
+    study = check_study(content, asked.to, "benchmark", describe_location=_argument_name)
+    _write_study(study, own)
+    return study, dataset
+
+
+def model_specs(asked: Benchmark) -> dict[str, ModelSpec]:
+    """What a study would say of each model."""
+    if not asked.models:
+        raise ModelError("there is no model to benchmark: the dict of models is empty")
+    names = asked.class_names
+    keys = asked.options.keys_of("models") | {
+        "normalization": _normalization(asked.normalization),
+        "class_names": names if names == "imagenet-1k" else check_names("class_names", names),
+    }
+    return {
+        label: validate(
+            ModelSpec,
+            _given(keys) | {"label": label, "architecture": architecture_of(model), "training_seed": _seed_in(label)},
+            f"benchmark: model {label!r}",
+        )
+        for label, model in asked.models.items()
+    }
+
+
+def _normalization(given: Any) -> Any:
+    """A normalization as a study has it: a name, or mean and std as lists, of pairs or mappings of any sequences."""
+    if given is None or isinstance(given, str):
+        return given
+    if isinstance(given, tuple | list) and len(given) == 2:
+        given = {"mean": given[0], "std": given[1]}
+    if not isinstance(given, Mapping):
+        raise StudyError(
+            f"benchmark: normalization is {repr(given)[:60]}: expected (mean, std), three numbers each, of values / "
+            '255, or a name such as "imagenet"'
+        )
+    return {key: np.asarray(value).tolist() for key, value in given.items()}
+
+
+def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
+    """The images as a data set on disk, with the keys of a study that open it; and the models that meet them."""
+    if isinstance(asked.images, str | PathLike):
+        return _open_folder(asked, specs, user_path(asked.images).absolute())
+    given_keys = asked.options.keys_of("dataset") | _given({"image_size": asked.image_size})
+    of_images = {key: given_keys.pop(key) for key in ("image_size", "resize", "background") if key in given_keys}
+    as_folder = {"kind": "folder", "path": str(asked.to)} | of_images
+    validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)
+    if "background" in of_images:
+        of_images["background"] = tuple(of_images["background"])
+    given = read_given_images(asked.images, asked.labels, asked.to / CACHE_FOLDER, **of_images)
+    models = _live_models(asked, specs, given.images)
+    names = check_names("label_names", asked.options.label_names) or given.label_names
+    names = names or output_names(models[0].class_names)
+    if names is None:
+        assert models[0].live is not None
+        names = tuple(map(str, range(models[0].live.output_count or 0)))  # labels are numbers of outputs
+    twice = first_duplicate(names)
+    if twice is not None:
+        raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
+    path = _store(given, tuple(names), asked.to)
+    keys = {"kind": "arrays", "path": str(path), "images": asked.image_count, **given_keys}
+    keys["label"] = asked.options.dataset_label or ARRAYS_LABEL
+    if asked.masks is not None:
+        keys["masks"] = str(stored_masks(asked.masks, given.images.shape, path))
+    dataset = _dataset(keys, asked.to)
+    return _given(keys), dataset, [_as_named(asked, spec, dataset) for spec in models]
+
+
+def _open_folder(
+    asked: Benchmark, specs: dict[str, ModelSpec], path: Path
+) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
+    for argument, value in (("labels", asked.labels), ("label_names", asked.options.label_names)):
+        if value is not None:
+            raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
+    if path == asked.to or path in asked.to.parents:
+        raise StudyError(f"benchmark: to= is {asked.to}, within the folder of the images {path}: give another folder")
+    keys = {"kind": "arrays" if (path / IMAGES_FILE).is_file() else "folder", "path": str(path)}
+    keys |= asked.options.keys_of("dataset") | _given(
+        {"image_size": asked.image_size, "images": asked.image_count, "label": asked.options.dataset_label}
+    )
+    if asked.masks is not None:
+        if not isinstance(asked.masks, str | PathLike):
+            raise StudyError(f"benchmark: the images are the folder {path}: give masks= as a path, too")
+        keys["masks"] = str(user_path(asked.masks).absolute())
+    dataset = _dataset(keys, asked.to)
+    return keys, dataset, [_as_named(asked, spec, dataset) for spec in _live_models(asked, specs, dataset.images)]
+
+
+def _dataset(keys: dict[str, Any], output: Path) -> Dataset:
+    spec = validate(DatasetSpec, _given(keys), "benchmark", describe_location=_argument_name)
+    return open_dataset(spec, output / CACHE_FOLDER)
+
+
+def _live_models(asked: Benchmark, specs: dict[str, ModelSpec], images: ImageArray) -> list[ModelSpec]:
+    sample = np.resize(np.asarray(images[:2]), (2, *images.shape[1:]))
+    return [
+        spec.with_live(
+            live_model(asked.models[label], spec, sample, preprocess=asked.preprocess, version=asked.options.version)
+        )
+        for label, spec in specs.items()
+    ]
+
+
+def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
+    """The model under the architecture that the caller names, which builds it again with its tensors.
+
+    Raises:
+        ModelError: the architecture does not make this model.
+    """
+    architecture, live = asked.options.architecture, spec.live
+    if architecture is None or live is None:
+        return spec
+    if asked.preprocess is not None or not live.module.state_dict():
+        raise StudyError(
+            f"benchmark: model {spec.label!r}: architecture= goes with a torch module and normalization=, not with a "
+            "function or preprocess=, which no study file can name"
+        )
+    path = asked.to / MODELS_FOLDER / f"{_slug(spec.label)}-{identity_of(tensor_hashes(live.module))[:8]}.safetensors"
+    if not path.exists():
+        save_checkpoint(path, live.module, {})
+    keys = {"normalization": "none"} | spec.model_dump(exclude_unset=True)
+    keys |= {"architecture": architecture, "checkpoint": path}
+    named = validate(ModelSpec, keys, f"benchmark: model {spec.label!r}")
+    sample = np.asarray(dataset.images[:2])
+    given, built = live.predict(sample), load_model(named, dataset, path).predict(sample)
+    if given.shape != built.shape or (given - built).abs().max() > SAME_OUTPUTS * given.abs().max():
+        raise ModelError(
+            f"model {spec.label!r} is no {architecture}: built by that with the same tensors it gives other outputs; "
+            "leave architecture= out, or name the function that builds it"
+        )
+    return named
+
+
+def _store(given: GivenImages, names: tuple[str, ...], output: Path) -> Path:
+    """The folder of arrays that holds these images; written where it is not there yet, named by what it holds."""
+    dataset = Dataset("arrays", ARRAYS_LABEL, "test", given.images, given.labels, names)
+    path = output / IMAGES_FOLDER / identity_of([dataset.dataset_id, list(names), *filter(None, [given.note])])
+    if not (path / CLASSES_FILE).exists():
+        write_arrays(path, given.images, given.labels, names, given.note)
+    return path
+
+
+def _corruption_names(
+    corruptions: GivenCorruption | Sequence[GivenCorruption], version: str | None
+) -> tuple[list[str], dict[str, str | None]]:
+    """Names of corruptions as a study gives them, and where the caller's own are imported from (None: nowhere)."""
+    several = corruptions if isinstance(corruptions, Sequence) and not isinstance(corruptions, str) else [corruptions]
+    names: list[str] = []
+    own: dict[str, str | None] = {}
+    for one in several:
+        if isinstance(one, str):
+            names.append(one)
+            continue
+        path = _import_path(one)
+        made = register_from(path) if path else _register_live(one, version)
+        own[made.name] = path
+        names.append(path or made.name)
+    return names, own
+
+
+def _workers(own: Mapping[str, str | None]) -> int | None:
+    """How many processes corrupt ahead of a GPU: none where they could not, or would run the caller's script again."""
+    is_script = getattr(sys.modules["__main__"], "__file__", None) is not None
+    return 0 if is_script or None in own.values() else None
+
+
+def _import_path(corruption: object) -> str | None:
+    """`module:name` of a function that every process can import; None for one of a script, a notebook or a closure."""
+    module, name = getattr(corruption, "__module__", None), getattr(corruption, "__qualname__", None)
+    if module in (None, "__main__") or name is None or getattr(sys.modules.get(module), name, None) is not corruption:
+        return None
+    return f"{module}:{name}"
+
+
+def _register_live(corruption: Any, version: str | None) -> CustomCorruption:
+    """Register a corruption that is an object of this process, identified by its code and captured values."""
+    name = getattr(corruption, "__name__", None)
+    if isinstance(corruption, CustomCorruption):
+        made = register(corruption)
+    elif callable(corruption) and name not in (None, "<lambda>"):
+        made = register(CustomCorruption(str(name), cast(Any, corruption)))
+    else:
+        raise StudyError(
+            f"benchmark: corruptions: {'a lambda' if name else f'a {type(corruption).__name__}'} is no corruption by "
+            'itself: expected a name, a list of names, a function with a name, or CustomCorruption("mine", function)'
+        )
+    subject = f"corruption {made.name!r}"
+    definition = identity_of({"version": version}) if version else code_hash(corruption, subject=subject)
+    add_corruption(replace(corruption_info(made.name), definition=definition))
+    return made
+
+
+def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
+    unnamed = {name for name in own if not own[name]}
+    notes = [f"{spec.label}: {why_unnamed(spec.live)}" for spec in study.models if spec.live is not None]
+    notes += [f"{name}: a corruption of the program that called this benchmark" for name in own if name in unnamed]
+    claims = [claim for claim in study.claims if not unnamed & set(claim.all_corruptions)]
+    notes += [f"claim: {claim.title}" for claim in study.claims if claim not in claims]
+    named = [own.get(name, name) for name in study.corruptions.names]
+    parts: dict[str, Any] = {
+        "models": [spec for spec in study.models if spec.live is None],
+        "evaluation": study.evaluation.model_copy(update={"workers": None}),
+        "corruptions": study.corruptions.model_copy(update={"names": [name for name in named if name is not None]}),
+        "claims": claims,
+    }
+    subjects = [*(spec.label for spec in study.models), *own, "claim"]
+    write_study_file(study.model_copy(update=parts), notes, subjects)
+
+
+def why_unnamed(model: Model) -> str:
+    """What a model is that no file can name, and how one could."""
+    function = model.preprocessing.function if model.preprocessing else None
+    is_function = function is not None and function.name == "inside the function"
+    kind = "function" if is_function else model.architecture.partition(":")[2]
+    own = " with preprocessing of its own" if function is not None and not is_function else ""
+    return (
+        f"a {kind} of the program that called this benchmark{own}; Options(architecture=…) names what builds a module"
+    )
+
+
+def check_names(argument: str, names: Any) -> list[str] | None:
+    """Names as a list; None where none are given.
+
+    Raises:
+        StudyError: it is no sequence of names.
+    """
+    if names is None:
+        return None
+    listed = list(names) if isinstance(names, Sequence | np.ndarray) and not isinstance(names, str) else []
+    if not listed or not all(isinstance(name, str) for name in listed):
+        shown = repr(names) if isinstance(names, str) else f"a {type(names).__name__}"
+        raise StudyError(f"benchmark: {argument} is {shown}: expected a list of names, in the order of their numbers")
+    return [str(name) for name in listed]
+
+
+def label_of(model: object) -> str:
+    """The label of a model that was given none: the name of its class or function."""
+    given = unwrapped(model)
+    return str(getattr(given, "__name__", type(given).__name__))
+
+
+def _seed_in(label: str) -> int | None:
+    """The training seed that a label such as "ResNet-18, seed 3" states."""
+    found = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
+    return int(found[1]) if found else None
+
+
+def _slug(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "model"
+
+
+def _listed(values: Any) -> Any:
+    """A sequence as a list; anything else as it is, to be refused under its argument's name."""
+    return list(values) if isinstance(values, Sequence | np.ndarray) and not isinstance(values, str) else values
+
+
+def _given(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if value is not None}
+
+
+def _argument_name(location: Location) -> str:
+    """What the argument of `failmodes.benchmark` is called that ended up at this key of a study."""
+    if location[:1] == ("claims",):
+        return dotted_key(location)
+    names = [part for part in location if isinstance(part, str)]
+    return ARGUMENTS.get(names[-1], names[-1]) if names else ""

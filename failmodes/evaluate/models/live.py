@@ -1,0 +1,169 @@
+"""Live models: objects of this process (a torch module, or a function from pixels to logits), copied and identified."""
+
+import copy
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from failmodes.evaluate.models.code_identity import code_hash
+from failmodes.evaluate.models.load import output_names
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.outputs import as_plain_module, try_model
+from failmodes.evaluate.models.preprocessing import UNIT_RANGE, Preprocessing, bytes_as_they_come, own_function
+from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.warehouse.errors import ModelError, first_line
+from failmodes.warehouse.hashing import identity_of
+
+
+class FunctionModule(nn.Module):
+    """A user's function from uint8 images (N, H, W, 3) to logits (N, C), as a module that takes (N, 3, H, W)."""
+
+    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor | dict[str, torch.Tensor]:
+        """What the function gives for uint8 images (N, 3, H, W), as float32: logits (N, C), or several by name."""
+        pixels = np.ascontiguousarray(images.cpu().permute(0, 2, 3, 1).numpy())
+        logits = self.function(pixels)
+        if isinstance(logits, Mapping):
+            return {name: torch.as_tensor(value).to(images.device, torch.float32) for name, value in logits.items()}
+        if isinstance(logits, list | tuple) and all(isinstance(row, torch.Tensor) for row in logits):
+            logits = torch.stack(list(logits))
+        return torch.as_tensor(logits).to(images.device, torch.float32)
+
+
+def live_model(
+    given: Any,
+    spec: ModelSpec,
+    images: np.ndarray,
+    *,
+    preprocess: Callable[..., Any] | None = None,
+    version: str | None = None,
+) -> Model:
+    """The model of an object of this process, tried on two images; the object is left as it is.
+
+    Args:
+        given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
+        spec: what a study would say of it; its architecture is `architecture_of(given)`.
+        images: (2, H, W, 3) uint8.
+        preprocess: the user's own function from pixels to input, instead of normalization and side.
+        version: stands in the identity instead of code that cannot be read.
+
+    Raises:
+        StudyError: its logits are not to be found among its outputs.
+        ModelError: it is neither module nor function, cannot be copied or identified, fails in its trial, or options
+            do not go together.
+    """
+    subject, original = f"model {spec.label!r}", unwrapped(given)
+    is_module = isinstance(original, nn.Module)
+    module = _copied(original, spec.label) if is_module else FunctionModule(_function(original, spec.label))
+    module = as_plain_module(module).float().eval()
+    says_inputs = spec.normalization is not None or spec.input_side_px is not None
+    if not is_module:
+        if says_inputs or preprocess is not None:
+            raise ModelError(
+                f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
+                "normalization, preprocess and input_side_px"
+            )
+        preprocessing = Preprocessing(None, function=bytes_as_they_come())
+    elif preprocess is not None:
+        if says_inputs:
+            raise ModelError(
+                f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
+            )
+        function = own_function(preprocess, images, subject=subject, version=version)
+        preprocessing = Preprocessing(None, function=function)
+    else:
+        preprocessing = Preprocessing(spec.normalization or UNIT_RANGE, spec.input_side_px)
+    model = Model(
+        module=module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing,
+        output_names=output_names(spec.class_names),
+    )  # fmt: skip
+    with _left_alone(original, subject):
+        try_model(model, images[:1])
+    if version is not None:
+        model.definition = identity_of({"version": version, "label": spec.label})
+    else:  # all but the tensors that a model's identity holds anyway, in float32
+        state = module.state_dict(keep_vars=True)
+        floats = {name: t for name, t in state.items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
+        model.definition = code_hash(module if is_module else original, subject=subject, apart=floats)
+    return model
+
+
+def unwrapped(given: Any) -> Any:
+    """The model itself, where torch.compile or DataParallel has wrapped it."""
+    if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrapped(given.module)
+    original = getattr(given, "_orig_mod", None)
+    return unwrapped(original) if isinstance(original, nn.Module) else given
+
+
+def architecture_of(given: Any) -> str:
+    """`module:Name` of a model's class, or of a function; for the results, not to be imported."""
+    given = unwrapped(given)
+    while isinstance(given, functools.partial):
+        given = given.func
+    thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
+    home = (thing.__module__ or "builtins").split(".")
+    words = [re.sub(r"\W", "_", part) for part in (*home, thing.__qualname__.split(".")[-1])]
+    return f"{'.'.join(words[:-1])}:{words[-1]}"
+
+
+@contextmanager
+def _left_alone(original: Any, subject: str) -> Iterator[None]:
+    """Refuse a copy whose forward pass goes through the user's own module, and would change it."""
+    own = {id(part) for part in original.modules()} if isinstance(original, nn.Module) else set[int]()
+
+    def check(module: nn.Module, _inputs: Any) -> None:
+        if id(module) in own:
+            raise ModelError(
+                f"{subject} cannot be copied: its forward pass was replaced by a function that holds the module "
+                "itself; change it in a subclass, or give a function from pixels to logits"
+            )
+
+    handle = register_module_forward_pre_hook(check)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _copied(module: nn.Module, label: str) -> nn.Module:
+    try:
+        copied = copy.deepcopy(module, _computed(module))
+        if _parts(copied) & _parts(module):
+            raise TypeError("its copy shares parts with it")
+        return copied.cpu()
+    except Exception as error:  # whatever an attribute of a user's module raises
+        raise ModelError(
+            f"model {label!r} cannot be copied ({type(error).__name__}: {first_line(error)}), and a benchmark must not "
+            "change yours: give the inner model, such as the `model` of a LightningModule"
+        ) from error
+
+
+def _computed(module: nn.Module) -> dict[int, Any]:
+    """Copies by id, as `deepcopy` remembers them, of attributes with a history of gradients, which it refuses."""
+    values = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
+    return {id(value): value.detach().clone() for value in values if not value.is_leaf}
+
+
+def _parts(module: nn.Module) -> set[int]:
+    return {id(part) for part in (*module.modules(), *module.parameters(), *module.buffers())}
+
+
+def _function(given: Any, label: str) -> Callable[[np.ndarray], Any]:
+    if isinstance(given, type) or not callable(given):
+        hint = f": make one, {given.__name__}()" if isinstance(given, type) else ""
+        found = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+        raise ModelError(
+            f"model {label!r} is {found}: expected a torch module or a function from pixels to logits{hint}"
+        )
+    return given  # type: ignore[no-any-return]

@@ -1,0 +1,177 @@
+"""Loading a model of a study, wherever it comes from, and fitting its outputs to the classes of the images."""
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, TypeAdapter, ValidationError
+from torch import nn
+
+from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_tensors
+from failmodes.evaluate.models.classes import map_classes
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.outputs import as_plain_module, try_model
+from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.models.sources import resolve_architecture
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, named_normalization
+from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.imagenet_classes import imagenet_names
+from failmodes.ingest.study_types import LARGEST_SIDE_PX
+from failmodes.warehouse.errors import ModelError, StudyError, shown
+
+# What a file or a module may say of its model: the type, and its description in errors
+STATED_TYPES: dict[str, tuple[TypeAdapter[Any], str]] = {
+    "normalization": (
+        TypeAdapter(Annotated[Normalization, BeforeValidator(named_normalization)]),
+        "mean and std of three channels each",
+    ),
+    "input_side_px": (TypeAdapter(Annotated[int, Field(gt=0, le=LARGEST_SIDE_PX, strict=True)]), "a side in pixels"),
+    "class_names": (TypeAdapter(Annotated[Sequence[StrictStr], AfterValidator(tuple)]), "a list of names"),
+}
+
+
+def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> Model:
+    """Load one model and fit its outputs to the classes of a data set.
+
+    What the study says of inputs and outputs takes precedence over what comes with the weights. The model is tried on
+    the first image, on the CPU.
+
+    Args:
+        spec: the model as the study describes it.
+        dataset: the images; each of their classes must be one of the model's outputs.
+        path: its checkpoint, given or trained; None where weights are published or come from the user's function.
+
+    Raises:
+        StudyError: its architecture is unknown, its classes do not fit, it expects another side than the images have,
+            or nothing says how its inputs were normalized.
+        ModelError: it cannot be built or fetched, its checkpoint does not fit its architecture or training seed, or it
+            fails in its trial.
+    """
+    model = spec.live or _loaded(spec, dataset, path)
+    if spec.live is None:
+        _check_side(model, dataset)
+        stated = model.output_count
+        try_model(model, np.asarray(dataset.images[:1]))
+        if stated not in (None, model.output_count):
+            raise StudyError(
+                f"model {model.label!r} gives {model.output_count} outputs, but {stated} were expected of it"
+            )
+    file = "" if model.checkpoint is None else f" ({model.checkpoint})"
+    outputs = map_classes(
+        f"model {model.label!r}{file}", dataset.class_names, spec.class_map,
+        output_count=model.output_count, output_names=model.output_names,
+    )  # fmt: skip
+    model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
+    if outputs is not None and len(outputs) != model.output_count:  # it has others
+        model.protocol = spec.classes or ("subset" if spec.class_map else "all")
+    return model
+
+
+def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
+    """The model that a study names, with its weights."""
+    architecture, names = resolve_architecture(spec.architecture), output_names(spec.class_names)
+    if path is None:
+        model: Model = architecture.module.load(spec, architecture.name, len(names or dataset.class_names))
+        subject = spec.architecture if model.checkpoint is None else f"{spec.architecture} ({model.checkpoint})"
+        stated = {}
+    else:
+        subject = path.name
+        tensors, metadata = read_tensors(path)
+        check_architecture(spec, metadata, subject)
+        check_seed(spec, metadata, subject)
+        stated = _stated_by_metadata(metadata, subject, spec)
+        expected = len(names or stated.get("class_names") or dataset.class_names)
+        module, count, prefix = build_with_tensors(spec, tensors, expected, subject)
+        model = Model(
+            module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=metadata,
+            checkpoint=subject, prefix=prefix,
+        )  # fmt: skip
+    if hasattr(architecture.module, "definition"):  # a user's code
+        model.definition = architecture.module.definition(architecture.name, model.module)
+        stated = _stated_by_module(model.module, spec.architecture) | stated
+    model.module = as_plain_module(model.module).float().eval()
+    model.output_names = names or stated.get("class_names") or model.output_names
+    of_weights = model.preprocessing or Preprocessing(None)
+    if of_weights.function is not None:
+        return model
+    normalization = spec.normalization or stated.get("normalization") or of_weights.normalization
+    if normalization is None:
+        raise StudyError(
+            f"{subject} does not say how its inputs were normalized: give model {spec.label!r} the mean and std it "
+            "was trained with, of values / 255: `normalization = { mean = […], std = […] }`, or a name such as "
+            '"imagenet", or "none" for values in [0, 1]'
+        )
+    side = spec.input_side_px or stated.get("input_side_px") or of_weights.input_side_px
+    model.preprocessing = Preprocessing(normalization, side)
+    return model
+
+
+def output_names(given: Any) -> tuple[str, ...] | None:
+    """Names of a model's outputs as a study gives them, in order; None for none."""
+    return imagenet_names() if given == "imagenet-1k" else None if given is None else tuple(given)
+
+
+def _check_side(model: Model, dataset: Dataset) -> None:
+    """Refuse images of another side than the weights expect, where the study does not say to resize them."""
+    height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
+    side = None if model.preprocessing is None else model.preprocessing.input_side_px
+    if side is not None and model.spec.input_side_px is None and (height, width) != (side, side):
+        raise StudyError(
+            f"model {model.label!r} expects images of {side}×{side} px, but those of {dataset.label} are "
+            f"{height}×{width}: set `input_side_px = {side}` (resizes them after corruption), "
+            f"or `image_size = {side}` of a folder"
+        )
+
+
+def _stated_by_metadata(metadata: dict[str, str], file: str, spec: ModelSpec) -> dict[str, Any]:
+    """What a checkpoint's metadata (JSON values) says where the study gives nothing.
+
+    Raises:
+        ModelError: a value is not what its key says, or a key is misspelt: without it the images would be prepared
+            otherwise than in training, and nothing would say so.
+    """
+    values: dict[str, Any] = {}
+    for key in STATED_TYPES:
+        if getattr(spec, key) is not None:
+            continue
+        if key in metadata:
+            try:
+                value = json.loads(metadata[key])
+            except (ValueError, RecursionError):
+                value = metadata[key]
+            values[key] = _checked(key, value, file)
+        elif near := difflib.get_close_matches(key, metadata, n=1, cutoff=0.9):
+            raise ModelError(
+                f"{file}: unknown metadata key {shown(near[0])} (did you mean {key!r}?): rename it in the file, or say "
+                f"`{key}` in the study"
+            )
+    return values
+
+
+def _stated_by_module(module: nn.Module, subject: str) -> dict[str, Any]:
+    """What a user's model says in its attributes; a layer of such a name does not count."""
+    attributes = {key: getattr(module, key, None) for key in STATED_TYPES}
+    given = {key: value for key, value in attributes.items() if value is not None and not isinstance(value, nn.Module)}
+    return {key: _checked(key, value, subject) for key, value in given.items()}
+
+
+def _checked(key: str, value: Any, subject: str) -> Any:
+    """What a file or a module says, of the right type.
+
+    Raises:
+        ModelError: it is not what its key says.
+    """
+    if (key, value) == ("class_names", "imagenet-1k"):
+        return imagenet_names()
+    adapter, expected = STATED_TYPES[key]
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        article = "a normalization" if key == "normalization" else key
+        raise ModelError(
+            f"{subject} states {article} that is none: {shown(value)}; expected {expected}; "
+            f"say `{key}` in the study instead"
+        ) from error

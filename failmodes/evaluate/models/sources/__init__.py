@@ -1,0 +1,137 @@
+"""Sources of models, one file each: `architecture = "NAME:…"` is loaded by the file `NAME.py` of this folder.
+
+A source defines `load(spec, name, class_count) -> Model`, the model with the weights that it brings. Where weights of a
+checkpoint or of training go into it, it defines `build(spec, name, class_count) -> nn.Module`, a module with fresh
+weights and, if it can, so many outputs. Where it has a list of names, it defines `knows(name)` and `names()`; where its
+code is the user's, `definition(name, module)`, a hash of it.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import NamedTuple
+
+from torch import nn
+
+from failmodes.evaluate.study.study_schema import BUILTIN, BUILTIN_ARCHITECTURES, OWN_CODE, SOURCES, ModelSpec
+from failmodes.warehouse.errors import (
+    FailmodesError,
+    MissingExtraError,
+    ModelError,
+    StudyError,
+    did_you_mean,
+    first_line,
+)
+
+BARE_NAMES = ("torchvision", "timm")  # sources whose names are looked up without a prefix, in this order
+EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
+STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
+
+
+class Architecture(NamedTuple):
+    """An architecture: the source that makes it, and its name there."""
+
+    source: str
+    name: str
+
+    @property
+    def canonical(self) -> str:
+        """The same for every spelling: `resnet18` (ours), `torchvision:resnet50`, `timm:…`, `module:function`."""
+        return self.name if self.source in (BUILTIN, OWN_CODE) else f"{self.source}:{self.name}"
+
+    @property
+    def module(self) -> ModuleType:
+        """The file of the source."""
+        return import_module(f"{__name__}.{self.source}")
+
+
+def resolve_architecture(architecture: str) -> Architecture:
+    """Find the source of an architecture; a bare name is looked for among ours, torchvision's and timm's.
+
+    Raises:
+        StudyError: there is none (with the nearest names).
+        MissingExtraError: timm is needed and not installed.
+    """
+    prefix, colon, name = architecture.partition(":")
+    if architecture in BUILTIN_ARCHITECTURES:
+        return Architecture(BUILTIN, architecture)
+    if colon and prefix not in SOURCES:
+        return Architecture(OWN_CODE, architecture)
+    sought = [prefix] if colon else list(BARE_NAMES)
+    near: list[str] = []
+    for source in sought:
+        found = Architecture(source, name if colon else architecture)
+        if not hasattr(found.module, "knows"):
+            return found
+        try:
+            if found.module.knows(found.name):
+                return found
+            near += found.module.names()
+        except MissingExtraError as error:
+            if colon:
+                raise
+            raise StudyError(
+                f"unknown architecture {architecture!r}: neither ours nor torchvision's "
+                f"({did_you_mean(architecture, near, EXPECTED, most=3)}); timm's need the extra: {error}"
+            ) from error
+    hint = did_you_mean(name if colon else architecture, dict.fromkeys(near), EXPECTED, most=3)
+    raise StudyError(f"unknown architecture {architecture!r}: {hint}")
+
+
+def build_module(spec: ModelSpec, class_count: int) -> nn.Module:
+    """Build a model with fresh weights.
+
+    Args:
+        spec: the model as the study describes it.
+        class_count: how many outputs it should have; a user's function that takes no `num_classes` decides itself.
+
+    Raises:
+        StudyError: an unknown name, a source that takes no other weights, options that the builder does not take, or a
+            stem that does not fit.
+        ModelError: the builder raised.
+        MissingExtraError: timm is needed and not installed.
+    """
+    source, name = found = resolve_architecture(spec.architecture)
+    if not hasattr(found.module, "build"):
+        raise StudyError(f"model {spec.label!r}: {source} brings its weights: leave out `checkpoint` and `training`")
+    try:
+        module = found.module.build(spec, name, class_count)
+    except FailmodesError:
+        raise
+    except Exception as error:  # whatever a builder raises at options that are not its own
+        options = f" with options {spec.options}" if spec.options else ""
+        raise (StudyError if options else ModelError)(
+            f"model {spec.label!r}: {spec.architecture} cannot be built{options}: "
+            f"{type(error).__name__}: {first_line(error)}"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise StudyError(
+            f"architecture {spec.architecture!r} made a {type(module).__name__}: expected a torch nn.Module"
+        )
+    return replace_stem(module, spec.architecture) if spec.stem is not None else module
+
+
+def replace_stem(module: nn.Module, architecture: str) -> nn.Module:
+    """Replace the stem of a ResNet or DenseNet by the CIFAR stem, in place.
+
+    The first convolution becomes 3×3 with stride 1 and padding 1, and the max-pool is dropped, as the field does for
+    32-pixel images.
+
+    Raises:
+        StudyError: the model does not begin with one 7×7 convolution and a max-pool in the usual places.
+    """
+    for convolution, pool in STEM_LAYERS:
+        try:
+            first, second = module.get_submodule(convolution), module.get_submodule(pool)
+        except AttributeError:
+            continue
+        if isinstance(first, nn.Conv2d) and first.kernel_size == (7, 7) and isinstance(second, nn.MaxPool2d):
+            smaller = nn.Conv2d(
+                first.in_channels, first.out_channels, kernel_size=3, stride=1, padding=1, bias=first.bias is not None
+            )
+            module.set_submodule(convolution, smaller)
+            module.set_submodule(pool, nn.Identity())
+            return module
+    raise StudyError(
+        f'stem = "cifar" does not fit {architecture}: expected a ResNet or DenseNet that begins with one 7×7 '
+        "convolution and a max-pool; leave `stem` out"
+    )

@@ -1,0 +1,86 @@
+"""Models of torchvision, with its published weights and the inputs and outputs that these declare."""
+
+from collections.abc import Collection
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.error import URLError
+
+import torch
+from torch import nn
+from torchvision import models
+
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
+from failmodes.ingest.datasets.imagenet_classes import IMAGENET_1K, imagenet_names
+from failmodes.warehouse.errors import ModelError, StudyError, first_line
+
+WARN_WITHOUT_INIT_WEIGHTS = {"googlenet", "inception_v3"}  # unless init_weights is given
+
+
+def names() -> Collection[str]:
+    """All classifiers by name."""
+    found: list[str] = models.list_models(module=models)
+    return found
+
+
+def knows(name: str) -> bool:
+    """Whether there is a classifier of that name."""
+    return name in names()
+
+
+def build(spec: ModelSpec, name: str, class_count: int) -> nn.Module:
+    """A model with fresh weights."""
+    options = {"init_weights": True} if name in WARN_WITHOUT_INIT_WEIGHTS else {}
+    module: nn.Module = models.get_model(name, weights=None, num_classes=class_count, **options, **spec.options)
+    return module
+
+
+def load(spec: ModelSpec, name: str, class_count: int) -> Model:
+    """A model with published weights, fetched into torch's own cache where they are not there yet.
+
+    Raises:
+        StudyError: no such weights, or options that the builder does not take.
+        ModelError: they cannot be fetched.
+    """
+    architecture = f"torchvision:{name}"
+    known: Any = models.get_model_weights(name)
+    whole = [name for name, weights in known.__members__.items() if weights.meta["categories"]]  # not features alone
+    wanted = str(spec.weights).rpartition(".")[2]
+    if wanted not in whole:
+        raise StudyError(f"{architecture} has no weights {spec.weights!r}: choose from {', '.join(whole)}")
+    weights = known[wanted]
+    _fetch(weights, f"{wanted} of {architecture}")
+    try:  # by torchvision's own builder, which knows what each model's weights need; they lie in its cache by now
+        module = models.get_model(name, weights=weights, progress=False, **spec.options)
+    except Exception as error:
+        raise (StudyError if spec.options else ModelError)(
+            f"model {spec.label!r}: {architecture} cannot be built: {first_line(error)}"
+        ) from error
+    transforms, classes = weights.transforms(), tuple(weights.meta["categories"])
+    normalization = Normalization(mean=tuple(transforms.mean), std=tuple(transforms.std))
+    return Model(
+        module=module, spec=spec, architecture=architecture, output_names=classes, output_count=len(classes),
+        preprocessing=Preprocessing(normalization, int(transforms.crop_size[0])),
+        checkpoint=PurePosixPath(weights.url).name,
+        metadata={"dataset": IMAGENET_1K} if classes == imagenet_names() else {},
+    )  # fmt: skip
+
+
+def _fetch(weights: Any, subject: str) -> None:
+    """Bring weights into torch's cache, checked by their hash and read once without running anything."""
+    file = PurePosixPath(weights.url).name
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    try:
+        with redirect_stdout(StringIO()):  # torch announces a download where a pipe may be reading rows
+            weights.get_state_dict(check_hash=True, progress=False, weights_only=True)
+    except (URLError, OSError) as error:
+        raise ModelError(
+            f"weights {subject} cannot be fetched ({first_line(error)}): put {file} from {weights.url} into {folder}"
+        ) from error
+    except Exception as error:  # a wrong hash, or a file that is not tensors
+        raise ModelError(
+            f"weights {subject} are damaged ({first_line(error)}): remove {folder / file} and fetch {weights.url} again"
+        ) from error

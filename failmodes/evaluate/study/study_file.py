@@ -1,0 +1,236 @@
+"""Study files: read and checked, written by a benchmark, and templates to begin one with."""
+
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from failmodes.evaluate.study.study_schema import ModelSpec, Study
+from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
+from failmodes.ingest.statements import as_table
+from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, is_url
+from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml
+from failmodes.warehouse.storage.regular_files import check_regular, read_regular
+
+TEMPLATES = Path(__file__).parent / "templates"
+HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."
+NOTES_HEADER, NOTE = "# A study file cannot name these, so `failmodes run` does without them:", "# - "
+Part = TypeVar("Part", bound=StrictModel)
+
+
+def read_study(path: Path, *, require_models: bool = True) -> Study:
+    """Read and check a study file.
+
+    Args:
+        path: the file.
+        require_models: whether the study must name models; one of imported predictions need not.
+
+    Raises:
+        StudyError: no such file, no TOML, an unknown key (with the nearest right one), a wrong value, or a file that
+            the study names and that is not there.
+        StorageError: `results` is a URL of no known protocol, or its driver is not installed.
+    """
+    return check_study(read_toml(path), path.resolve().parent, str(path), require_models=require_models)
+
+
+def check_study(
+    content: Mapping[str, Any],
+    folder: Path,
+    origin: str = "study",
+    *,
+    require_models: bool = True,
+    own_code: bool = True,
+    describe_location: Callable[[Location], str] = dotted_key,
+) -> Study:
+    """Check the content of a study file, and make its paths absolute.
+
+    Args:
+        content: keys and tables, as TOML gives them.
+        folder: what its paths are relative to; modules that it names are looked for there too.
+        origin: where it comes from, for errors.
+        require_models: whether it must name models.
+        own_code: whether modules that it names as corruptions are imported; without, they are an error.
+        describe_location: what a user calls the place of a key, for errors.
+
+    Raises:
+        StudyError, StorageError: as `read_study`.
+    """
+    if not own_code and (modules := own_modules(content)):
+        raise StudyError(
+            f"{origin} names code of its own ({modules[0]}), which is run only where the study file itself is named"
+        )
+    if own_code and str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))  # so that a corruption `module:name` may lie beside the study
+    study = validate(Study, dict(content), origin, describe_location)
+    if require_models and not study.models:
+        raise StudyError(
+            f"{origin}: models: no model is named: add a [[models]] table, or bring predictions made elsewhere with "
+            "`failmodes import`"
+        )
+    study = _anchored(study, folder)
+    _check_encoding(study, origin)
+    return study
+
+
+def own_modules(content: Mapping[str, Any]) -> list[str]:
+    """Import paths among the corruptions of a study that was not checked yet."""
+    corruptions = content.get("corruptions")
+    names = corruptions.get("names") if isinstance(corruptions, Mapping) else None
+    several = names if isinstance(names, list) else [names]
+    return [name for name in several if isinstance(name, str) and ":" in name]
+
+
+def templates() -> dict[str, Path]:
+    """Study files to start from, by name."""
+    return {path.stem: path for path in sorted(TEMPLATES.glob("*.toml"))}
+
+
+def check_study_file(folder: Path) -> None:
+    """Refuse a folder whose study file a benchmark did not write, and would write over.
+
+    Raises:
+        StudyError: there is one.
+    """
+    path = folder / STUDY_FILE
+    if path.exists() and not _former_text(path).startswith(HEADER):
+        raise StudyError(
+            f"{path} is a study of your own, and a benchmark would write over it: give another folder as to="
+        )
+
+
+def claims_of_folder(folder: Path) -> list[dict[str, Any]]:
+    """The claims of the study file that a former benchmark wrote into a folder; none where there is no such file."""
+    try:
+        claims = parse_toml(_former_text(folder / STUDY_FILE)).get("claims", [])
+    except ValueError:
+        return []
+    return [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else []
+
+
+def write_study_file(study: Study, notes: Sequence[str], subjects: Collection[str]) -> Path:
+    """Write the study file of a benchmark into its output folder.
+
+    Models that former benchmarks of the same images and corruptions put there stay in it, and so do their notes.
+
+    Args:
+        study: with those models that a file can name.
+        notes: what it cannot say, a line each, which begins with a label or name and a colon.
+        subjects: labels of all models and names of all own corruptions of this benchmark.
+
+    Returns:
+        Path of the file.
+    """
+    path = study.output / STUDY_FILE
+    content = _content(study)
+    models, kept = _of_former_benchmarks(_former_text(path), content, subjects)
+    content["models"] = models + content["models"]
+    lines = [*kept, *(NOTE + _one_line(note) for note in notes)]
+    head = [HEADER, *([NOTES_HEADER, *lines] if lines else [])]
+    import tomli_w  # of the extra `evaluate`
+
+    atomic_write_bytes(path, ("\n".join(head) + "\n\n" + tomli_w.dumps(content)).encode())
+    return path
+
+
+def _anchored(study: Study, folder: Path) -> Study:
+    """Make paths absolute and check those that must exist."""
+    models = [_with_absolute(model, "checkpoint", folder) for model in study.models]
+    for model in models:
+        try:
+            if model.checkpoint is not None:
+                check_regular(model.checkpoint)
+        except FileNotFoundError as error:
+            raise StudyError(f"model {model.label!r}: no checkpoint at {model.checkpoint}") from error
+    results = study.results
+    if results is not None:
+        path = as_store_path(results, folder)  # a driver that is missing is an error here, not after the training
+        results = results if is_url(results) else str(path)
+    return study.model_copy(
+        update={
+            "output": folder / study.output,
+            "results": results,
+            "models": models,
+            "dataset": _with_absolute(_with_absolute(study.dataset, "path", folder), "masks", folder),
+            "corruptions": _with_absolute(study.corruptions, "published", folder),
+        }
+    )
+
+
+def _check_encoding(study: Study, origin: str) -> None:
+    """Refuse a folder that Arrow and DuckDB cannot write into: they take paths in UTF-8 alone."""
+    for key, location in (("output", str(study.output)), ("results", study.results or "")):
+        try:
+            location.encode()
+        except UnicodeEncodeError as error:
+            raise StudyError(
+                f"{origin}: {key}: the path {location!r} is not valid UTF-8: rename its folders, or name another"
+            ) from error
+
+
+def _with_absolute(part: Part, key: str, folder: Path) -> Part:
+    """A part of a study with the path under `key`, where there is one, made absolute."""
+    path: Path | None = getattr(part, key)
+    return part if path is None else part.model_copy(update={key: folder / path})
+
+
+def _one_line(text: str) -> str:
+    """Text that stays within a comment's line."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
+def _identifying(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model without its label; the name of its file ends in a hash of its tensors."""
+    return {**model, "label": None, "checkpoint": str(model.get("checkpoint")).rpartition("-")[2]}
+
+
+def _content(study: Study) -> dict[str, Any]:
+    """What differs from the defaults, paths relative to the output folder where they lie in it."""
+    content = study.model_dump(mode="json", exclude_defaults=True, exclude={"output", "models", "claims"})
+    content |= {"output": ".", "models": [_model(model, study.output) for model in study.models]}
+    if study.claims:
+        content["claims"] = [as_table(claim) for claim in study.claims]
+    content["corruptions"] = {"names": study.corruptions.names} | content.get("corruptions", {})
+    for key in content["dataset"].keys() & {"path", "masks"}:
+        content["dataset"][key] = _relative(content["dataset"][key], study.output)
+    content["corruptions"]["severities"] = [_number(level) for level in study.corruptions.severities]
+    order = ("name", "output", "claims", "dataset", "corruptions", "evaluation", "models")
+    return {key: content[key] for key in order if key in content}
+
+
+def _model(model: ModelSpec, output: Path) -> dict[str, Any]:
+    content = model.model_dump(mode="json", exclude_defaults=True)
+    return content | ({"checkpoint": _relative(content["checkpoint"], output)} if "checkpoint" in content else {})
+
+
+def _relative(path: str, folder: Path) -> str:
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
+
+
+def _number(level: Any) -> int | float:
+    return int(level) if level == int(level) else float(level)
+
+
+def _former_text(path: Path) -> str:
+    try:
+        return read_regular(path, MOST_STUDY_BYTES).decode(errors="replace")
+    except (FileNotFoundError, StorageError):
+        return ""
+
+
+def _of_former_benchmarks(
+    text: str, content: dict[str, Any], subjects: Collection[str]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Models and notes of a file that differs in its models alone, except those that this benchmark replaces."""
+    try:
+        former = parse_toml(text)
+    except ValueError:
+        return [], []
+    models: list[dict[str, Any]] = former.pop("models", [])
+    former.pop("claims", None)
+    if former != {key: value for key, value in content.items() if key not in ("claims", "models")}:
+        return [], []
+    known = [_identifying(model) for model in content["models"]]
+    others = [m for m in models if m.get("label") not in subjects and _identifying(m) not in known]
+    replaced = tuple(f"{NOTE}{_one_line(subject)}: " for subject in subjects)
+    return others, [line for line in text.splitlines() if line.startswith(NOTE) and not line.startswith(replaced)]
