@@ -27,7 +27,6 @@ class Net(nn.Module):
 
 CHANGES = {
     "text": Change("def thing(x): return x * §", "2", "3"),
-    "comment in a function": Change("def thing(x):\n    # §\n    return x", "one", "another"),
     "default": Change("factor = §\ndef thing(x, f=factor): return f", "2", "3"),
     "default by keyword": Change("factor = §\ndef thing(x, *, f=factor): return f", "2", "3"),
     "closure": Change("def make(f):\n    return lambda x: x * f\nthing = make(§)", "2", "2.0"),
@@ -58,6 +57,10 @@ CHANGES = {
     "constant in a lambda": Change("thing = lambda x: x in {'a', §}", "'b'", "'c'"),
     "own module's function": Change("def thing(x): return helpers.f(x)", "2", "3", "def f(x): return x * §"),
     "own module's constant": Change("def thing(x): return x * helpers.F", "2", "3", "F = §"),
+    "function of an own module's module": Change(
+        "helpers.deeper = type(np)('deeper')\nhelpers.deeper.f = lambda x: x * §\n"
+        "def thing(x): return helpers.deeper.f(x)", "2", "3"
+    ),
     "own module, imported inside": Change(
         "def thing(x):\n    import helpers as h\n    return h.f(x)", "2", "3", "def f(x): return x * §"
     ),
@@ -105,6 +108,7 @@ CHANGES = {
     "expression": Change("thing = re.compile('a§')", "b", "c"),
     "number's type": Change("thing = [§]", "1", "True"),
     "tensor": Change("thing = torch.tensor([1.0, §])", "2", "3"),
+    "part of a tensor": Change("thing = torch.tensor([[1.0, 0], [§, 0]])[1:, :1]", "2", "3"),
     "tensor in half precision": Change("thing = torch.tensor([§], dtype=torch.bfloat16)", "2", "3"),
     "tensor of large whole numbers": Change("thing = torch.tensor([§])", "2**24", "2**24 + 1"),
     "tensor of complex numbers": Change("thing = torch.tensor([§])", "1 + 1j", "1 + 2j"),
@@ -120,6 +124,9 @@ MODEL_CHANGES = {
     ),
     "forward of one object": Change(
         "thing = Net()\ndef forward(x): return x * §\nthing.forward = forward", "2", "3"
+    ),
+    "forward of one object, as a method": Change(
+        "thing = Net()\nthing.forward = type(thing.forward)(lambda self, x: x * §, thing)", "2", "3"
     ),
     "hook": Change("thing = Net()\nthing.conv.register_forward_hook(lambda m, i, o: o * §)", "2", "3"),
     "hook before": Change("thing = Net()\nthing.register_forward_pre_hook(lambda m, i: §)", "None", "i"),
@@ -147,6 +154,7 @@ MODEL_CHANGES = {
 }  # fmt: skip
 SAME = {
     "text around a function": Change("§def thing(x): return x", "", "# a line\ndef other(): pass\n\n\n"),
+    "comment in a function": Change("def thing(x):\n    # §\n    return x", "one", "another"),
     "indentation": Change("if True:\n§def thing(x): return x", " ", "        "),
     "order of a set": Change("thing = {§}", "'a', 'b', 2", "2, 'b', 'a'"),
     "equal tuples, one or two": Change("a = tuple([1, 2])\nthing = [a, §]", "a", "tuple([1, 2])"),

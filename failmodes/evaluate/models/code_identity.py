@@ -1,20 +1,30 @@
-"""What identifies code that lives in this process alone: source text and captured values, down to the last one.
+"""What identifies a model, function or preprocessing step that is handed over as a Python object.
 
-A model that a study names is identified by its file and its builder. A module, function or preprocessing step that is
-handed over as a Python object is taken apart instead: functions by their text, defaults, closure and what they read
-from their module (`source_code`); objects by their class and the state that they would be pickled with; models by
-their modules, attributes, hooks and tensors. Code of installed packages is identified by its name and the package's
-version. What cannot be taken apart (an open session, a C object without state) is an error that asks for a `version`.
+The object is taken apart down to plain values, and the parts are hashed: functions by their bytecode, defaults, closure
+and the globals that they read; user-defined classes by their attributes and bases; models by their attributes, hooks,
+tensors and children; any other object by its class and what pickle would store. Code of installed packages counts by
+its name and the package's version. An object without readable state (an open session, a lock) is an error that asks
+for a `version`.
+
+Bytecode is what runs, whether or not its source can be found or was edited since. It does not depend on comments or
+line numbers, but on Python's minor version: after an upgrade of Python, user code has another identity.
 """
 
 import copyreg
+import dis
 import enum
 import functools
+import hashlib
+import itertools
 import pickle
+import sys
+import sysconfig
 import types
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any
 
@@ -22,24 +32,16 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from failmodes.evaluate.models.source_code import (
-    foreign_functions,
-    function_text,
-    inner_function,
-    is_installed,
-    is_installed_file,
-    package_version,
-    values_read,
-)
 from failmodes.warehouse.errors import ModelError
-from failmodes.warehouse.hashing import fingerprint_of, identity_of
+from failmodes.warehouse.hashing import identity_of
 
-# What every module has (parameters, buffers, hooks, training …), and the marks of one that was compiled: the last is
-# Lightning's, whose import replaces torch.compile by a function that leaves its options on the model
-MODULE_STATE = frozenset({*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl", "_compile_kwargs"})
-PLAIN = (bool, int, str, float, complex, bytes, type(None))
-HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two shape what gradients show
-PLAIN_ATTRIBUTES = {  # of a class: they say nothing of what it computes
+PLAIN = {bool, int, str, float, complex, bytes, type(None)}
+HOOKS = ("forward", "forward_pre", "backward", "backward_pre")  # the last two change what gradients show
+# What every module has, but for what it computes with, and what torch.compile and Lightning leave on it
+MODULE_STATE = {*vars(nn.Module()), "_is_torch_compile", "_compiled_call_impl", "_compile_kwargs"} - {
+    "training", "_parameters", "_buffers", "_modules"
+}  # fmt: skip
+CLASS_STATE = {  # attributes of every class that do not change what it computes
     "__module__", "__dict__", "__weakref__", "__doc__", "__annotations__", "__qualname__", "__firstlineno__",
     "__static_attributes__", "__abstractmethods__", "_abc_impl", "__annotate_func__", "__annotations_cache__",
     "__orig_bases__", "__parameters__", "__match_args__", "__dataclass_params__", "__dataclass_fields__",
@@ -49,11 +51,17 @@ PLAIN_ATTRIBUTES = {  # of a class: they say nothing of what it computes
         "serializer", "setattr_handlers", "validator",
     )),
 }  # fmt: skip
-DESCRIPTIONS = {  # attributes of models of this package or class that say where they come from, or are derived
-    "timm": {"pretrained_cfg", "default_cfg"},
-    fx.GraphModule.__module__: {"_graph", "_lineno_map", "_prologue_start"},
-}
-Parts = Callable[[Any, str], Iterable[Any]]  # value, path to it → facts
+OF_THE_FILE = {"__file__", "__name__", "__package__", "__spec__", "__loader__", "__builtins__", "__doc__"}
+CODE = (
+    "co_code", "co_exceptiontable", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_names",
+    "co_varnames", "co_freevars", "co_cellvars", "co_consts",
+)  # fmt: skip
+READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
+# Another version of these may change rows by rounding alone; `versions` of a shard say which one made it
+UNVERSIONED = {"torch", "torchvision", "timm", "numpy", "scipy", "PIL", "cv2"}
+INSTALLED_FOLDERS = {"site-packages", "dist-packages"}
+GENERATED = ("<string>", "<attrs generated")  # files of methods that dataclasses, named tuples and attrs write
+Parts = Mapping[Any, Any] | Iterable[Any]
 
 
 def code_hash(thing: object, *, subject: str, apart: Mapping[str, torch.Tensor] | None = None) -> str:
@@ -68,200 +76,210 @@ def code_hash(thing: object, *, subject: str, apart: Mapping[str, torch.Tensor] 
     Raises:
         ModelError: something in it has no state that can be read.
     """
-    reader, name = _Reader(subject, {id(tensor): key for key, tensor in (apart or {}).items()}), _name(thing)
+    reader = _Reader({id(tensor): name for name, tensor in (apart or {}).items()})
+    name = getattr(thing, "__name__", type(thing).__name__)
     try:
         return identity_of(reader.facts(thing, name))
-    except RecursionError as error:
-        raise reader.refused(name, "its parts are nested too deeply") from error
+    except Exception as error:  # whatever an object raises that cannot be pickled
+        keys, values = zip(*reader.open.values(), strict=True)
+        reason = f"{''.join(keys)}: a {type(values[-1]).__qualname__} has no state that can be read"
+        if isinstance(error, RecursionError):
+            reason = f"{name}: its parts are nested too deeply"
+        raise ModelError(
+            f"{subject} cannot be identified: {reason}; give it a name of your own, such as "
+            'version="1", and change it when the code changes'
+        ) from error
 
 
+@dataclass
 class _Reader:
-    """Takes one object apart, part by part; each part is hashed once, and one that holds itself ends there."""
+    """Hashes one object part by part: each part once, and not again inside itself."""
 
-    def __init__(self, subject: str, apart: Mapping[int, str]) -> None:
-        self.subject, self.apart = subject, apart
-        self.known: dict[int, tuple[str, object]] = {}  # hash by id; objects are kept alive, so that ids stay theirs
-        self.open: list[int] = []  # ids of what is being taken apart, outermost first
-        # How a value is taken apart, by its very type: a subclass of a container may compute something
-        self.by_type: dict[type, Parts] = {
-            list: self._sequence, tuple: self._sequence, dict: self._mapping, OrderedDict: self._mapping,
-            set: self._set, frozenset: self._set, np.ndarray: self._array, np.memmap: self._array,
-            torch.device: lambda _value, _path: (),  # where something runs changes rows by rounding alone
-        }  # fmt: skip
-        self.by_kind: tuple[tuple[Any, Parts], ...] = (  # the first kind that fits counts
-            (torch.Tensor, self._tensor),
-            (enum.Enum, lambda v, path: self._sequence((type(v), v.name, v.value), path)),
-            (PurePath | torch.dtype | np.generic | np.dtype, lambda v, _: [str(v)]),
-            (weakref.ReferenceType, lambda v, path: [self.facts(v(), path)]),
-            (types.MappingProxyType, lambda v, path: [self.facts(dict(v), path)]),
-            (types.ModuleType, lambda v, _: [v.__name__, package_version(v.__name__)]),
-            (types.CodeType, self._code),
-            (functools.partial, lambda v, path: self._sequence((v.func, v.args, v.keywords), path)),
-            (functools._lru_cache_wrapper, lambda v, path: [self.facts(v.__wrapped__, path)]),
-            (types.MethodType, lambda v, path: self._sequence((v.__func__, v.__self__), path)),
-            (types.BuiltinFunctionType, self._builtin),
-            (types.FunctionType, self._function),
-            (type, self._class),
-            (nn.Module, self._module),
-            (object, self._object),
-        )
+    apart: Mapping[int, str]  # names of tensors, by id
+    known: dict[int, tuple[str, object]] = field(default_factory=dict)  # hashes by id; a living object keeps its id
+    open: dict[int, tuple[str, object]] = field(default_factory=dict)  # keys and values being read, outermost first
 
-    def facts(self, value: Any, path: str) -> Any:
-        """A plain value itself, or the hash of any other; `path` leads to it, for errors."""
-        value = _as_given(value)
-        if value is None or type(value) in (bool, int, str):
-            return value
-        if type(value) in (float, complex, bytes):
+    def facts(self, value: Any, key: str) -> Any:
+        """A plain value, or the hash of any other; `key` leads to it from the value that holds it, for errors."""
+        if isinstance(value, nn.Module | types.FunctionType):  # what torch.compile was given
+            value = getattr(value, "_orig_mod", getattr(value, "_torchdynamo_orig_callable", value))
+        if type(value) in PLAIN:
             return [type(value).__name__, repr(value)]
         if id(value) in self.apart:
             return ["tensor", self.apart[id(value)]]
-        if id(value) in self.known:
-            return self.known[id(value)][0]
         if id(value) in self.open:
-            return ["within", len(self.open) - self.open.index(id(value))]
-        parts = self.by_type.get(type(value)) or next(way for kind, way in self.by_kind if isinstance(value, kind))
-        self.open.append(id(value))
-        found = identity_of([_kind(value), *parts(value, path)])
-        self.open.pop()
-        self.known[id(value)] = found, value
-        return found
+            return ["within", len(self.open) - list(self.open).index(id(value))]
+        if id(value) not in self.known:
+            self.open[id(value)] = key, value
+            self.known[id(value)] = identity_of([type(value).__name__, self.contents(value)]), value
+            del self.open[id(value)]
+        return self.known[id(value)][0]
 
-    def refused(self, path: str, reason: str) -> ModelError:
-        """The error that asks for a version."""
-        return ModelError(
-            f"{self.subject} cannot be identified: {path}: {reason}; give it a name of your own, such as "
-            'version="1", and change it when the code changes'
-        )
-
-    def _tensor(self, value: torch.Tensor, path: str) -> Iterator[Any]:
-        try:
-            plain = value.detach().cpu().resolve_conj().resolve_neg()
-            plain = plain.dequantize() if plain.is_quantized else plain
-            narrow = plain.is_floating_point() and plain.dtype != torch.float64  # NumPy has no bfloat16
-            yield from (str(value.dtype), _fingerprint((plain.float() if narrow else plain).numpy()))
-        except (RuntimeError, TypeError) as error:  # sparse, or without values (meta)
-            raise self.refused(path, f"a tensor of {value.dtype} has no values that can be read") from error
-
-    def _array(self, value: np.ndarray, path: str) -> Iterator[Any]:
-        readable = value.dtype.kind in "biufcSU"
-        yield _fingerprint(value) if readable else [str(value.dtype), self.facts(value.tolist(), path)]
-
-    def _sequence(self, value: Sequence[Any], path: str) -> Iterator[Any]:
-        for index, part in enumerate(value):
-            yield self.facts(part, f"{path}[{index}]")
-
-    def _mapping(self, value: Mapping[Any, Any], path: str) -> Iterator[Any]:
-        for key, part in value.items():
-            yield [self.facts(key, path), self.facts(part, f"{path}[{key!r}]")]
-
-    def _set(self, value: Iterable[Any], path: str) -> Iterator[Any]:
-        """Parts without an order; each as if it came first, since theirs differs from process to process."""
-        readers = ((self if type(part) in PLAIN else self._again(), part) for part in value)
-        yield sorted((reader.facts(part, path) for reader, part in readers), key=repr)
-
-    def _again(self) -> "_Reader":
-        reader = _Reader(self.subject, self.apart)
-        reader.known, reader.open = dict(self.known), list(self.open)
-        return reader
-
-    def _code(self, code: types.CodeType, path: str) -> Iterator[Any]:
-        """Bytecode: the same for the same text and version of Python."""
-        table = getattr(code, "co_exceptiontable", b"")
-        yield [code.co_code.hex(), table.hex(), code.co_argcount, code.co_kwonlyargcount, code.co_flags]
-        yield [code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars]
-        yield self.facts(code.co_consts, path)
-
-    def _builtin(self, function: types.BuiltinFunctionType, path: str) -> Iterator[Any]:
-        """A function in C by its name; a method of an object, such as `table.take`, with that object."""
-        yield [function.__module__, function.__qualname__, package_version(function.__module__)]
-        owner = function.__self__
-        yield None if isinstance(owner, types.ModuleType) else self.facts(owner, path)
-
-    def _function(self, function: types.FunctionType, path: str) -> Iterator[Any]:
-        """Text of a user's function and what it reads; of an installed one its name and what it captured."""
-        if is_installed_file(function.__code__.co_filename):
-            yield [function.__module__, function.__qualname__, package_version(function.__module__)]
-        else:
-            yield function_text(function) or self.facts(function.__code__, path)
-            yield self._named(values_read(function), path)
-        captured = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        yield self._named({name: cell.cell_contents for name, cell in captured if _is_filled(cell)}, path)
-        for given in (function.__defaults__, function.__kwdefaults__, vars(function)):
-            yield self.facts(given or None, f"{path} default")
-
-    def _class(self, value: type, path: str) -> Iterator[Any]:
-        """A class by its name where it is installed, else by all that it is made of."""
-        if is_installed(value):
-            yield [value.__module__, value.__qualname__, package_version(value.__module__)]
-            yield self._named(foreign_functions(value), path)  # put there by others, or made as the program runs
-            return
-        yield [self.facts(part, f"{path}.{part.__name__}") for part in (type(value), *value.__bases__)]
-        own = {name: inner_function(part) for name, part in vars(value).items() if name not in PLAIN_ATTRIBUTES}
-        yield self._named(own, path)
-
-    def _named(self, values: Mapping[str, Any], path: str) -> list[Any]:
-        return [[name, self.facts(value, f"{path} → {name}")] for name, value in sorted(values.items())]
-
-    def _module(self, module: nn.Module, path: str) -> Iterator[Any]:
-        """A model: class, attributes, hooks, tensors, children."""
-        yield [self.facts(type(module), path), module.training]
-        skipped = MODULE_STATE.union(*(names for home, names in DESCRIPTIONS.items() if _comes_from(module, home)))
-        yield self._named({name: value for name, value in vars(module).items() if name not in skipped}, path)
-        for kind in HOOKS:
-            hooks = getattr(module, f"_{kind}_hooks")
-            with_keywords = getattr(module, f"_{kind}_hooks_with_kwargs", {})
-            yield [[self.facts(hook, f"{path}.{kind} hook"), key in with_keywords] for key, hook in hooks.items()]
-        for parts in (module._parameters, module._buffers, module._modules):
-            yield [[name, self.facts(part, f"{path}.{name}")] for name, part in parts.items()]
-
-    def _object(self, value: Any, path: str) -> Iterator[Any]:
-        """Any other object: its class, and the state that pickle would keep."""
-        yield self.facts(type(value), path)
-        try:
-            reduce = copyreg.dispatch_table.get(type(value))
-            reduced: Any = value.__reduce_ex__(4) if reduce is None else reduce(value)
-            if isinstance(reduced, str):
-                pickle.dumps(value)  # raises where no module has it under that name
-        except Exception as error:  # whatever an object that cannot be pickled raises
-            raise self.refused(path, f"a {type(value).__qualname__} has no state that can be read") from error
-        if isinstance(reduced, str):
-            yield reduced
-            return
-        made_by, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
-        yield self.facts(made_by, path)
-        yield [self.facts(part, path) for part in arguments or () if part is not type(value)]
-        yield self.facts(state, path)
-        yield [self.facts(list(part), path) for part in (items, pairs) if part is not None]
+    def contents(self, value: Any) -> list[Any]:
+        """Facts of the parts of a value, in its order, or sorted where it has none."""
+        if type(value) in (set, frozenset):  # each part as if it came first: their order differs between processes
+            return sorted((replace(self, known={}).facts(part, "") for part in value), key=repr)
+        take_apart = BY_TYPE.get(type(value)) or next(rule for kind, rule in BY_KIND if isinstance(value, kind))
+        parts = take_apart(value)
+        pairs = parts.items() if isinstance(parts, Mapping) else enumerate(parts)
+        return [[self.facts(key, ""), self.facts(part, f"[{key!r}]")] for key, part in pairs]
 
 
-def _name(thing: object) -> str:
-    name: str = getattr(thing, "__name__", type(thing).__name__)
-    return name
+def _tensor(tensor: torch.Tensor) -> Parts:
+    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+    plain = plain.dequantize() if plain.is_quantized else plain
+    in_order = plain.clone(memory_format=torch.contiguous_format)
+    return str(tensor.dtype), tuple(tensor.shape), _array(in_order.reshape(-1).view(torch.uint8).numpy())
 
 
-def _as_given(value: Any) -> Any:
-    """What torch.compile was given, where a module or function came from it."""
-    if isinstance(value, nn.Module):
-        return getattr(value, "_orig_mod", value)
-    return getattr(value, "_torchdynamo_orig_callable", value) if isinstance(value, types.FunctionType) else value
+def _array(array: np.ndarray) -> Parts:
+    if array.dtype.hasobject:
+        return str(array.dtype), array.tolist()
+    in_order = np.ascontiguousarray(array).reshape(-1)
+    return str(array.dtype), array.shape, hashlib.sha256(in_order.view(np.uint8).data).hexdigest()
 
 
-def _kind(value: object) -> str:
-    return "mapping" if isinstance(value, dict) else type(value).__name__
+def _function(function: types.FunctionType) -> Parts:
+    code = function.__code__
+    by_name = _is_installed_file(code.co_filename)
+    return {
+        "code": _name_and_version(function.__globals__.get("__name__"), code.co_qualname) if by_name else code,
+        "globals": {} if by_name else _values_read(function),
+        "closure": dict(zip(code.co_freevars, function.__closure__ or (), strict=True)),
+        "defaults": function.__defaults__,
+        "keyword defaults": function.__kwdefaults__,
+        "attributes": vars(function),
+    }
 
 
-def _comes_from(module: nn.Module, home: str) -> bool:
-    """Whether a model's class, or the installed one that it was made from, lies in a module or package."""
-    return any(base.__module__ == home or base.__module__.startswith(f"{home}.") for base in type(module).__mro__[:2])
+def _class(cls: type) -> Parts:
+    if not _is_installed(cls.__module__):
+        own = {name: part for name, part in vars(cls).items() if name not in CLASS_STATE}
+        return {"class": type(cls), "bases": cls.__bases__, **dict(sorted(own.items()))}
+    functions = {
+        f"{base.__qualname__}.{name}": getattr(part, "__func__", part)
+        for base in cls.__mro__
+        for name, part in vars(base).items()
+    }
+    patched = {  # by a user, or made as the program runs
+        name: function
+        for name, function in functions.items()
+        if isinstance(function, types.FunctionType)
+        and not _is_installed_file(function.__code__.co_filename)
+        and not function.__code__.co_filename.startswith(GENERATED)
+    }
+    return {"class": _name_and_version(cls.__module__, cls.__qualname__), **patched}
 
 
-def _fingerprint(array: np.ndarray) -> str:
-    return fingerprint_of([array if array.ndim else array.reshape(1)])
+def _module(module: nn.Module) -> Parts:
+    """Class, attributes, tensors, children, and hooks in the order in which they run."""
+    state = {name: value for name, value in vars(module).items() if name not in MODULE_STATE}
+    hooks = {
+        f"{kind} hooks": [
+            (hook, key in getattr(module, f"_{kind}_hooks_with_kwargs", ()))
+            for key, hook in getattr(module, f"_{kind}_hooks").items()
+        ]
+        for kind in HOOKS
+    }
+    return {"class": type(module), **dict(sorted(state.items())), **hooks}
 
 
-def _is_filled(cell: types.CellType) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
+def _object(value: Any) -> Parts:
+    """The class of any other object, and how pickle would make it anew."""
+    reduce = copyreg.dispatch_table.get(type(value))
+    reduced = reduce(value) if reduce else value.__reduce_ex__(4)
+    if isinstance(reduced, str):
+        pickle.dumps(value)  # raises where no module has it under that name
+        return type(value), getattr(value, "__module__", None), reduced
+    made = [list(part) if isinstance(part, Iterator) else part for part in reduced]
+    return {"class": type(value), **dict(zip(("maker", "arguments", "state", "items", "pairs"), made, strict=False))}
+
+
+# How a value is taken apart: by its exact type, since a subclass of a container may compute something …
+BY_TYPE: dict[type, Callable[[Any], Parts]] = {
+    list: list,
+    tuple: tuple,
+    dict: dict,
+    np.ndarray: _array,
+    np.memmap: _array,
+    torch.device: lambda _: (),  # where something runs changes rows by rounding alone
+}
+# … else by the first kind that fits
+BY_KIND: tuple[tuple[Any, Callable[[Any], Parts]], ...] = (
+    (torch.Tensor, _tensor),
+    (enum.Enum, lambda member: (type(member), member.name, member.value)),
+    (weakref.ReferenceType, lambda reference: [reference()]),
+    (types.MappingProxyType, dict),
+    (types.CellType, lambda cell: [] if cell == types.CellType() else [cell.cell_contents]),
+    (types.ModuleType, lambda module: _name_and_version(module.__name__)),
+    (types.CodeType, attrgetter(*CODE)),
+    (types.MethodType, attrgetter("__func__", "__self__")),
+    # A function in C; a method of an object, such as `table.take`, with that object
+    (types.BuiltinFunctionType, lambda f: (_name_and_version(f.__module__, f.__qualname__), f.__self__)),
+    (types.FunctionType, _function),
+    (type(functools.cache(len)), lambda cached: [cached.__wrapped__]),
+    (staticmethod | classmethod, lambda method: [method.__func__]),
+    (property, attrgetter("fget", "fset")),
+    (functools.cached_property, lambda attribute: [attribute.func]),
+    (types.MemberDescriptorType | types.GetSetDescriptorType, lambda attribute: [attribute.__name__]),
+    (type, _class),
+    (fx.Graph, lambda graph: [str(graph)]),
+    (nn.Module, _module),
+    (object, _object),
+)
+
+
+def _values_read(function: types.FunctionType) -> dict[str, Any]:
+    """The globals that a function reads and the modules that it imports; of the user's own modules, what it names."""
+    codes, scope = [function.__code__], function.__globals__
+    for code in codes:  # grows by the functions, comprehensions and classes inside
+        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    names = {name for code in codes for name in code.co_names} - OF_THE_FILE
+    steps = [step for code in codes for step in dis.get_instructions(code)]
+    read = {step.argval for step in steps if step.opname in READS} & names & scope.keys()
+    # A relative import states no full name: it may start at any package around the function's module
+    homes = ["", *itertools.accumulate((scope.get("__package__") or "").split("."), "{}.{}".format)]
+    imported = {f"{home}.{step.argval}".strip(".") for step in steps if step.opname == "IMPORT_NAME" for home in homes}
+    values = {name: scope[name] for name in read}
+    values |= {f"import {name}": sys.modules[name] for name in imported & sys.modules.keys()}
+    own_modules = [value for value in values.values() if _is_own_module(value)]
+    for module in own_modules:  # grows by the modules that they hold
+        named = {f"{module.__name__}.{name}": vars(module)[name] for name in names & vars(module).keys()}
+        own_modules += [value for value in named.values() if _is_own_module(value) and value not in own_modules]
+        values |= named
+    return dict(sorted(values.items()))
+
+
+def _is_own_module(value: object) -> bool:
+    return isinstance(value, types.ModuleType) and not _is_installed(value.__name__)
+
+
+@functools.cache
+def _is_installed_file(name: str) -> bool:
+    """Whether code of this file comes from the standard library or an installed package."""
+    path = PurePath(name)
+    in_folder = bool(INSTALLED_FOLDERS & set(path.parts)) or path.is_relative_to(sysconfig.get_path("stdlib"))
+    return in_folder or name.startswith("<frozen ")
+
+
+def _is_installed(module_name: object) -> bool:
+    """Whether a module, such as a class's `__module__`, is of the standard library or an installed package."""
+    package = str(module_name).split(".")[0]
+    files = [getattr(sys.modules.get(name), "__file__", None) for name in (str(module_name), package)]
+    return package in sys.stdlib_module_names or any(file and _is_installed_file(file) for file in files)
+
+
+def _name_and_version(module_name: str | None, *qualified_name: str) -> tuple[str | None, ...]:
+    """What identifies installed code; without a version where it is unknown or says nothing."""
+    return module_name, *qualified_name, _version((module_name or "").split(".")[0])
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    if package in UNVERSIONED | sys.stdlib_module_names or not _is_installed(package):
+        return None
+    version = getattr(sys.modules.get(package), "__version__", None)
+    if version is None:
+        distributions = metadata.packages_distributions().get(package)
+        version = metadata.version(distributions[0]) if distributions else None
+    return None if version is None else str(version)

@@ -22,7 +22,6 @@ from torch import nn
 from torchvision.models import ResNet, resnet18
 
 from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.source_code import foreign_functions
 from failmodes.warehouse.errors import ModelError
 
 
@@ -119,10 +118,10 @@ def test_identities_are_the_same_in_every_process(tmp_path: Path, capsys) -> Non
     [
         ([threading.Lock()], r"list\[0\]: a lock has no state"),
         ((number for number in (1, 2)), "<genexpr>: a generator"),
-        (types.SimpleNamespace(session=threading.Lock()), "SimpleNamespace"),
+        (types.SimpleNamespace(session=threading.Lock()), r"SimpleNamespace.*\['session'\]: a lock"),
         (np.frompyfunc(lambda x: x, 1, 1), "a ufunc"),
-        (torch.ones(2, device="meta"), "has no values"),
-        (torch.eye(2).to_sparse(), "has no values"),
+        (torch.ones(2, device="meta"), "a Tensor has no state"),
+        (torch.eye(2).to_sparse(), "a Tensor has no state"),
     ],
     ids=["lock", "generator", "attribute", "ufunc", "meta", "sparse"],
 )
@@ -133,7 +132,7 @@ def test_what_cannot_be_read_asks_for_a_version(thing, path: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_asks_for_a_version() -> None:
-    with pytest.raises(ModelError, match="_c: a ScriptModule has no state"):
+    with pytest.raises(ModelError, match=r"\['_c'\]: a \w+ has no state"):
         identity(torch.jit.trace(nn.ReLU(), torch.ones(1)))
 
 
@@ -168,14 +167,13 @@ def test_an_installed_module_counts_by_its_name_and_a_large_array_by_its_values(
     assert identity(thing) != before
 
 
-def test_text_that_was_edited_after_its_import_is_not_taken_for_what_runs(make, tmp_path: Path) -> None:
+def test_what_runs_counts_not_text_that_was_edited_after_its_import(make, tmp_path: Path) -> None:
     before = make("def thing(x): return x * 2")
     identity_before = identity(before)
     (tmp_path / "mine.py").write_text((tmp_path / "mine.py").read_text().replace("x * 2", "x * 3"))
     os.utime(tmp_path / "mine.py", (1, 1))
-    edited = identity(before)
-    after = make("def thing(x): return x * 3")
-    assert len({identity_before, edited, identity(after)}) == 3
+    assert identity(before) == identity_before
+    assert identity(make("def thing(x): return x * 3")) != identity_before
 
 
 def test_a_module_that_was_loaded_again_has_the_identity_of_its_new_text(make, tmp_path: Path) -> None:
@@ -216,9 +214,7 @@ def test_a_class_of_a_cell_is_read_method_by_method() -> None:
 def test_a_patched_method_of_an_installed_class_counts(monkeypatch) -> None:
     model = resnet18(num_classes=2)
     before = model_identity(model)
-    assert foreign_functions(ResNet) == {}
     monkeypatch.setattr(ResNet, "_forward_impl", lambda self, x: x)
-    assert list(foreign_functions(ResNet)) == ["ResNet._forward_impl"]
     assert model_identity(model) != before
 
 
