@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -146,7 +146,7 @@ class Trainer:
             self.optimizer, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
             cycle_momentum=self.recipe.optimizer == "sgd",
         )  # fmt: skip
-        self.stateful = {"module": self.module, "optimizer": self.optimizer, "schedule": self.schedule}
+        self.stateful: dict[str, Any] = {"module": self.module, "optimizer": self.optimizer, "schedule": self.schedule}
 
     def batch_indices(self, epochs: Iterable[int]) -> Iterator[BatchIndices]:
         """The batches of some epochs, numbered from 0, in turn."""
@@ -256,7 +256,7 @@ def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Opti
             module.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
         )
     no_weight_decay = getattr(module, "no_weight_decay", None)  # a method of timm's models
-    of_timm = set(no_weight_decay()) if callable(no_weight_decay) else set()
+    of_timm = set(cast(Any, no_weight_decay)()) if callable(no_weight_decay) else set()
     named = list(module.named_parameters())
     exempt = {n for n, p in named if p.ndim <= 1 or n in of_timm or n.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY}
     groups = [
