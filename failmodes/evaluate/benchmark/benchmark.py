@@ -10,13 +10,12 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from torch import nn
 
-from failmodes.evaluate.benchmark.given_images import GivenImages, read_given_images
-from failmodes.evaluate.benchmark.given_masks import stored_masks
 from failmodes.evaluate.benchmark.live_models import GivenModel, LiveModel
 from failmodes.evaluate.benchmark.model_options import ModelOptions, check_names
 from failmodes.evaluate.benchmark.study_file import check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.engine.run import RunReport, evaluate_study
 from failmodes.evaluate.engine.tasks import RunCallbacks
+from failmodes.evaluate.given_images import GivenImages, read_given_images, stored_masks
 from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.study.reading import check_study
 from failmodes.evaluate.study.study_schema import EvaluationSpec, Study
