@@ -131,7 +131,8 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
     validate(DatasetSpec, as_folder, "benchmark", describe_location=_argument_name)
     if "background" in of_images:
         of_images["background"] = tuple(of_images["background"])
-    given = read_given_images(asked.images, asked.labels, asked.to / CACHE_FOLDER, **of_images)
+    column = asked.options.label_column
+    given = read_given_images(asked.images, asked.labels, asked.to / CACHE_FOLDER, label_column=column, **of_images)
     models = _live_models(asked, specs, given.images)
     names = check_names("label_names", asked.options.label_names) or given.label_names
     names = names or output_names(models[0].class_names)
@@ -153,7 +154,8 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
 def _open_folder(
     asked: Benchmark, specs: dict[str, ModelSpec], path: Path
 ) -> tuple[dict[str, Any], Dataset, list[ModelSpec]]:
-    for argument, value in (("labels", asked.labels), ("label_names", asked.options.label_names)):
+    labels = {key: getattr(asked.options, key) for key in ("label_names", "label_column")} | {"labels": asked.labels}
+    for argument, value in labels.items():
         if value is not None:
             raise StudyError(f"benchmark: {argument} are in the folder {path}: leave {argument}= out")
     if path == asked.to or path in asked.to.parents:

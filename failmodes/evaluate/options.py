@@ -29,6 +29,7 @@ class Options:
         background: red, green and blue, 0 to 255, that transparent images are composited on; white if not given.
         gray: images are gray, and corruptions keep them so: noise is the same in the three channels.
         dataset_label: the images' name on charts.
+        label_column: the column of a Hugging Face Dataset that holds the labels, where it has several.
         label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
         architecture: what builds the model (`torchvision:NAME`, `timm:NAME` or `module:function`), so that the study
             file names it and `failmodes run` evaluates it again; the model's tensors are stored beside it.
@@ -62,6 +63,7 @@ class Options:
     background: Sequence[int] | None = None
     gray: bool = False
     dataset_label: str | None = None
+    label_column: str | None = None
     label_names: Sequence[str] | None = None
     architecture: str | None = None
     input_side_px: int | None = None

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
 from failmodes.evaluate.study_models import StudyModel
-from failmodes.evaluate.training.trainer import EpochMetrics
+from failmodes.evaluate.training import EpochMetrics
 from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.shards.format import ShardKey
 from failmodes.warehouse.terminal import note

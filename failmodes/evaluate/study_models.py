@@ -11,8 +11,7 @@ from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.sources import resolve_architecture
 from failmodes.evaluate.study.study_schema import OWN_CODE, ModelSpec, Study
-from failmodes.evaluate.training.loop import state_file, train_model
-from failmodes.evaluate.training.trainer import EpochMetrics
+from failmodes.evaluate.training import EpochMetrics, state_file, train_model
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import ModelError

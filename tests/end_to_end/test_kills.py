@@ -113,7 +113,7 @@ def test_kill_9_within_a_parquet_write_leaves_no_half_shard(undisturbed, tmp_pat
 def test_killed_training_goes_on_to_the_same_model(undisturbed, tmp_path) -> None:
     write_tiny_study(tmp_path)
     code = (
-        "import os, signal, failmodes.__main__, failmodes.evaluate.training.trainer as t; save = t.Trainer.save\n"
+        "import os, signal, failmodes.__main__, failmodes.evaluate.training as t; save = t.Trainer.save\n"
         "def once(self, path, epochs_done):\n"
         "    save(self, path, epochs_done); os.kill(os.getpid(), signal.SIGKILL)\n"
         "t.Trainer.save = once\n"

@@ -13,6 +13,7 @@ from torch.utils.data import (
     BatchSampler,
     ConcatDataset,
     DataLoader,
+    IterableDataset,
     RandomSampler,
     Subset,
     TensorDataset,
@@ -57,6 +58,8 @@ WITH_LABELS = {
     "data set of mappings": lambda: Images(make=lambda image, label: {"image": image, "label": label}),
     "data set of other keys": lambda: Images(make=lambda image, label: {"pixel_values": image, "target": label}),
     "data set of a mapping's kind": lambda: Images(make=lambda image, label: UserDict(img=image, fine_label=label)),
+    "labels in an array each": lambda: Images(make=lambda image, label: (image, np.array([label]))),
+    "labels in a tensor each": lambda: Images(make=lambda image, label: (image, torch.tensor([label]))),
     "tensor labels": lambda: Images(make=lambda image, label: (image, torch.tensor(label))),
     "NumPy labels": lambda: Images(make=lambda image, label: [image, np.int16(label)]),
     "list of pairs": lambda: list(zip(PIL, LABELS, strict=True)),
@@ -67,6 +70,9 @@ WITH_LABELS = {
     "loader": lambda: loader(batch_size=3),
     "loader of one batch": lambda: loader(batch_size=7),
     "loader of items": lambda: loader(batch_size=None),
+    "loader of labels in a tensor each": lambda: DataLoader(
+        TensorDataset(TENSORS, torch.from_numpy(LABELS)[:, None]), batch_size=3
+    ),
     "loader with workers": lambda: loader(batch_size=2, num_workers=2),
     "loader of mappings": lambda: DataLoader(
         Images(TENSORS, lambda image, label: {"image": image, "label": label}), batch_size=2
@@ -204,13 +210,113 @@ def test_names_of_labels_are_those_of_the_source(tmp_path: Path) -> None:
         "subset of a subset": (Subset(Subset(named, range(5)), range(3)), ("x", "y", "z")),
         "loader": (DataLoader(named, batch_size=2, collate_fn=lambda items: list(zip(*items))), ("x", "y", "z")),  # noqa: B905
         "features": (HuggingFace(), ("a", "b", "c")),
-        "two labels": (HuggingFace("img", "fine_label", {"coarse_label": ClassLabel()}), None),
+        "two labels": (HuggingFace("img", "fine_label", {"coarse_label": ClassLabel("xy")}), ("a", "b", "c")),
+        "features of a subset": (Subset(HuggingFace(), range(3)), ("a", "b", "c")),
+        "no names for the column": (HuggingFace(more={"label": None, "quality": ClassLabel("xy")}), None),
         "none": (Images(), None),
         "twice": (twice, None),
     }
     assert {name: read(tmp_path, images).label_names for name, (images, _) in cases.items()} == {
         name: names for name, (_, names) in cases.items()
     }
+
+
+def test_the_column_of_the_labels_is_said_where_there_are_several(tmp_path: Path) -> None:
+    quality = {"quality": ClassLabel("xy")}
+    for made, column in [
+        (HuggingFace("img", "fine_label", {"coarse_label": ClassLabel("xy")}), "fine_label"),
+        (HuggingFace(more={"fine_label": ClassLabel("xy")}), "label"),
+        (HuggingFace(more={"label": None} | quality), "label"),
+        (HuggingFace(label="target", more=quality), "target"),
+        (HuggingFace(more=quality | {"style": ClassLabel("xy")}), "label"),
+    ]:
+        given = read(tmp_path, made)
+        np.testing.assert_array_equal(given.labels, LABELS)
+        assert given.note == f"labels are the column '{column}'"
+    assert read(tmp_path, HuggingFace("photo", "species")).note is None
+
+
+def test_the_column_of_the_labels_is_chosen(tmp_path: Path) -> None:
+    made = HuggingFace("img", "fine_label", {"coarse_label": ClassLabel("xy")})
+    given = read(tmp_path, made, label_column="coarse_label")
+    assert given.labels.tolist() == [0] * 7
+    assert (given.label_names, given.note) == (("x", "y"), "labels are the column 'coarse_label'")
+    mappings = [{"image": image, "kind": label} for image, label in zip(PIL, LABELS, strict=True)]
+    np.testing.assert_array_equal(read(tmp_path, mappings, label_column="kind").labels, LABELS)
+
+
+COLUMNS = {
+    "two of other names": (
+        lambda: HuggingFace(label="species", more={"quality": ClassLabel("xy")}), None, None,
+        "each of the columns species, quality is a ClassLabel: choose the labels by label_column=",
+    ),
+    "two images of other names": (
+        lambda: HuggingFace("left", more={"right": type("Image", (), {})()}), None, None,
+        "each of the columns left, right is a Image: rename the one to evaluate to image",
+    ),
+    "another column": (HuggingFace, None, "kind", "an item has the keys other, image, label: expected one of kind"),
+    "of pairs": (Images, None, "kind", "an item of the images is a tuple of 2: expected a mapping with 'kind'"),
+    "of images": (lambda: PIL, None, "kind", r"an item of the images is a \w*Image: expected a mapping with 'kind'"),
+    "beside labels": (lambda: PIL, LABELS, "kind", "labels are given twice"),
+    "unrelated beside labels": (lambda: HuggingFace(label="quality"), LABELS, None, "labels are given twice"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "labels", "column", "said"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_that_is_not_clear_is_refused(tmp_path: Path, make, labels, column: str | None, said: str) -> None:
+    with pytest.raises(DataError, match=said) as refused:
+        read(tmp_path, make(), labels, label_column=column)
+    assert "\n" not in str(refused.value)
+
+
+def flipping() -> Images:
+    """Images mirrored at random, as by RandomHorizontalFlip."""
+    rng = np.random.default_rng(0)
+    return Images(make=lambda image, label: (np.asarray(image)[:, :: rng.choice([1, -1])], label))
+
+
+def rotating() -> Images:
+    """Images without labels, rotated at random."""
+    rng = np.random.default_rng(0)
+    return Images(make=lambda image, _: image.rotate(90 * rng.choice(4)))
+
+
+class Shuffled(IterableDataset):
+    """A stream in another order each time."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+
+    def __iter__(self):
+        return iter([(PIL[index], LABELS[index]) for index in self.rng.permutation(7)])
+
+
+CHANGING = {
+    "random augmentation": flipping,
+    "images alone": rotating,
+    "loader": lambda: DataLoader(flipping(), batch_size=3, collate_fn=lambda items: list(zip(*items))),  # noqa: B905
+    "stream": Shuffled,
+    "loader of a stream": lambda: DataLoader(Shuffled(), batch_size=None),
+}
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_other_images_on_a_second_reading_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        DataError, match=r"image \d has other pixels when the data set is read again: leave random"
+    ) as refused:
+        read(tmp_path, CHANGING[name](), LABELS if name == "images alone" else None)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_stream_that_is_used_up_is_read_once(tmp_path: Path) -> None:
+    class Once(IterableDataset):
+        items = iter(list(zip(PIL, LABELS, strict=True)))
+
+        def __iter__(self):
+            return self.items
+
+    np.testing.assert_array_equal(read(tmp_path, Once()).images, PIXELS)
 
 
 def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
@@ -221,6 +327,13 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     np.testing.assert_array_equal(given.images, PIXELS)
     np.testing.assert_array_equal(given.labels, LABELS)
     assert given.label_names == ("a", "b", "c")
+    np.testing.assert_array_equal(read(tmp_path, Subset(made, range(4))).labels, LABELS[:4])
+    assert read(tmp_path, Subset(made, range(4))).label_names == ("a", "b", "c")
+    both = made.add_column("quality", [0] * 7).cast_column("quality", datasets.ClassLabel(names=["x", "y"]))
+    assert read(tmp_path, both).label_names == ("a", "b", "c")
+    assert read(tmp_path, both, label_column="quality").label_names == ("x", "y")
+    with pytest.raises(DataError, match="each of the columns species, quality is a ClassLabel"):
+        read(tmp_path, both.rename_column("label", "species"))
     alone = read(tmp_path, made.select_columns("image"), made["label"])
     np.testing.assert_array_equal(alone.labels, LABELS)
     with pytest.raises(DataError, match="a mapping of 'test': expected one data set"):
@@ -291,6 +404,8 @@ def test_labels_are_one_whole_number_an_image(tmp_path: Path, images, labels, sa
 
 
 def test_labels_of_any_kind_of_whole_numbers(tmp_path: Path) -> None:
+    for labels in (LABELS[:, None], torch.from_numpy(LABELS)[:, None]):  # as MedMNIST has them
+        np.testing.assert_array_equal(read(tmp_path, PIXELS, labels).labels, LABELS)
     for labels in (LABELS.tolist(), tuple(LABELS), LABELS.astype(">u2"), torch.from_numpy(LABELS), list(range(7))):
         assert read(tmp_path, PIXELS, labels).labels.dtype == np.int64
 

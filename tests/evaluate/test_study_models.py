@@ -13,7 +13,7 @@ from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
-from failmodes.evaluate.training.loop import state_file
+from failmodes.evaluate.training import state_file
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import StudyError
 

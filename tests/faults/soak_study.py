@@ -12,7 +12,7 @@ from fault_trials import Trial, attempt, has_ended
 from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
-from failmodes.evaluate.training.loop import STATE_SUFFIX
+from failmodes.evaluate.training import STATE_SUFFIX
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, EVALUATIONS, EXEMPLARS, MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import read_verified
 from failmodes.warehouse.storage.files import list_published

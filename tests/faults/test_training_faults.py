@@ -22,8 +22,7 @@ from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study_models import study_models, train_missing
-from failmodes.evaluate.training.loop import STATE_SUFFIX
-from failmodes.evaluate.training.trainer import Trainer
+from failmodes.evaluate.training import STATE_SUFFIX, Trainer
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import ModelError, StorageError, WarehouseError
 from failmodes.warehouse.storage.locks import RUN_LOCK, file_lock
@@ -255,8 +254,8 @@ def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
 
 AUGMENTED = """
 import sys
-import failmodes.evaluate.training.loop as loop
-loop.default_workers = lambda _device: 2
+import failmodes.evaluate.training as training
+training.default_workers = lambda _device: 2
 sys.argv = ["failmodes", "train"]
 from failmodes.__main__ import main
 main()

@@ -32,7 +32,8 @@ class Stream(IterableDataset):
 class ClassLabel:
     """As the feature of Hugging Face's data sets."""
 
-    names = ["a", "b", "c"]
+    def __init__(self, names=("a", "b", "c")) -> None:
+        self.names = list(names)
 
 
 class HuggingFace:
@@ -41,7 +42,14 @@ class HuggingFace:
     def __init__(self, image="image", label="label", more=None) -> None:
         kind = type("Image", (), {})
         self.features = {image: kind(), label: ClassLabel()} | (more or {})
-        self.items = [{image: i, label: int(k), "other": 1} for i, k in zip(PIL, LABELS, strict=True)]
+        others = {"other": 1} | dict.fromkeys(more or {}, 0)
+        self.items = [others | {image: i, label: int(k)} for i, k in zip(PIL, LABELS, strict=True)]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int):
+        return self.items[index]
 
     def __iter__(self):
         return iter(self.items)

@@ -1,19 +1,26 @@
-"""Training runs: resumed exactly, stopped where they diverge, any classifier, the optimizer that the recipe says."""
+"""Training: resumed exactly, stopped where it diverges, any classifier, and what the checkpoint says of it."""
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
 from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, TrainingSpec
-from failmodes.evaluate.training import loop as running
-from failmodes.evaluate.training.data import random_crop_and_flip
-from failmodes.evaluate.training.loop import train_model
-from failmodes.evaluate.training.trainer import build_optimizer, clip_gradients
+from failmodes.evaluate.training import (
+    build_optimizer,
+    channel_mean_std,
+    clip_gradients,
+    measure_accuracy,
+    train_model,
+)
+from failmodes.evaluate.training_images import random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -50,7 +57,7 @@ def learn(digits, monkeypatch, tmp_path):
     """Train a model by a recipe; gives its weights."""
 
     def run(build, recipe: TrainingSpec, *, name: str = "net", **options) -> dict[str, torch.Tensor]:
-        monkeypatch.setattr(running, "build_module", lambda _spec, classes: build(classes))
+        monkeypatch.setattr("failmodes.evaluate.training.build_module", lambda _spec, classes: build(classes))
         spec = ModelSpec(label="Net", architecture="resnet18", training=recipe, normalization=HALF)
         train_set, test_set = digits
         path = tmp_path / f"{name}.safetensors"
@@ -224,3 +231,42 @@ def test_gradients_are_clipped_for_adamw(optimizer: str, expected: list[float]) 
     module.weight.grad = torch.tensor([[3.0, 4.0]])  # of norm 5
     clip_gradients(module, TrainingSpec(optimizer=optimizer))
     np.testing.assert_allclose(module.weight.grad[0], expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def large_digits(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return tuple(open_dataset(DatasetSpec(kind="digits"), cache, split) for split in ("train", "test"))
+
+
+def test_normalization_is_that_of_the_training_pixels(large_digits) -> None:
+    train_set, _ = large_digits
+    ids = np.arange(1100)
+    found = channel_mean_std(train_set, ids)
+    pixels = np.asarray(train_set.images[ids]).reshape(-1, 3) / 255
+    np.testing.assert_allclose(found.mean, pixels.mean(0), atol=1e-4)
+    np.testing.assert_allclose(found.std, pixels.std(0), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_recipe_learns_and_its_checkpoint_says_how(large_digits, tmp_path) -> None:
+    train_set, test_set = large_digits
+    recipe = TrainingSpec(epochs=3, batch_size=64, crop_padding_px=2, flip=False)
+    spec = ModelSpec(label="Small", architecture="resnet18", width=8, training=recipe, seeds=[3])
+    epochs = []
+    path = train_model(
+        spec, 3, train_set=train_set, test_set=test_set, path=tmp_path / "small.safetensors", device=CPU,
+        on_epoch=epochs.append,
+    )  # fmt: skip
+    assert [e.number for e in epochs] == [1, 2, 3]
+    assert epochs[-1].loss_nats < epochs[0].loss_nats
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
+    assert metadata["seed"] == "3"
+    checkpoint = load_model(spec, test_set.class_names, path)
+    measured = measure_accuracy(checkpoint.to(CPU), test_set)
+    assert measured > 0.6
+    assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
+    assert json.loads(metadata["class_names"]) == list(test_set.class_names)
+    assert [p.name for p in tmp_path.iterdir()] == ["small.safetensors"]

@@ -1,0 +1,291 @@
+"""Training by a recipe: crop and flip, AugMix or TrivialAugment; SGD or AdamW; resumed after a kill.
+
+Each epoch samples its order, crops and flips from (seed, epoch), each image its augmentation from (seed, epoch, image),
+and the state is written after each epoch, so that a run killed at any instant goes on from its last whole epoch and
+sees the same batches as an undisturbed one, however many processes prepare them.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
+from torchvision.transforms.v2.functional import normalize
+
+from failmodes.evaluate.devices import runs_bfloat16
+from failmodes.evaluate.models.checkpoint_files import read_pickled
+from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.model import Model, to_channels_last
+from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.models.sources import build_module
+from failmodes.evaluate.study.study_schema import BUILTIN, STEM, ModelSpec, Normalization, TrainingSpec
+from failmodes.evaluate.training_images import (
+    Batch,
+    BatchIndices,
+    default_workers,
+    random_crop_and_flip,
+    training_batches,
+)
+from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
+from failmodes.warehouse.errors import ModelError, StorageError, StudyError, first_line
+from failmodes.warehouse.storage.files import atomic_write
+
+STATE_SUFFIX = ".resume.pt"
+MAX_GRADIENT_NORM = 1.0
+# Learnt tokens and positions by their usual names; timm's models name further ones themselves
+NO_WEIGHT_DECAY = {
+    "pos_embed", "pos_embedding", "cls_token", "class_token", "dist_token", "relative_position_bias_table",
+}  # fmt: skip
+
+
+class EpochMetrics(NamedTuple):
+    """What one epoch reports: its number from 1, the total, its mean loss in nats and training accuracy, 0–1."""
+
+    number: int
+    total: int
+    loss_nats: float
+    accuracy: float
+
+
+def state_file(path: Path) -> Path:
+    """The file beside a checkpoint that training goes on from; of no use once the checkpoint is there."""
+    return path.with_name(path.name + STATE_SUFFIX)
+
+
+def train_model(
+    spec: ModelSpec,
+    seed: int,
+    *,
+    train_set: Dataset,
+    test_set: Dataset,
+    path: Path,
+    device: torch.device,
+    on_epoch: Callable[[EpochMetrics], None] = lambda _: None,
+    workers: int | None = None,
+) -> Path:
+    """Train a model and write it to `path` with its recipe, seed and measured accuracy inside.
+
+    Args:
+        spec: the model, with a training recipe.
+        seed: seed of initial weights, order, augmentation and dropout.
+        train_set: images to learn from.
+        test_set: images whose accuracy is measured at the end, never learnt from.
+        path: where the `.safetensors` goes; the state between epochs lies beside it until then.
+        device: where to train.
+        on_epoch: called after each epoch.
+        workers: processes that augment images for AugMix and TrivialAugment; the weights do not depend on it.
+            `default_workers` if None.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StudyError: the model gives no logits.
+        ModelError: training diverged (the state of the last good epoch stays beside `path`), that state is damaged, or
+            a worker died.
+    """
+    trainer, state_path = Trainer(spec, seed, train_set, device), state_file(path)
+    recipe, normalization = trainer.recipe, trainer.normalization
+    epochs = range(trainer.resume(state_path), recipe.epochs)
+    batches = training_batches(
+        train_set, recipe.augmentation, seed, trainer.batch_indices(epochs),
+        default_workers(device) if workers is None else workers,
+    )  # fmt: skip
+    for epoch in epochs:
+        on_epoch(trainer.run_epoch(epoch, islice(batches, trainer.batch_count)))
+        trainer.save(state_path, epoch + 1)
+    preprocessing = Preprocessing(normalization)
+    model = Model(module=trainer.module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing)
+    metadata = {
+        "architecture": spec.architecture,
+        **({"width": str(spec.width), "stem": STEM} if spec.source == BUILTIN else {}),
+        "classes": str(len(train_set.class_names)),
+        "class_names": json.dumps(train_set.class_names),
+        "normalization": normalization.model_dump_json(),
+        "recipe": recipe.model_dump_json(),
+        "augmentation": recipe.augmentation_in_words,
+        "seed": str(seed),
+        "dataset": f"{train_set.label}, {train_set.split} split, {len(trainer.image_ids):,} images",
+        "precision": "float32",
+        "clean_accuracy": f"{measure_accuracy(model.to(device), test_set):.4f}",
+        "measured_on": f"{test_set.label}, {test_set.split} split, {len(test_set.labels):,} images",
+    }
+    save_checkpoint(path, trainer.module, metadata)
+    state_path.unlink(missing_ok=True)
+    return path
+
+
+class Trainer:
+    """One training run: the model, its optimizer and schedule, and their state between epochs.
+
+    Args:
+        spec: the model, with a training recipe; a classifier, whose forward gives logits (N, C).
+        seed: training seed, of initial weights, order, augmentation and dropout.
+        dataset: images to learn from.
+        device: where to train.
+    """
+
+    def __init__(self, spec: ModelSpec, seed: int, dataset: Dataset, device: torch.device) -> None:
+        assert spec.training is not None
+        self.spec, self.recipe, self.seed, self.dataset, self.device = spec, spec.training, seed, dataset, device
+        self.image_ids, _ = balanced_subset(dataset.labels, self.recipe.images)
+        self.normalization = spec.normalization or channel_mean_std(dataset, self.image_ids)
+        # a last, smaller batch is left out: batch norm needs many
+        self.batch_count = max(1, len(self.image_ids) // self.recipe.batch_size)
+        torch.manual_seed(seed)
+        self.module = to_channels_last(build_module(spec, len(dataset.class_names)), device)
+        self.optimizer = build_optimizer(self.module, self.recipe)
+        # one cycle (Smith & Topin 2019) over all steps; it cycles SGD's momentum too, AdamW's β₁ stays
+        self.schedule = OneCycleLR(
+            self.optimizer, max_lr=self.recipe.peak_learning_rate, total_steps=self.batch_count * self.recipe.epochs,
+            cycle_momentum=self.recipe.optimizer == "sgd",
+        )  # fmt: skip
+        self.stateful: dict[str, Any] = {"module": self.module, "optimizer": self.optimizer, "schedule": self.schedule}
+
+    def batch_indices(self, epochs: Iterable[int]) -> Iterator[BatchIndices]:
+        """The batches of some epochs, numbered from 0, in turn."""
+        for epoch in epochs:
+            order, _ = self._shuffled(epoch)
+            batches = np.split(order[: self.batch_count * self.recipe.batch_size], self.batch_count)
+            yield from ((epoch, image_ids) for image_ids in batches)
+
+    def _shuffled(self, epoch: int) -> tuple[NDArray[np.int64], torch.Generator]:
+        """The images in the order of an epoch, and the generator that then samples its crops and flips."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        return self.image_ids[torch.randperm(len(self.image_ids), generator=generator).numpy()], generator
+
+    def run_epoch(self, epoch: int, batches: Iterable[Batch]) -> EpochMetrics:
+        """Learn from the batches of an epoch, numbered from 0.
+
+        Raises:
+            StudyError: the model does not give one tensor of logits, one a class.
+            ModelError: the loss or the weights are no longer finite.
+        """
+        self.module.train()
+        _, generator = self._shuffled(epoch)
+        torch.manual_seed(generator.initial_seed())  # dropout draws from it: a resumed run as an undisturbed one
+        losses, hits = [], []
+        for images, targets in batches:
+            pixels, labels = (torch.from_numpy(values).to(self.device) for values in (images, targets))
+            inputs = normalize(pixels.float() / 255, list(self.normalization.mean), list(self.normalization.std))
+            inputs = random_crop_and_flip(inputs, self.recipe, generator)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=runs_bfloat16(self.device)):
+                logits = self.module(inputs.contiguous(memory_format=torch.channels_last))
+                self._check_logits(logits, len(labels))
+                loss = nn.functional.cross_entropy(logits, labels)
+            self.optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            clip_gradients(self.module, self.recipe)
+            self.optimizer.step()
+            self.schedule.step()
+            losses.append(loss.detach())
+            hits.append(logits.argmax(1) == labels)
+        mean_loss, accuracy = float(torch.stack(losses).mean()), float(torch.cat(hits).float().mean())
+        self._check_finite(mean_loss, epoch + 1)
+        return EpochMetrics(epoch + 1, self.recipe.epochs, mean_loss, accuracy)
+
+    def _check_logits(self, logits: Any, count: int) -> None:
+        expected = (count, len(self.dataset.class_names))
+        given = tuple(logits.shape) if isinstance(logits, torch.Tensor) else f"a {type(logits).__name__}"
+        if given != expected:
+            raise StudyError(
+                f"model {self.spec.label!r}: {self.spec.architecture} gives {given} where training needs one tensor of "
+                f"logits {expected}: switch its auxiliary outputs off, or choose another architecture"
+            )
+
+    def _check_finite(self, loss_nats: float, number: int) -> None:
+        floats = [value for value in self.module.state_dict().values() if value.is_floating_point()]
+        rate = self.recipe.peak_learning_rate
+        if not np.isfinite(loss_nats) or not all(bool(value.isfinite().all()) for value in floats):
+            raise ModelError(
+                f"model {self.spec.label!r}, seed {self.seed}: training diverged in epoch {number} of "
+                f"{self.recipe.epochs} (loss {loss_nats:g} nats) at peak_learning_rate {rate:g}: lower it, for example "
+                f"to {rate / 10:g}"
+            )
+
+    def save(self, path: Path, epochs_done: int) -> None:
+        """Write the state between two epochs, atomically."""
+        state = {"recipe": self.recipe.model_dump_json(), "seed": self.seed, "epochs_done": epochs_done}
+        buffer = io.BytesIO()  # a full disk is none that `torch.save` has a word for
+        torch.save(state | {name: part.state_dict() for name, part in self.stateful.items()}, buffer)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+    def resume(self, path: Path) -> int:
+        """Load the state of a killed run of the same recipe and seed; returns the number of epochs done.
+
+        Raises:
+            ModelError: the file is damaged, or no state of a training.
+            StorageError: it is no regular file, or may not be read.
+        """
+        if not path.exists():
+            return 0
+        try:
+            state = read_pickled(path, self.device)
+            if (state["recipe"], state["seed"]) != (self.recipe.model_dump_json(), self.seed):
+                return 0
+            for name, part in self.stateful.items():
+                part.load_state_dict(state[name])
+            done = int(state["epochs_done"])
+            if not 0 <= done <= self.recipe.epochs:
+                raise ValueError(f"{done} epochs done of {self.recipe.epochs}")
+            return done
+        except (StorageError, MemoryError):
+            raise
+        except Exception as error:  # whatever foreign content makes torch raise
+            raise ModelError(
+                f"{path} is no state of this training ({first_line(error)}): remove it, and training begins anew"
+            ) from error
+
+
+def build_optimizer(module: nn.Module, recipe: TrainingSpec) -> torch.optim.Optimizer:
+    """SGD with Nesterov momentum on all parameters alike, or AdamW.
+
+    AdamW (Loshchilov & Hutter 2019) decays no norm, bias, position or class token, nor what a model of timm exempts, as
+    is usual for transformers (Touvron et al. 2021); momentum is its β₁, β₂ is 0.999.
+    """
+    rate, decay, momentum = recipe.peak_learning_rate, recipe.weight_decay, recipe.momentum
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            module.parameters(), lr=rate, momentum=momentum, nesterov=momentum > 0, weight_decay=decay
+        )
+    no_weight_decay = getattr(module, "no_weight_decay", None)  # a method of timm's models
+    of_timm = set(cast(Any, no_weight_decay)()) if callable(no_weight_decay) else set()
+    named = list(module.named_parameters())
+    exempt = {n for n, p in named if p.ndim <= 1 or n in of_timm or n.rsplit(".", 1)[-1] in NO_WEIGHT_DECAY}
+    groups = [
+        {"params": [parameter for name, parameter in named if name not in exempt], "weight_decay": decay},
+        {"params": [parameter for name, parameter in named if name in exempt], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, betas=(momentum, 0.999))
+
+
+def clip_gradients(module: nn.Module, recipe: TrainingSpec) -> None:
+    """Scale AdamW's gradients to a norm of at most 1 over all parameters (Pascanu et al. 2013); SGD's stay."""
+    if recipe.optimizer == "adamw":
+        nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT_NORM)
+
+
+def channel_mean_std(dataset: Dataset, image_ids: NDArray[np.int64]) -> Normalization:
+    """Mean and standard deviation of each channel over all pixels of the training images, of values / 255."""
+    total, squares, pixels = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(image_ids), 1024):
+        batch = np.asarray(dataset.images[image_ids[start : start + 1024]], np.float64).reshape(-1, 3) / 255
+        total, squares, pixels = total + batch.sum(0), squares + (batch**2).sum(0), pixels + len(batch)
+    mean = total / pixels
+    std = np.sqrt(np.maximum(squares / pixels - mean**2, 1e-6))
+    return Normalization(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
+
+
+def measure_accuracy(model: Model, dataset: Dataset) -> float:
+    """Share of a data set's images that the model classifies correctly."""
+    batches = (dataset.images[start : start + 256] for start in range(0, len(dataset.labels), 256))
+    predicted = torch.cat([model.predict(images).argmax(1) for images in batches])
+    return float((predicted.cpu().numpy() == dataset.labels).mean())
