@@ -7,8 +7,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
+from failmodes.evaluate.cam.cam_method import TargetLayer
 from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.cam.methods.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.models.loading import load_model
 from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.models.registry import ARCHITECTURES
@@ -105,7 +107,7 @@ def test_identity_refuses_a_model_that_does_not_end_in_pooling_and_one_layer() -
     errors = []
     for maximum in (False, True):
         prepared = prepare_model(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
-        cam_method = ClosedFormCam(prepared, "conv", "head")
+        cam_method = ClosedFormCam(prepared, TargetLayer("conv", CHANNELS_FIRST, "head"))
         errors.append(
             float(cam_method(prepared.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error)
         )

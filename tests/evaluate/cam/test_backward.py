@@ -20,8 +20,8 @@ from cam_models import (
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE
 from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.cam.methods.closed_form import IDENTITY_TOLERANCE
 from failmodes.evaluate.models.prepared_model import compile_model, prepare_model
 
 
