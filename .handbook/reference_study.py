@@ -6,6 +6,7 @@ from typing import Any
 from markdown_text import attribute_meanings, code, table
 from pydantic import BaseModel
 
+from failmodes.evaluate.cam.registry import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study
 from failmodes.evaluate.study.training_schema import TrainingSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
@@ -29,15 +30,21 @@ TABLES: dict[str, type[BaseModel]] = {
     "[[claims]] and [[gate.rules]]": Statement,
     "other, of a claim or rule": CellsOf,
 }
+ATTENTION = """## attention, of `[evaluation]` and of a model
+
+`true` is `auto`, `false` is `none`. [Attention methods](../your-model.md#attention-methods) says how to add one.
+"""
 NEEDED = "must be given"
 
 
 def study_page() -> str:
-    """Markdown: a heading a table of the file, a row a key."""
+    """Markdown: a heading a table of the file, a row a key; then the names of attention methods."""
     parts = [INTRODUCTION]
     for title, model in TABLES.items():
         parts.append(f"## {code(title) if '[' in title else title}\n")
         parts.append(table(("key", "value", "default", "meaning"), key_rows(model)))
+    parts.append(ATTENTION)
+    parts.append(table(("name", "map"), [(code(name), meaning) for name, meaning in method_meanings().items()]))
     return "\n".join(parts)
 
 

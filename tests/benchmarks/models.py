@@ -163,7 +163,7 @@ def _attention(subject: Subject, prepared: Model) -> Result:
     bench = make_bench(subject, [prepared], Path(tempfile.mkdtemp()), count=8)
     way = bench.evaluations[0].cam_method
     layer = prepared.module.get_submodule(way.layer)
-    transform = None if way.reshape_transform == CHANNELS_FIRST else way.reshape_transform
+    transform = None if way.target.reshape_transform == CHANNELS_FIRST else way.target.reshape_transform
 
     def ours() -> None:
         for start in range(0, count, batch_size):

@@ -21,7 +21,7 @@ from failmodes.evaluate.engine.batches import BatchStream
 from failmodes.evaluate.engine.cell_evaluation import ModelRun
 from failmodes.evaluate.engine.tasks import RunCallbacks, Task
 from failmodes.evaluate.engine.worker import Worker
-from failmodes.evaluate.evaluation import Evaluation, make_evaluation
+from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, Subset
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
@@ -128,9 +128,9 @@ def make_bench(
     ids = np.arange(len(images))
     subset = Subset(ids, ids, labels, "all")
     data = EvaluationData(dataset, source, subset)
-    evaluations = [_evaluation(prepared, data) for prepared in models]
+    evaluations = [_evaluation(model, data) for model in models]
     shape = (subject.side_px, subject.side_px, 3)
-    model_runs = [ModelRun(e, batch_size or choose_batch_size(e.prepared, shape)) for e in evaluations]
+    model_runs = [ModelRun(e, batch_size or choose_batch_size(e.model, shape)) for e in evaluations]
     study = SimpleNamespace(results_folder=folder, output=folder, cells=())
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
@@ -139,13 +139,9 @@ def make_bench(
     )  # fmt: skip
 
 
-def _evaluation(prepared: Model, data: EvaluationData) -> Evaluation:
-    model = SimpleNamespace(
-        model_id=lambda: prepared.label, label=prepared.label, protocol=None, outputs=None, logit_outputs=None,
-        output_count=CLASSES, class_names=data.dataset.class_names, assumptions=dict,
-    )  # fmt: skip
-    way = select_cam_method(prepared, data.dataset.images.shape[1:3])
-    return make_evaluation("bench", model, prepared, data, way)
+def _evaluation(model: Model, data: EvaluationData) -> Evaluation:
+    model.class_names, model.output_count = data.dataset.class_names, CLASSES
+    return Evaluation("bench", model, data, select_cam_method(model, data.dataset.images.shape[1:3]))
 
 
 def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:

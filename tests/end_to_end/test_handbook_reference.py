@@ -13,6 +13,7 @@ from pydantic import BaseModel
 import failmodes
 from failmodes.analysis.chart_registry import image_charts, warehouse_charts
 from failmodes.cli import app
+from failmodes.evaluate.cam.registry import method_meanings
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.sql import QUERIES, read_sql
 from failmodes.warehouse.database.relations import TABLES, view_definitions
@@ -66,6 +67,9 @@ def test_every_key_of_a_study_has_value_and_meaning() -> None:
         for key, value, _, meaning in reference.key_rows(model):
             assert value, (model.__name__, key)
             assert meaning, (model.__name__, key)
+    text = reference.study_page()
+    for name, meaning in method_meanings().items():
+        assert f"| `{name}` | {meaning} |" in text
 
 
 def test_every_table_and_view_has_its_columns() -> None:

@@ -30,8 +30,10 @@ def witness(real_data, tmp_path_factory):
     spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path, normalization=normalization)
     models = {}
     for precision in ("float32", "bfloat16"):
-        loaded, device = load_model(spec, dataset.class_names, path), torch.device("cpu")
-        models[precision] = ready_model(loaded.module, "resnet18", loaded.normalization, device, precision)
+        loaded, device = load_model(spec, dataset, path), torch.device("cpu")
+        models[precision] = ready_model(
+            loaded.module, "resnet18", loaded.preprocessing.normalization, device, precision
+        )
     expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
     return models, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
 

@@ -1,1 +1,1 @@
-"""Class activation maps (Grad-CAM and its kin): how a map is made, and its statistics."""
+"""Class activation maps (Grad-CAM and others): the methods, and which of them a model allows, at which layer."""

@@ -1,38 +1,18 @@
-"""CAM methods: their common interface, and their names in a study and in the record.
+"""The interface of CAM methods: what they are made from, what they are called with, what they return.
 
-A method runs the model once, lets the caller select targets from the logits, and gives the rectified map of each
-target. Maps are (N, T, h, w) float32 on the model's device; coordinates and statistics are `map_statistics`' matter.
+Maps are (N, T, h, w) float32 on the model's device; their coordinates and statistics are computed in `engine`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
+from failmodes.evaluate.cam.reshape_transform import ReshapeTransform
 from failmodes.evaluate.models.model import Model
-from failmodes.warehouse.errors import StudyError, did_you_mean
 
 TargetSelector = Callable[[torch.Tensor], torch.Tensor]  # logits (N, C) float32 → class indices (N, T)
-AUTO, NONE, GRAD_CAM = "auto", "none", "grad-cam"
-CLOSED_FORM, BACKWARD = "grad-cam (closed form)", "grad-cam (backward)"
-METHOD_ALIASES = {"closed-form": CLOSED_FORM, "backward": BACKWARD}
-
-# Methods of the grad-cam package that give a map from one layer's output and gradient, and the package's class for
-# each. Those that give a scaled picture only, replace layers of the model or sample at random are left out.
-LIBRARY_CLASSES = {
-    "gradcam++": "GradCAMPlusPlus",
-    "hirescam": "HiResCAM",
-    "xgradcam": "XGradCAM",
-    "gradcamelementwise": "GradCAMElementWise",
-    "layercam": "LayerCAM",
-    "eigencam": "EigenCAM",
-    "eigengradcam": "EigenGradCAM",
-    "scorecam": "ScoreCAM",
-}
-
-LIBRARY_SUFFIX = " (grad-cam package)"
-METHODS = (AUTO, NONE, GRAD_CAM, CLOSED_FORM, BACKWARD, *METHOD_ALIASES, *LIBRARY_CLASSES)
 
 
 class CamOutput(NamedTuple):
@@ -51,35 +31,103 @@ class CamOutput(NamedTuple):
     identity_error: torch.Tensor | None
 
 
-class CamMethod(Protocol):
-    """A CAM method, made for one model."""
+class CamUnavailable(NamedTuple):
+    """Why no CAM is available."""
 
-    @property
-    def method(self) -> str:
-        """How maps are made, as it stands in the record; part of an evaluation's identity."""
-        ...
-
-    @property
-    def layer(self) -> str | None:
-        """The target layer, by its dotted name in the module; part of an evaluation's identity."""
-        ...
-
-    def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
-        """Run `inputs` (N, 3, H, W), as `Model.inputs` gives them, and make the maps of the targets selected."""
-        ...
+    reason: str
 
 
-class LayerCam:
-    """Base of CAM methods at one layer: a forward hook that captures the layer's output, during a call only.
+class TargetLayer(NamedTuple):
+    """The layer whose output a CAM is made from.
 
-    The hook is registered once and stays, so that a module compiled afterwards has it.
+    Attributes:
+        layer: its dotted name in the module; of one that runs several times in a pass, the last run counts.
+        reshape_transform: how its output lies on the image.
+        head: the linear layer whose output is the logits and whose input is the mean of this layer's output over all
+            positions; None in models that end in another way.
+        relu: with a head, whether the output is rectified before the mean; also true where it is never negative.
+        single_position: with a head, whether the output has one position only (1×1).
     """
 
-    def __init__(self, prepared: Model, layer: str) -> None:
-        self.prepared, self.layer = prepared, layer
+    layer: str
+    reshape_transform: ReshapeTransform
+    head: str | None = None
+    relu: bool = True
+    single_position: bool = False
+
+
+class CamMethod:
+    """A CAM method at one layer of a model. `class Mine(CamMethod, name="mine")` in the folder `methods` adds one.
+
+    It defines `class_maps`, which gets the layer's output and its gradient, or `__call__` itself. A forward hook
+    captures the output; it is registered once and stays, so that a module compiled later includes it, and does nothing
+    except during a call.
+
+    Args:
+        prepared: ready to run; its parameters need no gradients, so that no graph is built before the layer.
+        target: the layer.
+
+    Attributes:
+        method: what results call it, a study's `name` for it if not given; part of an evaluation's identity.
+        needs_head: whether the target layer must have a `head`.
+        needs_gradient: whether `class_maps` reads gradients; if not, they are not computed.
+        has_targets: whether maps depend on the class; if not, all of an image's maps are one.
+        layer: the layer's dotted name; part of an evaluation's identity.
+    """
+
+    method: ClassVar[str]
+    needs_head: ClassVar[bool] = False
+    needs_gradient: ClassVar[bool] = True
+    has_targets: ClassVar[bool] = True
+
+    def __init__(self, prepared: Model, target: TargetLayer) -> None:
+        self.prepared, self.target, self.layer = prepared, target, target.layer
         self.listening = False
         self.captured: torch.Tensor | None = None
-        self.handle = prepared.module.get_submodule(layer).register_forward_hook(self._capture)
+        self.handle = prepared.module.get_submodule(target.layer).register_forward_hook(self._capture)
+
+    def __init_subclass__(cls, *, name: str = "", method: str = "") -> None:
+        cls.method = method or name
+
+    def class_maps(
+        self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor
+    ) -> torch.Tensor:
+        """The rectified map (N, h, w) float32 of one class an image.
+
+        Args:
+            inputs: (N, 3, H, W), for methods that run the model again.
+            classes: (N,) the classes, for the same.
+            features: (N, K, h, w) float32, the layer's output, detached.
+            gradients: (N, K, h, w) float32, of each image's class logit with respect to the features.
+        """
+        raise NotImplementedError
+
+    @torch.inference_mode(False)
+    def __call__(self, inputs: torch.Tensor, select_targets: TargetSelector) -> CamOutput:
+        """Run `inputs` (N, 3, H, W), as `Model.inputs` gives them, and make the maps of the targets selected.
+
+        One forward pass, and one backward pass to the layer for each column of targets that differs from the first.
+        """
+        with torch.enable_grad():
+            logits, start = self._forward(inputs)  # the graph goes from the logits back to the layer's output
+        features = self.target.reshape_transform(start.detach()).float()
+        targets = select_targets(logits.detach())
+        same = targets == targets[:, :1]
+        is_same = same.all(0).tolist()
+        maps: list[torch.Tensor] = []
+        for column, classes in enumerate(targets.unbind(1)):
+            if maps and (is_same[column] or not self.has_targets):
+                maps.append(maps[0])
+                continue
+            gradients = features
+            if self.needs_gradient:
+                # images do not mix in a model in evaluation mode: the gradient of the sum holds each one's
+                total = logits.gather(1, classes[:, None]).sum()
+                (gradients,) = torch.autograd.grad(total, start, retain_graph=not all(is_same[column + 1 :]))
+                gradients = self.target.reshape_transform(gradients).float()
+            made = self.class_maps(inputs, classes, features, gradients)
+            maps.append(torch.where(same[:, column, None, None], maps[0] if maps else made, made))
+        return CamOutput(logits.detach(), targets, torch.stack(maps, 1), None)
 
     def _forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits and the layer's output; no reference to it is kept here, even if the model runs out of memory."""
@@ -92,27 +140,7 @@ class LayerCam:
             self.listening, self.captured = False, None
 
     def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor | None:
-        if self.listening:
-            self.captured = output
-        return None
-
-
-class CamUnavailable(NamedTuple):
-    """Why no CAM is available."""
-
-    reason: str
-
-
-def parse_method(name: str) -> str:
-    """The method of that name in a study or in the record; case does not matter.
-
-    Raises:
-        StudyError: there is no such method.
-    """
-    method = name.strip().lower().removesuffix(LIBRARY_SUFFIX)
-    if method not in METHODS:
-        hint = did_you_mean(method, METHODS, "")
-        raise StudyError(
-            f"unknown attention method {name!r}{f' ({hint})' if hint else ''}: choose from {', '.join(METHODS)}"
-        )
-    return METHOD_ALIASES.get(method, method)
+        if not self.listening:
+            return None
+        self.captured = output.detach().requires_grad_()
+        return self.captured.clone()  # what follows may write into it, which torch forbids for the graph's beginning

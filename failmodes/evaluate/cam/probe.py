@@ -1,7 +1,7 @@
 """A probe: a few random images through a model while every module is watched, to find out how it is built."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,17 +25,25 @@ def probe_inputs(prepared: Model, image_shape: tuple[int, int]) -> torch.Tensor:
 
 
 def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
-    """The module's own output (N, outputs) in float32, without autocast; `watch` sees every module's output.
+    """The module's own output (N, outputs) in float32, without autocast.
+
+    `watch` sees the output of every module that is one float tensor, except the root's and TorchScript's, which take no
+    hooks.
 
     Raises:
         ModelError: the model does not run on such images, or gives something else than logits.
     """
-    with _watched(prepared.module, watch):
-        try:
-            output = prepared.module(inputs)
-        except Exception as error:  # whatever a model's own code raises
-            seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-            raise ModelError(f"{prepared.label} {describe_forward_error(error, seen)}") from error
+    named = [(name, part) for name, part in prepared.module.named_modules() if name]
+    watched = [(name, part) for name, part in named if not isinstance(part, torch.jit.ScriptModule)]
+    handles = [part.register_forward_hook(partial(_show, watch, name)) for name, part in watched]
+    try:
+        output = prepared.module(inputs)
+    except Exception as error:  # whatever a model's own code raises
+        seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
+        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen)}") from error
+    finally:
+        for handle in handles:
+            handle.remove()
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
@@ -45,34 +53,10 @@ def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> t
     return output
 
 
-def watchable_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """All modules but the root that PyTorch lets one look into, by name; TorchScript's take no hooks."""
-    for name, part in module.named_modules():
-        if name and not isinstance(part, torch.jit.ScriptModule):
-            yield name, part
-
-
-def are_equal(first: torch.Tensor, second: torch.Tensor) -> bool:
-    """Whether two tensors are equal; NaN, as a diverged model outputs, equals NaN."""
-    return first.shape == second.shape and torch.equal(first.nan_to_num(), second.nan_to_num())
-
-
-@contextmanager
-def _watched(module: nn.Module, watch: ActivationHook) -> Iterator[None]:
-    """Hooks on every module but the root; they see outputs that are one float tensor, and are removed afterwards."""
-
-    def hook(name: str) -> Callable[..., torch.Tensor | None]:
-        def see(_module: nn.Module, given: tuple[object, ...], output: object) -> torch.Tensor | None:
-            if not isinstance(output, torch.Tensor) or not output.is_floating_point():
-                return None
-            source = given[0] if given and isinstance(given[0], torch.Tensor) else output
-            return watch(name, source, output)
-
-        return see
-
-    handles = [part.register_forward_hook(hook(name)) for name, part in watchable_modules(module)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _show(
+    watch: ActivationHook, name: str, _module: nn.Module, given: tuple[object, ...], output: object
+) -> torch.Tensor | None:
+    if not isinstance(output, torch.Tensor) or not output.is_floating_point():
+        return None
+    source = given[0] if given and isinstance(given[0], torch.Tensor) else output
+    return watch(name, source, output)

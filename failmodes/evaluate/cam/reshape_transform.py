@@ -1,6 +1,7 @@
 """How a layer's output lies on the image: channels first, channels last, or tokens on a grid."""
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -46,7 +47,7 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
         patches: the model's own grid of tokens, where it names one.
     """
     if output.ndim == 3:
-        return token_reshape_transform(output.shape[1], image, patches)
+        return next(token_transforms(output.shape[1], image, patches), None)
     if output.ndim != 4 or min(output.shape) == 0:
         return None
     _, first, second, third = output.shape
@@ -57,21 +58,24 @@ def infer_reshape_transform(output: torch.Tensor, image: Grid, patches: Grid | N
     return CHANNELS_FIRST if _is_proportional((second, third), image) else None
 
 
-def token_reshape_transform(length: int, image: Grid, patches: Grid | None) -> ReshapeTransform | None:
-    """The transform of (N, length, K) tokens: the model's own grid, else the fewest prefix tokens that leave one."""
+def token_transforms(length: int, image: Grid, patches: Grid | None) -> Iterator[ReshapeTransform]:
+    """Transforms of (N, length, K) tokens: the model's own grid, then any behind the fewest prefix tokens."""
     if patches is not None and 0 <= length - math.prod(patches) <= MAX_PREFIX_TOKENS:
-        return ReshapeTransform("tokens", length - math.prod(patches), patches)
-    grids = ((count, _grid_of(length - count, image)) for count in range(MAX_PREFIX_TOKENS + 1))
-    return next((ReshapeTransform("tokens", count, grid) for count, grid in grids if grid is not None), None)
+        yield ReshapeTransform("tokens", length - math.prod(patches), patches)
+    for count in range(MAX_PREFIX_TOKENS + 1):
+        grid = _grid_of(length - count, image)
+        if grid is not None:
+            yield ReshapeTransform("tokens", count, grid)
 
 
-def patch_grid(module: nn.Module, image: Grid) -> Grid | None:
-    """The grid that a patch embedding (timm) names for inputs of this size; None where none does."""
+def image_grids(module: nn.Module, inputs: torch.Tensor) -> tuple[Grid, Grid | None]:
+    """Rows and columns of inputs (N, 3, h, w), and of the patches that the model (timm) cuts them into, if it says."""
+    image: Grid = (inputs.shape[2], inputs.shape[3])
     for part in module.modules():
         grid, size = getattr(part, "grid_size", None), getattr(part, "img_size", None)
         if isinstance(grid, tuple) and isinstance(size, tuple) and size == image and len(grid) == 2:
-            return grid
-    return None
+            return image, grid
+    return image, None
 
 
 @cache

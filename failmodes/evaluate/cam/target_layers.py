@@ -1,6 +1,7 @@
 """The target layer of a model without a closed form: its last layer with positions that the logits depend on."""
 
 import hashlib
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from typing import NamedTuple
@@ -9,17 +10,11 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from failmodes.evaluate.cam.probe import run_probe
-from failmodes.evaluate.cam.reshape_transform import Grid, ReshapeTransform, infer_reshape_transform, patch_grid
+from failmodes.evaluate.cam.cam_method import TargetLayer
+from failmodes.evaluate.cam.probe import ActivationHook, run_probe
+from failmodes.evaluate.cam.reshape_transform import ReshapeTransform, image_grids, infer_reshape_transform
 from failmodes.evaluate.models.model import Model
 from failmodes.warehouse.errors import StudyError
-
-
-class TargetLayer(NamedTuple):
-    """A layer to look at and how its output lies on the image."""
-
-    layer: str
-    reshape_transform: ReshapeTransform
 
 
 class LayerActivation(NamedTuple):
@@ -56,18 +51,16 @@ def find_target_layer(prepared: Model, inputs: torch.Tensor) -> TargetLayer | No
     given = _hash_of(inputs)
     seen = [one for one in _activations(prepared, inputs) if one.output_hash != given]
     transforms = _feature_transforms(prepared, inputs, seen)
-    known = (one for one in reversed(seen) if one.layer in transforms)
-    reaching = [one for one in known if _reaches_logits(one, transforms[one.layer])]
+    placed = [(one, transforms[one.layer](one.reached)) for one in reversed(seen) if one.layer in transforms]
+    reaching = [(one, on_grid) for one, on_grid in placed if on_grid.any()]
     if not reaching:
         return None
-    latest = reaching[0]
+    latest, positions = reaching[0]
     if latest.reached.ndim == 4:
-        maps = [one for one in reaching if one.reached.ndim == 4]
-        grids = [transforms[one.layer](one.reached).shape[2:] for one in maps]
-        alike = (one for one, grid in zip(maps, grids, strict=True) if grid == grids[0])
-        latest = next((one for one in alike if _passes_all_evidence(prepared, inputs, one.layer)), latest)
-    same = (one for one in seen if one[1:3] == latest[1:3])
-    layer = min(same, key=lambda one: one.layer.count(".")).layer
+        maps = [one for one, on_grid in reaching if one.reached.ndim == 4 and on_grid.shape[2:] == positions.shape[2:]]
+        latest = next((one for one in maps if _passes_all_evidence(prepared, inputs, one.layer)), latest)
+    same = (one.layer for one in seen if one[1:3] == latest[1:3])
+    layer = min(same, key=lambda name: name.count("."))
     return TargetLayer(layer, transforms[layer])
 
 
@@ -87,25 +80,29 @@ def requested_target_layer(
             f"{prepared.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
             f"{', '.join(near)}"
         )
+    fix = "ask for an earlier layer as attention_layer, or leave it out"
     seen = _activations(prepared, inputs, layer)
-    image: Grid = (inputs.shape[2], inputs.shape[3])
-    transform = infer_reshape_transform(seen[0].reached, image, patch_grid(prepared.module, image)) if seen else None
-    if transform is None:
-        gives = f"gives {tuple(seen[0].reached.shape)}" if seen else "gives no tensor that the logits depend on"
+    if not seen:
         raise StudyError(
-            f"{prepared.label}: layer {layer!r} {gives} on images of {image[0]}×{image[1]} pixels, which has no places "
-            "to look at: ask for an earlier layer as attention_layer, or leave it out"
+            f"{prepared.label}: no gradient of the logits reaches layer {layer!r} (it gives no tensor that they "
+            f"depend on, or what follows has no gradient in PyTorch, such as a quantized layer): {fix}"
         )
-    if needs_gradient and not _reaches_logits(seen[0], transform):
+    image, patches = image_grids(prepared.module, inputs)
+    reached = seen[0].reached
+    transform = infer_reshape_transform(reached, image, patches)
+    if transform is None or len(reached) != len(inputs):  # not windows of images
+        raise StudyError(
+            f"{prepared.label}: layer {layer!r} gives {tuple(reached.shape)} on {len(inputs)} images of "
+            f"{image[0]}×{image[1]} pixels, which has no places to look at: {fix}"
+        )
+    if needs_gradient and not transform(reached).any():
         raise StudyError(
             f"{prepared.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
-            "behind it): ask for an earlier layer as attention_layer, or leave it out"
+            f"behind it): {fix}"
         )
     return TargetLayer(layer, transform)
 
 
-@torch.inference_mode(False)
-@torch.enable_grad()
 def _activations(prepared: Model, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
     """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
@@ -122,16 +119,42 @@ def _activations(prepared: Model, inputs: torch.Tensor, layer: str | None = None
         hooks[name] = output.register_hook(partial(keep, name, _hash_of(output)))  # type: ignore[no-untyped-call]
         return output.clone()
 
-    def keep(name: str, output_hash: str, gradient: torch.Tensor) -> None:
-        found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
+    def keep(name: str, output_hash: str, gradient: torch.Tensor | None) -> None:
+        if gradient is not None:  # None where PyTorch has no derivative of what follows
+            found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
 
+    def largest_logits(logits: torch.Tensor) -> torch.Tensor:
+        return (logits if prepared.outputs is None else logits[:, prepared.outputs]).amax(1)
+
+    _input_gradient(prepared, inputs, watch, largest_logits)
+    return [found[name] for name in hooks if name in found]
+
+
+def _passes_all_evidence(prepared: Model, inputs: torch.Tensor, layer: str) -> bool:
+    """Whether the logits depend on the images through this module alone."""
+
+    def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
+        return output.detach() if name == layer else None
+
+    gradient = _input_gradient(prepared, inputs, detach, lambda logits: logits)
+    return gradient is None or not gradient.any()
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _input_gradient(
+    prepared: Model,
+    inputs: torch.Tensor,
+    watch: ActivationHook,
+    select: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor | None:
+    """Gradient of the sum of what is selected of the logits with respect to the inputs; None if it depends on none."""
     start = inputs.detach().clone().requires_grad_()
     logits = run_probe(prepared, start.clone(), watch)
-    if not hooks or not logits.requires_grad:
-        return []
-    chosen = logits if prepared.outputs is None else logits[:, prepared.outputs]
-    torch.autograd.grad(chosen.amax(1).sum(), start, allow_unused=True)
-    return [found[name] for name in hooks if name in found]
+    if not logits.requires_grad:
+        return None
+    (gradient,) = torch.autograd.grad(select(logits).sum(), start, allow_unused=True)
+    return gradient
 
 
 def _hash_of(values: torch.Tensor) -> str:
@@ -140,44 +163,23 @@ def _hash_of(values: torch.Tensor) -> str:
     return f"{tuple(values.shape)} {hashlib.sha256(content.data).hexdigest()}"
 
 
-@torch.inference_mode(False)
-@torch.enable_grad()
-def _passes_all_evidence(prepared: Model, inputs: torch.Tensor, layer: str) -> bool:
-    """Whether the logits depend on the images through this module alone."""
-
-    def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
-        return output.detach() if name == layer else None
-
-    start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(prepared, start.clone(), detach)
-    if not logits.requires_grad:
-        return True
-    (gradient,) = torch.autograd.grad(logits.sum(), start, allow_unused=True)
-    return gradient is None or not bool(gradient.any())
-
-
 def _feature_transforms(
     prepared: Model, inputs: torch.Tensor, seen: list[LayerActivation]
 ) -> dict[str, ReshapeTransform]:
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
-    image: Grid = (inputs.shape[2], inputs.shape[3])
-    patches = patch_grid(prepared.module, image)
-    whole = [one for one in seen if len(one.reached) == len(inputs)]
-    found = {one.layer: infer_reshape_transform(one.reached, image, patches) for one in whole}
-    tokens = [one for one in seen if one.reached.ndim == 3 and found.get(one.layer) is not None]
-    lengths = {one.reached.shape[1] for one in tokens}
+    image, patches = image_grids(prepared.module, inputs)
+    whole = {one.layer: one.reached for one in seen if len(one.reached) == len(inputs)}
+    inferred = {layer: infer_reshape_transform(reached, image, patches) for layer, reached in whole.items()}
+    found = {layer: transform for layer, transform in inferred.items() if transform is not None}
+    tokens = [layer for layer in found if whole[layer].ndim == 3]
+    lengths = {whole[layer].shape[1] for layer in tokens}
     # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
-    plain = [one for one in tokens if not isinstance(prepared.module.get_submodule(one.layer), nn.Linear)]
-    width = (plain or tokens)[-1].reached.shape[2] if tokens else 0
+    plain = [layer for layer in tokens if not isinstance(prepared.module.get_submodule(layer), nn.Linear)]
+    width = whole[(plain or tokens)[-1]].shape[2] if tokens else 0
 
-    def is_feature(output: torch.Tensor) -> bool:
-        if output.ndim == 3:
-            return output.shape[2] == width
-        return not (output.shape[2] == output.shape[3] and output.shape[2] in lengths)
+    def is_feature(reached: torch.Tensor) -> bool:
+        if reached.ndim == 3:
+            return reached.shape[2] == width
+        return not (reached.shape[2] == reached.shape[3] and reached.shape[2] in lengths)
 
-    transforms = ((one, found.get(one.layer)) for one in seen)
-    return {one.layer: transform for one, transform in transforms if transform is not None and is_feature(one.reached)}
-
-
-def _reaches_logits(seen: LayerActivation, transform: ReshapeTransform) -> bool:
-    return bool(transform(seen.reached).any())
+    return {layer: transform for layer, transform in found.items() if is_feature(whole[layer])}

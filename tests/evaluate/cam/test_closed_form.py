@@ -8,8 +8,10 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 
-from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
+from failmodes.evaluate.cam.cam_method import TargetLayer
 from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.cam.methods.closed_form import IDENTITY_TOLERANCE, ClosedFormCam, check_logit_identity
+from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
@@ -85,9 +87,11 @@ def test_maps_equal_the_package_on_real_images(real_data, tmp_path, architecture
     path = real_data / "checkpoints" / f"{architecture}-cifar10jpeg.safetensors"
     normalization = Normalization(mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))
     spec = ModelSpec(label="x", architecture=architecture, checkpoint=path, normalization=normalization)
-    checkpoint = load_model(spec, dataset.class_names, path)
+    checkpoint = load_model(spec, dataset, path)
     images = np.asarray(dataset.images[:32])
-    difference = compare_with_package(checkpoint.module, architecture, checkpoint.normalization, images, precision)
+    difference = compare_with_package(
+        checkpoint.module, architecture, checkpoint.preprocessing.normalization, images, precision
+    )
     assert difference < tolerance
 
 
@@ -105,7 +109,7 @@ def test_identity_refuses_a_model_that_does_not_end_in_pooling_and_one_layer() -
     errors = []
     for maximum in (False, True):
         prepared = ready_model(Odd(maximum), "odd", NEUTRAL, CPU, "float32")
-        cam_method = ClosedFormCam(prepared, "conv", "head")
+        cam_method = ClosedFormCam(prepared, TargetLayer("conv", CHANNELS_FIRST, "head"))
         errors.append(
             float(cam_method(prepared.inputs(images), lambda logits: logits.argsort(1)[:, :2]).identity_error)
         )

@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +23,10 @@ from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
+import failmodes
 from failmodes.evaluate.cam.cam_method import CamUnavailable
-from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.cam.pooled_head import find_pooled_linear_head
+from failmodes.evaluate.cam.method_selection import QUANTIZED, select_cam_method
+from failmodes.evaluate.cam.methods.closed_form import find_pooled_layer
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.warehouse.errors import ModelError, StudyError
 
@@ -36,10 +38,10 @@ def test_layer_and_method_are_found_and_no_hook_but_one_stays(name: str) -> None
     assert cam_method.layer == case.layer
     assert cam_method.method == ("grad-cam (closed form)" if case.head else "grad-cam (backward)")
     if case.head:
-        pooled = find_pooled_linear_head(prepared, probe_inputs(prepared, case.image))
+        pooled = find_pooled_layer(prepared, probe_inputs(prepared, case.image))
         assert (pooled.layer, pooled.head, pooled.reshape_transform) == (case.layer, case.head, case.reshape_transform)
     else:
-        assert cam_method.reshape_transform == case.reshape_transform
+        assert cam_method.target.reshape_transform == case.reshape_transform
     hooked = [label for label, part in prepared.module.named_modules() if part._forward_hooks]
     assert hooked == [case.layer]
 
@@ -78,6 +80,7 @@ def test_a_requested_layer_is_looked_at(name: str, layer: str, method: str) -> N
         ("resnet18", {"method": "closed-form", "layer": "layer3"}, "does not end in global average pooling"),
         ("timm vit", {"method": "closed-form"}, "does not end in global average pooling"),
         ("timm vit", {"layer": "norm"}, "do not depend on the places of layer 'norm'"),
+        ("timm swin", {"layer": "layers.0.blocks.0.attn"}, "'layers.0.blocks.0.attn' gives .* on 3 images .*no places"),
         ("torchvision convnext", {"layer": "features.9"}, "no layer 'features.9': .*such as features[.]"),
     ],
 )
@@ -97,6 +100,35 @@ def test_a_model_without_positions_has_no_cam_and_says_why() -> None:
     for method in ("grad-cam", "backward", "layercam"):
         with pytest.raises(StudyError, match="MLP: no layer .*set attention to 'auto' or 'none'"):
             select_cam_method(prepared, (8, 8), method=method)
+
+
+class Quantizable(nn.Module):
+    """A model with a pooled linear head, the last part of which is then quantized."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_a_dynamically_quantized_model_is_evaluated_without_attention_and_says_why(tmp_path: Path) -> None:
+    module = torch.ao.quantization.quantize_dynamic(Quantizable().eval(), {nn.Linear}, torch.qint8)
+    prepared = ready_model(module, "quantized", NEUTRAL, CPU, "float32", label="Quantized")
+    assert select_cam_method(prepared, (8, 8)) == CamUnavailable(QUANTIZED)
+    for method in ("grad-cam", "closed-form", "backward", "layercam", "eigencam"):
+        with pytest.raises(StudyError, match=f"^Quantized: it has quantized layers, .* so there is no {method}: set "):
+            select_cam_method(prepared, (8, 8), method)
+    with pytest.raises(StudyError, match="^Quantized: no gradient of the logits reaches layer .conv. .*quantized"):
+        select_cam_method(prepared, (8, 8), layer="conv")
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    options = {"corruptions": ["contrast"], "severities": [1], "deterministic": False, "progress": False}
+    with failmodes.benchmark(module, images, np.arange(6), to=tmp_path, **options) as warehouse:
+        (row,) = warehouse.table("evaluations").rows(named=True)
+        assert (row["attention_method"], row["attention_note"]) == ("none", QUANTIZED)
+        assert warehouse.table("predictions").height == 2 * 6
 
 
 def test_a_model_that_does_not_run_on_such_images_is_named() -> None:

@@ -8,7 +8,7 @@ from failmodes.evaluate.cam.reshape_transform import (
     CHANNELS_LAST,
     ReshapeTransform,
     infer_reshape_transform,
-    token_reshape_transform,
+    token_transforms,
 )
 
 
@@ -36,5 +36,5 @@ def test_reshape_transforms_are_distinguished_from_shapes(
 
 
 def test_the_models_own_grid_comes_first() -> None:
-    assert token_reshape_transform(17, (32, 32), (2, 8)) == ReshapeTransform("tokens", 1, (2, 8))
-    assert token_reshape_transform(17, (32, 32), (8, 8)) == ReshapeTransform("tokens", 1, (4, 4))
+    assert next(token_transforms(17, (32, 32), (2, 8))) == ReshapeTransform("tokens", 1, (2, 8))
+    assert next(token_transforms(17, (32, 32), (8, 8))) == ReshapeTransform("tokens", 1, (4, 4))

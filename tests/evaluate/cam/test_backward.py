@@ -21,8 +21,8 @@ from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from failmodes.evaluate.cam.closed_form import IDENTITY_TOLERANCE
 from failmodes.evaluate.cam.method_selection import select_cam_method
+from failmodes.evaluate.cam.methods.closed_form import IDENTITY_TOLERANCE
 
 
 class Twice(nn.Module):

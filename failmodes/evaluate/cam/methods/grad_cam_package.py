@@ -1,0 +1,91 @@
+"""Methods of the grad-cam package: each makes its map from one layer's output and gradient, on the CPU.
+
+Methods are left out that give a scaled picture only, replace layers of the model or sample at random.
+"""
+
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from failmodes.evaluate.cam.cam_method import CamMethod, TargetLayer
+from failmodes.evaluate.models.model import Model
+
+
+class PackageCam(CamMethod):
+    """Base of the package's methods: a subclass has the name of the package's own class.
+
+    The map is the package's, before it scales to 0–1 and enlarges, and rectified. Mass is therefore in the method's own
+    unit (squared gradients for Grad-CAM++, singular values for EigenCAM, softmax-weighted features for Score-CAM …),
+    and comparable within one method only.
+    """
+
+    images_at_once: ClassVar[int | None] = None  # all of a batch
+
+    def __init_subclass__(cls, *, name: str) -> None:
+        super().__init_subclass__(name=name, method=f"{name} (grad-cam package)")
+
+    def __init__(self, prepared: Model, target: TargetLayer) -> None:
+        import pytorch_grad_cam
+        import pytorch_grad_cam.score_cam as score_cam
+
+        super().__init__(prepared, target)
+        self.module = prepared.module.get_submodule(target.layer)
+        score_cam.tqdm = SimpleNamespace(tqdm=iter)  # else Score-CAM shows a progress bar for every image
+        package_class = getattr(pytorch_grad_cam, type(self).__name__)
+        self.cam = package_class(model=prepared.module, target_layers=[self.module])
+        self.cam.activations_and_grads.release()  # its hooks would copy every pass to the CPU and keep it
+
+    def class_maps(
+        self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor
+    ) -> torch.Tensor:
+        """The package's map (N, h, w) of one class an image, rectified."""
+        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+        outputs = classes if self.prepared.outputs is None else self.prepared.outputs[classes]
+        targets = [ClassifierOutputTarget(output) for output in outputs.tolist()]
+        size, maps = self.images_at_once or len(inputs), []
+        for start in range(0, len(inputs), size):
+            part = slice(start, start + size)
+            arrays = (values[part].cpu().numpy() for values in (features, gradients))
+            maps.append(np.maximum(self.cam.get_cam_image(inputs[part], self.module, targets[part], *arrays, False), 0))
+        return torch.from_numpy(np.concatenate(maps).astype(np.float32, copy=False)).to(inputs.device)
+
+
+class GradCAMPlusPlus(PackageCam, name="gradcam++"):
+    """Grad-CAM++ (Chattopadhay et al. 2018): channels weighted by a weighted sum of their positive gradients."""
+
+
+class HiResCAM(PackageCam, name="hirescam"):
+    """HiResCAM (Draelos and Carin 2020): gradient times output, position by position."""
+
+
+class XGradCAM(PackageCam, name="xgradcam"):
+    """XGrad-CAM (Fu et al. 2020): channels weighted by the average of their gradients, weighted by the output."""
+
+
+class GradCAMElementWise(PackageCam, name="gradcamelementwise"):
+    """Gradient times output, position by position, rectified in each channel."""
+
+
+class LayerCAM(PackageCam, name="layercam"):
+    """LayerCAM (Jiang et al. 2021): positive gradients times output, position by position."""
+
+
+class EigenCAM(PackageCam, name="eigencam"):
+    """EigenCAM (Muhammad and Yeasin 2020): first principal component of the output; the same for every class."""
+
+    needs_gradient = False
+    has_targets = False
+
+
+class EigenGradCAM(PackageCam, name="eigengradcam"):
+    """First principal component of gradient times output."""
+
+
+class ScoreCAM(PackageCam, name="scorecam"):
+    """Score-CAM (Wang et al. 2020): channels weighted by the logit of images masked by them; no gradients, slow."""
+
+    needs_gradient = False
+    images_at_once = 1  # a masked image for each channel is held

@@ -1,0 +1,99 @@
+"""CAM methods are found by their files: names, what results call them, and a method that one new file adds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_study import rows_of, write_tiny_study
+
+import failmodes
+from failmodes.evaluate.cam.registry import cam_class, method_meanings, parse_method
+from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.schema import EVALUATIONS
+from failmodes.warehouse.shards.format import list_results_files, read_verified
+
+IN_RESULTS = {
+    "closed-form": "grad-cam (closed form)",
+    "backward": "grad-cam (backward)",
+    "gradcam++": "gradcam++ (grad-cam package)",
+    "hirescam": "hirescam (grad-cam package)",
+    "xgradcam": "xgradcam (grad-cam package)",
+    "gradcamelementwise": "gradcamelementwise (grad-cam package)",
+    "layercam": "layercam (grad-cam package)",
+    "eigencam": "eigencam (grad-cam package)",
+    "eigengradcam": "eigengradcam (grad-cam package)",
+    "scorecam": "scorecam (grad-cam package)",
+}  # they are part of identities
+NAMES = "from failmodes.evaluate.cam.registry import method_meanings; print(*method_meanings(), sep='\\n'); "
+PAGE = Path(__file__).parents[3] / "docs" / "your-model.md"
+FILE = re.compile(r"```python\n# (failmodes/evaluate/cam/methods/\w+\.py)\n(.*?)```", flags=re.DOTALL)
+MODULE = """
+import torch
+from torch import nn
+class Net(nn.Module):
+    normalization = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = nn.Conv2d(3, 4, 3, stride=4), nn.Linear(4, 10)
+    def forward(self, x):
+        return self.fc(self.conv(x).relu().mean((2, 3)))
+"""
+
+
+def test_each_method_has_its_name_in_results_and_a_meaning() -> None:
+    assert set(method_meanings()) == {"auto", "none", "grad-cam", *IN_RESULTS}
+    assert all(method_meanings().values())
+    assert {name: cam_class(name).method for name in IN_RESULTS} == IN_RESULTS
+
+
+@pytest.mark.parametrize("name", IN_RESULTS)
+def test_a_study_may_give_the_name_in_results_too(name: str) -> None:
+    assert parse_method(f" {name.upper()} ") == parse_method(IN_RESULTS[name]) == name
+
+
+def test_an_unknown_name_is_an_error_with_all_names() -> None:
+    with pytest.raises(
+        StudyError, match=r"unknown attention method 'layercm' \(did you mean 'layercam'\?\): choose"
+    ) as e:
+        parse_method("layercm")
+    assert all(name in str(e.value) for name in method_meanings())
+
+
+def run_python(package: Path, *arguments: str, folder: Path) -> str:
+    """What Python prints that imports failmodes from the folder `package`."""
+    environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_names_are_known_without_importing_torch(tmp_path: Path) -> None:
+    code = NAMES + "import sys; assert not {'torch', 'pytorch_grad_cam'} & set(sys.modules)"
+    assert run_python(Path(failmodes.__file__).parents[1], "-c", code, folder=tmp_path).split() == [*method_meanings()]
+
+
+def test_one_new_file_adds_a_method(tmp_path: Path) -> None:
+    ((path, source),) = FILE.findall(PAGE.read_text(encoding="utf-8"))
+    package = tmp_path / "package"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(Path(failmodes.__file__).parent, package / "failmodes", ignore=ignored)
+    (package / path).write_text(source, encoding="utf-8")
+    assert "activation-mean" in run_python(package, "-c", NAMES, folder=tmp_path).split()
+    (tmp_path / "nets.py").write_text(MODULE)
+    models = '[[models]]\nlabel = "Net"\narchitecture = "nets:Net"\n[evaluation]\nattention = "activation-mean"\n'
+    study = write_tiny_study(tmp_path, images=10, models=0, extra=models)
+    run_python(package, "-m", "failmodes", "evaluate", str(study), folder=tmp_path)
+    (stored,) = list_results_files(tmp_path / "out", EVALUATIONS)
+    (row,) = read_verified(stored).rows.to_pylist()
+    assert (row["attention_method"], row["attention_layer"]) == ("activation-mean", "conv")
+    mass = np.array(rows_of(tmp_path / "out", "attention")["mass"])
+    assert len(mass) == 2 * 5 * 10
+    assert np.all(mass > 0)
+    assert np.array_equal(mass[::2], mass[1::2])  # of both targets, for the map has none
