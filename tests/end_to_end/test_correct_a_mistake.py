@@ -116,7 +116,7 @@ def test_nothing_is_replaced_by_an_evaluation_that_fails(tmp_path: Path) -> None
     with pytest.raises(package.IncompleteRunError):
         package.benchmark(
             Failing(), np.asarray(dataset.images[:30]), dataset.labels[:30], to=tmp_path, label="ResNet",
-            corruptions=["fog"], severities=[1, 5], batch_size=30,
+            corruptions=["fog"], severities=[1, 5], options=package.Options(batch_size=30),
             progress=False, replace=True,
         )  # fmt: skip
     whole = "select count(*) from shards where table_name = 'prediction_facts' group by evaluation_id"

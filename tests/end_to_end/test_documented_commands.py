@@ -120,7 +120,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     failmodes.benchmark(
         models, images, labels, to=folder / "runs/mine", class_names=names, progress=False,
-        corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5], dataset_label="CIFAR-10",
+        corruptions=["fog", "contrast", "snow"], severities=[1, 3, 5],
+        options=failmodes.Options(dataset_label="CIFAR-10"),
     )  # fmt: skip
     for kind, content in blocks(ROOT / "docs" / WITH_FILES):
         if named := NAMED.match(content) if kind in ("python", "toml") else None:

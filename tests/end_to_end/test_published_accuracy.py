@@ -8,7 +8,6 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from model_specs import ready_model
 
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
@@ -30,10 +29,7 @@ def witness(real_data, tmp_path_factory):
     spec = ModelSpec(label="x", architecture="resnet18", checkpoint=path, normalization=normalization)
     models = {}
     for precision in ("float32", "bfloat16"):
-        loaded, device = load_model(spec, dataset, path), torch.device("cpu")
-        models[precision] = ready_model(
-            loaded.module, "resnet18", loaded.preprocessing.normalization, device, precision
-        )
+        models[precision] = load_model(spec, dataset, path).to(torch.device("cpu"), precision)
     expected = json.loads((real_data / "corruption_witness" / "accuracy.json").read_text())["correct_of_1000"]
     return models, np.asarray(dataset.images[:1000]), dataset.labels[:1000], expected
 

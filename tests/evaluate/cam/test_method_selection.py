@@ -124,7 +124,8 @@ def test_a_dynamically_quantized_model_is_evaluated_without_attention_and_says_w
     with pytest.raises(StudyError, match="^Quantized: no gradient of the logits reaches layer .conv. .*quantized"):
         select_cam_method(prepared, (8, 8), layer="conv")
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
-    options = {"corruptions": ["contrast"], "severities": [1], "deterministic": False, "progress": False}
+    options = {"corruptions": ["contrast"], "severities": [1], "progress": False}
+    options["options"] = failmodes.Options(deterministic=False)
     with failmodes.benchmark(module, images, np.arange(6), to=tmp_path, **options) as warehouse:
         (row,) = warehouse.table("evaluations").rows(named=True)
         assert (row["attention_method"], row["attention_note"]) == ("none", QUANTIZED)

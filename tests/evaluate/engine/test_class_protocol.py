@@ -40,13 +40,13 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
     predictions = outputs.argmax(1)
     assert set(OTHERS) & set(predictions), "the case is empty"
     assert rows["predicted_output"].to_list() == predictions.tolist()
-    class_of = {output: index for index, output in enumerate(model.outputs)}
+    class_of = {output: index for index, output in enumerate(model.class_outputs)}
     assert rows["predicted"].to_list() == [class_of.get(int(prediction)) for prediction in predictions]
     assert rows["finite"].all()
     p = np.exp(outputs - outputs.max(1, keepdims=True))
     p /= p.sum(1, keepdims=True)
     np.testing.assert_allclose(rows["confidence"], p.max(1), rtol=1e-5)
-    own = p[np.arange(40), np.array(model.outputs)[rows["label"].to_numpy()]]
+    own = p[np.arange(40), np.array(model.class_outputs)[rows["label"].to_numpy()]]
     np.testing.assert_allclose(rows["label_probability"], own, rtol=1e-4, atol=1e-7)
     assert rows["label_rank"].to_list() == (1 + (p > own[:, None]).sum(1)).tolist()
     assert all(0 <= c < 10 for row in rows["logit_classes"].to_list() for c in row if c is not None)
@@ -57,7 +57,7 @@ def test_a_prediction_among_all_outputs_may_be_no_class_of_the_data_set(study_wi
 def test_a_subset_leaves_other_outputs_out_and_its_shards_are_as_they_were(study_with, tmp_path: Path) -> None:
     model, outputs = clean_outputs(study_with('classes = "subset"'))
     rows = stored_rows(tmp_path / "out").filter(corruption="none")
-    assert rows["predicted"].to_list() == outputs[:, model.outputs].argmax(1).tolist()
+    assert rows["predicted"].to_list() == outputs[:, model.class_outputs].argmax(1).tolist()
     assert "predicted_output" not in rows.columns
     assert model.protocol == "subset"
 
@@ -81,8 +81,8 @@ def test_both_accuracies_are_reported_after_the_clean_images_whichever_counts(st
     for classes in ("all", "subset"):
         report, _ = run_and_read(study_with(f'classes = "{classes}"'))
         first_parts.add(report.notes["Twelve"][0].split(";")[0])
-    among = (outputs[:, model.outputs].argmax(1) == labels).mean()
-    of_all = (outputs.argmax(1) == np.array(model.outputs)[labels]).mean()
+    among = (outputs[:, model.class_outputs].argmax(1) == labels).mean()
+    of_all = (outputs.argmax(1) == np.array(model.class_outputs)[labels]).mean()
     assert first_parts == {
         f"Twelve: clean accuracy {among:.1%} among the 10 classes of the data set, {of_all:.1%} among all 12 outputs"
     }
@@ -109,7 +109,10 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
 def notes_on(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
     """Notes on a model of `count` outputs that makes these predictions."""
     names = tuple("abcdefghij"[:count])
-    model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
+    spec = _spec()
+    model = Model(
+        module=torch.nn.Identity(), spec=spec, architecture=spec.architecture, class_names=names, output_count=count
+    )
     clean = CleanPredictions(model, count)
     clean.add(labels, torch.nn.functional.one_hot(torch.from_numpy(predictions), count).float(), None)
     return clean.notes()

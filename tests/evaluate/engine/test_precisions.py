@@ -35,8 +35,8 @@ def found(monkeypatch: pytest.MonkeyPatch) -> Callable[[PrecisionComparison], No
 def test_changed_predictions_are_those_that_float32_gives_differently(evaluation: Evaluation) -> None:
     found = compare_precisions(evaluation, 8)
     images = evaluation.data.dataset.images[evaluation.data.subset.clean_ids[: precisions.COMPARED_IMAGES]]
-    lower = dataclasses.replace(evaluation.prepared, precision="bfloat16")
-    predictions = [prepared.predict(images).argmax(1) for prepared in (evaluation.prepared, lower)]
+    lower = dataclasses.replace(evaluation.model, precision="bfloat16")
+    predictions = [prepared.predict(images).argmax(1) for prepared in (evaluation.model, lower)]
     assert found.image_count == len(images)
     assert found.changed == pytest.approx(float((predictions[0] != predictions[1]).float().mean()), abs=2 / len(images))
     assert found.time_share is not None
@@ -77,7 +77,7 @@ def test_it_is_not_tried_at_a_lower_precision_nor_where_the_device_has_none(
     evaluation: Evaluation, found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(FAST)
-    lower = dataclasses.replace(evaluation.prepared, precision="float16")
+    lower = dataclasses.replace(evaluation.model, precision="float16")
     assert offer_bfloat16(dataclasses.replace(evaluation, prepared=lower), 8, LONG) is None
     monkeypatch.setattr(precisions, "runs_bfloat16", lambda _device: False)
     assert offer_bfloat16(evaluation, 8, LONG) is None

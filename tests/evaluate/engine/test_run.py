@@ -124,7 +124,8 @@ def test_rows_are_those_of_a_plain_forward_pass(tiny_run) -> None:
     ids = rows["image_id"].to_numpy()
     images = corrupt(np.asarray(dataset.images[ids]), "gaussian_noise", 5, image_ids=ids)
     mean, std = (
-        torch.tensor(v).view(1, 3, 1, 1) for v in (checkpoint.normalization.mean, checkpoint.normalization.std)
+        torch.tensor(v).view(1, 3, 1, 1)
+        for v in (checkpoint.preprocessing.normalization.mean, checkpoint.preprocessing.normalization.std)
     )
     with torch.inference_mode():
         logits = checkpoint.module((torch.from_numpy(images).permute(0, 3, 1, 2) / 255 - mean) / std).numpy()
