@@ -20,8 +20,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torchvision.transforms.v2.functional import normalize
 
 from failmodes.evaluate.devices import runs_bfloat16
-from failmodes.evaluate.models.checkpoint_files import read_pickled
-from failmodes.evaluate.models.checkpoints import save_checkpoint
+from failmodes.evaluate.models.checkpoints import read_pickled, save_checkpoint
 from failmodes.evaluate.models.model import Model, to_channels_last
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.sources import build_module

@@ -7,7 +7,7 @@ from model_specs import dataset_of, model_spec
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import TORCH_SCRIPT, select_cam_method
-from failmodes.evaluate.models.checkpoint_files import read_pickled
+from failmodes.evaluate.models.checkpoints import read_pickled
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import are_probabilities
