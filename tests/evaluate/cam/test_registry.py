@@ -1,14 +1,10 @@
 """CAM methods are found by their files: names, what results call them, and a method that one new file adds."""
 
-import os
-import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from package_copies import package_with, run_python
 from tiny_study import rows_of, write_tiny_study
 
 import failmodes
@@ -30,8 +26,6 @@ IN_RESULTS = {
     "scorecam": "scorecam (grad-cam package)",
 }  # they are part of identities
 NAMES = "from failmodes.evaluate.cam.registry import method_meanings; print(*method_meanings(), sep='\\n'); "
-PAGE = Path(__file__).parents[3] / "docs" / "your-model.md"
-FILE = re.compile(r"```python\n# (failmodes/evaluate/cam/methods/\w+\.py)\n(.*?)```", flags=re.DOTALL)
 MODULE = """
 import torch
 from torch import nn
@@ -65,26 +59,13 @@ def test_an_unknown_name_is_an_error_with_all_names() -> None:
     assert all(name in str(e.value) for name in method_meanings())
 
 
-def run_python(package: Path, *arguments: str, folder: Path) -> str:
-    """What Python prints that imports failmodes from the folder `package`."""
-    environment = {**os.environ, "PYTHONPATH": str(package), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def test_the_names_are_known_without_importing_torch(tmp_path: Path) -> None:
     code = NAMES + "import sys; assert not {'torch', 'pytorch_grad_cam'} & set(sys.modules)"
     assert run_python(Path(failmodes.__file__).parents[1], "-c", code, folder=tmp_path).split() == [*method_meanings()]
 
 
 def test_one_new_file_adds_a_method(tmp_path: Path) -> None:
-    ((path, source),) = FILE.findall(PAGE.read_text(encoding="utf-8"))
-    package = tmp_path / "package"
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(failmodes.__file__).parent, package / "failmodes", ignore=ignored)
-    (package / path).write_text(source, encoding="utf-8")
+    package = package_with(tmp_path, "cam/methods")
     assert "activation-mean" in run_python(package, "-c", NAMES, folder=tmp_path).split()
     (tmp_path / "nets.py").write_text(MODULE)
     models = '[[models]]\nlabel = "Net"\narchitecture = "nets:Net"\n[evaluation]\nattention = "activation-mean"\n'
