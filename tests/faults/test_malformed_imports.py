@@ -16,7 +16,7 @@ from fault_trials import WITH_TORCH_S, Trial, attempt, check_refusal, half_writt
 from import_files import SMALL_STUDY, import_into, small_frame, stored_rows
 from malformed_imports import REFUSED, same_rows
 
-from failmodes.evaluate.import_predictions.importing import SPARE_ROWS
+from failmodes.evaluate.import_predictions.predictions_file import MOST_CELLS
 from failmodes.warehouse.errors import DataError, StorageError, StudyError
 
 HEAVY = (
@@ -82,11 +82,11 @@ def test_a_label_that_no_chart_can_show_is_refused(label: str, small_import: Pat
 @pytest.mark.slow
 def test_many_rows_of_others_are_left_out_and_endless_ones_refused(small_import: Path, tmp_path: Path) -> None:
     frame = small_frame()
-    others = pl.concat([frame[20:].with_columns(corruption=pl.lit("fog"))] * ((SPARE_ROWS + 200) // 80 + 1))
+    others = pl.concat([frame[20:].with_columns(corruption=pl.lit("fog"))] * 1300)
     pl.concat([others, frame]).write_parquet(tmp_path / "p.parquet")
     report = import_into(small_import, tmp_path / "p.parquet", only_study=True)
     assert (report.written, report.left_out) == (5, len(others))
-    same_rows(1_100_000)(tmp_path / "endless.parquet")  # of 500 images
+    same_rows(MOST_CELLS * 500 + 101, "fog")(tmp_path / "endless.parquet")  # of 500 images
     with pytest.raises(DataError, match="more than .* rows, and the study asks for 100"):
         import_into(small_import, tmp_path / "endless.parquet", only_study=True)
 
@@ -121,7 +121,10 @@ def test_a_full_disk_in_the_scratch_file_is_one_error(small_import: Path, predic
         def write(self, _: object) -> int:
             raise OSError(28, "No space left on device")
 
-        def close(self) -> None:
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None:
             pass
 
     monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: Full())

@@ -40,13 +40,13 @@ def copies(count: int, change: Callable[[pl.DataFrame], pl.DataFrame] = lambda f
     return lambda path: change(pl.concat([small_frame()] * count)).write_parquet(path, compression="zstd")
 
 
-def same_rows(count: int) -> Maker:
+def same_rows(count: int, corruption: str = "contrast") -> Maker:
     """One row so often, in a file of a few kilobytes."""
 
     def make(path: Path) -> None:
         rows = small_frame().to_arrow()
         zeros = pa.array(np.zeros(count, np.float32))
-        names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), ["contrast"])
+        names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int8)), [corruption])
         keys = {"image_id": np.zeros(count, np.int32), "corruption": names, "severity": np.ones(count, np.float32)}
         pq.write_table(pa.table({**keys, **dict.fromkeys(rows.column_names[3:], zeros)}), path, compression="zstd")
 
@@ -92,7 +92,7 @@ PARQUET: dict[str, tuple[Maker, str]] = {
     "a long word as logit": (column("logit_3", lambda n: repeated(n, "x" * 1_000_000)), "logit_3 holds"),
     "logits in structs": (column("logit_3", lambda n: [{"a": 1.0}] * n), "logit_3 holds struct"),
     "lists of lists": (listed(lambda n: pa.array([[[1.0]]] * n)), "logits holds list"),
-    "lists of texts": (listed(lambda n: pa.array([["a"]] * n)), "logits holds string"),
+    "lists of texts": (listed(lambda n: pa.array([["a"]] * n)), "logits holds list<element: string>"),
     "times as logits": (column("logit_3", lambda n: pa.array([1] * n, pa.timestamp("s"))), "logit_3 holds timestamp"),
     "corruptions in lists": (column("corruption", lambda n: [["none"]] * n), ""),
     "corruptions in structs": (column("corruption", lambda n: [{"a": "none"}] * n), ""),
@@ -106,17 +106,17 @@ PARQUET: dict[str, tuple[Maker, str]] = {
     "a thousand corruptions": (column("corruption", lambda n: [f"c{i}" for i in range(n)]), "unknown corruption 'c0'"),
     "100,000 corruptions": (
         copies(1000, lambda frame: frame.with_columns(corruption=pl.int_range(pl.len()).cast(pl.String))),
-        "names more than 500 corruptions",
+        "unknown corruption '0'",
     ),
-    "images that are infinite": (column("image_id", lambda n: [float("inf")] * n), "image_id is a double column"),
-    "images beyond 64 bits": (column("image_id", lambda n: [1e300] * n), "image_id is a double column"),
+    "images that are infinite": (column("image_id", lambda n: [float("inf")] * n), "image_id inf: expected a whole"),
+    "images beyond 64 bits": (column("image_id", lambda n: [1e300] * n), "image_id 1e+300: expected a whole number"),
     "images that are nothing": (column("image_id", lambda n: pa.nulls(n)), "no image_id"),
-    "severities in words": (column("severity", lambda n: ["high"] * n), "severity is a string column"),
+    "severities in words": (column("severity", lambda n: ["high"] * n), "severity 'high': expected a number"),
     "severities in lists": (column("severity", lambda n: [[1.0]] * n), ""),
     "labels in lists": (column("label", lambda n: [[1]] * n), UNREADABLE),
     "labels in controls": (column("label", lambda n: ["\x1b[2J\x00"] * n), "is not the data set's"),
-    "a million rows": (same_rows(1_000_000), "rows, and the study asks for 100"),
-    "the study's rows, a thousand times": (copies(2000), "rows, and the study asks for 100"),
+    "a million rows": (same_rows(1_000_000), "stands twice in contrast at severity 1, in rows 1 and 2"),
+    "the study's rows, a thousand times": (copies(2000), "stands twice in none at severity 0, in rows 1 and 101"),
     "50,000 columns": (
         lambda path: pq.write_table(pa.table({f"c{n}": [0] for n in range(50_000)}), path), "no column 'image_id'",
     ),

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from import_files import LOGITS, import_into, labeled, small_frame
 
-from failmodes.evaluate.import_predictions.columns import find_columns
+from failmodes.evaluate.import_predictions.predictions_file import find_columns
 from failmodes.warehouse.errors import DataError, StudyError
 
 HEADER = b"image_id,corruption,severity,"
