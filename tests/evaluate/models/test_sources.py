@@ -120,7 +120,8 @@ def test_one_new_file_adds_a_source(tmp_path) -> None:
         "from torch import nn\n"
         "def net(width=2):\n"
         "    torch.manual_seed(0)\n"
-        "    return nn.Sequential(nn.Conv2d(3, width, 8), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))\n"
+        "    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()\n"
+        "    return nn.Sequential(nn.Conv2d(3, width, 8), *pooled, nn.Linear(width, 10))\n"
     )
     models = '[[models]]\nlabel = "Net"\narchitecture = "hub:repository/net"\noptions = { width = 4 }\n'
     study = write_tiny_study(tmp_path, images=10, models=0, extra=f'{models}normalization = "none"\n')
