@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
-from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchSlice
-from failmodes.evaluate.engine.image_statistics import map_statistics
-from failmodes.evaluate.engine.precisions import compare_precisions
+from failmodes.evaluate.engine.cell import choose_batch_size
+from failmodes.evaluate.engine.clean_baseline import changed_predictions
+from failmodes.evaluate.engine.statistics import map_statistics
 from failmodes.evaluate.models.prepared_model import PreparedModel
 from failmodes.ingest.corruptions.apply import corrupt
 
@@ -102,7 +102,7 @@ def _lower_precision(subject: Subject, prepared: PreparedModel, folder: Path, si
         _make_clean(bench)
         runs.append(partial(bench.worker.run, [bench.cell()]))
     ours_s, _, ratio = in_turns(*runs, rounds=ROUNDS)
-    changed = compare_precisions(benches[0].evaluations[0], size).changed
+    changed = changed_predictions(benches[0].evaluations[0], size)
     against = f"the same in float32; {changed:.1%} of {subject.images} predictions change (random weights and images)"
     return Result(f"evaluate/{subject.name}/bfloat16", subject.images / ours_s, "images/s", ratio, against)
 

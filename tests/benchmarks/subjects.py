@@ -15,9 +15,8 @@ import torchvision
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchStream
-from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.cell import ModelRun, choose_batch_size
 from failmodes.evaluate.engine.tasks import RunCallbacks, Task
 from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation, make_evaluation
@@ -132,7 +131,7 @@ def make_bench(
     evaluations = [_evaluation(prepared, data) for prepared in models]
     shape = (subject.side_px, subject.side_px, 3)
     model_runs = [ModelRun(e, batch_size or choose_batch_size(e.prepared, shape)) for e in evaluations]
-    study = SimpleNamespace(results_folder=folder, output=folder, cells=())
+    study = SimpleNamespace(results_folder=folder, output=folder)
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
         Worker(study, model_runs, stream, RunCallbacks()),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE, GPU_SHARE, activation_budget
-from failmodes.evaluate.engine.autobatch import choose_batch_size, largest_activation
+from failmodes.evaluate.engine.cell import choose_batch_size, largest_activation
 from failmodes.evaluate.models.prepared_model import prepare_model
 from failmodes.evaluate.study.study_schema import Normalization
 
