@@ -17,10 +17,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 from failmodes.evaluate.devices import choose_device, describe_device, runs_bfloat16
-from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchSlice
-from failmodes.evaluate.engine.image_statistics import map_statistics
-from failmodes.evaluate.engine.precisions import compare_precisions
+from failmodes.evaluate.engine.cell import choose_batch_size
+from failmodes.evaluate.engine.clean_baseline import changed_predictions
+from failmodes.evaluate.engine.statistics import map_statistics
 from failmodes.evaluate.models.model import Model
 from failmodes.ingest.corruptions.apply import corrupt
 
@@ -100,7 +100,7 @@ def _lower_precision(subject: Subject, prepared: Model, folder: Path, size: int)
         _make_clean(bench)
         runs.append(partial(bench.worker.run, [bench.cell()]))
     ours_s, _, ratio = in_turns(*runs, rounds=ROUNDS)
-    changed = compare_precisions(benches[0].evaluations[0], size).changed
+    changed = changed_predictions(benches[0].evaluations[0], size)
     against = f"the same in float32; {changed:.1%} of {subject.images} predictions change (random weights and images)"
     return Result(f"evaluate/{subject.name}/bfloat16", subject.images / ours_s, "images/s", ratio, against)
 
@@ -163,7 +163,7 @@ def _attention(subject: Subject, prepared: Model) -> Result:
     bench = make_bench(subject, [prepared], Path(tempfile.mkdtemp()), count=8)
     way = bench.evaluations[0].cam_method
     layer = prepared.module.get_submodule(way.layer)
-    transform = None if way.target.reshape_transform == CHANNELS_FIRST else way.target.reshape_transform
+    transform = None if way.reshape_transform == CHANNELS_FIRST else way.reshape_transform
 
     def ours() -> None:
         for start in range(0, count, batch_size):

@@ -49,8 +49,8 @@ def _run(images: int, models: int, cells: int) -> dict[str, float]:
 
 def _measure(images: int, models: int, cells: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as name:
-        models = [model_of(TINY, torch.device("cpu"), seed=seed) for seed in range(models)]
-        bench = make_bench(TINY, models, Path(name), count=images)
+        prepared = [model_of(TINY, torch.device("cpu"), seed=seed) for seed in range(models)]
+        bench = make_bench(TINY, prepared, Path(name), count=images)
         bench.worker.run([bench.clean()])
         tasks = [bench.cell(severity=1 + cell % 5) for cell in range(cells)]
         times = []

@@ -16,9 +16,8 @@ from model_specs import ready_model
 from torch import nn
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchStream
-from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.cell import ModelRun, choose_batch_size
 from failmodes.evaluate.engine.tasks import RunCallbacks, Task
 from failmodes.evaluate.engine.worker import Worker
 from failmodes.evaluate.evaluation import Evaluation
@@ -131,7 +130,7 @@ def make_bench(
     evaluations = [_evaluation(model, data) for model in models]
     shape = (subject.side_px, subject.side_px, 3)
     model_runs = [ModelRun(e, batch_size or choose_batch_size(e.model, shape)) for e in evaluations]
-    study = SimpleNamespace(results_folder=folder, output=folder, cells=())
+    study = SimpleNamespace(results_folder=folder, output=folder)
     stream = BatchStream([data], threads=os.cpu_count() or 1)
     return Bench(
         Worker(study, model_runs, stream, RunCallbacks()),

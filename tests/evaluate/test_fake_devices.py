@@ -2,11 +2,10 @@
 
 Proven here, for it is logic beside a device: which device is taken, how it is called in the record, whether bfloat16
 pays, that float32 is made exact, that a batch is halved after an error of CUDA's kind and memory given back, when
-batches are pinned and made ahead, how many processes there are and which GPU each takes, and in how many copies
-statistics come back.
+batches are pinned and made ahead, how many processes there are and which GPU each takes.
 
 Unproven without a GPU, and covered only by the tests marked `gpu` where there are some: that kernels give the same
-numbers there (all of `evaluate/cam` and `image_statistics` on CUDA), autocast in float16 and bfloat16, page-locked
+numbers there (all of `evaluate/cam` and `engine.statistics` on CUDA), autocast in float16 and bfloat16, page-locked
 memory and copies that overlap with computing, the order of work on streams, errors of CUDA other than a lack of memory
 (they poison the context of a process), what `torch.compile` makes of a model, MPS, and two real GPUs at once.
 """
@@ -27,13 +26,12 @@ from failmodes.evaluate.devices import (
     runs_bfloat16,
 )
 from failmodes.evaluate.engine import run
-from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.cell import ModelRun
 from failmodes.evaluate.engine.executors import executor
 from failmodes.evaluate.engine.executors.executor import make_worker, open_worker, run_here
 from failmodes.evaluate.engine.executors.processes import run_in_processes
 from failmodes.evaluate.engine.executors.ray import actor_resources
 from failmodes.evaluate.engine.tasks import RunCallbacks
-from failmodes.evaluate.engine.writer import _to_host
 from failmodes.evaluate.study.study_schema import EvaluationSpec
 from failmodes.warehouse.errors import StudyError
 
@@ -196,31 +194,3 @@ def test_actors_share_the_gpus_of_a_cluster() -> None:
     assert actor_resources({"CPU": 32}, None) == (1, 32, 0)
     with pytest.raises(StudyError, match="2 CPUs for 4 processes"):
         actor_resources({"CPU": 2, "GPU": 4}, None)
-
-
-class _Elsewhere(torch.Tensor):
-    """A tensor that says that it is on a GPU, and counts how often it is brought to the host."""
-
-    copies = 0
-
-    @property
-    def device(self) -> torch.device:  # type: ignore[override]
-        return CUDA
-
-    def cpu(self) -> torch.Tensor:  # type: ignore[override]
-        _Elsewhere.copies += 1
-        return self.as_subclass(torch.Tensor)
-
-
-def test_statistics_come_back_in_one_copy_a_type_and_shape() -> None:
-    plain = {
-        "a": torch.arange(4.0), "b": torch.arange(4), "c": torch.arange(4.0) * 2, "d": torch.arange(8.0).reshape(4, 2),
-        "e": torch.arange(4.0) > 1,
-    }  # fmt: skip
-    _Elsewhere.copies = 0
-    found = _to_host({name: value.as_subclass(_Elsewhere) for name, value in plain.items()})
-    assert list(found) == list(plain)
-    for name, value in plain.items():
-        np.testing.assert_array_equal(found[name], value.numpy())
-        assert found[name].dtype == value.numpy().dtype
-    assert _Elsewhere.copies == 4

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate, process_context
@@ -33,12 +33,17 @@ SHARED_MEMORY = "/dev/shm"  # where batches cross between processes on Linux; a 
 
 
 class BatchSlice(NamedTuple):
-    """Which images of which cell: positions start … stop − 1 of the subset of the study's `data`, by index."""
+    """Which images of which cell: positions start … stop − 1 of the subset of the study's `data`, by index.
+
+    Attributes:
+        evaluation_ids: the evaluations that it is made for.
+    """
 
     data: int
     cell: Cell
     start: int
     stop: int
+    evaluation_ids: tuple[str, ...] = ()
 
 
 class CorruptedBatch(NamedTuple):
@@ -57,8 +62,8 @@ class CorruptedBatch(NamedTuple):
     images: torch.Tensor
     image_ids: np.ndarray
     labels: np.ndarray
-    rmse: np.ndarray | None
-    ssim: np.ndarray | None
+    rmse: np.ndarray | None = None
+    ssim: np.ndarray | None = None
 
     @property
     def positions(self) -> np.ndarray:
@@ -94,20 +99,32 @@ def images_per_batch(image_shape: tuple[int, ...], model_batch: int) -> int:
     return max(1, BATCH_BYTES // (int(np.prod(image_shape)) * model_batch)) * model_batch
 
 
+def count_images(data: EvaluationData, cell: Cell) -> int:
+    """How many images a cell has."""
+    return len(data.subset.clean_ids if cell.is_clean else data.subset.corrupted_ids)
+
+
 def make_batch(data: EvaluationData, part: BatchSlice, *, threads: int = 1) -> CorruptedBatch:
     """Corrupt the images of a slice and measure how far they are from the clean ones."""
-    subset, positions = data.subset, slice(part.start, part.stop)
-    if part.cell.is_clean:
+    subset, positions, cell = data.subset, slice(part.start, part.stop), part.cell
+    if cell.is_clean:
         ids = subset.clean_ids[positions]
-        images, labels = data.dataset.images[ids], data.dataset.labels[ids]
         zero = np.zeros(len(ids), np.float32)
-        return CorruptedBatch(part, _tensor(images), ids, labels, zero, zero + 1)
-    ids, labels = subset.corrupted_ids[positions], subset.corrupted_labels[positions]
+        return CorruptedBatch(
+            part, _tensor(data.dataset.images[ids]), ids, data.dataset.labels[ids], rmse=zero, ssim=zero + 1
+        )
+
+    def corrupted(ids: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Images, and where they pair with clean ones their RMSE and SSIM."""
+        clean = data.dataset.images[ids] if data.paired else None
+        images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
+        return (images,) if clean is None else (images, rmse(clean, images), ssim(clean, images))
+
+    ids = subset.corrupted_ids[positions]
     pieces = np.array_split(ids, min(threads, len(ids)))
     with ThreadPoolExecutor(len(pieces)) as pool:  # what a corruption does to an image does not depend on its batch
-        corrupted = list(pool.map(lambda piece: _corrupted(data, part.cell, piece), pieces))
-    images, rmse_of, ssim_of = zip(*corrupted, strict=True)
-    return CorruptedBatch(part, _tensor(np.concatenate(images)), ids, labels, _joined(rmse_of), _joined(ssim_of))
+        images, *distances = (np.concatenate(parts) for parts in zip(*pool.map(corrupted, pieces), strict=True))
+    return CorruptedBatch(part, _tensor(images), ids, subset.corrupted_labels[positions], *distances)
 
 
 class BatchStream:
@@ -161,7 +178,7 @@ class BatchStream:
         assert self.worker_spec is not None
         return DataLoader(
             _WorkerBatches(self.worker_spec),
-            sampler=_Slices(slices),
+            sampler=slices,
             batch_size=None,
             num_workers=self.workers,
             prefetch_factor=PREFETCH_BATCHES,
@@ -196,35 +213,11 @@ class _WorkerBatches(Dataset[CorruptedBatch | FailmodesError]):
             return error  # as a value: raised here it would arrive as the text of a traceback
 
 
-class _Slices(Sampler[BatchSlice]):
-    def __init__(self, slices: Iterable[BatchSlice]) -> None:
-        self.slices = slices
-
-    def __iter__(self) -> Iterator[BatchSlice]:
-        return iter(self.slices)
-
-
-def _corrupted(
-    data: EvaluationData, cell: Cell, ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Corrupted images with their RMSE and SSIM against the clean ones; None where they do not pair."""
-    if not data.paired:
-        return data.source.corrupted(None, cell.corruption, cell.severity, ids), None, None
-    clean = data.dataset.images[ids]
-    images = data.source.corrupted(clean, cell.corruption, cell.severity, ids)
-    return images, rmse(clean, images), ssim(clean, images)
-
-
 def _means_a_killed_worker(error: Exception) -> bool:
     """Torch tells it in words; where the process died while it handed over a batch, a pipe or socket ends instead."""
     text = str(error)
     handing_over = isinstance(error, ConnectionError | FileNotFoundError | EOFError)
     return text.startswith("DataLoader worker (pid") or (handing_over and not text.startswith("Caught "))
-
-
-def _joined(parts: tuple[np.ndarray | None, ...]) -> np.ndarray | None:
-    known = [part for part in parts if part is not None]
-    return np.concatenate(known) if known else None
 
 
 def _tensor(images: np.ndarray) -> torch.Tensor:

@@ -1,22 +1,27 @@
-"""What drift is measured against: the clean maps of an evaluation, kept in the record, and null pairs.
+"""What the clean images of a model give before all others: the maps that drift is measured against, and notes on it.
 
 The null drift of an image is against the clean map of another image: of any class, and of its own class.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.engine.image_statistics import MapDrift, drift_between
+from failmodes.evaluate.engine.statistics import drift_between
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.warehouse.metrics.class_order import far_better_order
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.footer import damage_of
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
 from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath
+
+COMPARED_IMAGES = 512  # clean images that go through a model at its lower precision and in float32
+SHOWN = 4  # classes of another order that are named
 
 
 class CleanBaseline(NamedTuple):
@@ -36,50 +41,35 @@ class CleanBaseline(NamedTuple):
     any_image: np.ndarray
     same_class: np.ndarray
 
-    def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, MapDrift]:
-        """Drift of maps (n, T, h, w) at `positions`, against their own clean maps and against both nulls."""
+    @classmethod
+    def of(cls, evaluation: Evaluation, predicted: torch.Tensor, maps: torch.Tensor) -> "CleanBaseline":
+        """Join clean predictions (N,) and maps (N, 1, h, w), NaN where no class is predicted, with null pairs."""
+        known = ~maps.isnan().flatten(1).any(1).cpu().numpy()
+        no_map = maps.new_full((1, *maps.shape[1:]), torch.nan)
+        null_pairs = sample_null_pairs(evaluation.data.dataset.labels[evaluation.data.subset.clean_ids])
+        return cls(predicted, known, torch.cat([maps, no_map]), *null_pairs)
+
+    def drifts(self, maps: torch.Tensor, positions: np.ndarray) -> dict[str, torch.Tensor]:
+        """Drift of maps (n, T, h, w) at `positions`, by column: against their own clean maps and against both nulls."""
         others = {"": positions, "null_": self.any_image[positions], "null_class_": self.same_class[positions]}
-        return {prefix: drift_between(maps, self.maps[other]) for prefix, other in others.items()}
-
-
-class CleanMapBuffer:
-    """Clean predictions and maps as they come in, in the memory that they stay in.
-
-    Attributes:
-        predicted: (N,) int64.
-        maps: (N + 1, 1, h, w) float32; the last is NaN and stands for "no other image".
-    """
-
-    def __init__(self, count: int, like: torch.Tensor) -> None:
-        """Room for `count` images with maps of the size and on the device of `like` (n, 1, h, w)."""
-        self.predicted = torch.zeros(count, dtype=torch.int64, device=like.device)
-        self.maps = torch.full((count + 1, *like.shape[1:]), torch.nan, device=like.device)
-
-    def put(self, start: int, predicted: torch.Tensor, maps: torch.Tensor, known: torch.Tensor) -> None:
-        """Fill in the images from position `start` on; the map of one whose prediction is not known (N,) is NaN."""
-        self.predicted[start : start + len(predicted)] = predicted
-        self.maps[start : start + len(maps)] = torch.where(known[:, None, None, None], maps, torch.nan)
-
-
-def make_clean_baseline(evaluation: Evaluation, clean: CleanMapBuffer) -> CleanBaseline:
-    """Join clean predictions and maps with null pairs."""
-    null_pairs = sample_null_pairs(evaluation.data.dataset.labels[evaluation.data.subset.clean_ids])
-    known = ~clean.maps[:-1].isnan().flatten(1).any(1).cpu().numpy()
-    return CleanBaseline(clean.predicted, known, clean.maps, *null_pairs)
+        return {
+            f"{prefix}{name}": drift
+            for prefix, other in others.items()
+            for name, drift in drift_between(maps, self.maps[other]).items()
+        }
 
 
 def save_clean_baseline(output: StorePath, evaluation: Evaluation, baseline: CleanBaseline) -> None:
     """Publish the clean maps, so that later runs need not make them again."""
-    maps = baseline.maps[:-1].cpu()
+    maps = baseline.maps[:-1].cpu().numpy()
     count, _, height, width = maps.shape
-    offsets = np.arange(count + 1, dtype=np.int32) * (height * width)
     columns = {
-        "evaluation_id": pa.array([evaluation.evaluation_id] * count),
-        "image_id": pa.array(evaluation.data.subset.clean_ids, pa.int32()),
-        "predicted": pa.array(baseline.predicted.cpu().numpy(), pa.int16()),
-        "map": pa.ListArray.from_arrays(offsets, pa.array(maps.reshape(-1).numpy())),
-        "map_height": pa.array(np.full(count, height), pa.int16()),
-        "map_width": pa.array(np.full(count, width), pa.int16()),
+        "evaluation_id": pa.repeat(evaluation.evaluation_id, count),
+        "image_id": evaluation.data.subset.clean_ids,
+        "predicted": baseline.predicted.cpu().numpy(),
+        "map": pa.FixedSizeListArray.from_arrays(maps.reshape(-1), height * width),
+        "map_height": np.full(count, height),
+        "map_width": np.full(count, width),
     }
     write_dimension(output, CLEAN_MAPS, evaluation.evaluation_id, pa.table(columns))
 
@@ -102,9 +92,65 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
             raise ValueError("its images are not those of the evaluation")
         height, width = rows["map_height"][0].as_py(), rows["map_width"][0].as_py()
         maps = rows["map"].combine_chunks().flatten().to_numpy().reshape(rows.num_rows, 1, height, width)
-        predicted = torch.from_numpy(rows["predicted"].to_numpy().astype(np.int64))
-        if not 0 <= int(predicted.min()) <= int(predicted.max()) < evaluation.logit_count:
+        predicted = rows["predicted"].to_numpy().astype(np.int64)
+        if not 0 <= predicted.min() <= predicted.max() < evaluation.logit_count:
             raise ValueError("it predicts classes that there are not")
-    clean = CleanMapBuffer(len(maps), torch.empty(0, 1, height, width, device=evaluation.model.device))
-    clean.put(0, predicted, torch.from_numpy(maps.copy()), torch.ones(len(maps), dtype=torch.bool))
-    return make_clean_baseline(evaluation, clean)
+    device = evaluation.model.device
+    return CleanBaseline.of(evaluation, torch.from_numpy(predicted).to(device), torch.tensor(maps, device=device))
+
+
+def clean_notes(
+    evaluation: Evaluation, labels: np.ndarray, predictions: np.ndarray, correct_among_all: np.ndarray
+) -> list[str]:
+    """What a reader should know of a model after its clean images, a line each.
+
+    A model whose outputs are taken in the wrong order gives wrong numbers that look right: an accuracy at chance, or
+    one that another order would make much better.
+
+    Args:
+        evaluation: of the model.
+        labels: (N,) class indices.
+        predictions: (N,) the class of the largest logit among the data set's classes.
+        correct_among_all: (N,) whether the label's logit is the largest among all outputs of the model.
+    """
+    model, count = evaluation.model, len(evaluation.data.dataset.class_names)
+    accuracy, lines = float(np.mean(predictions == labels)), []
+    if model.protocol is not None:
+        other = "subset" if model.protocol == "all" else "all"
+        lines.append(
+            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the data set, "
+            f"{correct_among_all.mean():.1%} among all {model.output_count:,} outputs; "
+            f'`classes = "{model.protocol}"` counts here, and "{other}" is the other'
+        )
+    if accuracy <= 1 / count:
+        lines.append(
+            f"clean accuracy is {accuracy:.1%}, at or below chance ({1 / count:.1%}; n = {len(labels):,}): "
+            "check the order of its outputs (`class_names`), its normalization and the labels"
+        )
+    if found := far_better_order(labels, predictions, count):
+        outputs = model.class_outputs or range(count)
+        moved = [f"{model.class_names[i]} = {outputs[j]}" for i, j in enumerate(found.outputs) if i != j]
+        more = ", …" if len(moved) > SHOWN else ""
+        lines.append(
+            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
+            f"{found.matched:.1%} instead of {found.actual:.1%} (n = {found.images:,}, on which that order was not "
+            "chosen): if it is right, say so by `class_names`, or `class_map`"
+        )
+    return [f"{model.label}: {line}" for line in lines]
+
+
+def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:
+    """Share of up to COMPARED_IMAGES clean images of which a model in float32 predicts another class, 0–1.
+
+    Args:
+        evaluation: a model at a lower precision, and its clean images.
+        batch_size: images at once at that precision; both take half, since float32's numbers are twice as long.
+    """
+    at_once = max(1, batch_size // 2)
+    lower = evaluation.model
+    full = dataclasses.replace(lower, precision="float32")
+    ids, changed = evaluation.data.subset.clean_ids[:COMPARED_IMAGES], 0
+    for start in range(0, len(ids), at_once):
+        images = evaluation.data.dataset.images[ids[start : start + at_once]]
+        changed += int((lower.predict(images).argmax(1) != full.predict(images).argmax(1)).sum())
+    return changed / len(ids)

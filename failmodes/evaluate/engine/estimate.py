@@ -5,6 +5,7 @@ batch is timed, under each corruption of the study. Loading and the report are n
 """
 
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from failmodes.evaluate.devices import choose_device, describe_device
 from failmodes.evaluate.engine.batches import BatchSlice, make_batch
-from failmodes.evaluate.engine.cell_evaluation import CellEvaluation
+from failmodes.evaluate.engine.cell import CellEvaluation
 from failmodes.evaluate.engine.executors.executor import make_model_runs
 from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
 from failmodes.evaluate.evaluation import Evaluation
@@ -138,7 +139,7 @@ def _seconds_per_image(study: Study, evaluations: Sequence[Evaluation], models: 
     part = BatchSlice(0, CLEAN_CELL, 0, min(run.batch_size, len(data.subset.clean_ids)))
     batch = make_batch(data, part)
     for _ in range(2):  # what is compiled or loaded at first does not count
-        timed = CellEvaluation(run, CLEAN_CELL, study.output)
+        timed = CellEvaluation(run, CLEAN_CELL, Path(tempfile.gettempdir()))
         timed.add(batch)
     started = time.perf_counter()
     few = [part._replace(cell=Cell(name, severity), stop=min(8, part.stop)) for name in study.corruptions.names]

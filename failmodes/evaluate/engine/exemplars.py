@@ -8,9 +8,8 @@ Chosen among the paired images of an evaluation, two for each reason, no image t
 - still_correct: right everywhere, most confidently at the last severity
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -60,11 +59,15 @@ def record_exemplars(
         corruption: its name.
         severities: rising, without the clean one.
     """
-    stored = _stored(output, evaluation, corruption, severities)
-    chosen = choose_exemplars(stored.predicted == stored.labels, stored.confidence)
+    cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
+    stored = [_predictions(output, evaluation, cell) for cell in cells]
+    ranks, confidence = (
+        np.stack([rows[name].fill_null(0).to_numpy() for rows in stored]) for name in ("label_rank", "confidence")
+    )
+    chosen = choose_exemplars(ranks == 1, confidence)
     rows: list[dict[str, Any]] = []
-    for number, severity in enumerate((CLEAN_CELL.severity, *severities)) if chosen else ():
-        rows += _pictures(evaluation, baseline, corruption, severity, chosen, stored.at(number))
+    for cell, of_cell in zip(cells, stored, strict=True) if chosen else ():
+        rows += _exemplar_rows(evaluation, baseline, corruption, cell.severity, chosen, of_cell)
     write_dimension(output, EXEMPLARS, _key(evaluation, corruption), rows)
 
 
@@ -102,73 +105,43 @@ def _key(evaluation: Evaluation, corruption: str) -> str:
     return f"{evaluation.evaluation_id}-{corruption}"
 
 
-class _Stored(NamedTuple):
-    """Published predictions, clean first: predicted (−1: no class), confidence, finite (S, N); labels (N,)."""
-
-    predicted: np.ndarray
-    confidence: np.ndarray
-    finite: np.ndarray
-    labels: np.ndarray
-
-    def at(self, number: int) -> "_Stored":
-        return _Stored(self.predicted[number], self.confidence[number], self.finite[number], self.labels)
-
-
-def _stored(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> _Stored:
-    cells = (CLEAN_CELL, *(Cell(corruption, severity) for severity in severities))
-    keys = [ShardKey(evaluation.evaluation_id, cell) for cell in cells]
-    rows = [
-        _predictions(shard_path(output, PREDICTION_FACTS, key), len(evaluation.data.subset.clean_ids)) for key in keys
-    ]
-    return _Stored(
-        np.stack([r["predicted"].fill_null(-1).to_numpy() for r in rows]),
-        np.stack([r["confidence"].fill_null(0).to_numpy() for r in rows]),
-        np.stack([r["finite"].to_numpy() for r in rows]),
-        rows[0]["label"].to_numpy(),
-    )
-
-
-def _predictions(path: StorePath, count: int) -> pa.Table:
-    rows = read_rows(path, PREDICTION_FACTS)
+def _predictions(output: StorePath, evaluation: Evaluation, cell: Cell) -> pa.Table:
+    """The published predictions of a cell, in the order of the subset."""
+    path = shard_path(output, PREDICTION_FACTS, ShardKey(evaluation.evaluation_id, cell))
+    rows, count = read_rows(path, PREDICTION_FACTS), len(evaluation.data.subset.clean_ids)
     if rows.num_rows != count:
         raise DamagedShardError(f"{path} is damaged: it holds {rows.num_rows:,} images, the evaluation {count:,}")
     return rows
 
 
-def _pictures(
+def _exemplar_rows(
     evaluation: Evaluation,
     baseline: CleanBaseline | None,
     corruption: str,
     severity: Decimal,
     chosen: list[tuple[str, int, int]],
-    stored: _Stored,
+    predictions: pa.Table,
 ) -> list[dict[str, Any]]:
-    """Rows at one severity, one a chosen image."""
+    """Rows at one severity, one a chosen image, with the map for the class predicted on its clean image."""
     positions = np.array([position for _, _, position in chosen])
+    shown = predictions.select(["image_id", "label", "predicted", "confidence"])
     ids = evaluation.data.subset.clean_ids[positions]
     images = np.asarray(evaluation.data.dataset.images[ids])
     if severity:
         images = evaluation.data.source.corrupted(images, corruption, severity, ids)
-    rows: list[dict[str, Any]] = []
-    for number, (reason, rank, position) in enumerate(chosen):
-        known, predicted = bool(stored.finite[position]), int(stored.predicted[position])
-        rows.append({
+    rows = [
+        {
             "evaluation_id": evaluation.evaluation_id, "corruption": corruption, "severity": severity,
-            "image_id": int(ids[number]), "reason": reason, "reason_rank": rank, "label": int(stored.labels[position]),
-            "predicted": predicted if predicted >= 0 else None,
-            "confidence": float(stored.confidence[position]) if known else None, "png": encode_png(images[number]),
-        })  # fmt: skip
-    for row, heat in zip(rows, _maps(evaluation, baseline, images, positions), strict=False):
-        row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
-    return rows
-
-
-def _maps(
-    evaluation: Evaluation, baseline: CleanBaseline | None, images: np.ndarray, positions: np.ndarray
-) -> Iterable[np.ndarray]:
-    """The map (h, w) of each image for the class predicted on its clean image; none without attention."""
+            "reason": reason, "reason_rank": rank, "png": encode_png(image), **prediction,
+        }
+        for (reason, rank, _), image, prediction in zip(
+            chosen, images, shown.take(positions).to_pylist(), strict=True
+        )
+    ]  # fmt: skip
     cam_method = evaluation.attention
-    if baseline is None or isinstance(cam_method, CamUnavailable):
-        return ()
-    clean = baseline.predicted[positions][:, None]
-    return cam_method(evaluation.model.inputs(images), lambda _logits: clean).maps[:, 0].cpu().numpy()
+    if baseline is not None and not isinstance(cam_method, CamUnavailable):
+        targets = baseline.predicted[positions][:, None]
+        maps = cam_method(evaluation.model.inputs(images), lambda _logits: targets).maps[:, 0].cpu().numpy()
+        for row, heat in zip(rows, maps, strict=True):
+            row |= {"map_f16": heat.astype("<f2").tobytes(), "map_height": heat.shape[0], "map_width": heat.shape[1]}
+    return rows

@@ -8,12 +8,11 @@ import torch
 
 from failmodes.evaluate.allocator import freed_memory_kept
 from failmodes.evaluate.devices import choose_device
-from failmodes.evaluate.engine.clean_baseline import load_clean_baseline
+from failmodes.evaluate.engine.clean_baseline import COMPARED_IMAGES, load_clean_baseline
 from failmodes.evaluate.engine.executors.executor import run_here
 from failmodes.evaluate.engine.executors.processes import run_in_processes
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
-from failmodes.evaluate.engine.precisions import COMPARED_IMAGES
 from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, make_tasks
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.study.study_schema import Study

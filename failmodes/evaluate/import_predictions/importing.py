@@ -12,10 +12,10 @@ from pydantic import Field
 
 from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
-from failmodes.evaluate.engine.image_statistics import compute_prediction_statistics
+from failmodes.evaluate.engine.cell import RowBuffer
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
 from failmodes.evaluate.engine.run import record_missing_exemplars
-from failmodes.evaluate.engine.writer import RowBuffer, prediction_columns
+from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
@@ -197,8 +197,8 @@ def _write_cell(study: Study, evaluation: Evaluation, predictions: Predictions, 
     for start in range(0, len(logits), step):
         part = BatchSlice(0, cell, start, min(start + step, len(logits)))
         batch = make_batch(evaluation.data, part, threads=os.cpu_count() or 1)
-        statistics = compute_prediction_statistics(torch.from_numpy(logits[start : part.stop]), batch.labels)
-        columns = prediction_columns(batch.image_ids, statistics, batch.rmse, batch.ssim)
+        columns = prediction_columns(prediction_statistics(torch.from_numpy(logits[start : part.stop]), batch.labels))
+        columns |= {"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim}
         if predictions.kind == "probabilities":
             columns |= {"log_sum_exp": None, "max_logit": None}
         rows.add(columns)

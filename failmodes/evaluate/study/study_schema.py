@@ -290,7 +290,7 @@ class EvaluationSpec(StrictModel):
         device: where models run; auto takes cuda, then mps, then cpu.
         precision: of the forward pass.
         batch_size: images per forward pass; if not given, the largest power of two that fits the memory rule of
-            `engine.autobatch`, at most 32 on a CPU, 512 on a GPU and 128 on MPS.
+            `engine.cell.choose_batch_size`, at most 32 on a CPU, 512 on a GPU and 128 on MPS.
         attention: true, false, or a CAM method: "auto", "none", "closed-form", "backward", or one of the grad-cam
             package such as "layercam".
         logits: "all" keeps every logit of models of more than ten classes, as float16, in the record alone; what

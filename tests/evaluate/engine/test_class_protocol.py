@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ import torch
 from import_files import stored_rows
 from tiny_study import run_and_read
 
-from failmodes.evaluate.engine.clean_predictions import CleanPredictions
+from failmodes.evaluate.engine.clean_baseline import clean_notes
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.opening import open_dataset
@@ -109,13 +111,9 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
 def notes_on(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
     """Notes on a model of `count` outputs that makes these predictions."""
     names = tuple("abcdefghij"[:count])
-    spec = _spec()
-    model = Model(
-        module=torch.nn.Identity(), spec=spec, architecture=spec.architecture, class_names=names, output_count=count
-    )
-    clean = CleanPredictions(model, count)
-    clean.add(labels, torch.nn.functional.one_hot(torch.from_numpy(predictions), count).float(), None)
-    return clean.notes()
+    model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
+    evaluation: Any = SimpleNamespace(model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names)))
+    return clean_notes(evaluation, labels, predictions, labels == predictions)
 
 
 def _spec():

@@ -1,9 +1,17 @@
-"""Attention against the grad-cam package, and its statistics against SciPy and cases by hand."""
+"""What clean images give: maps that drift is measured against, and the predictions that a lower precision changes."""
+
+import dataclasses
 
 import numpy as np
 import polars as pl
+import pytest
+import torch
 from tiny_study import hashes, run_and_read
 
+from failmodes.evaluate.engine.clean_baseline import changed_predictions
+from failmodes.evaluate.engine.plan import plan_evaluations
+from failmodes.evaluate.study.reading import read_study
+from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import CLEAN_CELL, ShardKey, list_results_files, read_verified, shard_path
@@ -42,3 +50,15 @@ def test_lost_clean_maps_are_recomputed(tiny_run_copy) -> None:
     next(list_results_files(output, CLEAN_MAPS)).unlink()
     assert run_and_read(path)[0].written == 1
     assert hashes(output) == expected
+
+
+def test_changed_predictions_are_those_that_float32_gives_differently(two_trained_models) -> None:
+    study = read_study(two_trained_models[0])
+    (evaluation, _), *_ = plan_evaluations(study, open_dataset(study.dataset, study.cache), torch.device("cpu"))
+    lower = dataclasses.replace(evaluation.model, precision="bfloat16")
+    images = evaluation.data.dataset.images[evaluation.data.subset.clean_ids]
+    predictions = [prepared.predict(images).argmax(1) for prepared in (evaluation.model, lower)]
+    expected = float((predictions[0] != predictions[1]).float().mean())
+    found = changed_predictions(dataclasses.replace(evaluation, prepared=lower), 8)
+    assert found == pytest.approx(expected, abs=2 / len(images))
+    assert changed_predictions(evaluation, 8) == 0

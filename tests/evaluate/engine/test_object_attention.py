@@ -10,8 +10,7 @@ from looking_models import HALF, SIDE, at_one_corner, at_the_object, images_in_q
 from torch.nn import functional
 
 import failmodes
-from failmodes.evaluate.engine.image_statistics import points_inside
-from failmodes.evaluate.engine.object_attention import object_statistics
+from failmodes.evaluate.engine.statistics import object_statistics, points_inside
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 COUNT = 40

@@ -72,7 +72,7 @@ def test_a_full_disk_is_not_the_models_fault(two_trained_models, monkeypatch) ->
     def full(*_args, **_options):
         raise StorageError("cannot write rows.parquet: no space left on the disk")
 
-    monkeypatch.setattr("failmodes.evaluate.engine.cell_evaluation.write_shard", full)
+    monkeypatch.setattr("failmodes.evaluate.engine.cell.write_shard", full)
     with pytest.raises(StorageError, match="no space left"):
         run_study(path)
     monkeypatch.undo()

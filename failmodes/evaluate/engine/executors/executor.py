@@ -8,9 +8,8 @@ import torch
 
 from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.devices import choose_device
-from failmodes.evaluate.engine.autobatch import choose_batch_size
 from failmodes.evaluate.engine.batches import BatchStream, WorkerSpec, images_per_batch, limit_workers
-from failmodes.evaluate.engine.cell_evaluation import ModelRun
+from failmodes.evaluate.engine.cell import ModelRun, choose_batch_size
 from failmodes.evaluate.engine.plan import plan_evaluations
 from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult, Task
 from failmodes.evaluate.engine.worker import Worker

@@ -9,7 +9,7 @@ from model_specs import ready_model
 from torch import nn
 
 from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE, GPU_SHARE, activation_budget
-from failmodes.evaluate.engine.autobatch import choose_batch_size, largest_activation
+from failmodes.evaluate.engine.cell import choose_batch_size, largest_activation
 from failmodes.evaluate.study.study_schema import Normalization
 
 CPU = torch.device("cpu")

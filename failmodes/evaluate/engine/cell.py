@@ -1,0 +1,364 @@
+"""One cell of one model: batches of images in, rows out, published whole."""
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
+from failmodes.evaluate.cam.closed_form import check_logit_identity
+from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory, release_memory
+from failmodes.evaluate.engine.batches import CorruptedBatch
+from failmodes.evaluate.engine.clean_baseline import CleanBaseline, clean_notes, save_clean_baseline
+from failmodes.evaluate.engine.statistics import (
+    attention_columns,
+    map_statistics,
+    object_statistics,
+    prediction_columns,
+    prediction_statistics,
+)
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.model import Model
+from failmodes.warehouse.null_pairs import sample_null_pairs
+from failmodes.warehouse.provenance import library_versions
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    FULL_LOGITS_CLASSES,
+    LOGITS,
+    PARTITIONS,
+    PREDICTED_OUTPUT,
+    PREDICTION_FACTS,
+    SCALED_LOG_SUM_EXP,
+    TARGETS,
+    Table,
+)
+from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
+from failmodes.warehouse.storage.files import StorePath, make_folder, storage_errors
+
+IN_MEMORY_BYTES = 4 << 20  # of a table; beyond, rows wait on disk, so that memory does not grow with a cell's images
+MASK_PIXELS = 1 << 21  # of masks, and of each target's enlarged maps, measured at a time
+
+
+@dataclass
+class ModelRun:
+    """A model that takes part in cells.
+
+    Attributes:
+        evaluation: its evaluation.
+        batch_size: images at once; halved where memory ends.
+        baseline: its clean maps, once they are known; None without attention.
+    """
+
+    evaluation: Evaluation
+    batch_size: int
+    baseline: CleanBaseline | None = None
+
+    def halve_batch(self) -> bool:
+        """Take half as many images at once from now on; False where it is one already."""
+        if self.batch_size == 1:
+            return False
+        release_memory(self.evaluation.model.device)
+        self.batch_size = 1 << (self.batch_size - 1).bit_length() - 1  # the next lower power of two
+        return True
+
+
+class RowBuffer:
+    """Columns of a fact table, batch by batch; `table()` joins them."""
+
+    def __init__(self, table: Table, scratch: Path, without: Sequence[str] = ()) -> None:
+        """No rows yet.
+
+        Args:
+            table: whose columns they are.
+            scratch: a folder where many rows wait, in an anonymous file that goes with the process however that ends.
+            without: nullable columns that are left out of the shard.
+        """
+        self.schema, self.scratch = table.arrow(without=(*PARTITIONS, *without)), scratch
+        self.file = tempfile.SpooledTemporaryFile[bytes](IN_MEMORY_BYTES, dir=str(make_folder(scratch)))  # noqa: SIM115  # `table` closes it
+        self.stream = pa.ipc.new_stream(self.file, self.schema)
+
+    def add(self, columns: dict[str, Any]) -> None:
+        """Add some rows: a NumPy array a column (masked entries are null), or None for a column of nulls."""
+        count = len(columns["image_id"])
+        arrays = [to_arrow(columns.get(field.name), field.type, count) for field in self.schema]
+        with storage_errors(self.scratch):
+            self.stream.write_batch(pa.record_batch(arrays, schema=self.schema))
+
+    def table(self) -> pa.Table:
+        """All rows; none can be added afterwards."""
+        with self.file, storage_errors(self.scratch):
+            self.stream.close()
+            self.file.seek(0)
+            return pa.ipc.open_stream(self.file).read_all()
+
+
+class CellEvaluation:
+    """The rows of one cell of one evaluation, and what they cost.
+
+    Attributes:
+        images: how many went through the model.
+        not_finite: how many of them have logits that are not finite.
+        elapsed_s: seconds of the model and of all that follows it; whoever makes the batches adds their part.
+        identity_error: largest relative error of sum + bias = logit so far; None where nothing proves it.
+        at: positions in the subset where the current forward pass begins and ends.
+        notes: what the clean images tell of the model, a line each; none of another cell.
+        facts: what the footer says, from `finish` on.
+    """
+
+    def __init__(self, run: ModelRun, cell: Cell, scratch: Path) -> None:
+        """Begin without rows; when there are many, they wait in the folder `scratch`."""
+        self.run, self.evaluation, self.cell = run, run.evaluation, cell
+        evaluation, model, data = run.evaluation, run.evaluation.model, run.evaluation.data
+        self.key = ShardKey(evaluation.evaluation_id, cell)
+        self.class_count = len(data.dataset.class_names)
+        self.outputs = np.array(model.logit_outputs) if model.protocol == "all" else None
+        without = [PREDICTED_OUTPUT] * (self.outputs is None)
+        without += [SCALED_LOG_SUM_EXP] * (evaluation.logit_count <= FULL_LOGITS_CLASSES)
+        self.predictions, self.attention = RowBuffer(PREDICTION_FACTS, scratch, without), RowBuffer(ATTENTION, scratch)
+        self.logits = RowBuffer(LOGITS, scratch) if evaluation.keeps_logits else None
+        self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
+        self.identity_error: float | None = None
+        self.at = (0, 0)
+        self.notes: list[str] = []
+        self.facts: dict[str, Any] = {}
+        # against unpaired clean images there is neither drift nor a clean target
+        self.baseline = run.baseline if data.paired and not cell.is_clean else None
+        self._clean: list[tuple[np.ndarray, ...]] = []  # labels, predicted classes, whether correct among all outputs
+        self._clean_maps: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []  # positions, maps, targets
+        self._masks = data.dataset.masks if cell.is_clean or data.paired else None
+        self._maps: list[tuple[torch.Tensor, np.ndarray]] = []  # to be held to masks; and which of their targets exist
+        self._object_columns: dict[str, pa.Array] = {}
+
+    def add(self, batch: CorruptedBatch) -> None:
+        """Run the model over a batch and keep its rows.
+
+        Raises:
+            ModelError: maps do not sum to the logits as closed form promises.
+        """
+        started = time.perf_counter()
+        output, largest_other = self._forward(batch)
+        statistics = prediction_statistics(output.logits, batch.labels)
+        columns = prediction_columns(statistics, self.outputs, self.class_count)
+        self.predictions.add({"image_id": batch.image_ids, "rmse": batch.rmse, "ssim": batch.ssim, **columns})
+        if self.logits is not None:
+            self.logits.add({"image_id": batch.image_ids, "logits": output.logits.half().cpu().numpy()})
+        finite = columns["finite"]
+        self.images += len(finite)
+        self.not_finite += int((~finite).sum())
+        if output.identity_error is not None:
+            error = float(output.identity_error)
+            check_logit_identity(error, self.evaluation.model.precision, self.evaluation.model.label)
+            self.identity_error = max(self.identity_error or 0.0, error)
+        if self.cell.is_clean:
+            predictions = output.logits[:, : self.class_count].argmax(1)
+            correct = statistics["finite"] & (statistics["label_rank"] == 1)
+            if largest_other is not None:
+                correct &= statistics["max_logit"] > largest_other
+            self._clean.append((batch.labels, predictions.cpu().numpy(), correct.cpu().numpy()))
+        if self.evaluation.has_attention and self.cell.is_clean:
+            maps = torch.where(statistics["finite"][:, None, None, None], output.maps, torch.nan)
+            self._clean_maps.append((batch.positions, maps, output.targets))
+        elif self.evaluation.has_attention:
+            self._add_attention(batch.positions, output.maps, output.targets, finite)
+        self.elapsed_s += time.perf_counter() - started
+
+    def finish(self) -> None:
+        """Once all batches are in: of the clean cell's maps make the baseline of drift, and measure drift there too.
+
+        Of all cells measure what lies on objects, where there are masks.
+        """
+        started = time.perf_counter()
+        if self.cell.is_clean:
+            self.notes = clean_notes(self.evaluation, *map(np.concatenate, zip(*self._clean, strict=True)))
+            self.facts["assumptions"] = self.evaluation.assumptions()
+        if self._clean_maps:
+            _, maps, targets = zip(*self._clean_maps, strict=True)
+            baseline = CleanBaseline.of(self.evaluation, torch.cat(targets)[:, 0], torch.cat(maps))
+            self.run.baseline = self.baseline = baseline
+            for positions, own, target in self._clean_maps:
+                self._add_attention(positions, own, target, baseline.known[positions])
+            self._clean_maps.clear()
+        if self._masks is not None and self._maps:
+            self._object_columns = self._measure_objects(self._masks)
+            self._maps.clear()
+        self.elapsed_s += time.perf_counter() - started
+        self.facts |= {
+            "elapsed_s": round(self.elapsed_s, 4),
+            "images_per_s": round(self.images / max(self.elapsed_s, 1e-9), 2),
+            "device": describe_device(self.evaluation.model.device),
+            "batch_size": self.run.batch_size,
+            "identity_error": self.identity_error,
+            "versions": library_versions(),
+        }
+
+    def publish(self, output: StorePath) -> None:
+        """Publish clean maps, then attention, then predictions: these are the commit."""
+        if self.evaluation.has_attention:
+            if self.cell.is_clean and self.baseline is not None:
+                save_clean_baseline(output, self.evaluation, self.baseline)
+            rows = self.attention.table()
+            for name, column in self._object_columns.items():
+                rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), column)
+            write_shard(output, ATTENTION, self.key, rows, self.facts)
+        if self.logits is not None:
+            write_shard(output, LOGITS, self.key, self.logits.table(), self.facts)
+        write_shard(output, PREDICTION_FACTS, self.key, self.predictions.table(), self.facts)
+
+    def _forward(self, batch: CorruptedBatch) -> tuple[CamOutput, torch.Tensor | None]:
+        """The batch through the model, so many images at once; those that do not fit into memory again in halves.
+
+        Returns:
+            What the passes gave, as one: statistics are taken of all at once, and the device waits once. And (N,) the
+            largest of the outputs that take no part, of clean images where there are such outputs.
+        """
+        model, watchers = self.evaluation.model, self.evaluation.model.watchers
+        watched = model.other_outputs if self.cell.is_clean and model.protocol == "subset" else []
+        passes: list[CamOutput] = []
+        others: list[torch.Tensor] = []
+        start = 0
+        if watched:
+            watchers.append(lambda outputs: others.append(outputs[:, watched].float().amax(1)))
+        try:
+            while start < len(batch.image_ids):
+                part = slice(start, min(start + self.run.batch_size, len(batch.image_ids)))
+                self.at = (batch.slice.start + part.start, batch.slice.start + part.stop)
+                try:
+                    passes.append(self._pass(batch.images[part], batch.positions[part]))
+                    start = part.stop
+                except RuntimeError as error:
+                    if not is_out_of_memory(error) or not self.run.halve_batch():
+                        raise
+                    del others[len(passes) :]
+        finally:
+            watchers.clear()
+        logits, targets, maps, errors = zip(*passes, strict=True)
+        proven = [error for error in errors if error is not None]
+        worst = torch.stack(proven).max() if proven else None
+        output = CamOutput(torch.cat(logits), torch.cat(targets), torch.cat(maps), worst)
+        return output, torch.cat(others) if others else None
+
+    def _pass(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
+        """Images (n, H, W, 3) at once through the model, with maps of one target in the clean cell, else of two."""
+        prepared, cam_method = self.evaluation.model, self.evaluation.attention
+        inputs = prepared.inputs(images)
+        if isinstance(cam_method, CamUnavailable):
+            with torch.inference_mode():
+                logits = prepared.logits(inputs)
+                nothing = logits.new_empty(len(logits), 0)
+                return CamOutput(logits, nothing, nothing, None)
+
+        def select_targets(logits: torch.Tensor) -> torch.Tensor:
+            """The class predicted here, and that predicted on the clean image."""
+            predicted = logits.argmax(1)  # of equal ones the first, and NaN above all, as in the statistics
+            if self.cell.is_clean:
+                return predicted[:, None]
+            clean = predicted if self.baseline is None else self.baseline.predicted[positions]
+            return torch.stack([predicted, clean], dim=1)
+
+        return cam_method(inputs, select_targets)
+
+    @torch.inference_mode()
+    def _add_attention(
+        self, positions: np.ndarray, maps: torch.Tensor, targets: torch.Tensor, finite: np.ndarray
+    ) -> None:
+        """Add rows of images at `positions` (n,): from maps (n, T, h, w), their classes (n, T), finite logits (n,).
+
+        Of one target, as in the clean cell, the row stands for both.
+        """
+        subset, count = self.evaluation.data.subset, len(TARGETS)
+        ids = (subset.clean_ids if self.cell.is_clean else subset.corrupted_ids)[positions]
+        maps, targets = maps.expand(-1, count, -1, -1), targets.expand(-1, count)
+        values = {"target_class": targets, **map_statistics(maps)}
+        known = np.stack([finite, np.zeros_like(finite)], 1)
+        if self.baseline is not None:
+            values |= self.baseline.drifts(maps, positions)
+            known[:, 1] = self.baseline.known[positions]
+        columns = attention_columns(values, known)
+        columns["target_class"] = np.ma.masked_greater_equal(columns["target_class"], self.class_count)  # other outputs
+        columns["empty"] = columns["empty"].filled(False)
+        self.attention.add({"image_id": np.repeat(ids, count), "target": np.tile(TARGETS, len(ids)), **columns})
+        if self._masks is not None:
+            self._maps.append((maps.cpu(), known))
+
+    def _measure_objects(self, clean_masks: np.ndarray) -> dict[str, pa.Array]:
+        """Columns of `attention` about objects, by the data set's masks; the map of another image may be of any batch.
+
+        There are none where the source does not say how the corruption moves objects.
+        """
+        data, cell, device = self.evaluation.data, self.cell, self.evaluation.model.device
+        maps = torch.cat([maps for maps, _ in self._maps])
+        known = np.concatenate([known for _, known in self._maps])
+        ids, threads = data.subset.clean_ids, os.cpu_count() or 1
+        others = sample_null_pairs(data.dataset.labels[ids]).any_image
+        has_other = torch.from_numpy(others >= 0)[:, None, None, None]
+        step = max(1, MASK_PIXELS // int(np.prod(data.dataset.images.shape[1:3])))
+        blocks = []
+        for start in range(0, len(ids), step):
+            block = slice(start, start + step)
+            clean = np.asarray(clean_masks[ids[block]])
+            moved = (cell.corruption, cell.severity, ids[block])
+            masks = clean if cell.is_clean else data.source.moved_masks(clean, *moved, threads=threads)
+            if masks is None:
+                return {}
+            other_maps = torch.where(has_other[block], maps[others[block]], torch.nan)
+            on_device = (part.to(device) for part in (maps[block], other_maps, torch.from_numpy(masks)))
+            blocks.append(attention_columns(object_statistics(*on_device), known[block]))
+        kinds = {name: ATTENTION.arrow().field(name).type for name in blocks[0]}
+        return {name: pa.concat_arrays([to_arrow(block[name], kinds[name]) for block in blocks]) for name in kinds}
+
+
+def to_arrow(column: np.ndarray | None, kind: pa.DataType, count: int = 0) -> pa.Array:
+    """An array (N,), or one (N, L) as lists, of a type: masked entries are null, and so are `count` of no array."""
+    if column is None:
+        return pa.nulls(count, kind)
+    if column.ndim == 1:
+        return pa.array(column).cast(kind)
+    values = to_arrow(column.reshape(-1), kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(values, column.shape[1]).cast(kind)
+
+
+def choose_batch_size(prepared: Model, image_shape: tuple[int, ...]) -> int:
+    """How many images go through a model at once: a power of two whose activations fit the budget of its device.
+
+    Rows depend on the batch size by rounding (about 1e-6). The rule depends on the model, the image size and the device
+    alone, so that a run that is killed and goes on takes the same batches. What it cannot see, such as memory that
+    another program takes, ends in an error of the allocator, and the batch is halved (`ModelRun.halve_batch`).
+
+    Args:
+        prepared: one image goes through it, of zeros.
+        image_shape: (H, W, 3) of the data set's images.
+
+    Returns:
+        At most the device's BATCH_SIZE.
+    """
+    most = BATCH_SIZE[prepared.device.type]
+    try:
+        image_bytes = largest_activation(prepared, image_shape)
+    except Exception:  # whatever a user's model raises: it will again in the run, which says in which cell and batch
+        return most
+    fitting = max(1, activation_budget(prepared.device) // image_bytes)
+    return min(most, 1 << fitting.bit_length() - 1)
+
+
+def largest_activation(prepared: Model, image_shape: tuple[int, ...]) -> int:
+    """Bytes, in float32, of the largest tensor that any layer of a model returns for one image, its input included."""
+    found = [4 * int(np.prod(image_shape))]
+
+    def measure(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        if isinstance(output, torch.Tensor):
+            found.append(4 * output.numel())
+
+    with ExitStack() as hooks, torch.inference_mode():
+        for module in prepared.module.modules():
+            hooks.callback(module.register_forward_hook(measure).remove)
+        image = np.zeros((1, *image_shape), np.uint8)
+        prepared.module.forward(prepared.inputs(image))  # a call might compile it, with these hooks
+    return max(found)
