@@ -161,9 +161,9 @@ def _attention(subject: Subject, prepared: Model) -> Result:
     images = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
     inputs = prepared.inputs(images)
     bench = make_bench(subject, [prepared], Path(tempfile.mkdtemp()), count=8)
-    way = bench.evaluations[0].cam_method
+    way = bench.evaluations[0].attention
     layer = prepared.module.get_submodule(way.layer)
-    transform = None if way.reshape_transform == CHANNELS_FIRST else way.reshape_transform
+    transform = None if way.target.reshape_transform == CHANNELS_FIRST else way.target.reshape_transform
 
     def ours() -> None:
         for start in range(0, count, batch_size):

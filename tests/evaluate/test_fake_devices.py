@@ -115,7 +115,7 @@ def test_a_want_of_memory_is_distinguished_from_other_errors(error: Exception, m
 
 def test_a_batch_is_halved_to_powers_of_two_and_memory_given_back(gpus) -> None:
     sizes = []
-    evaluation: Any = SimpleNamespace(prepared=SimpleNamespace(device=CUDA))
+    evaluation: Any = SimpleNamespace(model=SimpleNamespace(device=CUDA))
     model_run = ModelRun(evaluation, 100)
     while model_run.halve_batch():
         sizes.append(model_run.batch_size)
@@ -167,7 +167,7 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
     ],
 )
 def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], way, count) -> None:
-    study: Any = SimpleNamespace(evaluation=EvaluationSpec(**settings))
+    study: Any = SimpleNamespace(models=[], evaluation=EvaluationSpec(**settings))
     chosen = run.choose_executor(study, [], torch.device(device))
     assert chosen.func is way
     assert count is None or chosen.args == (study, count)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
-from failmodes.evaluate.cam.closed_form import check_logit_identity
+from failmodes.evaluate.cam.methods.closed_form import check_logit_identity
 from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline, clean_notes, save_clean_baseline

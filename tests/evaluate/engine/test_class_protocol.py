@@ -111,7 +111,10 @@ def test_the_warehouse_holds_it_and_says_another_class(study_with, tmp_path: Pat
 def notes_on(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[str]:
     """Notes on a model of `count` outputs that makes these predictions."""
     names = tuple("abcdefghij"[:count])
-    model = Model(torch.nn.Identity(), _spec(), names, None, output_count=count)
+    spec = _spec()
+    model = Model(
+        module=torch.nn.Identity(), spec=spec, architecture=spec.architecture, class_names=names, output_count=count
+    )
     evaluation: Any = SimpleNamespace(model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names)))
     return clean_notes(evaluation, labels, predictions, labels == predictions)
 

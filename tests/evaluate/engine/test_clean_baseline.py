@@ -10,7 +10,7 @@ from tiny_study import hashes, run_and_read
 
 from failmodes.evaluate.engine.clean_baseline import changed_predictions
 from failmodes.evaluate.engine.plan import plan_evaluations
-from failmodes.evaluate.study.reading import read_study
+from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import ATTENTION, CLEAN_MAPS, PREDICTION_FACTS
@@ -57,8 +57,8 @@ def test_changed_predictions_are_those_that_float32_gives_differently(two_traine
     (evaluation, _), *_ = plan_evaluations(study, open_dataset(study.dataset, study.cache), torch.device("cpu"))
     lower = dataclasses.replace(evaluation.model, precision="bfloat16")
     images = evaluation.data.dataset.images[evaluation.data.subset.clean_ids]
-    predictions = [prepared.predict(images).argmax(1) for prepared in (evaluation.model, lower)]
+    predictions = [one.predict(images).argmax(1) for one in (evaluation.model, lower)]
     expected = float((predictions[0] != predictions[1]).float().mean())
-    found = changed_predictions(dataclasses.replace(evaluation, prepared=lower), 8)
+    found = changed_predictions(dataclasses.replace(evaluation, model=lower), 8)
     assert found == pytest.approx(expected, abs=2 / len(images))
     assert changed_predictions(evaluation, 8) == 0
