@@ -92,16 +92,18 @@ def _normalized(values: torch.Tensor, normalization: Normalization) -> torch.Ten
     """
     count, channels, height, width = values.shape
     rows = values.permute(0, 2, 3, 1).reshape(count, height, width * channels)
-    scale, shift = (factor.repeat(width) for factor in _factors(normalization, values.device))
+    scale, shift = (factor.repeat(width) for factor in _factors(normalization.mean, normalization.std, values.device))
     return rows.mul_(scale).add_(shift).view(count, height, width, channels).permute(0, 3, 1, 2)
 
 
 @lru_cache(64)
 @torch.inference_mode(False)  # kept, and used under gradients later
-def _factors(normalization: Normalization, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _factors(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """What values up to 255 are multiplied with, and what is then added: (3,) each."""
-    mean, std = (torch.tensor(v, dtype=torch.float32, device=device) for v in (normalization.mean, normalization.std))
-    return 1 / (255 * std), -mean / std
+    means, stds = (torch.tensor(values, dtype=torch.float32, device=device) for values in (mean, std))
+    return 1 / (255 * stds), -means / stds
 
 
 def bytes_as_they_come() -> OwnFunction:
