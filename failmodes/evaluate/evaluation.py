@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
+from failmodes.evaluate.cam.cam_method import CamMethod
 from failmodes.evaluate.evaluation_data import EvaluationData
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
@@ -23,17 +23,20 @@ class Evaluation:
 
     Attributes:
         study: the study's name.
-        model: the model where it runs, its outputs fitted to the classes.
+        model: the model where it runs, its outputs fitted to the classes, its CAM method chosen.
         data: the images.
-        attention: the CAM method, or why there is none.
         all_logits: whether every logit was asked for.
     """
 
     study: str
     model: Model
     data: EvaluationData
-    attention: CamMethod | CamUnavailable
     all_logits: bool = False
+
+    @property
+    def attention(self) -> CamMethod | CamUnavailable:
+        """The CAM method of the model, or why it has none."""
+        return self.model.attention
 
     @cached_property
     def evaluation_id(self) -> str:

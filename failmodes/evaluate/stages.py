@@ -54,7 +54,7 @@ def _corruptions(study: Study) -> str:
     spec, names = study.corruptions, study.corruptions.names
     listed = f"{', '.join(names[:SHOWN])}{f' and {len(names) - SHOWN} more' if len(names) > SHOWN else ''}"
     made = f"recipe {spec.recipe}" if spec.published is None else f"from {spec.published}"
-    return f"corruptions: {listed} at severities {', '.join(f'{level:g}' for level in spec.severities)}, {made}"
+    return f"corruptions: {listed} at severities {', '.join(f'{float(level):g}' for level in spec.severities)}, {made}"
 
 
 def _warnings(study: Study, dataset: Dataset) -> list[str]:

@@ -140,7 +140,8 @@ def make_bench(
 
 def _evaluation(model: Model, data: EvaluationData) -> Evaluation:
     model.class_names, model.output_count = data.dataset.class_names, CLASSES
-    return Evaluation("bench", model, data, select_cam_method(model, data.dataset.images.shape[1:3]))
+    model.attention = select_cam_method(model, data.dataset.images.shape[1:3])
+    return Evaluation("bench", model, data)
 
 
 def mapped_images(folder: Path, count: int, side_px: int) -> np.ndarray:

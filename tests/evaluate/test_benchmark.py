@@ -1,10 +1,11 @@
 """What a benchmark makes of its arguments before anything runs."""
 
+import pickle
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 import failmodes
 from failmodes.evaluate.benchmark import Benchmark, study_of
+from failmodes.evaluate.engine.batches import WorkerSpec
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import read_study
@@ -301,3 +303,15 @@ def test_an_architecture_that_makes_another_model_is_refused(request_of) -> None
     for more in ({"models": {"f": lambda pixels: pixels.mean((1, 2))}}, {"preprocess": lambda pixels: pixels / 255}):
         with pytest.raises(StudyError, match="architecture= goes with a torch module and normalization="):
             request_of(architecture=name, **({"models": {"Mine": altered}, "images": images} | more))
+
+
+def test_a_live_model_stays_out_of_what_crosses_to_other_processes(request_of) -> None:
+    class Held(Net):
+        def __deepcopy__(self, memo):
+            copied = Net()
+            copied.lock = Lock()  # which no pickle holds
+            return copied
+
+    study, _ = request_of(models={"Held": Held()}, version="1")
+    assert study.models[0].live is not None
+    assert pickle.loads(pickle.dumps(WorkerSpec.of(study))).study.models == []

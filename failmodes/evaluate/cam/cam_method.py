@@ -31,12 +31,6 @@ class CamOutput(NamedTuple):
     identity_error: torch.Tensor | None
 
 
-class CamUnavailable(NamedTuple):
-    """Why no CAM is available."""
-
-    reason: str
-
-
 class TargetLayer(NamedTuple):
     """The layer whose output a CAM is made from.
 

@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
-from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable, TargetLayer
+from failmodes.evaluate.cam.cam_method import CamMethod, TargetLayer
 from failmodes.evaluate.cam.methods.backward import BackwardCam
 from failmodes.evaluate.cam.methods.closed_form import ClosedFormCam, find_pooled_layer
 from failmodes.evaluate.cam.probe import probe_inputs
 from failmodes.evaluate.cam.registry import AUTO, GRAD_CAM, NONE, cam_class, parse_method
 from failmodes.evaluate.cam.target_layers import find_target_layer, requested_target_layer
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.warehouse.errors import StudyError
 
 SWITCHED_OFF = "switched off in the study"

@@ -85,6 +85,8 @@ class WorkerSpec(NamedTuple):
     def of(cls, study: Study) -> "WorkerSpec":
         """The specification of a study that was read in this process."""
         names = set(study.corruptions.names)
+        # models that are objects of this process run in it, and need not cross
+        study = study.model_copy(update={"models": [spec for spec in study.models if spec.live is None]})
         return cls(study, tuple(own for name, own in registered().items() if name in names))
 
     def open(self) -> tuple[Study, ImageDataset]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from failmodes.evaluate.cam.cam_method import CamOutput, CamUnavailable
+from failmodes.evaluate.cam.cam_method import CamOutput
 from failmodes.evaluate.cam.methods.closed_form import check_logit_identity
 from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
@@ -26,7 +26,7 @@ from failmodes.evaluate.engine.statistics import (
     prediction_statistics,
 )
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import (

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.clean_baseline import CleanBaseline
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.ingest.datasets.thumbnails import encode_png
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTION_FACTS

@@ -4,12 +4,10 @@ from collections.abc import Iterator
 
 import torch
 
-from failmodes.evaluate.cam.cam_method import CamMethod, CamUnavailable
 from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
-from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
@@ -44,12 +42,11 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
     """
     settings = study.evaluation
     shape = (int(dataset.images.shape[1]), int(dataset.images.shape[2]))
-    ready: list[tuple[Model, CamMethod | CamUnavailable]] = []
-    labels: dict[str, str] = {}
-    for model in load_study_models(study, dataset):
+    models, labels = load_study_models(study, dataset), dict[str, str]()
+    for model in models:
         model.to(device, settings.precision)
         method = model.spec.attention or settings.attention_method
-        ready.append((model, select_cam_method(model, shape, method, model.spec.attention_layer)))
+        model.attention = select_cam_method(model, shape, method, model.spec.attention_layer)
         if settings.compile:
             model.compile()  # after the CAM method has put its hook in place, which is compiled with the rest
         known = labels.setdefault(model.model_id, model.label)
@@ -59,7 +56,7 @@ def plan_evaluations(study: Study, dataset: Dataset, device: torch.device) -> li
                 "leave one of them out"
             )
     return [
-        [Evaluation(study.name, model, data, attention, settings.logits == "all") for model, attention in ready]
+        [Evaluation(study.name, model, data, settings.logits == "all") for model in models]
         for data in open_evaluation_data(study, dataset)
     ]
 

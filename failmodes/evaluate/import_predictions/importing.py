@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
 from failmodes.evaluate.engine.cell import RowBuffer
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
@@ -19,7 +18,7 @@ from failmodes.evaluate.engine.statistics import prediction_columns, prediction_
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
-from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import StrictModel, validate
@@ -87,6 +86,7 @@ class ImportedModel(StrictModel):
     identity: str = ""
     precision: str = "as imported"
     logit_outputs: None = None  # all, in order
+    attention: CamUnavailable = PREDICTIONS_ONLY
 
     @property
     def model_id(self) -> str:
@@ -150,7 +150,7 @@ def import_predictions(
     content = {"imported": _fingerprint(predictions, cells), "kind": predictions.kind, "classes": classes}
     model = model.model_copy(update={"identity": identity_of(content)})
     # of its model an evaluation asks an identity, a label, a row, a precision and which outputs there are
-    evaluation = Evaluation(study.name, cast(Model, model), data, PREDICTIONS_ONLY)
+    evaluation = Evaluation(study.name, cast(Model, model), data)
     former, namesakes = _earlier_names(output, evaluation)
     remove_stale_temporaries(output)
     record_plan(study, [[evaluation]])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassPr
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 
+if TYPE_CHECKING:
+    from failmodes.evaluate.cam.cam_method import CamMethod
+
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
 STANDARD = "standard"
 MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the results
@@ -31,6 +34,15 @@ FAMILIES = (
     "mobilenet", "mnasnet", "densenet", "resnext", "regnet", "resnest", "resnet", "shufflenet", "squeezenet",
     "googlenet", "inception", "vgg", "alexnet", r"\bvit", r"\beva",
 )  # fmt: skip
+
+
+class CamUnavailable(NamedTuple):
+    """Why no CAM is available."""
+
+    reason: str
+
+
+NOT_ASKED = CamUnavailable("it was not asked for")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -58,6 +70,7 @@ class Model:
         precision: of its forward pass; statistics are float32 in every case.
         outputs: which of the module's outputs the logits are, on the device: the classes, in their order, and then the
             others, if they take part; None for all, in order.
+        attention: its CAM method, which gives maps of targets from inputs, or why it has none.
         watchers: called with all of the module's outputs (N, outputs) of each forward pass.
     """
 
@@ -77,6 +90,7 @@ class Model:
     device: torch.device = torch.device("cpu")
     precision: Precision = "float32"
     outputs: torch.Tensor | None = None
+    attention: "CamMethod | CamUnavailable" = NOT_ASKED
     watchers: list[Callable[[torch.Tensor], None]] = field(default_factory=list)
 
     @property

@@ -24,10 +24,10 @@ from pytorch_grad_cam import GradCAM
 from torch import nn
 
 import failmodes
-from failmodes.evaluate.cam.cam_method import CamUnavailable
 from failmodes.evaluate.cam.method_selection import QUANTIZED, select_cam_method
 from failmodes.evaluate.cam.methods.closed_form import find_pooled_layer
 from failmodes.evaluate.cam.probe import probe_inputs
+from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.warehouse.errors import ModelError, StudyError
 
 
