@@ -51,7 +51,7 @@ def test_the_notebook_is_stored_executed_small_and_without_anybodys_paths() -> N
     notebook = nbformat.reads(text, 4)
     nbformat.validate(notebook)
     assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
-    assert "image/png" in shown(notebook)
+    assert "image/svg+xml" in shown(notebook)
     assert len(text) < LARGEST_BYTES
     assert not re.search(r"/(tmp|home|root|Users|work)/", text)
 

@@ -52,7 +52,7 @@ def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
     for cell in code_cells(notebook):
         assert cell.execution_count
         assert not [output for output in cell.outputs if output.output_type == "error"]
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+        if any({"image/png", "image/svg+xml"} & output.get("data", {}).keys() for output in cell.outputs):
             assert cell.metadata["alt"], "a picture needs a text for those who do not see it"
     assert not re.search(r"/(tmp|home|root|Users|work)/", (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
 
