@@ -136,9 +136,12 @@ def _open_images(asked: Benchmark, specs: dict[str, ModelSpec]) -> tuple[dict[st
     models = _live_models(asked, specs, given.images)
     names = check_names("label_names", asked.options.label_names) or given.label_names
     names = names or output_names(models[0].class_names)
-    if names is None:
-        assert models[0].live is not None
-        names = tuple(map(str, range(models[0].live.output_count or 0)))  # labels are numbers of outputs
+    if names is None:  # labels are numbers of outputs
+        live = models[0].live
+        assert live is not None
+        own = live.config_names
+        numbers = tuple(map(str, range(live.output_count or 0)))
+        names = own if own is not None and first_duplicate(own) is None else numbers
     twice = first_duplicate(names)
     if twice is not None:
         raise StudyError(f"benchmark: labels would have the name {twice!r} twice: give label_names=, each another")
@@ -204,7 +207,10 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     path = asked.to / MODELS_FOLDER / f"{_slug(spec.label)}-{identity_of(tensor_hashes(live.module))[:8]}.safetensors"
     if not path.exists():
         save_checkpoint(path, live.module, {})
-    keys = {"normalization": "none"} | spec.model_dump(exclude_unset=True)
+    names = load_model(spec, dataset).output_names  # like the normalization, they may come from its own configuration
+    normalization = None if live.preprocessing is None else live.preprocessing.normalization
+    keys = _given({"normalization": normalization, "class_names": None if names is None else list(names)})
+    keys |= spec.model_dump(exclude_unset=True)
     keys |= {"architecture": architecture, "checkpoint": path}
     named = validate(ModelSpec, keys, f"benchmark: model {spec.label!r}")
     sample = np.asarray(dataset.images[:2])

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from threading import Barrier, Lock
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +155,37 @@ def test_labels_have_the_names_of_labels_else_of_outputs_else_numbers(request_of
     assert dataset.class_names == names
     np.testing.assert_array_equal(dataset.images, IMAGES)
     np.testing.assert_array_equal(dataset.labels, LABELS)
+
+
+def configured(*names: str) -> Net:
+    module = Net()
+    module.config = SimpleNamespace(id2label=dict(enumerate(names)))
+    return module
+
+
+def test_labels_have_the_names_of_a_models_config_where_these_differ(request_of) -> None:
+    assert request_of(models={"Net A": configured(*NAMES)})[1].class_names == NAMES
+    assert request_of(models={"Net A": configured("cat", "cat", "owl")})[1].class_names == ("0", "1", "2")
+    assert request_of(models={"Net A": configured(*NAMES)}, label_names=["a", "b", "c"])[1].class_names == (
+        "a",
+        "b",
+        "c",
+    )
+
+
+def test_a_named_architecture_keeps_names_and_normalization_of_the_models_configuration(
+    request_of, tmp_path: Path, monkeypatch
+) -> None:
+    (tmp_path / "named_nets.py").write_text("from live_models import Net\ndef plain(): return Net()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = configured("owl", "cat", "dog")
+    study, dataset = request_of(models={"Mine": module}, label_names=NAMES, architecture="named_nets:plain")
+    (spec,) = study.models
+    assert load_model(spec, dataset, spec.checkpoint).class_outputs == [1, 2, 0]
+    timm = pytest.importorskip("timm").create_model("test_resnet", num_classes=3)
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    study, _ = request_of(models={"Mine": timm}, images=images, architecture="timm:test_resnet")
+    assert study.models[0].normalization.mean == timm.pretrained_cfg["mean"] != (0, 0, 0)
 
 
 def test_the_same_images_are_stored_once_and_others_beside_them(request_of, tmp_path: Path) -> None:

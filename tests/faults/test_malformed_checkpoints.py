@@ -16,7 +16,7 @@ from fault_trials import WITH_TORCH_S, attempt, refused
 from malformed_checkpoints import ACCEPTED, NEUTRAL, REFUSED, SUFFIX, State, stating
 from model_specs import dataset_of
 
-from failmodes.evaluate.models.checkpoints import read_tensors
+from failmodes.evaluate.models.checkpoints import read_checkpoint
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 from failmodes.evaluate.study.study_schema import ModelSpec
@@ -92,7 +92,7 @@ def test_what_is_no_file_is_not_waited_for(make: Callable[[Path], object], is_a:
     path = tmp_path / f"weights{suffix}"
     make(path)
     with pytest.raises(StorageError, match=f"it is a {is_a}"):
-        read_tensors(path)
+        read_checkpoint(path)
 
 
 def study_with(path: Path) -> Path:

@@ -12,7 +12,7 @@ import zipfile
 from functools import reduce
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -23,7 +23,7 @@ from failmodes.evaluate.models.model import stated_seed
 from failmodes.evaluate.models.sources import build_module, resolve_architecture
 from failmodes.evaluate.models.sources.own_code import accepts_class_count
 from failmodes.evaluate.study.study_schema import BUILTIN, OWN_CODE, ModelSpec
-from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, first_line
+from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line, shown
 from failmodes.warehouse.storage.files import atomic_write_bytes
 from failmodes.warehouse.storage.regular_files import check_regular
 
@@ -31,6 +31,7 @@ Tensors = dict[str, torch.Tensor]
 MOST_TENSORS = 100_000  # models have a few thousand
 ARCHIVE_MAGIC, PICKLE_MAGIC = b"PK\x03\x04", b"\x80"  # of what torch.save writes, and wrote before version 1.6
 MAX_CONTAINERS = 5  # nested in one another
+SHOWN_KEYS = 5  # of a file, in an error
 CONTAINERS = ("state_dict", "model_state_dict", "model", "net", "params")
 EMA_CONTAINERS = ("ema", "state_dict_ema", "model_ema")  # averaged weights: taken where there are no others
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.", "encoder.")
@@ -40,20 +41,38 @@ PHOTOGRAPH_KERNEL_PX = 7  # of the first convolution of torchvision's ResNets an
 OPTIONAL_BUFFER = "num_batches_tracked"  # counts batches of training; evaluation does not read it
 
 
-def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
-    """Tensors by name, and the file's metadata (safetensors only), running nothing that the file may hold.
+class Checkpoint(NamedTuple):
+    """What a file of weights holds.
+
+    Attributes:
+        tensors: by name.
+        metadata: the file's (safetensors only).
+        container: which of its weights these are, in words; "" where it holds no others.
+    """
+
+    tensors: Tensors
+    metadata: dict[str, str]
+    container: str = ""
+
+
+def read_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
+    """Read a file of weights, running nothing that the file may hold.
 
     Args:
         path: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors, in its usual containers.
+        key: the container to take, any that the file has; the usual one if not given.
 
     Raises:
         StudyError: no such file.
-        ModelError: no checkpoint, or one that holds more than tensors.
+        ModelError: no checkpoint, one that holds more than tensors, or one without such a key.
         StorageError: it is no regular file, or may not be read.
     """
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    return _unpacked(read_pickled(path), path.name), {}
+    if path.suffix != ".safetensors":
+        return _unpacked(read_pickled(path), path.name, key)
+    tensors, metadata = read_safetensors(path)
+    if key is not None:
+        raise ModelError(f"{path.name} holds tensors alone, and no {shown(key)}: leave `checkpoint_key` out")
+    return Checkpoint(tensors, metadata)
 
 
 def read_safetensors(path: Path) -> tuple[Tensors, dict[str, str]]:
@@ -255,21 +274,51 @@ def check_seed(spec: ModelSpec, metadata: dict[str, str], file: str) -> None:
         )
 
 
-def _unpacked(content: Any, file: str) -> Tensors:
-    """The state_dict itself, out of its usual containers."""
+def _unpacked(content: Any, file: str, key: str | None) -> Checkpoint:
+    """The state_dict itself, out of the container that is asked for, or of its usual ones."""
+    top, wanted = content, key
+    taken: list[str] = []
+    others: list[str] = []
     for _ in range(MAX_CONTAINERS):  # one may hold itself
-        if not isinstance(content, dict) or _is_state_dict(content):
-            break
-        inside = [key for key in CONTAINERS if isinstance(content.get(key), dict)]
-        inside = inside or [key for key in EMA_CONTAINERS if isinstance(content.get(key), dict)]
+        containers = _containers(content)
+        usual = [name for name in CONTAINERS if name in containers]
+        averaged = [name for name in EMA_CONTAINERS if name in containers]
+        inside = [wanted] if wanted in containers else usual or averaged
         if not inside:
             break
         if len(inside) > 1:
-            raise ModelError(f"{file} holds {' and '.join(inside)}: save the state_dict that is meant, alone")
+            raise ModelError(
+                f"{file} holds {' and '.join(inside)}: save the state_dict that is meant, alone, or say which with "
+                f'`checkpoint_key = "{inside[0]}"`'
+            )
+        others += [name for name in usual + averaged if name not in inside and _holds_tensors(content[name])]
+        wanted = None if inside == [wanted] else wanted
+        taken += inside
         content = content[inside[0]]
+    if wanted is not None:
+        raise ModelError(f"{file} holds no weights under {shown(wanted)}: {_other_keys(top, wanted)}")
     if not isinstance(content, dict) or not _is_state_dict(content):
         raise ModelError(f"{file} is not a state_dict (names and tensors): save `model.state_dict()`")
-    return content
+    beside = f"; it also holds {' and '.join(others)}" if others else ""
+    return Checkpoint(content, {}, ".".join(taken) + beside if others or key is not None else "")
+
+
+def _other_keys(content: Any, key: str) -> str:
+    """What to say instead of a `checkpoint_key` that a file does not have."""
+    names = _containers(content)
+    listed = f"expected one of {', '.join(map(shown, names[:SHOWN_KEYS]))}" if names else "leave `checkpoint_key` out"
+    return did_you_mean(key, names, listed)
+
+
+def _containers(content: Any) -> list[str]:
+    """Keys of what may hold weights."""
+    items = content.items() if isinstance(content, dict) else ()
+    return [name for name, value in items if isinstance(name, str) and isinstance(value, dict)]
+
+
+def _holds_tensors(value: Any) -> bool:
+    """Whether something in a file looks like weights, in a container of its own or not."""
+    return isinstance(value, dict) and any(isinstance(part, torch.Tensor | dict) for part in value.values())
 
 
 def _is_state_dict(content: dict[Any, Any]) -> bool:

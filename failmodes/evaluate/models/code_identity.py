@@ -15,12 +15,16 @@ import dis
 import enum
 import functools
 import hashlib
+import io
 import itertools
 import pickle
+import re
 import sys
 import sysconfig
 import types
+import warnings
 import weakref
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import metadata
@@ -52,6 +56,8 @@ CLASS_STATE = {  # attributes of every class that do not change what it computes
     )),
 }  # fmt: skip
 OF_THE_FILE = {"__file__", "__name__", "__package__", "__spec__", "__loader__", "__builtins__", "__doc__"}
+# How TorchScript renames classes that it compiled after others, and the source position of a step in a graph
+COMPILED, PLACE = re.compile(rb"\.?___torch_mangle_\d+"), re.compile(r" # .*:\d+:\d+$", re.M)
 CODE = (
     "co_code", "co_exceptiontable", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_flags", "co_names",
     "co_varnames", "co_freevars", "co_cellvars", "co_consts",
@@ -184,6 +190,33 @@ def _module(module: nn.Module) -> Parts:
     return {"class": type(module), **dict(sorted(state.items())), **hooks}
 
 
+def program_file(module: torch.jit.ScriptModule) -> io.BytesIO:
+    """A TorchScript program as `torch.jit.save` writes it, to be read from its beginning."""
+    file = io.BytesIO()
+    with warnings.catch_warnings():  # that TorchScript is deprecated, which is for whoever compiles a model
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(module, file)
+    file.seek(0)
+    return file
+
+
+def _program(module: torch.jit.ScriptModule) -> Parts:
+    """A TorchScript program as its file holds it: values, all its code, and the steps in the order of a forward pass.
+
+    The names that its classes got depend on what was compiled before, and are left out; so are places in source files.
+    """
+    with zipfile.ZipFile(program_file(module)) as archive:
+        entries = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    lines, values = [], []
+    for name, content in entries.items():
+        if name.startswith("code/") and name.endswith(".py"):
+            lines += COMPILED.sub(b"", content).splitlines()
+        elif name.startswith(("data", "constants")):
+            values.append(hashlib.sha256(COMPILED.sub(b"", content)).hexdigest())
+    steps = COMPILED.sub(b"", PLACE.sub("", str(module.inlined_graph)).encode())
+    return {"steps": steps, "code": b"\n".join(sorted(lines)), "values": values}
+
+
 def _object(value: Any) -> Parts:
     """The class of any other object, and how pickle would make it anew."""
     reduce = copyreg.dispatch_table.get(type(value))
@@ -224,6 +257,7 @@ BY_KIND: tuple[tuple[Any, Callable[[Any], Parts]], ...] = (
     (types.MemberDescriptorType | types.GetSetDescriptorType, lambda attribute: [attribute.__name__]),
     (type, _class),
     (fx.Graph, lambda graph: [str(graph)]),
+    (torch.jit.ScriptModule, _program),
     (nn.Module, _module),
     (object, _object),
 )

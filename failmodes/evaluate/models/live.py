@@ -3,21 +3,23 @@
 import copy
 import functools
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from failmodes.evaluate.models.code_identity import code_hash
-from failmodes.evaluate.models.load import output_names
+from failmodes.evaluate.models.code_identity import code_hash, program_file
+from failmodes.evaluate.models.load import names_in_config, output_names
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import as_plain_module, try_model
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE, Preprocessing, bytes_as_they_come, own_function
-from failmodes.evaluate.study.study_schema import ModelSpec
+from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
 
@@ -64,8 +66,9 @@ def live_model(
     """
     subject, original = f"model {spec.label!r}", unwrapped(given)
     is_module = isinstance(original, nn.Module)
-    module = _copied(original, spec.label) if is_module else FunctionModule(_function(original, spec.label))
-    module = as_plain_module(module).float().eval()
+    copied = _copied(original, spec.label) if is_module else FunctionModule(_function(original, spec.label))
+    module = as_plain_module(copied).float().eval()
+    own_normalization = None
     says_inputs = spec.normalization is not None or spec.input_side_px is not None
     if not is_module:
         if says_inputs or preprocess is not None:
@@ -82,19 +85,24 @@ def live_model(
         function = own_function(preprocess, images, subject=subject, version=version)
         preprocessing = Preprocessing(None, function=function)
     else:
-        preprocessing = Preprocessing(spec.normalization or UNIT_RANGE, spec.input_side_px)
+        own_normalization = _timm_normalization(original) if spec.normalization is None else None
+        normalization = spec.normalization or own_normalization or UNIT_RANGE
+        preprocessing = Preprocessing(normalization, spec.input_side_px)
     model = Model(
         module=module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing,
+        normalization_source=None if own_normalization is None else "its timm configuration",
         output_names=output_names(spec.class_names),
     )  # fmt: skip
     with _left_alone(original, subject):
         try_model(model, images[:1])
+    if spec.class_names is None:
+        model.config_names = names_in_config(module, model.output_count)
     if version is not None:
         model.definition = identity_of({"version": version, "label": spec.label})
     else:  # all but the tensors that a model's identity holds anyway, in float32
         state = module.state_dict(keep_vars=True)
         floats = {name: t for name, t in state.items() if isinstance(t, torch.Tensor) and t.is_floating_point()}
-        model.definition = code_hash(module if is_module else original, subject=subject, apart=floats)
+        model.definition = code_hash(copied if is_module else original, subject=subject, apart=floats)
     return model
 
 
@@ -109,6 +117,8 @@ def unwrapped(given: Any) -> Any:
 def architecture_of(given: Any) -> str:
     """`module:Name` of a model's class, or of a function; for the results, not to be imported."""
     given = unwrapped(given)
+    if isinstance(given, torch.jit.ScriptModule):
+        return "torch.jit:" + re.sub(r"\W", "_", given.original_name)
     while isinstance(given, functools.partial):
         given = given.func
     thing = type(given) if isinstance(given, nn.Module) or not hasattr(given, "__qualname__") else given
@@ -138,7 +148,7 @@ def _left_alone(original: Any, subject: str) -> Iterator[None]:
 
 def _copied(module: nn.Module, label: str) -> nn.Module:
     try:
-        copied = copy.deepcopy(module, _computed(module))
+        copied = copy.deepcopy(module, _computed(module) | _programs(module))
         if _parts(copied) & _parts(module):
             raise TypeError("its copy shares parts with it")
         return copied.cpu()
@@ -153,6 +163,30 @@ def _computed(module: nn.Module) -> dict[int, Any]:
     """Copies by id, as `deepcopy` remembers them, of attributes with a history of gradients, which it refuses."""
     values = [value for part in module.modules() for value in vars(part).values() if isinstance(value, torch.Tensor)]
     return {id(value): value.detach().clone() for value in values if not value.is_leaf}
+
+
+def _programs(module: nn.Module) -> dict[int, Any]:
+    """Copies by id, as `deepcopy` remembers them, of parts in TorchScript; its own would lose what parameters are."""
+    programs = [part for part in module.modules() if isinstance(part, torch.jit.ScriptModule)]
+    inner = {id(part) for program in programs for part in program.modules() if part is not program}
+    copies = {}
+    for program in programs:
+        if id(program) not in inner:
+            with warnings.catch_warnings():  # that TorchScript is deprecated
+                warnings.simplefilter("ignore", DeprecationWarning)
+                copies[id(program)] = torch.jit.load(program_file(program), map_location="cpu")  # type: ignore[no-untyped-call]
+    return copies
+
+
+def _timm_normalization(module: nn.Module) -> Normalization | None:
+    """Mean and std in the configuration of a timm model; None for any other model, or unless it has three of each."""
+    config = getattr(module, "pretrained_cfg", None)
+    if type(module).__module__.partition(".")[0] != "timm" or not isinstance(config, Mapping):
+        return None
+    try:
+        return Normalization.model_validate({key: config.get(key) for key in ("mean", "std")})
+    except ValidationError:
+        return None
 
 
 def _parts(module: nn.Module) -> set[int]:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, StrictStr, TypeAdapter, ValidationError
 from torch import nn
 
-from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_tensors
+from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_checkpoint
 from failmodes.evaluate.models.classes import map_classes
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import as_plain_module, try_model
@@ -59,11 +59,11 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
             raise StudyError(
                 f"model {model.label!r} gives {model.output_count} outputs, but {stated} were expected of it"
             )
-    file = "" if model.checkpoint is None else f" ({model.checkpoint})"
-    outputs = map_classes(
-        f"model {model.label!r}{file}", dataset.class_names, spec.class_map,
-        output_count=model.output_count, output_names=model.output_names,
-    )  # fmt: skip
+        if (
+            model.output_names is None and spec.training is None
+        ):  # what was trained here has its outputs in the data set's order
+            model.config_names = names_in_config(model.module, model.output_count)
+    model.output_names, outputs = _matched(model, dataset)
     model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
     if outputs is not None and len(outputs) != model.output_count:  # it has others
         model.protocol = spec.classes or ("subset" if spec.class_map else "all")
@@ -79,7 +79,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
         stated = {}
     else:
         subject = path.name
-        tensors, metadata = read_tensors(path)
+        tensors, metadata, container = read_checkpoint(path, spec.checkpoint_key)
         check_architecture(spec, metadata, subject)
         check_seed(spec, metadata, subject)
         stated = _stated_by_metadata(metadata, subject, spec)
@@ -87,7 +87,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
         module, count, prefix = build_with_tensors(spec, tensors, expected, subject)
         model = Model(
             module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=metadata,
-            checkpoint=subject, prefix=prefix,
+            checkpoint=subject, container=container, prefix=prefix,
         )  # fmt: skip
     if hasattr(architecture.module, "definition"):  # a user's code
         model.definition = architecture.module.definition(architecture.name, model.module)
@@ -112,6 +112,47 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
 def output_names(given: Any) -> tuple[str, ...] | None:
     """Names of a model's outputs as a study gives them, in order; None for none."""
     return imagenet_names() if given == "imagenet-1k" else None if given is None else tuple(given)
+
+
+def names_in_config(module: nn.Module, output_count: int | None) -> tuple[str, ...] | None:
+    """Names of a model's outputs by the `config.id2label` of a Hugging Face model: its own, or that of a module inside.
+
+    None where no config names so many outputs, where several differ, and for default names (LABEL_0).
+    """
+    numbers = range(output_count or 0)
+    found: list[tuple[str, ...]] = []
+    for part in module.modules():
+        names = getattr(vars(part).get("config"), "id2label", None)
+        if isinstance(names, dict) and set(names) == set(numbers):
+            found.append(tuple(names[number] for number in numbers))
+    first = found[0] if found else ()
+    are_names = len(first) > 1 and all(isinstance(name, str) and name and name.isprintable() for name in first)
+    is_default = first == tuple(f"LABEL_{number}" for number in numbers)
+    return first if are_names and not is_default and all(names == first for names in found) else None
+
+
+def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, list[int] | None]:
+    """The names of a model's outputs, as far as these are used; and which outputs the classes of a data set are.
+
+    Names from its config are not used where they do not match a data set that has as many classes: its labels may have
+    other names for the same outputs.
+    """
+    file = "" if model.checkpoint is None else f" ({model.checkpoint})"
+
+    def matched(names: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, list[int] | None]:
+        return names, map_classes(
+            f"model {model.label!r}{file}", dataset.class_names, model.spec.class_map,
+            output_count=model.output_count, output_names=names,
+        )  # fmt: skip
+
+    if model.config_names is None:
+        return matched(model.output_names)
+    try:
+        return matched(model.config_names)
+    except StudyError:
+        if model.output_count != len(dataset.class_names):
+            raise
+        return matched(None)
 
 
 def _check_side(model: Model, dataset: Dataset) -> None:

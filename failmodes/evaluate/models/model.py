@@ -57,10 +57,14 @@ class Model:
         spec: the model as the study describes it.
         architecture: its name, the same for every spelling.
         preprocessing: how uint8 pixels become its input; None while nothing says so.
+        normalization_source: what of its own says the normalization, in words; None where that is given, or nothing is.
         output_names: names of all its outputs, in order, where known.
+        config_names: names of all its outputs by its own `config.id2label`, where nothing else names them; they are
+            its `output_names` if each class of the data set is among them.
         output_count: how many outputs it has; None where only a forward pass tells.
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
+        container: which weights of its file these are, in words ("" where it holds no others).
         prefix: what was stripped from the names of its tensors ("" for nothing).
         definition: hash of its code, where that is a user's own.
         class_names: (C,) classes of the data set.
@@ -78,10 +82,13 @@ class Model:
     spec: ModelSpec
     architecture: str
     preprocessing: Preprocessing | None = None
+    normalization_source: str | None = None
     output_names: tuple[str, ...] | None = None
+    config_names: tuple[str, ...] | None = None
     output_count: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
+    container: str = ""
     prefix: str = ""
     definition: str | None = None
     class_names: tuple[str, ...] = ()
@@ -106,9 +113,9 @@ class Model:
 
     @property
     def is_unprepared(self) -> bool:
-        """Whether nobody said how pixels become its input, so that it gets values in [0, 1]."""
+        """Whether nothing says how pixels become its input, so that it gets values in [0, 1]."""
         own = self.preprocessing is not None and self.preprocessing.function is not None
-        return self.spec.normalization is None and not own
+        return self.spec.normalization is None and self.normalization_source is None and not own
 
     def to(self, device: torch.device, precision: Precision = "float32") -> "Model":
         """Bring the model to the device where it runs, in evaluation mode."""
@@ -215,14 +222,14 @@ class Model:
             self.architecture,
             None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
             self._variant() if self.class_outputs is None else None,
-            None if self.checkpoint is None else f"weights {self.checkpoint}",
+            None if self.checkpoint is None else f"weights {self.checkpoint}{_parenthesized(self.container)}",
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
         ]
-        hook = logits_hook(self.module)
+        hook, source = logits_hook(self.module), self.normalization_source
         changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
-            "input": (self.preprocessing or Preprocessing()).describe(),
+            "input": (self.preprocessing or Preprocessing()).describe() + _parenthesized(source and f"of {source}"),
             "outputs": f"{'logits' if hook is None else hook.describe()}{changing}; {self._describe_classes()}",
         }
 
@@ -259,22 +266,28 @@ class Model:
         return f"{len(self.class_outputs):,}{of} outputs"
 
     def _describe_classes(self) -> str:
+        named = "" if None in (self.output_names, self.config_names) else ", names from its config"
         if self.class_outputs is None:
             classes = f"{len(self.class_names):,} classes"
             if self.output_names is not None or self.spec.training is not None:
-                return classes
+                return classes + named
             if self.class_names == tuple(map(str, range(len(self.class_names)))):
                 return f"{classes}, by number"
             first = ", ".join(f"{name} = {output}" for output, name in enumerate(self.class_names[:SHOWN]))
             more = ", …" if len(self.class_names) > SHOWN else ""
-            return f"{classes} in the data set's order, for nothing names its outputs ({first}{more})"
+            why = "nothing names its outputs" if self.config_names is None else "its config names its outputs otherwise"
+            return f"{classes} in the data set's order, for {why} ({first}{more})"
         triples = zip(
             self.class_names, self.class_outputs, self._used_names() or [""] * len(self.class_outputs), strict=True
         )
         pairs = [f"{name} = {output}{f' {own}' if own not in ('', name) else ''}" for name, output, own in triples]
         more = ", …" if len(self.class_outputs) > SHOWN else ""
         among = {"all": ", any of which may be the answer", "subset": ", the others left out", None: ""}[self.protocol]
-        return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more})"
+        return f"{len(self.class_names):,} classes on {self._subset()}{among} ({', '.join(pairs[:SHOWN])}{more}){named}"
+
+
+def _parenthesized(text: str | None) -> str:
+    return f" ({text})" if text else ""
 
 
 def to_channels_last(module: nn.Module, device: torch.device) -> nn.Module:

@@ -140,6 +140,8 @@ class ModelSpec(StrictModel):
         options: keyword arguments for what builds the model.
         stem: "cifar" makes a ResNet's or DenseNet's first convolution 3×3 with stride 1 and drops its max-pool.
         checkpoint: `.safetensors`, or a `.pt`/`.pth` that holds nothing but tensors.
+        checkpoint_key: which weights of the checkpoint to load, by their key in the file, such as "state_dict_ema",
+            where it holds several.
         training: the recipe to train it by.
         weights: published weights: a name of torchvision's such as "IMAGENET1K_V2" or "DEFAULT"; for timm "pretrained".
         seeds: training seeds, a model each.
@@ -166,6 +168,7 @@ class ModelSpec(StrictModel):
     options: study_types.Options = {}
     stem: Literal["cifar"] | None = None
     checkpoint: study_types.UserPath | None = None
+    checkpoint_key: Annotated[study_types.Name, Field(min_length=1)] | None = None
     training: TrainingSpec | None = None
     weights: Annotated[study_types.Name, Field(min_length=1)] | None = None
     seeds: study_types.TrainingSeeds = [0]
@@ -232,6 +235,8 @@ class ModelSpec(StrictModel):
                 f"model {self.label!r} needs one of a checkpoint to load, a training table or weights"
                 f" (given: {' and '.join(given) or 'none'})"
             )
+        if self.checkpoint_key is not None and self.checkpoint is None:
+            raise ValueError(f"model {self.label!r}: checkpoint_key goes with a checkpoint")
         if self.weights is not None and self.source in (BUILTIN, OWN_CODE):
             hint = (
                 f"write torchvision:{self.architecture}"

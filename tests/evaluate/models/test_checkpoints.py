@@ -9,7 +9,7 @@ import torchvision
 from model_specs import checkpoint_spec, dataset_of, model_spec
 from torch import nn
 
-from failmodes.evaluate.models.checkpoints import read_tensors, save_checkpoint, strip_prefix
+from failmodes.evaluate.models.checkpoints import read_checkpoint, save_checkpoint, strip_prefix
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources import build_module
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
@@ -217,7 +217,7 @@ PREFIXES = {
 def test_tensors_are_found_in_their_usual_containers(case: str, tmp_path) -> None:
     tensors = small().state_dict()
     torch.save(CONTAINERS[case](tensors), tmp_path / "a.pt")
-    found, _ = read_tensors(tmp_path / "a.pt")
+    found = read_checkpoint(tmp_path / "a.pt").tensors
     assert list(found) == list(tensors)
     assert all(torch.equal(found[n], tensors[n]) for n in tensors)
 
@@ -225,7 +225,65 @@ def test_tensors_are_found_in_their_usual_containers(case: str, tmp_path) -> Non
 def test_two_containers_are_not_chosen_between(tmp_path) -> None:
     torch.save({"model": small().state_dict(), "net": small().state_dict()}, tmp_path / "a.pt")
     with pytest.raises(ModelError, match=r"a\.pt holds model and net: save the state_dict that is meant"):
-        read_tensors(tmp_path / "a.pt")
+        read_checkpoint(tmp_path / "a.pt")
+    assert read_checkpoint(tmp_path / "a.pt", "net").container == "net; it also holds model"
+
+
+RAW, AVERAGED = ({"weight": torch.full((2,), value)} for value in (0.0, 1.0))
+BOTH = {"state_dict": RAW, "state_dict_ema": AVERAGED}
+SEVERAL = {
+    "averaged beside": (BOTH, None, "state_dict; it also holds state_dict_ema", 0),
+    "averaged chosen": (
+        BOTH, "state_dict_ema", "state_dict_ema; it also holds state_dict", 1,
+    ),
+    "model and ema": ({"model": RAW, "ema": {"module": AVERAGED}}, None, "model; it also holds ema", 0),
+    "a key of somebody's own": ({"student": RAW, "teacher": {"model": AVERAGED}}, "teacher", "teacher.model", 1),
+    "nested": ({"state_dict": {"model": RAW, "ema": AVERAGED}}, "ema", "state_dict.ema; it also holds model", 1),
+    "alone": ({"state_dict": RAW, "epoch": 3}, None, "", 0),
+    "settings beside": ({"model": RAW, "ema": {"decay": 0.99}, "optimizer": {"state": {}}}, None, "", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "key", "said", "value"), SEVERAL.values(), ids=SEVERAL)
+def test_which_of_several_weights_were_taken_is_said(content, key, said: str, value: float, tmp_path) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    found = read_checkpoint(tmp_path / "a.pt", key)
+    assert (found.container, found.tensors["weight"].tolist()) == (said, [value, value])
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "said"),
+    [
+        (BOTH, "state_dict_emma", r"did you mean 'state_dict_ema'\?"),
+        ({"student": RAW, "optimizer": {}}, "x", "expected one of 'student', 'optimizer'"),
+        ({"state_dict": RAW, "epoch": 3}, "epoch", "expected one of 'state_dict'"),
+        (RAW, "model", "leave `checkpoint_key` out"),
+        ([1], "model", "leave `checkpoint_key` out"),
+    ],
+    ids=["misspelt", "others", "no container", "bare", "list"],
+)  # fmt: skip
+def test_a_key_that_a_checkpoint_lacks_is_refused(content, key: str, said: str, tmp_path) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=f"a.pt holds no weights under '{key}': {said}"):
+        read_checkpoint(tmp_path / "a.pt", key)
+
+
+def test_a_study_chooses_weights_and_the_line_before_the_run_names_them(saved, tmp_path) -> None:
+    path, averaged = tmp_path / "f.pt", {name: tensor + 1 for name, tensor in saved[1].state_dict().items()}
+    torch.save({"state_dict": saved[1].state_dict(), "state_dict_ema": averaged}, path)
+    raw, chosen = (
+        load_model(checkpoint_spec(path, normalization=NEUTRAL, **given), dataset_of(16), path)
+        for given in ({}, {"checkpoint_key": "state_dict_ema"})
+    )
+    assert "; weights f.pt (state_dict; it also holds state_dict_ema)" in raw.assumptions()["model"]
+    assert "; weights f.pt (state_dict_ema; it also holds state_dict)" in chosen.assumptions()["model"]
+    assert torch.equal(chosen.module.state_dict()["conv1.weight"], averaged["conv1.weight"])
+    with pytest.raises(
+        ModelError, match=r"a\.safetensors holds tensors alone, and no 'ema': leave `checkpoint_key` out"
+    ):
+        load_model(checkpoint_spec(saved[0], checkpoint_key="ema"), dataset_of(16), saved[0])
+    with pytest.raises(ValueError, match="checkpoint_key goes with a checkpoint"):
+        model_spec("torchvision:resnet18", weights="DEFAULT", checkpoint_key="ema")
 
 
 @pytest.mark.parametrize("case", PREFIXES)

@@ -130,10 +130,36 @@ def test_what_cannot_be_read_asks_for_a_version(thing, path: str) -> None:
         identity(thing)
 
 
+class Either(nn.Module):
+    """Traced, its code says which it is; nothing else of it does."""
+
+    def __init__(self, is_tanh: bool) -> None:
+        super().__init__()
+        self.is_tanh = is_tanh
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.tanh() if self.is_tanh else x.relu()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_torchscript_asks_for_a_version() -> None:
-    with pytest.raises(ModelError, match=r"\['_c'\]: a \w+ has no state"):
-        identity(torch.jit.trace(nn.ReLU(), torch.ones(1)))
+def test_a_torchscript_program_is_what_it_computes_whatever_was_compiled_before() -> None:
+    """The names of its classes differ between the two times that each is traced."""
+
+    def programs() -> list[str]:
+        torch.manual_seed(0)
+        head, other = nn.Linear(2, 2), nn.Linear(2, 2)
+        modules = [
+            nn.Sequential(Either(True), Either(False), head), nn.Sequential(Either(False), Either(True), head),
+            nn.Sequential(Either(True), Either(False), other), nn.Sequential(Either(True), nn.Dropout(), head).eval(),
+        ]  # fmt: skip
+        traced = [torch.jit.trace(module, torch.ones(1, 2)) for module in modules]
+        scripted = [torch.jit.script(nn.Sequential(nn.Dropout(p), head)) for p in (0.1, 0.2)]
+        frozen = [torch.jit.freeze(torch.jit.script(nn.Sequential(layer).eval())) for layer in (head, other)]
+        return [identity(program) for program in (*traced, *scripted, *frozen)]
+
+    first = programs()
+    assert programs() == first
+    assert len(set(first)) == len(first)
 
 
 def test_an_open_file_and_parts_without_end_ask_for_a_version(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import io
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -92,6 +94,54 @@ def test_a_wrapper_does_not_change_the_model(wrap) -> None:
     plain, wrapped = (as_model(module) for module in (Net(), wrap(Net())))
     assert wrapped.model_id == plain.model_id
     assert wrapped.architecture == plain.architecture
+
+
+class Around(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.jit.script(Net())
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.inner(images)
+
+
+def loaded() -> nn.Module:
+    file = io.BytesIO()
+    torch.jit.save(torch.jit.script(Net()), file)
+    file.seek(0)
+    return torch.jit.load(file)
+
+
+PROGRAMS = {
+    "scripted": lambda: torch.jit.script(Net()),
+    "traced": lambda: torch.jit.trace(Net().eval(), torch.zeros(1, 3, 8, 8)),
+    "frozen": lambda: torch.jit.freeze(torch.jit.script(Net().eval())),
+    "loaded": loaded,
+    "inside a module": Around,
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("make", PROGRAMS.values(), ids=PROGRAMS)
+def test_torchscript_is_evaluated_and_left_as_it_was(make) -> None:
+    program = make()
+    before = program_state(program)
+    with warnings.catch_warnings():  # that it is deprecated is for whoever compiles a model
+        warnings.filterwarnings("error", r".*torch\.jit\.(save|load)")
+        model = as_model(program)
+    torch.testing.assert_close(logits(model), Net().eval()(PIXELS / 255), atol=1e-5, rtol=0)
+    assert_equal(program_state(program), before)
+    assert as_model(make()).model_id == model.model_id
+    if not isinstance(program, Around):
+        assert (model.architecture, model.row()["family"]) == ("torch.jit:Net", "scriptedmodule")
+
+
+def program_state(program: nn.Module) -> dict[str, object]:
+    return {
+        "tensors": {name: tensor.clone() for name, tensor in program.state_dict().items()},
+        "gradients": {name: (p.requires_grad, p.grad) for name, p in program.named_parameters()},
+        "modes": [getattr(part, "training", None) for part in program.modules()],  # a frozen one has none
+    }
 
 
 @pytest.mark.parametrize(

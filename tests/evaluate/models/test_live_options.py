@@ -1,12 +1,15 @@
 """How pixels become input and what the outputs are, in the forms in which users have it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
-from live_models import NAMES, Net, as_model, spec_of
+from live_models import NAMES, Net, as_model, dataset, live, spec_of
+from torch import nn
 
 from failmodes.evaluate.benchmark import check_names
-from failmodes.evaluate.models.load import output_names
+from failmodes.evaluate.models.load import load_model, names_in_config, output_names
 from failmodes.evaluate.models.preprocessing import UNIT_RANGE
 from failmodes.ingest.datasets.imagenet_classes import imagenet_names
 from failmodes.warehouse.errors import StudyError
@@ -51,6 +54,119 @@ def test_without_any_word_on_inputs_values_are_in_0_1() -> None:
     made = as_model(Net())
     assert made.preprocessing.normalization == UNIT_RANGE
     assert "values in [0, 1]" in "; ".join(made.assumptions().values())
+
+
+def timm_model(**configuration):
+    timm = pytest.importorskip("timm")
+    module = timm.create_model("test_resnet", num_classes=3)
+    module.pretrained_cfg = module.pretrained_cfg | configuration
+    return module
+
+
+def test_timms_own_normalization_is_taken_and_said_where_none_is_given() -> None:
+    half = {"mean": (0.5, 0.5, 0.5), "std": [0.25, 0.25, 0.25], "input_size": (3, 160, 160)}
+    made = as_model(timm_model(**half))
+    assert made.assumptions()["input"] == (
+        "normalized by mean 0.5/0.5/0.5, std 0.25/0.25/0.25 (of its timm configuration)"
+    )
+    assert not made.is_unprepared
+    assert made.preprocessing.input_side_px is None, "images are not resized by it"
+    given = as_model(timm_model(**half), normalization="none")
+    assert (given.assumptions()["input"], given.is_unprepared) == ("values in [0, 1]", False)
+    assert given.model_id != made.model_id
+    own = as_model(timm_model(**half), preprocess=lambda images: images / 255)
+    assert own.assumptions()["input"].startswith("preprocess <lambda>")
+    unit = as_model(timm_model(mean=(0, 0, 0), std=(1, 1, 1)))
+    assert (unit.assumptions()["input"], unit.is_unprepared) == ("values in [0, 1] (of its timm configuration)", False)
+
+
+@pytest.mark.parametrize("configuration", [{"mean": (0.5,), "std": (0.5,)}, {"mean": None}, {"std": (0, 0, 0)}])
+def test_a_timm_configuration_that_is_none_is_left_out(configuration) -> None:
+    made = as_model(timm_model(**configuration))
+    assert (made.assumptions()["input"], made.is_unprepared) == ("values in [0, 1]", True)
+
+
+def test_a_configuration_of_another_model_than_timms_is_left_out() -> None:
+    module = Net()
+    module.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+    assert as_model(module).is_unprepared
+
+
+class Inside(nn.Module):
+    """A module around another, as Lightning's are."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.model(images)
+
+
+def configured(*names: str, outputs: int = 3) -> Net:
+    """A model with the configuration of Hugging Face's."""
+    module = Net(outputs)
+    module.config = SimpleNamespace(id2label=dict(enumerate(names)))
+    return module
+
+
+@pytest.mark.parametrize("wrap", [lambda module: module, Inside, nn.DataParallel], ids=["itself", "inside", "parallel"])
+def test_names_of_a_models_own_config_decide_which_outputs_classes_are(wrap) -> None:
+    made = as_model(wrap(configured("owl", "Cat, domestic", "dog")))
+    assert made.class_outputs == [1, 2, 0]
+    assert made.assumptions()["outputs"] == (
+        "logits; 3 classes on 3 of 3 outputs (cat = 1 Cat, domestic, dog = 2, owl = 0), names from its config"
+    )
+    assert made.row()["class_names"] == ["Cat, domestic", "dog", "owl"]
+    same = as_model(wrap(configured(*NAMES)))
+    assert (same.class_outputs, same.assumptions()["outputs"]) == (None, "logits; 3 classes, names from its config")
+    more = as_model(wrap(configured("owl", "fox", "cat", "dog", outputs=4)))
+    assert (more.class_outputs, more.protocol) == ([2, 3, 0], "all")
+
+
+@pytest.mark.parametrize("names", [("cat", "dog", "fox"), ("0", "1", "2"), ("cat", "cat", "dog")])
+def test_names_of_a_config_that_are_not_those_of_the_classes_change_nothing(names) -> None:
+    made, bare = as_model(configured(*names)), as_model(Net())
+    assert (made.class_outputs, made.row()["class_names"]) == (None, None)
+    order = "3 classes in the data set's order, for {} (cat = 0, dog = 1, owl = 2)"
+    assert made.assumptions()["outputs"] == f"logits; {order.format('its config names its outputs otherwise')}"
+    assert bare.assumptions()["outputs"] == f"logits; {order.format('nothing names its outputs')}"
+    numbers = as_model(configured(*NAMES), names=("0", "1", "2"))
+    assert numbers.assumptions()["outputs"] == "logits; 3 classes, by number"
+    mapped = as_model(configured(*names), class_map={"cat": 2, "dog": 1, "owl": 0})
+    assert mapped.class_outputs == [2, 1, 0]
+
+
+def test_a_class_that_a_config_lacks_is_named_where_it_has_others() -> None:
+    with pytest.raises(StudyError, match=r"model 'Net A' has no output for 'owl' \(of 3 classes; the nearest"):
+        as_model(configured("cat", "dog", "fox", "cow", outputs=4))
+
+
+OTHER_NAMES = {
+    "default": lambda: configured("LABEL_0", "LABEL_1", "LABEL_2"),
+    "too few": lambda: configured("owl", "cat"),
+    "numbers": lambda: configured(2, 0, 1),
+    "empty": lambda: configured("", "cat", "dog"),
+    "two configs": lambda: nn.Sequential(configured("owl", "cat", "dog"), Inside(configured("dog", "owl", "cat"))),
+}
+
+
+@pytest.mark.parametrize("make", OTHER_NAMES.values(), ids=OTHER_NAMES)
+def test_what_is_no_list_of_names_is_left_out(make) -> None:
+    assert names_in_config(make(), 3) is None
+
+
+def test_the_same_model_meets_data_sets_with_and_without_its_names() -> None:
+    model = live(configured("owl", "cat", "dog"))
+    spec = model.spec.with_live(model)
+    found = [load_model(spec, dataset(names)).class_outputs for names in (NAMES, ("a", "b", "c"), NAMES)]
+    assert found == [[1, 2, 0], None, [1, 2, 0]]
+
+
+def test_given_names_precede_those_of_a_config() -> None:
+    made = as_model(configured(*NAMES), class_names=["dog", "cat", "owl"])
+    assert made.class_outputs == [1, 0, 2]
+    assert "config" not in made.assumptions()["outputs"]
 
 
 def test_names_are_lists_of_different_words() -> None:

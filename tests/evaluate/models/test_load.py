@@ -109,3 +109,26 @@ def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: 
     assert model.row()["family"] == "named"
     again = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
     assert again.model_id == model.model_id  # weights drawn at random are the same every time
+
+
+def test_a_users_model_says_its_classes_in_a_config_unless_it_was_trained_here(write_module, tmp_path) -> None:
+    name = write_module(CONFIGURED)
+    given = load_model(model_spec(f"{name}:Configured"), dataset_of(8))
+    assert (given.class_outputs, given.row()["class_names"]) == ([1, 2, 0], ["A", "b", "c"])
+    path = tmp_path / "trained.safetensors"
+    save_checkpoint(path, given.module, {"normalization": json.dumps(NEUTRAL)})
+    trained = load_model(model_spec(f"{name}:Configured", training={}), dataset_of(8), path)
+    assert (trained.class_outputs, trained.assumptions()["outputs"]) == (None, "logits; 3 classes")
+
+
+CONFIGURED = """
+from types import SimpleNamespace
+from torch import nn
+class Configured(nn.Module):
+    normalization = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 3)
+        self.config = SimpleNamespace(id2label={0: "c", 1: "A", 2: "b"})
+    def forward(self, x): return self.fc(x.mean((2, 3)))
+"""
