@@ -208,7 +208,7 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     if not path.exists():
         save_checkpoint(path, live.module, {})
     names = load_model(spec, dataset).output_names  # like the normalization, they may come from its own configuration
-    normalization = None if live.preprocessing is None else live.preprocessing.normalization
+    normalization = live.preprocessing.normalization
     keys = _given({"normalization": normalization, "class_names": None if names is None else list(names)})
     keys |= spec.model_dump(exclude_unset=True)
     keys |= {"architecture": architecture, "checkpoint": path}
@@ -301,7 +301,7 @@ def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
 
 def why_unnamed(model: Model) -> str:
     """What a model is that no file can name, and how one could."""
-    function = model.preprocessing.function if model.preprocessing else None
+    function = model.preprocessing.function
     is_function = function is not None and function.name == "inside the function"
     kind = "function" if is_function else model.architecture.partition(":")[2]
     own = " with preprocessing of its own" if function is not None and not is_function else ""

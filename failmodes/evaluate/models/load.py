@@ -94,7 +94,7 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
         stated = _stated_by_module(model.module, spec.architecture) | stated
     model.module = as_plain_module(model.module).float().eval()
     model.output_names = names or stated.get("class_names") or model.output_names
-    of_weights = model.preprocessing or Preprocessing(None)
+    of_weights = model.preprocessing
     if of_weights.function is not None:
         return model
     normalization = spec.normalization or stated.get("normalization") or of_weights.normalization
@@ -158,7 +158,7 @@ def _matched(model: Model, dataset: Dataset) -> tuple[tuple[str, ...] | None, li
 def _check_side(model: Model, dataset: Dataset) -> None:
     """Refuse images of another side than the weights expect, where the study does not say to resize them."""
     height, width = int(dataset.images.shape[1]), int(dataset.images.shape[2])
-    side = None if model.preprocessing is None else model.preprocessing.input_side_px
+    side = model.preprocessing.input_side_px
     if side is not None and model.spec.input_side_px is None and (height, width) != (side, side):
         raise StudyError(
             f"model {model.label!r} expects images of {side}×{side} px, but those of {dataset.label} are "

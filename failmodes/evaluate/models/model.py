@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SHOWN = 3  # classes whose outputs are named in the line that describes a model
 STANDARD = "standard"
+UNSTATED = Preprocessing(None)
 MOST_STATED_LETTERS = 10_000  # of a text that a checkpoint states, in the results
 
 # Looked for in an architecture's name in this order; `vit` and `eva` are parts of other families' names, so they begin
@@ -56,7 +57,7 @@ class Model:
         module: the model; after `to` in evaluation mode, its parameters without gradients.
         spec: the model as the study describes it.
         architecture: its name, the same for every spelling.
-        preprocessing: how uint8 pixels become its input; None while nothing says so.
+        preprocessing: how uint8 pixels become its input; UNSTATED while nothing says so.
         normalization_source: what of its own says the normalization, in words; None where that is given, or nothing is.
         output_names: names of all its outputs, in order, where known.
         config_names: names of all its outputs by its own `config.id2label`, where nothing else names them; they are
@@ -81,7 +82,7 @@ class Model:
     module: nn.Module
     spec: ModelSpec
     architecture: str
-    preprocessing: Preprocessing | None = None
+    preprocessing: Preprocessing = UNSTATED
     normalization_source: str | None = None
     output_names: tuple[str, ...] | None = None
     config_names: tuple[str, ...] | None = None
@@ -114,8 +115,8 @@ class Model:
     @property
     def is_unprepared(self) -> bool:
         """Whether nothing says how pixels become its input, so that it gets values in [0, 1]."""
-        own = self.preprocessing is not None and self.preprocessing.function is not None
-        return self.spec.normalization is None and self.normalization_source is None and not own
+        said = self.spec.normalization or self.normalization_source or self.preprocessing.function
+        return said is None
 
     def to(self, device: torch.device, precision: Precision = "float32") -> "Model":
         """Bring the model to the device where it runs, in evaluation mode."""
@@ -133,7 +134,7 @@ class Model:
 
     def inputs(self, images: np.ndarray | torch.Tensor) -> torch.Tensor:
         """The module's input (N, 3, h, w), floats on the device, of uint8 images (N, H, W, 3)."""
-        return (self.preprocessing or Preprocessing())(images, self.device)
+        return self.preprocessing(images, self.device)
 
     def logits(self, inputs: torch.Tensor) -> torch.Tensor:
         """Logits (N, C) float32 of `inputs`; whether gradients flow is the caller's choice."""
@@ -152,7 +153,7 @@ class Model:
     @cached_property
     def model_id(self) -> str:
         """Hash of tensors (in float32), architecture and how it is built, preprocessing and class map."""
-        spec, given = self.spec, self.preprocessing or Preprocessing()
+        spec, given = self.spec, self.preprocessing
         facts: dict[str, Any] = {
             "tensors": tensor_hashes(self.module),
             "architecture": self.architecture,
@@ -191,7 +192,7 @@ class Model:
 
     def row(self) -> dict[str, Any]:
         """The row of `models`."""
-        given = self.preprocessing or Preprocessing()
+        given = self.preprocessing
         return {
             "model_id": self.model_id,
             "model_label": self.label,
@@ -229,7 +230,7 @@ class Model:
         changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
-            "input": (self.preprocessing or Preprocessing()).describe() + _parenthesized(source and f"of {source}"),
+            "input": self.preprocessing.describe() + _parenthesized(source and f"of {source}"),
             "outputs": f"{'logits' if hook is None else hook.describe()}{changing}; {self._describe_classes()}",
         }
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line
 
@@ -143,7 +142,7 @@ def _forward(model: "Model", images: np.ndarray) -> Any:
     except FailmodesError:
         raise
     except Exception as error:  # whatever a model raises at an input that it does not take
-        seen = (model.preprocessing or Preprocessing()).seen(images.shape[1:])
+        seen = model.preprocessing.seen(images.shape[1:])
         raise ModelError(
             f"model {model.label!r} ({model.architecture}) {describe_forward_error(error, seen)}"
         ) from error
