@@ -40,7 +40,7 @@ def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> t
         output = prepared.module(inputs)
     except Exception as error:  # whatever a model's own code raises
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen)}") from error
+        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen, len(inputs))}") from error
     finally:
         for handle in handles:
             handle.remove()

@@ -53,7 +53,7 @@ def live_model(
     Args:
         given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
         spec: what a study would say of it; its architecture is `architecture_of(given)`.
-        images: (2, H, W, 3) uint8.
+        images: (N, H, W, 3) uint8, N ≥ 2: as `try_model` takes them, and the first two for `preprocess`.
         preprocess: the user's own function from pixels to input, instead of normalization and side.
         version: stands in the identity instead of code that cannot be read.
 
@@ -79,7 +79,7 @@ def live_model(
             raise ModelError(
                 f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
             )
-        function = own_function(preprocess, images, subject=subject, version=version)
+        function = own_function(preprocess, images[:2], subject=subject, version=version)
         preprocessing = Preprocessing(None, function=function)
     else:
         preprocessing = Preprocessing(spec.normalization or UNIT_RANGE, spec.input_side_px)
@@ -88,7 +88,7 @@ def live_model(
         output_names=output_names(spec.class_names),
     )  # fmt: skip
     with _left_alone(original, subject):
-        try_model(model, images[:1])
+        try_model(model, images)
     if version is not None:
         model.definition = identity_of({"version": version, "label": spec.label})
     else:  # all but the tensors that a model's identity holds anyway, in float32
