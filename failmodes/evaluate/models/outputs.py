@@ -94,7 +94,7 @@ def fill_zeros(log_p: torch.Tensor, log_floor: float | torch.Tensor) -> torch.Te
 
 
 class SigmoidsSeen(TorchFunctionMode):
-    """While it is on, keeps what each sigmoid gives that PyTorch computes, be it a module's or a function's."""
+    """While it is on, keeps what each sigmoid of PyTorch gives of two dimensions, be it a module's or a function's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class SigmoidsSeen(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """The function's result."""
         result = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", None) in SIGMOIDS:
+        if getattr(func, "__name__", None) in SIGMOIDS and result.ndim == 2:
             self.outputs.append(result)
         return result
 
@@ -171,7 +171,7 @@ def describe_forward_error(error: Exception, seen: str, count: int) -> str:
     Args:
         error: what it raised.
         seen: the images, such as "224×224 px".
-        count: how many were given at once; where several were, one alone passed before.
+        count: how many were given at once; where several were, one alone passes.
     """
     message = first_line(error)
     is_of_shape = _OF_SHAPE.search(message) and "channel" not in message.lower()  # those of a layer within
