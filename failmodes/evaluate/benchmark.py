@@ -16,6 +16,7 @@ from failmodes.evaluate.models.code_identity import code_hash
 from failmodes.evaluate.models.live import architecture_of, live_model, unwrapped
 from failmodes.evaluate.models.load import load_model, output_names
 from failmodes.evaluate.models.model import Model, tensor_hashes
+from failmodes.evaluate.models.outputs import TRIAL_IMAGES
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import check_study, check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Study
@@ -181,7 +182,8 @@ def _dataset(keys: dict[str, Any], output: Path) -> Dataset:
 
 
 def _live_models(asked: Benchmark, specs: dict[str, ModelSpec], images: ImageArray) -> list[ModelSpec]:
-    sample = np.resize(np.asarray(images[:2]), (2, *images.shape[1:]))
+    count = max(2, min(len(images), TRIAL_IMAGES))
+    sample = np.resize(np.asarray(images[:count]), (count, *images.shape[1:]))
     return [
         spec.with_live(
             live_model(asked.models[label], spec, sample, preprocess=asked.preprocess, version=asked.options.version)

@@ -250,6 +250,8 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
         )
     if report.not_finite:
         lines.append(f"{report.not_finite:,} rows are not finite: on record as such, they count as wrong")
+    if report.zeros_note:
+        lines.append(report.zeros_note)
     if report.former_label:
         lines.append(f"the same predictions were called {report.former_label!r} before: now they are called {label!r}")
     if report.namesakes:

@@ -1,6 +1,7 @@
 """A probe: a few random images through a model while every module is watched, to find out how it is built."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -39,8 +40,9 @@ def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> t
     try:
         output = prepared.module(inputs)
     except Exception as error:  # whatever a model's own code raises
+        count = len(inputs) if _takes_one(prepared, inputs) else 1
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen)}") from error
+        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen, count)}") from error
     finally:
         for handle in handles:
             handle.remove()
@@ -51,6 +53,14 @@ def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> t
             "classes): wrap it in a module that returns the logits alone"
         )
     return output
+
+
+def _takes_one(prepared: Model, inputs: torch.Tensor) -> bool:
+    """Whether the model runs on one image alone."""
+    with suppress(Exception):
+        prepared.module(inputs[:1])
+        return True
+    return False
 
 
 def _show(

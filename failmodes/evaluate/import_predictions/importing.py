@@ -19,6 +19,7 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
 from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.outputs import FLOOR
 from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import StrictModel, validate
@@ -55,6 +56,7 @@ class ImportReport:
         rows: rows of the file.
         left_out: those of them that the study does not ask for.
         not_finite: those with a number that is not finite.
+        zeros_note: how many have a probability of 0, and what stands for it; None if none has.
         former_label: what the same predictions were called before, if otherwise.
         namesakes: other evaluations of the same label over the same images.
     """
@@ -66,6 +68,7 @@ class ImportReport:
     rows: int
     left_out: int
     not_finite: int
+    zeros_note: str | None
     former_label: str | None
     namesakes: list[str]
 
@@ -134,10 +137,12 @@ def import_predictions(
 
     Raises:
         DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
-        StudyError: the study has no such seed, or the label is empty or too long.
+        StudyError: the data set has one class, the study has no such seed, or the label is empty or too long.
         StorageError: the output folder cannot be written.
     """
     classes, output, cells, seeds = dataset.class_names, study.results_folder, study.cells, study.corruptions.seeds
+    if len(classes) < 2:
+        raise StudyError(f"{dataset.label} has one class, {classes[0]}: expected two or more to predict")
     names = {"label": label, "architecture": architecture, "class_count": len(classes)}
     model = validate(ImportedModel, names, "import")
     if seed is not None and (study.corruptions.published is not None or seed not in seeds):
@@ -168,8 +173,23 @@ def import_predictions(
         rows=predictions.row_count,
         left_out=predictions.row_count - len(predictions.rows),
         not_finite=int((~predictions.rows["finite"]).sum()),
+        zeros_note=_zeros_note(predictions),
         former_label=former,
         namesakes=namesakes,
+    )
+
+
+def _zeros_note(predictions: Predictions) -> str | None:
+    """How many rows have a probability of 0, whose loss would be infinite, and what stands for it."""
+    count, half_step = int(predictions.rows["has_zeros"].sum()), predictions.half_step
+    if not count:
+        return None
+    words = f"{count:,} of {len(predictions.rows):,} rows have probabilities of 0, whose loss would be infinite: "
+    if half_step is None:
+        return f"{words}each counts as {FLOOR:.1e} at most"
+    return (
+        f"{words}all are rounded to {predictions.decimals} decimals, so those of a row count together as half of that "
+        f"step, {half_step:.1g}; import them unrounded, or logits, for exact losses"
     )
 
 

@@ -5,6 +5,7 @@ rows: their metadata gives the size of columns before they are decoded, and a te
 """
 
 import gzip
+import math
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 
 from failmodes.evaluate.evaluation_data import EvaluationData
-from failmodes.evaluate.models.outputs import SMALLEST_PROBABILITY, SUM_TOLERANCE, are_probabilities
+from failmodes.evaluate.models.outputs import FLOOR, SUM_TOLERANCE, are_probabilities, fill_zeros, log_probabilities
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.study_types import first_duplicate
@@ -44,6 +45,7 @@ EXPECTED = (
     "behind the underscore; the predicted class alone does not do"
 )
 TOLERANCE_IF_ROUNDED = 0.2  # of a sum of probabilities
+MOST_DECIMALS = 6  # that probabilities are taken for rounded to; float32 has seven digits
 NAMED = 5  # cells or images that a message names before it only counts
 COMPARED_NAMES = 2000  # that a hint looks through: a file may have many columns
 
@@ -80,18 +82,35 @@ class Predictions(NamedTuple):
         row_count: of the file, with rows that the study does not ask for.
         rows: in the order of cells and images: cell (its number in the study), image, finite, and stored, the row of
             its logits.
-        logits: (N, C) float32; log p of probabilities.
+        logits: (N, C) float32; of probabilities log p, −inf where one is 0.
+        decimals: that all probabilities are rounded to, from 0, where they all are 0 or 1; None for more than
+            MOST_DECIMALS, and for logits.
     """
 
     kind: OutputKind
     row_count: int
     rows: pl.DataFrame
     logits: np.ndarray
+    decimals: int | None
+
+    @property
+    def half_step(self) -> float | None:
+        """Half the step that probabilities were rounded with; None if they were not, or to votes of 0 and 1."""
+        return 0.5 / 10**self.decimals if self.decimals else None
 
     def of_cell(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images (N,) int64 of a cell, rising, and their logits (N, C) float32."""
+        """Images (N,) int64 of a cell, rising, and their logits (N, C) float32, finite in each row that is.
+
+        A probability of 0 counts as FLOOR. Where probabilities were rounded, those of a row share half a step instead,
+        so that no other probability moves by more than that.
+        """
         rows = self.rows.filter(pl.col("cell") == number)
-        return rows["image"].to_numpy(), self.logits[rows["stored"].to_numpy()]
+        logits = torch.from_numpy(self.logits[rows["stored"].to_numpy()])
+        if self.kind == "probabilities":
+            zeros = (logits == -math.inf).sum(1, keepdim=True).clamp(min=1)
+            floor = torch.full(zeros.shape, FLOOR) if self.half_step is None else self.half_step / zeros
+            logits = fill_zeros(logits, floor.log())
+        return rows["image"].to_numpy(), logits.numpy()
 
 
 def read_predictions(
@@ -132,6 +151,7 @@ def read_predictions(
         "tolerance": TOLERANCE_IF_ROUNDED if renormalize else SUM_TOLERANCE,
     }
     count, parts, disguised = 0, [], columns.kind == "logits"
+    decimals = 0
     with storage_errors(scratch), tempfile.TemporaryFile(dir=make_folder(scratch)) as file:
         for keys, values in batches:
             logits, statistics = _logits(values, columns.kind)
@@ -140,9 +160,12 @@ def read_predictions(
             count += len(rows)
             on_progress("rows", count, None)
             requested = rows["requested"].to_numpy()
-            parts.append(rows.filter("requested").select("cell", "image", "file_row", "finite"))
+            parts.append(rows.filter("requested").select("cell", "image", "file_row", "finite", "has_zeros"))
             file.write(logits[requested].data)
-            disguised = disguised and are_probabilities(torch.from_numpy(values[requested & rows["finite"].to_numpy()]))
+            usable = values[requested & rows["finite"].to_numpy()]
+            disguised = disguised and are_probabilities(torch.from_numpy(usable))
+            while decimals <= MOST_DECIMALS and not _are_rounded(usable, decimals):
+                decimals += 1
             if sum(map(len, parts)) > len(asked):
                 break  # an image stands twice
             if count > most_rows:
@@ -163,7 +186,8 @@ def read_predictions(
                 "columns probability_… (a list: probabilities)"
             )
         stored = np.memmap(file, np.float32, "r", shape=(len(found), class_count))
-    return Predictions(columns.kind, count, found, stored)
+    are_rounded = columns.kind == "probabilities" and decimals <= MOST_DECIMALS
+    return Predictions(columns.kind, count, found, stored, decimals if are_rounded else None)
 
 
 def _open(
@@ -367,20 +391,29 @@ def _readable(path: Path) -> Iterator[None]:
 
 
 def _logits(values: np.ndarray, kind: OutputKind) -> tuple[np.ndarray, pl.DataFrame]:
-    """Logits (N, C) float32 of values (N, C) float64: log p of probabilities, floored at the smallest positive float32.
+    """Logits (N, C) float32 of values (N, C) float64: log p of probabilities, −inf where one is 0.
 
     A softmax of log p gives p back; a constant, which no probability shows, is lost. Rows with a value that is not
     finite pass as they are; a logit beyond float32 is infinite, hence not finite.
 
     Returns:
-        The logits, and of each row the sum of its values (total), the one farthest from 0.5 (extreme), and whether
-        its logits are finite.
+        The logits, and of each row the sum of its values (total), the one farthest from 0.5 (extreme), whether its
+        values are finite, and whether probabilities of 0 are among them, if they are (has_zeros).
     """
     with np.errstate(invalid="ignore", over="ignore"):
         total, extreme = values.sum(1), values[np.arange(len(values)), np.abs(values - 0.5).argmax(1)]
-        logits = np.log(np.maximum(values, SMALLEST_PROBABILITY)) if kind == "probabilities" else values
+        logits = log_probabilities(torch.tensor(values)).numpy() if kind == "probabilities" else values
         logits = logits.astype(np.float32)
-    return logits, pl.DataFrame({"total": total, "extreme": extreme, "finite": np.isfinite(logits).all(1)})
+    is_zero = np.isneginf(logits) & (kind == "probabilities")
+    finite = (np.isfinite(logits) | is_zero).all(1)
+    has_zeros = finite & is_zero.any(1)
+    return logits, pl.DataFrame({"total": total, "extreme": extreme, "finite": finite, "has_zeros": has_zeros})
+
+
+def _are_rounded(values: np.ndarray, decimals: int) -> bool:
+    """Whether all values are those nearest to a number of so many decimals, in double or in single precision."""
+    rounded = values.round(decimals)
+    return bool(((rounded == values) | (rounded.astype(np.float32) == values)).all())
 
 
 def _expected(data: EvaluationData, cells: Sequence[Cell]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -55,7 +55,7 @@ def live_model(
     Args:
         given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.
         spec: what a study would say of it; its architecture is `architecture_of(given)`.
-        images: (2, H, W, 3) uint8.
+        images: (N, H, W, 3) uint8, N ≥ 2: as `try_model` takes them, and the first two for `preprocess`.
         preprocess: the user's own function from pixels to input, instead of normalization and side.
         version: stands in the identity instead of code that cannot be read.
 
@@ -82,7 +82,7 @@ def live_model(
             raise ModelError(
                 f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
             )
-        function = own_function(preprocess, images, subject=subject, version=version)
+        function = own_function(preprocess, images[:2], subject=subject, version=version)
         preprocessing = Preprocessing(None, function=function)
     else:
         own_normalization = _timm_normalization(original) if spec.normalization is None else None
@@ -94,7 +94,7 @@ def live_model(
         output_names=output_names(spec.class_names),
     )  # fmt: skip
     with _left_alone(original, subject):
-        try_model(model, images[:1])
+        try_model(model, images)
     if spec.class_names is None:
         model.config_names = names_in_config(module, model.output_count)
     if version is not None:

@@ -13,7 +13,7 @@ from torch import nn
 from failmodes.evaluate.models.checkpoints import build_with_tensors, check_architecture, check_seed, read_checkpoint
 from failmodes.evaluate.models.classes import map_classes
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.outputs import as_plain_module, try_model
+from failmodes.evaluate.models.outputs import TRIAL_IMAGES, as_plain_module, try_model
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.models.sources import resolve_architecture
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization, named_normalization
@@ -37,7 +37,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
     """Load one model and fit its outputs to the classes of a data set.
 
     What the study says of inputs and outputs takes precedence over what comes with the weights. The model is tried on
-    the first image, on the CPU.
+    the first images, on the CPU.
 
     Args:
         spec: the model as the study describes it.
@@ -54,7 +54,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
     if spec.live is None:
         _check_side(model, dataset)
         stated = model.output_count
-        try_model(model, np.asarray(dataset.images[:1]))
+        try_model(model, np.asarray(dataset.images[:TRIAL_IMAGES]))
         if stated not in (None, model.output_count):
             raise StudyError(
                 f"model {model.label!r} gives {model.output_count} outputs, but {stated} were expected of it"

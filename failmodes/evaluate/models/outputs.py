@@ -1,5 +1,6 @@
 """What a model gives, as one tensor of logits: tried on two images, chosen among several outputs."""
 
+import math
 import re
 import traceback
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.warehouse.errors import FailmodesError, ModelError, StudyError, did_you_mean, first_line
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
 
 LOGITS = "logits"  # what Hugging Face's classifiers call theirs
 SUM_TOLERANCE = 1e-3  # of probabilities, as in a file of predictions
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).smallest_subnormal)
+FLOOR = float(np.finfo(np.float32).eps)  # of a probability of 0: where scikit-learn's log_loss clips float32
+TRIAL_IMAGES = 16  # that outputs which may be a sigmoid's are judged by
+SIGMOIDS = ("sigmoid", "sigmoid_", "special_expit", "sigmoid.default")
+NEAR_0, NEAR_1 = 0.1, 0.9
 RANDOM = (
     "it draws random numbers (a dropout that is on in evaluation, for one): mend it, or say `deterministic = false`"
 )
@@ -29,7 +34,10 @@ MIXING = (
 )
 STABLE = 1e-4  # largest difference between two passes of an image, relative to the largest logit: rounding is 1e-6
 
-_OF_CHANNELS = re.compile(r"channel", re.I)
+# PyTorch: "to have 1 channels, but got 3 channels instead"; Transformers: "channel dimension … Expected 1 but got 3"
+_OF_CHANNELS = re.compile(r"channels?\b.*\bgot 3\b", re.I)
+# torch.export: "Guard failed: x.size()[0] == 8"; ONNX Runtime: "index: 0 Got: 1 Expected: 8"
+_OF_BATCH = re.compile(r"size\(\)\[0\]|shape\[0\]|index: 0 got|\bbatch.?(size|dim)", re.I)
 _OF_SHAPE = re.compile(r"size|shape|dimension|height|width|mat1|kernel|resolution|broadcast|divisible|patch", re.I)
 
 
@@ -39,7 +47,7 @@ class LogitsHook:
 
     Attributes:
         key: which of its outputs they are, by name or by position from "0"; None where it gives one tensor.
-        kind: probabilities become their logarithm, of which a softmax gives them back.
+        kind: probabilities become their logarithm, of which a softmax gives them back; those of 0 see `fill_zeros`.
     """
 
     key: str | None
@@ -48,12 +56,55 @@ class LogitsHook:
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
         """The logits among what a model gave."""
         values: torch.Tensor = output if self.key is None else _entries(output)[self.key]
-        return values if self.kind == "logits" else values.float().clamp(min=SMALLEST_PROBABILITY).log()
+        return values if self.kind == "logits" else fill_zeros(log_probabilities(values.float()), math.log(FLOOR))
 
     def describe(self) -> str:
         """In a few words, for the line that describes a model."""
-        kind = "logits" if self.kind == "logits" else "probabilities, kept as their logarithm"
+        kind = (
+            "logits"
+            if self.kind == "logits"
+            else f"probabilities, kept as their logarithm, those of 0 as {FLOOR:.1e} at most"
+        )
         return kind if self.key is None else f"{kind} (output {self.key!r} of several)"
+
+
+def log_probabilities(probabilities: torch.Tensor) -> torch.Tensor:
+    """The logarithm of probabilities of any float dtype and shape: −inf where one is 0, or below it by rounding.
+
+    No gradient passes through a probability of 0. What is not finite gives NaN or inf.
+    """
+    zero = (probabilities <= 0) & (probabilities > -math.inf)
+    return probabilities.masked_fill(zero, 1).log().masked_fill(zero, -math.inf)
+
+
+def fill_zeros(log_p: torch.Tensor, log_floor: float | torch.Tensor) -> torch.Tensor:
+    """Probabilities of 0 become those of a floor, or half of the least other of their row if that is less.
+
+    So no class changes its rank, and no probability but those of 0 its value, save for the sum to which a softmax
+    normalizes.
+
+    Args:
+        log_p: (N, C), as `log_probabilities` gives it.
+        log_floor: the logarithm of the floor, one number or (N, 1).
+    """
+    zero = log_p == -math.inf
+    least_other = log_p.detach().masked_fill(zero, math.inf).amin(-1, keepdim=True) - math.log(2)
+    return torch.where(zero, least_other.minimum(torch.as_tensor(log_floor).to(log_p)), log_p)
+
+
+class SigmoidsSeen(TorchFunctionMode):
+    """While it is on, keeps what each sigmoid of PyTorch gives of two dimensions, be it a module's or a function's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: list[torch.Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The function's result."""
+        result = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", None) in SIGMOIDS and result.ndim == 2:
+            self.outputs.append(result)
+        return result
 
 
 class ScriptedModule(nn.Module):
@@ -73,54 +124,65 @@ def as_plain_module(module: nn.Module) -> nn.Module:
     return ScriptedModule(module) if isinstance(module, torch.jit.ScriptModule) else module
 
 
-def try_model(model: "Model", image: np.ndarray) -> None:
+def try_model(model: "Model", images: np.ndarray) -> None:
     """Put images through a model on the CPU: its outputs are counted, and its module gives logits from then on.
 
     Args:
         model: with its weights; its classes do not matter.
-        image: (1, H, W, 3) uint8; it is tried beside its negative.
+        images: (N, H, W, 3) uint8, N ≥ 1; the first is tried beside its negative, up to TRIAL_IMAGES where outputs may
+            be a sigmoid's.
 
     Raises:
-        StudyError: its logits are not to be found among its outputs, or are probabilities and nobody says so.
+        StudyError: its logits are not to be found among its outputs, or are probabilities, or a sigmoid's outputs, and
+            nobody says so.
         ModelError: it does not take such images, or an image's logits differ from pass to pass or batch to batch.
     """
     subject, known = f"model {model.label!r}", logits_hook(model.module)
     model.to(torch.device("cpu"))
+    image = images[:1]
     first = _forward(model, image)
     hook = LogitsHook(None if known else find_output_key(first, model.spec.output_key, subject), "logits")
     alone = hook(model.module, None, first)
-    if alone.ndim != 2 or len(alone) != 1 or not alone.shape[1]:
-        raise ModelError(f"{subject} gives {tuple(alone.shape)} for one image: expected logits of shape (1, classes)")
-    images, both = np.concatenate([image, 255 - image]), alone
+    _check_one_image(alone, subject)
+    pair, both = np.concatenate([image, 255 - image]), alone
     try:
-        both = hook(model.module, None, _forward(model, images))
+        both = hook(model.module, None, _forward(model, pair))
     except ModelError:
-        images = image  # it takes one image at a time; a run says in which cell and batch it does not
-    if both.shape != (len(images), alone.shape[1]):
+        pair = image  # it takes one image at a time; a run says in which cell and batch it does not
+    if both.shape != (len(pair), alone.shape[1]):
         raise ModelError(f"{subject} gives {tuple(both.shape)} for two images: expected {(2, alone.shape[1])}")
     if model.spec.deterministic:
-        again = hook(model.module, None, _forward(model, images))
+        again = hook(model.module, None, _forward(model, pair))
         _check_stable(again, both, f"{subject} gives an image other outputs when it is asked again", RANDOM)
         _check_stable(alone, both[:1], f"{subject} gives an image other outputs in another batch", MIXING)
     if known is None:
+        if model.spec.output_kind != "logits" and _may_be_sigmoids(both):
+            _check_not_sigmoids(model, hook, images)
         hook = LogitsHook(hook.key, _output_kind(both, model.spec.output_kind, subject))
     if hook != LogitsHook(None, "logits"):
         model.module.register_forward_hook(hook)
     model.output_count = alone.shape[1]
 
 
-def describe_forward_error(error: Exception, seen: str) -> str:
+def describe_forward_error(error: Exception, seen: str, count: int) -> str:
     """What a model raised at images that it was given, in one line, with the mend where the cause is known.
 
     Args:
         error: what it raised.
         seen: the images, such as "224×224 px".
+        count: how many were given at once; where several were, one alone passes.
     """
     message = first_line(error)
+    is_of_shape = _OF_SHAPE.search(message) and "channel" not in message.lower()  # those of a layer within
     if _OF_CHANNELS.search(message):
         fix = "convert them as its forward begins, such as by x.mean(1, keepdim=True)"
         return f"cannot take images of {seen} in three channels, RGB: {message}; {fix}"
-    if _OF_SHAPE.search(message):
+    if _OF_BATCH.search("\n".join(str(error).splitlines()[:2])) or (count > 1 and is_of_shape):
+        return (
+            f"cannot take {count} {'images' if count > 1 else 'image'} of {seen} at once: {message}; export it with a "
+            'dynamic batch dimension; one for a single image runs with `batch_size = 1` and `attention = "none"`'
+        )
+    if is_of_shape:
         return (
             f"cannot take images of {seen}: {message}; set `input_side_px` to the side that it was made for, or "
             "`options` for this one"
@@ -144,7 +206,7 @@ def _forward(model: "Model", images: np.ndarray) -> Any:
     except Exception as error:  # whatever a model raises at an input that it does not take
         seen = model.preprocessing.seen(images.shape[1:])
         raise ModelError(
-            f"model {model.label!r} ({model.architecture}) {describe_forward_error(error, seen)}"
+            f"model {model.label!r} ({model.architecture}) {describe_forward_error(error, seen, len(images))}"
         ) from error
 
 
@@ -164,6 +226,54 @@ def _output_kind(values: torch.Tensor, stated: OutputKind | None, subject: str) 
         total = float(values[0].sum())
         raise StudyError(f'{subject} gives no probabilities: a row sums to {total:.4g}; say `output_kind = "logits"`')
     return stated or "logits"
+
+
+def _may_be_sigmoids(values: torch.Tensor) -> bool:
+    """Whether all outputs lie in 0 to 1, and some row does not sum to 1."""
+    return bool(((values >= 0) & (values <= 1)).all()) and not are_probabilities(values)
+
+
+def _check_not_sigmoids(model: "Model", hook: LogitsHook, images: np.ndarray) -> None:
+    """Refuse outputs of a sigmoid, given that all lie in 0 to 1 for two images.
+
+    Logits of a small or untrained model may lie there by chance. So the outputs of up to TRIAL_IMAGES images must lie
+    there, and one of these must hold: they are exactly what a sigmoid of PyTorch gave; or they come near both 0 and 1,
+    and are not all exactly 0 or 1, as votes are. A sigmoid outside PyTorch, or in TorchScript, whose outputs stay away
+    from either end is not found.
+
+    Raises:
+        StudyError: they are a sigmoid's.
+    """
+    with SigmoidsSeen() as seen:
+        given = [hook(model.module, None, _forward(model, image[None])) for image in images[:TRIAL_IMAGES]]
+    values = torch.cat(given)
+    are_votes = bool(((values == 0) | (values == 1)).all())
+    near_both_ends = not are_votes and float(values.min()) <= NEAR_0 and float(values.max()) >= NEAR_1
+    computed = any(torch.equal(output.float(), given[-1].float()) for output in seen.outputs)
+    if _may_be_sigmoids(values) and (computed or near_both_ends):
+        raise StudyError(
+            f"model {model.label!r} gives values in 0 to 1 that do not sum to 1 (a row sums to "
+            f"{float(given[0].sum()):.4g}), as after a sigmoid: expected logits; sigmoid outputs of a multi-label "
+            "model are not supported as they stand: take the layer before the sigmoid; if these are logits, say "
+            '`output_kind = "logits"`'
+        )
+
+
+def _check_one_image(outputs: torch.Tensor, subject: str) -> None:
+    """Refuse what are no logits of one image, (1, C), of two classes or more.
+
+    Raises:
+        ModelError: it has another shape, or is one number.
+    """
+    shape = tuple(outputs.shape)
+    if outputs.ndim <= 2 and outputs.numel() == 1:
+        raise ModelError(
+            f"{subject} gives one number for one image, of shape {shape}: expected the logits of each class, of shape "
+            "(images, classes), two or more; for the logit x of a binary model, (images, 1) and before any sigmoid, "
+            "return torch.cat([-x, x], 1) / 2, the two logits whose softmax is its sigmoid"
+        )
+    if outputs.ndim != 2 or len(outputs) != 1 or not outputs.shape[1]:
+        raise ModelError(f"{subject} gives {shape} for one image: expected logits of shape (1, classes)")
 
 
 def _check_stable(other: torch.Tensor, outputs: torch.Tensor, what: str, why: str) -> None:
