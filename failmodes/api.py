@@ -231,6 +231,9 @@ def benchmark(
 
     if isinstance(model, Mapping) and label is not None:
         raise StudyError("benchmark: label= names one model: the keys of a dict are the labels of its models")
+    if not isinstance(options, Options | None):
+        found = type(options).__name__
+        raise StudyError(f"benchmark: options is a {found}: expected failmodes.Options(seeds=…, device=…)")
     own_metrics = None if metrics is None else user_metrics(list(metrics))
     asked = Benchmark(
         models=model if isinstance(model, Mapping) else {label or label_of(model): model},

@@ -396,3 +396,10 @@ def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits
     with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: model"):
         run(model, digits, tmp_path)
     assert len(run(model, digits, tmp_path, batch_size=1).table("predictions")) == CELLS * len(digits[0])
+
+
+def test_options_of_another_kind_are_one_line(digits, tmp_path: Path) -> None:
+    with pytest.raises(failmodes.StudyError, match=r"options is a dict: expected failmodes\.Options\("):
+        failmodes.benchmark(net(), *digits, to=tmp_path, options={"seeds": [1]})
+    with pytest.raises(failmodes.DataError, match="label_column= is 'fine', and the images are an array: give labels="):
+        run(net(), digits, tmp_path, label_column="fine")

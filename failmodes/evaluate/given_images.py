@@ -102,6 +102,8 @@ def read_given_images(
         StorageError: the file of items cannot be written.
     """
     if image_size is None and hasattr(images, "dtype") and hasattr(images, "shape"):
+        if label_column is not None:
+            raise DataError(f"label_column= is {label_column!r}, and the images are an array: give labels= instead")
         pixels = _array(images)
         return GivenImages(pixels, _labels(labels, len(pixels)))
     if isinstance(images, Mapping):

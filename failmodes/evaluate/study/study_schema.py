@@ -79,7 +79,7 @@ def named_normalization(given: Any) -> Any:
         return given
     if given not in NORMALIZATIONS:
         hint = did_you_mean(given, NORMALIZATIONS, f"choose among {', '.join(NORMALIZATIONS)}")
-        raise ValueError(f"unknown normalization {given!r}: {hint}, or give mean and std")
+        raise ValueError(f"unknown normalization {given!r}: {hint} (or give mean and std)")
     return dict(zip(("mean", "std"), NORMALIZATIONS[given], strict=True))
 
 

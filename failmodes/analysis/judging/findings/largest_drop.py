@@ -97,7 +97,7 @@ def largest_drop_sentence(con: duckdb.DuckDBPyConnection, selection: Selection) 
         everyone = f"both {noun}" if len(rankings) == 2 else f"all {len(rankings)} {noun}"
         return f"{capitalize_first(names[firsts[0]])} costs {everyone} most: {amounts}"
     if len(rankings) <= 2:
-        return "; ".join(largest_drop_of_one(e.label, r, names) for e, r in rankings.items())
+        return ". ".join(largest_drop_of_one(e.label, r, names) for e, r in rankings.items())
     return drop_tally(
         "Costliest corruption at the last severity,", firsts, f"{len(rankings)} {noun}", len(rankings), names
     )
