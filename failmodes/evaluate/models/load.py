@@ -59,9 +59,7 @@ def load_model(spec: ModelSpec, dataset: Dataset, path: Path | None = None) -> M
             raise StudyError(
                 f"model {model.label!r} gives {model.output_count} outputs, but {stated} were expected of it"
             )
-        if (
-            model.output_names is None and spec.training is None
-        ):  # what was trained here has its outputs in the data set's order
+        if model.output_names is None and spec.training is None:  # what is trained here is in the data set's order
             model.config_names = names_in_config(model.module, model.output_count)
     model.output_names, outputs = _matched(model, dataset)
     model.class_names, model.class_outputs, model.protocol = dataset.class_names, outputs, None
