@@ -69,7 +69,7 @@ def test_models_of_every_kind_run_in_one_study(study_of) -> None:
     assert train_missing(study, dataset) == []
     mine, mobile = load_study_models(study, dataset)
     assert mobile.prefix == "module."
-    assert mobile.outputs == list(range(10, 0, -1))
+    assert mobile.class_outputs == list(range(10, 0, -1))
     evaluate_study(study, dataset)
     rows = rows_of(study.output)
     assert rows.num_rows == 2 * 5 * 10

@@ -264,7 +264,7 @@ def test_a_recipe_learns_and_its_checkpoint_says_how(large_digits, tmp_path) -> 
         metadata = file.metadata()
     assert TrainingSpec.model_validate_json(metadata["recipe"]) == recipe
     assert metadata["seed"] == "3"
-    checkpoint = load_model(spec, test_set.class_names, path)
+    checkpoint = load_model(spec, test_set, path)
     measured = measure_accuracy(checkpoint.to(CPU), test_set)
     assert measured > 0.6
     assert float(metadata["clean_accuracy"]) == pytest.approx(measured, abs=1e-4)
