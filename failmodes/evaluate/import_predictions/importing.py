@@ -142,7 +142,7 @@ def import_predictions(
     """
     classes, output, cells, seeds = dataset.class_names, study.results_folder, study.cells, study.corruptions.seeds
     if len(classes) < 2:
-        raise StudyError(f"{dataset.label} has one class, {classes[0]}: expected two or more to predict")
+        raise StudyError(f"{dataset.label} has one class, {', '.join(classes)}: expected two or more to predict")
     names = {"label": label, "architecture": architecture, "class_count": len(classes)}
     model = validate(ImportedModel, names, "import")
     if seed is not None and (study.corruptions.published is not None or seed not in seeds):
