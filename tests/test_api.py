@@ -143,7 +143,7 @@ def test_the_study_file_names_what_a_file_can_name_and_runs_to_the_same_evaluati
 
     torch.manual_seed(0)
     shuffle = "torchvision:shufflenet_v2_x0_5"
-    run({"Shuffle": shufflenet_v2_x0_5(num_classes=10)}, digits, tmp_path, architecture=shuffle)
+    run({"Shuffle": shufflenet_v2_x0_5(num_classes=10)}, digits, tmp_path, architecture=shuffle, normalization="none")
     run({"Mine": net()}, digits, tmp_path)
     made = shards(tmp_path)
     text = (tmp_path / "study.toml").read_text()

@@ -196,6 +196,7 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
     """The model under the architecture that the caller names, which builds it again with its tensors.
 
     Raises:
+        StudyError: no study file can name the model, or nothing says its normalization.
         ModelError: the architecture does not make this model.
     """
     architecture, live = asked.options.architecture, spec.live
@@ -205,6 +206,11 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
         raise StudyError(
             f"benchmark: model {spec.label!r}: architecture= goes with a torch module and normalization=, not with a "
             "function or preprocess=, which no study file can name"
+        )
+    if live.is_unprepared:  # a study must say it, and no warning would stand before its runs
+        raise StudyError(
+            f"benchmark: model {spec.label!r}: architecture= goes with normalization=, which the study file states: "
+            '"imagenet", another name or (mean, std) as in training, "none" for values in [0, 1]'
         )
     path = asked.to / MODELS_FOLDER / f"{_slug(spec.label)}-{identity_of(tensor_hashes(live.module))[:8]}.safetensors"
     if not path.exists():

@@ -32,7 +32,8 @@ class Options:
         label_column: the column of a Hugging Face Dataset that holds the labels, where it has several.
         label_names: names of the labels, where they do not number the outputs; matched with `class_names`.
         architecture: what builds the model (`torchvision:NAME`, `timm:NAME` or `module:function`), so that the study
-            file names it and `failmodes run` evaluates it again; the model's tensors are stored beside it.
+            file names it and `failmodes run` evaluates it again; the model's tensors are stored beside it. Goes with
+            `normalization`.
         input_side_px: the side that images are resized to for the model, after corruption.
         class_map: the output, by number or name, of a label whose name does not match.
         classes: where a model has outputs that are no classes of the images: "all" lets any output be the answer,

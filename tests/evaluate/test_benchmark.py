@@ -180,7 +180,9 @@ def test_a_named_architecture_keeps_names_and_normalization_of_the_models_config
     (tmp_path / "named_nets.py").write_text("from live_models import Net\ndef plain(): return Net()\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     module = configured("owl", "cat", "dog")
-    study, dataset = request_of(models={"Mine": module}, label_names=NAMES, architecture="named_nets:plain")
+    study, dataset = request_of(
+        models={"Mine": module}, label_names=NAMES, architecture="named_nets:plain", normalization="none"
+    )
     (spec,) = study.models
     assert load_model(spec, dataset, spec.checkpoint).class_outputs == [1, 2, 0]
     timm = pytest.importorskip("timm").create_model("test_resnet", num_classes=3)
@@ -332,9 +334,11 @@ def test_an_architecture_that_makes_another_model_is_refused(request_of) -> None
     altered.register_forward_hook(lambda module, given, output: output * 2)
     name = "torchvision:shufflenet_v2_x0_5"
     with pytest.raises(ModelError, match=f"is no {name}: .* gives other outputs"):
-        request_of(models={"Mine": altered}, images=images, architecture=name)
+        request_of(models={"Mine": altered}, images=images, architecture=name, normalization="none")
     with pytest.raises(ModelError, match="does not fit torchvision:resnet18"):
-        request_of(models={"Mine": altered}, images=images, architecture="torchvision:resnet18")
+        request_of(models={"Mine": altered}, images=images, architecture="torchvision:resnet18", normalization="none")
+    with pytest.raises(StudyError, match="architecture= goes with normalization=, which the study file states"):
+        request_of(models={"Mine": altered}, images=images, architecture=name)
     for more in ({"models": {"f": lambda pixels: pixels.mean((1, 2))}}, {"preprocess": lambda pixels: pixels / 255}):
         with pytest.raises(StudyError, match="architecture= goes with a torch module and normalization="):
             request_of(architecture=name, **({"models": {"Mine": altered}, "images": images} | more))

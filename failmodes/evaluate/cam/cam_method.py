@@ -58,7 +58,7 @@ class CamMethod:
     except during a call.
 
     Args:
-        prepared: ready to run; its parameters need no gradients, so that no graph is built before the layer.
+        model: ready to run; its parameters need no gradients, so that no graph is built before the layer.
         target: the layer.
 
     Attributes:
@@ -74,11 +74,11 @@ class CamMethod:
     needs_gradient: ClassVar[bool] = True
     has_targets: ClassVar[bool] = True
 
-    def __init__(self, prepared: Model, target: TargetLayer) -> None:
-        self.prepared, self.target, self.layer = prepared, target, target.layer
+    def __init__(self, model: Model, target: TargetLayer) -> None:
+        self.model, self.target, self.layer = model, target, target.layer
         self.listening = False
         self.captured: torch.Tensor | None = None
-        self.handle = prepared.module.get_submodule(target.layer).register_forward_hook(self._capture)
+        self.handle = model.module.get_submodule(target.layer).register_forward_hook(self._capture)
 
     def __init_subclass__(cls, *, name: str = "", method: str = "") -> None:
         cls.method = method or name
@@ -127,7 +127,7 @@ class CamMethod:
         """Logits and the layer's output; no reference to it is kept here, even if the model runs out of memory."""
         self.listening = True
         try:
-            logits = self.prepared.logits(inputs)
+            logits = self.model.logits(inputs)
             assert self.captured is not None
             return logits, self.captured
         finally:

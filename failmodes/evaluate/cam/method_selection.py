@@ -20,12 +20,12 @@ NO_SPATIAL_LAYER = "no layer that the logits depend on has places on the image"
 
 
 def select_cam_method(
-    prepared: Model, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
+    model: Model, image_shape: tuple[int, int], method: str = AUTO, layer: str | None = None
 ) -> CamMethod | CamUnavailable:
     """The CAM method for a model, found by probing it with three random images.
 
     Args:
-        prepared: ready to run.
+        model: ready to run (`Model.to`).
         image_shape: (height, width) of the images that it will meet, before its own resize.
         method: one of `registry.method_meanings`.
         layer: the layer to look at, by its dotted name; found if not given.
@@ -37,42 +37,42 @@ def select_cam_method(
     method = parse_method(method)
     if method == NONE:
         return CamUnavailable(SWITCHED_OFF)
-    inputs = probe_inputs(prepared, image_shape)
+    inputs = probe_inputs(model, image_shape)
     if not inputs.is_floating_point():
-        return _unavailable(prepared, method, OPAQUE)
+        return _unavailable(model, method, OPAQUE)
     cam = None if method in (AUTO, GRAD_CAM) else cam_class(method)
-    target = _target_layer(prepared, inputs, layer, cam)
+    target = _target_layer(model, inputs, layer, cam)
     if target is None:
-        return _unavailable(prepared, method, _why_no_layer(prepared.module))
+        return _unavailable(model, method, _why_no_layer(model.module))
     cam = cam or (BackwardCam if target.head is None else ClosedFormCam)
     if cam.needs_head and target.head is None:
         raise StudyError(
-            f"{prepared.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
+            f"{model.label} does not end in global average pooling and one linear layer (at the layer asked for, if "
             f"one was), as {method} needs: set attention to 'auto' or 'backward'"
         )
-    return cam(prepared, target)
+    return cam(model, target)
 
 
 def _target_layer(
-    prepared: Model, inputs: torch.Tensor, layer: str | None, cam: type[CamMethod] | None
+    model: Model, inputs: torch.Tensor, layer: str | None, cam: type[CamMethod] | None
 ) -> TargetLayer | None:
     """The layer for a method; without one, for closed form or else backward."""
-    pooled = find_pooled_layer(prepared, inputs, layer)
+    pooled = find_pooled_layer(model, inputs, layer)
     if pooled is not None and not pooled.single_position:
         return pooled
     if layer is None:
-        found = find_target_layer(prepared, inputs)
+        found = find_target_layer(model, inputs)
     else:
-        found = requested_target_layer(prepared, inputs, layer, needs_gradient=cam is None or cam.needs_gradient)
+        found = requested_target_layer(model, inputs, layer, needs_gradient=cam is None or cam.needs_gradient)
     needs_pooled = found is None if cam is None else cam.needs_head  # a single position, where there is no other layer
     return pooled if pooled is not None and needs_pooled else found
 
 
-def _unavailable(prepared: Model, method: str, reason: str) -> CamUnavailable:
+def _unavailable(model: Model, method: str, reason: str) -> CamUnavailable:
     """No attention, unless a method was requested."""
     if method == AUTO:
         return CamUnavailable(reason)
-    raise StudyError(f"{prepared.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
+    raise StudyError(f"{model.label}: {reason}, so there is no {method}: set attention to 'auto' or 'none'")
 
 
 def _why_no_layer(module: nn.Module) -> str:

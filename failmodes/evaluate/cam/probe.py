@@ -19,13 +19,13 @@ PROBE_SEED = 0
 ActivationHook = Callable[[str, torch.Tensor, torch.Tensor], torch.Tensor | None]
 
 
-def probe_inputs(prepared: Model, image_shape: tuple[int, int]) -> torch.Tensor:
+def probe_inputs(model: Model, image_shape: tuple[int, int]) -> torch.Tensor:
     """Inputs (3, 3, h, w) of seeded random images of this height and width, the same on every call."""
     pixels = np.random.default_rng(PROBE_SEED).integers(0, 256, (PROBE_IMAGES, *image_shape, 3), dtype=np.uint8)
-    return prepared.inputs(pixels)
+    return model.inputs(pixels)
 
 
-def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
+def run_probe(model: Model, inputs: torch.Tensor, watch: ActivationHook) -> torch.Tensor:
     """The module's own output (N, outputs) in float32, without autocast.
 
     `watch` sees the output of every module that is one float tensor, except the root's and TorchScript's, which take no
@@ -34,31 +34,31 @@ def run_probe(prepared: Model, inputs: torch.Tensor, watch: ActivationHook) -> t
     Raises:
         ModelError: the model does not run on such images, or gives something else than logits.
     """
-    named = [(name, part) for name, part in prepared.module.named_modules() if name]
+    named = [(name, part) for name, part in model.module.named_modules() if name]
     watched = [(name, part) for name, part in named if not isinstance(part, torch.jit.ScriptModule)]
     handles = [part.register_forward_hook(partial(_show, watch, name)) for name, part in watched]
     try:
-        output = prepared.module(inputs)
+        output = model.module(inputs)
     except Exception as error:  # whatever a model's own code raises
-        count = len(inputs) if _takes_one(prepared, inputs) else 1
+        count = len(inputs) if _takes_one(model, inputs) else 1
         seen = f"{inputs.shape[2]}×{inputs.shape[3]} px"
-        raise ModelError(f"{prepared.label} {describe_forward_error(error, seen, count)}") from error
+        raise ModelError(f"{model.label} {describe_forward_error(error, seen, count)}") from error
     finally:
         for handle in handles:
             handle.remove()
     if not isinstance(output, torch.Tensor) or output.ndim != 2:
         found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
         raise ModelError(
-            f"{prepared.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
+            f"{model.label} gives {found} for {len(inputs)} images instead of one tensor of logits (images, "
             "classes): wrap it in a module that returns the logits alone"
         )
     return output
 
 
-def _takes_one(prepared: Model, inputs: torch.Tensor) -> bool:
+def _takes_one(model: Model, inputs: torch.Tensor) -> bool:
     """Whether the model runs on one image alone."""
     with suppress(Exception):
-        prepared.module(inputs[:1])
+        model.module(inputs[:1])
         return True
     return False
 

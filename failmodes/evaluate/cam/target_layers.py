@@ -33,7 +33,7 @@ class LayerActivation(NamedTuple):
     reached: torch.Tensor
 
 
-def find_target_layer(prepared: Model, inputs: torch.Tensor) -> TargetLayer | None:
+def find_target_layer(model: Model, inputs: torch.Tensor) -> TargetLayer | None:
     """The latest module whose output has positions (h·w > 1) with a gradient; None if there is none.
 
     Where that one lies on one of several parallel branches, the latest of the same h×w through which all evidence
@@ -42,15 +42,15 @@ def find_target_layer(prepared: Model, inputs: torch.Tensor) -> TargetLayer | No
     output the same tensor, the one with the fewest dots in its name is taken, then the first that runs.
 
     Args:
-        prepared: ready to run.
+        model: ready to run (`Model.to`).
         inputs: (N, 3, h, w) of a probe.
 
     Raises:
         ModelError: the model does not run on the probe.
     """
     given = _hash_of(inputs)
-    seen = [one for one in _activations(prepared, inputs) if one.output_hash != given]
-    transforms = _feature_transforms(prepared, inputs, seen)
+    seen = [one for one in _activations(model, inputs) if one.output_hash != given]
+    transforms = _feature_transforms(model, inputs, seen)
     placed = [(one, transforms[one.layer](one.reached)) for one in reversed(seen) if one.layer in transforms]
     reaching = [(one, on_grid) for one, on_grid in placed if on_grid.any()]
     if not reaching:
@@ -58,14 +58,14 @@ def find_target_layer(prepared: Model, inputs: torch.Tensor) -> TargetLayer | No
     latest, positions = reaching[0]
     if latest.reached.ndim == 4:
         maps = [one for one, on_grid in reaching if one.reached.ndim == 4 and on_grid.shape[2:] == positions.shape[2:]]
-        latest = next((one for one in maps if _passes_all_evidence(prepared, inputs, one.layer)), latest)
+        latest = next((one for one in maps if _passes_all_evidence(model, inputs, one.layer)), latest)
     same = (one.layer for one in seen if one[1:3] == latest[1:3])
     layer = min(same, key=lambda name: name.count("."))
     return TargetLayer(layer, transforms[layer])
 
 
 def requested_target_layer(
-    prepared: Model, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
+    model: Model, inputs: torch.Tensor, layer: str, *, needs_gradient: bool = True
 ) -> TargetLayer:
     """The requested layer.
 
@@ -73,37 +73,37 @@ def requested_target_layer(
         StudyError: there is none of that name (with the nearest ones), it does not run, has no positions, or its
             positions do not reach the logits.
     """
-    names = [name for name, _ in prepared.module.named_modules() if name]
+    names = [name for name, _ in model.module.named_modules() if name]
     if layer not in names:
         near = get_close_matches(layer, names, n=3, cutoff=0.4) or names[-3:]
         raise StudyError(
-            f"{prepared.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
+            f"{model.label} has no layer {layer!r}: set attention_layer to one of its modules, such as "
             f"{', '.join(near)}"
         )
     fix = "ask for an earlier layer as attention_layer, or leave it out"
-    seen = _activations(prepared, inputs, layer)
+    seen = _activations(model, inputs, layer)
     if not seen:
         raise StudyError(
-            f"{prepared.label}: no gradient of the logits reaches layer {layer!r} (it gives no tensor that they "
+            f"{model.label}: no gradient of the logits reaches layer {layer!r} (it gives no tensor that they "
             f"depend on, or what follows has no gradient in PyTorch, such as a quantized layer): {fix}"
         )
-    image, patches = image_grids(prepared.module, inputs)
+    image, patches = image_grids(model.module, inputs)
     reached = seen[0].reached
     transform = infer_reshape_transform(reached, image, patches)
     if transform is None or len(reached) != len(inputs):  # not windows of images
         raise StudyError(
-            f"{prepared.label}: layer {layer!r} gives {tuple(reached.shape)} on {len(inputs)} images of "
+            f"{model.label}: layer {layer!r} gives {tuple(reached.shape)} on {len(inputs)} images of "
             f"{image[0]}×{image[1]} pixels, which has no places to look at: {fix}"
         )
     if needs_gradient and not transform(reached).any():
         raise StudyError(
-            f"{prepared.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
+            f"{model.label}: the logits do not depend on the places of layer {layer!r} (a class token alone is read "
             f"behind it): {fix}"
         )
     return TargetLayer(layer, transform)
 
 
-def _activations(prepared: Model, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
+def _activations(model: Model, inputs: torch.Tensor, layer: str | None = None) -> list[LayerActivation]:
     """Outputs of all modules, or of one, in the order of their last runs, where the logits depend on them.
 
     The forward pass goes on with a copy of each output, so that nothing writes into it before its gradient is known.
@@ -124,33 +124,33 @@ def _activations(prepared: Model, inputs: torch.Tensor, layer: str | None = None
             found[name] = LayerActivation(name, output_hash, _hash_of(gradient), gradient != 0)
 
     def largest_logits(logits: torch.Tensor) -> torch.Tensor:
-        return (logits if prepared.outputs is None else logits[:, prepared.outputs]).amax(1)
+        return (logits if model.outputs is None else logits[:, model.outputs]).amax(1)
 
-    _input_gradient(prepared, inputs, watch, largest_logits)
+    _input_gradient(model, inputs, watch, largest_logits)
     return [found[name] for name in hooks if name in found]
 
 
-def _passes_all_evidence(prepared: Model, inputs: torch.Tensor, layer: str) -> bool:
+def _passes_all_evidence(model: Model, inputs: torch.Tensor, layer: str) -> bool:
     """Whether the logits depend on the images through this module alone."""
 
     def detach(name: str, _source: torch.Tensor, output: torch.Tensor) -> torch.Tensor | None:
         return output.detach() if name == layer else None
 
-    gradient = _input_gradient(prepared, inputs, detach, lambda logits: logits)
+    gradient = _input_gradient(model, inputs, detach, lambda logits: logits)
     return gradient is None or not gradient.any()
 
 
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _input_gradient(
-    prepared: Model,
+    model: Model,
     inputs: torch.Tensor,
     watch: ActivationHook,
     select: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor | None:
     """Gradient of the sum of what is selected of the logits with respect to the inputs; None if it depends on none."""
     start = inputs.detach().clone().requires_grad_()
-    logits = run_probe(prepared, start.clone(), watch)
+    logits = run_probe(model, start.clone(), watch)
     if not logits.requires_grad:
         return None
     (gradient,) = torch.autograd.grad(select(logits).sum(), start, allow_unused=True)
@@ -163,18 +163,16 @@ def _hash_of(values: torch.Tensor) -> str:
     return f"{tuple(values.shape)} {hashlib.sha256(content.data).hexdigest()}"
 
 
-def _feature_transforms(
-    prepared: Model, inputs: torch.Tensor, seen: list[LayerActivation]
-) -> dict[str, ReshapeTransform]:
+def _feature_transforms(model: Model, inputs: torch.Tensor, seen: list[LayerActivation]) -> dict[str, ReshapeTransform]:
     """Transforms of outputs that are features: no attention matrices, queries, keys or wider hidden layers."""
-    image, patches = image_grids(prepared.module, inputs)
+    image, patches = image_grids(model.module, inputs)
     whole = {one.layer: one.reached for one in seen if len(one.reached) == len(inputs)}
     inferred = {layer: infer_reshape_transform(reached, image, patches) for layer, reached in whole.items()}
     found = {layer: transform for layer, transform in inferred.items() if transform is not None}
     tokens = [layer for layer in found if whole[layer].ndim == 3]
     lengths = {whole[layer].shape[1] for layer in tokens}
     # a projection may come last of the tokens (keys and values of an attention pool): its width is not the features'
-    plain = [layer for layer in tokens if not isinstance(prepared.module.get_submodule(layer), nn.Linear)]
+    plain = [layer for layer in tokens if not isinstance(model.module.get_submodule(layer), nn.Linear)]
     width = whole[(plain or tokens)[-1]].shape[2] if tokens else 0
 
     def is_feature(reached: torch.Tensor) -> bool:

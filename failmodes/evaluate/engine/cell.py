@@ -247,11 +247,11 @@ class CellEvaluation:
 
     def _pass(self, images: torch.Tensor, positions: np.ndarray) -> CamOutput:
         """Images (n, H, W, 3) at once through the model, with maps of one target in the clean cell, else of two."""
-        prepared, cam_method = self.evaluation.model, self.evaluation.attention
-        inputs = prepared.inputs(images)
+        model, cam_method = self.evaluation.model, self.evaluation.attention
+        inputs = model.inputs(images)
         if isinstance(cam_method, CamUnavailable):
             with torch.inference_mode():
-                logits = prepared.logits(inputs)
+                logits = model.logits(inputs)
                 nothing = logits.new_empty(len(logits), 0)
                 return CamOutput(logits, nothing, nothing, None)
 
@@ -325,7 +325,7 @@ def to_arrow(column: np.ndarray | None, kind: pa.DataType, count: int = 0) -> pa
     return pa.FixedSizeListArray.from_arrays(values, column.shape[1]).cast(kind)
 
 
-def choose_batch_size(prepared: Model, image_shape: tuple[int, ...]) -> int:
+def choose_batch_size(model: Model, image_shape: tuple[int, ...]) -> int:
     """How many images go through a model at once: a power of two whose activations fit the budget of its device.
 
     Rows depend on the batch size by rounding (about 1e-6). The rule depends on the model, the image size and the device
@@ -333,22 +333,22 @@ def choose_batch_size(prepared: Model, image_shape: tuple[int, ...]) -> int:
     another program takes, ends in an error of the allocator, and the batch is halved (`ModelRun.halve_batch`).
 
     Args:
-        prepared: one image goes through it, of zeros.
+        model: one image goes through it, of zeros.
         image_shape: (H, W, 3) of the data set's images.
 
     Returns:
         At most the device's BATCH_SIZE.
     """
-    most = BATCH_SIZE[prepared.device.type]
+    most = BATCH_SIZE[model.device.type]
     try:
-        image_bytes = largest_activation(prepared, image_shape)
+        image_bytes = largest_activation(model, image_shape)
     except Exception:  # whatever a user's model raises: it will again in the run, which says in which cell and batch
         return most
-    fitting = max(1, activation_budget(prepared.device) // image_bytes)
+    fitting = max(1, activation_budget(model.device) // image_bytes)
     return min(most, 1 << fitting.bit_length() - 1)
 
 
-def largest_activation(prepared: Model, image_shape: tuple[int, ...]) -> int:
+def largest_activation(model: Model, image_shape: tuple[int, ...]) -> int:
     """Bytes, in float32, of the largest tensor that any layer of a model returns for one image, its input included."""
     found = [4 * int(np.prod(image_shape))]
 
@@ -357,8 +357,8 @@ def largest_activation(prepared: Model, image_shape: tuple[int, ...]) -> int:
             found.append(4 * output.numel())
 
     with ExitStack() as hooks, torch.inference_mode():
-        for module in prepared.module.modules():
+        for module in model.module.modules():
             hooks.callback(module.register_forward_hook(measure).remove)
         image = np.zeros((1, *image_shape), np.uint8)
-        prepared.module.forward(prepared.inputs(image))  # a call might compile it, with these hooks
+        model.module.forward(model.inputs(image))  # a call might compile it, with these hooks
     return max(found)

@@ -50,7 +50,7 @@ def live_model(
     preprocess: Callable[..., Any] | None = None,
     version: str | None = None,
 ) -> Model:
-    """The model of an object of this process, tried on two images; the object is left as it is.
+    """The model of an object of this process, tried on some images; the object is left as it is.
 
     Args:
         given: a module in any mode, or a function from uint8 images (N, H, W, 3) to logits.

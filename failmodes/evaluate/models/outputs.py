@@ -1,4 +1,4 @@
-"""What a model gives, as one tensor of logits: tried on two images, chosen among several outputs."""
+"""What a model returns, as one tensor of logits: tried on a few images, chosen among several outputs."""
 
 import math
 import re

@@ -38,7 +38,7 @@ class ClosedFormCam(CamMethod, name="closed-form", method="grad-cam (closed form
         """One forward pass, then one small matrix product."""
         logits, output = self._forward(inputs)
         targets = select_targets(logits)
-        return CamOutput(logits, targets, *closed_form(self.prepared, self.target, output, logits, targets))
+        return CamOutput(logits, targets, *closed_form(self.model, self.target, output, logits, targets))
 
     def _capture(self, _module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
         if self.listening:
@@ -46,24 +46,24 @@ class ClosedFormCam(CamMethod, name="closed-form", method="grad-cam (closed form
 
 
 def closed_form(
-    prepared: Model, target: TargetLayer, output: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
+    model: Model, target: TargetLayer, output: torch.Tensor, logits: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Maps (N, T, h, w) of `targets`, and the largest relative error of the identity.
 
     Args:
-        prepared: the model.
+        model: the model.
         target: its pooled layer.
         output: what the layer gave.
         logits: (N, C) float32, as the model gave them.
         targets: (N, T) class indices.
     """
-    linear = prepared.module.get_submodule(str(target.head))
+    linear = model.module.get_submodule(str(target.head))
     assert isinstance(linear, nn.Linear)
     features = target.reshape_transform(output).float()
     if target.relu:  # torchvision's DenseNet rectifies behind `features`, in place on some devices: here on all
         features = features.relu()
     count, channels, height, width = features.shape
-    outputs = targets if prepared.outputs is None else prepared.outputs[targets]
+    outputs = targets if model.outputs is None else model.outputs[targets]
     weights = linear.weight.detach().float()[outputs]
     evidence = torch.bmm(weights, features.reshape(count, channels, height * width)) / (height * width)
     bias = 0 if linear.bias is None else linear.bias.detach().float()[outputs]
@@ -89,7 +89,7 @@ def check_logit_identity(error: float, precision: Precision, model: str) -> None
         )
 
 
-def find_pooled_layer(prepared: Model, inputs: torch.Tensor, layer: str | None = None) -> TargetLayer | None:
+def find_pooled_layer(model: Model, inputs: torch.Tensor, layer: str | None = None) -> TargetLayer | None:
     """The layer that is pooled, with its linear head, proven on `inputs`; None if the model has none.
 
     Several modules may output the tensor that is pooled (a block, the stage it ends, a dropout behind it): the one with
@@ -97,14 +97,14 @@ def find_pooled_layer(prepared: Model, inputs: torch.Tensor, layer: str | None =
     larger map is pooled, a map before its ReLU only where no module outputs it rectified.
 
     Args:
-        prepared: ready to run.
+        model: ready to run (`Model.to`).
         inputs: (N, 3, h, w) of a probe.
         layer: the only layer accepted, if given.
 
     Raises:
         ModelError: the model does not run on the probe.
     """
-    found = _last_linear_layer(prepared, inputs)
+    found = _last_linear_layer(model, inputs)
     if found is None:
         return None
     head, pooled = found
@@ -112,7 +112,7 @@ def find_pooled_layer(prepared: Model, inputs: torch.Tensor, layer: str | None =
 
     def watch(name: str, _source: torch.Tensor, output: torch.Tensor) -> None:
         candidates.pop(name, None)  # a module that runs again is known by its last output, as in `ClosedFormCam`
-        for transform in _possible_transforms(prepared.module, inputs, output, pooled):
+        for transform in _possible_transforms(model.module, inputs, output, pooled):
             maps = transform(output)
             is_rectified_behind = not _are_close(maps.mean((2, 3)), pooled)
             if not is_rectified_behind or _are_close(maps.relu().mean((2, 3)), pooled):
@@ -122,26 +122,26 @@ def find_pooled_layer(prepared: Model, inputs: torch.Tensor, layer: str | None =
                 return
 
     with torch.no_grad():
-        logits = run_probe(prepared, inputs, watch)
+        logits = run_probe(model, inputs, watch)
     fitting = [candidate for name, candidate in candidates.items() if layer in (None, name)]
     if not fitting:
         return None
     _, target, output = min(fitting, key=lambda candidate: candidate[0])
-    logits = (logits if prepared.outputs is None else logits[:, prepared.outputs]).float()
-    _, error = closed_form(prepared, target, output, logits, logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
+    logits = (logits if model.outputs is None else logits[:, model.outputs]).float()
+    _, error = closed_form(model, target, output, logits, logits.argsort(1, descending=True)[:, :CHECKED_TARGETS])
     return target if float(error) <= IDENTITY_TOLERANCE["float32"] else None
 
 
-def _last_linear_layer(prepared: Model, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
+def _last_linear_layer(model: Model, inputs: torch.Tensor) -> tuple[str, torch.Tensor] | None:
     """The linear layer whose output is the module's, and its input (N, K); None if there is none."""
     seen: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def watch(name: str, source: torch.Tensor, output: torch.Tensor) -> None:
-        if isinstance(prepared.module.get_submodule(name), nn.Linear) and output.ndim == 2:
+        if isinstance(model.module.get_submodule(name), nn.Linear) and output.ndim == 2:
             seen[name] = source.clone(), output.clone()
 
     with torch.no_grad():
-        logits = run_probe(prepared, inputs, watch).nan_to_num()  # of a diverged model, NaN equals NaN
+        logits = run_probe(model, inputs, watch).nan_to_num()  # of a diverged model, NaN equals NaN
     same = [(name, source) for name, (source, output) in seen.items() if torch.equal(output.nan_to_num(), logits)]
     return same[-1] if same else None
 

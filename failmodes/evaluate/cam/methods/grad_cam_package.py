@@ -26,15 +26,15 @@ class PackageCam(CamMethod):
     def __init_subclass__(cls, *, name: str) -> None:
         super().__init_subclass__(name=name, method=f"{name} (grad-cam package)")
 
-    def __init__(self, prepared: Model, target: TargetLayer) -> None:
+    def __init__(self, model: Model, target: TargetLayer) -> None:
         import pytorch_grad_cam
         import pytorch_grad_cam.score_cam as score_cam
 
-        super().__init__(prepared, target)
-        self.module = prepared.module.get_submodule(target.layer)
+        super().__init__(model, target)
+        self.module = model.module.get_submodule(target.layer)
         score_cam.tqdm = SimpleNamespace(tqdm=iter)  # else Score-CAM shows a progress bar for every image
         package_class = getattr(pytorch_grad_cam, type(self).__name__)
-        self.cam = package_class(model=prepared.module, target_layers=[self.module])
+        self.cam = package_class(model=model.module, target_layers=[self.module])
         self.cam.activations_and_grads.release()  # its hooks would copy every pass to the CPU and keep it
 
     def class_maps(
@@ -43,7 +43,7 @@ class PackageCam(CamMethod):
         """The package's map (N, h, w) of one class an image, rectified."""
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-        outputs = classes if self.prepared.outputs is None else self.prepared.outputs[classes]
+        outputs = classes if self.model.outputs is None else self.model.outputs[classes]
         targets = [ClassifierOutputTarget(output) for output in outputs.tolist()]
         size, maps = self.images_at_once or len(inputs), []
         for start in range(0, len(inputs), size):
