@@ -113,8 +113,8 @@ def evaluate(
 ) -> None:
     """Run every model over every corruption and severity that is missing; safe to kill and to run again.
 
-    What is taken for granted is printed first: of the images, and of each model how images are prepared for it, which
-    outputs are which classes, what they are, and how it is attended to.
+    It first prints what it assumes: the images, and of each model its input, its outputs and their classes, and its
+    attention method.
     """
     evaluate_models(study_file, redo_damaged=redo_damaged, as_json=as_json)
     if not as_json:
