@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from model_specs import untrained_spec
 from pydantic import ValidationError
 
-from failmodes.evaluate.study.study_schema import TrainingSpec
+from failmodes.evaluate.study.study_schema import ModelSpec, TrainingSpec
 
 REFUSED = {
     "not a name": ("resnet 18", {}, "unknown architecture 'resnet 18'"),
@@ -34,7 +33,7 @@ REFUSED = {
 def test_keys_that_do_not_go_together_are_refused(case: str) -> None:
     architecture, changes, message = REFUSED[case]
     with pytest.raises(ValidationError, match=message):
-        untrained_spec(architecture, **changes)
+        ModelSpec(**({"label": "A", "architecture": architecture, "training": {}} | changes))
 
 
 @pytest.mark.parametrize(
