@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from failmodes.warehouse.errors import DamagedShardError as DamagedShardError
     from failmodes.warehouse.errors import DataError as DataError
     from failmodes.warehouse.errors import DownloadError as DownloadError
+    from failmodes.warehouse.errors import EvaluationWarning as EvaluationWarning
     from failmodes.warehouse.errors import FailmodesError as FailmodesError
     from failmodes.warehouse.errors import IncompleteRunError as IncompleteRunError
     from failmodes.warehouse.errors import LimitError as LimitError
@@ -50,6 +51,7 @@ __all__ = [
     "DamagedShardError",
     "DataError",
     "DownloadError",
+    "EvaluationWarning",
     "FailmodesError",
     "IncompleteRunError",
     "LimitError",
@@ -87,7 +89,7 @@ _PUBLIC = {
     "Options": "evaluate.options",
     "CustomCorruption": "ingest.corruptions.custom",
     "metric": "warehouse.metrics.custom",
-    **{name: "warehouse.errors" for name in __all__ if name.endswith("Error")},
+    **{name: "warehouse.errors" for name in __all__ if name.endswith(("Error", "Warning"))},
 }
 
 

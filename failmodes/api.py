@@ -58,7 +58,7 @@ def open(location: "str | PathLike[str] | None" = None) -> Warehouse:  # as PIL'
     return _opened(find_warehouse(given), given)
 
 
-def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = True) -> Warehouse:
+def run(study: "str | PathLike[str] | Mapping[str, Any]", *, strict: bool = False, progress: bool = True) -> Warehouse:
     """Do all that a study still needs: train, evaluate, load; interrupted, the same call goes on where it was.
 
         w = failmodes.run("study.toml")
@@ -71,14 +71,17 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
     Args:
         study: the path of a study file or of the folder that holds `study.toml`, or its content: the keys and tables
             that `failmodes init` writes and explains. Relative paths in a content are relative to the current folder.
-        progress: whether to show on stderr, or in the notebook, what is done.
+        strict: take warnings about images and models for errors, before corrupted images are evaluated.
+        progress: whether to show on stderr, or in the notebook, what is done; if not, warnings are issued as
+            `failmodes.EvaluationWarning`.
 
     Returns:
         The study's warehouse, open for reading.
 
     Raises:
         MissingExtraError: PyTorch is not installed.
-        IncompleteRunError: a model raised; the others are in the warehouse (`failmodes.open` it).
+        IncompleteRunError: a model raised; the others are in the warehouse (`failmodes.open` it). Or it is strict, and
+            there are warnings.
         FailmodesError: the study, its images or models are not what they should be: one line says what and how to
             mend it.
     """
@@ -98,7 +101,7 @@ def run(study: "str | PathLike[str] | Mapping[str, Any]", *, progress: bool = Tr
         path = _load(read, read.claims, metrics)
         return _opened(path, path)
     require("evaluate", "failmodes.run")
-    return _run(read, open_dataset(read.dataset, read.cache), read.claims, metrics, show=progress)
+    return _run(read, open_dataset(read.dataset, read.cache), read.claims, metrics, strict=strict, show=progress)
 
 
 def gate(
@@ -212,7 +215,8 @@ def benchmark(
         metrics: functions of your own, as `f(preds, target)` of torchmetrics (see `failmodes.metric`): they are in the
             table `cell_metrics` beside all others. If not given, the values of the last call stay for what has not
             changed since.
-        progress: whether to show on stderr, or in the notebook, what is done.
+        progress: whether to show on stderr, or in the notebook, what is done; if not, warnings are issued as
+            `failmodes.EvaluationWarning`.
 
     Returns:
         The folder's warehouse, open for reading.
@@ -222,7 +226,8 @@ def benchmark(
         DataError: images or labels are of another type or shape, or are missing.
         ModelError: a model does not take the images, or its code cannot be identified and no `version` is given.
         StudyError: another argument is not what it should be, or a model's outputs do not fit the labels.
-        IncompleteRunError: a model raised in mid-run; the others are in the warehouse (`failmodes.open` it).
+        IncompleteRunError: a model raised in mid-run; the others are in the warehouse (`failmodes.open` it). Or
+            `Options(strict=True)` was given, and there are warnings.
     """
     require("evaluate", "failmodes.benchmark")
     from failmodes.evaluate.benchmark import Benchmark, label_of, study_of
@@ -243,7 +248,7 @@ def benchmark(
     )  # fmt: skip
     study, dataset = study_of(asked)
     stated = None if claims is None else study.claims
-    return _run(study, dataset, stated, own_metrics, replace=replace, show=progress)
+    return _run(study, dataset, stated, own_metrics, replace=replace, strict=asked.options.strict, show=progress)
 
 
 def _run(
@@ -253,18 +258,19 @@ def _run(
     metrics: "Sequence[Metric] | None",
     *,
     replace: bool = False,
+    strict: bool = False,
     show: bool,
 ) -> Warehouse:
     """Do all stages of a study that names models.
 
     Raises:
-        IncompleteRunError: a model raised.
+        IncompleteRunError: a model raised, or it is strict and there are warnings.
     """
     from failmodes.evaluate.stages import evaluate, train
 
     try:
         train(study, dataset, show=show)
-        report = evaluate(study, dataset, show=show)
+        report = evaluate(study, dataset, strict=strict, show=show)
         for line in report.describe() if show else ():
             note(line)
         path = _load(study, claims, metrics)

@@ -21,6 +21,7 @@ from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,
+    StrictOption,
     StudyArgument,
     evaluate,
     evaluate_models,
@@ -71,6 +72,7 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print models, missing cells, minutes and disk space; compute nothing.")
     ] = False,
+    strict: StrictOption = False,
 ) -> None:
     """Do all that a study still needs: ingest, train, evaluate, load, analyze, report."""
     from failmodes.evaluate.study.study_file import read_study
@@ -86,22 +88,24 @@ def run(
         print_estimate(study, as_json=as_json)
         return
     with without_suggestions():
-        raised = _run_stages(study_file, names_models, as_json)
+        raised = _run_stages(study_file, names_models, strict, as_json)
     if raised is not None:
         raise raised
     if not as_json:
         suggest(f"failmodes query @worst_cells{named(study_file)}")
 
 
-def _run_stages(study_file: Path, names_models: bool, as_json: bool) -> IncompleteRunError | None:
+def _run_stages(study_file: Path, names_models: bool, strict: bool, as_json: bool) -> IncompleteRunError | None:
     """One stage after the other; the error of a model that raised, since what the others gave is worth a report."""
     ingest(study_file)
     raised: IncompleteRunError | None = None
     if names_models:
         train(study_file)
         try:
-            evaluate_models(study_file, as_json=as_json, describe_images=False)
+            evaluate_models(study_file, strict=strict, as_json=as_json, describe_images=False)
         except IncompleteRunError as error:
+            if strict:
+                raise
             raised = error
     load(str(study_file))
     report(study_file)

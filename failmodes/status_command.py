@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Keys of --json of a warehouse
 KEYS = (
-    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "checks", "out_of_date",
+    "warehouse", "schema_version", "updated_at", "size_bytes", "row_counts", "evaluations", "warnings", "checks",
+    "out_of_date",
 )  # fmt: skip
 _COUNTED = {
     "prediction_facts": "predictions",
@@ -43,7 +44,7 @@ def status(
 
     The exit code is 1 where a check fails. Keys of --json: study (name, untrained, evaluations, unfinished; null
     without models); and, null where no warehouse is there yet, warehouse, schema_version, updated_at, size_bytes,
-    row_counts, evaluations, checks (name, invariant, passed, breaking_rows) and out_of_date.
+    row_counts, evaluations, warnings (of their runs), checks (name, invariant, passed, breaking_rows) and out_of_date.
     """
     limit_command(timeout)
     from failmodes.analysis.judging.stored import DERIVATION
@@ -102,6 +103,7 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
             row | {"latest_at": row["latest_at"] and row["latest_at"].strftime(_TIME)}
             for row in status.evaluations.iter_rows(named=True)
         ],
+        "warnings": status.warnings.to_dicts(),
         "checks": [
             {"name": one.name, "invariant": one.invariant, "passed": one.passed, "breaking_rows": one.row_count}
             for one in status.checks
@@ -138,6 +140,11 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
         f"last changed {status.updated_at:%Y-%m-%d %H:%M} UTC",
         "lead",
     )
+    warnings = (
+        f"warning: {row['model_label'] + ': ' if row['subject'] == 'model' else ''}{row['note']}"
+        for row in status.warnings.iter_rows(named=True)
+    )
+    yield from map(Sentence, dict.fromkeys(warnings))
     evaluations = list(status.evaluations.iter_rows(named=True))
     names = ("evaluation_id", "model_label", "dataset_label", "subset", "source_label")
     rows = tuple(

@@ -207,7 +207,7 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
             f"benchmark: model {spec.label!r}: architecture= goes with a torch module and normalization=, not with a "
             "function or preprocess=, which no study file can name"
         )
-    if live.is_unprepared:  # a study must say it, and no warning would stand before its runs
+    if live.preprocessing.is_assumed:  # a study must say it, and no warning would stand before its runs
         raise StudyError(
             f"benchmark: model {spec.label!r}: architecture= goes with normalization=, which the study file states: "
             '"imagenet", another name or (mean, std) as in training, "none" for values in [0, 1]'

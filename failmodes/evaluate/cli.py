@@ -101,6 +101,9 @@ def _named(study_file: Path) -> str:
     return "" if study_file == DEFAULT_STUDY else named(study_file)
 
 
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Take warnings for errors: stop before the corrupted images, exit code 1.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
 
 
@@ -109,25 +112,32 @@ def evaluate(
     redo_damaged: Annotated[
         bool, typer.Option("--redo-damaged", help="Check the hash of every stored file; make damaged ones again.")
     ] = False,
+    strict: StrictOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run every model over every corruption and severity that is missing; safe to kill and to run again.
 
-    It first prints what it assumes: the images, and of each model its input, its outputs and their classes, and its
-    attention method.
+    It first prints what may be a mistake, then what it assumes: the images, and of each model its input, its outputs
+    and their classes, and its attention method. After the clean images, which come first, it checks what the model
+    predicts. The results keep all warnings, and every later call prints them.
     """
-    evaluate_models(study_file, redo_damaged=redo_damaged, as_json=as_json)
+    evaluate_models(study_file, redo_damaged=redo_damaged, strict=strict, as_json=as_json)
     if not as_json:
         suggest(f"failmodes load{_named(study_file)}")
 
 
 def evaluate_models(
-    study_file: Path, *, redo_damaged: bool = False, as_json: bool = False, describe_images: bool = True
+    study_file: Path,
+    *,
+    redo_damaged: bool = False,
+    strict: bool = False,
+    as_json: bool = False,
+    describe_images: bool = True,
 ) -> None:
     """Evaluate, say what was done, and print it as JSON where that is asked for.
 
     Raises:
-        IncompleteRunError: a model raised.
+        IncompleteRunError: a model raised, or it is strict and there are warnings.
     """
     require("evaluate", "`failmodes evaluate`")
     from failmodes.evaluate.allocator import keep_freed_memory
@@ -142,7 +152,9 @@ def evaluate_models(
         raise StudyError("results in memory are gone when the command ends: set `results` to a folder or another URL")
     dataset = open_dataset(study.dataset, study.cache)
     with interruptible("finished shards are kept"):
-        report = evaluate_stage(study, dataset, redo_damaged=redo_damaged, describe_images=describe_images)
+        report = evaluate_stage(
+            study, dataset, redo_damaged=redo_damaged, strict=strict, describe_images=describe_images
+        )
     if as_json:
         print_json({"images": dataset.describe(), **report.as_json()})
     print_run(report)
@@ -196,6 +208,7 @@ def import_(
     renormalize: Annotated[
         bool, typer.Option("--renormalize", help="Take probabilities that are rounded, and so sum to 1 only roughly.")
     ] = False,
+    strict: StrictOption = False,
 ) -> None:
     """Bring in predictions made elsewhere (ONNX, TensorFlow, an API) as an evaluation like any other, less attention.
 
@@ -228,7 +241,7 @@ def import_(
     with interruptible("finished cells are kept"), import_bar() as on_progress:
         report = import_predictions(
             study, dataset, predictions, label,
-            architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize,
+            architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize, strict=strict,
             on_progress=on_progress,
         )  # fmt: skip
     for line in report_lines(report, label):
@@ -250,8 +263,9 @@ def report_lines(report: "ImportReport", label: str) -> list[str]:
         )
     if report.not_finite:
         lines.append(f"{report.not_finite:,} rows are not finite: on record as such, they count as wrong")
-    if report.zeros_note:
-        lines.append(report.zeros_note)
+    lines += [
+        note.line for note in report.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")
+    ]
     if report.former_label:
         lines.append(f"the same predictions were called {report.former_label!r} before: now they are called {label!r}")
     if report.namesakes:

@@ -91,10 +91,6 @@ class Evaluation:
         precision = {} if self.model.precision == "float32" else {"precision": self.model.precision}
         return {**self.model.assumptions(), **precision, "attention": attention}
 
-    def describe(self) -> list[str]:
-        """What is about to run, a line a topic."""
-        return [self.model.label, *(f"  {topic:<10} {words}" for topic, words in self.assumptions().items())]
-
     def row(self) -> dict[str, Any]:
         """The row of `evaluations`."""
         (dataset, source, subset), method = self.data, self.attention

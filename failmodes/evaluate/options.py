@@ -53,6 +53,7 @@ class Options:
         precision: of the forward pass.
         batch_size: images at a time; by a memory rule if not given (at most 32 on a CPU, 512 on a GPU).
         device: where models run; auto takes cuda, then mps, then cpu.
+        strict: take warnings about images and models for errors, before corrupted images are evaluated.
         name: of the study; the folder's name if not given.
     """
 
@@ -81,6 +82,7 @@ class Options:
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     batch_size: int | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    strict: bool = False
     name: str | None = None
 
     def keys_of(self, table: str) -> dict[str, Any]:

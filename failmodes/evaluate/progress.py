@@ -1,10 +1,11 @@
 """Progress of evaluation, training and import."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.import_predictions.predictions_file import ProgressCallback
+from failmodes.evaluate.self_check import Note, warn
 from failmodes.evaluate.study_models import StudyModel
 from failmodes.evaluate.training import EpochMetrics
 from failmodes.warehouse.progress import ProgressBar
@@ -14,9 +15,12 @@ from failmodes.warehouse.terminal import note
 
 @contextmanager
 def evaluation_bar(show: bool = True) -> Iterator[RunCallbacks]:
-    """Count images towards all missing cells, and print what the run assumes and notices; nothing unless `show`."""
+    """Count images towards all missing cells, and print what is noticed of a model, each line once.
+
+    Unless `show`, nothing is printed, and warnings are issued by Python's `warnings`.
+    """
     if not show:
-        yield RunCallbacks()
+        yield RunCallbacks(plan=lambda _evaluations, notes: warn(notes), notes=warn)
         return
     with ProgressBar("evaluate", "images") as bar:
         images = all_images = shards = all_shards = 0
@@ -41,12 +45,19 @@ def evaluation_bar(show: bool = True) -> Iterator[RunCallbacks]:
             shards, last = shards + 1, f", {key.cell}"
             update()
 
-        yield RunCallbacks(begin, advance, shard, _print_lines, _print_lines)
+        yield RunCallbacks(begin, advance, shard, notes=_print_once())
 
 
-def _print_lines(lines: list[str]) -> None:
-    for line in lines:
-        note(line)
+def _print_once() -> Callable[[Sequence[Note]], None]:
+    """A function that prints notes, each line once: seeds of corruptions have the same."""
+    said: set[str] = set()
+
+    def print_notes(notes: Sequence[Note]) -> None:
+        for line in dict.fromkeys(one.line for one in notes if one.line not in said):
+            said.add(line)
+            note(line)
+
+    return print_notes
 
 
 @contextmanager

@@ -58,7 +58,11 @@ class ModelError(FailmodesError):
 
 
 class IncompleteRunError(FailmodesError):
-    """A run is over and some of its models raised; what the others gave is published."""
+    """A run is over and models raised, or had warnings where these are errors; what is done is published."""
+
+
+class EvaluationWarning(UserWarning):
+    """Something about a model or its images may be a mistake; the results hold it too. No error: a run goes on."""
 
 
 class StorageError(FailmodesError):

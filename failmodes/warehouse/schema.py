@@ -269,6 +269,19 @@ EVALUATIONS = Table.of(
     Column("pairing_note", text, "why they do not pair, where they do not", True),
 )
 
+EVALUATION_NOTES = Table.of(
+    "evaluation_notes",
+    "one row per evaluation and line that its run printed about images and model",
+    ("evaluation_id", "step", "topic"),
+    Column("evaluation_id", text, "evaluation"),
+    Column("step", text, "when it was known: 'settings' before the first batch, 'clean' once clean images were "
+           "evaluated"),
+    Column("subject", text, "what it is about: 'images' or 'model'"),
+    Column("topic", text, "more exactly, such as input, normalization or class_order"),
+    Column("level", text, "'warning': it may be a mistake; 'note': an assumption, or a figure"),
+    Column("note", text, "the line, with the option that says otherwise"),
+)  # fmt: skip
+
 EXEMPLARS = Table.of(
     "exemplars",
     "one row per evaluation, corruption, chosen image and severity",
@@ -323,4 +336,15 @@ LOGITS = Table.of(
 FACTS = (PREDICTION_FACTS, ATTENTION)
 SHARDED = (*FACTS, LOGITS)  # tables of which the record has a file a cell
 
-DIMENSIONS = (MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES, EVALUATIONS, EXEMPLARS, THUMBNAILS)
+DIMENSIONS = (
+    MODELS,
+    DATASETS,
+    CLASSES,
+    IMAGES,
+    CORRUPTIONS,
+    SOURCES,
+    EVALUATIONS,
+    EVALUATION_NOTES,
+    EXEMPLARS,
+    THUMBNAILS,
+)

@@ -2,7 +2,7 @@
 
 from failmodes.warehouse.errors import WarehouseError
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 SHOWN_LETTERS = 20  # of a version that is none
 
 

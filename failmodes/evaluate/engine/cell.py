@@ -17,7 +17,7 @@ from failmodes.evaluate.cam.cam_method import CamOutput
 from failmodes.evaluate.cam.methods.closed_form import check_logit_identity
 from failmodes.evaluate.devices import BATCH_SIZE, activation_budget, describe_device, is_out_of_memory, release_memory
 from failmodes.evaluate.engine.batches import CorruptedBatch
-from failmodes.evaluate.engine.clean_baseline import CleanBaseline, clean_notes, save_clean_baseline
+from failmodes.evaluate.engine.clean_baseline import CleanBaseline, save_clean_baseline
 from failmodes.evaluate.engine.statistics import (
     attention_columns,
     map_statistics,
@@ -27,6 +27,7 @@ from failmodes.evaluate.engine.statistics import (
 )
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.self_check import CleanResults, Note, clean_notes, record_notes
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import (
@@ -109,7 +110,7 @@ class CellEvaluation:
         elapsed_s: seconds of the model and of all that follows it; whoever makes the batches adds their part.
         identity_error: largest relative error of sum + bias = logit so far; None where nothing proves it.
         at: positions in the subset where the current forward pass begins and ends.
-        notes: what the clean images tell of the model, a line each; none of another cell.
+        notes: what the clean images tell of the model; none of another cell.
         facts: what the footer says, from `finish` on.
     """
 
@@ -127,11 +128,11 @@ class CellEvaluation:
         self.images, self.not_finite, self.elapsed_s = 0, 0, 0.0
         self.identity_error: float | None = None
         self.at = (0, 0)
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.facts: dict[str, Any] = {}
         # against unpaired clean images there is neither drift nor a clean target
         self.baseline = run.baseline if data.paired and not cell.is_clean else None
-        self._clean: list[tuple[np.ndarray, ...]] = []  # labels, predicted classes, whether correct among all outputs
+        self._clean: list[CleanResults] = []
         self._clean_maps: list[tuple[np.ndarray, torch.Tensor, torch.Tensor]] = []  # positions, maps, targets
         self._masks = data.dataset.masks if cell.is_clean or data.paired else None
         self._maps: list[tuple[torch.Tensor, np.ndarray]] = []  # to be held to masks; and which of their targets exist
@@ -158,11 +159,8 @@ class CellEvaluation:
             check_logit_identity(error, self.evaluation.model.precision, self.evaluation.model.label)
             self.identity_error = max(self.identity_error or 0.0, error)
         if self.cell.is_clean:
-            predictions = output.logits[:, : self.class_count].argmax(1)
-            correct = statistics["finite"] & (statistics["label_rank"] == 1)
-            if largest_other is not None:
-                correct &= statistics["max_logit"] > largest_other
-            self._clean.append((batch.labels, predictions.cpu().numpy(), correct.cpu().numpy()))
+            found = CleanResults.of(batch.labels, output.logits, statistics, self.class_count, largest_other)
+            self._clean.append(found)
         if self.evaluation.has_attention and self.cell.is_clean:
             maps = torch.where(statistics["finite"][:, None, None, None], output.maps, torch.nan)
             self._clean_maps.append((batch.positions, maps, output.targets))
@@ -177,8 +175,7 @@ class CellEvaluation:
         """
         started = time.perf_counter()
         if self.cell.is_clean:
-            self.notes = clean_notes(self.evaluation, *map(np.concatenate, zip(*self._clean, strict=True)))
-            self.facts["assumptions"] = self.evaluation.assumptions()
+            self.notes = clean_notes(self.evaluation, CleanResults.joined(self._clean))
         if self._clean_maps:
             _, maps, targets = zip(*self._clean_maps, strict=True)
             baseline = CleanBaseline.of(self.evaluation, torch.cat(targets)[:, 0], torch.cat(maps))
@@ -200,7 +197,9 @@ class CellEvaluation:
         }
 
     def publish(self, output: StorePath) -> None:
-        """Publish clean maps, then attention, then predictions: these are the commit."""
+        """Publish notes and clean maps, then attention, then predictions: these are the commit."""
+        if self.cell.is_clean:
+            record_notes(output, self.evaluation, "clean", self.notes)
         if self.evaluation.has_attention:
             if self.cell.is_clean and self.baseline is not None:
                 save_clean_baseline(output, self.evaluation, self.baseline)

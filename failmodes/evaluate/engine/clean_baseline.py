@@ -1,4 +1,4 @@
-"""What the clean images of a model give before all others: the maps that drift is measured against, and notes on it.
+"""What the clean images of a model give before all others: the maps that drift is measured against.
 
 The null drift of an image is against the clean map of another image: of any class, and of its own class.
 """
@@ -12,7 +12,6 @@ import torch
 
 from failmodes.evaluate.engine.statistics import drift_between
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.warehouse.metrics.class_order import far_better_order
 from failmodes.warehouse.null_pairs import sample_null_pairs
 from failmodes.warehouse.schema import CLEAN_MAPS
 from failmodes.warehouse.shards.footer import damage_of
@@ -21,7 +20,6 @@ from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath
 
 COMPARED_IMAGES = 512  # clean images that go through a model at its lower precision and in float32
-SHOWN = 4  # classes of another order that are named
 
 
 class CleanBaseline(NamedTuple):
@@ -97,46 +95,6 @@ def load_clean_baseline(output: StorePath, evaluation: Evaluation) -> CleanBasel
             raise ValueError("it predicts classes that there are not")
     device = evaluation.model.device
     return CleanBaseline.of(evaluation, torch.from_numpy(predicted).to(device), torch.tensor(maps, device=device))
-
-
-def clean_notes(
-    evaluation: Evaluation, labels: np.ndarray, predictions: np.ndarray, correct_among_all: np.ndarray
-) -> list[str]:
-    """What a reader should know of a model after its clean images, a line each.
-
-    A model whose outputs are taken in the wrong order gives wrong numbers that look right: an accuracy at chance, or
-    one that another order would make much better.
-
-    Args:
-        evaluation: of the model.
-        labels: (N,) class indices.
-        predictions: (N,) the class of the largest logit among the data set's classes.
-        correct_among_all: (N,) whether the label's logit is the largest among all outputs of the model.
-    """
-    model, count = evaluation.model, len(evaluation.data.dataset.class_names)
-    accuracy, lines = float(np.mean(predictions == labels)), []
-    if model.protocol is not None:
-        other = "subset" if model.protocol == "all" else "all"
-        lines.append(
-            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the data set, "
-            f"{correct_among_all.mean():.1%} among all {model.output_count:,} outputs; "
-            f'`classes = "{model.protocol}"` counts here, and "{other}" is the other'
-        )
-    if accuracy <= 1 / count:
-        lines.append(
-            f"clean accuracy is {accuracy:.1%}, at or below chance ({1 / count:.1%}; n = {len(labels):,}): "
-            "check the order of its outputs (`class_names`), its normalization and the labels"
-        )
-    if found := far_better_order(labels, predictions, count):
-        outputs = model.class_outputs or range(count)
-        moved = [f"{model.class_names[i]} = {outputs[j]}" for i, j in enumerate(found.outputs) if i != j]
-        more = ", …" if len(moved) > SHOWN else ""
-        lines.append(
-            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
-            f"{found.matched:.1%} instead of {found.actual:.1%} (n = {found.images:,}, on which that order was not "
-            "chosen): if it is right, say so by `class_names`, or `class_map`"
-        )
-    return [f"{model.label}: {line}" for line in lines]
 
 
 def changed_predictions(evaluation: Evaluation, batch_size: int) -> float:

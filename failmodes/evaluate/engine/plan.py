@@ -8,13 +8,14 @@ from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.engine.clean_baseline import clean_baseline_path
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
+from failmodes.evaluate.self_check import notes_path
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.dataset import Dataset, record_dataset
 from failmodes.ingest.datasets.thumbnails import record_thumbnails
 from failmodes.ingest.sources import record_corruptions, record_source
 from failmodes.warehouse.errors import DamagedShardError, StudyError
-from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
+from failmodes.warehouse.schema import CLEAN_MAPS, EVALUATION_NOTES, EVALUATIONS, EXEMPLARS, FACTS, MODELS, SHARDED
 from failmodes.warehouse.shards.format import (
     CLEAN_CELL,
     Cell,
@@ -78,11 +79,12 @@ def record_plan(study: Study, groups: list[list[Evaluation]]) -> None:
 
 
 def missing_cells(study: Study, evaluation: Evaluation) -> list[Cell]:
-    """Cells of an evaluation that are not published; the clean one too where its maps are gone."""
+    """Cells of an evaluation that are not published; the clean one too where its maps or notes are gone."""
     output, attention = study.results_folder, evaluation.has_attention
     published = published_cells(output, evaluation.evaluation_id, attention=attention, logits=evaluation.keeps_logits)
     missing = [cell for cell in study.cells if cell not in published]
-    if attention and CLEAN_CELL not in missing and not exists(clean_baseline_path(output, evaluation)):
+    beside = [notes_path(output, evaluation, "clean"), *[clean_baseline_path(output, evaluation)] * attention]
+    if CLEAN_CELL not in missing and not all(map(exists, beside)):
         missing.insert(0, CLEAN_CELL)
     return missing
 
@@ -93,7 +95,10 @@ def discard_damaged(study: Study, evaluation: Evaluation) -> Iterator[StorePath]
     keys = [ShardKey(identity, cell) for cell in study.cells]
     tables = SHARDED if evaluation.keeps_logits else FACTS
     files = [(table, shard_path(output, table, key)) for key in keys for table in tables]
-    files.append((CLEAN_MAPS, dimension_path(output, CLEAN_MAPS, identity)))
+    files += [
+        (CLEAN_MAPS, clean_baseline_path(output, evaluation)),
+        (EVALUATION_NOTES, notes_path(output, evaluation, "clean")),
+    ]
     files += [(EXEMPLARS, dimension_path(output, EXEMPLARS, f"{identity}-{name}")) for name in study.corruptions.names]
     for table, path in files:
         try:

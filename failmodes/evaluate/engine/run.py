@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,12 +14,14 @@ from failmodes.evaluate.engine.executors.executor import run_here
 from failmodes.evaluate.engine.executors.processes import run_in_processes
 from failmodes.evaluate.engine.exemplars import exemplars_are_done, record_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, plan_evaluations, record_plan
-from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, make_tasks
+from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, make_tasks
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.self_check import record_notes, refuse_warnings, settings_notes, stored_clean_notes
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.extras import require
+from failmodes.warehouse.shards.format import CLEAN_CELL
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
 from failmodes.warehouse.storage.locks import run_lock
 
@@ -47,7 +50,7 @@ class RunReport(RunResult):
             "written": self.written,
             "existing": self.existing,
             "rewritten": [str(path) for path in self.rewritten],
-            "notes": self.notes,
+            "notes": [note._asdict() for note in self.notes],
             "not_finite": self.not_finite,
             "changed_predictions": self.changed_predictions,
             "failures": [failure._asdict() for failure in self.failures],
@@ -86,6 +89,7 @@ def evaluate_study(
     dataset: Dataset,
     *,
     redo_damaged: bool = False,
+    strict: bool = False,
     progress: RunCallbacks | None = None,
 ) -> RunReport:
     """Evaluate all that is missing: the clean cell of each model first, then cell by cell over all models.
@@ -97,9 +101,11 @@ def evaluate_study(
         study: the study, its models trained.
         dataset: its data set.
         redo_damaged: check the hash of every stored file of the study, and make damaged ones again.
+        strict: take warnings for errors: those of settings before anything is evaluated, others after the clean cells.
         progress: called as the run goes on.
 
     Raises:
+        IncompleteRunError: it is strict, and there are warnings.
         WarehouseError: another run is evaluating into the same output.
         ModelError, DataError, StorageError, DamagedShardError: as the message says.
     """
@@ -109,20 +115,28 @@ def evaluate_study(
             remove_stale_temporaries(folder)
         device = choose_device(study.evaluation.device)
         groups = plan_evaluations(study, dataset, device)
-        progress.models([line for evaluation in groups[0] for line in evaluation.describe()])
-        record_plan(study, groups)
         evaluations = [evaluation for group in groups for evaluation in group]
+        of_settings = settings_notes(evaluations)
+        notes = list(dict.fromkeys(chain.from_iterable(of_settings)))
+        progress.plan(groups[0], notes)
+        if strict:
+            refuse_warnings(notes)
+        record_plan(study, groups)
+        for evaluation, found in zip(evaluations, of_settings, strict=True):
+            record_notes(study.results_folder, evaluation, "settings", found)
         rewritten = [path for e in evaluations for path in discard_damaged(study, e)] if redo_damaged else []
         missing = {e.evaluation_id: missing_cells(study, e) for e in evaluations}
         shards = sum(len(cells) for cells in missing.values())
         images = [len(missing[e.evaluation_id]) * len(e.data.subset.corrupted_ids) for e in evaluations]
+        known = [e for e in evaluations if CLEAN_CELL not in missing[e.evaluation_id]]
+        result = RunResult(notes=[note for e in known for note in stored_clean_notes(study.results_folder, e)])
+        progress.notes(result.notes)
         progress.begin(shards, sum(images))
-        result = RunResult()
-        if shards:
-            result = choose_executor(study, groups, device)(make_tasks(study, groups, missing), progress)
+        _run_tasks(choose_executor(study, groups, device), make_tasks(study, groups, missing), result, strict, progress)
         for evaluation in evaluations:
             if not result.failures or not missing_cells(study, evaluation):
                 record_missing_exemplars(study, evaluation)
+    result.notes = [*notes, *result.notes]
     return RunReport(
         **vars(result),
         evaluation_ids=[e.evaluation_id for e in evaluations],
@@ -130,6 +144,22 @@ def evaluate_study(
         rewritten=rewritten,
         assumptions={evaluation.model.label: evaluation.assumptions() for evaluation in groups[0]},
     )
+
+
+def _run_tasks(executor: Executor, tasks: list[Task], result: RunResult, strict: bool, progress: RunCallbacks) -> None:
+    """Run tasks and add what they give to a result; where it is strict, the clean cells on their own first.
+
+    Raises:
+        IncompleteRunError: it is strict, and there are warnings.
+    """
+    clean = [task for task in tasks if task.cell.is_clean] if strict else []
+    for some in (clean, tasks[len(clean) :]):  # clean cells come first
+        raised = {failure.evaluation_id for failure in result.failures}
+        left = [task for whole in some if (task := whole.without(raised)).evaluation_ids]
+        if left:
+            result.add(executor(left, progress))
+        if strict:
+            refuse_warnings(result.notes)
 
 
 def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.self_check import Note
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.warehouse.shards.format import Cell, ShardKey
 
@@ -54,14 +55,14 @@ class RunResult:
         not_finite: rows whose logits are not finite, by model label.
         changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
             precision.
-        notes: what the clean images tell of a model, by model label.
+        notes: what was found about images and models.
     """
 
     written: int = 0
     failures: list[Failure] = field(default_factory=list)
     not_finite: dict[str, int] = field(default_factory=dict)
     changed_predictions: dict[str, float] = field(default_factory=dict)
-    notes: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[Note] = field(default_factory=list)
 
     def add(self, other: "RunResult") -> None:
         """Add another result; of a model that raised in several processes the first failure is kept."""
@@ -69,7 +70,7 @@ class RunResult:
         self.written += other.written
         self.failures += [failure for failure in other.failures if failure.evaluation_id not in known]
         self.changed_predictions |= other.changed_predictions
-        self.notes |= other.notes
+        self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
 
@@ -81,15 +82,15 @@ class RunCallbacks(NamedTuple):
         begin: (shards missing, images missing) before the first one.
         images: so many images went through a model.
         shard: a shard was published: its key.
-        models: what is about to run, a line each.
-        notes: what the clean images tell of a model, a line each.
+        plan: what is about to run: the evaluations of the first seed, with all that is known of them.
+        notes: what the clean images tell of a model.
     """
 
     begin: Callable[[int, int], None] = lambda _shards, _images: None
     images: Callable[[int], None] = lambda _count: None
     shard: Callable[[ShardKey], None] = lambda _key: None
-    models: Callable[[list[str]], None] = lambda _lines: None
-    notes: Callable[[list[str]], None] = lambda _lines: None
+    plan: Callable[[list[Evaluation], list[Note]], None] = lambda _evaluations, _notes: None
+    notes: Callable[[list[Note]], None] = lambda _notes: None
 
     @classmethod
     def sent_by(cls, send: Callable[[str, Any], None]) -> "RunCallbacks":

@@ -118,7 +118,7 @@ class Worker:
         if cell.not_finite:
             result.not_finite[label] = result.not_finite.get(label, 0) + cell.not_finite
         if cell.notes:
-            result.notes[label] = cell.notes
+            result.notes += cell.notes
             self.progress.notes(cell.notes)
 
     def _publish(self, cell: CellEvaluation) -> None:

@@ -4,7 +4,7 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import numpy as np
 import torch
@@ -18,8 +18,18 @@ from failmodes.evaluate.engine.statistics import prediction_columns, prediction_
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.import_predictions.predictions_file import Predictions, ProgressCallback, read_predictions
-from failmodes.evaluate.models.model import CamUnavailable, Model
+from failmodes.evaluate.models.model import UNSTATED, CamUnavailable, Model
 from failmodes.evaluate.models.outputs import FLOOR
+from failmodes.evaluate.models.preprocessing import Preprocessing
+from failmodes.evaluate.self_check import (
+    CleanResults,
+    Note,
+    Step,
+    clean_notes,
+    record_notes,
+    refuse_warnings,
+    settings_notes,
+)
 from failmodes.evaluate.study.study_schema import OutputKind, Study
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import StrictModel, validate
@@ -56,7 +66,7 @@ class ImportReport:
         rows: rows of the file.
         left_out: those of them that the study does not ask for.
         not_finite: those with a number that is not finite.
-        zeros_note: how many have a probability of 0, and what stands for it; None if none has.
+        notes: what was found about images and predictions.
         former_label: what the same predictions were called before, if otherwise.
         namesakes: other evaluations of the same label over the same images.
     """
@@ -68,7 +78,7 @@ class ImportReport:
     rows: int
     left_out: int
     not_finite: int
-    zeros_note: str | None
+    notes: list[Note]
     former_label: str | None
     namesakes: list[str]
 
@@ -89,12 +99,19 @@ class ImportedModel(StrictModel):
     identity: str = ""
     precision: str = "as imported"
     logit_outputs: None = None  # all, in order
+    class_outputs: None = None
+    protocol: None = None
     attention: CamUnavailable = PREDICTIONS_ONLY
+    preprocessing: Preprocessing = UNSTATED
 
     @property
     def model_id(self) -> str:
         """The identity."""
         return self.identity
+
+    def assumptions(self) -> dict[str, str]:
+        """What is taken for granted before anything is read: words by topic."""
+        return {"model": f"predictions made elsewhere ({self.architecture})"}
 
     def row(self) -> dict[str, Any]:
         """The row of `models`; what only a model that runs here has is null."""
@@ -117,6 +134,7 @@ def import_predictions(
     seed: int | None = None,
     only_study: bool = False,
     renormalize: bool = False,
+    strict: bool = False,
     on_progress: ProgressCallback = lambda _unit, _done, _total: None,
 ) -> ImportReport:
     """Bring predictions made elsewhere into the record of a study's output folder.
@@ -133,9 +151,11 @@ def import_predictions(
         seed: which of the study's corruption seeds; the first if not given.
         only_study: leave out images and cells that the study does not name, instead of refusing the file.
         renormalize: take probabilities that sum to 1 only roughly, being rounded; their softmax sums to 1.
+        strict: take warnings for errors; nothing is published then.
         on_progress: called with rows read and cells written.
 
     Raises:
+        IncompleteRunError: it is strict, and there are warnings.
         DataError: the file is damaged, or a row, a column or a cell is not what the study asks for.
         StudyError: the data set has one class, the study has no such seed, or the label is empty or too long.
         StorageError: the output folder cannot be written.
@@ -157,8 +177,13 @@ def import_predictions(
     # of its model an evaluation asks an identity, a label, a row, a precision and which outputs there are
     evaluation = Evaluation(study.name, cast(Model, model), data)
     former, namesakes = _earlier_names(output, evaluation)
+    notes = {"settings": _settings_notes(evaluation, predictions), "clean": _clean_notes(evaluation, predictions)}
+    if strict:
+        refuse_warnings([*notes["settings"], *notes["clean"]])
     remove_stale_temporaries(output)
     record_plan(study, [[evaluation]])
+    for step in get_args(Step):
+        record_notes(output, evaluation, step, notes[step])
     list(discard_damaged(study, evaluation))
     missing = missing_cells(study, evaluation)
     for number, cell in enumerate(missing, start=1):
@@ -173,17 +198,38 @@ def import_predictions(
         rows=predictions.row_count,
         left_out=predictions.row_count - len(predictions.rows),
         not_finite=int((~predictions.rows["finite"]).sum()),
-        zeros_note=_zeros_note(predictions),
+        notes=[*notes["settings"], *notes["clean"]],
         former_label=former,
         namesakes=namesakes,
     )
 
 
-def _zeros_note(predictions: Predictions) -> str | None:
-    """How many rows have a probability of 0, whose loss would be infinite, and what stands for it."""
+def _settings_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
+    """What is known of images and numbers; of probabilities of 0, whose loss would be infinite, what stands for them.
+
+    It is a warning where they were rounded, since losses then are further from the exact ones.
+    """
+    label = evaluation.model.label
+    kind = Note("outputs", f"{predictions.kind} as imported", label, "note")
+    notes = [*settings_notes([evaluation])[0], kind]
+    if predictions.rows["has_zeros"].any():
+        is_exact = predictions.half_step is None
+        notes.append(Note("zeros", _of_zeros(predictions), label, "note" if is_exact else "warning"))
+    return notes
+
+
+def _clean_notes(evaluation: Evaluation, predictions: Predictions) -> list[Note]:
+    """What the clean cell tells, which is the first."""
+    _, logits = predictions.of_cell(0)
+    dataset, subset = evaluation.data.dataset, evaluation.data.subset
+    labels, tensor = dataset.labels[subset.clean_ids], torch.from_numpy(logits)
+    statistics = prediction_statistics(tensor, labels)
+    return clean_notes(evaluation, CleanResults.of(labels, tensor, statistics, len(dataset.class_names)))
+
+
+def _of_zeros(predictions: Predictions) -> str:
+    """How many rows have a probability of 0, and what stands for it."""
     count, half_step = int(predictions.rows["has_zeros"].sum()), predictions.half_step
-    if not count:
-        return None
     words = f"{count:,} of {len(predictions.rows):,} rows have probabilities of 0, whose loss would be infinite: "
     if half_step is None:
         return f"{words}each counts as {FLOOR:.1e} at most"

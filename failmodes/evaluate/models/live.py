@@ -87,7 +87,8 @@ def live_model(
     else:
         own_normalization = _timm_normalization(original) if spec.normalization is None else None
         normalization = spec.normalization or own_normalization or UNIT_RANGE
-        preprocessing = Preprocessing(normalization, spec.input_side_px)
+        is_assumed = spec.normalization is None and own_normalization is None
+        preprocessing = Preprocessing(normalization, spec.input_side_px, is_assumed=is_assumed)
     model = Model(
         module=module, spec=spec, architecture=spec.architecture, preprocessing=preprocessing,
         normalization_source=None if own_normalization is None else "its timm configuration",

@@ -112,12 +112,6 @@ class Model:
         """The name on charts; with the seed where the study trains several."""
         return self.spec.label_of(self.seed)
 
-    @property
-    def is_unprepared(self) -> bool:
-        """Whether nothing says how pixels become its input, so that it gets values in [0, 1]."""
-        said = self.spec.normalization or self.normalization_source or self.preprocessing.function
-        return said is None
-
     def to(self, device: torch.device, precision: Precision = "float32") -> "Model":
         """Bring the model to the device where it runs, in evaluation mode."""
         self.module = to_channels_last(self.module, device).eval().requires_grad_(False)

@@ -33,12 +33,14 @@ class OwnFunction:
         identity: hash of its code and settings.
         description: in a few words, for the line that describes a model.
         name: its function and the size of what it gives, for the results.
+        crops: whether the border of an image makes no difference to what it gives.
     """
 
     apply: Callable[[torch.Tensor], torch.Tensor]
     identity: str
     description: str
     name: str
+    crops: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class Preprocessing:
         normalization: mean and std of values / 255; None where `function` makes the input.
         input_side_px: the side of the square that images are resized to (bilinear, anti-aliased); None: as they come.
         function: a user's own, instead of both.
+        is_assumed: whether nothing says the normalization, so that the model gets values in [0, 1].
     """
 
     normalization: Normalization | None = UNIT_RANGE
     input_side_px: int | None = None
     function: OwnFunction | None = None
+    is_assumed: bool = False
 
     def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
         """Floats (N, 3, h, w) on the device, of uint8 images (N, H, W, 3), which cross to it as bytes."""
@@ -150,7 +154,8 @@ def own_function(
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
         described = f"preprocess {name} (of {taken}) to {side} px"
-        return OwnFunction(applied, identity_of([code, taken]), described, f"{name[:MOST_NAME_LETTERS]} to {side} px")
+        known = f"{name[:MOST_NAME_LETTERS]} to {side} px"
+        return OwnFunction(applied, identity_of([code, taken]), described, known, _crops(applied, one, alone))
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
         + "; ".join(problems)
@@ -188,6 +193,15 @@ def _is_random(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tenso
         if not _is_same(apply(image.clone()), first):
             return True
     return False
+
+
+def _crops(apply: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, result: torch.Tensor) -> bool:
+    """Whether a result stays as it is when the border of the image, a fiftieth of its sides, becomes its negative."""
+    height, width = image.shape[2:]
+    edge = max(1, min(height, width) // 50)
+    other = 255 - image
+    other[:, :, edge:-edge, edge:-edge] = image[:, :, edge:-edge, edge:-edge]
+    return _is_same(apply(other), result)
 
 
 def _random_states() -> tuple[bytes, object, bytes]:

@@ -41,6 +41,7 @@ from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import (
     ATTENTION,
     DIMENSIONS,
+    EVALUATION_NOTES,
     EXEMPLARS,
     FACTS,
     PARTITIONS,
@@ -225,6 +226,10 @@ def _state_claims(con: duckdb.DuckDBPyConnection, claims: Sequence[StatedClaim])
     insert_rows(con, STATED_CLAIMS, claim_rows(claims))
 
 
+# What the rows of a file share that are made as a whole; other dimensions are a union of rows
+_MADE_AS_A_WHOLE = {EXEMPLARS: ("evaluation_id", "corruption"), EVALUATION_NOTES: ("evaluation_id", "step")}
+
+
 def _insert_shards(
     con: duckdb.DuckDBPyConnection,
     table: Table,
@@ -248,8 +253,7 @@ def _insert_dimension(
         for file, content in zip(files, rows, strict=True):
             _check_pictures(con, file, content)
     if rows:
-        # a set of exemplars is chosen as a whole; other dimensions are a union of rows
-        upsert(con, table, pa.concat_tables(rows), ("evaluation_id", "corruption") if table is EXEMPLARS else table.key)
+        upsert(con, table, pa.concat_tables(rows), _MADE_AS_A_WHOLE.get(table, table.key))
         names = [{"table_name": f.key[0], "file_key": f.key[1], "content_hash": f.content_hash} for f in files]
         upsert(con, LOADED_DIMENSIONS, pa.Table.from_pylist(names, schema=LOADED_DIMENSIONS.arrow()))
 

@@ -23,6 +23,7 @@ from failmodes.warehouse.schema import (
     CLASSES,
     CLEAN_MAPS,
     DATASETS,
+    EVALUATION_NOTES,
     EVALUATIONS,
     EXEMPLARS,
     IMAGES,
@@ -47,7 +48,8 @@ from failmodes.warehouse.storage.files import (
 from failmodes.warehouse.storage.locations import default_location, find_output, find_results, find_warehouse
 from failmodes.warehouse.storage.locks import run_lock
 
-_OWN = (*SHARDED, EXEMPLARS, CLEAN_MAPS)
+_NAMED = (EVALUATION_NOTES, EXEMPLARS, CLEAN_MAPS)  # tables of files that an evaluation's identity begins the name of
+_OWN = (*SHARDED, *_NAMED)
 _SHARED = {  # what goes with the last evaluation that names it; the model last, whose label a second call looks for
     "dataset_id": (THUMBNAILS, IMAGES, CLASSES, DATASETS),
     "source_id": (SOURCES,),
@@ -223,7 +225,7 @@ def _files_of(results: StorePath, evaluation_id: str) -> list[tuple[Table, Store
         for table in SHARDED
         for path in list_published(_folder(results, table, evaluation_id), ".parquet")
     ]
-    found += [(table, path) for table in (EXEMPLARS, CLEAN_MAPS) for path in _named(results, table, {evaluation_id})]
+    found += [(table, path) for table in _NAMED for path in _named(results, table, {evaluation_id})]
     return [*found, (EVALUATIONS, dimension_path(results, EVALUATIONS, evaluation_id))]
 
 
@@ -246,7 +248,7 @@ def _remove_files(results: "StorePath | None", identities: Collection[str]) -> N
         for table in SHARDED:
             delete_folder(_folder(results, table, key))
     unused = {name: {row[name] for row in gone} - {row[name] for row in kept} for name in _SHARED}
-    removed = [(EXEMPLARS, identities), (CLEAN_MAPS, identities)]
+    removed = [(table, identities) for table in _NAMED]
     removed += [(table, unused[name]) for name, tables in _SHARED.items() for table in tables]
     for table, names in (*removed, (EVALUATIONS, identities)):
         for path in _named(results, table, names):

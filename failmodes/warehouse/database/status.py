@@ -25,6 +25,7 @@ class WarehouseStatus(NamedTuple):
     `evaluations` has one row per evaluation: evaluation_id, model_label, dataset_label, subset, precision,
     source_label, paired, cell_count (clean included), attention_cell_count, image_count (per cell),
     distinct_image_count (of the clean ones, by their pixels), latest_at (UTC).
+    `warnings` has one row per warning of their runs: evaluation_id, model_label, subject, topic, note.
     """
 
     schema_version: str
@@ -32,6 +33,7 @@ class WarehouseStatus(NamedTuple):
     size_bytes: int
     row_counts: dict[str, int]
     evaluations: pl.DataFrame
+    warnings: pl.DataFrame
     checks: list[CheckResult]
     stale_derived: list[str]
 
@@ -48,6 +50,16 @@ from evaluation_labels as labels
 left join shards on labels.evaluation_id = shards.evaluation_id
 group by all
 order by labels.dataset_label, labels.model_label, labels.evaluation_id
+"""
+
+
+_WARNINGS = """
+select
+    notes.evaluation_id, labels.model_label, notes.subject, notes.topic, notes.note
+from evaluation_notes as notes
+inner join evaluation_labels as labels on notes.evaluation_id = labels.evaluation_id
+where notes.level = 'warning'
+order by notes.subject, labels.model_label, notes.evaluation_id, notes.step desc, notes.topic
 """
 
 
@@ -71,6 +83,7 @@ def warehouse_status(path: Path, *, full: bool = False, derivation: Derivation |
             size_bytes=path.stat().st_size,
             row_counts={table.name: _count_rows(con, table) for table in ALL_TABLES},
             evaluations=_read_evaluations(con),
+            warnings=con.sql(_WARNINGS).pl(),
             checks=run_checks(con) if full else read_checks(con),
             stale_derived=_stale_metrics(con) + (derivation.due(con) if derivation else []),
         )

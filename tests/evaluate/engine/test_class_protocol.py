@@ -11,8 +11,9 @@ import torch
 from import_files import stored_rows
 from tiny_study import run_and_read
 
-from failmodes.evaluate.engine.clean_baseline import clean_notes
+from failmodes.evaluate.engine.statistics import prediction_statistics
 from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.self_check import CleanResults, clean_notes
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.database.load import load
@@ -71,7 +72,7 @@ def test_where_the_study_maps_classes_itself_they_are_a_subset(study_with, tmp_p
     (model,) = load_study_models(study, open_dataset(study.dataset, study.cache))
     assert model.protocol == "subset"
     assert "10 classes on 10 of 12 outputs, the others left out" in "; ".join(model.assumptions().values())
-    assert any('`classes = "subset"` counts here, and "all" is the other' in line for line in report.notes["Twelve"])
+    assert any('`classes = "subset"` counts here, and "all" is the other' in note.text for note in report.notes)
 
 
 @pytest.mark.slow
@@ -82,7 +83,8 @@ def test_both_accuracies_are_reported_after_the_clean_images_whichever_counts(st
     first_parts = set()
     for classes in ("all", "subset"):
         report, _ = run_and_read(study_with(f'classes = "{classes}"'))
-        first_parts.add(report.notes["Twelve"][0].split(";")[0])
+        (note,) = (note for note in report.notes if note.topic == "clean_accuracy")
+        first_parts.add(note.line.split(";")[0])
     among = (outputs[:, model.class_outputs].argmax(1) == labels).mean()
     of_all = (outputs.argmax(1) == np.array(model.class_outputs)[labels]).mean()
     assert first_parts == {
@@ -116,7 +118,9 @@ def notes_on(labels: np.ndarray, predictions: np.ndarray, count: int) -> list[st
         module=torch.nn.Identity(), spec=spec, architecture=spec.architecture, class_names=names, output_count=count
     )
     evaluation: Any = SimpleNamespace(model=model, data=SimpleNamespace(dataset=SimpleNamespace(class_names=names)))
-    return clean_notes(evaluation, labels, predictions, labels == predictions)
+    logits = 3 * torch.nn.functional.one_hot(torch.tensor(predictions), count).float() - 1
+    found = CleanResults.of(labels, logits, prediction_statistics(logits, labels), count)
+    return [note.line for note in clean_notes(evaluation, found) if note.level == "warning"]
 
 
 def _spec():
@@ -149,5 +153,7 @@ def test_noise_is_not_taken_for_another_order(count: int) -> None:
 
 def test_a_model_that_predicts_one_class_is_at_chance() -> None:
     labels = np.arange(100) % 4
-    (line,) = notes_on(labels, np.zeros(100, np.int64), 4)
-    assert line.startswith("Net: clean accuracy is 25.0%, at or below chance (25.0%; n = 100): check the order")
+    lines = notes_on(labels, np.zeros(100, np.int64), 4)
+    assert lines[0].startswith("warning: Net: clean accuracy is 25.0%, at or below chance (25.0%; n = 100): check the")
+    assert lines[1].startswith("warning: Net: 100.0% of clean images are predicted as a (n = 100): check its norm")
+    assert len(lines) == 2

@@ -69,27 +69,30 @@ def test_timms_own_normalization_is_taken_and_said_where_none_is_given() -> None
     assert made.assumptions()["input"] == (
         "normalized by mean 0.5/0.5/0.5, std 0.25/0.25/0.25 (of its timm configuration)"
     )
-    assert not made.is_unprepared
+    assert not made.preprocessing.is_assumed
     assert made.preprocessing.input_side_px is None, "images are not resized by it"
     given = as_model(timm_model(**half), normalization="none")
-    assert (given.assumptions()["input"], given.is_unprepared) == ("values in [0, 1]", False)
+    assert (given.assumptions()["input"], given.preprocessing.is_assumed) == ("values in [0, 1]", False)
     assert given.model_id != made.model_id
     own = as_model(timm_model(**half), preprocess=lambda images: images / 255)
     assert own.assumptions()["input"].startswith("preprocess <lambda>")
     unit = as_model(timm_model(mean=(0, 0, 0), std=(1, 1, 1)))
-    assert (unit.assumptions()["input"], unit.is_unprepared) == ("values in [0, 1] (of its timm configuration)", False)
+    assert (unit.assumptions()["input"], unit.preprocessing.is_assumed) == (
+        "values in [0, 1] (of its timm configuration)",
+        False,
+    )
 
 
 @pytest.mark.parametrize("configuration", [{"mean": (0.5,), "std": (0.5,)}, {"mean": None}, {"std": (0, 0, 0)}])
 def test_a_timm_configuration_that_is_none_is_left_out(configuration) -> None:
     made = as_model(timm_model(**configuration))
-    assert (made.assumptions()["input"], made.is_unprepared) == ("values in [0, 1]", True)
+    assert (made.assumptions()["input"], made.preprocessing.is_assumed) == ("values in [0, 1]", True)
 
 
 def test_a_configuration_of_another_model_than_timms_is_left_out() -> None:
     module = Net()
     module.pretrained_cfg = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
-    assert as_model(module).is_unprepared
+    assert as_model(module).preprocessing.is_assumed
 
 
 class Inside(nn.Module):

@@ -36,6 +36,36 @@ OF_FAILURES = (
 
 
 @kind(
+    "warning",
+    order=0,
+    section="accuracy",
+    topic="Warning",
+    claims="a check of its run found what may be a mistake",
+    unit="warnings",
+    relation="evaluation_notes",
+    tells_each_claim=True,
+)
+def warning(con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo) -> Iterator[Judged]:
+    """Each warning of the run, but for those that another condition states with its interval."""
+    rows = con.execute(
+        "select topic, subject, note from evaluation_notes where evaluation_id = $1 and level = 'warning' "
+        "order by step desc, topic",
+        [evaluation.evaluation_id],
+    ).fetchall()
+    stated = {"repeated_images": duplicates, "class_order": permuted_outputs, "chance": at_chance}
+    for topic, subject, note in rows:
+        if topic in stated and any(stated[topic].judge(con, selection, evaluation)):
+            continue
+        yield Judged(
+            "supported",
+            f"Warning: {note}." if subject == "images" else f"Warning: {evaluation.label}: {note}.",
+            evaluation.facts["image_count"],
+            claim=topic,
+            query=f"{rows_of('evaluation_notes', evaluation)} and level = 'warning'",
+        )
+
+
+@kind(
     "few_images",
     order=1,
     section="accuracy",

@@ -1,0 +1,352 @@
+"""Notes on an evaluation: what it assumes and what may be a mistake, a line each, with the option that fixes it.
+
+Images and models are checked before the first batch, and predictions once the clean images are evaluated, which come
+first. What is found is stored with the evaluation, so that a second call, the report and `failmodes status` say it too.
+"""
+
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.evaluation_data import EvaluationData
+from failmodes.evaluate.models.model import Model
+from failmodes.evaluate.models.outputs import NEAR_0, NEAR_1
+from failmodes.evaluate.models.preprocessing import UNIT_RANGE
+from failmodes.warehouse.errors import EvaluationWarning, IncompleteRunError
+from failmodes.warehouse.metrics.class_order import far_better_order
+from failmodes.warehouse.schema import EVALUATION_NOTES
+from failmodes.warehouse.shards.format import dimension_path, write_dimension
+from failmodes.warehouse.shards.inventory import read_rows
+from failmodes.warehouse.storage.files import StorePath, exists
+
+Step = Literal["settings", "clean"]
+
+CHECKED_IMAGES = 512  # whose pixels are looked at before a run
+NARROW = 64  # gray levels, a quarter of the range: images within fewer were probably scaled by mistake
+MOST_COPIES = 0.05  # of the images, beyond which repeated ones are no accident of a data set
+FAR = 2.0  # standard deviations of a normalization between its mean and the mean pixel, in each channel
+FEWEST_IMAGES = 10  # of which shares of predictions say anything
+ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions, and that of labels which would explain it
+LOW_CONFIDENCE = 0.5  # mean confidence this far below accuracy is no miscalibration but a scale
+SHOWN = 4  # classes of another order that are named
+
+
+class Note(NamedTuple):
+    """One line about an evaluation.
+
+    Attributes:
+        topic: what it is about, such as normalization; one line a topic and step.
+        text: the line.
+        label: the model that it is about; empty where it is about the images.
+        level: a warning may be a mistake; a note is an assumption, which options may say otherwise, or a figure.
+    """
+
+    topic: str
+    text: str
+    label: str = ""
+    level: Literal["note", "warning"] = "warning"
+
+    @property
+    def line(self) -> str:
+        """As it is printed."""
+        return f"{'warning: ' * (self.level == 'warning')}{self.label}{self.label and ': '}{self.text}"
+
+
+class CleanResults(NamedTuple):
+    """What a model predicts on the clean images.
+
+    Attributes:
+        labels: (N,) class indices.
+        predictions: (N,) the class of the largest logit among the data set's classes.
+        correct_among_all: (N,) whether the label's logit is the largest among all outputs of the model.
+        confidence: (N,) largest softmax probability, 0–1; NaN where logits are not finite.
+        least: (N,) smallest logit.
+        greatest: (N,) largest logit.
+    """
+
+    labels: NDArray[Any]
+    predictions: NDArray[Any]
+    correct_among_all: NDArray[Any]
+    confidence: NDArray[Any]
+    least: NDArray[Any]
+    greatest: NDArray[Any]
+
+    @classmethod
+    def of(
+        cls,
+        labels: NDArray[Any],
+        logits: torch.Tensor,
+        statistics: Mapping[str, torch.Tensor],
+        class_count: int,
+        largest_other: torch.Tensor | None = None,
+    ) -> Self:
+        """The results of a batch.
+
+        Args:
+            labels: (N,) class indices.
+            logits: (N, C), of which the first `class_count` are of the data set's classes.
+            statistics: of them, as `prediction_statistics` gives them.
+            class_count: how many classes the data set has.
+            largest_other: (N,) largest of the outputs that take no part; None where there are none.
+        """
+        correct = statistics["finite"] & (statistics["label_rank"] == 1)
+        if largest_other is not None:
+            correct &= statistics["max_logit"] > largest_other
+        predictions = logits[:, :class_count].argmax(1)
+        found = (predictions, correct, statistics["confidence"], logits.amin(1), statistics["max_logit"])
+        return cls(labels, *(column.cpu().numpy() for column in found))
+
+    @property
+    def accuracy(self) -> float:
+        """Share of predictions among the data set's classes that are correct, 0–1."""
+        return float(np.mean(self.predictions == self.labels))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The results of all batches."""
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
+    """What is known before the first batch, of each evaluation of the same clean images.
+
+    Of each, warnings about the images come first, then those about the model, then its assumptions.
+    """
+    data = evaluations[0].data
+    ids = data.subset.clean_ids
+    places = np.linspace(0, len(ids) - 1, min(CHECKED_IMAGES, len(ids))).astype(int)
+    pixels = np.asarray(data.dataset.images[ids[places]])
+    of_images = image_warnings(data, pixels)
+    return [
+        [
+            *of_images,
+            *model_warnings(one.model, pixels),
+            *(Note(topic, text, one.model.label, "note") for topic, text in one.assumptions().items()),
+        ]
+        for one in evaluations
+    ]
+
+
+def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note]:
+    """What may be wrong with images: pixels within a fraction of the range, and repeated images.
+
+    Args:
+        data: the images.
+        pixels: (n, H, W, 3) of some of them.
+    """
+    found = []
+    least, greatest = int(pixels.min()), int(pixels.max())
+    if greatest < NARROW:
+        scaled = ", as if they had been divided by 255 before" if greatest <= 1 else ""
+        found.append(
+            Note("pixel_range", f"no pixel of {len(pixels):,} images is above {greatest} of 255{scaled}: {_RESCALE}")
+        )
+    elif greatest - least < NARROW:
+        found.append(
+            Note("pixel_range", f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}")
+        )
+    hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
+    copies = len(hashes) - len(np.unique(hashes))
+    if copies > MOST_COPIES * len(hashes):
+        found.append(
+            Note(
+                "repeated_images",
+                f"{copies:,} of {len(hashes):,} images are exact copies of others: intervals and findings count each "
+                "image once; leave the copies out, or check that the data set does not give the same image again",
+            )
+        )
+    return found
+
+
+_RESCALE = (
+    "corruptions and normalization take values from 0 to 255; scale them by the number of bits that they have before "
+    "they are evaluated"
+)
+
+
+def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
+    """What may be wrong with the input that a model gets, by some images (n, H, W, 3)."""
+    given, label, found = model.preprocessing, model.label, []
+    if given.is_assumed:
+        found.append(
+            Note(
+                "normalization",
+                'no normalization was given, so the model gets values in [0, 1]: say normalization="imagenet", another '
+                'name or (mean, std) if it was trained with one, "none" if not',
+                label,
+            )
+        )
+    elif given.normalization not in (None, UNIT_RANGE):
+        mean = pixels.mean((0, 1, 2)) / 255
+        away = (mean - given.normalization.mean) / np.asarray(given.normalization.std)
+        if np.abs(away).min() > FAR:
+            shown = "/".join(f"{value:.2f}" for value in mean)
+            found.append(
+                Note(
+                    "mean_pixel",
+                    f"the mean pixel, {shown}, is {np.abs(away).min():.1f} or more standard deviations from the mean "
+                    "of the normalization: check that `normalization` is that of its training, and that the images are "
+                    "not inverted",
+                    label,
+                )
+            )
+    height, width = pixels.shape[1:3]
+    side = given.input_side_px
+    if side is not None and height != width:
+        found.append(
+            Note(
+                "aspect_ratio",
+                f"images of {width}×{height} px are squashed to {side}×{side} for the model: give `image_size` (and "
+                "`resize`), which crops them to squares instead",
+                label,
+            )
+        )
+    if given.function is not None and given.function.crops:
+        found.append(
+            Note(
+                "cropping",
+                f"{given.function.description} crops: the model does not see the border of images that are "
+                f"{width}×{height} px already; leave Resize and CenterCrop out of it, or give images uncropped",
+                label,
+            )
+        )
+    return found
+
+
+def clean_notes(evaluation: Evaluation, found: CleanResults) -> list[Note]:
+    """What the clean images tell of a model: its accuracy, or two where its outputs allow both, and warnings.
+
+    A model whose outputs or images are not what they are taken for gives wrong numbers that look right.
+    """
+    return [
+        *_accuracy_notes(evaluation, found),
+        *_class_warnings(evaluation, found),
+        *_output_warnings(evaluation, found),
+    ]
+
+
+def _accuracy_notes(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+    model, count = evaluation.model, len(evaluation.data.dataset.class_names)
+    accuracy, chance = found.accuracy, 1 / count
+    text = f"clean accuracy {accuracy:.1%} (n = {len(found.labels):,})"
+    if model.protocol is not None:
+        other = "subset" if model.protocol == "all" else "all"
+        text = (
+            f"clean accuracy {accuracy:.1%} among the {count:,} classes of the data set, "
+            f"{found.correct_among_all.mean():.1%} among all {model.output_count:,} outputs; "
+            f'`classes = "{model.protocol}"` counts here, and "{other}" is the other'
+        )
+    yield Note("clean_accuracy", text, model.label, "note")
+    if accuracy <= chance:
+        text = (
+            f"clean accuracy is {accuracy:.1%}, at or below chance ({chance:.1%}; n = {len(found.labels):,}): "
+            "check the order of its outputs (`class_names`), its normalization and the labels"
+        )
+        yield Note("chance", text, model.label)
+
+
+def _class_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+    model, names = evaluation.model, evaluation.data.dataset.class_names
+    predicted, of_class = _largest_share(found.predictions), _largest_share(found.labels)
+    if len(found.labels) >= FEWEST_IMAGES and predicted[1] >= ONE_CLASS and of_class[1] < MOST_OF_CLASS:
+        text = (
+            f"{predicted[1]:.1%} of clean images are predicted as {names[predicted[0]]} (n = {len(found.labels):,}): "
+            "check its normalization, and that its weights were loaded"
+        )
+        yield Note("one_class", text, model.label)
+    if better := far_better_order(found.labels, found.predictions, len(names)):
+        outputs = model.class_outputs or range(len(names))
+        moved = [f"{names[i]} = {outputs[j]}" for i, j in enumerate(better.outputs) if i != j]
+        more = ", …" if len(moved) > SHOWN else ""
+        text = (
+            f"with its outputs in another order ({', '.join(moved[:SHOWN])}{more}) clean accuracy would be "
+            f"{better.matched:.1%} instead of {better.actual:.1%} (n = {better.images:,}, on which that order was not "
+            "chosen): if it is right, say so by `class_names`, or `class_map`"
+        )
+        yield Note("class_order", text, model.label)
+
+
+def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[Note]:
+    label, finite = evaluation.model.label, np.isfinite(found.least) & np.isfinite(found.greatest)
+    if not finite.any():
+        return
+    least, greatest = float(found.least[finite].min()), float(found.greatest[finite].max())
+    confidence = float(found.confidence[finite].mean())
+    if 0 <= least <= NEAR_0 and NEAR_1 <= greatest <= 1:
+        text = (
+            f"all outputs lie between {least:.2g} and {greatest:.2g} (n = {len(found.labels):,}), as probabilities and "
+            'outputs of a sigmoid do: logits are expected; say `output_kind = "probabilities"`, or take the layer '
+            "before the sigmoid"
+        )
+        yield Note("outputs_range", text, label)
+    elif len(found.labels) >= FEWEST_IMAGES and found.accuracy - confidence > LOW_CONFIDENCE:
+        text = (
+            f"mean confidence is {confidence:.1%} at a clean accuracy of {found.accuracy:.1%} (n = "
+            f"{len(found.labels):,}): its outputs may be no logits, such as cosine similarities without their scale; "
+            "multiply them by that scale"
+        )
+        yield Note("low_confidence", text, label)
+
+
+def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: Iterable[Note]) -> None:
+    """Store what was found at a step of an evaluation."""
+    rows = [
+        {
+            "evaluation_id": evaluation.evaluation_id, "step": step, "topic": note.topic, "level": note.level,
+            "subject": "model" if note.label else "images", "note": note.text,
+        }
+        for note in notes
+    ]  # fmt: skip
+    write_dimension(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}", rows)
+
+
+def notes_path(output: StorePath, evaluation: Evaluation, step: Step) -> StorePath:
+    """Where the notes of a step lie."""
+    return dimension_path(output, EVALUATION_NOTES, f"{evaluation.evaluation_id}-{step}")
+
+
+def stored_clean_notes(output: StorePath, evaluation: Evaluation) -> list[Note]:
+    """What was found on the clean images of an evaluation; nothing where they were not evaluated.
+
+    Raises:
+        DamagedShardError: its file is damaged.
+    """
+    path = notes_path(output, evaluation, "clean")
+    rows = read_rows(path, EVALUATION_NOTES).to_pylist() if exists(path) else []
+    return [Note(row["topic"], row["note"], evaluation.model.label, row["level"]) for row in rows]
+
+
+def warn(notes: Iterable[Note]) -> None:
+    """Issue warnings by Python's `warnings`, as of the line that called failmodes."""
+    depth, frame, outermost = 1, sys._getframe(1), 1
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").partition(".")[0] == "failmodes":
+            outermost = depth
+        depth, frame = depth + 1, frame.f_back  # type: ignore[assignment]
+    for note in notes:
+        if note.level == "warning":
+            warnings.warn(note.line.removeprefix("warning: "), EvaluationWarning, stacklevel=outermost + 2)
+
+
+def refuse_warnings(notes: Sequence[Note]) -> None:
+    """Take warnings for errors, as `strict` asks.
+
+    Raises:
+        IncompleteRunError: there are any.
+    """
+    lines = [note.line.removeprefix("warning: ") for note in dict.fromkeys(notes) if note.level == "warning"]
+    if lines:
+        count = "1 warning is an error" if len(lines) == 1 else f"{len(lines):,} warnings are errors"
+        raise IncompleteRunError(f"strict: {count}: {'; '.join(lines)}")
+
+
+def _largest_share(classes: NDArray[Any]) -> tuple[int, float]:
+    """The most frequent class, and its share."""
+    counts = np.bincount(classes)
+    return int(counts.argmax()), float(counts.max() / len(classes))
