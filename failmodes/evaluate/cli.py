@@ -216,7 +216,8 @@ def import_(
 
     Columns of the file:
 
-    - image_id: the image's index in the full data set, from 0; `failmodes ingest --images images.csv` lists them
+    - image_id: the image's index in the full data set, from 0; or file, its path within the folder of the images.
+    `failmodes ingest --images images.csv` lists both
 
     - corruption and severity: clean images, which must be there, go by 'none' and 0
 

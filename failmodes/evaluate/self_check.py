@@ -33,7 +33,7 @@ MOST_COPIES = 0.05  # of the images, beyond which repeated ones are no accident 
 FAR = 2.0  # standard deviations of a normalization between its mean and the mean pixel, in each channel
 FEWEST_IMAGES = 10  # of which shares of predictions say anything
 ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions, and that of labels which would explain it
-LOW_CONFIDENCE = 0.5  # mean confidence this far below accuracy is no miscalibration but a scale
+LOW_CONFIDENCE = 0.5  # below accuracy, of outputs within -1 to 1: as of cosine similarities, which have a scale
 SHOWN = 4  # classes of another order that are named
 
 
@@ -285,13 +285,13 @@ def _output_warnings(evaluation: Evaluation, found: CleanResults) -> Iterator[No
             "before the sigmoid"
         )
         yield Note("outputs_range", text, label)
-    elif len(found.labels) >= FEWEST_IMAGES and found.accuracy - confidence > LOW_CONFIDENCE:
+    elif least >= -1 and greatest <= 1 and found.accuracy - confidence > LOW_CONFIDENCE:
         text = (
-            f"mean confidence is {confidence:.1%} at a clean accuracy of {found.accuracy:.1%} (n = "
-            f"{len(found.labels):,}): its outputs may be no logits, such as cosine similarities without their scale; "
-            "multiply them by that scale"
+            f"all outputs lie between {least:.2g} and {greatest:.2g}, and mean confidence is {confidence:.1%} at a "
+            f"clean accuracy of {found.accuracy:.1%} (n = {len(found.labels):,}): they may be cosine similarities "
+            "without their scale; multiply them by it"
         )
-        yield Note("low_confidence", text, label)
+        yield Note("outputs_scale", text, label)
 
 
 def record_notes(output: StorePath, evaluation: Evaluation, step: Step, notes: Iterable[Note]) -> None:

@@ -43,7 +43,13 @@ QUICK = {  # truths of a kind and how many images
     "a gate fails a rule": ("accuracy, each of 6 cells, all alike worse", 50),
 }
 
-FACTS = ("few_images", "duplicate_images", "same_label", "perfect_clean")  # counted, not inferred from a sample
+FACTS = (
+    "warning",
+    "few_images",
+    "duplicate_images",
+    "same_label",
+    "perfect_clean",
+)  # counted, not inferred from a sample
 HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion")
 
 

@@ -169,7 +169,8 @@ def report_part(
     return ReportPart(
         title=f"How {models} {verb} on {selection.shared['dataset_label']}",
         lead=f"{format_count(selection.image_count, 'image')}, clean and under {corruptions}.{left_out}",
-        verdict=(*(Sentence(one, "lead") for one in verdict_sentences(con, selection)), Sentence(ERROR_RATES, "note"),
+        verdict=(*map(Sentence, dict.fromkeys(finding.sentence for finding in found if finding.kind == "warning")),
+                 *(Sentence(one, "lead") for one in verdict_sentences(con, selection)), Sentence(ERROR_RATES, "note"),
                  *_strip(con, selection, images)),
         ranking=_charts(drawn, [FIRST_SCREEN]),
         sections=(*sections, _folded("Details", f"details-{number}", *details)),

@@ -46,12 +46,13 @@ MOST_DESCRIBED = 2  # models whose failure is told one by one
 def verdict_sentences(con: duckdb.DuckDBPyConnection, selection: Selection) -> tuple[str, ...]:
     """What breaks the models and how, and which of them is better as a checkpoint; needs shapes.
 
-    Conditions that invalidate conclusions come first, and what they invalidate is left out. All other statements share
-    a family-wise error rate (see `findings.correction`): which model is better, which corruption hurts most, and, with
-    Bonferroni's correction, the shape and the prediction collapse that are told beside.
+    Conditions that invalidate conclusions come first, but for warnings, and what they invalidate is left out. All
+    other statements share a family-wise error rate (see `findings.correction`): which model is better, which
+    corruption hurts most, and, with Bonferroni's correction, the shape and the prediction collapse told beside.
     """
     conditions = conditions_of(con, selection)
-    invalid, said = invalidated_by(conditions), [condition.sentence for condition in conditions]
+    invalid = invalidated_by(conditions)
+    said = [condition.sentence for condition in conditions if condition.kind != "warning"]  # they stand above, smaller
     for kind, sentence in (("largest_drop", _breaks), ("better_model", _better)):
         left = tuple(e for e in selection.evaluations if (e.evaluation_id, kind) not in invalid)
         said += [f"{sentence(con, replace(selection, evaluations=left))}."] if left else []

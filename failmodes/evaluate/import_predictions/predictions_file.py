@@ -25,6 +25,7 @@ from failmodes.evaluate.evaluation_data import EvaluationData
 from failmodes.evaluate.models.outputs import FLOOR, SUM_TOLERANCE, are_probabilities, fill_zeros, log_probabilities
 from failmodes.evaluate.study.study_schema import OutputKind
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean, first_line
 from failmodes.warehouse.schema import CLEAN
@@ -37,12 +38,12 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 
 ProgressCallback = Callable[[str, int, int | None], None]  # ("rows" or "cells", how many are done, of how many)
 PARQUET_SUFFIXES, CSV_SUFFIXES = (".parquet", ".pq"), (".csv", ".csv.gz")
-KEYS, LABEL = ("image_id", "corruption", "severity"), "label"
+KEYS, LABEL, FILE = ("image_id", "corruption", "severity"), "label", "file"
 COLUMN_PREFIXES: dict[OutputKind, str] = {"logits": "logit_", "probabilities": "probability_"}
 EXPECTED = (
-    "expected image_id, corruption, severity (columns separated by commas in CSV), and either a list column 'logits' "
-    "or 'probabilities' (Parquet) or one column a class: logit_0, logit_1 … or probability_0 …, or with class names "
-    "behind the underscore; the predicted class alone does not do"
+    "expected image_id (or file), corruption, severity (columns separated by commas in CSV), and either a list column "
+    "'logits' or 'probabilities' (Parquet) or one column a class: logit_0, logit_1 … or probability_0 …, or with class "
+    "names behind the underscore; the predicted class alone does not do"
 )
 TOLERANCE_IF_ROUNDED = 0.2  # of a sum of probabilities
 MOST_DECIMALS = 6  # that probabilities are taken for rounded to; float32 has seven digits
@@ -64,7 +65,7 @@ class PredictionColumns(NamedTuple):
     """The columns to read.
 
     Attributes:
-        keys: image_id, corruption and severity, and label where there is one.
+        keys: image_id, or file where there is none, corruption and severity, and label where there is one.
         kind: what the numbers of a row are.
         values: the list column of that name, or a column a class in the data set's order of classes.
     """
@@ -141,6 +142,7 @@ def read_predictions(
     """
     (dataset, _, subset), class_count = data, len(data.dataset.class_names)
     columns, batches = _open(path, dataset.class_names)
+    numbers = _numbers_of_files(path, dataset) if FILE in columns.keys else None
     images, study_cells = _expected(data, cells)
     asked = study_cells.join(images, on="clean").select("cell", "image")
     most_rows = len(asked) + MOST_CELLS * len(dataset.labels)
@@ -155,7 +157,7 @@ def read_predictions(
     with storage_errors(scratch), tempfile.TemporaryFile(dir=make_folder(scratch)) as file:
         for keys, values in batches:
             logits, statistics = _logits(values, columns.kind)
-            rows = _placed(keys, images, study_cells).with_columns(statistics)
+            rows = _placed(keys, images, study_cells, numbers).with_columns(statistics)
             _check_rows(path, rows, columns.kind, facts, only_study=only_study)
             count += len(rows)
             on_progress("rows", count, None)
@@ -221,10 +223,11 @@ def find_columns(path: Path, names: Sequence[str], class_names: tuple[str, ...],
     twice = first_duplicate(names)
     if twice is not None:
         raise DataError(f"{path}: column {twice!r} stands twice: leave one out")
-    for key in KEYS:
+    wanted = tuple(FILE if key == "image_id" and key not in names and FILE in names else key for key in KEYS)
+    for key in wanted:
         if key not in names:
             raise DataError(f"{path}: no column {key!r} ({_hint(key, names)}); {EXPECTED}")
-    keys = (*KEYS, LABEL) if LABEL in names else KEYS
+    keys = (*wanted, LABEL) if LABEL in names else wanted
     for kind, prefix in COLUMN_PREFIXES.items():
         if kind in names and not csv:
             return PredictionColumns(keys, kind, (kind,))
@@ -277,7 +280,7 @@ def _open_csv(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColum
 def _open_parquet(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColumns, Iterable[pa.RecordBatch]]:
     with pq.ParquetFile(path, thrift_container_size_limit=MOST_COLUMNS) as opened:
         metadata = opened.metadata
-    texts = [name for name in text_leaves(metadata) if name in (*KEYS, LABEL)]
+    texts = [name for name in text_leaves(metadata) if name in (*KEYS, LABEL, FILE)]
     file = pq.ParquetFile(
         path, metadata=metadata, read_dictionary=texts, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
     )
@@ -437,12 +440,31 @@ def _expected(data: EvaluationData, cells: Sequence[Cell]) -> tuple[pl.DataFrame
     return images, study_cells
 
 
-def _placed(keys: pl.DataFrame, images: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
+def _numbers_of_files(path: Path, dataset: Dataset) -> pl.DataFrame:
+    """The image_id of each file of a data set.
+
+    Raises:
+        DataError: its images are no files.
+    """
+    if dataset.files is None:
+        raise DataError(
+            f"{path} names images by file, and those of {dataset.label} are no files: expected image_id, which "
+            "`failmodes ingest --images images.csv` lists"
+        )
+    return pl.DataFrame({FILE: dataset.files}, {FILE: pl.String}).with_row_index("image_id")
+
+
+def _placed(
+    keys: pl.DataFrame, images: pl.DataFrame, cells: pl.DataFrame, numbers: pl.DataFrame | None
+) -> pl.DataFrame:
     """The rows in their order, each beside the cell and the image of the study that it is of.
 
     `number` and `level` are null where a value is no number, `name` where a corruption is unknown, `cell` where the
-    study has no such cell.
+    study has no such cell. `numbers` gives the image_id of each file, where these stand instead.
     """
+    if numbers is not None:
+        named = keys.with_columns(pl.col(FILE).cast(pl.String))
+        keys = named.join(numbers, on=FILE, how="left", maintain_order="left")
     keys = keys.with_columns(
         pl.col("corruption").cast(pl.String),
         number=pl.col("image_id").cast(pl.Float64, strict=False),
@@ -474,7 +496,13 @@ def _check_rows(path: Path, rows: pl.DataFrame, kind: OutputKind, facts: dict[st
     """
     col, requested = pl.col, pl.col("requested")
     checks = [
-        (col("image_id").is_null(), "no image_id"),
+        (
+            col("image_id").is_null(),
+            "file {file!r} is no image of the data set: expected its path within the folder, which `failmodes ingest "
+            "--images images.csv` lists"
+            if FILE in rows.columns
+            else "no image_id",
+        ),
         (~(col("image") == col("number")).fill_null(False), "image_id {image_id!r}: expected a whole number"),
         (col("corruption").is_null(), "no corruption"),
         (col("name").is_null(), "{unknown}"),

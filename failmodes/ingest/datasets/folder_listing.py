@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from failmodes.warehouse.storage.files import reason_of
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg"}  # of published sets
 READ_SUFFIXES = IMAGE_SUFFIXES | {".bmp", ".gif", ".tif", ".tiff", ".webp"}
+UNREAD_SUFFIXES = {".avif", ".heic", ".heif", ".jp2", ".jxl"}  # of images that are no files of another kind
 FOLDER_HINT = "expected a folder a class, with .png, .jpg or .jpeg images in it, such as cat/0001.png"
 
 NAMED_CLASSES, NAMED_FILES = 10, 2  # that a note lists
@@ -45,11 +46,13 @@ class LeftOut(NamedTuple):
         reason: a key of LEFT_OUT_WORDS.
         file_count: how many; of folders that are hidden or beside the split's, how many of these.
         names: them, or the folders that hold them, within the data set's folder.
+        image_count: how many are images of a class that are not read, being in a folder or a format that is not.
     """
 
     reason: str
     file_count: int
     names: list[str]
+    image_count: int = 0
 
 
 class FolderListing(NamedTuple):
@@ -93,7 +96,7 @@ def list_images(root: Path) -> FolderListing:
 
     Raises:
         DataError: there are no class folders or no images, more classes than can be recorded, a name is no text, two
-            folders are of one class, or all files of a class are left out.
+            folders are of one class, all files of a class are left out, or most of all images are.
     """
     here = list_entries(root)
     if not here.folders:
@@ -116,12 +119,19 @@ def list_images(root: Path) -> FolderListing:
         raise DataError(_no_image_of(root, emptied))
     if not files:
         raise DataError(f"{root} has class folders ({here.folders[0]}, …) but no images: {FOLDER_HINT}")
+    left_out = _joined(left_out)
+    unread = sum(entry.image_count for entry in left_out)
+    if unread > len(files):
+        raise DataError(
+            f"{root}: {unread:,} of {unread + len(files):,} images would be left out: {describe_left_out(left_out)}; "
+            f"put them right into the folders of their classes, as {', '.join(sorted(READ_SUFFIXES))}, or remove them"
+        )
     return FolderListing(
         _class_names(here.folders, root),
         tuple(here.folders),
         files,
         np.array(labels, dtype=np.int64),
-        _joined(left_out),
+        left_out,
     )
 
 
@@ -150,13 +160,13 @@ def describe_left_out(left_out: Sequence[LeftOut]) -> str:
     return ", ".join(
         f"{count:,}{' or more' if reason == NESTED and count >= MOST_COUNTED else ''}"
         f" {LEFT_OUT_WORDS[reason][count > 1]} ({_some(names)})"
-        for reason, count, names in left_out
+        for reason, count, names, _ in left_out
     )
 
 
-def is_image(name: str) -> bool:
-    """Whether a file's name ends as that of an image that is read."""
-    return os.path.splitext(name)[1].lower() in READ_SUFFIXES  # of a million names, much faster than a Path's
+def is_image(name: str, suffixes: Collection[str] = READ_SUFFIXES) -> bool:
+    """Whether a file's name ends as that of an image that is read, or in one of other suffixes."""
+    return os.path.splitext(name)[1].lower() in suffixes  # of a million names, much faster than a Path's
 
 
 def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
@@ -168,12 +178,12 @@ def _list_class(root: Path, name: str) -> tuple[list[str], list[LeftOut]]:
         if is_image(entry):
             images.append(entry)
         else:
-            left_out.append(LeftOut(OTHER, 1, [f"{name}/{entry}"]))
+            left_out.append(LeftOut(OTHER, 1, [f"{name}/{entry}"], int(is_image(entry, UNREAD_SUFFIXES))))
     check_names(images, str(root / name))
     for inner in entries.folders:
-        count = _count_files(root / name / inner)
+        count, image_count = _count_files(root / name / inner)
         if count:
-            left_out.append(LeftOut(NESTED, count, [f"{name}/{inner}/"]))
+            left_out.append(LeftOut(NESTED, count, [f"{name}/{inner}/"], image_count))
     return images, left_out + _hidden(entries.hidden, f"{name}/")
 
 
@@ -187,8 +197,8 @@ def _hidden(names: Sequence[str], within: str) -> list[LeftOut]:
     return [LeftOut(HIDDEN_FOLDER if name.endswith("/") else HIDDEN, 1, [f"{within}{name}"]) for name in names]
 
 
-def _count_files(folder: Path) -> int:
-    """How many files that are not hidden a folder and the folders in it hold, up to MOST_COUNTED.
+def _count_files(folder: Path) -> tuple[int, int]:
+    """How many files that are not hidden a folder and the folders in it hold, up to MOST_COUNTED; and how many images.
 
     Raises:
         DataError: one cannot be read.
@@ -203,7 +213,8 @@ def _count_files(folder: Path) -> int:
         for name in names
         if not name.startswith(".")
     )
-    return sum(1 for _ in islice(found, MOST_COUNTED))
+    names = list(islice(found, MOST_COUNTED))
+    return len(names), sum(is_image(name, READ_SUFFIXES | UNREAD_SUFFIXES) for name in names)
 
 
 def _joined(left_out: Sequence[LeftOut]) -> list[LeftOut]:
@@ -213,7 +224,8 @@ def _joined(left_out: Sequence[LeftOut]) -> list[LeftOut]:
         some = [entry for entry in left_out if entry.reason == reason]
         if some:
             names = [name for entry in some for name in entry.names]
-            joined.append(LeftOut(reason, sum(entry.file_count for entry in some), names))
+            files, images = (sum(counts) for counts in zip(*((e.file_count, e.image_count) for e in some), strict=True))
+            joined.append(LeftOut(reason, files, names, images))
     return joined
 
 

@@ -14,6 +14,7 @@ from failmodes.analysis.report.rendering import report_part, write_report
 from failmodes.analysis.report.topics import TOPICS
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 
 def test_the_title_of_a_section_counts_models(
@@ -57,7 +58,7 @@ def test_it_has_every_part(page: str) -> None:
     places = [re.search(f"<h[23]><bdi>{title}</bdi></h[23]>", page).start() for title in titles]
     assert places == sorted(places)
     for fact in ("Accuracy of Alpha", "Shapes of Alpha", "Calibration of Alpha", "float32",
-                 "synthetic: no real images", "cifar-c recipe, seed 0", "schema 3"):  # fmt: skip
+                 "synthetic: no real images", "cifar-c recipe, seed 0", f"schema {SCHEMA_VERSION}"):  # fmt: skip
         assert fact in page
     drawn = set(warehouse_charts()) - {
         "exemplars",

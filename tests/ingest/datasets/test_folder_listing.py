@@ -46,8 +46,9 @@ def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
     root = put(tmp_path, "cat/1.jpg", "cat/sub/2.jpg", "cat/sub/deeper/3.jpg", "cat/sub/.DS_Store", "cat/other/4.txt")
     put(root, "cat/x.heic", "cat/._1.jpg", "cat/.ipynb_checkpoints/1.jpg", "dog/2.JPG", "a.jpg", "b.PNG", "c.webp")
     put(root, "README.md", ".DS_Store", ".git/config")
+    put(root, "dog/3.jpg")
     (root / "dog" / "empty").mkdir()
-    assert listed(root) == ["cat/1.jpg", "dog/2.JPG"]
+    assert listed(root) == ["cat/1.jpg", "dog/2.JPG", "dog/3.jpg"]
     assert list_images(root).notes() == [
         "left out: 3 files in folders within classes (cat/other/, cat/sub/), 3 images at the root (a.jpg, b.PNG, …),"
         " 2 files of other formats (README.md, cat/x.heic), 2 hidden files (.DS_Store, cat/._1.jpg),"
@@ -57,12 +58,22 @@ def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
 
 def test_a_note_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = put(tmp_path, "cat/1.png", *(f"cat/{'x' * 200}{number}.txt" for number in range(300)))
-    put(root, *(f"cat/sub{folder}/{number}.png" for folder in range(3) for number in range(9)))
+    put(root, *(f"cat/sub{folder}/{number}.json" for folder in range(3) for number in range(9)))
     monkeypatch.setattr(folder_listing, "MOST_COUNTED", 5)
     (note,) = list_images(root).notes()
     assert "300 files of other formats" in note
     assert "15 or more files in folders within classes (cat/sub0/, cat/sub1/, …)" in note
     assert len(note) < 400
+
+
+@pytest.mark.parametrize("left_out", ["cat/2019/{}.jpg", "cat/{}.avif", "cat/2019/{}.HEIC"])
+def test_a_folder_of_which_most_images_would_be_left_out_is_refused(tmp_path: Path, left_out: str) -> None:
+    root = put(tmp_path, *(f"cat/{number}.png" for number in range(3)))
+    put(root, *(left_out.format(number) for number in range(3)))
+    assert len(listed(root)) == 3  # as many as are left out
+    put(root, left_out.format(3), *(f"cat/notes/{number}.json" for number in range(9)))
+    with pytest.raises(DataError, match="4 of 7 images would be left out: .* put them right into the folders of their"):
+        list_images(root)
 
 
 NAMES = st.sampled_from(["1.png", "2.JPG", "3.webp", "4.heic", ".5.png", "sub/6.png", "sub/7.txt", "8"])
@@ -74,14 +85,20 @@ def test_every_file_is_listed_or_counted(
     tmp_path_factory: pytest.TempPathFactory, cat: set[str], dog: set[str], at_root: set[str]
 ) -> None:
     root = tmp_path_factory.mktemp("set")
-    put(root, *at_root, "ant/0.png", *(f"cat/{name}" for name in cat), *(f"dog/{name}" for name in dog))
+    put(
+        root,
+        *at_root,
+        *(f"ant/{number}.png" for number in range(9)),
+        *(f"cat/{name}" for name in cat),
+        *(f"dog/{name}" for name in dog),
+    )
     if any(names and not names & {"1.png", "2.JPG", "3.webp"} for names in (cat, dog)):
         with pytest.raises(DataError, match="has no image that is read, only"):
             list_images(root)
     else:
         listing = list_images(root)
         counted = sum(entry.file_count for entry in listing.left_out)
-        assert len(listing.files) + counted == 1 + len(cat) + len(dog) + len(at_root)
+        assert len(listing.files) + counted == 9 + len(cat) + len(dog) + len(at_root)
     shutil.rmtree(root)
 
 

@@ -17,6 +17,7 @@ from failmodes.warehouse.database.published_sets import is_of
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
+from failmodes.warehouse.schema_version import SCHEMA_VERSION
 
 COUNTS = "select published_set, count(*) from published_accuracy group by all order by all"
 
@@ -85,7 +86,7 @@ def test_a_file_of_another_version_is_refused(warehouse_copy: Path, tmp_path: Pa
     with duckdb.connect(str(warehouse_copy)) as con:
         con.execute("update warehouse_info set schema_version = '1.7'")
     content = warehouse_copy.read_bytes()
-    with pytest.raises(WarehouseError, match=r"schema version 1\.7, this failmodes reads 3: .*--rebuild"):
+    with pytest.raises(WarehouseError, match=rf"version 1\.7, this failmodes reads {SCHEMA_VERSION}: .*--rebuild"):
         store_published(warehouse_copy, [read_published(write_published_files(tmp_path))])
     assert warehouse_copy.read_bytes() == content
 

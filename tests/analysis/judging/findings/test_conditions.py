@@ -24,7 +24,15 @@ from failmodes.warehouse.metrics.intervals import exact_interval
 
 IMAGES = 400
 MODELS = ("Chance", "Ordinary", "Perfect", "Permuted", "Swapped")
-CONDITIONS = ("few_images", "duplicate_images", "same_label", "permuted_outputs", "at_chance", "perfect_clean")
+CONDITIONS = (
+    "warning",
+    "few_images",
+    "duplicate_images",
+    "same_label",
+    "permuted_outputs",
+    "at_chance",
+    "perfect_clean",
+)
 
 
 def clean_predictions(labels: np.ndarray) -> dict[str, np.ndarray]:
