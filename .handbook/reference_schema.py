@@ -8,7 +8,7 @@ from markdown_text import code, table
 from failmodes.warehouse.database.relations import TABLES, view_definitions
 from failmodes.warehouse.database.tables import create_tables, install_views
 from failmodes.warehouse.schema import DIMENSIONS, FACTS
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.versions import SCHEMA_VERSION
 
 INTRODUCTION = f"""# Tables and views
 

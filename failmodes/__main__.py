@@ -1,62 +1,64 @@
 """The command: how it begins and how it ends, whatever it does. `failmodes …`, or `python -m failmodes …`."""
 
+import gc
 import sys
+from contextlib import suppress
 
-from failmodes.warehouse.diagnosis import explain
-from failmodes.warehouse.errors import StorageError, printable, wants_traceback
-from failmodes.warehouse.runner_commands import without_commands
-from failmodes.warehouse.terminal import finish_output, prepare_streams, raise_on_termination
-from failmodes.warehouse.watched_process import end_command, failure_code, ignore_stops, watch_command
+from failmodes.warehouse.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
+from failmodes.warehouse.process import begin_command, explain, ignore_stops, raise_if_stopped
+from failmodes.warehouse.terminal import finish_output, prepare_streams, without_commands
 
 
 def main() -> None:
-    """Run a command; whatever ends it early is one line and an exit code, never a traceback."""
+    """Run the command of `sys.argv`, and leave with its exit code."""
     prepare_streams()
-    raise_on_termination()
+    begin_command()
     try:
-        watch_command()
-        code = _run_command()
-    except SystemExit:  # in the process that watches
-        raise
+        code = run_command()
     except BaseException as error:
-        if wants_traceback():
-            from traceback import format_exception
+        ignore_stops()
+        code = report(error)
+    ignore_stops()
+    gc.freeze()  # collecting what is left would take a tenth of a short command
+    sys.exit(code)
 
-            sys.stderr.write(without_commands("".join(format_exception(error))))
-        end_command(*_last_word(error))
-    end_command(code)
 
-
-def _run_command() -> int:
-    """Run it, and bring its answer out; its exit code."""
-    from failmodes.cli import build_app  # not before, so that the process that watches stays small
+def run_command() -> int:
+    """Run the command of `sys.argv`, and bring its answer out; its exit code."""
+    from failmodes.cli import build_app
     from failmodes.warehouse.completion import completed_words, join_saved_query
 
     join_saved_query()
     words = sys.argv[1:] or completed_words()
+    code: object = 0
     try:
         build_app(words[0] if words else None)()
-    except SystemExit as end:  # typer ends every command with it, one that was stopped too
-        cause = end.__context__.__cause__ if end.__context__ else None
-        if isinstance(cause, KeyboardInterrupt):
-            raise cause from None
-        finish_output()
-        return end.code if isinstance(end.code, int) else 0
-    return 0
+    except SystemExit as end:  # typer ends every command with it
+        code = end.code
+        if code:
+            raise_if_stopped()
+    finish_output()
+    return code if isinstance(code, int) else 0
 
 
-def _last_word(error: BaseException) -> tuple[int, str]:
-    """The exit code of a command that `error` ended, and the line that says so."""
-    ignore_stops()
+def report(error: BaseException) -> int:
+    """Say what ended a command: a line, for a bug below its traceback; the exit code."""
+    explained = explain(error)
     try:
-        explained = explain(error)
-        try:
-            finish_output()
-        except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
-            explained = unwritten if isinstance(error, OSError) else explained
-        return failure_code(explained.exit_code), f"failmodes: {printable(str(explained))}"
-    except Exception:  # it takes memory and files too
-        return failure_code(), "failmodes: out of memory, or of open files"
+        finish_output()
+    except StorageError as unwritten:  # else the interpreter would fail at it once more, in its own words
+        explained = unwritten if isinstance(error, OSError) else explained
+    lines = []
+    if explained is None or wants_traceback():
+        from traceback import format_exception
+
+        text = "".join(format_exception(error))
+        lines = [printable(line, len(line)) for line in text.splitlines()]
+    bug = f"unexpected {type(error).__name__}; this is a bug in failmodes: please report it with the lines above"
+    lines.append(f"failmodes: {bug if explained is None else explained}")
+    with suppress(OSError):  # nobody listens
+        print(without_commands("\n".join(lines)), file=sys.stderr, flush=True)
+    return BUG_EXIT_CODE if explained is None else explained.exit_code
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ from failmodes.warehouse.cli import load as load_results
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import IncompleteRunError, printable
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.limits import lift_limits, limit_command, query_memory
+from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
+from failmodes.warehouse.process import lift_limits, limit_command, query_memory
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.terminal import named, note, say, suggest, without_suggestions
 
 PICTURES_S = 600  # for a question that was typed in, and for 200 pictures of the slowest corruption

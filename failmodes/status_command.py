@@ -9,9 +9,9 @@ import typer
 from failmodes.analysis.render.blocks import Cell, Sentence, Table
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import MissingExtraError, WarehouseError
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.output_files import line_width
+from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import line_width
 from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:

@@ -72,7 +72,7 @@ def test_progress_of_a_study_says_what_is_left() -> None:
 def test_every_exit_code_is_documented() -> None:
     known = {value.exit_code for value in vars(errors).values() if isinstance(value, type)
              and issubclass(value, errors.FailmodesError)}  # fmt: skip
-    codes = {0, 3, *known}  # done, and a gate that is inconclusive
+    codes = {0, 3, errors.BUG_EXIT_CODE, 143, *known}  # done, a gate that is inconclusive, SIGTERM
     table = re.findall(r"^\| (\d+) \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
     assert {int(code) for code in table} == codes
     text = failmodes("--help", folder=ROOT).stdout

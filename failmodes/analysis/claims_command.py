@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption
-from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.result_output import ForceOption, check_texts, write_texts
+from failmodes.warehouse.output_files import ForceOption, check_texts, write_texts
+from failmodes.warehouse.process import limit_command
 
 
 def claims(

@@ -25,12 +25,11 @@ from failmodes.analysis.warehouse_options import (
 )
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
+from failmodes.warehouse.process import errors_exit_with, limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
-from failmodes.warehouse.terminal import named, say, suggest
-from failmodes.warehouse.watched_process import fail_with
+from failmodes.warehouse.terminal import finish_output, named, say, suggest
 
 
 class PairCommand(TyperCommand):
@@ -283,19 +282,20 @@ def gate(
       relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
       limit = 0.05
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
-    fail_with(StudyError.exit_code)  # so that 1 says only that a rule fails
     limit_command(timeout)
-    from failmodes.analysis.judging.gate import run_gate
-    from failmodes.analysis.render.documents import print_document
+    with errors_exit_with(StudyError.exit_code):  # so that 1 says only that a rule fails
+        from failmodes.analysis.judging.gate import run_gate
+        from failmodes.analysis.render.documents import print_document
 
-    outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
-    check_texts(outputs, force=force)
-    with stages_shown("gate"):
-        result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
-    texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
-    if not write_texts(texts, outputs, force=force):
-        print_document(result.document)
-        suggest(result.next_command)
+        outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
+        check_texts(outputs, force=force)
+        with stages_shown("gate"):
+            result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
+        texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
+        if not write_texts(texts, outputs, force=force):
+            print_document(result.document)
+            suggest(result.next_command)
+        finish_output()
     raise typer.Exit(result.exit_code)
 
 

@@ -9,9 +9,9 @@ from failmodes.analysis.render.documents import format_names
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result
+from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result
 from failmodes.warehouse.terminal import named, say, suggest
 
 

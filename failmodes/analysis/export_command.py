@@ -7,9 +7,9 @@ import typer
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.process import interruptible, limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import interruptible, say, suggest
+from failmodes.warehouse.terminal import say, suggest
 
 
 def export(

@@ -23,8 +23,8 @@ from failmodes.analysis.row_output import (
 from failmodes.warehouse.cli import WhereArgument
 from failmodes.warehouse.completion import complete_corruption, complete_model, complete_query
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.limits import limit_command, query_memory
-from failmodes.warehouse.result_output import ForceOption
+from failmodes.warehouse.output_files import ForceOption
+from failmodes.warehouse.process import limit_command, query_memory
 from failmodes.warehouse.terminal import named, note, say, suggest
 
 TABLE_ROWS = 50  # that a table shows by default

@@ -12,10 +12,10 @@ from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.same_labels import distinct_labels, newest_first
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.output_files import line_width
+from failmodes.warehouse.process import interruptible, limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import line_width
-from failmodes.warehouse.terminal import interruptible, named, note, say, suggest
+from failmodes.warehouse.terminal import named, note, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.removal import Place, StoredEvaluation

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.result_output import STDOUT, check_result, line_width, result_file
+from failmodes.warehouse.output_files import STDOUT, check_result, line_width, result_file
 from failmodes.warehouse.terminal import note, say
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import typer
 from failmodes.analysis.row_output import FormatOption, OutputOption, VerticalOption, check_format, give_rows
 from failmodes.warehouse.cli import READING_S, TimeoutOption
 from failmodes.warehouse.completion import complete_relation
-from failmodes.warehouse.limits import limit_command
-from failmodes.warehouse.result_output import ForceOption
+from failmodes.warehouse.output_files import ForceOption
+from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.terminal import named, suggest
 
 

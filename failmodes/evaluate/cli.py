@@ -10,8 +10,9 @@ import typer
 
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.result_output import STDOUT, ForceOption, check_result, result_file
-from failmodes.warehouse.terminal import interruptible, named, note, print_json, say, suggest
+from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
+from failmodes.warehouse.process import interruptible
+from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.evaluate.engine.run import RunReport

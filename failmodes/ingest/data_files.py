@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.errors import DataError, LimitError, StorageError, first_line
-from failmodes.warehouse.limits import machine_memory
+from failmodes.warehouse.process import machine_memory
 from failmodes.warehouse.storage.files import reason_of
 from failmodes.warehouse.storage.regular_files import check_regular, read_regular
 

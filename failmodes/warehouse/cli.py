@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.process import interruptible, limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.terminal import interruptible, named, note, print_json, suggest
+from failmodes.warehouse.terminal import named, note, print_json, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport

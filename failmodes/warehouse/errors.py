@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 
 TRACEBACK = "FAILMODES_TRACEBACK"  # environment variable: show where an error came from
+BUG_EXIT_CODE = 70  # of what is no FailmodesError: EX_SOFTWARE of BSD's sysexits.h
 MOST_ERROR_LETTERS = 2000  # of an error: what a malicious file says of itself may be as long as the file
 
 # Controls (Cc), letters that turn the direction of a line (in Cf), halves of a pair that no encoding takes (Cs), and
@@ -22,8 +23,10 @@ class FailmodesError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", *, exit_code: int | None = None) -> None:
         super().__init__(printable(message))
+        if exit_code is not None:
+            self.exit_code = exit_code
 
     @property
     def _render_traceback_(self) -> Callable[[], list[str]]:
@@ -77,12 +80,6 @@ class WarehouseError(FailmodesError):
     """The warehouse is missing, of another schema version, in use, or lacks what was asked of it."""
 
 
-class MissingWarehouseError(WarehouseError):
-    """There is no warehouse at the given location."""
-
-    exit_code = 2
-
-
 class WarehouseInUseError(WarehouseError):
     """Another program, or another part of this one, has the warehouse open for writing."""
 
@@ -97,22 +94,10 @@ class LimitError(FailmodesError):
     """The memory or the time that a command may take ran out."""
 
 
-class UnexpectedError(FailmodesError):
-    """An error that failmodes has no words for: its own fault, or one that a library did not announce."""
-
-    exit_code = 70  # EX_SOFTWARE of BSD's sysexits.h
-
-
 class Interrupted(FailmodesError):
-    """The user stopped a run; what was published stays."""
+    """Ctrl-C (130) or SIGTERM (143) stopped a command; what was published stays."""
 
     exit_code = 130
-
-
-class Terminated(Interrupted):
-    """The system, or whoever manages its jobs, stopped a run (SIGTERM); what was published stays."""
-
-    exit_code = 143
 
 
 def wants_traceback() -> bool:

@@ -19,7 +19,7 @@ from failmodes.warehouse.column_types import list_of as list_of
 from failmodes.warehouse.column_types import moment as moment
 from failmodes.warehouse.column_types import real as real
 from failmodes.warehouse.column_types import text as text
-from failmodes.warehouse.schema_version import SCHEMA_VERSION as SCHEMA_VERSION
+from failmodes.warehouse.versions import SCHEMA_VERSION as SCHEMA_VERSION
 
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 

@@ -1,41 +1,57 @@
-"""What a command says beside its answer, on stderr: remarks, and that the user stopped it; and streams that hold.
+r"""Text for people on stdout and stderr, and streams that take any text.
 
-rich is imported by whoever has something to say: a short command says nothing, and would wait for it.
+rich is imported in functions: a short command prints no note, and would wait for it.
+
+No line is a command to a CI runner: GitHub, Azure Pipelines and TeamCity read them in what a job prints. GitHub reads a
+line that begins with `::` (white space before it is skipped), and `##[name …]` anywhere in a line; Azure reads
+`##vso[…]`, TeamCity `##teamcity[…]`. A visible backslash ends each: `\::error`, `#\#[error]`. An invisible letter would
+not do, since .NET compares texts as if such letters were not there.
 """
 
 import io
 import os
-import signal
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from shlex import quote
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
-from failmodes.warehouse.errors import Interrupted, StorageError, Terminated, printable
-from failmodes.warehouse.runner_commands import json_without_commands, without_commands
+from failmodes.warehouse.errors import StorageError, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_DUCKDB_STOPPED = "Query interrupted"
-
-
-class TerminationSignal(KeyboardInterrupt):
-    """SIGTERM, raised where the process was: it unwinds as Ctrl-C does."""
-
-
-class _Last:
-    """The last stop that a handler of ours raised."""
-
-    stop: KeyboardInterrupt | None = None
+# White space that .NET trims, letters that it ignores when it compares, and colors of a terminal
+_IGNORED = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+_COLON = re.compile(rf"((?:^|(?<=\r))(?:[^\S\r\n]|[{_IGNORED}]|\x1b\[[0-9;]*m)*):(?=[{_IGNORED}]*:)", re.MULTILINE)
+_SHARP = re.compile(rf"#(?=[{_IGNORED}]*#[\w.{_IGNORED}-]*\[)")
 
 
 class _Suggestions:
     """Whether commands end with the next one; not where one runs several."""
 
     are_made: bool = True
+
+
+def without_commands(text: str) -> str:
+    r"""The text with a backslash in front of what would begin a command at the start of one of its lines."""
+    if "::" not in text and "#" not in text and text.isascii():
+        return text
+    return _SHARP.sub(r"#\\", _COLON.sub(r"\1\\:", text))
+
+
+def json_without_commands(document: str) -> str:
+    r"""A JSON document that means the same: there a `#` is always in a text, where `\u0023` is another spelling."""
+    return _SHARP.sub(r"\\u0023", document)
+
+
+def xml_without_commands(document: str) -> str:
+    """An XML document without comments and CDATA that means the same."""
+    return _SHARP.sub("&#35;", document)
 
 
 def stderr_console() -> "Console":
@@ -114,51 +130,6 @@ def in_notebook() -> bool:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return type(shell).__name__ == "ZMQInteractiveShell"
-
-
-@contextmanager
-def interruptible(kept: str) -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into one line, which begins with what is `kept`.
-
-    Raises:
-        Interrupted: the user pressed Ctrl-C.
-        Terminated: the process got SIGTERM.
-    """
-    try:
-        yield
-    except (KeyboardInterrupt, RuntimeError) as error:
-        stop = stop_behind(error)
-        if stop is None:
-            raise
-        kind = Terminated if isinstance(stop, TerminationSignal) else Interrupted
-        raise kind(f"stopped; {kept}: run the same command to go on") from error
-
-
-def raise_on_termination() -> None:
-    """Let SIGTERM unwind this process as Ctrl-C does, so that it tidies up and says that it was stopped."""
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise_stop(TerminationSignal())
-
-    signal.signal(signal.SIGTERM, stop)
-
-
-def raise_stop(stop: KeyboardInterrupt) -> NoReturn:
-    """Raise what a signal asks for, from its handler, and keep it for `stop_behind`."""
-    _Last.stop = stop
-    raise stop
-
-
-def stop_behind(error: BaseException) -> KeyboardInterrupt | None:
-    """The stop that ended a process: the error itself, or the one that DuckDB raised another error in place of.
-
-    Where a handler raises while DuckDB works, DuckDB forgets what it raised, and raises RuntimeError("Query
-    interrupted").
-    """
-    if isinstance(error, KeyboardInterrupt):
-        return error
-    is_by_duckdb = isinstance(error, RuntimeError) and str(error) == _DUCKDB_STOPPED
-    return (_Last.stop or KeyboardInterrupt()) if is_by_duckdb else None
 
 
 def prepare_streams() -> None:

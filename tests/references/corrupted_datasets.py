@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import failmodes.__main__
+from failmodes.__main__ import report, run_command
 from failmodes.ingest.corrupted_datasets.layouts import image_names
 from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corrupted_datasets.options import SetOptions, parse_options
@@ -33,9 +33,10 @@ def set_options(kind: str = "digits", **options: object) -> SetOptions:
 def corrupt_command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """Run the command line in this process; its exit code."""
     monkeypatch.setattr(sys, "argv", ["failmodes", "corrupt", *map(str, arguments)])
-    with pytest.raises(SystemExit) as left:
-        failmodes.__main__.main()
-    return int(left.value.code or 0)
+    try:
+        return run_command()
+    except Exception as error:
+        return report(error)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -10,7 +10,7 @@ import typer
 
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.limits import limit_command, query_memory
+from failmodes.warehouse.process import limit_command, query_memory
 from failmodes.warehouse.terminal import say
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from failmodes.analysis.render.tables import text_table
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel, duplicates_notes
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.runner_commands import without_commands
+from failmodes.warehouse.terminal import without_commands
 
 PASSED, FAILED, NOT_SHOWN = 0, 1, 3  # exit codes; all that keeps a gate from judging ends with 2
 

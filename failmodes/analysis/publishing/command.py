@@ -7,9 +7,9 @@ import typer
 
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.limits import limit_command
+from failmodes.warehouse.output_files import STDOUT, ForceOption, result_file
+from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
-from failmodes.warehouse.result_output import STDOUT, ForceOption, result_file
 from failmodes.warehouse.terminal import named, note, say, suggest
 
 

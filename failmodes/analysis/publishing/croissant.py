@@ -16,7 +16,6 @@ from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
-from failmodes.warehouse.runner_commands import json_without_commands
 from failmodes.warehouse.schema import (
     ATTENTION,
     CLASSES,
@@ -34,6 +33,7 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.footer import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
+from failmodes.warehouse.terminal import json_without_commands
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"
 DESCRIBED = (PREDICTION_FACTS, ATTENTION, EVALUATIONS, MODELS, DATASETS, CLASSES, IMAGES, CORRUPTIONS, SOURCES)

@@ -17,7 +17,7 @@ from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
-from failmodes.warehouse.runner_commands import json_without_commands
+from failmodes.warehouse.terminal import json_without_commands
 
 DIGITS = 4  # of shares 0-1
 TASK = {"type": "image-classification", "name": "Image classification"}

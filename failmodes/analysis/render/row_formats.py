@@ -11,7 +11,7 @@ from failmodes.analysis.render.row_table import cell_text
 from failmodes.warehouse.database.query import unshowable_values
 from failmodes.warehouse.errors import QueryError, printable
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
-from failmodes.warehouse.runner_commands import without_commands
+from failmodes.warehouse.terminal import without_commands
 
 if TYPE_CHECKING:
     import polars as pl

@@ -29,7 +29,6 @@ from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable, Model
 from failmodes.evaluate.self_check import CleanResults, Note, clean_notes, record_notes
 from failmodes.warehouse.null_pairs import sample_null_pairs
-from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import (
     ATTENTION,
     FULL_LOGITS_CLASSES,
@@ -43,6 +42,7 @@ from failmodes.warehouse.schema import (
 )
 from failmodes.warehouse.shards.format import Cell, ShardKey, write_shard
 from failmodes.warehouse.storage.files import StorePath, make_folder, storage_errors
+from failmodes.warehouse.versions import library_versions
 
 IN_MEMORY_BYTES = 4 << 20  # of a table; beyond, rows wait on disk, so that memory does not grow with a cell's images
 MASK_PIXELS = 1 << 21  # of masks, and of each target's enlarged maps, measured at a time

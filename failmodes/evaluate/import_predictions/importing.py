@@ -36,7 +36,6 @@ from failmodes.ingest.specification import StrictModel, validate
 from failmodes.ingest.study_types import PRINTABLE
 from failmodes.warehouse.errors import DamagedShardError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
-from failmodes.warehouse.provenance import library_versions
 from failmodes.warehouse.schema import (
     EVALUATIONS,
     FULL_LOGITS_CLASSES,
@@ -50,6 +49,7 @@ from failmodes.warehouse.schema import (
 from failmodes.warehouse.shards.format import Cell, ShardKey, list_results_files, write_shard
 from failmodes.warehouse.shards.inventory import read_rows
 from failmodes.warehouse.storage.files import StorePath, remove_stale_temporaries
+from failmodes.warehouse.versions import library_versions
 
 PREDICTIONS_ONLY = CamUnavailable("predictions were made elsewhere")
 

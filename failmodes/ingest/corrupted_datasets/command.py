@@ -18,10 +18,11 @@ from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.warehouse.process import interruptible
 from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
-from failmodes.warehouse.terminal import interruptible, note
+from failmodes.warehouse.terminal import note
 
 WORK_FOLDER = ".failmodes"
 LOCK_FILE = "lock"

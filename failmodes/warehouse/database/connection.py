@@ -20,14 +20,14 @@ from failmodes.sql import sql_literal
 from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_tables, check_table, show_relations
 from failmodes.warehouse.errors import (
     LimitError,
-    MissingWarehouseError,
+    StudyError,
     WarehouseError,
     WarehouseInUseError,
     first_line,
 )
-from failmodes.warehouse.limits import database_memory
-from failmodes.warehouse.schema_version import check_version
+from failmodes.warehouse.process import database_memory, interrupt_when_stopped
 from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.versions import check_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,8 +109,9 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         StorageError: it is no regular file, or may not be read.
     """
     if path.is_dir() or not path.exists():
-        raise MissingWarehouseError(
-            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a model"
+        raise WarehouseError(
+            f"there is no warehouse {path}: {_MAKE} makes it from a record, failmodes.benchmark from a model",
+            exit_code=StudyError.exit_code,
         )
     check_regular(path)
     memory = database_memory()
@@ -119,6 +120,7 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         held["threads"] = 1
     with _opening_errors(path):
         con = duckdb.connect(config=LOCKED | held)
+    interrupt_when_stopped(con)
     try:
         with _opening_errors(path):
             con.execute(f"attach {sql_literal(str(path))} as warehouse (read_only)")

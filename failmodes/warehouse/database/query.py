@@ -15,7 +15,7 @@ from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.database.schema_listing import where_columns_are
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
-from failmodes.warehouse.terminal import stop_behind
+from failmodes.warehouse.process import interrupt, stop_behind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -196,7 +196,7 @@ def _asked(
             values = {}
         else:
             _check_parameters(parameters, statement.named_parameters)
-        timer = None if timeout_s is None else Timer(timeout_s, con.interrupt)
+        timer = None if timeout_s is None else Timer(timeout_s, interrupt, (con,))
         if timer:
             timer.start()
         try:

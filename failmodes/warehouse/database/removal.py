@@ -17,7 +17,7 @@ import duckdb
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.own_tables import ALL_TABLES, LOADED_DIMENSIONS
 from failmodes.warehouse.database.updates import Derivation, changed_database
-from failmodes.warehouse.errors import MissingWarehouseError
+from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (
     CLASSES,
@@ -112,8 +112,7 @@ def find_place(where: str | Path | None) -> Place:
     """The results and the warehouse that a location means (see `find_warehouse`), or the URL of results.
 
     Raises:
-        StudyError: the location is none of these.
-        MissingWarehouseError: neither is there, or not the warehouse that is named.
+        StudyError: the location is none of these; neither is there, or not the warehouse that is named.
     """
     if isinstance(where, str) and is_url(where):
         results, warehouse, output = find_results(where), None, None
@@ -126,7 +125,7 @@ def find_place(where: str | Path | None) -> Place:
     is_missing = warehouse is not None and warehouse == where and found.warehouse is None
     if is_missing or (found.results is None and found.warehouse is None):
         state = "does not exist" if is_missing else "holds neither results nor a warehouse"
-        raise MissingWarehouseError(f"{where} {state}: there is nothing to remove from")
+        raise StudyError(f"{where} {state}: there is nothing to remove from")
     return found
 
 

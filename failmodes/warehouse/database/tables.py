@@ -23,9 +23,8 @@ from failmodes.warehouse.database.relations import (
 )
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.metrics.registry import definitions_hash
-from failmodes.warehouse.provenance import library_versions, now_utc
 from failmodes.warehouse.schema import Table
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.versions import SCHEMA_VERSION, library_versions, now_utc
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:

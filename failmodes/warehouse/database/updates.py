@@ -16,8 +16,8 @@ from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_tables, write_info
 from failmodes.warehouse.errors import StorageError, WarehouseError
-from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.metrics.metric import Metric
+from failmodes.warehouse.process import database_memory
 from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, atomic_write, reason_of, storage_errors
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import PARTITIONS, SHARDED
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
 from failmodes.warehouse.storage.files import StorePath, reason_of
+from failmodes.warehouse.versions import SCHEMA_VERSION
 
 FOOTER_KEY = b"failmodes"
 FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows

@@ -1,5 +1,6 @@
 """One at a time: a lock that the system frees when its holder dies, and the run of a study under it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -8,7 +9,6 @@ from filelock import FileLock, Timeout
 
 from failmodes.warehouse.errors import FailmodesError, WarehouseError
 from failmodes.warehouse.storage.files import make_folder, storage_errors
-from failmodes.warehouse.watched_process import started_process
 
 RUN_LOCK = ".run.lock"
 
@@ -39,7 +39,7 @@ def file_lock(lock_path: Path, message: str, error: type[FailmodesError] = Wareh
             raise error(message.replace("{process}", holder)) from taken
     with acquired:
         with storage_errors(lock_path):
-            lock_path.write_text(str(started_process()))
+            lock_path.write_text(str(os.getpid()))
         yield
 
 

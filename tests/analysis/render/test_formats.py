@@ -18,7 +18,7 @@ from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sent
 from failmodes.analysis.render.documents import Rendered, output_formats, render
 from failmodes.analysis.render.formats.markdown import MOST_LETTERS, escape, table_lines
 from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.runner_commands import without_commands
+from failmodes.warehouse.terminal import without_commands
 
 HOSTILE = {
     "markup": "a|b <img src=x onerror=alert(1)> <script>alert(1)</script> `code` *x* _y_ ~~z~~ [x](e) ![](y)",

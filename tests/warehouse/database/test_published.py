@@ -17,7 +17,7 @@ from failmodes.warehouse.database.published_sets import is_of
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.versions import SCHEMA_VERSION
 
 COUNTS = "select published_set, count(*) from published_accuracy group by all order by all"
 

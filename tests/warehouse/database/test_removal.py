@@ -15,7 +15,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
-from failmodes.warehouse.errors import MissingWarehouseError, WarehouseError
+from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import EVALUATIONS, MODELS
 from failmodes.warehouse.shards.format import dimension_path, write_dimension
 from failmodes.warehouse.storage.locks import run_lock
@@ -197,7 +197,7 @@ def test_nothing_is_removed_during_a_run_nor_where_there_is_nothing(two: Synthet
     with run_lock(two.output), pytest.raises(WarehouseError, match="another run"):
         remove(two.output, two.evaluations["Alpha"])
     assert files_of(two.output) == before
-    with pytest.raises(MissingWarehouseError, match="neither results nor a warehouse"):
+    with pytest.raises(StudyError, match="neither results nor a warehouse"):
         find_place(tmp_path)
-    with pytest.raises(MissingWarehouseError, match="does not exist"):
+    with pytest.raises(StudyError, match="does not exist"):
         find_place(two.output / "mistyped.duckdb")

@@ -35,7 +35,7 @@ def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path:
 
 
 def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.warehouse.schema_version.SCHEMA_VERSION", "9")
+    monkeypatch.setattr("failmodes.warehouse.versions.SCHEMA_VERSION", "9")
     own = re.escape(schema.SCHEMA_VERSION)
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 9: "):
         load([results.output], tmp_path / "w.duckdb")

@@ -11,7 +11,7 @@ from typing import Any
 from failmodes.analysis.render.blocks import Document
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import spelt_out
-from failmodes.warehouse.runner_commands import json_without_commands
+from failmodes.warehouse.terminal import json_without_commands
 
 SUFFIX = ".json"
 

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element, SubElement
 from failmodes.analysis.render.blocks import Case, Document
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import StudyError, printable
-from failmodes.warehouse.runner_commands import xml_without_commands
+from failmodes.warehouse.terminal import xml_without_commands
 
 SUFFIX = ".xml"
 # What XML 1.0 takes; controls are spelt out before

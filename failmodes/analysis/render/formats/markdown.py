@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.runner_commands import without_commands
+from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".md"
 MOST_LETTERS = 2000  # of a sentence or a cell

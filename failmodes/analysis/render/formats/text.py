@@ -9,7 +9,7 @@ from rich.table import Table as RichTable
 from failmodes.analysis.render.blocks import Block, Chart, Document, Gallery, ImageStrip, Section, Sentence, Table
 from failmodes.analysis.render.formatting import NO_BREAK
 from failmodes.warehouse.errors import printable
-from failmodes.warehouse.runner_commands import without_commands
+from failmodes.warehouse.terminal import without_commands
 
 SUFFIX = ".txt"
 NARROWEST = 40  # letters of a line

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from failmodes.warehouse.runner_commands import json_without_commands, without_commands, xml_without_commands
+from failmodes.warehouse.terminal import json_without_commands, without_commands, xml_without_commands
 
 COMMANDS = {
     "error": ("::error::x", r"\::error::x"),
