@@ -19,7 +19,7 @@ CODES = {
     2: "What you typed or wrote is wrong: an option, a name, a study, a rule, a claim, SQL or a class count; a file or"
     " warehouse does not exist; or an extra is not installed.",
     3: "Of `gate`: a rule is inconclusive, or something is missing.",
-    70: "A fault of Failmodes itself. `FAILMODES_TRACEBACK=1` shows where.",
+    70: "A bug in Failmodes: please report it with the traceback that it prints.",
     130: "Stopped by Ctrl-C. What was finished is kept, and the same command goes on from there.",
     143: "Stopped by the system (SIGTERM). What was finished is kept.",
 }
