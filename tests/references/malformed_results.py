@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.schema import MODELS
-from failmodes.warehouse.shards.footer import FOOTER_HASH_KEY, FOOTER_KEY, seal
-from failmodes.warehouse.shards.format import content_hash, read_verified
+from failmodes.warehouse.shards.format import FOOTER_HASH_KEY, FOOTER_KEY, content_hash, read_verified, seal
 
 Fault = Callable[[Path], object]  # what is done to the path of a shard of predictions
 Rows = Callable[[pa.Table], pa.Table]
