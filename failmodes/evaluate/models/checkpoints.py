@@ -5,7 +5,6 @@ an archive holds, and 50 kB may hold 50 GB. What torch.save writes is never comp
 by its directory, and the tensors of one that is let in are mapped from the file.
 """
 
-import pickle
 import warnings
 import zipfile
 from functools import reduce
@@ -112,13 +111,12 @@ def read_pickled(path: Path, device: torch.device | str = "cpu") -> Any:
             return torch.load(path, map_location=device, weights_only=True, mmap=is_archive)
     except MemoryError:
         raise
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{path.name} is damaged, or holds more than tensors, which could run code when loaded: save the "
-            "state_dict alone, best as .safetensors"
+    except Exception as error:  # torch's advice is to run the code, so its message is left out
+        raise _unreadable(
+            path,
+            "it is damaged, or holds more than tensors, which could run code when loaded; save the state_dict alone, "
+            "best as .safetensors",
         ) from error
-    except Exception as error:  # whatever a damaged pickle makes torch raise
-        raise _unreadable(path, first_line(error)) from error
 
 
 def _check_there(path: Path) -> int:

@@ -219,6 +219,8 @@ def read_verified(path: StorePath) -> StoredTable:
             footer = _unseal(file.metadata, path)
             _check_size(file.metadata, size)
             rows = file.read(use_threads=False).replace_schema_metadata(None)
+            if rows.num_rows != file.metadata.num_rows:
+                raise ValueError(f"it says that it has {file.metadata.num_rows:,} rows, and has {rows.num_rows:,}")
         if content_hash(rows) != footer["content_hash"]:
             raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
     return StoredTable(rows, footer["identity"], footer["facts"], footer["content_hash"])
