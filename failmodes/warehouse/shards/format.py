@@ -152,7 +152,7 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
     rows = given.select(table.arrow().names).cast(table.arrow())
     with suppress(DamagedShardError):  # missing, damaged, or no file at all: written again
-        if (not isinstance(path, Path) or exists(path)) and _holds(read_verified(path), rows):
+        if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
     _write(path, table, rows, {"key": key}, {})
     return path
@@ -248,7 +248,10 @@ def _fetched(path: "UPath") -> tuple[pa.BufferReader, int]:
 
 
 def _check_size(metadata: pq.FileMetaData, file_bytes: int) -> None:
-    """Refuse a file whose rows, as it says itself, would take far more memory than a file of its size rightly does."""
+    """Refuse a file whose rows, as it says itself, would take far more memory than a file of its size rightly does.
+
+    Of a row group, not of its columns: Arrow ends the process where the metadata of a column are damaged.
+    """
     groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
     decoded = sum(group.total_byte_size for group in groups) + metadata.num_rows * ROW_BYTES
     most = max(LEAST_DECODED_BYTES, MOST_GROWTH * file_bytes)
@@ -328,11 +331,6 @@ def _read_tail(path: "UPath") -> bytes:
     tail = read_bytes(path, FOOTER_BYTES)
     needed = int.from_bytes(tail[-8:-4], "little") + 8
     return tail if needed <= len(tail) or len(tail) < FOOTER_BYTES else read_bytes(path, needed)
-
-
-def _holds(stored: StoredTable, rows: pa.Table) -> bool:
-    """Whether a file holds just these rows."""
-    return stored.content_hash == content_hash(rows)
 
 
 def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:
