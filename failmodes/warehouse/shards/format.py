@@ -58,7 +58,7 @@ ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives 
 HASHED_ROWS = 32 * 1024  # rows that are copied at a time to be hashed
 
 # Of what a footer may hold: ours have a thousand bytes of text, and a row group for each ROW_GROUP_ROWS rows
-FOOTER_LIMITS = {"thrift_string_size_limit": 1 << 20, "thrift_container_size_limit": 100_000}
+MOST_TEXT_BYTES, MOST_ITEMS = 1 << 20, 100_000
 # Rows may take so many bytes, or so many times the file's size where that is more; ours take less than ten times theirs
 LEAST_DECODED_BYTES, MOST_GROWTH = 128 << 20, 100
 ROW_BYTES = 100  # of memory that a row takes beside its own columns, such as for nullable columns that the file lacks
@@ -215,7 +215,7 @@ def read_verified(path: StorePath) -> StoredTable:
     """
     with damage_of(path):
         source, size = (path, check_regular(path)) if isinstance(path, Path) else _fetched(path)
-        with pq.ParquetFile(source, page_checksum_verification=True, **FOOTER_LIMITS) as file:
+        with _opened(source) as file:
             footer = _unseal(file.metadata, path)
             _check_size(file.metadata, size)
             rows = file.read(use_threads=False).replace_schema_metadata(None)
@@ -237,8 +237,18 @@ def read_footer(path: StorePath) -> dict[str, Any]:
         if isinstance(path, Path):
             check_regular(path)
         source = path if isinstance(path, Path) else pa.BufferReader(_read_tail(path))
-        with pq.ParquetFile(source, **FOOTER_LIMITS) as file:
+        with _opened(source) as file:
             return {**_unseal(file.metadata, path), "row_count": file.metadata.num_rows}
+
+
+def _opened(source: Any) -> pq.ParquetFile:
+    """A Parquet file whose footer is held to limits, and whose pages to their checksums."""
+    return pq.ParquetFile(
+        source,
+        thrift_string_size_limit=MOST_TEXT_BYTES,
+        thrift_container_size_limit=MOST_ITEMS,
+        page_checksum_verification=True,
+    )
 
 
 def _fetched(path: "UPath") -> tuple[pa.BufferReader, int]:
