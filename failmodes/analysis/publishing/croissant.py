@@ -32,7 +32,7 @@ from failmodes.warehouse.schema import (
     Column,
     Table,
 )
-from failmodes.warehouse.shards.footer import RESULTS_FOLDER
+from failmodes.warehouse.shards.format import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 
 CONFORMS_TO = "http://mlcommons.org/croissant/1.0"

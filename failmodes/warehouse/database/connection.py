@@ -27,7 +27,7 @@ from failmodes.warehouse.errors import (
 )
 from failmodes.warehouse.limits import database_memory
 from failmodes.warehouse.schema_version import check_version
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
