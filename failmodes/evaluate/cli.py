@@ -105,7 +105,7 @@ def _named(study_file: Path) -> str:
 StrictOption = Annotated[
     bool, typer.Option("--strict", help="Take warnings for errors: stop before the corrupted images, exit code 1.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print what was assumed, done and found to stdout, as JSON.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print what was done, assumed and found to stdout, as JSON.")]
 
 
 def evaluate(

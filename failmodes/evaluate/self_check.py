@@ -30,6 +30,7 @@ Step = Literal["settings", "clean"]
 CHECKED_IMAGES = 512  # whose pixels are looked at before a run
 NARROW = 64  # gray levels, a quarter of the range: images within fewer were probably scaled by mistake
 MOST_COPIES = 0.05  # of the images, beyond which repeated ones are no accident of a data set
+MOST_UNREAD = 0.01  # of a folder's images, beyond which what is left out matters
 FAR = 2.0  # standard deviations of a normalization between its mean and the mean pixel, in each channel
 FEWEST_IMAGES = 10  # of which shares of predictions say anything
 ONE_CLASS, MOST_OF_CLASS = 0.99, 0.9  # share of predictions, and that of labels which would explain it
@@ -134,7 +135,7 @@ def settings_notes(evaluations: Sequence[Evaluation]) -> list[list[Note]]:
 
 
 def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note]:
-    """What may be wrong with images: pixels within a fraction of the range, and repeated images.
+    """What may be wrong with images: pixels within a fraction of the range, images left out, and repeated ones.
 
     Args:
         data: the images.
@@ -150,6 +151,15 @@ def image_warnings(data: EvaluationData, pixels: NDArray[np.uint8]) -> list[Note
     elif greatest - least < NARROW:
         found.append(
             Note("pixel_range", f"all pixels of {len(pixels):,} images are {least} to {greatest} of 255: {_RESCALE}")
+        )
+    unread, read = data.dataset.unread, len(data.dataset.labels)
+    if unread > MOST_UNREAD * (unread + read):
+        found.append(
+            Note(
+                "left_out",
+                f"{unread:,} of {unread + read:,} images are left out, for they lie in folders within classes or in a "
+                "format that is not read: put them right into the folders of their classes, as .png or .jpg",
+            )
         )
     hashes = data.dataset.pixel_hashes[data.subset.clean_ids]
     copies = len(hashes) - len(np.unique(hashes))

@@ -14,8 +14,7 @@ from typing import Annotated
 import typer
 
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.storage.files import atomic_write, reason_of
-from failmodes.warehouse.storage.regular_files import kind_of
+from failmodes.warehouse.storage.files import atomic_write, kind_of, reason_of
 
 STDOUT = Path("-")  # in the place of an output file
 TEXT_SUFFIXES = {  # of what --json, --junit and --markdown write; GitHub's file of a job summary has none
@@ -187,7 +186,7 @@ def _precious_kind(path: Path) -> str | None:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {reason_of(error)}") from error
     if tail:
-        from failmodes.warehouse.shards.footer import FOOTER_HASH_KEY
+        from failmodes.warehouse.shards.format import FOOTER_HASH_KEY
 
         return "a results shard (Parquet)" if FOOTER_HASH_KEY in tail else None  # as bytes: a damaged shard is one too
     if head[8:12] == b"DUCK":

@@ -6,28 +6,27 @@ lies `…_clean.csv` with model, clean_accuracy_percent and, where known, archit
 
 import csv
 import io
+import math
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line, printable, shown
 from failmodes.warehouse.output_files import write_output
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.regular_files import read_regular
+from failmodes.warehouse.storage.files import read_text
 
 LAYOUT_HINT = (
     "expected RobustBench's layout: a row of corruptions, a row of severities, then a row a model with accuracies 0-1"
 )
 MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER = "model", "clean_accuracy_percent", "architecture", "paper"
-MOST_BYTES, MOST_COLUMNS, MOST_MODELS, MOST_LETTERS = 16_000_000, 2_000, 10_000, 300
+MOST_BYTES, MOST_LETTERS = 16_000_000, 300
 KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by how RobustBench calls them
 
 _CORRUPTION = re.compile(r"[a-z][a-z0-9_]{0,59}")
 _SEVERITY = re.compile(r"\d(\.\d{1,3})?")
-_NUMBER = re.compile(r"(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?")
 _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs a cell that begins so; the last marks one that it must not
 
 PublishedCell = tuple[str, Decimal]  # corruption and severity
@@ -85,7 +84,9 @@ def read_published(path: Path, dataset: str | None = None) -> PublishedSet:
         facts = _read_clean(clean)
         if unknown := [model.name for model in models if model.name not in facts]:
             raise DataError(f"{clean}: no clean accuracy of {shown(unknown[0])}, which {path.name} has: add its row")
-        models = [_with_clean(model, facts[model.name]) for model in models]
+        models = [
+            facts[model.name]._replace(accuracies=facts[model.name].accuracies | model.accuracies) for model in models
+        ]
     name = f"RobustBench, {known}-C" if known else path.stem
     return PublishedSet(name, dataset or known, tuple(models))
 
@@ -116,134 +117,119 @@ def write_published(path: Path, models: Sequence[PublishedModel], *, force: bool
     return path, clean
 
 
-class _Line(NamedTuple):
-    """A row of a file: its cells without white space around them, and its line for errors."""
+class _Row(NamedTuple):
+    """A row of a file: its place for errors, and its cells without white space around them."""
 
+    location: str
     cells: list[str]
-    number: int
 
 
 def _read_table(path: Path) -> list[PublishedModel]:
-    lines = _read_lines(path)
-    with _layout(path):
-        corruptions, severities, rows = next(lines), next(lines), list(lines)
-    width = len(corruptions.cells)
-    cells = _header_cells(path, corruptions, severities)
-    if not 1 <= len(rows) <= MOST_MODELS:
-        raise DataError(f"{path}: {len(rows):,} rows of models, expected 1 to {MOST_MODELS:,}; {LAYOUT_HINT}")
+    rows = _read_rows(path)
+    if len(rows) < 3:
+        raise DataError(f"{path} ends before its first model: {LAYOUT_HINT}")
+    cells = _header_cells(rows[0], rows[1])
     models: dict[str, PublishedModel] = {}
-    for row in rows:
-        name = _unguarded(row.cells[0])
-        where = f"{path}, line {row.number}"
-        if len(row.cells) != width:
-            raise DataError(f"{where}: {len(row.cells)} cells, the first row has {width}: the row is damaged")
-        _check_name(name, models, where)
-        location = f"{where} ({shown(name)})"
-        values = (_accuracy(text, location, cell) for text, cell in zip(row.cells[1:], cells, strict=True))
-        models[name] = PublishedModel(name, dict(zip(cells, values, strict=True)))
+    for location, (text, *texts) in rows[2:]:
+        name = _new_name(text, models, location)
+        accuracies = {
+            (corruption, severity): _accuracy(given, f"{location} ({shown(name)}), {corruption} at severity {severity}")
+            for (corruption, severity), given in zip(cells, texts, strict=True)
+        }
+        models[name] = PublishedModel(name, accuracies)
     return list(models.values())
 
 
-def _header_cells(path: Path, corruptions: _Line, severities: _Line) -> list[PublishedCell]:
+def _header_cells(corruptions: _Row, severities: _Row) -> list[PublishedCell]:
     """The cells that the two header rows name."""
-    if len(corruptions.cells) != len(severities.cells) or not 2 <= len(corruptions.cells) <= MOST_COLUMNS:
-        counts = f"{len(corruptions.cells)} and {len(severities.cells)} cells"
-        raise DataError(f"{path}: its two first rows have {counts}: {LAYOUT_HINT}")
     found: dict[PublishedCell, None] = {}
-    for column, (corruption, severity) in enumerate(zip(corruptions.cells, severities.cells, strict=True), start=1):
-        if column == 1:
-            continue
+    named = zip(corruptions.cells[1:], severities.cells[1:], strict=True)
+    for column, (corruption, severity) in enumerate(named, start=2):
         if not _CORRUPTION.fullmatch(corruption) or corruption == CLEAN:
             given = f"{shown(corruption)} is no corruption's name (such as gaussian_noise)"
-            raise DataError(f"{path}, line {corruptions.number}, column {column}: {given}; {LAYOUT_HINT}")
+            raise DataError(f"{corruptions.location}, column {column}: {given}; {LAYOUT_HINT}")
         level = Decimal(severity) if _SEVERITY.fullmatch(severity) else Decimal(0)
         if not 0 < level <= 5:
             given = f"{shown(severity)} is no severity above 0 up to 5"
-            raise DataError(f"{path}, line {severities.number}, column {column}: {given}; {LAYOUT_HINT}")
+            raise DataError(f"{severities.location}, column {column}: {given}; {LAYOUT_HINT}")
         cell = (corruption, level.normalize())
         if cell in found:
-            raise DataError(f"{path}, column {column}: {corruption} at severity {severity} a second time: remove one")
+            given = f"{corruption} at severity {severity} a second time"
+            raise DataError(f"{severities.location}, column {column}: {given}: remove one")
         found[cell] = None
+    if not found:
+        raise DataError(f"{corruptions.location}: it names no corruption; {LAYOUT_HINT}")
     return list(found)
 
 
 def _read_clean(path: Path) -> dict[str, PublishedModel]:
     """Clean accuracy, architecture and paper by model."""
-    lines = _read_lines(path)
-    with _layout(path):
-        head, rows = next(lines), list(lines)
-    if not {MODEL, CLEAN_ACCURACY} <= set(head.cells) or len(set(head.cells)) < len(head.cells):
+    rows = _read_rows(path)
+    head = rows[0].cells if rows else []
+    if not {MODEL, CLEAN_ACCURACY} <= set(head) or len(set(head)) < len(head):
         raise DataError(f"{path}: its first row has no columns {MODEL} and {CLEAN_ACCURACY}, or one of them twice")
     found: dict[str, PublishedModel] = {}
-    for row in rows:
-        where = f"{path}, line {row.number}"
-        if len(row.cells) != len(head.cells):
-            raise DataError(f"{where}: {len(row.cells)} cells, the first row has {len(head.cells)}: it is damaged")
-        values = dict(zip(head.cells, row.cells, strict=True))
-        name = _unguarded(values[MODEL])
-        _check_name(name, found, where)
-        accuracy = _accuracy(values[CLEAN_ACCURACY], f"{where} ({shown(name)})", CLEAN_CELL, scale=100)
-        notes = [_note(values.get(column, ""), where, column) for column in (ARCHITECTURE, PAPER)]
+    for location, cells in rows[1:]:
+        values = dict(zip(head, cells, strict=True))
+        name = _new_name(values[MODEL], found, location)
+        accuracy = _accuracy(values[CLEAN_ACCURACY], f"{location} ({shown(name)}), clean", percent=True)
+        notes = [_line(values.get(column, ""), location, column) or None for column in (ARCHITECTURE, PAPER)]
         found[name] = PublishedModel(name, {CLEAN_CELL: accuracy}, *notes)
     return found
 
 
-def _with_clean(model: PublishedModel, facts: PublishedModel) -> PublishedModel:
-    return facts._replace(accuracies=facts.accuracies | model.accuracies)
-
-
-def _read_lines(path: Path) -> Iterator[_Line]:
-    """The rows of a CSV file that are not blank."""
+def _read_rows(path: Path) -> list[_Row]:
+    """The rows of a CSV file that are not blank, all as long as the first."""
     try:
-        text = read_regular(path, MOST_BYTES).decode("utf-8-sig")
+        text = read_text(path, MOST_BYTES)
     except FileNotFoundError as error:
         raise StudyError(f"no file at {path}: name a CSV file of published accuracies") from error
     except StorageError as error:
         raise DataError(f"{error}: name a CSV file of published accuracies") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is no text in UTF-8 (byte {error.start}): save it as CSV in UTF-8") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[_Row] = []
     try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield _Line([cell.strip() for cell in row], reader.line_num)
+        for given in reader:
+            row = _Row(f"{path}, line {reader.line_num}", [cell.strip() for cell in given])
+            if any(row.cells):
+                rows.append(row)
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: no CSV: {first_line(error)}; {LAYOUT_HINT}") from error
+    for location, cells in rows:
+        if len(cells) != len(rows[0].cells):
+            raise DataError(
+                f"{location}: {len(cells)} cells, the first row has {len(rows[0].cells)}: the row is damaged"
+            )
+    return rows
 
 
-@contextmanager
-def _layout(path: Path) -> Iterator[None]:
-    """Turn the end of a file that is too short into a line."""
-    try:
-        yield
-    except StopIteration:
-        raise DataError(f"{path} ends before its first model: {LAYOUT_HINT}") from None
-
-
-def _check_name(name: str, known: dict[str, Any], where: str) -> None:
-    if not name or printable(name) != name or len(name) > MOST_LETTERS:
-        raise DataError(f"{where}: {shown(name)} is no model's name: 1 to {MOST_LETTERS} letters in one line")
+def _new_name(text: str, known: dict[str, PublishedModel], location: str) -> str:
+    name = _line(text, location, "model's name")
+    if not name:
+        raise DataError(f"{location}: it has no model's name")
     if name in known:
-        raise DataError(f"{where}: model {shown(name)} a second time: remove one of its rows")
+        raise DataError(f"{location}: model {shown(name)} a second time: remove one of its rows")
+    return name
 
 
-def _accuracy(text: str, where: str, cell: PublishedCell, scale: int = 1) -> float:
-    """An accuracy 0-1, of a text in shares (`scale` 1) or in per cent (100)."""
-    value = Decimal(text) / scale if _NUMBER.fullmatch(text) else None
-    if value is None or value > 1:
-        corruption, severity = cell
-        at = "clean" if cell == CLEAN_CELL else f"{corruption} at severity {severity}"
-        kind = "share from 0 to 1" if scale == 1 else f"percentage from 0 to {scale}"
-        raise DataError(f"{where}, {at}: {shown(text)} is no accuracy, expected a {kind}")
-    return float(value)
+def _line(text: str, location: str, column: str) -> str:
+    """A text of a model."""
+    line = _unguarded(text)
+    if len(line) > MOST_LETTERS or printable(line) != line:
+        raise DataError(f"{location}: its {column} {shown(line)} is no line of at most {MOST_LETTERS} letters")
+    return line
 
 
-def _note(text: str, where: str, column: str) -> str | None:
-    """A text about a model, None where it is blank."""
-    note = _unguarded(text)
-    if len(note) > MOST_LETTERS or printable(note) != note:
-        raise DataError(f"{where}: its {column} {shown(note)} is no line of at most {MOST_LETTERS} letters")
-    return note or None
+def _accuracy(text: str, location: str, *, percent: bool = False) -> float:
+    """An accuracy 0-1."""
+    try:
+        value = float(Decimal(text) / (100 if percent else 1))
+    except ArithmeticError:  # no number
+        value = math.nan
+    if not 0 <= value <= 1:
+        kind = "percentage from 0 to 100" if percent else "share from 0 to 1"
+        raise DataError(f"{location}: {shown(text)} is no accuracy, expected a {kind}")
+    return value
 
 
 def _guarded(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torchvision.transforms import v2
 
@@ -22,6 +23,8 @@ from failmodes.evaluate.self_check import CleanResults, clean_notes, image_warni
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
 DIGITS = open_digits("test")
@@ -78,6 +81,20 @@ def topics_of(images: np.ndarray) -> list[str]:
 def test_images_that_are_not_what_corruptions_take(images: np.ndarray, line: str) -> None:
     (note,) = image_warnings(data_of(images), images)
     assert (note.level, note.line.startswith(f"warning: {line}")) == ("warning", True), note.line
+
+
+@pytest.mark.parametrize(("unread", "topics"), [(1, []), (2, ["left_out"])])
+def test_images_of_a_folder_that_are_left_out(tmp_path: Path, unread: int, topics: list[str]) -> None:
+    for number in range(100 + unread):
+        file = tmp_path / "photographs" / f"{number % 2}" / ("later" * (number >= 100)) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise(count=101 + unread)[number]).save(file)
+    dataset = open_dataset(DatasetSpec(kind="folder", path=tmp_path / "photographs"), tmp_path / "cache")
+    data: Any = SimpleNamespace(dataset=dataset, subset=SimpleNamespace(clean_ids=np.arange(100)))
+    found = image_warnings(data, np.asarray(dataset.images))
+    assert [note.topic for note in found] == topics
+    if found:
+        assert found[0].text.startswith("2 of 102 images are left out, for they lie in folders within classes")
 
 
 def test_images_that_are_fine() -> None:

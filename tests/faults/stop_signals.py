@@ -11,12 +11,13 @@ from soak_study import COMMANDS, Base, Command, Found, Job, compare
 PART = "signals"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 INSTANTS = 2  # of each signal
+NAMES = ("run", "train", "evaluate", "load", "corrupt", "query", "report")
 GONE_WITHIN_S = 2
 
 
 def signal_jobs(base: Base, seed: int) -> list[Job]:
-    """Every command, stopped by each signal at random instants."""
-    return [partial(_try_signals, base, name, f"{seed} {name}") for name in COMMANDS]
+    """A command of each kind, stopped by each signal at random instants."""
+    return [partial(_try_signals, base, name, f"{seed} {name}") for name in NAMES]
 
 
 def _try_signals(base: Base, name: str, seed: str, folder: Path) -> Found:

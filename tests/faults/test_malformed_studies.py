@@ -6,18 +6,97 @@ from pathlib import Path
 
 import pytest
 from fault_trials import attempt, listing, refused
-from malformed_studies import GOOD, NO_FILE, NO_TOML, WRONG
 
 import failmodes
 from failmodes.warehouse.errors import FailmodesError, StudyError
 from failmodes.warehouse.storage.locations import find_output, read_toml
 
-QUICK = {"nested arrays", "a pipe", "/dev/zero", "a seed beyond 64 bits"}  # the others run in this process all the same
+TOP = 'name = "x"\noutput = "out"\n'
+DIGITS = '[dataset]\nkind = "digits"\nimages = 20\n'
+GOOD = TOP + DIGITS + '[corruptions]\nnames = ["contrast"]\nseverities = [1]\n'
+MODEL = '[[models]]\nlabel = "A"\narchitecture = "resnet18"\nwidth = 8\n'
+CLAIM = '{ shape = "flat", corruptions = ["fog"] }'
+MANY = 100_000
 
 
-def cases(table: dict[str, tuple]) -> list[object]:
-    marks = {name: () if name in QUICK else pytest.mark.slow for name in table}
-    return [pytest.param(*case, id=name, marks=marks[name]) for name, case in table.items()]
+def top(line: str) -> str:
+    """A study with another line at its top, in the place of the key's own."""
+    key = line.split(" =")[0]
+    return line + "\n" + "".join(f"{own}\n" for own in TOP.splitlines() if not own.startswith(key)) + DIGITS
+
+
+def dataset(line: str, kind: str = "digits") -> str:
+    return f'{TOP}[dataset]\nkind = "{kind}"\n{line}\n'
+
+
+def corruptions(line: str) -> str:
+    return f"{TOP}{DIGITS}[corruptions]\n{line}\n"
+
+
+def model(line: str) -> str:
+    own = "".join(f"{given}\n" for given in MODEL.splitlines() if not given.startswith(line.split(" =")[0]))
+    return f"{GOOD}{own}{line}\n[models.training]\nepochs = 1\n"
+
+
+def recipe(line: str) -> str:
+    return f"{GOOD}{MODEL}[models.training]\n{line}\n"
+
+
+# What no reader of TOML takes: every command that reads a study refuses it
+NO_TOML: dict[str, tuple[str | bytes, str]] = {
+    "nested arrays": (f"x = {'[' * MANY}", "is not valid TOML: its arrays or tables are too deeply nested"),
+    "5,000 digits": (dataset(f"images = {'9' * 5000}"), "is not valid TOML: Exceeds the limit"),
+    "a key twice": (TOP + TOP, "is not valid TOML: Cannot overwrite a value"),
+    "a null character": (b"\0" + GOOD.encode(), "is not valid TOML"),
+    "half a character": (top('name = "\\ud800"'), "is not valid TOML"),
+    "an escape": (f"# \x1b[2J\n{GOOD}", "is not valid TOML: Found invalid character '\\x1b'"),
+    "UTF-16": (GOOD.encode("utf-16"), "it is no text in UTF-8 (byte 0)"),
+    "3 MB": ("#" * 3_000_000, "it is larger than 2 MB"),
+}
+
+# What is TOML and no study: tables and keys, then values
+WRONG: dict[str, tuple[str, str]] = {
+    "nothing": ("", "name: this key is missing (and 2 more)"),
+    "no table": (TOP + "dataset = 3\n", "dataset: "),
+    "a key with an escape": (GOOD + '["a\\u001bb"]', "a\\x1bb: unknown key"),
+    "a key of a million letters": (GOOD + f"[{'a' * 1_000_000}]", "unknown key; known keys"),
+    "many claims": (top(f"claims = [{', '.join([CLAIM] * 1000)}]"), "claims: list should have at most 100 items"),
+    "a claim of words alone": (top(f"claims = ['{'costs more than ' * 12}']"), "a claim is a table, not a sentence"),
+    "a seed beyond 64 bits": (corruptions(f"seeds = [{2**63}]"), f"should be less than or equal to {2**63 - 1}"),
+    "a hexadecimal seed": (corruptions(f"seeds = [0x{'f' * 9000}]"), "(given: a number of thousands of digits)"),
+    "a seed often": (corruptions(f"seeds = {[0] * 9999}"), "corruptions.seeds: seed 0 is named twice"),
+    "many severities": (corruptions(f"severities = {[1] * MANY}"), "100,000 severities are given"),
+    "no severity": (corruptions("severities = [nan]"), "severity nan is out of range"),
+    "a name with an escape": (corruptions('names = ["\\u001b[31mfog"]'), "unknown corruption '\\x1b[31mfog'"),
+    "a module that is not there": (corruptions('names = ["not\\u0000there:x"]'), "cannot be imported"),
+    "half an image": (dataset("images = 1.5"), "dataset.images: input should be a valid integer (given: 1.5)"),
+    "10^12 images": (dataset("images = 1_000_000_000_000"), "input should be less than or equal to 2147483647"),
+    "a large side": (dataset('path = "."\nimage_size = 100_000', "folder"), "should be less than or equal to 8192"),
+    "a path with null": (dataset('path = "a\\u0000b"', "folder"), "dataset.path: the path 'a\\x00b' holds a null"),
+    "a long path": (dataset(f'path = "{"a/" * 9999}"', "folder"), "is longer than 4,096 letters"),
+    "the home of nobody": (dataset('path = "~no-such-user/a"', "folder"), "begins with the home folder of nobody"),
+    "width of 10^9": (model("width = 1_000_000_000"), "models.0.width: input should be less than or equal to 512"),
+    "options that nest": (model(f"options = {{ a = {'[' * 50}{']' * 50} }}"), "nested more than 20 deep"),
+    "infinite options": (model("options = { a = [1, { b = -inf }] }"), "-inf is no finite number of 64 bits"),
+    "std of 1e-300": (model("normalization = { mean = [0, 0, 0], std = [1, 1, 1e-300] }"), "is at least 1e-06"),
+    "no learning rate": (recipe("peak_learning_rate = nan"), "peak_learning_rate: input should be "),
+    "10^9 processes": (f"{GOOD}[evaluation]\nprocesses = 1_000_000_000\n", "evaluation.processes: input should be"),
+    "a protocol that is not": (top('results = "nosuch://x"'), "cannot reach nosuch://x"),
+    "an output with null": (top('output = "a\\u0000b"'), "output: the path 'a\\x00b' holds a null character"),
+    "a long name": (top(f'name = "{"x" * 81}"'), "name: string should have at most 80 characters"),
+    "a name with a newline": (top('name = "a\\nb"'), "it must be printable"),
+    "a label turned round": (dataset('label = "a\\u202eb"'), "it must be printable"),
+    "a model of a joiner": (model('label = "\\u200d"'), "it is blank"),
+}  # fmt: skip
+
+NO_FILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a pipe": (os.mkfifo, "it is a named pipe, expected a regular file"),
+    "/dev/zero": (lambda path: path.symlink_to("/dev/zero"), "it is a device, expected a regular file"),
+    "a link to itself": (lambda path: path.symlink_to(path.name), "cannot read"),
+    "a link that leads nowhere": (lambda path: path.symlink_to("nowhere"), "no study file at"),
+}
+READERS = ("ingest", "status", "load", "run", "report")
+COMMANDS = ("nested arrays", "a seed beyond 64 bits")  # the others run in this process alone
 
 
 @pytest.fixture
@@ -26,191 +105,92 @@ def here(tmp_path: Path) -> Path:
     return tmp_path / "here"
 
 
-READERS = ("ingest", "status", "load", "run", "report")
-
-
-@pytest.mark.parametrize(("content", "says"), cases(NO_TOML))
-def test_what_is_no_toml_is_refused_by_whoever_reads_a_study(here: Path, content: str | bytes, says: str) -> None:
-    (here / "study.toml").write_bytes(content if isinstance(content, bytes) else content.encode())
-    command = READERS[sum(map(ord, says)) % len(READERS)]
-    refused(command, "study.toml", folder=here, says=says, code=2)
-
-
-@pytest.mark.parametrize(("make", "says"), cases(NO_FILE))
-def test_what_is_no_file_is_refused_by_whoever_reads_a_study(here: Path, make: Callable, says: str) -> None:
-    make(here / "study.toml")
-    command = READERS[len(says) % len(READERS)]
-    refused(command, "study.toml", folder=here, says=says, code=2)
-
-
-@pytest.mark.parametrize(("text", "says"), cases(WRONG))
-def test_what_is_no_study_is_refused_at_its_door(here: Path, text: str, says: str) -> None:
-    (here / "study.toml").write_text(text, encoding="utf-8")
-    refused("ingest", "study.toml", folder=here, says=says)
-
-
-@pytest.mark.parametrize(("content", "says"), [pytest.param(*case, id=name) for name, case in NO_TOML.items()])
-def test_one_reader_refuses_what_is_no_toml(tmp_path: Path, content: str | bytes, says: str) -> None:
-    path = tmp_path / "study.toml"
+def write(folder: Path, content: str | bytes) -> Path:
+    path = folder / "study.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), list(zip(READERS, [*COMMANDS, "a pipe", "UTF-16", "nothing"], strict=True))
+)
+def test_a_command_refuses_what_is_no_study(command: str, name: str, here: Path) -> None:
+    says = (NO_TOML | WRONG | NO_FILE)[name][1]
+    command = "ingest" if name in WRONG else command
+    NO_FILE[name][0](here / "study.toml") if name in NO_FILE else write(here, (NO_TOML | WRONG)[name][0])
+    refused(command, "study.toml", folder=here, says=says, code=2)
+
+
+@pytest.mark.parametrize("name", [*NO_TOML, *NO_FILE])
+def test_one_reader_refuses_what_is_no_toml(name: str, here: Path) -> None:
+    path = here / "study.toml"
+    NO_FILE[name][0](path) if name in NO_FILE else write(here, NO_TOML[name][0])
     for reader in (read_toml, find_output, failmodes.run, failmodes.open):
         with pytest.raises(StudyError) as caught:
             reader(path)
-        assert says in str(caught.value)
+        assert (NO_TOML | NO_FILE)[name][1] in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "says"), [pytest.param(*case, id=name) for name, case in WRONG.items()])
-def test_every_door_refuses_what_is_no_study(tmp_path: Path, text: str, says: str, monkeypatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    content = read_toml_text(text, tmp_path)
-    if says.startswith(("a part of this path", "File name too long", "images are asked for")):
-        pytest.skip("said when it is written or read")
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_study_is_refused(name: str, here: Path, monkeypatch) -> None:
+    monkeypatch.chdir(here)
+    text, says = WRONG[name]
+    path = write(here, text)
+    content = read_toml(path)
+    path.unlink()
     with pytest.raises(FailmodesError) as caught:
         failmodes.run(content)
     assert says in str(caught.value)
     assert len(str(caught.value)) < 2100
-    assert not listing(tmp_path)
+    assert not listing(here)
 
 
-def read_toml_text(text: str, folder: Path) -> dict:
-    path = folder / "study.toml"
-    path.write_text(text, encoding="utf-8")
-    content = read_toml(path)
-    path.unlink()
-    return content
+@pytest.mark.slow
+def test_what_is_unusual_and_correct_is_taken(here: Path) -> None:
+    text = (
+        GOOD.replace("images = 20", "images = 2e1").replace('name = "x"', 'name = "می‌شود 👩‍🔬"').replace("\n", "\r\n")
+    )
+    write(here, b"\xef\xbb\xbf" + text.encode())
+    trial = attempt("ingest", "study.toml", folder=here)
+    assert (trial.code, "first 20" in trial.stderr or "20 images" in trial.stderr) == (0, True), trial
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "content",
+    ("arguments", "says"),
     [
-        b"\xef\xbb\xbf" + GOOD.encode(),
-        GOOD.replace("\n", "\r\n").encode(),
-        GOOD.replace("images = 20", "images = 2e1").encode(),
-        GOOD.replace('name = "x"', 'name = "می‌شود 👩‍🔬"').encode(),
+        (["digits", "--seed", str(2**63)], "--seed: input should be less than or equal to"),
+        (["digits", "--layout", "imagenet-c", "--severity", "1e999999999"], "is out of range"),
+        (["digits", "--corruption", "\x1b[31mfog"], "unknown corruption '\\x1b[31mfog'"),
+        (["folder", "--path", ""], "a path is blank"),
     ],
-    ids=["byte order mark", "lines of Windows", "a whole number with an exponent", "joiners"],
+    ids=["seed", "severity", "escape", "path"],
 )
-def test_what_is_unusual_and_correct_is_taken(here: Path, content: bytes) -> None:
-    (here / "study.toml").write_bytes(content)
-    trial = attempt("ingest", "study.toml", folder=here)
-    assert (trial.code, "20 images" in trial.stderr or "first 20" in trial.stderr) == (0, True), trial
-
-
-OPTIONS: dict[str, tuple[list[str], str]] = {
-    "a seed beyond 64 bits": (["digits", "--seed", str(2**63)], "--seed: input should be less than or equal to"),
-    "10^12 images": (["digits", "--images", str(10**12)], "--images: input should be less than or equal to"),
-    "a side of 100,000": (
-        ["folder", "--path", ".", "--image-size", "100000"],
-        "--image-size: input should be less than",
-    ),
-    "a long severity": (["digits", "--layout", "imagenet-c", "--severity", "9" * 5000], "severity 999"),
-    "a severity with an exponent": (
-        ["digits", "--layout", "imagenet-c", "--severity", "1e999999999"],
-        "is out of range",
-    ),
-    "a corruption with an escape": (["digits", "--corruption", "\x1b[31mfog"], "unknown corruption '\\x1b[31mfog'"),
-    "a link to itself": (["folder", "--path", "loop"], "loop does not exist"),
-    "the home of nobody": (["folder", "--path", "~no-such-user/a"], "begins with the home folder of nobody"),
-    "a blank path": (["folder", "--path", ""], "a path is blank"),
-    "a blank folder": (["digits", "--to", ""], "a path is blank"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("arguments", "says"), [pytest.param(*case, id=name) for name, case in OPTIONS.items()])
 def test_options_have_the_bounds_of_a_study(here: Path, arguments: list[str], says: str) -> None:
-    (here / "loop").symlink_to("loop")
-    refused("corrupt", *arguments, *(() if "--to" in arguments else ("--to", "set")), folder=here, says=says)
-
-
-HOME_STUDY = """
-name = "x"
-output = "~/out"
-results = "~/results"
-[dataset]
-kind = "cifar10"
-path = "~/images"
-[corruptions]
-names = ["fog"]
-published = "~/set"
-[[models]]
-label = "A"
-architecture = "resnet18"
-checkpoint = "~/net.safetensors"
-"""
-
-
-def test_the_home_folder_is_meant_alike_by_every_path(tmp_path: Path, monkeypatch) -> None:
-    from failmodes.evaluate.study.study_file import read_study
-    from failmodes.warehouse.storage.locations import find_results, find_warehouse
-
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "net.safetensors").touch()
-    (tmp_path / "here").mkdir()
-    path = tmp_path / "here" / "study.toml"
-    path.write_text(HOME_STUDY)
-    study = read_study(path)
-    assert (study.output, study.results_folder) == (tmp_path / "out", tmp_path / "results")
-    assert (study.dataset.path, study.corruptions.published) == (tmp_path / "images", tmp_path / "set")
-    assert study.models[0].checkpoint == tmp_path / "net.safetensors"
-    assert find_warehouse(path) == tmp_path / "out" / "warehouse.duckdb"
-    assert find_results(path) == tmp_path / "results"
-
-
-@pytest.mark.slow
-def test_no_command_makes_a_folder_called_by_a_tilde(here: Path) -> None:
-    (here / "study.toml").write_text(GOOD.replace('"out"', '"~/out"'))
-    home = {"HOME": str(here.parent / "home")}
-    assert attempt("ingest", "study.toml", folder=here, environment=home).code == 0
-    options = ("--images", "20", "--corruption", "contrast")
-    assert attempt("corrupt", "digits", *options, "--to", "~/set", folder=here, environment=home).code == 0
-    assert {path.name for path in (here.parent / "home").iterdir()} == {"out", "set"}
-    assert [path.name for path in here.iterdir()] == ["study.toml"]
-
-
-NOT_UTF8 = os.fsdecode(b"\xff\xfe")
+    refused("corrupt", *arguments, "--to", "set", folder=here, says=says)
 
 
 @pytest.mark.slow
 def test_names_that_are_not_utf8_are_taken_or_named(here: Path) -> None:
-    (here / f"{NOT_UTF8}.toml").write_text(GOOD)
-    assert attempt("ingest", f"{NOT_UTF8}.toml", folder=here).code == 0
+    not_utf8 = os.fsdecode(b"\xff\xfe")
+    (here / f"{not_utf8}.toml").write_text(GOOD)
+    assert attempt("ingest", f"{not_utf8}.toml", folder=here).code == 0
     options = ("--images", "20", "--corruption", "contrast")
-    assert attempt("corrupt", "digits", *options, "--to", NOT_UTF8, folder=here).code == 0
-    (here / NOT_UTF8 / "study.toml").write_text(GOOD)
-    for command in ("ingest", "run", "status"):
-        refused(command, f"{NOT_UTF8}/study.toml", folder=here, says="is not valid UTF-8: rename its folders", code=2)
+    assert attempt("corrupt", "digits", *options, "--to", not_utf8, folder=here).code == 0
 
 
-def test_arguments_of_the_api_have_the_bounds_of_a_study(tmp_path: Path) -> None:
-    cyclic: dict[str, object] = {"a": 1}
-    cyclic["b"] = cyclic
-    model = {"label": "A", "architecture": "m:f"}
-    base = {"name": "x", "output": str(tmp_path), "dataset": {"kind": "digits"}}
-    for more, says in (
-        ({"dataset": {"kind": "digits", "images": 10**5000}}, "a number of thousands of digits"),
-        ({"corruptions": {"severities": [10**5000]}}, "severity of thousands of digits is out of range"),
-        ({"models": [model | {"options": cyclic}]}, "options"),
-        ({"models": [model | {"options": {"a": float("nan")}}]}, "nan is no finite number"),
-        ({"name": "\udcff"}, "name: "),
-        ({"output": "\udcff"}, "is not valid UTF-8"),
-        ({7: 8}, "7"),
-    ):
-        with pytest.raises(StudyError) as caught:
-            failmodes.run(base | more)
-        assert says in str(caught.value)
-
-
-def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
-    import numpy as np
-
-    from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
-
-    spec = CorruptionSpec(names=["fog"], seeds=list(np.arange(3)), severities=list(np.float32([1, 2.5])))
-    assert (spec.seeds, [float(level) for level in spec.severities]) == ([0, 1, 2], [1.0, 2.5])
-    assert DatasetSpec(kind="digits", images=np.int64(7)).images == 7
-    images = np.zeros((1, 32, 32, 3), np.uint8)
-    for wrong in ({"seed": 10**5000}, {"image_ids": np.array([2**63], np.uint64)}):
-        with pytest.raises(FailmodesError):
-            failmodes.corrupt(images, "contrast", 1, **wrong)
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [({"output": "a\0b"}, "holds a null character"), ({"output": "\udcff"}, "is not valid UTF-8"), ({7: 8}, "7")],
+    ids=["null", "half a character", "a key that is a number"],
+)
+def test_a_study_of_python_is_refused_alike(more: dict, says: str) -> None:
+    base = {
+        "name": "x",
+        "output": "out",
+        "dataset": {"kind": "digits", "images": 20},
+        "corruptions": {"names": ["fog"]},
+    }
+    with pytest.raises(StudyError) as caught:
+        failmodes.run(base | more)
+    assert says in str(caught.value)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -58,3 +59,9 @@ def test_the_first_problem_is_one_line(values: dict[str, Any], line: str) -> Non
     with pytest.raises(ValidationError) as caught:
         DatasetSpec(**values)
     assert first_problem(caught.value, DatasetSpec) == line
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    spec = CorruptionSpec(names=["fog"], seeds=list(np.arange(3)), severities=list(np.float32([1, 2.5])))
+    assert (spec.seeds, [float(level) for level in spec.severities]) == ([0, 1, 2], [1.0, 2.5])
+    assert DatasetSpec(kind="digits", images=np.int64(7)).images == 7

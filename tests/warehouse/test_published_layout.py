@@ -56,9 +56,9 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
     [
         ("", "ends before its first model"),
         (",fog\n", "ends before its first model"),
-        (HEAD, "0 rows of models"),
-        ("x\n1\nA\n", "1 and 1 cells"),
-        (",fog,fog\n,1\nA,.5,.5\n", "3 and 2 cells"),
+        (HEAD, "ends before its first model"),
+        ("x\n1\nA\n", "line 1: it names no corruption"),
+        (",fog,fog\n,1\nA,.5,.5\n", "line 2: 2 cells, the first row has 3"),
         (",Fog!,fog\n,1,2\nA,.5,.5\n", "line 1, column 2: 'Fog!' is no corruption's name"),
         (",none,fog\n,1,2\nA,.5,.5\n", "'none' is no corruption's name"),
         (",fog,fog\n,1,six\nA,.5,.5\n", "line 2, column 3: 'six' is no severity above 0 up to 5"),
@@ -72,15 +72,13 @@ def test_the_name_of_a_file_tells_its_data_set(tmp_path: Path, stem: str, name: 
         (HEAD + "A,.5,-0.1\n", "'-0.1' is no accuracy"),
         (HEAD + "A,.5,\n", "'' is no accuracy"),
         (HEAD + f"A,.5,{'9' * 5000}\n", "is no accuracy"),
-        (HEAD + "A,.5,1_0e-9\n", "'1_0e-9' is no accuracy"),
         (HEAD + "A,.5,.5\nA,.4,.4\n", "line 4: model 'A' a second time"),
-        (HEAD + ",.5,.5\n", "'' is no model's name"),
-        (HEAD + "A\x1b[31m,.5,.5\n", "is no model's name"),
-        (HEAD + f"{'A' * 301},.5,.5\n", "is no model's name"),
+        (HEAD + ",.5,.5\n", "line 3: it has no model's name"),
+        (HEAD + "A\x1b[31m,.5,.5\n", "its model's name 'A\\x1b[31m' is no line"),
+        (HEAD + f"{'A' * 301},.5,.5\n", "is no line of at most 300 letters"),
         (HEAD + 'A,"x"y,.5\n', "no CSV"),
         (HEAD + 'A,.5,".5\n', "no CSV"),
         (HEAD + f"A,{'5' * 200_000},.5\n", "no CSV"),
-        ("," + ",".join(f"c{i}" for i in range(3000)) + "\n," + "1," * 2999 + "1\nA\n", "3001 and 3001 cells"),
     ],
 )
 def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, text: str) -> None:
@@ -96,7 +94,7 @@ def test_a_damaged_table_is_one_line(tmp_path: Path, content: str, text: str) ->
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ("", "ends before its first model"),
+        ("", "has no columns model and clean_accuracy_percent"),
         ("model,accuracy\nA,50\n", "has no columns model and clean_accuracy_percent"),
         ("model,model,clean_accuracy_percent\nA,A,50\n", "one of them twice"),
         (CLEAN_HEAD + "B,50,x,y\n", "no clean accuracy of 'A'"),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.datasets.decoding import decode
 from failmodes.warehouse.database.relations import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
-from failmodes.warehouse.shards.png_header import MOST_PICTURE_PIXELS, png_size
+from failmodes.warehouse.shards.inventory import MOST_PICTURE_PIXELS, png_size
 
 MOST_SERIES_PIXELS = 2**27  # of the pictures that are decoded at once: 400 MB
 

@@ -31,7 +31,7 @@ from failmodes.warehouse.schema import (
     Column,
     Table,
 )
-from failmodes.warehouse.shards.footer import RESULTS_FOLDER
+from failmodes.warehouse.shards.format import RESULTS_FOLDER
 from failmodes.warehouse.shards.inventory import stored_columns
 from failmodes.warehouse.terminal import json_without_commands
 

@@ -34,18 +34,15 @@ class RunReport(RunResult):
         evaluation_ids: the evaluations of the study.
         existing: shards that were there.
         rewritten: damaged files that were removed and made again.
-        assumptions: what was taken for granted of each model, by label and topic.
     """
 
     evaluation_ids: list[str] = field(default_factory=list)
     existing: int = 0
     rewritten: list[StorePath] = field(default_factory=list)
-    assumptions: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """What was assumed, done and found, in JSON's types."""
+        """What was done, assumed and found, in JSON's types."""
         return {
-            "models": self.assumptions,
             "evaluations": self.evaluation_ids,
             "written": self.written,
             "existing": self.existing,
@@ -142,7 +139,6 @@ def evaluate_study(
         evaluation_ids=[e.evaluation_id for e in evaluations],
         existing=len(evaluations) * len(study.cells) - shards,
         rewritten=rewritten,
-        assumptions={evaluation.model.label: evaluation.assumptions() for evaluation in groups[0]},
     )
 
 

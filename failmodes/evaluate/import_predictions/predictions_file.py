@@ -1,7 +1,6 @@
 """Read a file of predictions, Parquet or CSV, and check it: its columns, each row, and the file as a whole.
 
-The file may be damaged or malicious. A few kilobytes of Parquet can hold a text of a gigabyte, or state a trillion
-rows: their metadata gives the size of columns before they are decoded, and a text that repeats is decoded once.
+It is read in batches: rows that are refused are never all in memory.
 """
 
 import gzip
@@ -29,10 +28,8 @@ from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean, first_line
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.shards.decoded_size import group_sizes, mapped, text_leaves
 from failmodes.warehouse.shards.format import Cell
-from failmodes.warehouse.storage.files import make_folder, reason_of, storage_errors
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular, make_folder, reason_of, storage_errors
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -54,9 +51,6 @@ MOST_CELLS = 2000  # that a file may hold rows of beside those of the study
 BATCH_VALUES = 1 << 21  # logits a batch: 16 MiB in double precision
 CSV_BLOCK_BYTES = 1 << 22
 READ_BUFFER_BYTES = 1 << 20
-SPARE_BYTES = 64 << 20  # that a row group may take beside what its rows need
-KEY_BYTES = 200  # that the keys of a row need, with their label
-NUMBER_BYTES = 32  # that a class's number needs: a double, and room for lists that are too long
 MOST_TEXT_BYTES = 1000  # of a corruption's name, a class's, or a number in letters
 MOST_COLUMNS = 100_000  # four for each class of ImageNet-21k; Arrow takes a second for so many
 
@@ -278,15 +272,14 @@ def _open_csv(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColum
 
 
 def _open_parquet(path: Path, class_names: tuple[str, ...]) -> tuple[PredictionColumns, Iterable[pa.RecordBatch]]:
-    with pq.ParquetFile(path, thrift_container_size_limit=MOST_COLUMNS) as opened:
-        metadata = opened.metadata
-    texts = [name for name in text_leaves(metadata) if name in (*KEYS, LABEL, FILE)]
     file = pq.ParquetFile(
-        path, metadata=metadata, read_dictionary=texts, buffer_size=READ_BUFFER_BYTES, page_checksum_verification=True
+        path,
+        buffer_size=READ_BUFFER_BYTES,
+        page_checksum_verification=True,
+        thrift_container_size_limit=MOST_COLUMNS,
     )
     columns = find_columns(path, file.schema_arrow.names, class_names, csv=False)
     _check_types(path, columns, file.schema_arrow, len(class_names))
-    _check_size(path, columns, metadata, len(class_names))
     rows = max(1, BATCH_VALUES // len(class_names))
     return columns, file.iter_batches(rows, columns=[*columns.keys, *columns.values])
 
@@ -308,21 +301,6 @@ def _check_types(path: Path, columns: PredictionColumns, schema: pa.Schema, clas
 
 def _is_number(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal))
-
-
-def _check_size(path: Path, columns: PredictionColumns, metadata: pq.FileMetaData, class_count: int) -> None:
-    """Refuse a row group whose columns, decoded, take far more than its rows need."""
-    names, items = {*columns.keys, *columns.values}, f"{columns.kind}."  # begins the path of what a list holds
-    paths = [metadata.schema.column(leaf).path for leaf in range(metadata.num_columns)]
-    leaves = [leaf for leaf, column in enumerate(paths) if column in names or column.startswith(items)]
-    with mapped(path) as data:
-        for rows, taken in group_sizes(metadata, data, leaves):
-            needed = rows * (KEY_BYTES + NUMBER_BYTES * class_count)
-            if taken > needed + SPARE_BYTES:
-                raise DataError(
-                    f"{path}: {rows:,} of its rows would take {taken / 1e6:,.0f} MB, where they need about "
-                    f"{needed / 1e6:,.0f}: expected one number a class, and names of at most {MOST_TEXT_BYTES:,} bytes"
-                )
 
 
 def _converted(

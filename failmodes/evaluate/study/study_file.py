@@ -9,9 +9,8 @@ from failmodes.evaluate.study.study_schema import ModelSpec, Study
 from failmodes.ingest.specification import Location, StrictModel, dotted_key, validate
 from failmodes.ingest.statements import as_table
 from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, is_url
+from failmodes.warehouse.storage.files import as_store_path, atomic_write_bytes, check_regular, is_url, read_regular
 from failmodes.warehouse.storage.locations import MOST_STUDY_BYTES, STUDY_FILE, parse_toml, read_toml
-from failmodes.warehouse.storage.regular_files import check_regular, read_regular
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEADER = "# Written by failmodes.benchmark: the next call with this folder writes it anew."

@@ -24,8 +24,7 @@ from failmodes.ingest.corrupted_datasets.set_writer import ProgressCallback, Set
 from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.storage.files import atomic_write_bytes
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import atomic_write_bytes, check_regular
 
 
 class SetPlan(NamedTuple):

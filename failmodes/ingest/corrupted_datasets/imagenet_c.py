@@ -36,8 +36,7 @@ from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
 from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
-from failmodes.warehouse.storage.files import fsync, make_folder, storage_errors
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
 
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"

@@ -17,8 +17,7 @@ from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_shapes
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, printable
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder
-from failmodes.warehouse.storage.regular_files import read_regular
+from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, delete, make_folder, read_text
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE, NOTE_FILE = "images.npy", "labels.npy", "classes.json", "note.txt"
 MOST_NOTE_BYTES = 2000
@@ -96,13 +95,11 @@ def _load(path: Path) -> NDArray[np.generic]:
 
 def _note(path: Path) -> str | None:
     try:
-        text = read_regular(path, MOST_NOTE_BYTES).decode().strip()
+        text = read_text(path, MOST_NOTE_BYTES).strip()
     except FileNotFoundError:
         return None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text: write one line into it, or remove it") from error
     except StorageError as error:
-        raise DataError(str(error)) from error
+        raise DataError(f"{error}: write one line into it, or remove it") from error
     if not text.isprintable():
         raise DataError(f"{path} has several lines or control characters: write one line into it, or remove it")
     return text or None

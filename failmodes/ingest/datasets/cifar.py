@@ -16,7 +16,7 @@ from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.cifar_parquet import open_parquet
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
 from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular
 
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE

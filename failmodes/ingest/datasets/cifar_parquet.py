@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from failmodes.ingest.datasets.dataset import Dataset, check_labels
 from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.warehouse.errors import DataError, StorageError, first_line
-from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
@@ -65,12 +64,9 @@ def open_parquet(
 
 
 def _schema(path: Path) -> pa.Schema:
-    """The columns of a file that takes no more memory than one of its size rightly does."""
     with _reading(path):
         check_regular(path)
-        with mapped(path) as data, pq.ParquetFile(path) as file:
-            check_decoded_size(file.metadata, data)
-            return file.schema_arrow
+        return pq.read_schema(path)
 
 
 def _column(files: list[Path], schemas: list[pa.Schema], names: tuple[str, ...]) -> str:
@@ -125,30 +121,16 @@ def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
 
 
 def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
-    with _reading(path):
-        for values in _some_at_a_time(path, column):
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(BLOCK_ROWS, columns=[column]):
+            values = batch.column(0)
             encoded = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
-            distinct = encoded.dictionary if pa.types.is_dictionary(encoded.type) else encoded
-            if not (pa.types.is_binary(distinct.type) or pa.types.is_large_binary(distinct.type)):
+            if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
                 raise DataError(f"{path} holds images of {values.type}: expected the bytes of encoded images")
-            longest = pc.max(pc.binary_length(distinct)).as_py() or 0
+            longest = pc.max(pc.binary_length(encoded)).as_py() or 0
             if longest > MOST_ENCODED_BYTES:
                 raise DataError(f"{path} holds an image of {longest:,} bytes: expected 32×32 pixels")
-            yield encoded if distinct is encoded else encoded.dictionary_decode()
-
-
-def _some_at_a_time(path: Path, column: str) -> Iterator[pa.Array]:
-    """The values of a column, some at a time; within a structure Arrow cannot join dictionaries of two row groups."""
-    with pq.ParquetFile(path, read_dictionary=_texts(path)) as file:
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(batch_size=BLOCK_ROWS, row_groups=[group], columns=[column]):
-                yield batch.column(0)
-
-
-def _texts(path: Path) -> list[str]:
-    """Columns to be read as dictionaries: a value that the file holds once is then held once in memory too."""
-    with pq.ParquetFile(path) as file:
-        return text_leaves(file.metadata)
+            yield encoded
 
 
 @contextmanager

@@ -66,6 +66,7 @@ class Dataset:
         masks: (N, H, W) bool, where the object is, if that is known.
         empty_masks: of masks that the user gave, how many show no object; None of a data set's own.
         gray: whether its images are said to be gray, so that corruptions keep them so.
+        unread: how many images its folder holds that are not read, being in a folder or a format that is not.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Dataset:
     masks: NDArray[np.bool_] | None = None
     empty_masks: int | None = None
     gray: bool = False
+    unread: int = 0
 
     def __post_init__(self) -> None:
         check_shapes(self.label, self.images, self.labels)

@@ -28,8 +28,7 @@ from failmodes.ingest.datasets.color import (
 )
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, make_folder, reason_of
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, check_regular, make_folder, reason_of
 
 DECODER = 2  # raise it when decoding changes pixels
 MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)  # of one image: where Pillow refuses to go on, 13,377 squared

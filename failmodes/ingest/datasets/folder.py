@@ -85,6 +85,7 @@ def open_folder(
         masks=found,
         empty_masks=None if found is None else empty[EMPTY_MASK],
         gray=gray,
+        unread=listing.unread,
     )
 
 

@@ -72,6 +72,11 @@ class FolderListing(NamedTuple):
     labels: NDArray[np.int64]
     left_out: list[LeftOut]
 
+    @property
+    def unread(self) -> int:
+        """How many images of its classes are not read."""
+        return sum(entry.image_count for entry in self.left_out)
+
     def notes(self, beside: Sequence[LeftOut] = ()) -> list[str]:
         """What a reader must know: what is left out, here and `beside`, and which class names are not the folders'."""
         left_out = _joined([*beside, *self.left_out])
@@ -119,20 +124,15 @@ def list_images(root: Path) -> FolderListing:
         raise DataError(_no_image_of(root, emptied))
     if not files:
         raise DataError(f"{root} has class folders ({here.folders[0]}, …) but no images: {FOLDER_HINT}")
-    left_out = _joined(left_out)
-    unread = sum(entry.image_count for entry in left_out)
-    if unread > len(files):
+    names = _class_names(here.folders, root)
+    listing = FolderListing(names, tuple(here.folders), files, np.array(labels, dtype=np.int64), _joined(left_out))
+    if listing.unread > len(files):
         raise DataError(
-            f"{root}: {unread:,} of {unread + len(files):,} images would be left out: {describe_left_out(left_out)}; "
-            f"put them right into the folders of their classes, as {', '.join(sorted(READ_SUFFIXES))}, or remove them"
+            f"{root}: {listing.unread:,} of {listing.unread + len(files):,} images would be left out: "
+            f"{describe_left_out(listing.left_out)}; put them right into the folders of their classes, as "
+            f"{', '.join(sorted(READ_SUFFIXES))}, or remove them"
         )
-    return FolderListing(
-        _class_names(here.folders, root),
-        tuple(here.folders),
-        files,
-        np.array(labels, dtype=np.int64),
-        left_out,
-    )
+    return listing
 
 
 def list_beside(path: Path) -> list[LeftOut]:

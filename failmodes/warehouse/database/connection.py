@@ -26,7 +26,7 @@ from failmodes.warehouse.errors import (
     first_line,
 )
 from failmodes.warehouse.process import database_memory, interrupt_when_stopped
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.storage.files import check_regular
 from failmodes.warehouse.versions import check_version
 
 if TYPE_CHECKING:

@@ -49,8 +49,16 @@ from failmodes.warehouse.schema import (
     THUMBNAILS,
     Table,
 )
-from failmodes.warehouse.shards.inventory import FileKey, LoadError, ResultsFile, read_verified_rows, scan_results
-from failmodes.warehouse.shards.png_header import HEADER_BYTES, MOST_PICTURE_PIXELS, png_size
+from failmodes.warehouse.shards.inventory import (
+    HEADER_BYTES,
+    MOST_PICTURE_PIXELS,
+    FileKey,
+    LoadError,
+    ResultsFile,
+    png_size,
+    read_verified_rows,
+    scan_results,
+)
 from failmodes.warehouse.storage.files import StorePath
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them

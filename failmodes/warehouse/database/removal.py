@@ -34,8 +34,7 @@ from failmodes.warehouse.schema import (
     THUMBNAILS,
     Table,
 )
-from failmodes.warehouse.shards.footer import RESULTS_FOLDER
-from failmodes.warehouse.shards.format import dimension_path, list_results_files, read_footer
+from failmodes.warehouse.shards.format import RESULTS_FOLDER, dimension_path, list_results_files, read_footer
 from failmodes.warehouse.shards.inventory import has_results, read_rows
 from failmodes.warehouse.storage.files import (
     StorePath,

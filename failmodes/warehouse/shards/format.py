@@ -6,15 +6,22 @@
 The hash is of the rows (names, types, values), not of the file, so that two runs can be compared. It is computed again
 whenever a file is read; page checksums find damage before damaged pages are decoded. `output` is a local or a remote
 folder: layout, content and hashes are the same.
+
+A record may come from anyone, and a hash proves only that a file is as its author wrote it. So whatever is taken from a
+footer later is checked here: types, and the place that it belongs to.
 """
 
+import errno
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -22,13 +29,18 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 
-from failmodes.warehouse.errors import DamagedShardError
-from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, Table
-from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
-from failmodes.warehouse.shards.footer import RESULTS_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
-from failmodes.warehouse.shards.thrift import Data
-from failmodes.warehouse.storage.files import StorePath, atomic_write, exists, list_published, read_bytes
-from failmodes.warehouse.storage.regular_files import check_regular
+from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
+from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
+from failmodes.warehouse.storage.files import (
+    StorePath,
+    atomic_write,
+    check_regular,
+    exists,
+    list_published,
+    read_bytes,
+    reason_of,
+)
 from failmodes.warehouse.versions import SCHEMA_VERSION, now_utc
 
 if TYPE_CHECKING:
@@ -36,12 +48,36 @@ if TYPE_CHECKING:
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 
+RESULTS_FOLDER = "results"
+SHARD_FILE = "rows.parquet"
+FOOTER_KEY = b"failmodes"
+FOOTER_HASH_KEY = b"failmodes.seal"  # hash of the footer's text: facts are guarded like rows
 FOOTER_BYTES = 64 * 1024  # asked for at once from a remote file: more than the footer of any shard needs
 ROW_GROUP_ROWS = 64 * 1024  # rows that are encoded at a time; any number gives the same rows and hash
 HASHED_ROWS = 32 * 1024  # rows that are copied at a time to be hashed
 
+# Of what a footer may hold: ours have a thousand bytes of text, and a row group for each ROW_GROUP_ROWS rows
+MOST_TEXT_BYTES, MOST_ITEMS = 1 << 20, 100_000
+# Rows may take so many bytes, or so many times the file's size where that is more; ours take less than ten times theirs
+LEAST_DECODED_BYTES, MOST_GROWTH = 128 << 20, 100
+ROW_BYTES = 100  # of memory that a row takes beside its own columns, such as for nullable columns that the file lacks
+
+# What parsers raise at damage has no base in common
+_PARSING_ERRORS = (
+    pa.ArrowException, OSError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError,
+)  # fmt: skip
+
+_NUMBER = (int, float, NoneType)
+_FACT_TYPES: dict[str, tuple[type, ...]] = {  # of what a load takes from the facts of a shard
+    "created_at": (str,),
+    "device": (str, NoneType),
+    "batch_size": (int, NoneType),
+    "versions": (dict, NoneType),
+    **dict.fromkeys(("elapsed_s", "images_per_s", "identity_error", "changed_predictions"), _NUMBER),
+}
+_SEVERITY = r"[0-9]\.[0-9]{3}"
 _CELL_FILE = re.compile(
-    rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity=(?P<severity>{SEVERITY_PATTERN})/{SHARD_FILE}$"
+    rf"/evaluation_id=[^/]+/corruption=(?P<corruption>[^/]+)/severity=(?P<severity>{_SEVERITY})/{SHARD_FILE}$"
 )
 
 
@@ -115,7 +151,7 @@ def write_dimension(output: StorePath, table: Table, key: str, rows: list[dict[s
     given = pa.Table.from_pylist(rows, schema=table.arrow()) if isinstance(rows, list) else rows
     rows = given.select(table.arrow().names).cast(table.arrow())
     with suppress(DamagedShardError):  # missing, damaged, or no file at all: written again
-        if (not isinstance(path, Path) or exists(path)) and _holds(read_verified(path), rows):
+        if (not isinstance(path, Path) or exists(path)) and read_verified(path).content_hash == content_hash(rows):
             return path
     _write(path, table, rows, {"key": key}, {})
     return path
@@ -147,6 +183,27 @@ def list_results_files(output: StorePath, table: Table) -> Iterator[StorePath]:
     return iter(list_published(output / RESULTS_FOLDER / table.name, ".parquet"))
 
 
+@contextmanager
+def damage_of(path: object) -> Iterator[None]:
+    """Turn whatever reading or parsing a file raises into a DamagedShardError, unless the system refused to read it.
+
+    Raises:
+        DamagedShardError: the file is missing, or is not what it should be.
+        StorageError: it could not be read, which says nothing of its content.
+        MemoryError: as it was; that too says nothing of the file.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedShardError(f"{path} is missing") from error
+    except MemoryError:
+        raise
+    except _PARSING_ERRORS as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # Arrow's own have no number
+            raise StorageError(f"cannot read {path}: {reason_of(error)}") from error
+        raise DamagedShardError(f"{path} is damaged and cannot be read ({first_line(error)})") from error
+
+
 def read_verified(path: StorePath) -> StoredTable:
     """Read a file and prove that its rows are those that were written.
 
@@ -155,11 +212,14 @@ def read_verified(path: StorePath) -> StoredTable:
             far more than its size allows, or its rows do not match its hash.
         StorageError: it cannot be read, or a remote file system does not answer.
     """
-    with damage_of(path), _opened(path) as (source, data):
-        metadata = pq.read_metadata(source)
-        footer = unseal(metadata, path)
-        most_bytes = check_decoded_size(metadata, data)
-        rows = _read_rows(source, metadata, most_bytes)
+    with damage_of(path):
+        source, size = (path, check_regular(path)) if isinstance(path, Path) else _fetched(path)
+        with _opened(source) as file:
+            footer = _unseal(file.metadata, path)
+            _check_size(file.metadata, size)
+            rows = file.read(use_threads=False).replace_schema_metadata(None)
+            if rows.num_rows != file.metadata.num_rows:
+                raise ValueError(f"it says that it has {file.metadata.num_rows:,} rows, and has {rows.num_rows:,}")
         if content_hash(rows) != footer["content_hash"]:
             raise DamagedShardError(f"{path} is damaged: its rows do not match the hash in its footer")
     return StoredTable(rows, footer["identity"], footer["facts"], footer["content_hash"])
@@ -175,35 +235,104 @@ def read_footer(path: StorePath) -> dict[str, Any]:
     with damage_of(path):
         if isinstance(path, Path):
             check_regular(path)
-        metadata = pq.read_metadata(path if isinstance(path, Path) else pa.BufferReader(_read_tail(path)))
-        return {**unseal(metadata, path), "row_count": metadata.num_rows}
+        source = path if isinstance(path, Path) else pa.BufferReader(_read_tail(path))
+        with _opened(source) as file:
+            return {**_unseal(file.metadata, path), "row_count": file.metadata.num_rows}
 
 
-@contextmanager
-def _opened(path: StorePath) -> Iterator[tuple[Any, Data]]:
-    """What Arrow opens, any number of times, and the bytes of it."""
-    if isinstance(path, Path):
-        check_regular(path)
-        with mapped(path) as data:
-            yield path, data
-    else:
-        content = read_bytes(path)
-        yield pa.BufferReader(content), content
+def _opened(source: Any) -> pq.ParquetFile:
+    """A Parquet file whose footer is held to limits, and whose pages to their checksums."""
+    return pq.ParquetFile(
+        source,
+        thrift_string_size_limit=MOST_TEXT_BYTES,
+        thrift_container_size_limit=MOST_ITEMS,
+        page_checksum_verification=True,
+    )
 
 
-def _read_rows(source: Any, metadata: pq.FileMetaData, most_bytes: int) -> pa.Table:
-    """All rows; what a text that repeats takes is known before it is repeated.
+def _fetched(path: "UPath") -> tuple[pa.BufferReader, int]:
+    """A remote file, and its size in bytes."""
+    content = read_bytes(path)
+    return pa.BufferReader(content), len(content)
+
+
+def _check_size(metadata: pq.FileMetaData, file_bytes: int) -> None:
+    """Refuse a file whose rows, as it says itself, would take far more memory than a file of its size rightly does.
+
+    Of a row group, not of its columns: Arrow ends the process where the metadata of a column are damaged.
+    """
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    decoded = sum(group.total_byte_size for group in groups) + metadata.num_rows * ROW_BYTES
+    most = max(LEAST_DECODED_BYTES, MOST_GROWTH * file_bytes)
+    if decoded > most:
+        raise ValueError(
+            f"its {file_bytes:,} bytes would become {metadata.num_rows:,} rows of {decoded / 1e6:,.0f} MB, "
+            f"more than {most / 1e6:,.0f} MB"
+        )
+
+
+def seal(footer: dict[str, Any]) -> dict[bytes, bytes]:
+    """A footer as metadata of a Parquet file."""
+    text = json.dumps(footer)
+    return {FOOTER_KEY: text.encode(), FOOTER_HASH_KEY: identity_of(text).encode()}
+
+
+def _unseal(metadata: pq.FileMetaData, path: StorePath) -> dict[str, Any]:
+    """The footer of the file at `path`: table, schema_version, identity, content_hash, facts.
+
+    One of another version is given as it is: it may mean something else.
 
     Raises:
-        ValueError: texts take more than `most_bytes`, or there are other rows than the file says.
+        DamagedShardError: the file belongs elsewhere.
+        TypeError, ValueError, KeyError: its footer is none of ours, or something in it has another type.
     """
-    with pq.ParquetFile(
-        source, metadata=metadata, read_dictionary=text_leaves(metadata), page_checksum_verification=True
-    ) as file:
-        rows = file.read(use_threads=False).replace_schema_metadata(None)
-    if rows.num_rows != metadata.num_rows:
-        raise ValueError(f"it says that it holds {metadata.num_rows:,} rows, and holds {rows.num_rows:,}")
-    return with_plain_texts(rows, most_bytes)
+    pairs = metadata.metadata or {}
+    if FOOTER_KEY not in pairs:
+        raise ValueError("it has no footer of failmodes")
+    text = pairs[FOOTER_KEY].decode()
+    if pairs.get(FOOTER_HASH_KEY, b"").decode() != identity_of(text):
+        raise ValueError("its footer does not match its seal")
+    footer: dict[str, Any] = json.loads(text)
+    if _text(footer["schema_version"]) == SCHEMA_VERSION:
+        _check_footer(footer, path)
+    return footer
+
+
+def _check_footer(footer: dict[str, Any], path: StorePath) -> None:
+    identity, facts = footer["identity"], footer["facts"]
+    for value in (footer["table"], footer["content_hash"], *identity.values()):
+        _text(value)
+    if footer["table"] in [table.name for table in SHARDED]:
+        if not re.fullmatch(_SEVERITY, identity["severity"]):
+            raise ValueError(f"its severity is {identity['severity']!r}")
+        for name, kinds in _FACT_TYPES.items():
+            _check_fact(name, facts.get(name), kinds)
+        datetime.fromisoformat(facts["created_at"]).astimezone(UTC)
+        parts = (*(f"{name}={identity[name]}" for name in PARTITIONS), SHARD_FILE)
+    else:
+        parts = (f"{identity['key']}.parquet",)
+    if path.parts[-len(parts) - 2 :] != (RESULTS_FOLDER, footer["table"], *parts):
+        raise DamagedShardError(
+            f"{path} does not belong here: its footer says {identity} of {footer['table']}, which lies at "
+            f"{RESULTS_FOLDER}/{footer['table']}/{'/'.join(parts)}; remove it"
+        )
+
+
+def _check_fact(name: str, value: Any, kinds: tuple[type, ...]) -> None:
+    if type(value) not in kinds:
+        raise TypeError(f"its {name} is {str(value)[:40]!r}")
+    if isinstance(value, str):
+        _text(value)
+    elif isinstance(value, int) and not 0 <= value < 1 << 31:
+        raise ValueError(f"its {name} is out of range")
+
+
+def _text(value: Any) -> str:
+    """The value, if it is a text that can be stored as UTF-8."""
+    if not isinstance(value, str):
+        raise TypeError(f"its footer holds {str(value)[:40]!r} where a text is expected")
+    value.encode()
+    return value
 
 
 def _read_tail(path: "UPath") -> bytes:
@@ -211,11 +340,6 @@ def _read_tail(path: "UPath") -> bytes:
     tail = read_bytes(path, FOOTER_BYTES)
     needed = int.from_bytes(tail[-8:-4], "little") + 8
     return tail if needed <= len(tail) or len(tail) < FOOTER_BYTES else read_bytes(path, needed)
-
-
-def _holds(stored: StoredTable, rows: pa.Table) -> bool:
-    """Whether a file holds just these rows."""
-    return stored.content_hash == content_hash(rows)
 
 
 def _write(path: StorePath, table: Table, rows: pa.Table, identity: dict[str, str], facts: dict[str, Any]) -> None:

@@ -16,8 +16,13 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
 from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
-from failmodes.warehouse.shards.footer import RESULTS_FOLDER, damage_of
-from failmodes.warehouse.shards.format import list_results_files, read_footer, read_verified
+from failmodes.warehouse.shards.format import (
+    RESULTS_FOLDER,
+    damage_of,
+    list_results_files,
+    read_footer,
+    read_verified,
+)
 from failmodes.warehouse.storage.files import StorePath, is_folder
 from failmodes.warehouse.versions import check_version
 
@@ -33,6 +38,11 @@ FOOTER_THREADS, REMOTE_FOOTER_THREADS = 4, 32
 ROW_THREADS, REMOTE_ROW_THREADS = min(8, max(1, (os.cpu_count() or 1) - 1)), 16
 
 
+HEADER_BYTES = 24  # of a PNG, in which it states its size
+MOST_PICTURE_PIXELS = 2**24  # of one picture that a warehouse keeps, 4,096 squared
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
 class ResultsFile(NamedTuple):
     """One file of a record, as its footer describes it."""
 
@@ -43,6 +53,13 @@ class ResultsFile(NamedTuple):
     content_hash: str
     row_count: int
     facts: dict[str, Any]
+
+
+def png_size(header: bytes) -> tuple[int, int] | None:
+    """Height and width that the first HEADER_BYTES of a PNG state, pixels, nothing decoded; None where it is none."""
+    if len(header) < HEADER_BYTES or not header.startswith(_PNG_SIGNATURE) or header[12:16] != b"IHDR":
+        return None
+    return int.from_bytes(header[20:24], "big"), int.from_bytes(header[16:20], "big")
 
 
 def has_results(output: StorePath) -> bool:

@@ -6,14 +6,15 @@ import numpy as np
 import polars as pl
 import pytest
 from corrupted_datasets import write_published
-from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
+from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, spread, stored_rows, write_as
+from PIL import Image
 from scipy.special import log_softmax
 
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import StorageError, StudyError
-from failmodes.warehouse.schema import EXEMPLARS, MODELS, PREDICTION_FACTS
+from failmodes.warehouse.errors import DataError, IncompleteRunError, StorageError, StudyError
+from failmodes.warehouse.schema import EVALUATION_NOTES, EXEMPLARS, MODELS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 FORMS = ["list of logits", "array of logits, severity a decimal", "logits as CSV", "list of probabilities",
@@ -167,3 +168,82 @@ def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path
     rows = stored_rows(small_import.parent / "out").filter(corruption="contrast", severity="5.000")
     assert rows["rmse"].null_count() == len(rows) == 20
     assert rows["label"].to_list() == dataset.labels[order][rows["image_id"].to_numpy()].tolist()
+
+
+FOLDER_STUDY = """
+name = "small"
+output = "out"
+[dataset]
+kind = "folder"
+path = "photographs"
+[corruptions]
+names = ["contrast"]
+severities = [5]
+"""
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> tuple[Path, pl.DataFrame]:
+    """A study of 20 photographs of 2 classes, and right logits for them by the files' names."""
+    rng, keys = np.random.default_rng(0), []
+    for number in range(20):
+        file = f"{'cat' if number < 10 else 'dog'}/{number % 10}.png"
+        (tmp_path / "photographs" / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(tmp_path / "photographs" / file)
+        answer = [2.0, -2.0] if number < 10 else [-2.0, 2.0]
+        keys += [
+            {"file": file, "corruption": name, "severity": level, "logits": answer}
+            for name, level in (("none", 0.0), ("contrast", 5.0))
+        ]
+    (tmp_path / "study.toml").write_text(FOLDER_STUDY)
+    return tmp_path / "study.toml", pl.DataFrame(keys).sample(fraction=1, shuffle=True, seed=0)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_images_may_be_named_by_file(photographs, tmp_path: Path, suffix: str) -> None:
+    study, frame = photographs
+    path = tmp_path / f"p.{suffix}"
+    if suffix == "csv":
+        frame = spread(frame, np.array(frame["logits"].to_list()), "logit_")
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    assert import_into(study, path).rows == 40
+    rows = stored_rows(tmp_path / "out")
+    assert (rows["predicted"] == rows["label"]).all()
+    wrong = frame.with_columns(file=pl.col("file").str.replace("cat/3.png", "cats/3.png"))
+    wrong.write_csv(path) if suffix == "csv" else wrong.write_parquet(path)
+    with pytest.raises(DataError, match="row [0-9]+: file 'cats/3.png' is no image of the data set: expected its path"):
+        import_into(study, path)
+
+
+def test_images_that_are_no_files_are_not_named_by_file(small_import, tmp_path: Path) -> None:
+    named = small_frame().rename({"image_id": "file"})
+    named.write_parquet(tmp_path / "p.parquet")
+    with pytest.raises(DataError, match="names images by file, and those of .* are no files: expected image_id"):
+        import_into(small_import, tmp_path / "p.parquet")
+
+
+def test_what_is_found_of_predictions_is_kept_with_them(photographs, tmp_path: Path) -> None:
+    study, frame = photographs
+    swapped = frame.with_columns(pl.col("logits").list.reverse())
+    swapped.write_parquet(tmp_path / "p.parquet")
+    with pytest.raises(IncompleteRunError, match="strict: 2 warnings are errors: Elsewhere: clean accuracy is 0.0%"):
+        import_into(study, tmp_path / "p.parquet", strict=True)
+    assert not list(tmp_path.rglob("out/results/*"))
+    for _ in range(2):
+        report = import_into(study, tmp_path / "p.parquet")
+        assert [note.topic for note in report.notes if note.level == "warning"] == ["chance", "class_order"]
+    rows = [row for path in list_results_files(tmp_path / "out", EVALUATION_NOTES) for row in read_rows_of(path)]
+    assert {row["topic"] for row in rows} == {
+        "model",
+        "attention",
+        "outputs",
+        "clean_accuracy",
+        "chance",
+        "class_order",
+    }
+
+
+def read_rows_of(path: Path) -> list[dict[str, str]]:
+    return read_verified(path).rows.to_pylist()

@@ -16,6 +16,7 @@ from failmodes.evaluate.study.study_file import (
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corruptions.catalog import STUDY_CORRUPTIONS
 from failmodes.warehouse.errors import StudyError
+from failmodes.warehouse.storage.locations import find_results, find_warehouse
 
 HARD = 'a "b" \\ \'\'\' # größer\n[[models]]\nlabel = "evil"\r\x00\x7f\u2028\u0085…'
 LABEL = 'a "b" \\ \'\'\' # größer [[models]] label = "evil"…'  # as hard as a label may be: printable
@@ -197,3 +198,20 @@ def test_other_claims_leave_models_of_former_benchmarks_where_they_are(tmp_path:
     assert claims_of_folder(tmp_path) == [claim]
     (tmp_path / "study.toml").write_text("claims = 3")
     assert claims_of_folder(tmp_path) == []
+
+
+def test_the_home_folder_is_meant_alike_by_every_path(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "net.safetensors").touch()
+    path = tmp_path / "study.toml"
+    path.write_text(
+        'name = "x"\noutput = "~/out"\nresults = "~/results"\n[dataset]\nkind = "cifar10"\npath = "~/images"\n'
+        '[corruptions]\nnames = ["fog"]\npublished = "~/set"\n'
+        '[[models]]\nlabel = "A"\narchitecture = "resnet18"\ncheckpoint = "~/net.safetensors"\n',
+    )
+    study = read_study(path)
+    assert (study.output, study.results_folder) == (tmp_path / "out", tmp_path / "results")
+    assert (study.dataset.path, study.corruptions.published) == (tmp_path / "images", tmp_path / "set")
+    assert study.models[0].checkpoint == tmp_path / "net.safetensors"
+    assert find_warehouse(path) == tmp_path / "out" / "warehouse.duckdb"
+    assert find_results(path) == tmp_path / "results"

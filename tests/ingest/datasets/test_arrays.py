@@ -128,7 +128,7 @@ DAMAGES = {
     "no names": (CLASSES_FILE, b"[]", "classes.json must hold a list of class names"),
     "name twice": (CLASSES_FILE, b'["cat", "cat"]', "classes.json names the class 'cat' twice"),
     "name too few": (CLASSES_FILE, b'["cat"]', "label 1 of image 1 is out of range"),
-    "large file": (CLASSES_FILE, b" " * ((16 << 20) + 1), "classes.json is too large"),
+    "large file": (CLASSES_FILE, b" " * ((16 << 20) + 1), "classes.json: it is larger than 16.8 MB"),
 }  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def test_a_note_is_shown_with_the_images(folder: Path) -> None:
     assert opened(folder).note is None
     write_arrays(folder, IMAGES, LABELS, NAMES, "7 gray images repeated")
     assert "[7 gray images repeated]" in opened(folder).describe()
-    for content, said in ((b"two\nlines", "several lines"), (b"\xff", "not UTF-8"), (b"a" * 3000, "note.txt")):
+    for content, said in ((b"two\nlines", "several lines"), (b"\xff", "no text in UTF-8"), (b"a" * 3000, "note.txt")):
         (folder / NOTE_FILE).write_bytes(content)
         with pytest.raises(DataError, match=said):
             opened(folder)

@@ -1,5 +1,6 @@
 """What a load asks of a record: each file once, and no row of a damaged one."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,8 +13,19 @@ from warehouse_files import FILES
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import DamagedShardError, WarehouseError
-from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
-from failmodes.warehouse.shards.inventory import scan_results
+from failmodes.warehouse.shards.format import (
+    CLEAN_CELL,
+    Cell,
+    ShardKey,
+    list_results_files,
+    published_cells,
+    read_footer,
+    read_verified,
+    shard_path,
+    write_dimension,
+    write_shard,
+)
+from failmodes.warehouse.shards.inventory import read_rows, scan_results
 from failmodes.warehouse.storage.files import as_store_path, list_published, remove_stale_temporaries
 
 
@@ -81,3 +93,27 @@ def test_null_in_a_column_that_may_not_be_null_is_damage(results: Synthetic, tmp
     write_shard(results.output, loose, cell, rows)
     with pytest.raises(DamagedShardError, match=r"prediction_facts\.label may not be null"):
         load([results.output], tmp_path / "w.duckdb")
+
+
+def test_only_shards_where_they_belong_are_published_cells(results: Synthetic) -> None:
+    shard = next(
+        path for path in list_results_files(results.output, schema.PREDICTION_FACTS) if "corruption=none" in str(path)
+    )
+    evaluation_id = shard.parents[2].name.removeprefix("evaluation_id=")
+    before = published_cells(results.output, evaluation_id, attention=False)
+    for parts in (("corruption=fog", "severity=x"), ("corruption=fog", "severity=1e3"), ("severity=9.000",), ()):
+        stray = shard.parents[2].joinpath(*parts, "rows.parquet")
+        stray.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shard, stray)
+    assert published_cells(results.output, evaluation_id, attention=False) == before
+    assert CLEAN_CELL in before
+
+
+def test_a_file_without_rows_is_read(tmp_path: Path) -> None:
+    columns = schema.PREDICTION_FACTS.arrow(without=schema.PARTITIONS)
+    key = ShardKey("e" * 16, Cell("fog", Decimal("3.000")))
+    path = write_shard(tmp_path, schema.PREDICTION_FACTS, key, columns.empty_table())
+    assert read_rows(path, schema.PREDICTION_FACTS) == columns.empty_table()
+    assert read_footer(path)["row_count"] == 0
+    path = write_dimension(tmp_path, schema.CLASSES, "d", [])
+    assert read_rows(path, schema.CLASSES) == schema.CLASSES.arrow().empty_table()

@@ -45,7 +45,7 @@ def test_default_is_study_then_database_of_the_current_folder(here: Path) -> Non
     [
         (None, "does not exist"),
         ("output = ", "not valid TOML"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"\xff\xfe", "no text in UTF-8"),
         ("name = 'x'", "names no output folder"),
         ("output = 3", "names no output folder"),
         ("output = ''", "names no output folder"),
