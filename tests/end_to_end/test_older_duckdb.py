@@ -15,7 +15,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.database.relations import relation_names
+from failmodes.warehouse.database.views import relation_names
 
 COUNTS = """
 import json, sys, duckdb

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import duckdb
 
-from failmodes.warehouse.database.relations import TABLES, view_definitions
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.database_schema import TABLES
 
 HEADER_BYTES = 4096
 CANARY = "canary-5c1f"  # the text of a file that no command may show

@@ -17,17 +17,16 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from failmodes.warehouse.database.duplicates import read_copies
-from failmodes.warehouse.database.own_tables import COMPUTED
+from failmodes.warehouse import database_schema as tables
 from failmodes.warehouse.database.stored_pairs import replace_pairs
 from failmodes.warehouse.database.tables import insert_rows, upsert
+from failmodes.warehouse.database_schema import COMPUTED
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.metrics import cell_tables, tables
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, paired_cell
-from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord, column_of
-from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, ends_of, evaluate
-from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
-from failmodes.warehouse.metrics.resampling import kept_weights
+from failmodes.warehouse.metrics import cell_tables
+from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotOnRecord, column_of, paired_cell
+from failmodes.warehouse.metrics.duplicates import read_copies
+from failmodes.warehouse.metrics.intervals import kept_weights
+from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, ends_of, evaluate
 from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 

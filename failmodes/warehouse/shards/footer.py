@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import PARTITIONS, SHARDED
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.schema import PARTITIONS, SCHEMA_VERSION, SHARDED
 from failmodes.warehouse.storage.files import StorePath, reason_of
 
 FOOTER_KEY = b"failmodes"

@@ -24,8 +24,7 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.provenance import now_utc
-from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, Table
-from failmodes.warehouse.schema_version import SCHEMA_VERSION
+from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, SCHEMA_VERSION, Table
 from failmodes.warehouse.shards.decoded_size import check_decoded_size, mapped, text_leaves, with_plain_texts
 from failmodes.warehouse.shards.footer import RESULTS_FOLDER, SEVERITY_PATTERN, SHARD_FILE, damage_of, seal, unseal
 from failmodes.warehouse.shards.thrift import Data

@@ -15,8 +15,16 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
-from failmodes.warehouse.schema_version import check_version
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    DIMENSIONS,
+    FACTS,
+    PARTITIONS,
+    PREDICTION_FACTS,
+    SHARDED,
+    Table,
+    check_version,
+)
 from failmodes.warehouse.shards.footer import RESULTS_FOLDER, damage_of
 from failmodes.warehouse.shards.format import list_results_files, read_footer, read_verified
 from failmodes.warehouse.storage.files import StorePath, is_folder

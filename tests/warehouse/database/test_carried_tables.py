@@ -8,9 +8,9 @@ import pytest
 from synthetic_results import write_synthetic
 from warehouse_files import write_a_step
 
-from failmodes.warehouse.database.carried_tables import Former
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.relations import TABLES
+from failmodes.warehouse.database.updates import Former
+from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import WarehouseError
 
 

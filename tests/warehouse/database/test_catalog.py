@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from failmodes.warehouse.database.catalog import list_columns, list_relations, read_rows
+from failmodes.warehouse.database.query import read_rows
+from failmodes.warehouse.database.schema_listing import list_columns, list_relations
 from failmodes.warehouse.errors import QueryError
 
 FILTERS: tuple[tuple[dict[str, object], int], ...] = (

@@ -7,8 +7,8 @@ import duckdb
 import pytest
 
 from failmodes.warehouse.database.column_meanings import _own_meanings, column_meanings, measured
-from failmodes.warehouse.database.relations import relation_names, view_definitions
 from failmodes.warehouse.database.schema_listing import column_rows, open_contract, relation_rows
+from failmodes.warehouse.database.views import relation_names, view_definitions
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,9 @@ from warehouse_files import value
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
-from failmodes.warehouse.database.relations import (
-    TABLES,
-    sources_of,
-    topological_order,
-    view_definitions,
-)
+from failmodes.warehouse.database.relations import sources_of, topological_order
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.database_schema import DERIVED, SHARDS, TABLES
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -35,7 +31,7 @@ def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path:
 
 
 def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.warehouse.schema_version.SCHEMA_VERSION", "9")
+    monkeypatch.setattr("failmodes.warehouse.schema.SCHEMA_VERSION", "9")
     own = re.escape(schema.SCHEMA_VERSION)
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 9: "):
         load([results.output], tmp_path / "w.duckdb")

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from given_cells import NAN, given_rows, outcome_rows
 
-from failmodes.warehouse.metrics.cell_rows import OF_LOGITS, SCORES, Cell, CellRows, paired_cell
-from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import OF_LOGITS, SCORES, Cell, CellRows, NotOnRecord, paired_cell
 
 
 def test_columns_are_read_once_when_asked_for() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord, column_of
+from failmodes.warehouse.metrics.cell_rows import OTHER, NotOnRecord, column_of
 
 
 @pytest.mark.parametrize(

@@ -21,23 +21,22 @@ from given_cells import (
     reason_of,
 )
 
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import NotOnRecord, Undefined
-from failmodes.warehouse.metrics.intervals import interval_of_mean, quantile_interval
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord, Undefined
+from failmodes.warehouse.metrics.intervals import image_weights, interval_of_mean, quantile_interval
 from failmodes.warehouse.metrics.metric import (
     NO_IMAGE,
     RESAMPLES,
     Evaluated,
     Metric,
     Value,
+    all_metrics,
     arguments_of,
     as_tensor,
+    definitions_hash,
     ends_of,
     evaluate,
     parameters_of,
 )
-from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
-from failmodes.warehouse.metrics.resampling import image_weights
 from failmodes.warehouse.metrics.sampling_bias import SamplingBias
 from failmodes.warehouse.schema import TARGETS
 
@@ -169,7 +168,7 @@ def test_titles_differ() -> None:
 
 
 def test_the_hash_of_definitions_stays() -> None:
-    again = "from failmodes.warehouse.metrics.registry import definitions_hash as of; print(of())"
+    again = "from failmodes.warehouse.metrics.metric import definitions_hash as of; print(of())"
     assert subprocess.run([sys.executable, "-c", again], capture_output=True, text=True, check=True).stdout.split() == [
         definitions_hash()
     ]

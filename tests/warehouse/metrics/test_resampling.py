@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from failmodes.warehouse.metrics import resampling
-from failmodes.warehouse.metrics.resampling import image_weights, kept_weights, weights_in_chunks
+from failmodes.warehouse.metrics.intervals import image_weights, kept_weights, weights_in_chunks
 
 
 def test_each_resample_draws_as_many_images_as_there_are() -> None:
