@@ -15,7 +15,7 @@ import duckdb
 from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
-from failmodes.warehouse.database.schema_listing import check_known, where_columns_are
+from failmodes.warehouse.database.views import check_known
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
 from failmodes.warehouse.terminal import stop_behind
 
@@ -150,6 +150,8 @@ def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataF
         for position, (column, value) in enumerate(filters.items()):
             if column not in types:
                 every = f"{name} has the columns {', '.join(types)}"
+                from failmodes.warehouse.database.schema_listing import where_columns_are
+
                 place = where_columns_are(column, besides=name)
                 hint = did_you_mean(column, types, place or every)
                 more = f" {place}" if place and hint != place else ""
@@ -371,6 +373,8 @@ def _check_parameters(given: Mapping[str, object], named: set[str]) -> None:
 
 def _with_place(message: str) -> str:
     """DuckDB's message; of a column that it does not find, with the tables and views that have it."""
+    from failmodes.warehouse.database.schema_listing import where_columns_are  # here: a short question does without
+
     missing = _MISSING_COLUMN.search(message)
     place = where_columns_are(missing[1] or missing[2]) if missing else ""
     return f"{message}; {place}" if place else message

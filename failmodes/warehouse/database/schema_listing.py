@@ -16,9 +16,8 @@ import duckdb
 
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import create_tables
-from failmodes.warehouse.database.views import install_views, relation_names
+from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
-from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -231,17 +230,3 @@ def _facts(
     fields = (("title", title), ("formula", formula), ("unit", unit), ("range", span), ("direction", direction),
               ("source", source), ("scores", scores), ("in", views))  # fmt: skip
     return [(field, text) for field, text in fields if text]
-
-
-def check_known(name: object) -> None:
-    """Refuse a name that is neither table nor view.
-
-    Raises:
-        QueryError: with the nearest name, or all.
-    """
-    if not isinstance(name, str):
-        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
-    names = relation_names()
-    if name not in names:
-        every = f"there are {', '.join(names)}"
-        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")

@@ -1,7 +1,7 @@
 """Tables of the database: made, described and filled as the contract says."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -31,6 +31,19 @@ def create_statement(table: Table) -> str:
     """The statement that creates a table where there is none: columns and types alone."""
     columns = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in reading_order(table))
     return f"create table if not exists {table.name} ({columns})"
+
+
+def keyed_rows(table: Table, key: Mapping[str, Any], columns: Mapping[str, Any]) -> pa.Table:
+    """Arrow rows of a table of one cell or curve: the same key in each, with columns of values or arrays."""
+    schema = table.arrow()
+    count = len(next(iter(columns.values())))
+    keys = {name: pa.repeat(pa.scalar(value, schema.field(name).type), count) for name, value in key.items()}
+    arrays = {
+        name: values.cast(schema.field(name).type) if isinstance(values, pa.Array)
+        else pa.array(values, schema.field(name).type)
+        for name, values in columns.items()
+    }  # fmt: skip
+    return pa.table({name: (keys | arrays)[name] for name in schema.names}, schema=schema)
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:

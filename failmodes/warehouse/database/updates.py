@@ -1,4 +1,11 @@
-"""How the warehouse changes: one writer at a time, and the new file made beside the old."""
+"""How the warehouse changes: one writer at a time, and the new file made beside the old.
+
+The former file may come from a stranger, and whoever writes into it runs its triggers, constraints, indexes and
+defaults. So the tables of the contract are made anew by our own statements and filled column by column. Of a user's own
+tables the rows are kept, where their columns are of plain types. A list of what may be there, not of what may not: what
+a later DuckDB adds to its catalog stays behind too. A file whose tables are stated in just our words, with nothing
+beside them, may be copied byte by byte instead: that saves seconds for millions of rows.
+"""
 
 import re
 import shutil
@@ -23,7 +30,7 @@ from failmodes.warehouse.database.connection import (
 )
 from failmodes.warehouse.database.stored_metrics import update_metrics
 from failmodes.warehouse.database.tables import create_statement, create_tables, write_info
-from failmodes.warehouse.database.views import install_views, view_definitions
+from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.limits import database_memory
@@ -34,7 +41,27 @@ from failmodes.warehouse.terminal import note
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
+STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
+
+MOST_NAMED = 5  # of what is left behind
+
+# Types of a user's own tables: what no user and no extension defines, in lists or alone.
+_PLAIN = re.compile(
+    r"(BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|BLOB|BIT|UUID|DATE|TIME"
+    r"|TIMESTAMP(_S|_MS|_NS)?|TIME WITH TIME ZONE|TIMESTAMP WITH TIME ZONE|INTERVAL)(\[\d*\])*"
+)
+
+_FOREIGN = {
+    "duckdb_schemas": "'a schema ' || schema_name",
+    "duckdb_functions": "'a macro ' || function_name",
+    "duckdb_sequences": "'a sequence ' || sequence_name",
+    "duckdb_types": "'a type ' || type_name",
+    "duckdb_indexes": "'an index ' || index_name",
+    "duckdb_constraints": "'a constraint of ' || table_name",
+    "duckdb_triggers": "'a trigger ' || trigger_name",  # DuckDB 1 has none
+}
+_HAS_INTERNAL = ("duckdb_schemas", "duckdb_functions", "duckdb_types")
 
 
 class Derivation(NamedTuple):
@@ -73,151 +100,6 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
             else:
                 leftover.unlink(missing_ok=True)
         yield
-
-
-@contextmanager
-def staged_database(
-    warehouse: Path,
-    *,
-    empty: bool = False,
-    keeps_all: bool = False,
-    block_bytes: int = BLOCK_BYTES,
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to a new file with what the warehouse holds (`empty`: nothing), which becomes the warehouse.
-
-    Nothing of the former file is run: see `carried_tables`. Readers that have it open keep it. Call it inside
-    `writer_lock`.
-
-    Args:
-        warehouse: the DuckDB file.
-        empty: start from nothing.
-        keeps_all: refuse a file that holds what a new one would be without; else it is said what that was.
-        block_bytes: size of the blocks of the new file; a copy byte by byte keeps those it has.
-
-    Raises:
-        WarehouseError: the former file is missing, of another version, in use, damaged, not as this program writes, or
-            `keeps_all` refuses it.
-        StorageError: the new file cannot be written.
-    """
-    former = None if empty else Former(warehouse)
-    if former and former.left_out and keeps_all:
-        raise WarehouseError(
-            f"{warehouse} holds {former.described()}, which failmodes did not make and would leave out of what it "
-            "writes: `failmodes load STUDY` does that"
-        )
-    with atomic_write(warehouse) as temporary:
-        try:
-            if former and former.is_ours:
-                shutil.copyfile(warehouse, temporary)
-            with (
-                _spill_folder(warehouse) as spill,
-                duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
-            ):
-                carries = former is not None and not former.is_ours
-                if carries:
-                    con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
-                if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
-                    con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
-                _tune(con)
-                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
-                con.execute("set enable_external_access = false")
-                if carries:
-                    con.begin()
-                    carry_over(con, warehouse)
-                    con.commit()
-                    con.execute("detach warehouse")
-                con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
-                yield con
-                con.commit()
-                con.execute("checkpoint")
-        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
-            raise StorageError(f"cannot write {warehouse}: {reason_of(error)}") from error
-        finally:
-            temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
-    if former and former.left_out:
-        note(f"{warehouse} is without {former.described()} now, which failmodes did not make")
-
-
-@contextmanager
-def _spill_folder(warehouse: Path) -> Iterator[Path]:
-    """A folder for what a writer's memory has no room for, beside the warehouse, where its file has to fit too."""
-    with storage_errors(warehouse.parent):
-        spill = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, suffix=f"-{warehouse.name}.spill", dir=warehouse.parent)
-    try:
-        yield Path(spill)
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
-
-
-def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
-    """Settings of a writer, which runs the SQL of this program alone and so may spill."""
-    own = {
-        "storage_compatibility_version": STORAGE,
-        "default_block_size": block_bytes,
-        "memory_limit": f"{_writer_memory()}B",
-        "temp_directory": str(spill),
-        "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
-    }
-    return LOCKED | own
-
-
-def _writer_memory() -> int:
-    return min(WRITER_BYTES, database_memory() or WRITER_BYTES)
-
-
-def _tune(con: duckdb.DuckDBPyConnection) -> None:
-    """Settings that save a writer of DuckDB 2 time and memory; DuckDB 1.4 lacks them."""
-    for setting in (
-        f"block_allocator_memory = '{_writer_memory()}B'",  # kept for the next rows, not given back and asked for again
-        "write_buffer_row_group_count = 1",  # rows go to the file as they come, not many at once
-    ):
-        with suppress(duckdb.CatalogException):
-            con.execute(f"set {setting}")
-
-
-@contextmanager
-def changed_database(warehouse: Path, *, keeps_all: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Give a connection to change a warehouse by: like in a load, the new file is made beside the old and swapped.
-
-    Its tables, views and metrics are those of today. Close connections of this process to the warehouse first: they
-    keep seeing the former file.
-
-    Args:
-        warehouse: the DuckDB file; of a link the file that it leads to is replaced, not the link.
-        keeps_all: leave a file alone that would lose what failmodes did not make.
-
-    Raises:
-        WarehouseError: the warehouse is missing, of another version, being written, or holds what failmodes did not
-            make.
-        StorageError: the new file cannot be written.
-    """
-    warehouse = warehouse.resolve()
-    with writer_lock(warehouse), staged_database(warehouse, keeps_all=keeps_all) as con:
-        create_tables(con)
-        write_info(con)
-        update_checks(con, update_metrics(con))
-        yield con
-
-
-STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
-MOST_NAMED = 5  # of what is left behind
-
-# Types of a user's own tables: what no user and no extension defines, in lists or alone.
-_PLAIN = re.compile(
-    r"(BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|BLOB|BIT|UUID|DATE|TIME"
-    r"|TIMESTAMP(_S|_MS|_NS)?|TIME WITH TIME ZONE|TIMESTAMP WITH TIME ZONE|INTERVAL)(\[\d*\])*"
-)
-
-_FOREIGN = {
-    "duckdb_schemas": "'a schema ' || schema_name",
-    "duckdb_functions": "'a macro ' || function_name",
-    "duckdb_sequences": "'a sequence ' || sequence_name",
-    "duckdb_types": "'a type ' || type_name",
-    "duckdb_indexes": "'an index ' || index_name",
-    "duckdb_constraints": "'a constraint of ' || table_name",
-    "duckdb_triggers": "'a trigger ' || trigger_name",  # DuckDB 1 has none
-}
-_HAS_INTERNAL = ("duckdb_schemas", "duckdb_functions", "duckdb_types")
 
 
 class Former:
@@ -292,7 +174,7 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     """Fill a new file from the tables of the one that is attached to it read-only as `warehouse`.
 
     Args:
-        con: the new file, empty; its views are installed at the end.
+        con: the new file, empty.
         warehouse: the former file, for errors.
 
     Raises:
@@ -312,7 +194,6 @@ def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
     except duckdb.Error:
         with reading_errors(warehouse):
             raise
-    install_views(con)
 
 
 def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
@@ -338,3 +219,123 @@ def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str,
         [table],
     ).fetchall()
     return {name: (kind, expression) for name, kind, expression in rows}
+
+
+@contextmanager
+def staged_database(
+    warehouse: Path,
+    *,
+    empty: bool = False,
+    keeps_all: bool = False,
+    block_bytes: int = BLOCK_BYTES,
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to a new file with what the warehouse holds (`empty`: nothing), which becomes the warehouse.
+
+    Nothing of the former file is run. Readers that have it open keep it. Call it inside
+    `writer_lock`.
+
+    Args:
+        warehouse: the DuckDB file.
+        empty: start from nothing.
+        keeps_all: refuse a file that holds what a new one would be without; else it is said what that was.
+        block_bytes: size of the blocks of the new file; a copy byte by byte keeps those it has.
+
+    Raises:
+        WarehouseError: the former file is missing, of another version, in use, damaged, not as this program writes, or
+            `keeps_all` refuses it.
+        StorageError: the new file cannot be written.
+    """
+    former = None if empty else Former(warehouse)
+    if former and former.left_out and keeps_all:
+        raise WarehouseError(
+            f"{warehouse} holds {former.described()}, which failmodes did not make and would leave out of what it "
+            "writes: `failmodes load STUDY` does that"
+        )
+    with atomic_write(warehouse) as temporary:
+        try:
+            if former and former.is_ours:
+                shutil.copyfile(warehouse, temporary)
+            with (
+                _spill_folder(warehouse) as spill,
+                duckdb.connect(str(temporary), config=_settings(spill, block_bytes)) as con,
+            ):
+                carries = former is not None and not former.is_ours
+                if carries:
+                    con.execute(f"attach {sql_literal(str(warehouse))} as warehouse (read_only)")
+                if fetch_first(con, "select current_setting('enable_progress_bar')") == (True,):
+                    con.execute("set enable_progress_bar = false")  # a notebook without ipywidgets refuses any setting
+                _tune(con)
+                con.execute(f"set disabled_compression_methods = '{UNTRIED}'")  # as a setting of `connect` it is lost
+                con.execute("set enable_external_access = false")
+                if carries:
+                    con.begin()
+                    carry_over(con, warehouse)
+                    con.commit()
+                    con.execute("detach warehouse")
+                con.begin()  # one commit in all: a table, a comment, a view each would cost one of its own
+                yield con
+                con.commit()
+                con.execute("checkpoint")
+        except (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException) as error:
+            raise StorageError(f"cannot write {warehouse}: {reason_of(error)}") from error
+        finally:
+            temporary.with_name(f"{temporary.name}.wal").unlink(missing_ok=True)
+    if former and former.left_out:
+        note(f"{warehouse} is without {former.described()} now, which failmodes did not make")
+
+
+def _spill_folder(warehouse: Path) -> tempfile.TemporaryDirectory[str]:
+    """A folder for what a writer's memory has no room for, beside the warehouse, where its file has to fit too."""
+    place: dict[str, Any] = {"suffix": f"-{warehouse.name}.spill", "dir": warehouse.parent}
+    with storage_errors(warehouse.parent):
+        return tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, **place, ignore_cleanup_errors=True)
+
+
+def _settings(spill: str, block_bytes: int) -> dict[str, Any]:
+    """Settings of a writer, which runs the SQL of this program alone and so may spill."""
+    own = {
+        "storage_compatibility_version": STORAGE,
+        "default_block_size": block_bytes,
+        "memory_limit": f"{_writer_memory()}B",
+        "temp_directory": spill,
+        "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
+    }
+    return LOCKED | own
+
+
+def _writer_memory() -> int:
+    return min(WRITER_BYTES, database_memory() or WRITER_BYTES)
+
+
+def _tune(con: duckdb.DuckDBPyConnection) -> None:
+    """Settings that save a writer of DuckDB 2 time and memory; DuckDB 1.4 lacks them."""
+    for setting in (
+        f"block_allocator_memory = '{_writer_memory()}B'",  # kept for the next rows, not given back and asked for again
+        "write_buffer_row_group_count = 1",  # rows go to the file as they come, not many at once
+    ):
+        with suppress(duckdb.CatalogException):
+            con.execute(f"set {setting}")
+
+
+@contextmanager
+def changed_database(warehouse: Path, *, keeps_all: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a connection to change a warehouse by: like in a load, the new file is made beside the old and swapped.
+
+    Its tables, views and metrics are those of today. Close connections of this process to the warehouse first: they
+    keep seeing the former file.
+
+    Args:
+        warehouse: the DuckDB file; of a link the file that it leads to is replaced, not the link.
+        keeps_all: leave a file alone that would lose what failmodes did not make.
+
+    Raises:
+        WarehouseError: the warehouse is missing, of another version, being written, or holds what failmodes did not
+            make.
+        StorageError: the new file cannot be written.
+    """
+    warehouse = warehouse.resolve()
+    with writer_lock(warehouse), staged_database(warehouse, keeps_all=keeps_all) as con:
+        create_tables(con)
+        write_info(con)
+        update_checks(con, update_metrics(con))
+        yield con

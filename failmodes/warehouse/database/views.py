@@ -13,6 +13,7 @@ import duckdb
 
 from failmodes.sql import MARTS, STAGING, first_comment, read_sql, sql_identifier, sql_literal
 from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.errors import QueryError, did_you_mean, shown
 
 _COLUMN = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
 _READ: dict[str, set[str]] = {}  # what each view reads: to parse them all takes DuckDB a tenth of a second
@@ -29,6 +30,20 @@ def view_definitions() -> dict[str, str]:
 def relation_names() -> list[str]:
     """Every table and view that a connection may show, tables first."""
     return [*sorted(TABLES), *sorted(view_definitions())]
+
+
+def check_known(name: object) -> None:
+    """Refuse a name that is neither table nor view.
+
+    Raises:
+        QueryError: with the nearest name, or all.
+    """
+    if not isinstance(name, str):
+        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
+    names = relation_names()
+    if name not in names:
+        every = f"there are {', '.join(names)}"
+        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")
 
 
 def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
