@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -243,7 +244,13 @@ def bins_of(confidence: NDArray[np.float64], count: int = BINS) -> NDArray[np.in
 
 def hash_of_ids(image_ids: NDArray[np.int32]) -> str:
     """What cell_predictions holds of the image_ids: MD5 of their decimal digits, with commas between."""
-    return hashlib.md5(",".join(map(str, image_ids.tolist())).encode(), usedforsecurity=False).hexdigest()
+    return _hash_of_ids(np.ascontiguousarray(image_ids, np.int32).tobytes())
+
+
+@lru_cache(maxsize=2)  # the cells of an evaluation have the same
+def _hash_of_ids(content: bytes) -> str:
+    digits = ",".join(map(str, np.frombuffer(content, np.int32).tolist()))
+    return hashlib.md5(digits.encode(), usedforsecurity=False).hexdigest()
 
 
 def pattern_of(correct: NDArray[np.bool_]) -> str:
