@@ -85,9 +85,11 @@ dist: $(INSTALLED)
 	$(BIN)/python -m build --outdir dist .
 	$(BIN)/twine check --strict dist/*
 
-# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part
+# Ratios to a peer or a limit of the same run; JSON=path writes them as a list too, ONLY=models measures one part;
+# ONLY=scale IMAGES=1000 loads 57 models of so many images, of 10,000 if not given
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m tests.benchmarks $(if $(JSON),--json $(JSON)) $(if $(ONLY),--only $(ONLY)) \
+		$(if $(IMAGES),--images $(IMAGES))
 
 # Kills, full disks, limits, two processes, clocks and signals, compared by hash; ONLY=kills KILLS=20 SEED=1 JSON=path
 soak: $(INSTALLED)

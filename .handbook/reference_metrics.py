@@ -5,10 +5,9 @@ from itertools import groupby
 import duckdb
 from markdown_text import code, table
 
-from failmodes.warehouse.database.relations import view_definitions
-from failmodes.warehouse.database.tables import create_tables, install_views
-from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.database.tables import create_tables
+from failmodes.warehouse.database.views import install_views, view_definitions
+from failmodes.warehouse.metrics.metric import Metric, all_metrics
 
 INTRODUCTION = """# Metrics
 

@@ -5,10 +5,10 @@ from itertools import takewhile
 import duckdb
 from markdown_text import code, table
 
-from failmodes.warehouse.database.relations import TABLES, view_definitions
-from failmodes.warehouse.database.tables import create_tables, install_views
-from failmodes.warehouse.schema import DIMENSIONS, FACTS
-from failmodes.warehouse.versions import SCHEMA_VERSION
+from failmodes.warehouse.database.tables import create_tables
+from failmodes.warehouse.database.views import install_views, view_definitions
+from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.schema import DIMENSIONS, FACTS, SCHEMA_VERSION
 
 INTRODUCTION = f"""# Tables and views
 

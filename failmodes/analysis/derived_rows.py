@@ -8,10 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from failmodes.analysis.once import read_once
-from failmodes.warehouse.database.own_tables import COMPUTED
 from failmodes.warehouse.database.tables import insert_rows
+from failmodes.warehouse.database_schema import COMPUTED, COMPUTED_TABLES
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.metrics.tables import COMPUTED_TABLES
 from failmodes.warehouse.schema import Table
 
 UNFIT = "unfit "  # before the hash of input from which a load could derive nothing: whoever reads it is told why

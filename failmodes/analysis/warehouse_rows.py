@@ -63,14 +63,14 @@ class WarehouseRows:
             >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
         """
         path = self._opened()
-        from failmodes.warehouse.database.catalog import read_rows
+        from failmodes.warehouse.database.query import read_rows
 
         return read_rows(path, name, filters)
 
     def tables(self) -> "pl.DataFrame":
         """Every table and view: name, kind ('table' or 'view'), meaning in a sentence, row_count (null for views)."""
         path = self._opened()
-        from failmodes.warehouse.database.catalog import list_relations
+        from failmodes.warehouse.database.schema_listing import list_relations
 
         return list_relations(path)
 
@@ -83,7 +83,7 @@ class WarehouseRows:
             QueryError: there is no table or view `name`.
         """
         path = self._opened()
-        from failmodes.warehouse.database.catalog import list_columns
+        from failmodes.warehouse.database.schema_listing import list_columns
 
         return list_columns(path, name)
 

@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
 from failmodes.ingest.specification import StrictModel, exact_severities, unique_values, validate
 from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
-from failmodes.warehouse.database.claim_tables import MOST_CLAIMS
+from failmodes.warehouse.database_schema import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.storage.locations import default_location, read_toml

@@ -12,7 +12,7 @@ from failmodes.warehouse.terminal import named, note, print_json, suggest
 
 if TYPE_CHECKING:
     from failmodes.warehouse.database.load import LoadReport
-    from failmodes.warehouse.database.stated_claims import StatedClaim
+    from failmodes.warehouse.database.tables import StatedClaim
     from failmodes.warehouse.database.updates import Derivation
     from failmodes.warehouse.metrics.metric import Metric
     from failmodes.warehouse.published_layout import PublishedSet
@@ -97,8 +97,7 @@ def _as_json(target: Path, report: "LoadReport | None", published: list[dict[str
 def _load_published(sets: list["PublishedSet"], target: Path, derivation: "Derivation") -> list[dict[str, Any]]:
     """Put published accuracies into the warehouse, and say whether they will be drawn beside its models."""
     from failmodes.warehouse.database.connection import open_warehouse
-    from failmodes.warehouse.database.published import store_published
-    from failmodes.warehouse.database.published_sets import is_of
+    from failmodes.warehouse.database.published import is_of, store_published
 
     with interruptible("the warehouse is as it was"):
         store_published(target, sets, derivation)

@@ -44,7 +44,7 @@ def join_saved_query() -> None:
 def complete_relation(incomplete: str) -> Offers:
     """Tables and views; DuckDB is not loaded for their names."""
     from failmodes.sql import MARTS, STAGING, first_comment, read_sql
-    from failmodes.warehouse.database.own_tables import ALL_TABLES
+    from failmodes.warehouse.database_schema import ALL_TABLES
 
     tables = sorted((table.name, table.grain) for table in ALL_TABLES)
     views = sorted((name, first_comment(sql)) for name, sql in (read_sql(STAGING) | read_sql(MARTS)).items())

@@ -29,7 +29,7 @@ class Term(NamedTuple):
 
 def glossary() -> tuple[Term, ...]:
     """All terms, those that are metrics with the formula and source of their metric."""
-    from failmodes.warehouse.metrics.registry import all_metrics
+    from failmodes.warehouse.metrics.metric import all_metrics
 
     metrics = all_metrics()
     return tuple(

@@ -1,25 +1,103 @@
-"""The contract: every table of the warehouse, column by column, with types, units and meaning.
+"""The contract: every table of the results, column by column, with types, units and meaning.
 
 One vocabulary from here on: Parquet, SQL, Polars and charts use these names. A change raises `SCHEMA_VERSION`, and
-files of another version are refused with the command that makes them anew.
+files of another version are refused with the command that makes them anew. No library is loaded.
 """
 
-from failmodes.warehouse.column_types import SEVERITY as SEVERITY
-from failmodes.warehouse.column_types import Column as Column
-from failmodes.warehouse.column_types import Table as Table
-from failmodes.warehouse.column_types import arrow_type as arrow_type
-from failmodes.warehouse.column_types import binary as binary
-from failmodes.warehouse.column_types import double as double
-from failmodes.warehouse.column_types import flag as flag
-from failmodes.warehouse.column_types import half as half
-from failmodes.warehouse.column_types import int16 as int16
-from failmodes.warehouse.column_types import int32 as int32
-from failmodes.warehouse.column_types import int64 as int64
-from failmodes.warehouse.column_types import list_of as list_of
-from failmodes.warehouse.column_types import moment as moment
-from failmodes.warehouse.column_types import real as real
-from failmodes.warehouse.column_types import text as text
-from failmodes.warehouse.versions import SCHEMA_VERSION as SCHEMA_VERSION
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from failmodes.warehouse.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Types by the names of Arrow, which is not imported here: it takes longer than a short question.
+text, flag, binary = "string", "bool", "binary"
+int16, int32, int64, half, real, double = "int16", "int32", "int64", "halffloat", "float32", "float64"
+moment, SEVERITY = "timestamp[s, UTC]", "decimal128(4, 3)"
+
+
+MOST_LABEL_LETTERS, MOST_NOTE_LETTERS = 1_000, 100_000  # of a text, in every table but those of facts
+
+# Texts that people or libraries write at length, by column; all others are names, identities and short values
+_NOTES = frozenset({
+    "note", "variant", "training_recipe", "training_data", "subset", "recipe", "versions", "attention_note",
+    "pairing_note", "reason", "sentence", "query", "claim", "text", "paper", "formula", "source",
+})  # fmt: skip
+
+
+def list_of(kind: str) -> str:
+    """The type of a list of values of type `kind`."""
+    return f"list<{kind}>"
+
+
+class Column(NamedTuple):
+    """One column: its name, type (by Arrow's name), meaning (with range and unit), and whether it may be null."""
+
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = False
+
+    @property
+    def most_letters(self) -> int | None:
+        """How long its texts may be; None where it holds none."""
+        if self.type not in (text, list_of(text)):
+            return None
+        return MOST_NOTE_LETTERS if self.name in _NOTES else MOST_LABEL_LETTERS
+
+
+class Table(NamedTuple):
+    """One table: its name, its grain, the columns of its key, and all columns in order."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @classmethod
+    def of(cls, name: str, grain: str, key: tuple[str, ...], *columns: Column) -> "Table":
+        """A table of these columns."""
+        return cls(name, grain, key, columns)
+
+    def arrow(self, *, without: tuple[str, ...] = ()) -> "pa.Schema":
+        """The Arrow schema, less the columns in `without` (hive partitions live in the path)."""
+        return _arrow_schema(self.columns, without)
+
+
+@cache  # a load asks for that of each shard
+def _arrow_schema(columns: tuple[Column, ...], without: tuple[str, ...]) -> "pa.Schema":
+    import pyarrow as pa
+
+    kept = [column for column in columns if column.name not in without]
+    return pa.schema([pa.field(column.name, arrow_type(column.type), column.nullable) for column in kept])
+
+
+def arrow_type(kind: str) -> "pa.DataType":
+    """The Arrow type that a column's `type` names."""
+    import pyarrow as pa
+
+    if kind.startswith("list<"):
+        return pa.list_(arrow_type(kind.removeprefix("list<").removesuffix(">")))
+    special = {SEVERITY: pa.decimal128(4, 3), moment: pa.timestamp("s", tz="UTC")}
+    return special.get(kind) or pa.type_for_alias(kind)
+
+
+SCHEMA_VERSION = "4"
+SHOWN_LETTERS = 20  # of a version that is none
+
+
+def check_version(version: str, subject: object, hint: str) -> None:
+    """Refuse another schema version.
+
+    Raises:
+        WarehouseError: `subject` has that version, this one was expected, and `hint`.
+    """
+    if version != SCHEMA_VERSION:
+        version = version if len(version) <= SHOWN_LETTERS else f"{version[:SHOWN_LETTERS]}…"
+        raise WarehouseError(f"{subject} has schema version {version}, this failmodes reads {SCHEMA_VERSION}: {hint}")
+
 
 CLEAN = "none"  # the clean images, stored once per evaluation as corruption 'none' at severity 0
 
@@ -45,20 +123,20 @@ EXEMPLAR_REASONS = (
 # The keys that a shard's path carries (hive partitioning); the Parquet file itself holds the other columns.
 PARTITIONS = ("evaluation_id", "corruption", "severity")
 
-_CELL = (
+CELL_COLUMNS = (
     Column("evaluation_id", text, "identity of model, data, subset, source, precision and attention method"),
     Column("corruption", text, f"corruption name; '{CLEAN}' is the clean image"),
     Column("severity", SEVERITY, "0 (clean) to 5; published levels are whole numbers"),
 )
 
-_IMAGE = Column("image_id", int32, "index of the image in the full data set, from 0")
+IMAGE_COLUMN = Column("image_id", int32, "index of the image in the full data set, from 0")
 
 PREDICTION_FACTS = Table.of(
     "prediction_facts",
     "one row per evaluation, corruption, severity and image; clean images as 'none' at severity 0",
     (*PARTITIONS, "image_id"),
-    *_CELL,
-    _IMAGE,
+    *CELL_COLUMNS,
+    IMAGE_COLUMN,
     Column("label", int16, "true class index, from 0"),
     Column("predicted", int16, "class of the largest logit; null where logits are not finite, or where it is none of "
            "the data set's (predicted_output says which)", True),
@@ -92,8 +170,8 @@ ATTENTION = Table.of(
     "attention",
     "one row per evaluation, corruption, severity, image and target; clean images as 'none' at severity 0",
     (*PARTITIONS, "image_id", "target"),
-    *_CELL,
-    _IMAGE,
+    *CELL_COLUMNS,
+    IMAGE_COLUMN,
     Column("target", text, "'predicted': the class predicted here; 'clean': the class predicted on the clean image"),
     Column("target_class", int16, "class index that the map explains", True),
     Column("mass", real, "sum of the map, in logits (rectified class evidence)", True),
@@ -211,7 +289,7 @@ IMAGES = Table.of(
     "one row per data set and image",
     ("dataset_id", "image_id"),
     Column("dataset_id", text, "data set, as in `datasets`"),
-    _IMAGE,
+    IMAGE_COLUMN,
     Column("label", int16, "true class index"),
     Column("file", text, "path within the data set's folder, where images are files", True),
     Column("mask_area", real, "share of the image that the object mask covers, 0-1; null without a mask", True),
@@ -286,8 +364,8 @@ EXEMPLARS = Table.of(
     "exemplars",
     "one row per evaluation, corruption, chosen image and severity",
     ("evaluation_id", "corruption", "image_id", "severity"),
-    *_CELL,
-    _IMAGE,
+    *CELL_COLUMNS,
+    IMAGE_COLUMN,
     Column("reason", text, "first_to_fail, confidently_incorrect, recovered or still_correct"),
     Column("reason_rank", int16, "order within the reason, from 1"),
     Column("label", int16, "true class index"),
@@ -305,7 +383,7 @@ THUMBNAILS = Table.of(
     "one row per data set and clean image that is kept, so that any image under any corruption can be made again",
     ("dataset_id", "image_id"),
     Column("dataset_id", text, "data set, as in `datasets`"),
-    _IMAGE,
+    IMAGE_COLUMN,
     Column("png", binary, "the clean image as PNG, pixel by pixel what corruptions are given"),
     Column("height_px", int32, "image height, pixels"),
     Column("width_px", int32, "image width, pixels"),
@@ -316,7 +394,7 @@ CLEAN_MAPS = Table.of(
     "one row per evaluation and image: what drift is measured against; stays in the record, is not loaded",
     ("evaluation_id", "image_id"),
     Column("evaluation_id", text, "evaluation"),
-    _IMAGE,
+    IMAGE_COLUMN,
     Column("predicted", int16, "class predicted on the clean image; beyond the classes: the model's other outputs"),
     Column("map", list_of(real), "rectified map of that class, row by row"),
     Column("map_height", int16, "rows of the map"),
@@ -328,8 +406,8 @@ LOGITS = Table.of(
     "one row per evaluation, corruption, severity and image, where a study asks for all logits of more than "
     f"{FULL_LOGITS_CLASSES} classes; stays in the record, is not loaded",
     (*PARTITIONS, "image_id"),
-    *_CELL,
-    _IMAGE,
+    *CELL_COLUMNS,
+    IMAGE_COLUMN,
     Column("logits", list_of(half), "all logits by class, then those of other outputs; beyond 65,504 infinite"),
 )
 

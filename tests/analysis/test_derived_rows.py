@@ -5,7 +5,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from failmodes.analysis.derived_rows import derived_rows
-from failmodes.warehouse.database.own_tables import STEPS
+from failmodes.warehouse.database_schema import STEPS
 
 
 def test_rows_are_those_that_arrow_makes() -> None:

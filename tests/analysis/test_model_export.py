@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.opened_models import open_models
 from failmodes.cli import app
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics
 
 
 def difference(models: ModelMetrics, name: str, score: str | None) -> Estimate:

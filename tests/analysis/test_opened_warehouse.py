@@ -1,6 +1,7 @@
 """An open warehouse: it asks and draws as the commands do, sees what is loaded meanwhile, and describes itself."""
 
 import json
+import pickle
 import subprocess
 import sys
 import threading
@@ -248,3 +249,17 @@ def test_a_tables_rows_stand_in_order(sound_warehouse: Path) -> None:
     rows = Warehouse(sound_warehouse).table("accuracy_by_severity", corruption="fog")
     assert rows.height > 2
     assert rows.equals(rows.sort("model_label", "evaluation_id", "severity"))
+
+
+def test_an_open_warehouse_can_be_pickled(sound_warehouse: Path) -> None:
+    with Warehouse(sound_warehouse) as warehouse:
+        again = pickle.loads(pickle.dumps(warehouse))
+        assert again.table("models").equals(warehouse.table("models"))
+
+
+@pytest.mark.parametrize("name", [3, ["models"]])
+def test_a_name_that_is_no_text_is_refused(sound_warehouse: Path, name: object) -> None:
+    warehouse = Warehouse(sound_warehouse)
+    for ask in (warehouse.table, warehouse.sql, warehouse.schema, warehouse.images, warehouse.chart):
+        with pytest.raises((QueryError, StudyError), match="given: |no chart"):
+            ask(name)

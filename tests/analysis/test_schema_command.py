@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from installed_script import failmodes, failmodes_in_terminal
 
-from failmodes.warehouse.database.relations import relation_names
+from failmodes.warehouse.database.views import relation_names
 
 
 def test_an_empty_folder_has_the_contract(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "references")]
@@ -16,9 +17,11 @@ from scaling import measure_scaling  # noqa: E402
 from startup import measure_startup  # noqa: E402
 from tables import measure_tables  # noqa: E402
 from warehouse_questions import (  # noqa: E402
+    IMAGES,
     measure_many_classes,
     measure_report_of_many,
     measure_reports,
+    measure_scale,
     measure_warehouse,
 )
 
@@ -32,19 +35,22 @@ PARTS = {
     "models": measure_models,
     "scaling": measure_scaling,
 }
-ON_DEMAND = {"report": measure_reports, "report-57": measure_report_of_many}  # of `warehouse` the report alone; long
+# Long: loads of 20 and 57 models; of `warehouse` the report alone
+ON_DEMAND = {"scale": measure_scale, "report": measure_reports, "report-57": measure_report_of_many}
 
 
 def main() -> None:
     """Measure, print line by line, write the list where it is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--images", type=int, default=IMAGES, help="of each model of `scale`")
     parser.add_argument("--only", choices=[*PARTS, *ON_DEMAND], help="measure this part alone")
     arguments = parser.parse_args()
     console = Console(highlight=False, soft_wrap=True)
     results = []
+    parts = PARTS | ON_DEMAND | {"scale": partial(measure_scale, arguments.images)}
     for part in [arguments.only] if arguments.only else PARTS:
-        for result in (PARTS | ON_DEMAND)[part]():
+        for result in parts[part]():
             if isinstance(result, Skipped):
                 console.print(f"{result.name:32}            – skipped: {result.reason}")
                 continue

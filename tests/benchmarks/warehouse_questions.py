@@ -24,6 +24,7 @@ MODELS = (2, 10, 20)
 IMAGES, CLASSES, SHARED_DIFFICULTY = 10_000, 10, 0.7
 MANY_MODELS, MANY_IMAGES, MANY_CLASSES = 3, 50_000, 1_000
 SCRIPT = Path(sys.executable).parent / "failmodes"
+SCALE_MODELS, WANTED_LOAD = (20, 57), 2.5  # CPU time of a bare CREATE TABLE AS
 MOST_MODELS, LOADED_AT_ONCE = 57, 5  # of a report alone, whose facts are loaded some models at a time to save disk
 WANTED_REPORT_S = {2: 8, 10: 20, 20: 40, MOST_MODELS: 120}
 WANTED_S = {"status": 1.0, "chart": 2.0}
@@ -147,6 +148,31 @@ def measure_many_classes() -> Iterator[Result]:
         yield from _measure(
             folder, f"warehouse/{MANY_CLASSES}_classes", rows, WANTED_REPORT_S[20], PER_IMAGE + PER_CLASS
         )
+
+
+def measure_scale(images: int = IMAGES) -> Iterator[Result]:
+    """A load of more and more models: its CPU time and its memory, which should not grow with them.
+
+    57 models of 10,000 images take 20 GB of disk and a quarter of an hour; of fewer images less.
+    """
+    cells = 1 + len(CORRUPTIONS) * 5
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file, bare, written = folder / "warehouse.duckdb", folder / "bare.duckdb", 0
+        for count in SCALE_MODELS:
+            write_facts(folder, range(written, count), images, CLASSES)
+            written = count
+            peer = _run([sys.executable, "-c", BARE, folder, bare])
+            bare.unlink()
+            load = _run([SCRIPT, "load", folder, "--into", file, "--rebuild"])
+            file.unlink()
+            size = f"{count} models × {cells} cells × {images:,} images"
+            against = f"{WANTED_LOAD:g} × the {peer.cpu_s:.1f} s of a bare CREATE TABLE AS wanted; {size}"
+            yield _result(f"scale/{count}/load", load, WANTED_LOAD * peer.cpu_s, against)
+            yield Result(
+                f"scale/{count}/peak", load.peak_mb, "MB", WANTED_PEAK_MB / load.peak_mb,
+                f"{WANTED_PEAK_MB:,} MB wanted, at any number of models; {size}",
+            )  # fmt: skip
 
 
 def measure_reports() -> Iterator[Result]:

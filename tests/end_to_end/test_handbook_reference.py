@@ -16,8 +16,9 @@ from failmodes.cli import app
 from failmodes.evaluate.cam.registry import method_meanings
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.sql import QUERIES, read_sql
-from failmodes.warehouse.database.relations import TABLES, view_definitions
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.metrics.metric import all_metrics
 
 HANDBOOK = Path(__file__).parents[2] / ".handbook"
 

@@ -10,12 +10,12 @@ import pytest
 from synthetic_results import Synthetic
 
 from failmodes.sql import sql_literal
-from failmodes.warehouse.database.column_meanings import column_meanings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.database.relations import relation_names
+from failmodes.warehouse.database.schema_listing import column_rows
+from failmodes.warehouse.database.views import relation_names
 
 COUNTS = """
 import json, sys, duckdb
@@ -89,7 +89,7 @@ def test_every_table_and_view_is_there_in_duckdb_1_4(older_python: str, warehous
 def test_every_column_says_there_what_it_means(older_python: str, warehouse: Path) -> None:
     found = json.loads(ask(older_python, COMMENTS, warehouse))
     assert {name for name, _, _ in found} == set(relation_names())
-    assert all(comment == column_meanings(name)[column] for name, column, comment in found)
+    assert {tuple(row) for row in found} == {(row.table, row.column, row.meaning) for row in column_rows(None)}
 
 
 def test_an_exported_baseline_opens_too(older_python: str, warehouse: Path, tmp_path: Path) -> None:

@@ -1,157 +1,110 @@
-"""`--output` and its like never destroy what is there: commands × what stands at the path."""
+"""`--output` and its like never destroy what is there: each option that writes, and whatever may stand there."""
 
 import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from installed_script import SCRIPT
-from precious_files import ANOTHER_SUFFIX, FILES, NO_FILES, copy_of, holdings
+from precious_files import FILES, NO_FILES, copy_of, holdings
 from synthetic_results import Synthetic
 
-slow = pytest.mark.slow
-
-
-class Writing(NamedTuple):
-    arguments: str  # the file is added, or takes the place of {}
-    suffix: str
-
-
-COMMANDS = {
-    "query": Writing("query 'select 1 as a' w.duckdb --output", ".csv"),
-    "query Parquet": Writing("query 'select 1 as a' w.duckdb --output", ".parquet"),
-    "query format": Writing("query 'select 1 as a' w.duckdb --format csv --output", ".csv"),
-    "query list": Writing("query --list --output", ".md"),
-    "schema": Writing("schema models w.duckdb --output", ".tex"),
-    "report": Writing("report w.duckdb --output", ".html"),
-    "chart": Writing("chart curves w.duckdb --output", ".svg"),
-    "images": Writing("images w.duckdb --filter true --output", ".png"),
-    "compare": Writing("compare Alpha Beta w.duckdb --output", ".json"),
-    "gate JUnit": Writing("gate gate.toml w.duckdb --junit", ".xml"),
-    "gate Markdown": Writing("gate gate.toml w.duckdb --markdown", ".md"),
-    "gate JSON": Writing("gate gate.toml w.duckdb --json", ".json"),
-    "claims Markdown": Writing("claims w.duckdb --claims claims.toml --markdown", ".md"),
-    "claims JSON": Writing("claims w.duckdb --claims claims.toml --json", ".json"),
-    "model card": Writing("publish w.duckdb --format model-card --output", ".md"),
-    "Croissant": Writing("publish w.duckdb --format croissant --output", ".json"),
-    "RobustBench": Writing("publish w.duckdb --format robustbench --output", ".csv"),
-    "ingest": Writing("ingest study.toml --images", ".csv"),
-    "init": Writing("init --output", ".toml"),
-    "export": Writing("export --evaluation Alpha {} w.duckdb", ".duckdb"),
+QUERY = "query 'select 1 as a' w.duckdb --format csv --output {}"
+WRITING = {  # suffix that the command writes, and the command
+    "query": (".csv", QUERY),
+    "schema": (".tex", "schema models w.duckdb --output {}"),
+    "report": (".html", "report w.duckdb --output {}"),
+    "chart": (".svg", "chart curves w.duckdb --output {}"),
+    "images": (".png", "images w.duckdb --filter true --output {}"),
+    "compare": (".json", "compare Alpha Beta w.duckdb --output {}"),
+    "gate": (".xml", "gate gate.toml w.duckdb --junit {}"),
+    "claims": (".md", "claims w.duckdb --claims claims.toml --markdown {}"),
+    "publish": (".json", "publish w.duckdb --format croissant --output {}"),
+    "ingest": (".csv", "ingest study.toml --images {}"),
+    "init": (".toml", "init --output {}"),
+    "export": (".duckdb", "export --evaluation Alpha {} w.duckdb"),
 }
-COMMAND_CASES = [
-    pytest.param(writing, id=name, marks=() if name == "query Parquet" else slow) for name, writing in COMMANDS.items()
-]
 
 
 @pytest.fixture
 def folder(sound_warehouse: Path, tmp_path: Path) -> Path:
     shutil.copy(sound_warehouse, tmp_path / "w.duckdb")
-    (tmp_path / "gate.toml").write_text(
-        '[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0\n'
-    )
+    rule = '[[gate.rules]]\nmetric = "accuracy"\nrelation = "at_least"\nlimit = 0\n'
+    (tmp_path / "gate.toml").write_text(f'[gate]\ncandidate = "Alpha"\n{rule}')
     (tmp_path / "claims.toml").write_text('[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n')
     return tmp_path
 
 
-@pytest.fixture(params=[*NO_FILES, *FILES, "warehouse", "shard", "another suffix", "own link to a warehouse", "device"])
-def victim(
-    request: pytest.FixtureRequest, sound_warehouse: Path, synthetic: Synthetic
-) -> tuple[str, Callable[[Path], object]]:
-    shard = next(synthetic.output.glob("results/prediction_facts/**/*.parquet"))
-    made = {
-        "warehouse": copy_of(sound_warehouse),
-        "shard": copy_of(shard),
-        "another suffix": copy_of(sound_warehouse),
-        "own link to a warehouse": lambda path: path.symlink_to("w.duckdb"),
+def run(command: str, file: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    line = f"{SCRIPT} {command.format(file)}"
+    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=120)
+
+
+def check_kept(command: str, file: str, folder: Path, says: str = "") -> None:
+    """Whether a command refuses to write a file, in one line that names it, and leaves all as it is."""
+    before = holdings(folder)
+    done = run(command, file, folder)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1), done
+    assert file in done.stderr
+    assert says in done.stderr
+    assert holdings(folder) == before
+
+
+@pytest.mark.parametrize(("suffix", "command"), WRITING.values(), ids=WRITING)
+def test_no_command_replaces_a_warehouse_or_a_file_of_another_format(suffix: str, command: str, folder: Path) -> None:
+    shutil.copy(folder / "w.duckdb", folder / f"victim{suffix}")
+    check_kept(command, f"victim{suffix}", folder)
+    other = ".html" if suffix == ".duckdb" else ".duckdb"
+    shutil.copy(folder / "w.duckdb", folder / f"victim{other}")
+    check_kept(command, f"victim{other}", folder)
+
+
+@pytest.mark.parametrize("kind", [*NO_FILES, *FILES, "shard", "link to a warehouse", "device"])
+def test_whatever_stands_there_stays(kind: str, folder: Path, synthetic: Synthetic) -> None:
+    made: dict[str, Callable[[Path], object]] = {
+        "shard": copy_of(next(synthetic.output.glob("results/prediction_facts/**/*.parquet"))),
+        "link to a warehouse": lambda path: path.symlink_to("w.duckdb"),
         "device": lambda path: os.mknod(path, 0o20666, os.makedev(1, 3)),
     }
-    return request.param, (NO_FILES | FILES | made)[request.param]
-
-
-def run(writing: Writing, file: str, folder: Path, more: str = "") -> subprocess.CompletedProcess:
-    arguments = writing.arguments if "{}" in writing.arguments else f"{writing.arguments} {{}}"
-    command = f"{SCRIPT} {arguments.replace('{}', file)} {more}"
-    return subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, timeout=120)
-
-
-@pytest.mark.parametrize("writing", COMMAND_CASES)
-def test_what_is_there_stays(writing: Writing, victim: tuple[str, Callable[[Path], object]], folder: Path) -> None:
-    name, make = victim
-    suffix = ANOTHER_SUFFIX.get(writing.suffix, ".duckdb") if name == "another suffix" else writing.suffix
     try:
-        make(folder / f"victim{suffix}")
+        (NO_FILES | FILES | made)[kind](folder / "victim.csv")
     except PermissionError:
         pytest.skip("making a device takes root")
-    before = holdings(folder)
-    done = run(writing, f"victim{suffix}", folder)
-    assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
-    assert f"victim{suffix}" in done.stderr
-    assert not done.stdout
-    assert holdings(folder) == before
+    check_kept(QUERY, "victim.csv", folder)
 
 
-# Through a link, so that no device of the machine is at stake if this fails
-@pytest.mark.parametrize("target", ["/dev/null", "/dev/full", "/dev/stdout", "/proc/self/fd/1"])
-def test_an_error_on_a_device_mentions_stdout(folder: Path, target: str) -> None:
-    (folder / "device").symlink_to(target)
-    done = run(COMMANDS["query format"], "device", folder)
-    assert done.returncode == 2
-    assert "prints to stdout with -" in done.stderr
-    assert os.readlink(folder / "device") == target
+def test_a_device_behind_a_link_and_a_url_are_no_files(folder: Path) -> None:
+    (folder / "device").symlink_to("/dev/null")  # through a link, so that no device is at stake if this fails
+    check_kept(QUERY, "device", folder, "prints to stdout with -")
+    check_kept(QUERY, "s3://bucket/rows.csv", folder, "it is a URL")
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/rows.csv", "https://example.com/rows.csv", "file:///tmp/rows.csv"])
-def test_a_url_becomes_no_folder(folder: Path, url: str) -> None:
-    before = holdings(folder)
-    done = run(COMMANDS["query"], url, folder)
-    assert done.returncode == 2
-    assert "it is a URL" in done.stderr
-    assert holdings(folder) == before
+def test_a_former_output_is_replaced(folder: Path) -> None:
+    places = []
+    for _ in range(2):
+        assert run(QUERY, "out.csv", folder).returncode == 0
+        places.append((folder / "out.csv").stat().st_ino)
+    assert places[0] != places[1]
 
 
-@pytest.mark.parametrize("name", ["query", "query Parquet", pytest.param("report", marks=slow)])
-def test_a_former_output_is_replaced(folder: Path, name: str) -> None:
-    writing = COMMANDS[name]
-    file = folder / f"out{writing.suffix}"
-    assert run(writing, file.name, folder).returncode == 0
-    first = file.stat().st_ino
-    assert run(writing, file.name, folder).returncode == 0
-    assert file.stat().st_ino != first
-
-
-def test_force_replaces_a_file_of_the_own_suffix(folder: Path) -> None:
-    for name, make in FILES.items():
-        path = folder / "rows.csv"
-        path.unlink(missing_ok=True)
-        make(path)
-        assert run(COMMANDS["query"], path.name, folder, "--force").returncode == 0, name
-        assert path.read_text() == "a\n1\n"
-    refused = run(COMMANDS["query"], "w.duckdb", folder, "--force")
-    assert refused.returncode == 2
-    assert "expected a file name that ends in .csv" in refused.stderr
-
-
-@pytest.mark.slow
-def test_export_and_init_replace_with_force_alone(folder: Path) -> None:
+def test_force_replaces_a_file_of_the_own_suffix_alone(folder: Path) -> None:
+    for make in FILES.values():
+        (folder / "rows.csv").unlink(missing_ok=True)
+        make(folder / "rows.csv")
+        assert run(f"{QUERY} --force", "rows.csv", folder).returncode == 0
+        assert (folder / "rows.csv").read_text() == "a\n1\n"
+    check_kept(f"{QUERY} --force", "w.duckdb", folder, "expected a file name that ends in .csv")
+    export = f"{WRITING['export'][1]} --force"
     shutil.copy(folder / "w.duckdb", folder / "other.duckdb")
-    assert "is there already" in run(COMMANDS["export"], "other.duckdb", folder).stderr
-    assert run(COMMANDS["export"], "other.duckdb", folder, "--force").returncode == 0
-    itself = run(COMMANDS["export"], "w.duckdb", folder, "--force")
-    assert (itself.returncode, "exported from" in itself.stderr) == (2, True)
-    (folder / "mine.toml").write_text("kept")
-    assert run(COMMANDS["init"], "mine.toml", folder).returncode == 2
-    assert run(COMMANDS["init"], "mine.toml", folder, "--force").returncode == 0
+    assert run(export, "other.duckdb", folder).returncode == 0
+    check_kept(export, "w.duckdb", folder, "exported from")
 
 
 @pytest.mark.parametrize("kind", NO_FILES)
 def test_load_replaces_no_link_and_no_device(synthetic: Synthetic, tmp_path: Path, kind: str) -> None:
     NO_FILES[kind](tmp_path / "w.duckdb")
     before = holdings(tmp_path)
-    done = run(Writing(f"load {synthetic.output} --rebuild --into", ".duckdb"), "w.duckdb", tmp_path)
-    assert done.returncode == 2
+    assert run(f"load {synthetic.output} --rebuild --into {{}}", "w.duckdb", tmp_path).returncode == 2
     assert holdings(tmp_path) == before

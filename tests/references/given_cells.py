@@ -7,10 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, logsumexp
 
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord
-from failmodes.warehouse.metrics.metric import Evaluated, Metric, Weights, evaluate
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotOnRecord
+from failmodes.warehouse.metrics.metric import Evaluated, Metric, Weights, all_metrics, evaluate
 from failmodes.warehouse.schema import TARGETS, TEMPERATURES
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 
-from failmodes.warehouse.database.relations import TABLES, view_definitions
+from failmodes.warehouse.database_schema import TABLES
 
 HEADER_BYTES = 4096
 CANARY = "canary-5c1f"  # the text of a file that no command may show
@@ -29,29 +29,22 @@ def view_as_theirs(name: str) -> str:
 
 # What is refused in one line: the file is not as this program writes it.
 REFUSED = {
-    **{f"{name} is a view": table_as_view(name) for name in TABLES},
+    **{f"{name} is a view": table_as_view(name) for name in ("models", "warehouse_info", "cell_metrics")},
     "a generated column": "alter table models rename to stored; create table models as select * exclude (model_label) "
     "from stored; alter table models rename to other; "
     "create table models (model_id varchar, model_label varchar generated always as ('x' || model_id))",
-    "a default": "alter table models alter model_label set default ('x' || 'y')",
     "a missing table": "drop table shards",
-    "a missing column": "alter table prediction_facts drop label",
     "another type": "alter table prediction_facts alter confidence type varchar",
-    "another type of list": "alter table prediction_facts alter logits type varchar using 'x'",
     "a struct for a text": "alter table models alter model_label type struct(a varchar) using {{'a': model_label}}",
     "a null version": "update warehouse_info set schema_version = null",
-    "another version": "update warehouse_info set schema_version = '99.0'",
     "a version with controls": "update warehouse_info set schema_version = chr(27) || ']0;x' || chr(10) || '9'",
     "a long version": "update warehouse_info set schema_version = repeat('9', 30000000)",
     "nulls where none may be": "update models set model_label = null; update datasets set dataset_label = null",
-    "an empty info": "delete from warehouse_info",
-    "no info": "drop table warehouse_info",
-    "another table": "drop table models; create table models (model_id varchar, check (length(model_id) > 0))",
 }
 
 # What does no harm, and is not refused: everything is answered from what is ours.
 ACCEPTED = {
-    **{f"their {name}": view_as_theirs(name) for name in view_definitions()},
+    **{f"their {name}": view_as_theirs(name) for name in ("evaluation_labels", "accuracy_by_severity")},
     "their macros": "; ".join(
         f"create macro {name} as {READ}"
         for name in ("count(x)", "max(x)", "avg(x)", "sum(x)", "concat_ws(a, b)", "starts_with(a, b)", "round(x)")
@@ -64,10 +57,7 @@ ACCEPTED = {
     "a view without end": "create view endless as select * from range(1000000000) a, range(1000000000) b",
     "enums for texts": "create type labels as enum (select distinct model_label from models); "
     "alter table models alter model_label type labels",
-    "wider numbers": "alter table prediction_facts alter label type bigint; "
-    "alter table images alter label type integer",
     "a column more": "alter table models add column note varchar; update models set note = {canary_text}",
-    "emptied facts": "delete from prediction_facts; delete from attention",
     "names with controls": "update models set model_label = chr(27) || '[2J' || chr(27) || ']0;x' || chr(7) || "
     "chr(10) || chr(0) || chr(8238) || 'net'",
 }
@@ -87,14 +77,11 @@ HELD_BY_TABLES = {
     "macros": "; ".join(f"create macro {name} as {READ}" for name in ("count(x)", "round(x)", "now()", "len(x)")),
     "a check": "create table kept as from shapes; drop table shapes; create table shapes as from kept where false; "
     "alter table shapes alter corruption set not null",
-    "an index": "create index i on models (model_id)",
     "an index of an expression": "create index u on shards ((evaluation_id || corruption || severity))",
-    "an enum": "create type labels as enum (select distinct model_label from models); "
+    "a type and a sequence": "create type labels as enum (select distinct model_label from models); create sequence s; "
     "alter table models alter model_label type labels",
-    "a sequence": "create sequence s; create table theirs (a bigint default nextval('s'))",
     "a schema": "create schema other; create table other.models as select 1 as a",
     "a generated column of theirs": "create table theirs (a bigint, b bigint generated always as (a + 1))",
-    "a struct of theirs": "create table theirs as select {{'a': 1}} as a",
     "a table called as a view of ours": "drop view outcomes; create table outcomes as select 1 as a",
     "a column more": "alter table models add column theirs varchar",
 }

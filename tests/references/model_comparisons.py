@@ -7,7 +7,7 @@ from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comp
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.image_pairing import ImagePairing
 from failmodes.analysis.statistics.opened_models import DescribedModel
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics
 
 LABELS = {"fog": "Fog", "contrast": "Contrast", "gaussian_noise": "Gaussian noise"}
 LOSSES = {"gaussian_noise": -0.06, "fog": -0.02, "contrast": 0.015}  # of the second, the largest first

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.own_tables import STEPS
 from failmodes.warehouse.database.tables import insert_rows
 from failmodes.warehouse.database.updates import changed_database
+from failmodes.warehouse.database_schema import STEPS
 
 
 def ensure_shapes(path: Path, settings: ShapeSettings | None = None) -> bool:

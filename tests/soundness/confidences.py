@@ -11,7 +11,7 @@ from failmodes.analysis.statistics.calibration import CellConfidence, overconfid
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, mean_of_shares
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.metrics.calibration import binned_error, p_of_error
-from failmodes.warehouse.metrics.columns import bins_of
+from failmodes.warehouse.metrics.cell_rows import bins_of
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import auroc_interval
 

@@ -22,8 +22,8 @@ from scipy.special import ndtr, ndtri
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS as CATALOG
 from failmodes.warehouse import schema
-from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
 from failmodes.warehouse.database.tables import create_tables, insert_rows, write_info
+from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS
 
 # Shares of the variance of a clean latent number, and of what severities add to it: of the image alone, and of the
 # image with the model, with the corruption, with both, and with the cell. Between models of one image .7; under a

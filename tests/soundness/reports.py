@@ -28,9 +28,8 @@ from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.shape_tables import update_shapes
 from failmodes.warehouse.database import stored_metrics
 from failmodes.warehouse.database.stored_metrics import update_metrics
-from failmodes.warehouse.metrics.columns import Undefined
-from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.cell_rows import Undefined
+from failmodes.warehouse.metrics.metric import Metric, all_metrics
 
 ONLY = "reports"  # what `make soundness ONLY=` calls them
 REPORTS, QUICK_REPORTS = 300, 20  # of a scenario and a number of images

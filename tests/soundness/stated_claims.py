@@ -16,7 +16,7 @@ from failmodes.analysis.judging.statement import Family, judge_plan, plan_statem
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.ingest.statements import Statement
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics
 
 FAMILY = Family(0.95, is_two_sided=True)
 PLACES: tuple[dict[str, Any], ...] = ({"severities": [5]}, {})  # at the last severity, on average over all

@@ -18,7 +18,7 @@ from failmodes.warehouse import schema
 from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.relations import view_definitions
+from failmodes.warehouse.database.views import view_definitions
 from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 # Building blocks of the views above them, which the comparisons of those cover.

@@ -10,8 +10,8 @@ from synthetic_results import write_synthetic
 
 from failmodes.warehouse import completion
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import saved_queries
+from failmodes.warehouse.database.views import relation_names
 
 
 def bash(folder: Path, *words: str) -> list[str]:

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
-from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.schema_listing import column_rows
+from failmodes.warehouse.database.views import relation_names
 from failmodes.warehouse.glossary import GLOSSARY, Term, glossary
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics
 
 
 def test_a_term_stands_once() -> None:

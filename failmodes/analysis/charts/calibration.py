@@ -12,7 +12,7 @@ from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
 from failmodes.analysis.statistics.reliability import pooled_reliability
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.columns import BINS
+from failmodes.warehouse.metrics.cell_rows import BINS
 
 FEWEST = 10  # bins of fewer predictions are left out
 MOST_COLUMNS, HEIGHT_PX = 5, 240

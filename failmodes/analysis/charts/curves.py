@@ -20,7 +20,7 @@ from failmodes.analysis.render.formatting import format_count, format_interval, 
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.curve_shape import chord
 from failmodes.analysis.statistics.model_accuracy import seed_curves
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 
 MOST_COLUMNS, HEIGHT_PX, LINE_PX = 5, 120, 13
 FEWEST_FOLDED = 4  # of fewer panels none is left out for being flat

@@ -15,7 +15,7 @@ from failmodes.analysis.selection import Selection, corruption_names, read_for_s
 from failmodes.analysis.statistics.bootstrap import Word
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
 from failmodes.analysis.statistics.shape_tables import stored_settings
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 
 AXIS_NAMES = {SEVERITY_AXIS: "severity", RMSE_AXIS: "RMSE", SSIM_AXIS: "1\u00a0\u2212\u00a0SSIM"}

@@ -15,7 +15,7 @@ from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
 from failmodes.analysis.render.formatting import format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.shape_tables import stored_settings
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 
 AXIS_TITLE = "\u2190 drops early\u00a0\u00a0\u00a0curvature \u03ba\u00a0\u00a0\u00a0drops late \u2192"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.decoding import decode
-from failmodes.warehouse.database.relations import REBUILD_HINT
+from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.errors import DataError, WarehouseError
 from failmodes.warehouse.shards.inventory import MOST_PICTURE_PIXELS, png_size
 

@@ -28,10 +28,9 @@ from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finit
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.ingest.statements import Statement, from_stored
 from failmodes.sql import sql_literal
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.errors import StudyError, did_you_mean, printable, shown
-from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import known_metrics
+from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 STABLE = 0.99  # share of resamples from which on a claimed shape is supported

@@ -20,9 +20,8 @@ from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
-from failmodes.warehouse.metrics.columns import OTHER
-from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import known_metrics
+from failmodes.warehouse.metrics.cell_rows import OTHER
+from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
 LEVEL, MARGIN = 0.95, 0.01

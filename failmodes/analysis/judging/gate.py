@@ -18,7 +18,7 @@ from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.ingest.statements import GateSpec, check_gate
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.custom import KEY, read_metrics, user_metrics
-from failmodes.warehouse.metrics.registry import known_metrics
+from failmodes.warehouse.metrics.metric import known_metrics
 from failmodes.warehouse.storage.locations import find_warehouse, read_toml, user_path
 from failmodes.warehouse.terminal import named
 

@@ -26,12 +26,11 @@ from failmodes.analysis.statistics.shape_tables import (
 )
 from failmodes.ingest.statements import Statement, stored_rows
 from failmodes.warehouse.database.checks import refuse_broken_relations
-from failmodes.warehouse.database.claim_tables import CLAIMS, STATED_CLAIMS
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database.own_tables import FINDINGS
-from failmodes.warehouse.database.stated_claims import StatedClaim, claim_rows, stored_claims
 from failmodes.warehouse.database.stored_metrics import OF_USERS
+from failmodes.warehouse.database.tables import StatedClaim, claim_rows, stored_claims
 from failmodes.warehouse.database.updates import Derivation, changed_database
+from failmodes.warehouse.database_schema import CLAIMS, FINDINGS, STATED_CLAIMS
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.metrics.metric import Metric

@@ -30,7 +30,7 @@ from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_cu
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
 from failmodes.analysis.statistics.published import PublishedComparison, compare_with_published
 from failmodes.analysis.trained_models import TrainedModel, noun_of_runs, trained_models
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.schema import CLEAN
 
 ATTENTION_COLUMNS = {  # heading and digits by column of the view

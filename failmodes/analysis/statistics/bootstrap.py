@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.statistics.duplicates import image_groups
-from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.database.relations import REBUILD_HINT
+from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.cell_texts import decode_pattern
+from failmodes.warehouse.metrics.cell_rows import decode_pattern
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 from failmodes.warehouse.schema import CLEAN
 

@@ -39,7 +39,7 @@ from failmodes.analysis.statistics.shares import (
     newcombe_interval,
     smallest_detectable_difference,
 )
-from failmodes.warehouse.database.own_tables import SHAPE_NAMES
+from failmodes.warehouse.database_schema import SHAPE_NAMES
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
 SHAPES = SHAPE_NAMES

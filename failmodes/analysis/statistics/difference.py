@@ -34,13 +34,10 @@ from failmodes.analysis.statistics.image_pairing import ImagePairing, ModelRows,
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.accuracy import interval_of_share
-from failmodes.warehouse.metrics.cell_rows import Cell
-from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import Cell, NotOnRecord
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
-from failmodes.warehouse.metrics.intervals import mean_with_made_up
-from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, ends_of, evaluate
-from failmodes.warehouse.metrics.registry import all_metrics
-from failmodes.warehouse.metrics.resampling import kept_weights
+from failmodes.warehouse.metrics.intervals import kept_weights, mean_with_made_up
+from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, Weights, all_metrics, ends_of, evaluate
 
 LEAST_VARIANCE = 1e-30  # where all images contribute the same: a test divides by it
 MOST_IMAGES = 10_000_000  # more than any dataset that images are classified in

@@ -3,14 +3,15 @@
 import duckdb
 
 from failmodes.analysis.once import read_once
-from failmodes.warehouse.database.duplicates import (
+from failmodes.warehouse.metrics.duplicates import (
     Copies,
     DuplicateImages,
+    Groups,
     count_duplicates,
+    independent_share,
     read_copies,
     read_groups,
 )
-from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
 
 @read_once

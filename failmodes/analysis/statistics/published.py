@@ -23,8 +23,8 @@ from failmodes.analysis.statistics.curve_shape import (
 )
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel
-from failmodes.warehouse.database.own_tables import PUBLISHED_SHAPES
-from failmodes.warehouse.database.published_sets import published_of
+from failmodes.warehouse.database.published import published_of
+from failmodes.warehouse.database_schema import PUBLISHED_SHAPES
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.schema import CLEAN
 

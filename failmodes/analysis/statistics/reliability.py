@@ -17,7 +17,7 @@ from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.bootstrap import Float64Array
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
-from failmodes.warehouse.metrics.columns import BINS, NotOnRecord, bins_of
+from failmodes.warehouse.metrics.cell_rows import BINS, NotOnRecord, bins_of
 from failmodes.warehouse.metrics.duplicates import Groups, group_sums
 from failmodes.warehouse.metrics.intervals import wilson_interval
 

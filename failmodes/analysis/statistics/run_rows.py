@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
 from failmodes.analysis.statistics.duplicates import copies_of
-from failmodes.warehouse.database.relations import REBUILD_HINT
+from failmodes.warehouse.database.connection import REBUILD_HINT
 from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import NotOnRecord, column_of
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord, column_of
 from failmodes.warehouse.metrics.duplicates import Groups, kept_groups
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 

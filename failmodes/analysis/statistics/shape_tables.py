@@ -59,9 +59,8 @@ from failmodes.analysis.statistics.sufficiency import (
 )
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse
-from failmodes.warehouse.database.curve_tables import CURVE_TABLES
-from failmodes.warehouse.database.own_tables import EARLY_WARNING, SHAPE_LABELS, SHAPE_SWEEP, STEPS
-from failmodes.warehouse.database.own_tables import SHAPES as SHAPE_TABLE
+from failmodes.warehouse.database_schema import CURVE_TABLES, EARLY_WARNING, SHAPE_LABELS, SHAPE_SWEEP, STEPS
+from failmodes.warehouse.database_schema import SHAPES as SHAPE_TABLE
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.hashing import identity_of, source_hash
 from failmodes.warehouse.progress import counted

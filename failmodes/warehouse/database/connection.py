@@ -9,7 +9,8 @@ for starting a database, which a path opened alone costs as well, and 150 ms mor
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from failmodes.sql import sql_literal
-from failmodes.warehouse.database.relations import REBUILD_HINT, TABLES, base_tables, check_table, show_relations
+from failmodes.warehouse.database.views import relation_names, view_definitions, with_sources
+from failmodes.warehouse.database_schema import COMPUTED_TABLES, TABLES
 from failmodes.warehouse.errors import (
     LimitError,
     StudyError,
@@ -26,13 +28,31 @@ from failmodes.warehouse.errors import (
     first_line,
 )
 from failmodes.warehouse.process import database_memory, interrupt_when_stopped
+from failmodes.warehouse.schema import FACTS, Column, Table, check_version, moment
 from failmodes.warehouse.storage.files import check_regular
-from failmodes.warehouse.versions import check_version
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _MAKE = "`failmodes load STUDY`"
+REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
+
+_IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id(_[ab])?$|_(hash|md5|fingerprint)$")
+_INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
+
+# The types of DuckDB that a column may have, by the name of its Arrow type; enums take the place of texts one day.
+_FITTING = {
+    "string": r"VARCHAR|ENUM\(.*\)",
+    "bool": "BOOLEAN",
+    "binary": "BLOB",
+    "int16": _INTEGERS,
+    "int32": _INTEGERS,
+    "int64": _INTEGERS,
+    "float32": "FLOAT|DOUBLE",
+    "float64": "FLOAT|DOUBLE",
+    "timestamp[s, UTC]": "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?",
+    "decimal128(4, 3)": r"DECIMAL\(\d+,\d+\)",
+}
 
 # Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
 LOCKED: dict[str, Any] = {
@@ -50,13 +70,17 @@ OUT_OF_MEMORY = "out of memory: aggregate more or select less; a query may not s
 
 @contextmanager
 def open_warehouse(
-    path: Path, names: Iterable[str] | None = None, *, one_thread: bool = False
+    path: Path,
+    names: Iterable[str] | Callable[[duckdb.DuckDBPyConnection], Iterable[str] | None] | None = None,
+    *,
+    one_thread: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the warehouse, after its schema version and tables were checked; see `attach_read_only`.
 
     Args:
         path: the DuckDB file.
-        names: tables and views that are needed; all if not given. The others are not there.
+        names: tables and views that are needed, or what says so of the connection; all if not given. The others are
+            not there.
         one_thread: add up in one order, so that sums are the same to the last digit whenever they are computed.
 
     Raises:
@@ -67,7 +91,7 @@ def open_warehouse(
     with attach_read_only(path, one_thread=one_thread) as con, reading_errors(path):
         version = read_version(con, path)
         check_version(version, path, REBUILD_HINT)
-        show_relations(con, path, names)
+        show_relations(con, path, names(con) if callable(names) else names)
         yield con
 
 
@@ -131,6 +155,130 @@ def attach_read_only(path: Path, *, one_thread: bool = False) -> duckdb.DuckDBPy
         con.close()
         raise
     return con
+
+
+def show_relations(con: duckdb.DuckDBPyConnection, path: Path, names: Iterable[str] | None = None) -> None:
+    """Make tables and views of the attached file `warehouse` known to the connection under their own names.
+
+    A file may come from a stranger, so nothing that it says is run. Its views and macros stay out of sight (they are
+    reached by their full name alone, as warehouse.main.NAME). A table is shown where it is a base table whose columns
+    have the types of the contract and no expression behind them, which would be computed whenever it is read.
+
+    Args:
+        con: a locked connection, to which the file is attached as `warehouse`.
+        path: the file, for errors.
+        names: those that are needed, in any spelling, with what they are made from; all if not given.
+
+    Raises:
+        WarehouseError: a table is missing, no base table, or has a column of another type than the contract's.
+    """
+    stored = base_tables(con)
+    for name in with_sources(con, relation_names() if names is None else names):
+        sql = checked_select(con, TABLES[name], stored, path) if name in TABLES else view_definitions()[name]
+        con.execute(f"create view {name} as {sql}")
+
+
+def base_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Names of the base tables of the attached file; views are none."""
+    return {
+        name
+        for (name,) in con.execute(
+            "select table_name from duckdb_tables() where database_name = 'warehouse' and schema_name = 'main'"
+        ).fetchall()
+    }
+
+
+def check_table(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> dict[str, str]:
+    """Types of the columns of a stored base table, by name; it is read by `pragma_table_info`, which runs nothing.
+
+    Raises:
+        WarehouseError: a column is missing, has an expression behind it, or another type than the contract's.
+    """
+    found = con.execute(f"select name, type, dflt_value from pragma_table_info('warehouse.main.{table.name}')")
+    types: dict[str, str] = {}
+    for name, kind, expression in found.fetchall():
+        types[name] = kind
+        if expression is not None:
+            raise _changed(path, f"{table.name}.{name} is computed by an expression")
+    for column in table.columns:
+        if column.name not in types:
+            raise _changed(path, f"{table.name} lacks the column {column.name}")
+        if not _fits(column, types[column.name]):
+            raise _changed(path, f"{table.name}.{column.name} is {types[column.name]}, expected {column.type}")
+    return types
+
+
+def reading_order(table: Table) -> list[Column]:
+    """The columns of a table as people read them: identities and hashes, which say least to the eye, come last."""
+    return sorted(table.columns, key=lambda column: bool(_IDENTITY.search(column.name)))
+
+
+def checked_select(con: duckdb.DuckDBPyConnection, table: Table, stored: Collection[str], path: Path) -> str:
+    """The statement that reads a table of the file.
+
+    Raises:
+        WarehouseError: the table is missing, no base table, or has a column of another type than the contract's.
+    """
+    if table.name not in stored:
+        raise _changed(path, f"it has no table {table.name}")
+    check_table(con, table, path)
+    # Of what may be millions `failmodes status` finds what breaks the contract
+    if table not in (*FACTS, *COMPUTED_TABLES):
+        _check_values(con, table, path)
+    columns = ", ".join(column.name for column in reading_order(table))
+    return f"select {columns} from warehouse.main.{table.name}"
+
+
+def _check_values(con: duckdb.DuckDBPyConnection, table: Table, path: Path) -> None:
+    """Refuse nulls where none may be, dates that Python has no place for, and texts too long to be shown."""
+    found = []  # SQL of a number that is 0 or null where all is well, and what it says else
+    for column in table.columns:
+        name, most = column.name, column.most_letters
+        if not column.nullable:
+            found.append((f"count(*) - count({name})", f"{name} is null in {{:,}} rows"))
+        if column.type == moment:
+            is_outside = f"{name}::timestamp not between '1970-01-01' and '2199-12-31'"
+            found.append((f"count_if({is_outside})", f"{name} is a date outside of the years 1970 to 2199"))
+        if most:
+            letters = f"max({_letters_of(column)})"
+            told = f"{name} has a text of {{:,}} letters, expected at most {most:,}"
+            found.append((f"if({letters} > {most}, {letters}, null)", told))
+    row = fetch_first(con, f"select {', '.join(sql for sql, _ in found)} from warehouse.main.{table.name}") or ()
+    for number, (_, told) in zip(row, found, strict=True):
+        if number:
+            raise _changed(path, f"{table.name}.{told.format(number)}")
+
+
+def _letters_of(column: Column) -> str:
+    """SQL of the length of a text, or of the longest of a list."""
+    if column.type.startswith("list<"):
+        return f"list_max([length(item) for item in {column.name}])"
+    return f"length({column.name}::varchar)"
+
+
+def _fits(column: Column, found: str) -> bool:
+    kind = column.type
+    if kind.startswith("list<"):
+        if not found.endswith("[]"):
+            return False
+        kind, found = kind.removeprefix("list<").removesuffix(">"), found.removesuffix("[]")
+    return re.fullmatch(_FITTING[kind], found, re.DOTALL) is not None
+
+
+def duckdb_type(kind: str) -> str:
+    """The type of DuckDB that a column gets, by the name of its Arrow type."""
+    if kind.startswith("list<"):
+        return f"{duckdb_type(kind.removeprefix('list<').removesuffix('>'))}[]"
+    names = {
+        "string": "varchar", "bool": "boolean", "binary": "blob", "int16": "smallint", "int32": "integer",
+        "int64": "bigint", "float32": "float", "float64": "double", "timestamp[s, UTC]": "timestamptz",
+        "decimal128(4, 3)": "decimal(4, 3)",
+    }  # fmt: skip
+    return names[kind]
+
+
+def _changed(path: Path, what: str) -> WarehouseError:
+    return WarehouseError(f"{path} is no warehouse as failmodes writes it, or was changed: {what}; {REBUILD_HINT}")
 
 
 def fetch_first(con: duckdb.DuckDBPyConnection, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:

@@ -18,22 +18,22 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute
 
-from failmodes.warehouse.database.claim_tables import STATED_CLAIMS
+from failmodes.warehouse.database.checks import update_checks
 from failmodes.warehouse.database.connection import open_warehouse, was_warehouse
-from failmodes.warehouse.database.own_tables import LOADED_DIMENSIONS, SHARDS
-from failmodes.warehouse.database.relations import TABLES
-from failmodes.warehouse.database.stated_claims import StatedClaim, claim_rows, stored_claims
-from failmodes.warehouse.database.stored_checks import update_checks
 from failmodes.warehouse.database.stored_metrics import OF_USERS, update_metrics
 from failmodes.warehouse.database.tables import (
+    StatedClaim,
+    claim_rows,
     create_tables,
     delete_matching,
     insert_rows,
+    stored_claims,
     upsert,
     views_fingerprint,
     write_info,
 )
 from failmodes.warehouse.database.updates import Derivation, staged_database, writer_lock
+from failmodes.warehouse.database_schema import LOADED_DIMENSIONS, SHARDS, STATED_CLAIMS, TABLES
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError, WarehouseInUseError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.output_files import check_output

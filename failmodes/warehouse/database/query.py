@@ -1,19 +1,21 @@
 """Ad hoc SQL: one statement that reads, on a connection that can do nothing else, within a time limit."""
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 
+from failmodes.sql import sql_identifier
 from failmodes.warehouse.database.connection import OUT_OF_MEMORY, arrow_reader, open_warehouse
-from failmodes.warehouse.database.relations import relation_names
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
-from failmodes.warehouse.database.schema_listing import where_columns_are
+from failmodes.warehouse.database.views import check_known
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
 from failmodes.warehouse.process import interrupt, stop_behind
 
@@ -41,6 +43,15 @@ _INDIRECT = re.compile(
 
 # What DuckDB says of a column that is not there, with and without the name of a table before it
 _MISSING_COLUMN = re.compile(r'Referenced column "(\w+)" not found|does not have a column named "(\w+)"')
+
+
+_TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+            "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
+
+# Types of columns that say of what a row is: names, classes, images, severities; counts and metrics are longer
+_IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
+_UNSORTED = ("prediction_facts", "predictions", "outcomes", "attention")
 
 
 class FirstRows(NamedTuple):
@@ -117,6 +128,48 @@ def first_rows(
         return FirstRows(relation.columns, rows[:most], len(rows) if len(rows) <= most else _count(relation))
 
 
+def read_rows(path: Path, name: str, filters: Mapping[str, object]) -> "pl.DataFrame":
+    """The rows of a table or view that fit every filter, sorted by the columns that say of what they are.
+
+    The two tables with a row for each image are not sorted: at their size it would take more memory than reading them.
+
+    Args:
+        path: the DuckDB file.
+        name: a table or view.
+        filters: by column: a value that its rows have, a list of values of which they have one, or None for null.
+
+    Raises:
+        QueryError: there is no such table, view or column, or a value is of another kind than its column.
+        WarehouseError: the warehouse cannot be opened.
+    """
+    check_known(name)
+    with open_warehouse(path, [name]) as con:
+        types = dict(con.execute(f"select column_name, column_type from (describe {sql_identifier(name)})").fetchall())
+        conditions: list[str] = []
+        values: dict[str, object] = {}
+        for position, (column, value) in enumerate(filters.items()):
+            if column not in types:
+                every = f"{name} has the columns {', '.join(types)}"
+                from failmodes.warehouse.database.schema_listing import where_columns_are
+
+                place = where_columns_are(column, besides=name)
+                hint = did_you_mean(column, types, place or every)
+                more = f" {place}" if place and hint != place else ""
+                raise QueryError(f"{name} has no column {column!r}: {hint}{more}")
+            wanted = value if isinstance(value, list | tuple | set | frozenset) else [value]
+            known = [_fitting(item, types[column], f"{name}.{column}") for item in wanted if item is not None]
+            quoted, parameter = sql_identifier(column), f"value_{position}"
+            choices = [f"{quoted} = any(${parameter})"] if known else []
+            choices += [f"{quoted} is null"] if None in wanted else []
+            conditions.append(f"({' or '.join(choices) or 'false'})")
+            values |= {parameter: known} if known else {}
+        where = f" where {' and '.join(conditions)}" if conditions else ""
+        with query_errors():
+            rows = to_polars(con.sql(f"from {sql_identifier(name)}{where}", params=values or None))
+    keys = [column for column, kind in types.items() if kind.startswith(_IDENTIFYING)]
+    return rows if name in _UNSORTED else rows.sort(sorted(keys, key=lambda column: column != "model_label"))
+
+
 def to_polars(relation: duckdb.DuckDBPyRelation) -> "pl.DataFrame":
     """The rows of a query; severities, which are DECIMAL(4,3), become floats.
 
@@ -183,11 +236,18 @@ def _asked(
     """The answer, which DuckDB computes as it is read, inside the context."""
     if not isinstance(sql, str):
         raise QueryError(f"a query is a text, such as 'from models' (given: {shown(sql)})")
+    try:
+        sql.encode()  # DuckDB would say that it is no text
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the query is not valid UTF-8: {error}") from error
     saved = saved_query(sql[1:]) if sql.startswith("@") else None
     text = saved.sql if saved else sql
-    names = _named_relations(text)
-    if saved and names is not None:
-        names += relations_of_names(parameters)
+    of_parameters = relations_of_names(parameters) if saved else []
+
+    def names(con: duckdb.DuckDBPyConnection) -> Collection[str] | None:
+        named = _named_relations(con, text)
+        return None if named is None else [*named, *of_parameters]
+
     with open_warehouse(path, names) as con, query_errors(timeout_s):
         statement = _reading_statement(con, text)
         values = {name: bindable(value) for name, value in parameters.items()}
@@ -206,15 +266,14 @@ def _asked(
                 timer.cancel()
 
 
-def _named_relations(sql: str) -> list[str] | None:
-    """Tables and views that a statement may read: those whose names occur in it, or all (None).
-
-    Those that no statement reads are not made, for the sake of short questions.
-    """
+def _named_relations(con: duckdb.DuckDBPyConnection, sql: str) -> Collection[str] | None:
+    """Tables and views that a statement may read, or all (None); to make those that it does not would take longer."""
     if _INDIRECT.search(sql):
         return None
-    words = set(re.findall(r"\w+", sql.lower()))
-    return [name for name in relation_names() if name in words]
+    try:
+        return con.get_table_names(sql)
+    except duckdb.Error:  # with USING, for one, DuckDB looks for columns
+        return None
 
 
 def _count(relation: duckdb.DuckDBPyRelation) -> int | None:
@@ -283,10 +342,6 @@ def _stopped(timeout_s: float | None) -> LimitError:
 
 
 def _reading_statement(con: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-    try:
-        sql.encode()  # DuckDB would say that it is no text
-    except UnicodeEncodeError as error:
-        raise QueryError(f"the query is not valid UTF-8: {error}") from error
     statements = con.extract_statements(sql)
     if len(statements) == 2 and not any(one.query for one in statements):  # how DuckDB 1 reads a PIVOT
         statements = statements[1:]
@@ -318,6 +373,8 @@ def _check_parameters(given: Mapping[str, object], named: set[str]) -> None:
 
 def _with_place(message: str) -> str:
     """DuckDB's message; of a column that it does not find, with the tables and views that have it."""
+    from failmodes.warehouse.database.schema_listing import where_columns_are  # here: a short question does without
+
     missing = _MISSING_COLUMN.search(message)
     place = where_columns_are(missing[1] or missing[2]) if missing else ""
     return f"{message}; {place}" if place else message
@@ -327,3 +384,19 @@ def _one_line(error: Exception) -> str:
     """DuckDB's message with its hints, without the excerpt of the query that it draws under it."""
     text = str(error).split("\n\nLINE ")[0].split("\nLINE ")[0]
     return " ".join(text.split())
+
+
+def _fitting(value: object, kind: str, column: str) -> object:
+    """A value as it is compared with a column of type `kind`: with decimals, by the digits that it was written with."""
+    value, family = bindable(value), kind.partition("(")[0]
+    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    fits = {
+        **dict.fromkeys(_TEXT, isinstance(value, str)),
+        **dict.fromkeys(_FLAG, isinstance(value, bool)),
+        **dict.fromkeys(_NUMBERS, is_number),
+    }
+    if not fits.get(family, True):
+        raise QueryError(f"{column} is {kind}, and {value!r} is {type(value).__name__}: give a value of its kind")
+    if family == "DECIMAL" and isinstance(value, float) and math.isfinite(value):
+        return Decimal(repr(round(value, 9)))  # 0.1 + 0.2 is severity 0.3
+    return value

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import duckdb
 
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.own_tables import ALL_TABLES, LOADED_DIMENSIONS
 from failmodes.warehouse.database.updates import Derivation, changed_database
+from failmodes.warehouse.database_schema import ALL_TABLES, LOADED_DIMENSIONS
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.schema import (

@@ -1,27 +1,39 @@
-"""What tables and views there are, and their columns: of a warehouse, or, without one, of the contract."""
+"""What tables and views there are, their columns, and what these mean: from the contract, made in memory.
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+DuckDB holds meanings as comments. Nothing is taken from a warehouse but how many rows its tables have and the metrics
+of its study, for what a stranger's file says of its columns is no matter of this program.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from itertools import groupby
 from math import inf
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from failmodes.sql import first_comment
-from failmodes.warehouse.database.column_meanings import column_meanings, measured
 from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
-from failmodes.warehouse.database.relations import TABLES, relation_names, select_nothing, view_definitions
-from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+from failmodes.warehouse.database.tables import create_tables
+from failmodes.warehouse.database.views import check_known, install_views, relation_names
+from failmodes.warehouse.database_schema import TABLES
 
-_COLUMNS = """
-select table_name, column_name, data_type from duckdb_columns()
-where database_name = 'memory' and schema_name = 'main' and not internal and ($name is null or table_name = $name)
-order by table_name, column_index
-"""
-
+if TYPE_CHECKING:
+    import polars as pl
 
 MOST_NAMED = 4  # relations that a hint names
+
+# A range is written as 0-1, -1 to 1, 0 to infinity or `0 (clean) to 5`; a unit stands behind a comma, or first
+_END = r"(-?\d+(?:\.\d+)?|infinity)(?: \([^)]*\))?"
+_RANGE = re.compile(rf"(?<![\w./-]){_END}(?:-| to ){_END}(?![\w/])")
+_UNIT = re.compile(
+    r"(?:^|, (?:in )?)"
+    r"(nats|pixels|image widths|image heights|seconds|images a second|accuracy a severity|logits)\b"
+)
+_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT",
+            "USMALLINT", "UINTEGER", "UBIGINT")  # fmt: skip
+_ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
 
 
 class RelationRow(NamedTuple):
@@ -44,48 +56,125 @@ class ColumnRow(NamedTuple):
     meaning: str
 
 
+class Contract(NamedTuple):
+    """Every table and view, tables first, and the columns of each by its name."""
+
+    relations: list[RelationRow]
+    columns: dict[str, list[ColumnRow]]
+
+
+@cache
+def contract() -> Contract:
+    """What every warehouse has."""
+    with duckdb.connect(config=LOCKED) as con:
+        create_tables(con)
+        install_views(con)
+        relations = con.execute(
+            "select table_name, 'table', comment, null from duckdb_tables() where not internal "
+            "union all select view_name, 'view', comment, null from duckdb_views() where not internal"
+        ).fetchall()
+        found = con.execute(
+            "select table_name, column_name, data_type, comment from duckdb_columns() where not internal "
+            "order by table_name, column_index"
+        ).fetchall()
+    columns: dict[str, list[ColumnRow]] = {}
+    for table, own in groupby(found, lambda row: row[0]):
+        rows = list(own)
+        meanings = {column: meaning for _, column, _, meaning in rows}
+        columns[table] = [
+            ColumnRow(table, column, kind, *measured(column, kind, meanings), meaning)
+            for _, column, kind, meaning in rows
+        ]
+    order = relation_names()
+    return Contract(sorted((RelationRow(*row) for row in relations), key=lambda row: order.index(row.name)), columns)
+
+
+def measured(column: str, kind: str, meanings: Mapping[str, str]) -> tuple[str, str]:
+    """Unit and range of a column, as its meaning states them, or empty; of the ends of an interval, those of the value.
+
+    Args:
+        column: its name.
+        kind: its type in DuckDB.
+        meanings: of all columns of its table or view.
+    """
+    if not kind.startswith(_NUMERIC) or kind.endswith("[]"):
+        return "", ""
+    if kind == "DECIMAL(4,3)":
+        return "", "0 to 5"  # a severity
+    text = meanings[column]
+    if _ENDS.search(column) and not _RANGE.search(text):
+        text = meanings.get(_ENDS.sub("", column) or "value", text)
+    unit = "count" if column.endswith("_count") else found[1] if (found := _UNIT.search(text)) else ""
+    if found := _RANGE.search(text):
+        return unit, f"{found[1]} to {found[2]}"
+    if "any number" in text:
+        return unit, "-infinity to infinity"
+    has_sign = not unit or unit == "accuracy a severity"
+    is_positive = not has_sign or column.endswith("_error") or column.startswith("sd_")
+    return unit, "0 to infinity" if is_positive else ""
+
+
 def relation_rows(path: Path | None) -> list[RelationRow]:
     """Every table and view, tables first; rows are counted where a warehouse is given, and of tables alone.
 
     Raises:
         WarehouseError: the warehouse cannot be opened.
     """
-    counts: dict[str, int] = {}
-    if path is not None:
-        with open_warehouse(path, TABLES) as con:
-            counts = {name: _count(con, name) for name in TABLES}
-    tables = [RelationRow(name, "table", table.grain, counts.get(name)) for name, table in sorted(TABLES.items())]
-    views = sorted(view_definitions().items())
-    return [*tables, *(RelationRow(name, "view", first_comment(sql), None) for name, sql in views)]
+    if path is None:
+        return contract().relations
+    with open_warehouse(path, TABLES) as con:
+        counts = {name: (fetch_first(con, f"select count(*) from {name}") or (0,))[0] for name in TABLES}
+    return [row._replace(row_count=counts.get(row.name)) for row in contract().relations]
 
 
 def column_rows(path: Path | None, name: str | None = None) -> list[ColumnRow]:
-    """The columns of one table or view, or of all: as a warehouse has them, or the contract where none is given.
+    """The columns of one table or view, or of all.
 
     Raises:
         QueryError: there is no table or view `name`.
-        WarehouseError: the warehouse cannot be opened.
+        WarehouseError: there is a warehouse `path`, which cannot be opened or has other columns.
     """
     if name is not None:
         check_known(name)
-    names = None if name is None else [name]
-    with open_contract(names) if path is None else open_warehouse(path, names) as con:
-        found = column_types(con, name)
-    return [
-        ColumnRow(table, column, kind, *measured(table, column, kind), column_meanings(table)[column])
-        for table, column, kind in found
-    ]
+    if path is not None:
+        with open_warehouse(path, None if name is None else [name]):
+            pass
+    columns = contract().columns
+    return columns[name] if name is not None else [row for own in columns.values() for row in own]
 
 
-def column_types(con: duckdb.DuckDBPyConnection, name: str | None) -> list[tuple[str, str, str]]:
-    """Table, name and type of the columns of one of the connection's tables and views, or of all."""
-    return con.execute(_COLUMNS, {"name": name}).fetchall()
+def list_relations(path: Path) -> "pl.DataFrame":
+    """Every table and view of the warehouse `path`, tables first.
+
+    Returns:
+        name; kind, 'table' or 'view'; meaning, in a sentence; row_count, null for a view.
+
+    Raises:
+        WarehouseError: the warehouse cannot be opened.
+    """
+    import polars as pl
+
+    schema = {"name": pl.String, "kind": pl.String, "meaning": pl.String, "row_count": pl.Int64}
+    return pl.DataFrame(relation_rows(path), schema, orient="row")
+
+
+def list_columns(path: Path, name: str | None = None) -> "pl.DataFrame":
+    """The columns of one table or view, or of all.
+
+    Returns:
+        table, column, type (as DuckDB writes it), unit and range (empty where it has none), meaning.
+
+    Raises:
+        QueryError, WarehouseError: as `column_rows`.
+    """
+    import polars as pl
+
+    return pl.DataFrame(column_rows(path, name), dict.fromkeys(ColumnRow._fields, pl.String), orient="row")
 
 
 def relations_with(column: str) -> tuple[str, ...]:
     """Views, then tables, that have a column of this name."""
-    with open_contract() as con:
-        found = [name for name, own, _ in column_types(con, None) if own == column.lower()]
+    found = [name for name, rows in contract().columns.items() if column.lower() in {row.column for row in rows}]
     return tuple(sorted(found, key=lambda name: (name in TABLES, name)))
 
 
@@ -109,12 +198,13 @@ def metric_facts(path: Path | None, name: str) -> list[tuple[str, str]]:
     """
     if name in relation_names():
         return []
-    from failmodes.warehouse.metrics.registry import all_metrics
+    from failmodes.warehouse.metrics.metric import all_metrics
 
     if found := all_metrics().get(name):
+        views = [one for one in relations_with(name) if one not in TABLES]
         return _facts(
             found.title, found.formula, found.unit, found.range, _DIRECTIONS[found.higher_is_better], found.source,
-            ", ".join(found.scores), _views_with(name),
+            ", ".join(found.scores), ", ".join(["cell_metrics", *views]),
         )  # fmt: skip
     if path is None:
         return []
@@ -140,48 +230,3 @@ def _facts(
     fields = (("title", title), ("formula", formula), ("unit", unit), ("range", span), ("direction", direction),
               ("source", source), ("scores", scores), ("in", views))  # fmt: skip
     return [(field, text) for field, text in fields if text]
-
-
-def _views_with(name: str) -> str:
-    """Where a metric stands: `cell_metrics`, and views with a column of its name."""
-    return ", ".join(["cell_metrics", *(one for one in relations_with(name) if one not in TABLES)])
-
-
-@contextmanager
-def open_contract(names: Iterable[str] | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection with the tables, empty, and the views of the contract; or with those named and what they read."""
-    with duckdb.connect(config=LOCKED) as con:
-        shown: set[str] = set()
-
-        def show(name: str) -> None:
-            if name in shown:
-                return
-            shown.add(name)
-            sql = select_nothing(TABLES[name]) if name in TABLES else view_definitions()[name]
-            for source in con.get_table_names(sql):
-                show(source)
-            con.execute(f"create view {name} as {sql}")
-
-        for name in relation_names() if names is None else names:
-            show(name)
-        yield con
-
-
-def check_known(name: object) -> None:
-    """Refuse a name that is neither table nor view.
-
-    Raises:
-        QueryError: with the nearest name, or all.
-    """
-    if not isinstance(name, str):
-        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
-    names = relation_names()
-    if name not in names:
-        every = f"there are {', '.join(names)}"
-        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")
-
-
-def _count(con: duckdb.DuckDBPyConnection, name: str) -> int:
-    row = fetch_first(con, f'select count(*) from "{name}"')
-    assert row is not None, "an aggregate without groups has one row"
-    return int(row[0])

@@ -9,12 +9,10 @@ import polars as pl
 
 from failmodes.warehouse.database.checks import CheckResult, read_checks, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.duplicates import count_duplicates, read_groups
-from failmodes.warehouse.database.own_tables import ALL_TABLES
-from failmodes.warehouse.database.relations import TABLES
 from failmodes.warehouse.database.updates import Derivation
-from failmodes.warehouse.metrics.registry import definitions_hash
-from failmodes.warehouse.metrics.tables import COMPUTED_TABLES
+from failmodes.warehouse.database_schema import ALL_TABLES, COMPUTED_TABLES, TABLES
+from failmodes.warehouse.metrics.duplicates import count_duplicates, read_groups
+from failmodes.warehouse.metrics.metric import definitions_hash
 from failmodes.warehouse.schema import Table
 
 

@@ -17,17 +17,16 @@ import pyarrow as pa
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from failmodes.warehouse.database.duplicates import read_copies
-from failmodes.warehouse.database.own_tables import COMPUTED
-from failmodes.warehouse.database.stored_pairs import replace_pairs
-from failmodes.warehouse.database.tables import insert_rows, upsert
+from failmodes.warehouse import database_schema as tables
+from failmodes.warehouse.database.pairs import replace_pairs
+from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
+from failmodes.warehouse.database_schema import COMPUTED
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.metrics import cell_tables, tables
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, paired_cell
-from failmodes.warehouse.metrics.columns import OTHER, NotOnRecord, column_of
-from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, ends_of, evaluate
-from failmodes.warehouse.metrics.registry import all_metrics, definitions_hash
-from failmodes.warehouse.metrics.resampling import kept_weights
+from failmodes.warehouse.metrics import cell_tables
+from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotOnRecord, column_of, paired_cell
+from failmodes.warehouse.metrics.duplicates import read_copies
+from failmodes.warehouse.metrics.intervals import kept_weights
+from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, ends_of, evaluate
 from failmodes.warehouse.progress import counted
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
@@ -242,7 +241,7 @@ class _Evaluation:
         if self.is_whole and self.is_paired and self._clean is not None and len(curve) > 1:
             whole = paired_cell(curve).curve or ()
             key = {"evaluation_id": self.evaluation_id, "corruption": corruption}
-            onsets = _with_key(tables.IMAGE_ONSETS, key, cell_tables.image_onsets(whole))
+            onsets = keyed_rows(tables.IMAGE_ONSETS, key, cell_tables.image_onsets(whole))
             self._parts[tables.IMAGE_ONSETS.name].append(onsets)
 
     def _add(self, severity: Any, curve: Sequence[CellRows]) -> None:
@@ -252,7 +251,7 @@ class _Evaluation:
         key = {"evaluation_id": self.evaluation_id, "corruption": rows.corruption, "severity": severity}
         self._parts[tables.CELL_METRICS.name].append(metric_rows(key, cell, self.metrics, rows))
         for table, of_cell in _OF_CELLS.items() if self.is_whole else ():
-            self._parts[table.name].append(_with_key(table, key, of_cell(rows)))
+            self._parts[table.name].append(keyed_rows(table, key, of_cell(rows)))
         if clean is None or not all(np.array_equal(rows[name], clean[name]) for name in ("image_id", "label")):
             self.has_same_images = False
 
@@ -292,7 +291,7 @@ def metric_rows(key: Mapping[str, Any], paired: Cell, metrics: Sequence[Metric],
                 found.append((metric.name, score, measured.value, low, high, measured.n))
     names, scores, values, lows, highs, counts = zip(*found, strict=True) if found else [()] * 6
     columns = {"metric": names, "score": scores, "value": values, "low": lows, "high": highs, "n": counts}
-    return _with_key(tables.CELL_METRICS, key, columns)
+    return keyed_rows(tables.CELL_METRICS, key, columns)
 
 
 def _columns_of(metrics: Sequence[Metric]) -> dict[str, list[str]]:
@@ -432,19 +431,6 @@ def at_images(image_ids: Array, areas: Mapping[str, Array]) -> Array:
         raise NotOnRecord("images.mask_area")
     place = np.searchsorted(known_ids, image_ids).clip(max=len(known_ids) - 1)
     return np.where(known_ids[place] == image_ids, values[place], np.float32(np.nan))
-
-
-def _with_key(table: Table, key: Mapping[str, Any], columns: Mapping[str, Any]) -> pa.Table:
-    """Rows of a table of one cell or curve, with its key in front."""
-    schema = table.arrow()
-    count = len(next(iter(columns.values())))
-    keys = {name: pa.repeat(pa.scalar(value, schema.field(name).type), count) for name, value in key.items()}
-    arrays = {
-        name: values.cast(schema.field(name).type) if isinstance(values, pa.Array)
-        else pa.array(values, schema.field(name).type)
-        for name, values in columns.items()
-    }  # fmt: skip
-    return pa.table({name: (keys | arrays)[name] for name in schema.names}, schema=schema)
 
 
 def _record(

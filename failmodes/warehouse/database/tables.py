@@ -1,73 +1,63 @@
-"""Tables and views of the database: creating, documenting and filling the tables of the contract and its own.
-
-The views are every file of `sql/staging` and `sql/marts`. They are stored in the file, so that plain DuckDB sees them,
-and are replaced whenever the SQL has changed.
-"""
+"""Tables of the database: made, described and filled as the contract says."""
 
 import os
-from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from failmodes.sql import first_comment, sql_identifier, sql_literal
-from failmodes.warehouse.database.column_meanings import column_meanings
-from failmodes.warehouse.database.connection import fetch_first
-from failmodes.warehouse.database.own_tables import ALL_TABLES, WAREHOUSE_INFO
-from failmodes.warehouse.database.relations import (
-    duckdb_type,
-    topological_order,
-    view_definitions,
-)
+from failmodes.warehouse.database.connection import duckdb_type, fetch_first, reading_order
+from failmodes.warehouse.database.views import comments, install_views, view_definitions
+from failmodes.warehouse.database_schema import ALL_TABLES, MOST_CLAIMS, STATED_CLAIMS, WAREHOUSE_INFO
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.metrics.registry import definitions_hash
-from failmodes.warehouse.schema import Table
-from failmodes.warehouse.versions import SCHEMA_VERSION, library_versions, now_utc
+from failmodes.warehouse.metrics.metric import definitions_hash
+from failmodes.warehouse.schema import SCHEMA_VERSION, Table
+from failmodes.warehouse.versions import library_versions, now_utc
 
 
 def create_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Create every table that is missing; comment all.
+    """Create every table that is missing; say of all what they and their columns mean as COMMENT.
 
     Tables have no primary key: it would slow down loads.
     """
-    own = "not internal and schema_name = 'main' and database_name = current_database()"
-    for (name,) in con.execute(f"select view_name from duckdb_views() where {own}").fetchall():
-        con.execute(f"drop view {sql_identifier(name)}")  # all are installed again
-    tables = dict(con.execute(f"select table_name, comment from duckdb_tables() where {own}").fetchall())
-    columns: dict[str, dict[str, str | None]] = defaultdict(dict)
-    for name, column, comment in con.execute(
-        f"select table_name, column_name, comment from duckdb_columns() where {own}"
-    ).fetchall():
-        columns[name][column] = comment
     for table in ALL_TABLES:
-        if table.name not in columns:
-            con.execute(create_statement(table))
-        if tables.get(table.name) != table.grain:
-            con.execute(f"comment on table {table.name} is {sql_literal(table.grain)}")
-        for column in table.columns:
-            if columns[table.name].get(column.name) != column.meaning:
-                con.execute(f"comment on column {table.name}.{column.name} is {sql_literal(column.meaning)}")
+        meanings = {column.name: column.meaning for column in table.columns}
+        con.execute(f"{create_statement(table)}; {comments('table', table.name, table.grain, meanings, meanings)}")
 
 
 def create_statement(table: Table) -> str:
-    """The statement that creates a table: columns and types alone."""
-    columns = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in table.columns)
-    return f"create table {table.name} ({columns})"
+    """The statement that creates a table where there is none: columns and types alone."""
+    columns = ", ".join(f"{column.name} {duckdb_type(column.type)}" for column in reading_order(table))
+    return f"create table if not exists {table.name} ({columns})"
+
+
+def keyed_rows(table: Table, key: Mapping[str, Any], columns: Mapping[str, Any]) -> pa.Table:
+    """Arrow rows of a table of one cell or curve: the same key in each, with columns of values or arrays."""
+    schema = table.arrow()
+    count = len(next(iter(columns.values())))
+    keys = {name: pa.repeat(pa.scalar(value, schema.field(name).type), count) for name, value in key.items()}
+    arrays = {
+        name: values.cast(schema.field(name).type) if isinstance(values, pa.Array)
+        else pa.array(values, schema.field(name).type)
+        for name, values in columns.items()
+    }  # fmt: skip
+    return pa.table({name: (keys | arrays)[name] for name in schema.names}, schema=schema)
 
 
 def insert_rows(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table | pa.RecordBatchReader) -> None:
-    """Append Arrow rows to `table` by column name; a reader is drained as it goes."""
-    con.register("incoming_rows", rows)
-    con.execute(f"insert into {table.name} by name select * from incoming_rows")
-    con.unregister("incoming_rows")
+    """Append Arrow rows to `table` by column name; a reader is drained as it goes.
+
+    They are not registered: until a transaction ends DuckDB keeps what was.
+    """
+    con.from_arrow(rows).project(", ".join(column.name for column in reading_order(table))).insert_into(table.name)
 
 
 def delete_matching(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, columns: tuple[str, ...]) -> None:
     """Delete the rows of `table` that agree with one of the Arrow `rows` in all of `columns`."""
-    con.register("incoming_rows", rows)
     same = " and ".join(f"{table.name}.{name} = incoming_rows.{name}" for name in columns)
+    con.register("incoming_rows", rows.select(columns))
     con.execute(f"delete from {table.name} using incoming_rows where {same}")
     con.unregister("incoming_rows")
 
@@ -82,16 +72,9 @@ def upsert(con: duckdb.DuckDBPyConnection, table: Table, rows: pa.Table, replace
         replaced_by: columns that decide which former rows are replaced; by default the key of the table.
     """
     delete_matching(con, table, rows, replaced_by or table.key)
-    con.register("incoming_rows", rows.append_column("position", pa.array(range(rows.num_rows), pa.int64())))
-    con.execute(
-        f"insert into {table.name} by name select * exclude (position) from incoming_rows "
-        f"qualify row_number() over (partition by {', '.join(table.key)} order by position desc) = 1 order by position"
-    )
-    con.unregister("incoming_rows")
-
-
-def _own_version() -> str:
-    return library_versions(("failmodes",)).get("failmodes", "unknown")
+    places = pa.table({**{name: rows[name] for name in table.key}, "place": pa.array(range(rows.num_rows))})
+    last = places.group_by(list(table.key)).aggregate([("place", "max")])["place_max"]
+    insert_rows(con, table, rows if len(last) == rows.num_rows else rows.take(sorted(last.to_pylist())))
 
 
 def write_info(con: duckdb.DuckDBPyConnection) -> None:
@@ -101,7 +84,7 @@ def write_info(con: duckdb.DuckDBPyConnection) -> None:
     now = now_utc()
     row: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "failmodes_version": _own_version(),
+        "failmodes_version": library_versions(("failmodes",)).get("failmodes", "unknown"),
         "created_at": former[0].replace(tzinfo=UTC) if former else now,
         "updated_at": now,
         "build_id": os.urandom(8).hex(),
@@ -117,17 +100,19 @@ def views_fingerprint() -> str:
     return identity_of([view_definitions(), definitions_hash()])
 
 
-def install_views(con: duckdb.DuckDBPyConnection) -> None:
-    """Create or replace every view, each after those it reads, with what it and its columns mean as COMMENT."""
-    definitions = view_definitions()
-    for name in topological_order(definitions):
-        con.execute(f"create or replace view {name} as {definitions[name]}")
-        con.execute(f"comment on view {name} is {sql_literal(first_comment(definitions[name]))}")
-    for name, column in con.execute(
-        "select view_name, column_name from duckdb_views() inner join duckdb_columns() on view_oid = table_oid "
-        "and duckdb_views.database_name = duckdb_columns.database_name "
-        "where not duckdb_views.internal and duckdb_views.database_name = current_database() "
-        "and duckdb_views.schema_name = 'main' order by view_name, column_index"
-    ).fetchall():
-        if name in definitions:
-            con.execute(f"comment on column {name}.{column} is {sql_literal(column_meanings(name)[column])}")
+StatedClaim = tuple[str, str]  # in words, and as JSON
+
+
+def claim_rows(claims: Sequence[StatedClaim]) -> pa.Table:
+    """Claims in their order as rows of `stated_claims`; one that stands twice counts once."""
+    rows = [
+        {"position": place, "claim": claim, "statement": statement}
+        for place, (claim, statement) in enumerate(dict.fromkeys(claims), start=1)
+    ]
+    return pa.Table.from_pylist(rows, schema=STATED_CLAIMS.arrow())
+
+
+def stored_claims(con: duckdb.DuckDBPyConnection) -> list[StatedClaim]:
+    """The claims that a warehouse holds, in their order."""
+    query = f"select claim, statement from {STATED_CLAIMS.name} order by position limit ?"
+    return con.execute(query, [MOST_CLAIMS]).fetchall()

@@ -1,20 +1,37 @@
-"""How the warehouse changes: one writer at a time, and the new file made beside the old."""
+"""How the warehouse changes: one writer at a time, and the new file made beside the old.
 
+The former file may come from a stranger, and whoever writes into it runs its triggers, constraints, indexes and
+defaults. So the tables of the contract are made anew by our own statements and filled column by column. Of a user's own
+tables the rows are kept, where their columns are of plain types. A list of what may be there, not of what may not: what
+a later DuckDB adds to its catalog stays behind too. A file whose tables are stated in just our words, with nothing
+beside them, may be copied byte by byte instead: that saves seconds for millions of rows.
+"""
+
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 
-from failmodes.sql import sql_literal
-from failmodes.warehouse.database.carried_tables import STORAGE, Former, carry_over
-from failmodes.warehouse.database.connection import LOCKED, fetch_first
-from failmodes.warehouse.database.stored_checks import update_checks
+from failmodes.sql import sql_identifier, sql_literal
+from failmodes.warehouse.database.checks import update_checks
+from failmodes.warehouse.database.connection import (
+    LOCKED,
+    base_tables,
+    checked_select,
+    fetch_first,
+    open_warehouse,
+    reading_errors,
+)
 from failmodes.warehouse.database.stored_metrics import update_metrics
-from failmodes.warehouse.database.tables import create_tables, write_info
+from failmodes.warehouse.database.tables import create_statement, create_tables, write_info
+from failmodes.warehouse.database.views import view_definitions
+from failmodes.warehouse.database_schema import TABLES
 from failmodes.warehouse.errors import StorageError, WarehouseError
 from failmodes.warehouse.metrics.metric import Metric
 from failmodes.warehouse.process import database_memory
@@ -24,7 +41,27 @@ from failmodes.warehouse.terminal import note
 
 WRITER_BYTES = 5 * 10**8  # more makes a load of millions of rows no faster, and DuckDB takes what it is given
 BLOCK_BYTES = 262_144  # DuckDB's own
+STORAGE, STORAGE_NUMBER = "v1.2.0", 65  # that the clients people have can open: DuckDB 1.2 and later
 UNTRIED = "fsst,rle"  # compressions that DuckDB would try on every column, for files of the same size
+
+MOST_NAMED = 5  # of what is left behind
+
+# Types of a user's own tables: what no user and no extension defines, in lists or alone.
+_PLAIN = re.compile(
+    r"(BOOLEAN|U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(\d+,\d+\)|VARCHAR|BLOB|BIT|UUID|DATE|TIME"
+    r"|TIMESTAMP(_S|_MS|_NS)?|TIME WITH TIME ZONE|TIMESTAMP WITH TIME ZONE|INTERVAL)(\[\d*\])*"
+)
+
+_FOREIGN = {
+    "duckdb_schemas": "'a schema ' || schema_name",
+    "duckdb_functions": "'a macro ' || function_name",
+    "duckdb_sequences": "'a sequence ' || sequence_name",
+    "duckdb_types": "'a type ' || type_name",
+    "duckdb_indexes": "'an index ' || index_name",
+    "duckdb_constraints": "'a constraint of ' || table_name",
+    "duckdb_triggers": "'a trigger ' || trigger_name",  # DuckDB 1 has none
+}
+_HAS_INTERNAL = ("duckdb_schemas", "duckdb_functions", "duckdb_types")
 
 
 class Derivation(NamedTuple):
@@ -65,6 +102,125 @@ def writer_lock(warehouse: Path) -> Iterator[None]:
         yield
 
 
+class Former:
+    """What stands in a warehouse file that will be written anew.
+
+    Attributes:
+        left_out: what a new file would not take over, in words; the tables of the contract are checked already.
+        is_ours: whether all of its tables are stated as this program states them, and nothing stands beside them.
+    """
+
+    def __init__(self, warehouse: Path) -> None:
+        """Look at a warehouse.
+
+        Raises:
+            WarehouseError: it is missing, of another version, in use by a writer, or its tables are not ours.
+        """
+        with open_warehouse(warehouse, TABLES) as con:
+            beside = foreign_objects(con)
+            statements = dict(
+                con.execute("select table_name, sql from duckdb_tables() where database_name = 'warehouse'").fetchall()
+            )
+            views = foreign_views(con)
+        with warehouse.open("rb") as file:
+            header = file.read(20)  # the number stands behind a checksum and "DUCK"
+        opens_elsewhere = int.from_bytes(header[12:20], "little") <= STORAGE_NUMBER
+        self.is_ours = opens_elsewhere and not beside and statements == own_statements()
+        self.left_out = [] if self.is_ours else [*beside, *views]
+
+    def described(self) -> str:
+        """What would be left out, in few words."""
+        more = len(self.left_out) - MOST_NAMED
+        return ", ".join(self.left_out[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def foreign_objects(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """What the attached file holds beside tables and views, and of its tables what is not taken over, in words."""
+    functions = "select distinct function_name from duckdb_functions() where database_name = 'system'"
+    known = set(con.execute(functions).fetchall())
+    found = []
+    for function, what in _FOREIGN.items():
+        if (function,) in known:
+            internal = "and not internal" if function in _HAS_INTERNAL else ""
+            rows = con.execute(
+                f"select distinct {what} as what from {function}() where database_name = 'warehouse' {internal} "
+                "order by what"
+            ).fetchall()
+            found += [what for (what,) in rows]
+    for name in sorted(base_tables(con)):
+        found += _left_of_table(con, name)
+    return found
+
+
+def foreign_views(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Views of the attached file that are none of ours by their names, in words."""
+    rows = con.execute(
+        "select view_name from duckdb_views() where database_name = 'warehouse' and schema_name = 'main' "
+        "and not internal order by view_name"
+    ).fetchall()
+    return [f"a view {name}" for (name,) in rows if name.lower() not in view_definitions()]
+
+
+@cache
+def own_statements() -> dict[str, str]:
+    """How DuckDB states the tables of the contract once they are made."""
+    with duckdb.connect(config=LOCKED) as con:
+        for table in TABLES.values():
+            con.execute(create_statement(table))
+        return dict(con.execute("select table_name, sql from duckdb_tables()").fetchall())
+
+
+def carry_over(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+    """Fill a new file from the tables of the one that is attached to it read-only as `warehouse`.
+
+    Args:
+        con: the new file, empty.
+        warehouse: the former file, for errors.
+
+    Raises:
+        WarehouseError: a table is not as this program makes it, a value has no place in our columns, or it is damaged.
+        duckdb.IOException: the new file cannot be written.
+    """
+    create_tables(con)
+    stored = base_tables(con)
+    try:
+        for name, table in TABLES.items():
+            con.execute(f"insert into {name} by name {checked_select(con, table, stored, warehouse)}")
+        for name in sorted(stored):
+            if _is_carried(con, name):
+                con.execute(f"create table {sql_identifier(name)} as from warehouse.main.{sql_identifier(name)}")
+    except duckdb.IOException:
+        raise  # as a rule of the new file
+    except duckdb.Error:
+        with reading_errors(warehouse):
+            raise
+
+
+def _left_of_table(con: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    """What of a table is not taken over: all of it, or columns that the contract does not know."""
+    if table := TABLES.get(name):
+        own = {column.name for column in table.columns}
+        return [f"a column {name}.{column}" for column in _columns(con, name) if column not in own]
+    return [] if _is_carried(con, name) else [f"a table {name}"]
+
+
+def _is_carried(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether the rows of a table that is none of ours are taken over: its columns are plain, its name is free."""
+    if name.lower() in TABLES or name.lower() in view_definitions():
+        return False
+    return all(_PLAIN.fullmatch(kind) and not expression for kind, expression in _columns(con, name).values())
+
+
+def _columns(con: duckdb.DuckDBPyConnection, table: str) -> dict[str, tuple[str, str | None]]:
+    """Type and expression of the columns of a stored table by name."""
+    rows = con.execute(
+        "select column_name, data_type, column_default from duckdb_columns() "
+        "where database_name = 'warehouse' and schema_name = 'main' and table_name = ?",
+        [table],
+    ).fetchall()
+    return {name: (kind, expression) for name, kind, expression in rows}
+
+
 @contextmanager
 def staged_database(
     warehouse: Path,
@@ -75,7 +231,7 @@ def staged_database(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Give a connection to a new file with what the warehouse holds (`empty`: nothing), which becomes the warehouse.
 
-    Nothing of the former file is run: see `carried_tables`. Readers that have it open keep it. Call it inside
+    Nothing of the former file is run. Readers that have it open keep it. Call it inside
     `writer_lock`.
 
     Args:
@@ -128,24 +284,20 @@ def staged_database(
         note(f"{warehouse} is without {former.described()} now, which failmodes did not make")
 
 
-@contextmanager
-def _spill_folder(warehouse: Path) -> Iterator[Path]:
+def _spill_folder(warehouse: Path) -> tempfile.TemporaryDirectory[str]:
     """A folder for what a writer's memory has no room for, beside the warehouse, where its file has to fit too."""
+    place: dict[str, Any] = {"suffix": f"-{warehouse.name}.spill", "dir": warehouse.parent}
     with storage_errors(warehouse.parent):
-        spill = tempfile.mkdtemp(prefix=TEMPORARY_PREFIX, suffix=f"-{warehouse.name}.spill", dir=warehouse.parent)
-    try:
-        yield Path(spill)
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
+        return tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, **place, ignore_cleanup_errors=True)
 
 
-def _settings(spill: Path, block_bytes: int) -> dict[str, Any]:
+def _settings(spill: str, block_bytes: int) -> dict[str, Any]:
     """Settings of a writer, which runs the SQL of this program alone and so may spill."""
     own = {
         "storage_compatibility_version": STORAGE,
         "default_block_size": block_bytes,
         "memory_limit": f"{_writer_memory()}B",
-        "temp_directory": str(spill),
+        "temp_directory": spill,
         "threads": 1,  # rows come from one stream: more threads would only copy what each has read together
     }
     return LOCKED | own

@@ -1,18 +1,19 @@
 """Metrics of which predictions are correct, and of how they spread over the classes."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import OTHER, Undefined
+from failmodes.warehouse.metrics.cell_rows import OTHER, CellRows, Undefined
+from failmodes.warehouse.metrics.duplicates import effective_counts
 from failmodes.warehouse.metrics.intervals import Floats, exact_interval
-from failmodes.warehouse.metrics.metric import POSITIVE, Weights, define
-from failmodes.warehouse.metrics.sampling_bias import bias_of_top_prediction, bias_of_worst_class
+from failmodes.warehouse.metrics.metric import PLAUSIBLE, POSITIVE, SamplingBias, Weights, define
 
 TOP = 5
+DRAWS, SEED = 400, 0  # of the extreme of many normal numbers
 _EXACT = "; interval: Clopper & Pearson 1934"
 
 
@@ -60,6 +61,45 @@ def balanced_accuracy(rows: CellRows) -> Floats:
     mean, classes = float(of_class[present].mean()), int(present.sum())
     found: Floats = mean + len(labels) / classes / counts[labels] * (correct - of_class[labels])
     return found
+
+
+def bias_of_worst_class(rows: CellRows) -> SamplingBias:
+    """Of the accuracy of the worst class, which falls short."""
+    labels = rows["label"].astype(np.int64)
+    counts = np.bincount(labels)
+    present = counts > 0
+    correct = np.bincount(labels, rows["correct"], len(counts))[present]
+    independent = effective_counts(rows.groups, labels, len(counts))[present] / counts[present]
+    found = _bias_of_least(correct * independent, counts[present] * independent)
+    return SamplingBias(low=-found.high, error=found.error)
+
+
+def bias_of_top_prediction(rows: CellRows) -> SamplingBias:
+    """Of the share of the most frequent prediction, which exceeds: that of the rarest of the shares of all others."""
+    known = rows["predicted"] != OTHER
+    predictions = np.bincount(rows["predicted"][known].astype(np.int64))
+    predictions, independent = predictions[predictions > 0], rows.independent_share(known)
+    count = known.sum() * independent
+    return _bias_of_least((known.sum() - predictions) * independent, np.full(len(predictions), count))
+
+
+def _bias_of_least(hits: ArrayLike, counts: ArrayLike) -> SamplingBias:
+    """Of the least of some shares: by how much it falls short, where those that may be the least are."""
+    hits, counts = np.asarray(hits, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    shares = hits / counts
+    smoothed = (hits + 1) / (counts + 2)  # a share of 0 or 1 has an error too
+    errors = np.sqrt(smoothed * (1 - smoothed) / counts)
+    least = float(shares.min())
+    reach = PLAUSIBLE * np.hypot(errors, errors[shares.argmin()])  # of a difference to the least
+    plausible = np.maximum(shares - reach, least)
+    short = least - float((plausible + errors * _noise(len(shares))).min(axis=1).mean())
+    return SamplingBias(high=max(0.0, short), error=float(errors[plausible <= least].max()))
+
+
+@lru_cache(maxsize=8)
+def _noise(count: int) -> Floats:
+    """(DRAWS, count) normal numbers, the same for every cell."""
+    return np.random.default_rng(SEED).standard_normal((DRAWS, count))
 
 
 @define("accuracy of the worst class", "min over classes of the accuracy of their images; below each class's "

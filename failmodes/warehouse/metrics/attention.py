@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.failure_prediction import auroc_contributions, rank
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval

@@ -7,13 +7,21 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 
+from failmodes.warehouse.database_schema import IMAGE_ONSETS
 from failmodes.warehouse.metrics.calibration import has_confidence
-from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
-from failmodes.warehouse.metrics.cell_texts import hash_of_ids, pattern_of
-from failmodes.warehouse.metrics.columns import BINS, OTHER, Row, Undefined, bins_of
+from failmodes.warehouse.metrics.cell_rows import (
+    BINS,
+    OTHER,
+    SCORES,
+    CellRows,
+    Row,
+    Undefined,
+    bins_of,
+    hash_of_ids,
+    pattern_of,
+)
 from failmodes.warehouse.metrics.failure_prediction import COVERAGE_PERCENT, ranking_of, selective_risks
 from failmodes.warehouse.metrics.intervals import wilson_interval
-from failmodes.warehouse.metrics.tables import IMAGE_ONSETS
 from failmodes.warehouse.metrics.transitions import onsets
 
 Columns = dict[str, pa.Array]

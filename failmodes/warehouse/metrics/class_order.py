@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.metrics.columns import OTHER
+from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
 
 LEAST_RISE = 0.1  # of accuracy on held-out images, by reassigned classes, that its whole interval must exceed

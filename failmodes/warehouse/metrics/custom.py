@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
-from failmodes.warehouse.metrics.metric import UNBOUNDED, USERS_PARAMETERS, Metric, parameters_of
-from failmodes.warehouse.metrics.registry import all_metrics, known_metrics
+from failmodes.warehouse.metrics.metric import (
+    UNBOUNDED,
+    USERS_PARAMETERS,
+    Metric,
+    all_metrics,
+    known_metrics,
+    parameters_of,
+)
 from failmodes.warehouse.storage.locations import default_location, read_toml
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")

@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows
-from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.cell_rows import OF_ATTENTION, SCORES, CellRows, Undefined
 from failmodes.warehouse.metrics.duplicates import effective_counts, kept_groups
 from failmodes.warehouse.metrics.intervals import Floats, auroc_interval, exact_interval, quantile_interval
 from failmodes.warehouse.metrics.metric import Value, define

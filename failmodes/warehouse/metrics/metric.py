@@ -16,19 +16,22 @@ error over training seeds.
 """
 
 import inspect
+import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from importlib import import_module
 from math import inf, isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from failmodes.warehouse import metrics as package
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.metrics.cell_rows import CERTAINTY, Cell, CellRows
-from failmodes.warehouse.metrics.columns import OTHER, Undefined
+from failmodes.warehouse.hashing import source_hash
+from failmodes.warehouse.metrics.cell_rows import CERTAINTY, OTHER, Cell, CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import (
     Floats,
     interval_of_mean,
@@ -36,12 +39,32 @@ from failmodes.warehouse.metrics.intervals import (
     quantile_interval,
     quantile_of,
 )
-from failmodes.warehouse.metrics.sampling_bias import SamplingBias
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
 RESAMPLES, SEED = 200, 0  # of images: a standard error is known to 5 % then
+PLAUSIBLE = 2.0  # standard errors within which two values may be the same
 _PAIRED = {"clean", "curve"}  # parameters that need clean images, image by image
+
+
+class SamplingBias(NamedTuple):
+    """How far the value of a sample may be from the truth on average, and how uncertain it is at least.
+
+    The calibration error is a sum of absolute values, the worst class a minimum, the most frequent prediction a
+    maximum: of a sample the first and the last are too large on average, the second too small, and the more so where no
+    gap is clear and classes are alike. How much depends on the truth, so it is bounded: bins and classes that may be
+    alike, within PLAUSIBLE errors, are taken to be so. A bootstrap does not tell: its resamples are of a sample whose
+    gaps are too large.
+
+    Attributes:
+        low: the least that the value exceeds the truth by on average; below 0 where it may fall short.
+        high: the most.
+        error: standard error of the group that may be the extreme one; 0 where there is none.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+    error: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -434,3 +457,30 @@ def define(
 
 UNBOUNDED = (-inf, inf)
 POSITIVE = (0.0, inf)
+
+
+FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "transitions", "attention")
+
+
+@cache
+def all_metrics() -> Mapping[str, Metric]:
+    """Every metric by name; a file beside this one that defines another is found by being there."""
+    for module in pkgutil.iter_modules(package.__path__):
+        import_module(f"{package.__name__}.{module.name}")
+    return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
+
+
+def known_metrics(own: Iterable[Metric] = ()) -> dict[str, Metric]:
+    """Every metric by name, with a user's own, one of which may replace one of this package."""
+    return {**all_metrics(), **{metric.name: metric for metric in own}}
+
+
+def _place(metric: Metric) -> tuple[int, str]:
+    """Families in the order in which people look for them, then others by name."""
+    family = metric.function.__module__.rpartition(".")[2]
+    return (FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)), family
+
+
+def definitions_hash() -> str:
+    """Hash of the source of all definitions: tables that others have made are computed again at the next load."""
+    return source_hash(package.__name__)

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.calibration import binned_error
-from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import Floats
 from failmodes.warehouse.metrics.metric import POSITIVE, Value, define
 from failmodes.warehouse.schema import SCALED_LOG_SUM_EXP, TEMPERATURES

@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.warehouse.metrics.accuracy import interval_of_share
-from failmodes.warehouse.metrics.cell_rows import CellRows
-from failmodes.warehouse.metrics.columns import Undefined
+from failmodes.warehouse.metrics.cell_rows import CellRows, Undefined
 from failmodes.warehouse.metrics.intervals import exact_interval
 from failmodes.warehouse.metrics.metric import POSITIVE, define
 

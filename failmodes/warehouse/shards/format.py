@@ -31,7 +31,16 @@ import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, first_line
 from failmodes.warehouse.hashing import identity_of
-from failmodes.warehouse.schema import ATTENTION, CLEAN, LOGITS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    CLEAN,
+    LOGITS,
+    PARTITIONS,
+    PREDICTION_FACTS,
+    SCHEMA_VERSION,
+    SHARDED,
+    Table,
+)
 from failmodes.warehouse.storage.files import (
     StorePath,
     atomic_write,
@@ -41,7 +50,7 @@ from failmodes.warehouse.storage.files import (
     read_bytes,
     reason_of,
 )
-from failmodes.warehouse.versions import SCHEMA_VERSION, now_utc
+from failmodes.warehouse.versions import now_utc
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -15,7 +15,16 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 
 from failmodes.warehouse.errors import DamagedShardError, StorageError, WarehouseError
-from failmodes.warehouse.schema import ATTENTION, DIMENSIONS, FACTS, PARTITIONS, PREDICTION_FACTS, SHARDED, Table
+from failmodes.warehouse.schema import (
+    ATTENTION,
+    DIMENSIONS,
+    FACTS,
+    PARTITIONS,
+    PREDICTION_FACTS,
+    SHARDED,
+    Table,
+    check_version,
+)
 from failmodes.warehouse.shards.format import (
     RESULTS_FOLDER,
     damage_of,
@@ -24,7 +33,6 @@ from failmodes.warehouse.shards.format import (
     read_verified,
 )
 from failmodes.warehouse.storage.files import StorePath, is_folder
-from failmodes.warehouse.versions import check_version
 
 pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
 

@@ -17,7 +17,7 @@ from failmodes.analysis.selection import Selection, read_for_selection, select_o
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 
 
 def rows_of(figure: Figure) -> list[dict]:

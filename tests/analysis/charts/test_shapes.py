@@ -6,7 +6,7 @@ import duckdb
 
 from failmodes.analysis.charts.shapes import chart
 from failmodes.analysis.selection import Selection, read_for_selection
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 
 
 def test_titles_count_shapes_and_points_are_the_rows_of_the_table(

@@ -20,7 +20,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import StudyError
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics
 
 Keys = dict[str, Any]
 

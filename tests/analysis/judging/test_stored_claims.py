@@ -14,7 +14,7 @@ from failmodes.ingest.statements import Statement, check_claims, statement_text,
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.database.stated_claims import stored_claims
+from failmodes.warehouse.database.tables import stored_claims
 
 STATED = check_claims([
     {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},

@@ -14,7 +14,7 @@ from failmodes.analysis.report.rendering import report_part, write_report
 from failmodes.analysis.report.topics import TOPICS
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.versions import SCHEMA_VERSION
+from failmodes.warehouse.schema import SCHEMA_VERSION
 
 
 def test_the_title_of_a_section_counts_models(

@@ -12,8 +12,8 @@ from failmodes.analysis.report.report_tables import pair_tables, published_table
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import compare_with_published
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.database.published import store_published
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.published_layout import read_published
 
 

@@ -10,8 +10,8 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database_schema import CURVE_TABLES
 
 QUICK = ShapeSettings(resamples=2000)
 

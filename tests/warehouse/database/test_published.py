@@ -12,12 +12,11 @@ from typer.testing import CliRunner
 
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.published import store_published
-from failmodes.warehouse.database.published_sets import is_of
+from failmodes.warehouse.database.published import is_of, store_published
 from failmodes.warehouse.database.status import warehouse_status
 from failmodes.warehouse.errors import DataError, StudyError, WarehouseError
 from failmodes.warehouse.published_layout import read_published
-from failmodes.warehouse.versions import SCHEMA_VERSION
+from failmodes.warehouse.schema import SCHEMA_VERSION
 
 COUNTS = "select published_set, count(*) from published_accuracy group by all order by all"
 

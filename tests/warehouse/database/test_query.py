@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from failmodes.warehouse.database.query import first_rows, run_query
+from failmodes.warehouse.database.query import first_rows, read_rows, run_query
 from failmodes.warehouse.errors import LimitError, QueryError
 
 
@@ -113,3 +113,70 @@ def test_query_is_stopped_in_time(query_here: Path) -> None:
             "select count(*) from range(1e9::bigint) a, range(1e9::bigint) b",
             timeout_s=0.3,
         )
+
+
+FILTERS: tuple[tuple[dict[str, object], int], ...] = (
+    ({}, 60),
+    ({"corruption": "fog"}, 12),
+    ({"corruption": ["fog", "contrast"]}, 24),
+    ({"corruption": ("fog",), "model_label": "Alpha"}, 6),
+    ({"severity": 5}, 10),
+    ({"severity": 5.0}, 10),
+    ({"severity": 0.1 + 0.2}, 0),
+    ({"severity": 4.9 + 0.1}, 10),
+    ({"severity": Decimal("5.000")}, 10),
+    ({"severity": np.float32(5)}, 10),
+    ({"severity": np.int64(5)}, 10),
+    ({"severity": [1, 2.0, Decimal(3)]}, 30),
+    ({"severity": 2.0004}, 0),
+    ({"severity": []}, 0),
+    ({"severity": None}, 0),
+    ({"mean_rmse": None}, 0),
+    ({"corruption": [None, "fog"]}, 12),
+    ({"headline": True}, 60),
+    ({"headline": False}, 0),
+)
+
+
+@pytest.mark.parametrize(("filters", "rows"), FILTERS, ids=str)
+def test_a_table_keeps_the_rows_that_fit(sound_warehouse: Path, filters: dict[str, object], rows: int) -> None:
+    assert read_rows(sound_warehouse, "accuracy_by_severity", filters).height == rows
+
+
+def test_none_finds_nulls(sound_warehouse: Path) -> None:
+    nulls = read_rows(sound_warehouse, "predictions", {"logit_classes": None})
+    assert nulls.height == read_rows(sound_warehouse, "predictions", {}).height == 20_800
+    assert read_rows(sound_warehouse, "predictions", {"logit_classes": None, "predicted": [0, None]}).height > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "message"),
+    [
+        (
+            "accuracy_by_severty",
+            {},
+            "'accuracy_by_severty': did you mean 'accuracy_by_severity'?",
+        ),
+        (
+            'x"; drop table shapes; --',
+            {},
+            "there are attention, cell_confidence_bins, cell_confusion, cell_metrics,",
+        ),
+        ("duckdb_settings()", {}, "no table, view or metric"),
+        ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),
+        ("accuracy_by_severity", {'a" = 1 or "b': 1}, "accuracy_by_severity has the columns corruption,"),
+        ("accuracy_by_severity", {"severity": "mild"}, "severity is DECIMAL(4,3), and 'mild' is str"),
+        ("accuracy_by_severity", {"corruption": 3}, "corruption is VARCHAR, and 3 is int"),
+        ("accuracy_by_severity", {"corruption": ["fog", 3]}, "corruption is VARCHAR, and 3 is int"),
+        ("accuracy_by_severity", {"headline": 1}, "headline is BOOLEAN, and 1 is int"),
+        ("accuracy_by_severity", {"image_count": 10**40}, "too large"),
+    ],
+    ids=str,
+)
+def test_a_bad_table_or_filter_is_one_clear_line(
+    sound_warehouse: Path, name: str, filters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(QueryError) as caught:
+        read_rows(sound_warehouse, name, filters)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -13,8 +13,8 @@ from failmodes.warehouse.database import removal
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.own_tables import ALL_TABLES
 from failmodes.warehouse.database.removal import find_place, remove_evaluations, stored_evaluations
+from failmodes.warehouse.database_schema import ALL_TABLES
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import EVALUATIONS, MODELS
 from failmodes.warehouse.shards.format import dimension_path, write_dimension

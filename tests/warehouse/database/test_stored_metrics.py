@@ -25,10 +25,9 @@ from failmodes.warehouse.database import stored_metrics
 from failmodes.warehouse.database.checks import read_checks, run_checks, uniqueness_check
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database_schema import COMPUTED_TABLES, METRICS
 from failmodes.warehouse.metrics.custom import metric
-from failmodes.warehouse.metrics.metric import Metric
-from failmodes.warehouse.metrics.registry import all_metrics
-from failmodes.warehouse.metrics.tables import COMPUTED_TABLES, METRICS
+from failmodes.warehouse.metrics.metric import Metric, all_metrics
 from failmodes.warehouse.schema import Table
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 

@@ -10,13 +10,7 @@ from warehouse_files import value
 
 from failmodes.warehouse import schema
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.own_tables import DERIVED, SHARDS
-from failmodes.warehouse.database.relations import (
-    TABLES,
-    sources_of,
-    topological_order,
-    view_definitions,
-)
+from failmodes.warehouse.database_schema import DERIVED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
 
 
@@ -35,7 +29,7 @@ def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path:
 
 
 def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.warehouse.versions.SCHEMA_VERSION", "9")
+    monkeypatch.setattr("failmodes.warehouse.schema.SCHEMA_VERSION", "9")
     own = re.escape(schema.SCHEMA_VERSION)
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 9: "):
         load([results.output], tmp_path / "w.duckdb")
@@ -63,17 +57,3 @@ def test_changed_views_are_installed_without_new_shards(results: Synthetic, tmp_
     assert load([results.output], path).swapped
     assert value(path, "select count(*) from hardest_images") == 40
     assert load([results.output], path).swapped is False
-
-
-def test_views_come_after_those_they_read() -> None:
-    definitions = {"c": "from b", "b": "select * from a join t on true", "a": "select 1 -- from c"}
-    assert topological_order(definitions) == ["a", "b", "c"]
-
-
-def test_what_a_definition_reads_is_what_duckdb_finds_in_it() -> None:
-    definitions = view_definitions()
-    with duckdb.connect() as con:
-        for name, sql in definitions.items():
-            found, parsed = sources_of(sql), con.get_table_names(sql)
-            assert found & definitions.keys() == parsed & definitions.keys(), name
-            assert found >= parsed & TABLES.keys(), name  # more where a common table expression has a table's name

@@ -8,8 +8,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_scor
 
 from failmodes.warehouse.metrics.accuracy import drawn, of_images, totals
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.metric import ends_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics, ends_of
 
 CELL = random_cell(400, classes=8, non_finite=11, seed=2)
 ROWS = CELL.rows

@@ -9,11 +9,9 @@ from given_cells import NAN, found_of, given_rows, outcome_rows, paired, random_
 from scipy.stats import binomtest, mannwhitneyu
 
 from failmodes.warehouse.metrics.attention import SUFFIXES, area
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import NotOnRecord
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord
 from failmodes.warehouse.metrics.intervals import auroc_interval, quantile_interval
-from failmodes.warehouse.metrics.metric import NO_IMAGE, ends_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
 
 CELL = random_cell(500, severities=(0, 3), seed=9)
 ROWS, CLEAN = CELL.rows, CELL.clean

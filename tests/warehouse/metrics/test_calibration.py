@@ -18,10 +18,8 @@ from failmodes.warehouse.metrics.calibration import (
     overconfidence_interval,
     smoothed_error,
 )
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.columns import bins_of
-from failmodes.warehouse.metrics.metric import NO_IMAGE, ends_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, bins_of
+from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
 
 WHOLE = random_cell(500, seed=4).rows
 BROKEN = random_cell(500, seed=4, non_finite=40).rows

@@ -11,7 +11,7 @@ from given_cells import given_rows, outcome_rows, random_cell, without_logits
 from scipy.stats import binomtest, rankdata
 from sklearn.metrics import confusion_matrix
 
-from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows
+from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows, decode_pattern, pattern_of
 from failmodes.warehouse.metrics.cell_tables import (
     Columns,
     confidence_bins,
@@ -20,7 +20,6 @@ from failmodes.warehouse.metrics.cell_tables import (
     predictions,
     risks,
 )
-from failmodes.warehouse.metrics.cell_texts import decode_pattern, pattern_of
 from failmodes.warehouse.metrics.failure_prediction import COVERAGE_PERCENT
 
 ROWS = random_cell(300, non_finite=12, seed=11).rows

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.class_order import MOST_CLASSES, far_better_order
-from failmodes.warehouse.metrics.columns import OTHER
 
 
 @pytest.mark.parametrize(

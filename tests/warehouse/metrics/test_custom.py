@@ -14,9 +14,8 @@ import failmodes
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
 from failmodes.warehouse.metrics.custom import metric, metrics_of_studies, named_metrics, read_metrics, user_metrics
-from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, ends_of, evaluate
-from failmodes.warehouse.metrics.registry import all_metrics
-from failmodes.warehouse.metrics.resampling import image_weights
+from failmodes.warehouse.metrics.intervals import image_weights
+from failmodes.warehouse.metrics.metric import RESAMPLES, Evaluated, Metric, all_metrics, ends_of, evaluate
 
 torch = pytest.importorskip("torch")
 of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")

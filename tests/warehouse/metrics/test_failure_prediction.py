@@ -22,8 +22,7 @@ from failmodes.warehouse.metrics.failure_prediction import (
     selective_risks,
 )
 from failmodes.warehouse.metrics.intervals import auroc_interval
-from failmodes.warehouse.metrics.metric import ends_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import all_metrics, ends_of
 
 Images = list[tuple[float, bool]]
 OF_SCORE = ("auroc", "augrc", "aurc", "aupr", "fpr95")

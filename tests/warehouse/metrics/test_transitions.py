@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from failmodes.warehouse.metrics.cell_rows import Cell
-from failmodes.warehouse.metrics.metric import NO_IMAGE, ends_of
-from failmodes.warehouse.metrics.registry import all_metrics
+from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
 from failmodes.warehouse.metrics.transitions import onsets
 
 SEVERITIES = (0, 1, 2.5, 4)

@@ -24,8 +24,8 @@ from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal
+from failmodes.warehouse.metrics.cell_rows import OTHER
 from failmodes.warehouse.metrics.class_order import Classes, far_better_order
-from failmodes.warehouse.metrics.columns import OTHER
 from failmodes.warehouse.schema import CLEAN
 
 RELATION = "accuracy_by_severity"

@@ -15,7 +15,7 @@ from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_sel
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
 from failmodes.analysis.statistics.shape_tables import p_of_shape
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
+from failmodes.warehouse.database_schema import SHAPE_LABELS
 
 STEPS = ("largest_step", "other_step")  # columns
 Row = dict[str, Any]

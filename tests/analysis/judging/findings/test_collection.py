@@ -14,7 +14,7 @@ from failmodes.analysis.judging.findings.kind import Finding, Limitation
 from failmodes.analysis.judging.stored import warehouse_findings
 from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.selection import Selection
-from failmodes.warehouse.database.own_tables import FINDINGS
+from failmodes.warehouse.database_schema import FINDINGS
 
 
 @pytest.fixture(scope="module")

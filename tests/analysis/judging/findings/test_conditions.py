@@ -18,8 +18,8 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.duplicates import DuplicateImages
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.metrics.duplicates import DuplicateImages
 from failmodes.warehouse.metrics.intervals import exact_interval
 
 IMAGES = 400

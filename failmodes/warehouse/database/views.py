@@ -1,0 +1,109 @@
+"""Views of the warehouse, by this program's own SQL: what they read, and what their columns mean.
+
+The views are every file of `sql/staging` and `sql/marts`. A column means what the comment behind it says, in the last
+select of its file (`accuracy, -- share of images that are right, 0-1`; lines of comment beneath go on); without one,
+what the column of that name means in the first of the view's sources that has it. DuckDB holds meanings as comments.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import cache
+
+import duckdb
+
+from failmodes.sql import MARTS, STAGING, first_comment, read_sql, sql_identifier, sql_literal
+from failmodes.warehouse.database_schema import TABLES
+from failmodes.warehouse.errors import QueryError, did_you_mean, shown
+
+_COLUMN = re.compile(r"(?:^|[\s.])(\w+),?\s+--\s+(\S.*)$")
+_READ: dict[str, set[str]] = {}  # what each view reads: to parse them all takes DuckDB a tenth of a second
+
+
+@cache
+def view_definitions() -> dict[str, str]:
+    """SQL of every view by name; no name is in both folders."""
+    staging, marts = read_sql(STAGING), read_sql(MARTS)
+    assert not staging.keys() & marts.keys(), "a view is in both folders"
+    return staging | marts
+
+
+def relation_names() -> list[str]:
+    """Every table and view that a connection may show, tables first."""
+    return [*sorted(TABLES), *sorted(view_definitions())]
+
+
+def check_known(name: object) -> None:
+    """Refuse a name that is neither table nor view.
+
+    Raises:
+        QueryError: with the nearest name, or all.
+    """
+    if not isinstance(name, str):
+        raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
+    names = relation_names()
+    if name not in names:
+        every = f"there are {', '.join(names)}"
+        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")
+
+
+def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:
+    """Those of the named tables and views that there are, and all that they read, each after what it reads.
+
+    Args:
+        con: a connection that has none of these views yet, for DuckDB would name what is behind them.
+        names: in any spelling.
+    """
+    definitions, found = view_definitions(), dict[str, None]()
+
+    def add(name: str) -> None:
+        if name in definitions and name not in found:
+            if name not in _READ:
+                _READ[name] = con.get_table_names(definitions[name])
+            for source in sorted(_READ[name]):
+                add(source)
+        if name in definitions or name in TABLES:
+            found[name] = None
+
+    for name in names:
+        add(name.lower())
+    return list(found)
+
+
+def install_views(con: duckdb.DuckDBPyConnection) -> None:
+    """Replace all views of a database by those of today, with what they and their columns mean as COMMENT."""
+    for (name,) in con.execute(
+        "select view_name from duckdb_views() "
+        "where not internal and schema_name = 'main' and database_name = current_database()"
+    ).fetchall():
+        con.execute(f"drop view {sql_identifier(name)}")
+    meanings = {name: {column.name: column.meaning for column in table.columns} for name, table in TABLES.items()}
+    for name in with_sources(con, view_definitions()):
+        if (sql := view_definitions().get(name)) is None:
+            continue
+        con.execute(f"create view {name} as {sql}")
+        meanings[name] = _own_meanings(sql)
+        for word in re.findall(r"\w+", sql.partition("-- Source:")[2]):  # those that the line names come first
+            if word in _READ[name]:
+                meanings[name] = meanings[word] | meanings[name]
+        con.execute(comments("view", name, first_comment(sql), con.table(name).columns, meanings[name]))
+
+
+def comments(kind: str, name: str, meaning: str, columns: Iterable[str], meanings: dict[str, str]) -> str:
+    """Statements that say of a table or view, and of its columns, what they mean."""
+    of_columns = [f"comment on column {name}.{column} is {sql_literal(meanings[column])}" for column in columns]
+    return "; ".join([f"comment on {kind} {name} is {sql_literal(meaning)}", *of_columns])
+
+
+def _own_meanings(sql: str) -> dict[str, str]:
+    """What a view's file says of its columns."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in sql[sql.rfind("\nselect") :].partition("\nfrom ")[0].splitlines():
+        if line.strip().startswith("--"):
+            if name:
+                found[name] += f" {line.strip().removeprefix('--').strip()}"
+        elif said := _COLUMN.search(line):
+            name, found[said[1]] = said[1], said[2]
+        else:
+            name = ""
+    return found
