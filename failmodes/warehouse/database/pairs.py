@@ -81,10 +81,10 @@ def _pairs_of_cell(cell: CellKey, predictions: Mapping[str, CellPredictions], du
 
 
 def _counts(one: CellPredictions, other: CellPredictions) -> tuple[int, ...]:
-    count, a, b = len(one.correct), np.count_nonzero(one.correct), np.count_nonzero(other.correct)
-    both = np.count_nonzero(one.correct & other.correct)
-    agree = np.count_nonzero((one.predicted == other.predicted) & (one.predicted != OTHER))
-    return count, both, a - both, b - both, count - a - b + both, agree
+    both_correct = one.correct & other.correct
+    do_agree = (one.predicted == other.predicted) & (one.predicted != OTHER)
+    a, b, both, agree = (int(np.count_nonzero(flags)) for flags in (one.correct, other.correct, both_correct, do_agree))
+    return len(one.correct), both, a - both, b - both, len(one.correct) - a - b + both, agree
 
 
 def _shared_predictions(
