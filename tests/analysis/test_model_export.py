@@ -69,19 +69,6 @@ def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, m
     assert value(Path("b.duckdb"), "select count(*) from prediction_facts") == 10_400
 
 
-def test_the_command_asks_for_a_model(sound_warehouse: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["export", str(tmp_path / "b.duckdb"), str(sound_warehouse)])
-    assert isinstance(done.exception, StudyError)
-    assert "--evaluation" in str(done.exception)
-
-
-def test_a_url_is_no_file_to_write(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(StudyError, match="s3://bucket/b.duckdb is a URL: write a local file"):
-        export_model(sound_warehouse, "Alpha", "s3://bucket/b.duckdb")
-    assert not [*tmp_path.iterdir()]
-
-
 def test_an_open_warehouse_exports_by_name_or_identity(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:

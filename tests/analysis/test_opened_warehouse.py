@@ -1,6 +1,5 @@
 """An open warehouse: it asks and draws as the commands do, sees what is loaded meanwhile, and describes itself."""
 
-import json
 import subprocess
 import sys
 import threading
@@ -8,15 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import altair as alt
-import polars as pl
 import pytest
 from synthetic_results import write_synthetic
-from typer import Typer
-from typer.testing import CliRunner
 from warehouse_files import write_small_results
 
-from failmodes.analysis import cli
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.warehouse.database.load import load
@@ -58,40 +52,6 @@ def test_tables_are_listed_explained_and_filtered(w: Warehouse) -> None:
         w.table("model")
 
 
-@pytest.mark.slow
-def test_a_chart_is_the_one_that_the_command_draws(w: Warehouse, tmp_path: Path) -> None:
-    app = Typer()
-    app.command()(cli.chart)
-    for theme in ("light", "dark"):
-        options = ["--model", "Alpha", "--corruption", "fog", "--layout", "paper", "--theme", theme]
-        CliRunner().invoke(
-            app, ["curves", str(w.path), *options, "-o", str(tmp_path / "c.json")], catch_exceptions=False
-        )
-        drawn = w.chart("curves", model="Alpha", corruption=["fog"], layout="paper", theme=theme)
-        assert drawn.to_dict() == json.loads((tmp_path / "c.json").read_text())
-
-
-@pytest.mark.parametrize(("theme", "ground"), [("light", "#ffffff"), ("dark", "#16181d")])
-def test_a_chart_carries_its_theme_wherever_it_is_shown(w: Warehouse, tmp_path: Path, theme: str, ground: str) -> None:
-    drawn = w.chart("drops", model="Alpha", theme=theme)
-    with alt.renderers.enable("mimetype"), alt.theme.enable("latimes"):  # a session with a taste of its own
-        shown = drawn._repr_mimebundle_()
-    (specification,) = (content for kind, content in shown.items() if kind.startswith("application/vnd.vegalite"))
-    assert specification["config"]["background"] == ground
-    assert specification["config"]["style"]["ink"]
-    drawn.save(tmp_path / "drops.svg")
-    assert f'fill="{ground}"' in (tmp_path / "drops.svg").read_text()
-    assert drawn.to_altair().configure_axis(labelFontSize=20).to_dict()["config"]["axis"]["labelFontSize"] == 20
-
-
-def test_drawing_leaves_the_charts_of_a_session_alone(w: Warehouse) -> None:
-    mine = alt.Chart(pl.DataFrame({"x": [1]})).mark_point().encode(x="x")
-    before, theme = mine.to_dict()["config"], alt.theme.active
-    w.chart("drops", model="Alpha", theme="dark")
-    assert mine.to_dict()["config"] == before
-    assert alt.theme.active == theme
-
-
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
@@ -107,21 +67,6 @@ def test_drawing_leaves_the_charts_of_a_session_alone(w: Warehouse) -> None:
 def test_a_bad_choice_of_a_chart_is_one_clear_line(w: Warehouse, choices: dict[str, str], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         w.chart(choices.pop("name"), **choices)
-
-
-def test_findings_print_as_a_list(w: Warehouse) -> None:
-    found = w.findings()
-    assert " ".join(found[0].sentence.split()) in repr(found)
-    assert found.to_frame().height == len(found)
-    supported = found.to_frame().filter(kind="shape", verdict="supported", model_label="Alpha")
-    assert {row["corruption"]: row["claim"] for row in supported.rows(named=True)}["fog"] == "abrupt"
-
-
-def test_the_report_is_written_where_it_is_asked_for(w: Warehouse, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.analysis.report.rendering.render", lambda *_: "a page")
-    assert w.report(str(tmp_path / "r.html")) == tmp_path / "r.html"
-    assert (tmp_path / "r.html").read_text() == "a page"
-    assert w.report() == w.path.with_name("report.html")
 
 
 def test_it_describes_itself(w: Warehouse) -> None:
@@ -159,22 +104,6 @@ def test_after_closing_every_use_says_so(shaped_warehouse: Path) -> None:
     assert "closed" in repr(w)
     assert "closed" in w._repr_html_()
     assert w.path == shaped_warehouse
-
-
-def test_what_is_no_warehouse_is_refused_at_once(tmp_path: Path) -> None:
-    (tmp_path / "text.duckdb").write_text("no database")
-    with pytest.raises(WarehouseError, match="there is no warehouse"):
-        Warehouse(tmp_path / "none.duckdb")
-    with pytest.raises(WarehouseError, match="cannot be opened as a DuckDB database"):
-        Warehouse(str(tmp_path / "text.duckdb"))
-
-
-def test_a_file_that_vanishes_is_described_all_the_same(fresh: Path) -> None:
-    w = Warehouse(fresh)
-    fresh.unlink()
-    assert "there is no warehouse" in repr(w)
-    with pytest.raises(WarehouseError, match="there is no warehouse"):
-        w.tables()
 
 
 def test_a_load_between_two_calls_is_seen(fresh: Path, tmp_path: Path) -> None:
@@ -242,9 +171,3 @@ def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str,
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-
-
-def test_a_tables_rows_stand_in_order(sound_warehouse: Path) -> None:
-    rows = Warehouse(sound_warehouse).table("accuracy_by_severity", corruption="fog")
-    assert rows.height > 2
-    assert rows.equals(rows.sort("model_label", "evaluation_id", "severity"))

@@ -20,14 +20,6 @@ def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     assert any("Gaussian noise" in line for line in shown), "no word is broken"
 
 
-def test_the_form_can_be_chosen(handed: Path) -> None:
-    shown = failmodes_in_terminal("query", WORST, "--vertical", "--limit", "2", folder=handed, columns=200)
-    assert shown.count("── row") == 2
-    shown = failmodes_in_terminal("query", WORST, "--horizontal", "--limit", "2", folder=handed, columns=60)
-    assert max(map(len, shown.splitlines())) <= 60
-    assert shown.startswith("┌")
-
-
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
     shown = failmodes_in_terminal("query", IMAGES, folder=handed)
     assert shown.count("\n│") == 1 + 50
@@ -41,14 +33,6 @@ def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_form
     lines = done.stdout.splitlines()
     count = len(json.loads(done.stdout)) if output_format == "json" else len(lines)
     assert (count, done.stderr) == ({"csv": 81, "json": 80, "markdown": 82, "latex": 80 + 7}[output_format], "")
-
-
-@pytest.mark.parametrize(("suffix", "option"), [("md", []), ("tex", []), ("txt", ["--format", "latex"]), ("csv", [])])
-def test_a_file_is_of_the_format_that_it_names(handed: Path, tmp_path: Path, suffix: str, option: list[str]) -> None:
-    path = tmp_path / f"rows.{suffix}"
-    done = failmodes("query", IMAGES, "-o", path, *option, folder=handed)
-    assert (done.stdout, "80 rows in" in done.stderr) == ("", True)
-    assert len(path.read_text().splitlines()) >= 81
 
 
 def test_a_limit_of_a_file_is_reported(handed: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
@@ -47,12 +46,3 @@ def test_chance_is_among_all_that_may_be_the_prediction() -> None:
     assert replace(one, evaluations=one.evaluations + all_.evaluations).chance is None
     facts[1]["output_count"] = None
     assert all_.chance is None
-
-
-@pytest.mark.slow
-def test_a_label_without_its_seed_chooses_all_training_runs(tmp_path: Path) -> None:
-    write_seeded(tmp_path, seeds=2, images=40, corruptions=("fog",))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        assert list(select_one(con, models=["Fir"]).labels.values()) == ["Fir, seed 0", "Fir, seed 1"]
-        assert list(select_one(con, models=["Fir, seed 1", "Loner"]).labels.values()) == ["Fir, seed 1", "Loner"]

@@ -14,14 +14,12 @@ from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
-from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
-from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -65,12 +63,6 @@ def every(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
 
 
 @pytest.fixture(scope="module")
-def dense_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
-    with opened(tmp_path_factory.mktemp("dense-pair"), models=("Alpha", "Beta"), severities=DENSE) as warehouse:
-        yield warehouse
-
-
-@pytest.fixture(scope="module")
 def every_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     with opened(
         tmp_path_factory.mktemp("every-pair"), models=("Alpha", "Beta"), corruptions=tuple(CORRUPTIONS)
@@ -82,18 +74,6 @@ def drawn_from(request: pytest.FixtureRequest, grid: str, chart: str) -> Opened:
     """The warehouse of a grid that a chart is drawn from: differences are of two models."""
     found: Opened = request.getfixturevalue(f"{grid}_pair" if chart == "differences" else grid)
     return found
-
-
-def test_every_check_holds(dense: Opened, every: Opened) -> None:
-    for warehouse in (dense, every):
-        assert [check.name for check in run_checks(warehouse.con) if not check.passed] == []
-
-
-@pytest.mark.parametrize("size", ["page", pytest.param("paper", marks=pytest.mark.corpus)])
-@pytest.mark.parametrize("name", warehouse_charts())
-def test_charts_draw_a_dense_grid(request: pytest.FixtureRequest, name: str, size: str) -> None:
-    dense = drawn_from(request, "dense", name)
-    assert draw_selection(name, dense.con, dense.selection, frame=FRAMES[size]).to_dict()["usermeta"]["title"]
 
 
 @pytest.mark.parametrize("name", warehouse_charts())
@@ -154,12 +134,6 @@ def test_a_dense_grid_tells_the_same_shapes_and_collapse(dense: Opened, whole: O
     assert abs(found["dense"].value - found["whole"].value) < 0.1, "within one severity, whatever the steps"
 
 
-def test_tables_of_a_dense_grid_show_whole_severities_and_say_where_the_rest_is(dense: Opened) -> None:
-    accuracy = next(t for t in tables(dense.con, dense.selection) if t.caption.startswith("Accuracy"))
-    assert accuracy.columns == ("Corruption", "clean", "1", "2", "3", "4", "5")
-    assert "all 21 are in the view accuracy_by_severity" in accuracy.note
-
-
 def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
     found = selection_findings(every.con, every.selection)
     extras = {name for name, corruption in CORRUPTIONS.items() if not corruption.headline}
@@ -170,23 +144,3 @@ def test_extras_stand_apart_from_rankings_and_averages(every: Opened) -> None:
     assert {drop.corruption for drop in ranking.extras} == extras
     summary = tables(every.con, every.selection)[0]
     assert (summary.rows[0][-1].text, summary.rows[0][-1].small) == ("15", "and 4 extra")
-
-
-def test_only_extras_are_ranked_among_themselves(every: Opened) -> None:
-    extras = select_one(every.con, corruptions=["spatter", "saturate"])
-    drops = of_kind(selection_findings(every.con, extras), "largest_drop")
-    assert {drop.corruption for drop in drops} == {"spatter", "saturate"}
-    assert drops[0].value >= drops[1].value
-
-
-def test_calibration_shows_six_levels_of_a_dense_grid_and_says_so(dense: Opened) -> None:
-    assert "(6 of 21 levels)" in draw_selection("calibration", dense.con, dense.selection).subtitle
-
-
-def test_heat_map_leaves_numbers_out_where_cells_have_no_space(dense: Opened) -> None:
-    texts = {}
-    for medium, frame in FRAMES.items():
-        spec = draw_selection("drops", dense.con, dense.selection, frame=frame).to_dict()
-        texts[medium] = {row["text"] for rows in spec["datasets"].values() for row in rows if "is_high" in row}
-    assert texts["paper"] == {""}
-    assert "" not in texts["page"]

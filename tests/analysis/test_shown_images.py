@@ -2,7 +2,6 @@
 
 import json
 import re
-from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -134,24 +133,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_reported(tmp_path: Path) -> None:
-    levels = tuple(Decimal(quarter) / 4 for quarter in range(1, 21))
-    dense = pictured(tmp_path, GeneratedSource(), ("fog",), levels=levels, models=("Alpha",))
-    sheet = Warehouse(dense.warehouse).images(image=1, corruption="fog")
-    assert len(sheet) == 21
-    for layout, count in (("page", 9), ("paper", 4)):
-        figure = sheet.chart(layout=layout)
-        assert f"{count} of 21 severities are shown, clean included." in figure.subtitle
-        assert sum("url" in cell for rows in figure.to_dict()["datasets"].values() for cell in rows) == count
-
-
 @pytest.mark.parametrize("image", [-1, 2**31, 10**45, "3", 3.0, True, None, ["a"], [None]], ids=str)
 def test_what_is_no_number_of_an_image_is_one_line(made: Pictured, image) -> None:
     with pytest.raises(StudyError, match="expected the number of an image|which images"):
         Warehouse(made.warehouse).images(image=image, corruption="fog")
-
-
-def test_numpys_numbers_are_numbers(made: Pictured) -> None:
-    w = Warehouse(made.warehouse)
-    for image in (np.int64(3), [np.int32(3)], np.array([3]), (3,)):
-        assert set(w.images(image=image, corruption="fog").rows["image_id"]) == {3}

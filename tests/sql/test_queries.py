@@ -43,16 +43,6 @@ def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
         assert set(row["corruptions"].split(", ")) == fooled[row["image_id"]]
 
 
-def test_confidence_before_failure_counts_every_step_once(query_here: Path) -> None:
-    rows = run_query(query_here / "warehouse.duckdb", "@confidence_before_failure")
-    table = run_query(query_here / "warehouse.duckdb", "select * from onset_by_corruption where severity > 0")
-    key = ["model_label", "corruption_label", "severity"]
-    both = rows.join(table, on=key, how="inner").sort(key)
-    assert both.height == rows.height == table.height
-    assert both["failing_count"].to_list() == both["failed_count"].to_list()
-    assert (both["failing_count"] + both["surviving_count"]).to_list() == both["at_risk_count"].to_list()
-
-
 def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_below_half(tmp_path: Path) -> None:
     """Under fog all failures are the most confident; under contrast the interval lies below .5 for one cell alone.
 

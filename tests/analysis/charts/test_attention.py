@@ -1,11 +1,9 @@
 """Attention drift: what is drawn, and the color and dash of a corruption."""
 
 import duckdb
-import polars as pl
 
 from failmodes.analysis.charts.attention import chart
-from failmodes.analysis.charts.style.corruptions import with_groups
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 
 
 def test_paths_are_those_of_the_view_and_end_beside_their_names(con: duckdb.DuckDBPyConnection) -> None:
@@ -20,10 +18,3 @@ def test_paths_are_those_of_the_view_and_end_beside_their_names(con: duckdb.Duck
     named = [row for row in rows if row["text"]]
     assert named
     assert all(row["severity"] == 5 and row["text"] == row["name"] for row in named)
-
-
-def test_corruptions_of_a_group_differ_in_their_dash(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    rows = with_groups(con, selection, pl.DataFrame({"corruption": selection.corruptions}))
-    assert not rows.select("group", "dash").is_duplicated().any()
-    groups = dict(con.sql("select corruption, corruption_group from corruptions").fetchall())
-    assert all(groups[corruption] == group for corruption, group in rows.select("corruption", "group").rows())

@@ -10,7 +10,6 @@ from PIL import Image
 
 from failmodes.analysis.charts.contact_sheet import chart_of_images
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, PAPER
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -68,35 +67,3 @@ def test_contact_sheet_says_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch,
     assert "Frost" not in titles_of(figure)
     with pytest.raises(FailmodesError, match="frost needs its photographs"):
         chart_of_images(CorruptionRequest(corruptions=("frost",), files=[striped]))
-
-
-def test_the_title_is_of_the_last_severity_that_can_be_made(striped: Path) -> None:
-    figure = chart_of_images(CorruptionRequest(corruptions=("spatter",), severities=[2, 2.5], files=[striped]))
-    assert figure.title.startswith("Spatter distorts this image most at severity 2: RMSE")
-
-
-def test_contact_sheet_has_the_groups_in_published_order_and_flags_extras(striped: Path) -> None:
-    made = CorruptionRequest(
-        corruptions=("saturate", "fog", "gaussian_blur", "shot_noise"), severities=[1], files=[striped]
-    )
-    assert titles_of(chart_of_images(made, frame=PAPER)) == [
-        "Shot noise", "Gaussian blur (extra)", "Fog", "Saturate (extra)",
-    ]  # fmt: skip
-
-
-def test_paper_shows_fewer_severities(striped: Path) -> None:
-    made = CorruptionRequest(corruptions=("contrast",), files=[striped])
-    levels = {
-        frame: [cell["column"] for cell in cells_of(chart_of_images(made, frame=frame))] for frame in (PAGE, PAPER)
-    }
-    assert levels == {PAGE: ["clean", *"12345"], PAPER: ["clean", "1", "3", "5"]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["cifar-c", "imagenet-c"])
-def test_all_corruptions_on_the_photograph_of_scikit_learn(recipe: str) -> None:
-    figure = chart_of_images(CorruptionRequest(recipe=recipe, severities=[5]))
-    without = figure.subtitle.count("Without")
-    assert without <= 1  # frost, where its photographs are missing
-    assert len(cells_of(figure)) == 2 * (len(CORRUPTIONS) - without)
-    assert "china.jpg by danielbuechele" in figure.source

@@ -6,7 +6,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from failmodes.analysis.charts.distortion import chart, chart_of_images, distortion_sentence
+from failmodes.analysis.charts.distortion import chart, chart_of_images
 from failmodes.analysis.charts.style.frame import PAPER
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
 from failmodes.analysis.selection import Selection
@@ -17,15 +17,6 @@ THREE = ("fog", "glass_blur", "saturate")
 
 def points_of(spec: dict) -> pl.DataFrame:
     return pl.DataFrame(next(rows for rows in spec["datasets"].values() if "mean" in rows[0]), infer_schema_length=None)
-
-
-def test_sentence_names_the_farthest_and_the_curves_that_fall() -> None:
-    clean = many_images([], 32).images
-    rows, _ = measured_distortion(CorruptionRequest(corruptions=("contrast", "brightness", "elastic_transform")), clean)
-    last = rows.filter(pl.col("severity") == 5).sort("mean_rmse")["corruption_label"][-1]
-    assert distortion_sentence(rows).startswith(f"{last} distorts these images most: RMSE 0.")
-    assert distortion_sentence(rows).endswith("not monotone: elastic transform")
-    assert "not monotone" not in distortion_sentence(rows.filter(pl.col("corruption") != "elastic_transform"))
 
 
 def test_each_measure_is_a_distance_from_clean(striped: Path) -> None:

@@ -6,7 +6,6 @@ import duckdb
 import pytest
 
 from failmodes.analysis.charts.exemplars import chart
-from failmodes.analysis.charts.style.frame import PAGE, PAPER
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import WarehouseError
@@ -42,14 +41,6 @@ def test_each_corruption_has_the_first_image_in_rank(con: duckdb.DuckDBPyConnect
     headings = {row["row"]: row["lines"] for rows in spec["datasets"].values() for row in rows if "lines" in row}
     images = {order.index(corruption): f"image {image_id}" for corruption, *_, image_id in stored}
     assert all(headings[place].endswith(image) for place, image in images.items())
-
-
-def test_a_narrow_frame_shows_fewer_severities(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    counts = {}
-    for frame in (PAGE, PAPER):
-        rows = chart(con, selection, frame=frame).to_dict()["datasets"].values()
-        counts[frame] = {row["column"] for part in rows for row in part if "url" in row}
-    assert counts == {PAGE: {"clean", *"12345"}, PAPER: {"clean", "2", "3", "5"}}
 
 
 def test_without_attention_or_exemplars_it_says_so(warehouse_copy: Path) -> None:

@@ -74,13 +74,6 @@ def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: st
         assert max(contrast(color, rgb(page)) for color in seen) >= 3, (kind, inks)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_texts_of_many_models(many_con: duckdb.DuckDBPyConnection, theme: str) -> None:
-    for name in ("curves", "shapes", "onset"):
-        assert_texts_are_read(drawn(many_con, name, theme), theme, has_cells=False)
-
-
 @pytest.mark.parametrize("theme", list(THEMES))
 def test_texts_of_charts_of_images(theme: str) -> None:
     for name in image_charts():

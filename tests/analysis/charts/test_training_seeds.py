@@ -10,7 +10,7 @@ from failmodes.analysis.charts import curves, ranking
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.models import model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 
 RUNS = [f"{label}, seed {seed}" for label in ("Fir", "Oak") for seed in range(3)]
 
@@ -41,12 +41,6 @@ def test_curves_are_one_line_a_model_with_its_runs_behind(
     assert set(rows["series"].drop_nulls()) == {"Fir (3\u00a0seeds)", "Loner", "Oak (3\u00a0seeds)"}
     colors = model_colors(seeded_con, seeded).colors
     assert list(colors.values()) == list(MODEL_COLORS[:3]), "seven runs of three models are three colors"
-
-
-def test_runs_of_one_model_alone_are_one_line(seeded_con: duckdb.DuckDBPyConnection) -> None:
-    figure = curves.chart(seeded_con, select_one(seeded_con, models=RUNS[:3]))
-    assert rows_of(figure).filter(pl.col("chord").is_not_null())["label"].unique().to_list() == ["Fir"]
-    assert "interval over 3\u00a0training seeds and the images; thin" in figure.subtitle
 
 
 def test_the_ranking_has_a_mark_a_model_and_a_tick_a_run(

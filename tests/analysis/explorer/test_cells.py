@@ -18,9 +18,6 @@ from failmodes.analysis.explorer.cells import (
     Cell,
     Slice,
     accuracy_of,
-    cells_of,
-    narrowed,
-    nearest_cell,
     pictures_of,
     read_curves,
     read_figures,
@@ -53,36 +50,6 @@ def test_points_are_those_of_the_stored_cells(
     assert drops == sorted(drops, reverse=True)
 
 
-def test_the_first_cell_has_the_lowest_accuracy(con: duckdb.DuckDBPyConnection) -> None:
-    points = read_curves(con, select(con)[0])
-    cells = cells_of(points)
-    assert len(cells) == points.height
-    first = next(iter(cells.values()))
-    (row,) = points.filter(label=first.label, corruption=first.corruption, severity=first.severity).rows(named=True)
-    assert row["accuracy"] == points["accuracy"].min()
-    assert cells[first.key] == first
-    assert first.stored_corruption == first.corruption
-    assert first._replace(severity=0.0).stored_corruption == "none"
-    assert first._replace(label="A", corruption_label="Fog", severity=2.5).name == "A, fog at severity 2.5"
-
-
-def test_the_nearest_severity_is_taken(con: duckdb.DuckDBPyConnection, fog_cell: Cell) -> None:
-    cells = cells_of(read_curves(con, select(con)[0])).values()
-    assert nearest_cell(cells, fog_cell.evaluation_id, "fog", 9.0) == fog_cell
-    other = nearest_cell(cells, fog_cell.evaluation_id, "contrast", 3.0)
-    assert (other.label, other.corruption_label, other.severity) == ("Alpha", "Contrast", 3.0)
-
-
-def test_models_and_corruptions_are_chosen_in_the_order_of_the_selection(con: duckdb.DuckDBPyConnection) -> None:
-    (selection,) = select(con)
-    part = narrowed(selection, ["Beta"], ["fog", "contrast"])
-    assert list(part.labels.values()) == ["Beta"]
-    assert part.corruptions == tuple(name for name in selection.corruptions if name in ("fog", "contrast"))
-    assert set(read_curves(con, part)["corruption"]) == {"fog", "contrast"}
-    with pytest.raises(StudyError, match="choose at least one model and one corruption"):
-        narrowed(selection, [], ["fog"])
-
-
 @pytest.mark.parametrize("severity", [0.0, 5.0])
 def test_figures_are_those_of_the_rows(
     con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell, severity: float
@@ -110,21 +77,6 @@ def test_figures_are_those_of_the_rows(
     assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - correct.mean())
     most_confident = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
     assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - correct[most_confident].mean())
-
-
-def test_the_summary_has_accuracy_interval_and_confusion(con: duckdb.DuckDBPyConnection, fog_cell: Cell) -> None:
-    found = read_figures(con, fog_cell)
-    text = found.summary.replace(NO_BREAK, " ")
-    assert text.startswith(f"Accuracy {100 * found.figures['accuracy']:.1f}% [")
-    assert "on 400 images" in text
-    most = found.confusions.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count").row(-1, named=True)
-    assert f"{most['label_name']} predicted as {most['prediction']}" in text
-    assert "points below clean" in text
-    assert "points below clean" not in read_figures(con, fog_cell._replace(severity=0.0)).summary
-    nameless = found._replace(figures=found.figures | {"mean_confidence": None})
-    assert nameless.summary.endswith("No confidence is a finite number.")
-    correct = found.confusions.filter(pl.col("label_name") == pl.col("prediction"))
-    assert "confusion" not in found._replace(confusions=correct).summary
 
 
 SLICES = {
@@ -170,19 +122,6 @@ def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explo
         test = binomtest(int(rows["correct"].sum()), rows.height).proportion_ci(method="exact")
         assert accuracy_of(rows) == pytest.approx((rows["correct"].mean(), test.low, test.high))
         assert f"{100 * rows['correct'].mean():.1f}% [{100 * test.low:.1f}" in images.comparison
-
-
-def test_the_table_has_the_columns_that_are_known(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
-) -> None:
-    images = read_images(con, explored, fog_cell)
-    assert images.table.columns[:4] == ["image", "true class", "prediction", "correct"]
-    assert "file" not in images.table.columns  # none has one
-    assert images.table["confidence"].dtype == pl.Float64
-    assert images.headline == f"400{NO_BREAK}images"
-    part = Slice("one", "two", " rmse < 1 ")
-    assert part.name == "true class one and predicted two and rmse < 1"
-    assert read_images(con, explored, fog_cell, part).headline.endswith(f"of 400: {part.name}")
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,11 @@
 """Which pictures a filter gives, how many, and what is said of them; images along their curves."""
 
 from decimal import Decimal
-from pathlib import Path
 
-import duckdb
 import pytest
 from pictured_results import Pictured, pictured
 
-from failmodes.analysis.images import rows
 from failmodes.analysis.images.collection import find_curves, find_pictures
-from failmodes.analysis.shown_images import ImageSheet
 from failmodes.ingest.sources import GeneratedSource
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError
 
@@ -60,15 +56,6 @@ def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: i
     assert [line.replace(NO_BREAK, " ") for line in sheet.notes] == ([] if note is None else [note])
 
 
-def test_no_more_than_a_sheet_takes(made: Pictured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "MOST_PICTURES", 10)
-    sheet = find_pictures(made.warehouse, "true limit 30")
-    assert len(sheet.all) == 10
-    assert sheet.notes[0].endswith("the first 10 are shown, the most that a sheet takes")
-    with pytest.raises(StudyError, match="12 pictures, and a sheet shows 10"):
-        find_curves(made.warehouse, [0, 1], corruptions=["fog"])
-
-
 @pytest.mark.parametrize(
     ("condition", "line"),
     [
@@ -93,12 +80,6 @@ def test_a_filter_that_is_none_or_reads_elsewhere_is_one_line(made: Pictured, co
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
     assert made.warehouse.read_bytes() == before
-
-
-def test_nothing_that_fits_is_said(made: Pictured) -> None:
-    for condition in ("confidence > 2", "confidence > 2 limit 5"):
-        with pytest.raises(StudyError, match="no evaluated image fits the filter: confidence > 2"):
-            find_pictures(made.warehouse, condition)
 
 
 def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
@@ -126,54 +107,3 @@ def test_an_image_along_its_curve_a_row_a_model(made: Pictured) -> None:
 def test_a_curve_that_is_not_there_is_one_line(made: Pictured, images: list[int], options: dict, line: str) -> None:
     with pytest.raises(StudyError, match=line):
         find_curves(made.warehouse, images, **options)
-
-
-@pytest.mark.slow
-def test_a_map_that_is_stored_is_laid_over_its_picture_and_an_empty_one_is_named(
-    made: Pictured, tmp_path: Path
-) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    path.write_bytes(made.warehouse.read_bytes())
-    (label,) = [p.row for p in find_pictures(path, "corruption = 'fog' and severity = 1 and image_id = 0 limit 1").all]
-    with duckdb.connect(str(path)) as con:
-        for severity, content in ((0, "003c000000000000"), (1, "0000000000000000")):
-            con.execute(
-                "insert into exemplars by name select $1 as evaluation_id, 'fog' as corruption, $2 as severity, "
-                "0 as image_id, 'recovered' as reason, 1 as reason_rank, 0 as label, ''::blob as png, "
-                "unhex($3) as map_f16, 2 as map_height, 2 as map_width",
-                [label.evaluation_id, severity, content],
-            )
-    sheet = find_pictures(
-        path, "image_id = 0 and (corruption = 'fog' or severity = 0) order by evaluation_id, severity"
-    )
-    with_map = {(p.row.evaluation_id, float(p.row.severity)) for p in sheet.all if p.attention is not None}
-    assert with_map == {(label.evaluation_id, 0.0), (label.evaluation_id, 1.0)}
-    said = "orange is its map, stored for 2 of 6 (maps are kept of a run's exemplars alone), 1 of them empty"
-    assert said in sheet.details
-    assert ImageSheet(sheet).to_html().count("empty attention map") == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "text"),
-    [
-        ("", "; no map (maps are kept of a run's exemplars alone, and there are none)."),
-        ("update evaluations set attention_note = 'no maps\nwere asked for'", "; no map (no maps were asked for)."),
-        (
-            "update evaluations set attention_note = 'the model is imported'; delete from attention",
-            "No attention is stored for them (the model is imported).",
-        ),
-    ],
-)
-def test_where_no_map_is_stored_it_is_said_why(made: Pictured, tmp_path: Path, change: str, text: str) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    path.write_bytes(made.warehouse.read_bytes())
-    with duckdb.connect(str(path)) as con:
-        con.execute(change or "select 1").fetchall()
-    assert text in find_pictures(path, "image_id = 0 and corruption = 'contrast' and severity = 1").details
-
-
-def test_a_long_filter_makes_no_wide_sheet(made: Pictured) -> None:
-    sheet = find_pictures(made.warehouse, f"label_name <> '{'x' * 900}'\n limit 1")
-    assert max(map(len, sheet.headline.split(" "))) <= 30
-    assert len(sheet.headline) < 440
-    assert "\n" not in sheet.headline

@@ -72,29 +72,12 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
     assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
 
 
-def test_versions_are_named_where_pictures_differ_and_only_there(one: Pictured) -> None:
-    change(one.warehouse, """update sources set versions = json_merge_patch(versions, '{"opencv": "4.0"}')""")
-    condition = "corruption = 'fog' and severity = 1"
-    assert find_pictures(one.warehouse, condition).notes == []
-    change(one.warehouse, "update prediction_facts set rmse = 0.5 where corruption = 'fog'")
-    (note,) = find_pictures(one.warehouse, condition).notes
-    assert note.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
-    assert "numpy" not in note
-
-
 def test_another_clean_picture_is_found_out(one: Pictured) -> None:
     change(one.warehouse, "update thumbnails set png = (select png from thumbnails where image_id = 0)")
     sheet = find_pictures(
         one.warehouse, "corruption = 'fog' and severity = 1 and image_id = 1 and model_label = 'Beta'"
     )
     assert [picture.made.differs for picture in sheet.all] == [True]
-
-
-def test_distances_that_are_not_stored_prove_nothing(one: Pictured) -> None:
-    change(one.warehouse, "update prediction_facts set rmse = null")
-    sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
-    assert {picture.made.differs for picture in sheet.all} == {None}
-    np.testing.assert_array_equal(sheet.all[0].made.pixels, one.corrupted["fog", Decimal(1)][0])
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,10 @@ import pytest
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.judging.claims import judge_claims, judge_stored
-from failmodes.analysis.judging.claims_result import ClaimsResult, claim_table, counts_sentence, number_text
+from failmodes.analysis.judging.claims_result import ClaimsResult, number_text
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
-from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import Selection
 from failmodes.ingest.statements import check_claims, stored_rows
 from failmodes.warehouse.database.load import load
 
@@ -39,22 +37,6 @@ def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
     assert texts[2].startswith("95.0% [")
     assert "% [" in texts[3]
     assert texts[4] == "\u2013"
-
-
-def test_the_sum_counts_claims_and_verdicts(found: ClaimsResult) -> None:
-    sentence = counts_sentence(found).replace("\u00a0", " ")
-    assert sentence.startswith("5 claims, judged 10 times: ")
-    assert counts_sentence([]) == "No claims are stated."
-
-
-def test_a_row_a_claim_and_model(found: ClaimsResult) -> None:
-    table = claim_table(found)
-    claims, models, verdicts, values, _ = zip(*table.rows, strict=True)
-    assert [bool(claim.text) for claim in claims] == [True, False] * 5
-    assert [model.text for model in models[:2]] == ["Alpha", "Beta"]
-    assert verdicts[0].text == "✗ contradicted"
-    assert "snow was not evaluated" in values[-1].on_one_line
-    assert "✗ contradicted" in found.to_text()
 
 
 def test_a_test_case_a_row(found: ClaimsResult) -> None:
@@ -99,21 +81,3 @@ def test_a_report_has_the_claims_behind_the_charts(tmp_path: Path, monkeypatch: 
     assert "<code>from cell_metrics where metric = " in page
     load([made.output], path, claims=[], derivation=DERIVATION)
     assert 'id="claims-1"' not in write_report(path).read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-def test_claims_about_many_models_are_counted_and_in_details_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
-    made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
-                           models=("A", "B", "C", "D", "E"))  # fmt: skip
-    claims = stored_rows(check_claims([DROP | {"name": "fog costs little"}], "claims"))
-    load([made.output], tmp_path / "w.duckdb", claims=claims, derivation=DERIVATION)
-    page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
-    assert "<bdi>5 contradicted</bdi>" in page
-    assert page.count("contradicted</bdi></td>") == 6
-
-
-def test_a_report_without_claims_has_no_such_part(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert claims_sections(con, selection) == []

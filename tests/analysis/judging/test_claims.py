@@ -7,13 +7,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from checkpoint_comparisons import of_kind
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_results import CURVES, Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored, verdict_of_shares
-from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.ingest.statements import SHAPES, Statement, check_claims, stored_form
 from failmodes.warehouse.database.connection import open_warehouse
@@ -106,11 +104,6 @@ def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBP
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    yield from opened(write_synthetic(tmp_path_factory.mktemp("few"), images=29))
-
-
-@pytest.fixture(scope="module")
 def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """Two records of models with the same name, which share no images; one has a corruption that the other lacks."""
     folder = tmp_path_factory.mktemp("twice")
@@ -160,20 +153,6 @@ def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synt
     assert turned.value == pytest.approx(-(of_alpha(con, BETTER).value or 0))
 
 
-@pytest.mark.parametrize("corruption", CURVES)
-def test_shapes_are_those_of_the_findings(
-    con: duckdb.DuckDBPyConnection, all_findings: list[Finding], corruption: str
-) -> None:
-    (of_curve,) = of_kind(all_findings, "shape", corruption=corruption, model_label="Alpha")
-    for name in SHAPES:
-        found = of_alpha(con, shape(name, corruption))
-        if of_curve.verdict == "supported":
-            assert found.verdict == ("supported" if of_curve.claim == name else "contradicted")
-            assert found.sentence.startswith(of_curve.sentence[:-1])
-        else:
-            assert found.verdict != "supported"
-
-
 @pytest.mark.parametrize(
     ("claimed", "shares", "verdict"),
     [
@@ -188,25 +167,6 @@ def test_shapes_are_those_of_the_findings(
 )
 def test_a_shape_is_contradicted_where_another_is_shown(claimed: str, shares: dict[str, float], verdict: str) -> None:
     assert verdict_of_shares(claimed, dict.fromkeys(SHAPES, 0.0) | shares) == verdict
-
-
-def test_claims_never_deny_a_finding_of_the_same_thing(
-    con: duckdb.DuckDBPyConnection, all_findings: list[Finding]
-) -> None:
-    for finding in all_findings:
-        if finding.model_label != "Alpha" or finding.corruption is None or finding.kind in ("shape", *SHAPES):
-            continue
-        claim = kind(finding.kind, finding.corruption)
-        if finding.kind == "largest_drop":
-            claim = accuracy("largest_drop", None, finding.corruption, severities="last")
-        assert {finding.verdict, of_alpha(con, claim).verdict} != {"supported", "contradicted"}
-        if finding.kind != "largest_drop":
-            turned = of_alpha(con, claim | {"negate": True}).verdict
-            assert turned not in (finding.verdict if finding.verdict != "inconclusive" else None,)
-    (better,) = of_kind(all_findings, "better_model")
-    claimed = of_alpha(con, BETTER)
-    assert abs(claimed.value or 0) == pytest.approx(abs(better.value or 0))
-    assert "of these checkpoints" in claimed.sentence
 
 
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
@@ -227,14 +187,6 @@ def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse:
     for row in judged(con, *ONE_EACH):
         columns = run_query(sound_warehouse, row.query)
         assert len(columns) > 0 or row.query.startswith(("from shapes", "from steps"))  # stored by a load
-
-
-@pytest.mark.parametrize("claim", ONE_EACH, ids=lambda claim: str(claim.get("relation", claim)))
-def test_a_sentence_is_whole(con: duckdb.DuckDBPyConnection, claim: Keys) -> None:
-    for row in judged(con, claim):
-        assert row.sentence.endswith(".")
-        assert ("images)" in row.sentence) == (row.n is not None)
-        assert row.reason or row.estimate
 
 
 def test_what_was_not_evaluated_is_not_measurable_and_named(con: duckdb.DuckDBPyConnection) -> None:
@@ -278,11 +230,6 @@ def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBP
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)
 
 
-def test_of_few_images_nothing_is_decided(few: duckdb.DuckDBPyConnection) -> None:
-    for row in judged(few, *(claim for claim in ONE_EACH if "snow" not in str(claim))):
-        assert row.verdict in ("inconclusive", "not_measurable")
-
-
 def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPyConnection) -> None:
     reason = "more than 1% of the predictions under fog at 5 are not finite"
     contrast = {"corruptions": ["contrast"]}
@@ -302,16 +249,6 @@ def test_a_claim_may_name_a_metric_that_a_user_brings(con: duckdb.DuckDBPyConnec
     metric = replace(all_metrics()["accuracy"], name="mine")
     claim = check_claims([accuracy("at_least", 0.9, "none") | {"metric": "mine"}], "claims")
     assert {row.verdict for row in judge_claims(con, claim, [metric])} == {"supported"}
-
-
-@pytest.mark.slow
-def test_models_of_the_same_name_are_distinguished_by_their_images(twice: duckdb.DuckDBPyConnection) -> None:
-    found = judged(twice, accuracy("drop_at_least", 0.1, "fog", model="Alpha"), shape("flat", "snow"))
-    assert [row.model_label for row in found[:2]] == [
-        f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((40, 0), (41, 1))
-    ]
-    assert [row.n for row in found[:2]] == [40, 41]
-    assert {row.verdict for row in found[2:]} == {"not_measurable"}
 
 
 @pytest.mark.slow

@@ -115,22 +115,6 @@ def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compare
     assert onset.difference.value == pytest.approx(means[1] - means[0])
 
 
-def test_metrics_are_those_of_the_views(compared: Comparison, warehouse: duckdb.DuckDBPyConnection) -> None:
-    for metric, view, of_score in (
-        ("ece", "calibration_by_severity", ""),
-        ("augrc", "failure_prediction", " and score = 'confidence'"),
-        ("worst_class_accuracy", "predictions_by_severity", ""),
-    ):
-        for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
-            (row,) = (row for row in compared.metrics if (row.metric.name, row.cells) == (metric, which))
-            for label, found in (("Alpha", row.a), ("Beta", row.b)):
-                stated = warehouse.execute(
-                    f"select avg({metric}) from {view} where model_label = ? and {condition} "
-                    f"and corruption is not null and severity is not null{of_score}", [label],
-                ).fetchall()[0][0]  # fmt: skip
-                assert found == pytest.approx(stated, rel=1e-5), (metric, which, label)
-
-
 def test_classes_and_images_that_change(crossing: Synthetic, compared: Comparison) -> None:
     a, b = correct(crossing, "Alpha"), correct(crossing, "Beta")
     labels = np.arange(IMAGES) % 4
@@ -210,19 +194,6 @@ def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_pat
     assert 0.2 * p_value < cell.adjusted_p < 40 * p_value or cell.adjusted_p == 1
 
 
-@pytest.mark.parametrize(
-    ("names", "corruptions", "message"),
-    [
-        (["Alpha", "Alpha"], (), "Alpha is compared with itself: name two models"),
-        (["Alpha", "Beta"], ("fogg",), "neither model was evaluated under 'fogg': did you mean 'fog'?"),
-    ],
-)
-def test_what_cannot_be_compared(crossing: Synthetic, names: list[str], corruptions: tuple[str], message: str) -> None:
-    with open_models(names, crossing.output) as (a, b), pytest.raises(StudyError) as error:
-        compare_models(a, b, corruptions=corruptions)
-    assert str(error.value) == message
-
-
 def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
     path, identity = crossing.output / "warehouse.duckdb", crossing.evaluations["Beta"]
     for name in ("Beta", identity, identity[:6]):
@@ -235,15 +206,3 @@ def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: 
         with pytest.raises(StudyError) as error:
             find_model(warehouse, path, name)
         assert str(error.value) == message
-
-
-@pytest.mark.slow
-def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
-    cell = next(
-        tmp_path.glob(f"results/prediction_facts/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
-    )
-    cell.unlink()
-    load([made.output], tmp_path / "warehouse.duckdb")
-    with open_models(["Alpha", "Beta"], tmp_path) as (a, b):
-        assert compare_models(a, b).missing_cells == (("fog", 5.0),)

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 from repeated_images import write_repeated
 from synthetic_results import write_synthetic
-from typer.testing import CliRunner
 
 import failmodes
 from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import compare_named
 from failmodes.analysis.judging.stored import DERIVATION
-from failmodes.cli import app
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.export import export_evaluations
 from failmodes.warehouse.database.load import load
@@ -78,23 +76,6 @@ def test_a_gate_judges_as_on_distinct_images_and_says_so(folder: Path) -> None:
     assert found.to_markdown().count(NOTE) == 1
     assert json.loads(found.to_json())["candidate"]["distinct_images"] == 100
     assert "duplicate" not in str(expected)
-
-
-def test_thirty_images_of_which_half_are_copies_are_too_few(tmp_path: Path) -> None:
-    results = write_synthetic(tmp_path / "results", images=20, corruptions=("fog",))
-    load([write_repeated(results, tmp_path / "twice")], tmp_path / "twice.duckdb")
-    names = {"candidate": "Beta", "rules": [{"metric": "accuracy", "relation": "at_least", "limit": 0.01}]}
-    result = failmodes.gate({"gate": names}, tmp_path / "twice.duckdb")
-    assert [rule.verdict for rule in result.rules] == ["inconclusive"]
-    assert not compare_named("Alpha", "Beta", tmp_path / "twice.duckdb").has_verdict
-
-
-def test_status_counts_duplicates(folder: Path) -> None:
-    status = warehouse_status(folder / "twice.duckdb")
-    assert status.evaluations.select("image_count", "distinct_image_count").rows() == [(200, 100)] * 2
-    said = [CliRunner().invoke(app, ["status", str(folder / f"{name}.duckdb")]).stdout for name in ("once", "twice")]
-    assert "duplicate" not in said[0]
-    assert " ".join(said[1].split()).count(f"Synthetic digits, all 100 images: {NOTE}") == 1
 
 
 def test_an_export_knows_the_duplicates(folder: Path, tmp_path: Path) -> None:

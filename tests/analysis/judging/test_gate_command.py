@@ -1,15 +1,12 @@
 """The command `failmodes gate`: exit codes, what it prints, what it writes."""
 
 import json
-import os
-import shlex
 import subprocess
-import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from installed_script import SCRIPT, failmodes, failmodes_in_terminal
+from installed_script import SCRIPT, failmodes
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -87,14 +84,6 @@ def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, 
     assert done.returncode == 2
 
 
-def test_the_last_hint_of_a_gate_can_be_pasted(gate_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "both models.duckdb").symlink_to(gate_folder / "both.duckdb")
-    shown = failmodes_in_terminal("gate", write(tmp_path, PASSES), "both models.duckdb", folder=tmp_path)
-    _, *command = shlex.split(shown.splitlines()[-1].removeprefix("next: "))
-    assert command == ["compare", "Alpha", "Noisier", "both models.duckdb"]
-    failmodes(*command, folder=tmp_path)
-
-
 SUFFIXES = {"json": ".json", "junit": ".xml", "markdown": ".md"}
 
 
@@ -117,29 +106,3 @@ def test_a_format_is_printed_in_place_of_the_text(app: Typer, gate_folder: Path,
     assert result.stdout.startswith(starts[name])
     assert "next:" not in result.stdout
     assert not (Path.cwd() / "-").exists()
-
-
-def test_help_says_what_rules_are_and_what_exit_codes_mean(app: Typer) -> None:
-    text = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).output
-    for line in ("[gate]", "[[gate.rules]]", 'metric = "accuracy"', 'relation = "worse_by_at_most"', "limit = 0.01",
-                 "0  every rule passes", "1  a rule fails",
-                 "3  not enough images to tell, or a cell is missing",
-                 "2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged"):  # fmt: skip
-        assert line in text
-
-
-@pytest.mark.slow
-def test_as_a_process(gate_folder: Path, tmp_path: Path) -> None:
-    rules = write(tmp_path, FAILS)
-    for arguments, code, line in (
-        ([rules, str(gate_folder / "both.duckdb")], 1, ""),
-        ([rules, str(tmp_path / "gone.duckdb")], 2, "failmodes: there is no warehouse "),
-        ([str(tmp_path / "gone.toml")], 2, "failmodes: no rules at"),
-    ):
-        done = subprocess.run(
-            [sys.executable, "-m", "failmodes", "gate", *arguments],
-            capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        )  # fmt: skip
-        assert done.returncode == code
-        assert done.stderr.startswith(line)
-        assert done.stderr.count("\n") == bool(line)

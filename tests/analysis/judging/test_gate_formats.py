@@ -87,20 +87,3 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
                       "errors": 1, "skipped": 0}  # fmt: skip
     passing = ElementTree.fromstring(replace(result, inconclusive="pass").to_junit())[0]
     assert passing.get("skipped") == str(verdicts.count("inconclusive"))
-
-
-@pytest.mark.slow
-def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_of(gate_folder: Path) -> None:
-    rules = [
-        {"shape": "abrupt", "corruptions": ["fog"]},
-        {"kind": "attention_drift"},
-        {"metric": "accuracy", "relation": "largest_drop", "corruptions": ["contrast"]},
-    ]
-    found = failmodes.gate({"gate": {"candidate": "Alpha", "rules": rules}}, gate_folder / "both.duckdb")
-    shape, kind, largest = json.loads(found.to_json())["rules"]
-    assert (shape["shape"], kind["kind"], largest["relation"]) == ("abrupt", "attention_drift", "largest_drop")
-    assert shape["decisions"][0]["cells"] == [{"corruption": "fog", "severity": None}]
-    assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
-    cases = ElementTree.fromstring(found.to_junit())[0]
-    assert [case.get("name") for case in cases] == ["mean", "fog", "contrast", "contrast", "fog"]
-    assert "in all 2 cells; nearest to the limit is " in largest["shown"]

@@ -208,15 +208,6 @@ def test_the_largest_drop_is_larger_than_every_other(values: Any, leads: list[fl
     assert found.verdict == verdict
 
 
-def test_the_largest_drop_at_the_last_severity_and_of_a_metric_that_is_better_lower() -> None:
-    at_last = {"metric": "accuracy", "relation": "largest_drop", "severities": "last", **FOG}
-    values = values_of(fog1=0.3, fog3=0.7, snow1=0.7, snow3=0.5)
-    assert decided(at_last, values).verdict == "contradicted"
-    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1)).verdict == "inconclusive"
-    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1, fog=0.9)).verdict == "supported"
-    assert decided(at_last, values_of(fog=0.5, snow=0.4), extras=("snow",)).verdict == "supported"
-
-
 def test_extras_are_no_part_of_a_mean_and_are_of_each() -> None:
     keys = {"metric": "accuracy", "relation": "at_least", "limit": 0.7}
     (mean,) = decided(keys, values_of(snow=0.1), ("snow",)).verdicts
@@ -240,15 +231,6 @@ def test_each_cell_is_compared_with_that_of_its_severity() -> None:
     assert [one.estimate and one.estimate.value for one in itself.verdicts] == pytest.approx([-0.2, -0.2])
 
 
-def test_where_what_is_compared_with_is_missing_nothing_is_said() -> None:
-    keys = {"metric": "accuracy", "over": "each", **FOG}
-    beside = decided(keys | {"relation": "less_than", "other": {"corruptions": ["frost"]}}, values_of())
-    drop = decided(
-        keys | {"relation": "drop_at_most", "limit": 0.1}, {cell: 0.1 for cell in GRID if cell != CLEAN_CELL}
-    )
-    assert beside.verdict == drop.verdict == "not_measurable"
-
-
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     """A cell that is 2.2 errors beyond its limit breaks a gate of three decisions and not one of four."""
     values = FLAT | {("snow", 1.0): 0.7 - 0.022}
@@ -261,15 +243,6 @@ def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     beside = judged([rule, {"metric": "accuracy", "relation": "at_least", "limit": 0.1}], Given(values))
     assert [one.verdict for one in beside] == ["inconclusive", "supported"]
     assert judged([rule], Given(dict.fromkeys(CELLS, 0.7165)))[0].verdict == "supported"  # support is not corrected
-
-
-def test_the_mean_is_one_decision_over_corruptions_of_the_mean_over_severities() -> None:
-    values = {CLEAN_CELL: 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
-    (mean,) = judged([{"metric": "accuracy", "relation": "at_least", "limit": 0.6}], Given(values))
-    (found,) = mean.verdicts
-    assert found.estimate is not None
-    assert (mean.verdict, found.estimate.value) == ("supported", pytest.approx((0.8 + 0.5) / 2))
-    assert found.cells == tuple(CORRUPTED)
 
 
 def test_what_is_missing_is_no_pass_and_a_cell_that_breaks_beats_it() -> None:
@@ -326,9 +299,3 @@ def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> N
     with pytest.raises(StudyError) as raised:
         judged([rule | {"limit": 0.5}], Given(FLAT))
     assert line in str(raised.value)
-
-
-def test_a_score_is_confidence_if_not_given() -> None:
-    (rule,) = judged([{"metric": "augrc", "relation": "at_most", "limit": 1}], Given(FLAT))
-    assert rule.plan is not None
-    assert rule.plan.score == "confidence"

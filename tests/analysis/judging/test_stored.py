@@ -16,7 +16,7 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_findings
+from failmodes.analysis.judging.stored import DERIVATION, warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
@@ -24,10 +24,9 @@ from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
-from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.schema import ATTENTION, CORRUPTIONS
-from failmodes.warehouse.shards.format import read_verified, shard_path, write_dimension, write_shard
+from failmodes.warehouse.schema import ATTENTION
+from failmodes.warehouse.shards.format import read_verified, shard_path, write_shard
 
 SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
@@ -145,17 +144,6 @@ def test_other_code_makes_a_load_derive_all_again(
     assert rows_of(own) == before
 
 
-@pytest.mark.slow
-def test_other_settings_of_the_shapes_make_them_stale(own: Path) -> None:
-    change_settings(own, {"flat_below": 0.9, "resamples": 50})
-    shapes = {(f.claim, f.verdict) for f in warehouse_findings(own) if f.kind == "shape"}
-    assert shapes == {("flat", "supported")}
-    assert rows_of(own) == [tuple(finding) for finding in warehouse_findings(own)]
-    content = own.read_bytes()
-    change_settings(own, {"flat_below": 0.9})
-    assert own.read_bytes() == content
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> tuple[Synthetic, Path]:
     """A record of one model with a warehouse."""
@@ -175,16 +163,6 @@ def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
     load([made.output], path)
     (after,) = of_kind(warehouse_findings(path), "attention_off_object")
     assert (before.verdict_alone, after.verdict_alone) == ("supported", "contradicted")
-
-
-@pytest.mark.slow
-def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path]) -> None:
-    made, path = small
-    with open_warehouse(path) as con:
-        (fog,) = con.sql("from corruptions where corruption = 'fog'").pl().rows(named=True)
-    write_dimension(made.output, CORRUPTIONS, "fog", [fog | {"corruption_label": "Mist"}])
-    load([made.output], path, derivation=DERIVATION)
-    assert rows_of(path)[0][Finding._fields.index("sentence")].startswith("Mist costs Alpha most")
 
 
 @pytest.mark.slow
@@ -222,11 +200,3 @@ def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
     assert "&lt;img src=x&gt;" in page
     assert "<code><b></code>" not in page
     assert not re.search(r"<script>alert", page)
-
-
-@pytest.mark.slow
-def test_inconclusive_findings_are_found_by_the_query_of_their_line(loaded: Path) -> None:
-    lines = [line for line in warehouse_findings(loaded).headlines if line.query.startswith("from findings")]
-    assert lines
-    for line in lines:
-        assert run_query(loaded, line.query)["verdict"].unique().to_list() == ["inconclusive"]

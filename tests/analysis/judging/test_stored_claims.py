@@ -8,13 +8,11 @@ import pytest
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.judging import stored
-from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims
+from failmodes.analysis.judging.stored import DERIVATION, warehouse_claims
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.ingest.statements import Statement, check_claims, statement_text, stored_form, stored_rows
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
-from failmodes.warehouse.database.stated_claims import stored_claims
 
 STATED = check_claims([
     {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
@@ -75,31 +73,6 @@ def test_other_claims_are_judged_again(own: Path, results: Synthetic, monkeypatc
     load([results.output], own, claims=[], derivation=DERIVATION)
     assert warehouse_claims(own) == []
     assert run_query(own, "from claims").is_empty()
-
-
-@pytest.mark.slow
-def test_other_settings_and_other_rules_are_judged_again(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(own, monkeypatch)
-    change_settings(own, {"resamples": 70})
-    warehouse_claims(own)
-    assert len(asked) == 1
-    monkeypatch.setattr(stored, "source_hash", lambda *_: "another")
-    warehouse_claims(own)
-    assert len(asked) == 2
-
-
-def test_a_load_without_a_study_keeps_them(own: Path, results: Synthetic) -> None:
-    load([results.output], own)
-    with open_warehouse(own) as con:
-        assert stored_claims(con) == stored_rows(STATED)
-
-
-@pytest.mark.slow
-def test_more_shards_are_judged_with_the_others(own: Path, tmp_path: Path) -> None:
-    more = write_synthetic(tmp_path / "more", images=60, models=("Gamma",), corruptions=("fog", "contrast"),
-                           severities=(2, 5))  # fmt: skip
-    load([more.output], own, derivation=DERIVATION)
-    assert set(run_query(own, "from claims")["model_label"]) == {"Alpha", "Beta", "Gamma"}
 
 
 def test_claims_that_are_given_are_not_stored(own: Path) -> None:

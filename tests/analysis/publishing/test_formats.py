@@ -12,7 +12,6 @@ import pytest
 from markdown_it import MarkdownIt
 from synthetic_results import Synthetic, Texts, write_synthetic
 
-import failmodes
 from failmodes.analysis.publishing.formats import FORMATS, publish_results
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError, WarehouseError
@@ -143,10 +142,3 @@ def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path
         publish_results(made.output / "w.duckdb", "robustbench")
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".csv", ".md")]
     assert not list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*"))
-
-
-def test_an_open_warehouse_publishes(malicious: Synthetic, tmp_path: Path) -> None:
-    opened = failmodes.open(malicious.output / "warehouse.duckdb")
-    (path,) = opened.publish("model-card", tmp_path / "one.md", model=MALICIOUS[0])
-    assert path.read_text().count("### Accuracy of") == 1
-    assert len(opened.publish("robustbench", tmp_path / "two.csv")) == 2

@@ -175,12 +175,6 @@ def test_plain_names_stay_as_they_are() -> None:
     assert len(escape("x" * 10_000)) == MOST_LETTERS + 1
 
 
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_text_fits_the_terminal(width: int) -> None:
-    text = render(Result("word " * 40).document, "text", width)
-    assert max(map(len, text.splitlines())) <= width
-
-
 def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = Result("plain")
     assert str(result) == repr(result) == result.to_text().rstrip("\n")
@@ -192,13 +186,6 @@ def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatc
         result.save(tmp_path / "result.docx")
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # where rich would show it at once, line by line
     assert str(result) == result.to_text().rstrip("\n")
-
-
-def test_without_test_cases_there_is_no_junit() -> None:
-    with pytest.raises(StudyError, match="Findings has no test cases"):
-        render(Document("Findings", (), {}), "junit")
-    with pytest.raises(StudyError, match=r"no format 'markdwn'.*did you mean 'markdown'"):
-        render(Document("Findings", (), {}), "markdwn")
 
 
 FORMAT = '''

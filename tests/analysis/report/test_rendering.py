@@ -4,27 +4,15 @@ import re
 import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
 from rewritten_shards import cell_of
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.chart_registry import warehouse_charts
-from failmodes.analysis.report.rendering import report_part, write_report
+from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.report.topics import TOPICS
-from failmodes.analysis.selection import Selection, select_one
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema_version import SCHEMA_VERSION
-
-
-def test_the_title_of_a_section_counts_models(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
-    four = select_one(many_con, models=["Aspen", "Birch", "Cedar", "Elm"])
-    assert report_part(many_con, many_selection).title == "How 6\u00a0models fail on Synthetic digits"
-    assert report_part(many_con, four).title == "How Aspen, Birch, Cedar and Elm fail on Synthetic digits"
-
 
 MALICIOUS = "Alpha <img src=x onerror=alert(1)>"
 

@@ -12,7 +12,6 @@ from failmodes.analysis.report.report_tables import pair_tables, published_table
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.published import compare_with_published
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.own_tables import SHAPE_LABELS
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.published_layout import read_published
 
@@ -32,16 +31,6 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
     for name, row in zip(names, matrix.rows, strict=True):
         ahead, behind = (sum(name == pair[side] for pair in pairs) for side in (0, 1))
         assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]
-
-
-def test_shapes_stand_with_the_reason_where_they_are_inconclusive(
-    con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
-    table = next(one for one in tables(con, selection) if one.caption == "Shapes of Alpha")
-    cells = {row[0].text: row[1] for row in table.rows}
-    assert cells["Brightness"].text == SHAPE_LABELS["inconclusive"]
-    assert "drops from" in cells["Brightness"].small
-    assert (cells["Fog"].text, cells["Fog"].small) == ("abrupt, between 4 and 5", "")
 
 
 def test_shapes_have_their_rank_and_threshold(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

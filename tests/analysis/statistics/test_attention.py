@@ -75,13 +75,6 @@ def test_halves_vary_less() -> None:
     assert share_on_cycle(values, np.full(600, -1)) == pytest.approx(_wilson(share, exact), rel=0.001)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_an_interval_has_a_width_where_all_images_agree(value: float) -> None:
-    estimate = share_on_cycle(np.full(20, value), _following(list(range(20))))
-    assert 0 <= estimate.low <= value <= estimate.high <= 1
-    assert estimate.high - estimate.low > 0.1
-
-
 def test_images_without_a_map_count_one_half_and_at_worst_nothing() -> None:
     own = np.array([0.1, 0.3, NAN, 0.2, 0.1, 0.1])
     other = np.array([0.2, 0.1, NAN, 0.2, 0.5, 0.4])
@@ -98,14 +91,6 @@ def test_images_without_a_map_count_one_half_and_at_worst_nothing() -> None:
     assert (unknown.image_count, unknown.share.value) == (6, pytest.approx((1 + 0 + 0.5 + 0.5 + 1 + 1) / 6))
     count = 6 * 3.5 / 6 * 2.5 / 6 / (3.5 / 6 * 2.5 / 6 - 1 / 10 / 4) / (1 + 2 * LARGEST_CORRELATION)
     assert unknown.worst_case == pytest.approx(_wilson(3.5 / 6, count))
-
-
-def test_one_image_or_no_distance_is_no_comparison() -> None:
-    alone = np.array([0.1])
-    assert compare_with_null(alone, np.array([NAN]), np.array([False]), _following([0])) is None
-    assert compare_with_null(alone, np.array([NAN]), np.array([False]), None) is None
-    empty = np.full(3, NAN)
-    assert compare_with_null(empty, empty, np.ones(3, bool), _following([0, 1, 2])) is None
 
 
 def test_ties_are_inconclusive() -> None:
@@ -145,16 +130,6 @@ def test_own_maps_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Se
     assert alone.share.low > found.share.low, "intervals of all corruptions hold together"
 
 
-def test_the_cycle_is_that_of_the_evaluation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    evaluation = selection.evaluations[0]
-    rows = read_last_rows(con, evaluation, selection.corruptions)
-    labels = con.sql("select label from images order by image_id").pl()["label"].to_numpy()
-    expected = sample_null_pairs(labels)
-    assert rows.following is not None
-    np.testing.assert_array_equal(rows.following.any_image, expected.any_image)
-    np.testing.assert_array_equal(rows.following.same_class, expected.same_class)
-
-
 def test_an_unknown_cycle_takes_the_largest_correlation(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
     lacking = replace(evaluation, label="lacking", facts=evaluation.facts | {"image_count": 401})
@@ -162,11 +137,6 @@ def test_an_unknown_cycle_takes_the_largest_correlation(con: duckdb.DuckDBPyConn
     assert read_last_rows(con, lacking, selection.corruptions).following is None
     assert unknown.share.value == known.share.value
     assert unknown.share == pytest.approx(_wilson(known.share.value, unknown.image_count / 1.58))
-
-
-def test_an_evaluation_without_attention_has_no_tests(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    without = replace(selection.evaluations[0], evaluation_id="none")
-    assert attention_at_last(con, without, selection.corruptions) == ([], {}, {}, {}, False)
 
 
 def test_changes_of_the_mask_share_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

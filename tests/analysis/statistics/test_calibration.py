@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from scipy import stats
@@ -11,7 +10,6 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.calibration import (
-    clean_calibration,
     overconfidence,
     overconfidence_by_corruption,
 )
@@ -55,21 +53,6 @@ def test_verdicts_say_over_and_underconfident() -> None:
     assert not overconfidence(0.89, 80, 100, cells=50).above_zero, "of many cells some are so by chance"
 
 
-@pytest.mark.parametrize("correct", [0, 1, 2])
-def test_no_interval_is_without_width(correct: int) -> None:
-    value, low, high = overconfidence(0.9, correct, 2)
-    assert low <= value <= high
-    assert high - low > 0.5
-
-
-def test_a_model_that_is_hardly_ever_incorrect_is_not_called_underconfident_for_it() -> None:
-    """Each answer is right with its own confidence of .995: of 100 images often all are right."""
-    rng, found = np.random.default_rng(0), 0
-    for _ in range(400):
-        found += overconfidence(0.995, int((rng.random(100) < 0.995).sum()), 100).below_zero
-    assert found == 0
-
-
 @pytest.mark.slow
 def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
@@ -85,29 +68,3 @@ def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> 
     assert fog.image_count == 40
     assert fog.overconfidence.value == pytest.approx(confidence[0][0] - made.correct["Alpha", "fog"][-1][20:].mean())
     assert found["none"].image_count == 60
-
-
-def test_clean_calibration_is_beside_what_chance_gives(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for evaluation in selection.evaluations:
-        found = clean_calibration(con, selection, evaluation)
-        ((ece, low, high, floor, images),) = con.execute(
-            "select distinct ece, ece_low, ece_high, ece_noise_floor, image_count from calibration_by_severity "
-            "where evaluation_id = ? and severity = 0",
-            [evaluation.evaluation_id],
-        ).fetchall()
-        assert found is not None
-        assert (found.ece, found.image_count) == (pytest.approx(ece), images)
-        assert (found.low, found.high) == (low, high)
-        assert found.noise_floor == pytest.approx(floor)
-
-
-@pytest.mark.slow
-def test_without_finite_clean_rows_there_is_no_calibration(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=40, models=("Alpha",), corruptions=("fog",), severities=(5,))
-    make_non_finite(made, cell_of(made, "Alpha"))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        alpha = selection.evaluations[0]
-        assert clean_calibration(con, selection, alpha) is None
-        assert [cell.corruption for cell in overconfidence_by_corruption(con, selection, alpha)] == ["fog"]

@@ -103,18 +103,6 @@ def test_few_images_that_change_are_not_tested() -> None:
     assert found_in(correct).p_value is not None
 
 
-def test_images_that_do_not_pair_are_resampled_alone() -> None:
-    point = found_in(predictions(HOLDS), paired=False)
-    assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
-
-
-def test_a_dense_grid_locates_the_break_more_narrowly() -> None:
-    grid = np.arange(21) / 4
-    point = found_in(predictions(tuple(np.interp(grid, GRID, HOLDS)), 2000), grid)
-    assert grid[point.first] <= 3 <= grid[point.last]
-    assert grid[point.last] - grid[point.first] <= 1.5
-
-
 def test_few_images_stretch_resamples() -> None:
     assert stretch(50, 1) == pytest.approx(stats.t.ppf(0.975, 49) / stats.norm.ppf(0.975) * (50 / 49) ** 0.5)
     assert 1 < stretch(10_000, 4) < 1.001

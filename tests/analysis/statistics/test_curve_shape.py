@@ -1,8 +1,6 @@
 """Words for curves: exact curves by hand and by property, curvature and steps, and the words of drawn curves."""
 
-import csv
 from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import ndtri
 
 from failmodes.analysis.statistics.curve_shape import (
     FALLING,
@@ -18,15 +15,12 @@ from failmodes.analysis.statistics.curve_shape import (
     ShapeSettings,
     chord,
     curvature,
-    describe_curve,
     shape_of_curve,
     shapes_of,
     step_changes,
     step_ends,
     total_drop,
 )
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, MOST_P, p_of_shape
-from failmodes.analysis.statistics.shares import discoveries
 
 GRID, DENSE = np.arange(6), np.arange(21) / 4
 
@@ -166,11 +160,6 @@ def test_curvature_by_hand_on_an_uneven_grid() -> None:
     assert chord([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx([1, 0.75, 0.5, 0])
 
 
-def test_curvature_of_a_straight_line_is_zero_on_any_grid() -> None:
-    grid = np.array([0, 0.25, 1, 2.5, 5])
-    assert curvature(0.9 - 0.1 * grid, grid) == pytest.approx(0, abs=1e-12)
-
-
 def test_steps_of_a_grid() -> None:
     assert step_ends(GRID).tolist() == [1, 2, 3, 4, 5]
     assert step_ends([0, 0.5, 1, 1.5, 2.5, 5]).tolist() == [2, 3, 3, 4, 5]
@@ -178,48 +167,7 @@ def test_steps_of_a_grid() -> None:
     assert step_changes([0.9, 0.8, 0.6, 0.5], [0, 0.5, 1, 3]) == pytest.approx([-0.3, -0.2, -0.1])
 
 
-@settings(max_examples=50, deadline=None)
-@given(arrays(np.float64, 6, elements=st.floats(0, 1, allow_subnormal=False)))
-def test_on_even_grids_the_curvature_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
-    if abs(total_drop(curve)) < 1e-9:  # of no number of images; a quotient may overflow
-        return
-    for step in (1, 0.25):
-        above = (curve - chord(curve, GRID * step))[1:-1].mean()
-        assert curvature(curve, GRID * step) == above / total_drop(curve)
-
-
-def test_a_cluster_of_points_does_not_outvote_the_rest() -> None:
-    def curve(grid: np.ndarray) -> np.ndarray:
-        return 1 - (grid / 5) ** 2
-
-    even, clustered = np.arange(21) / 4, np.concatenate([np.arange(20) / 20, [1, 2, 3, 4, 5]])
-    plain = (curve(clustered) - chord(curve(clustered), clustered))[1:-1].mean()
-    target = float(curvature(curve(even), even))
-    assert abs(float(curvature(curve(clustered), clustered)) - target) < 0.02 < abs(plain - target)
-
-
-def test_no_drop_has_no_curvature() -> None:
-    assert np.isnan(curvature([0.5, 0.4, 0.5], [0, 1, 2]))
-
-
 curves = arrays(np.float64, 6, elements=st.floats(0, 1, width=32))
-
-
-@settings(max_examples=50, deadline=None)
-@given(curves, st.floats(0.1, 0.9), st.floats(-0.05, 0.05))
-def test_curvature_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: float) -> None:
-    if abs(total_drop(curve)) < 0.01:
-        return
-    assert curvature(curve * scale + offset, GRID) == pytest.approx(float(curvature(curve, GRID)), abs=1e-6)
-
-
-@settings(max_examples=50, deadline=None)
-@given(curves)
-def test_mirrored_curve_has_the_opposite_curvature(curve: np.ndarray) -> None:
-    if abs(total_drop(curve)) < 0.01:
-        return
-    mirrored = (curve[0] + curve[-1]) - curve[::-1]  # turned about the middle of its chord
-    assert curvature(mirrored, GRID) == pytest.approx(-float(curvature(curve, GRID)), abs=1e-9)
 
 
 @settings(max_examples=200, deadline=None)
@@ -252,62 +200,3 @@ def test_vectorized_equals_one_by_one() -> None:
     together = shapes_of(many, GRID, ShapeSettings())
     assert [SHAPES[code] for code in together.codes] == [shape_of_curve(one, GRID) for one in many]
     assert [set(own) for own in together.starts.tolist()] == [set(steps_of(one, GRID)) for one in many]
-
-
-IMAGES, DRAWS, RESAMPLES = 2000, 60, 600
-
-
-@pytest.fixture(scope="module")
-def described() -> np.ndarray:
-    """Word, p value and first position of the steps of DRAWS draws of each curve of SAID, (DRAWS, curves)."""
-    rng, chosen = np.random.default_rng(2024), ShapeSettings(resamples=RESAMPLES)
-    found = np.empty((DRAWS, len(SAID)), object)
-    for column, case in enumerate(SAID):
-        for row in range(DRAWS):
-            shape = describe_curve(drawn(case, rng), GRID, chosen)
-            p_value = 1.0 if shape.shape == "inconclusive" else p_of_shape(shape.stability, RESAMPLES)
-            places = sorted(place[0] for place in (shape.largest_at, shape.other_at) if place)
-            found[row, column] = (shape.shape, p_value, places)
-    return found
-
-
-def drawn(case: Case, rng: np.random.Generator) -> np.ndarray:
-    """Images (N, S) of which some are difficult: their latent numbers have a correlation of .9 over severities."""
-    latent = 0.9**0.5 * rng.standard_normal((IMAGES, 1)) + 0.1**0.5 * rng.standard_normal((IMAGES, len(case.curve)))
-    return latent < ndtri(case.curve)
-
-
-@pytest.mark.parametrize("case", SAID, ids=lambda case: case.name)
-@pytest.mark.parametrize("beside", ["alone", "in an evaluation"])
-def test_nine_of_ten_draws_get_the_word_that_a_person_says(described: np.ndarray, case: Case, beside: str) -> None:
-    column = SAID.index(case)
-    if beside == "alone":
-        is_said = [p_value <= MOST_P for _, p_value, _ in described[:, column]]
-    else:
-        is_said = [
-            discoveries([p_value for _, p_value, _ in row], FALSE_SHAPES)[column] and row[column][1] <= MOST_P
-            for row in described
-        ]
-    words = [(word, places) for (word, _, places), said in zip(described[:, column], is_said, strict=True) if said]
-    assert sum(word == case.shape for word, _ in words) >= 0.9 * DRAWS
-    assert {word for word, _ in words} == {case.shape}, "another word is never said"
-    if case.steps:
-        assert [places for _, places in words] == [list(case.steps)] * len(words)
-
-
-PUBLISHED_CURVATURE = {
-    "fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "brightness": 0.29, "pixelate": 0.21, "shot_noise": 0.01,
-    "impulse_noise": 0.02, "motion_blur": 0.03, "gaussian_noise": -0.14, "jpeg_compression": -0.11,
-    "glass_blur": -0.36,
-}  # fmt: skip
-
-
-@pytest.mark.data
-@pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_CURVATURE.items(), ids=list(PUBLISHED_CURVATURE))
-def test_curvature_of_the_published_standard_model(real_data: Path, corruption: str, expected: float) -> None:
-    rows = list(csv.reader((real_data / "robustbench" / "cifar10_corruptions_unaggregated.csv").open()))
-    standard = next(row for row in rows if row[0] == "Standard")
-    levels = {int(s): float(v) for c, s, v in zip(rows[0], rows[1], standard, strict=True) if c == corruption}
-    clean = list(csv.DictReader((real_data / "robustbench" / "cifar10_corruptions_clean.csv").open()))
-    start = next(float(row["clean_accuracy_percent"]) / 100 for row in clean if row["model"] == "Standard")
-    assert curvature([start, *(levels[s] for s in range(1, 6))], GRID) == pytest.approx(expected, abs=0.005)

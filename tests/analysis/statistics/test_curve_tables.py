@@ -28,15 +28,6 @@ def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
         assert con.execute(f"select {keys} from {table.name} group by all having count(*) > 1").fetchall() == []
 
 
-def test_the_severity_axis_is_the_shape_itself(con: duckdb.DuckDBPyConnection) -> None:
-    differing = con.execute(
-        "select * from shapes_over_distortion as own inner join shapes using (evaluation_id, corruption) "
-        "where axis = 'severity' and (own.shape, own.stability, own.curvature, own.curvature_low, own.reason) "
-        "is distinct from (shapes.shape, shapes.stability, shapes.curvature, shapes.curvature_low, shapes.reason)"
-    ).fetchall()
-    assert differing == []
-
-
 def test_axes_are_the_mean_distortion(con: duckdb.DuckDBPyConnection) -> None:
     """The synthetic images lie as far from clean as severity says, so that all axes tell the same curvature."""
     rows = con.execute(
@@ -55,11 +46,6 @@ def test_p_values_are_corrected_over_the_curves_of_an_evaluation(con: duckdb.Duc
         for place, (p, adjusted) in enumerate(own):
             running = max(running, min(1.0, p * (len(own) - place)))
             assert adjusted == pytest.approx(running)
-
-
-def test_breaks_that_are_not_shown_have_no_place(con: duckdb.DuckDBPyConnection) -> None:
-    shown = con.execute("select adjusted_p_value <= 0.05, break_at, slope_after from change_points").fetchall()
-    assert all((at is not None) == bool(is_shown) == (slope is not None) for is_shown, at, slope in shown)
 
 
 def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> None:
@@ -83,31 +69,6 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
 
 
 @pytest.mark.slow
-def test_images_that_do_not_pair_have_no_distortion_and_no_ranks_of_classes(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=80, models=("Alpha",), paired=False)
-    load([made.output], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", QUICK)
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        reasons = con.execute("select distinct reason from shapes_over_distortion where axis <> 'severity'").fetchall()
-        assert reasons == [("distortion was not measured: corrupted images do not pair with clean ones",)]
-        assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
-        assert con.execute("select count(rank) from corruption_ranks").fetchall()[0][0] > 0
-
-
-@pytest.mark.slow
-def test_few_images_are_not_tested(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=20, models=("Alpha",))
-    load([made.output], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", QUICK)
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        found = con.execute("select distinct threshold, p_value, reason from change_points").fetchall()
-        assert found == [("inconclusive", None, "20 images are too few: at least 30 are needed")]
-        ranks = con.execute("select distinct rank, ranked_count, reason from corruption_ranks").fetchall()
-        assert ranks == [(None, 0, "20 images are too few: it takes 30")]
-        assert con.execute("select count(*) from class_ranks").fetchall() == [(0,)]
-
-
-@pytest.mark.slow
 def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_path: Path) -> None:
     made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "contrast"))
     make_non_finite(made, cell_of(made, "Alpha", "contrast", 3))
@@ -119,13 +80,3 @@ def test_a_corruption_of_too_many_rows_that_are_no_numbers_is_not_ranked(tmp_pat
     assert {(name, rank, count) for name, rank, count, _ in rows} == {("fog", 1, 1), ("contrast", None, 1)}
     assert all(("predictions are not finite" in str(reason)) == (name == "contrast") for name, _, _, reason in rows)
     assert fits == [("fog",)]
-
-
-@pytest.mark.slow
-def test_extras_are_not_ranked(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=80, models=("Alpha",), corruptions=("fog", "spatter"))
-    load([made.output], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", QUICK)
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        rows = dict(con.execute("select corruption, reason from corruption_ranks").fetchall())
-    assert rows == {"fog": None, "spatter": "an extra corruption, which is not ranked"}

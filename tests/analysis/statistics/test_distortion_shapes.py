@@ -72,21 +72,6 @@ def test_severities_of_the_same_images_are_one_point() -> None:
     )
 
 
-def test_an_axis_that_rises_evenly_changes_nothing() -> None:
-    found = over((0.9, 0.85, 0.8, 0.7, 0.5, 0.3), 0.03 * GRID)
-    assert found[SEVERITY_AXIS].shape == found[RMSE_AXIS].shape
-    assert found[SEVERITY_AXIS].stability == found[RMSE_AXIS].stability
-    assert found[RMSE_AXIS].curvature == pytest.approx(found[SEVERITY_AXIS].curvature)
-    assert found[RMSE_AXIS].curvature_change == pytest.approx((0, 0, 0))
-
-
-@pytest.mark.parametrize("accuracy", [(0.9,) * 6, (0.9, 0.6, 0.3, 0.6, 0.3, 0.3), (0.5, 0.6, 0.7, 0.7, 0.7, 0.8)])
-def test_what_does_not_fall_has_no_curvature_over_any_axis(accuracy: tuple[float, ...]) -> None:
-    found = over(accuracy, np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2]))
-    assert found[RMSE_AXIS] == found[SEVERITY_AXIS]
-    assert found[RMSE_AXIS].curvature is None
-
-
 def test_an_axis_is_measured_and_rises() -> None:
     assert axis_reason([0, 0.1, 0.2], [0, 1, 2.5], "mean RMSE") is None
     assert axis_reason([0, 0.1, 0.1, 0.2], [0, 1, 2, 3], "mean RMSE") is None

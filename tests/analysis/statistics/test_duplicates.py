@@ -16,16 +16,15 @@ from repeated_images import write_repeated
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
-from failmodes.analysis.statistics.attention import attention_at_last, mean_of_images, mean_share_change, share_on_cycle
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Resampling, read_correctness
+from failmodes.analysis.statistics.attention import attention_at_last
+from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Resampling
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
 from failmodes.analysis.statistics.curve_fits import fit_curve
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, resampled_curve
-from failmodes.analysis.statistics.difference import Compared, Measured, ModelMetrics, Term, mean_of
-from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
-from failmodes.analysis.statistics.early_warning import early_warning, predictor_gains
-from failmodes.analysis.statistics.failure_order import AT_LAST, rank_classes, rank_corruptions
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
+from failmodes.analysis.statistics.duplicates import duplicate_images, share_of_independent
+from failmodes.analysis.statistics.early_warning import early_warning
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
@@ -34,7 +33,6 @@ from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_co
 from failmodes.analysis.statistics.run_rows import RunRows
 from failmodes.analysis.statistics.shares import (
     count_pairs,
-    exact_mcnemar,
     newcombe_interval,
     smallest_detectable_difference,
 )
@@ -92,10 +90,6 @@ def random_correct(rng: np.random.Generator, images: int, cells: int) -> NDArray
     return np.asarray(difficulty < np.linspace(0.95, 0.4, cells))
 
 
-def twice(correct: NDArray[np.bool_], cells: list[tuple[str, float]]) -> CorrectnessMatrix:
-    return CorrectnessMatrix("twice", True, cells, repeated(correct), (), groups_of(len(correct)))
-
-
 def flat(found: Any) -> list[float]:
     """All numbers of a result, in order."""
     if found is None or isinstance(found, str | bool):
@@ -122,15 +116,6 @@ def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses
     assert found[2][0].note == (
         "10 of 130 images are exact duplicates of others (120 distinct); intervals treat copies as one"
     )
-
-
-def test_groups_follow_the_images(warehouses: Warehouses) -> None:
-    once, all_twice, some = (image_groups(con, select_one(con).ids[0]) for con in warehouses)
-    assert once is None
-    assert all_twice is not None
-    assert some is not None
-    assert all_twice.tolist() == groups_of(IMAGES).tolist()
-    assert some.tolist() == [*range(IMAGES), *range(10)]
 
 
 # the same intervals as of distinct images ---------------------------------------------------------------------------
@@ -203,27 +188,7 @@ def test_early_warning_folds_duplicates_together(warehouses: Warehouses) -> None
     assert flat(found.gain) == pytest.approx(flat(expected.gain), abs=0.003)  # of twice as many rows the ridge is less
 
 
-def test_without_groups_copies_would_be_in_several_folds() -> None:
-    rng = np.random.default_rng(3)
-    rows = pl.DataFrame({
-        "cell": np.zeros(80, int), "image_id": np.arange(80), "event": rng.random(80) < 0.4,
-        **{name: rng.normal(size=80) for name in ("margin", "confidence", "entropy", "drift")},
-    })  # fmt: skip
-    copied = pl.concat([rows, rows.with_columns(pl.col("image_id") + 80)])
-    grouped = predictor_gains(copied.with_columns(group=pl.col("image_id") % 80))["margin"]
-    alone, expected = predictor_gains(copied)["margin"], predictor_gains(rows)["margin"]
-    widths = [one.gain.high - one.gain.low for one in (grouped, expected, alone) if one.gain is not None]
-    assert widths[0] == pytest.approx(widths[1], rel=0.05)
-    assert widths[2] < 0.85 * widths[1]
-
-
 # functions of arrays ------------------------------------------------------------------------------------------------
-
-
-def test_a_matrix_knows_its_distinct_images(warehouses: Warehouses) -> None:
-    _, found = of_both(warehouses, lambda con, _, one: read_correctness(con, one.evaluation_id))
-    assert found.independent_share == 0.5
-    assert found.effective_count == IMAGES
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -247,28 +212,6 @@ def test_curves_have_the_figures_of_distinct_images(paired: bool) -> None:
     fits_of_twice = fit_curve(repeated(correct), GRID, 0.1, paired=paired, groups=groups)
     assert flat([fit[1:] for fit in fits_of_twice]) == pytest.approx(flat([fit[1:] for fit in fits]), rel=1e-4)
     assert chance_from(repeated(correct), GRID, 0.42, 0.95, 0.5) == chance_from(correct, GRID, 0.42, 0.95)
-
-
-def test_ranks_are_those_of_distinct_images() -> None:
-    rng = np.random.default_rng(1)
-    correct = random_correct(rng, 120, 4)[:, [3, 1, 0, 2]]
-    given = CorrectnessMatrix("once", True, CELLS, correct)
-    found, expected = (rank_corruptions(one, ["fog", "snow"], AT_LAST, 0.95) for one in (twice(correct, CELLS), given))
-    assert flat(found) == pytest.approx(flat(expected))
-    losses, labels = rng.choice([-1.0, 0.0, 0.5, 1.0], 120), np.arange(120) % 3
-    of_twice = rank_classes(repeated(losses), repeated(labels), 0.95, groups_of(120))
-    assert flat(of_twice) == pytest.approx(flat(rank_classes(losses, labels, 0.95)))
-
-
-def test_means_of_attention_are_those_of_distinct_images() -> None:
-    rng = np.random.default_rng(2)
-    values, groups = np.where(rng.random(60) < 0.2, np.nan, rng.normal(size=60)), groups_of(60)
-    assert mean_of_images(repeated(values), 3, 1.2, groups) == pytest.approx(mean_of_images(values, 3, 1.2))
-    shares = np.tanh(values)
-    assert mean_share_change(repeated(shares), 3, 1.2, groups) == pytest.approx(mean_share_change(shares, 3, 1.2))
-    nearer = np.where(np.isnan(values), np.nan, np.clip(np.round(values + 1) / 2, 0, 1))
-    found, expected = share_on_cycle(repeated(nearer), None, groups=groups), share_on_cycle(nearer, None)
-    assert found == pytest.approx(expected)
 
 
 METRICS = ("accuracy", "brier", "ece", "worst_class_accuracy", "top_prediction_share", "augrc", "mean_entropy_nats")
@@ -312,32 +255,6 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
     assert found.error.variance == pytest.approx(expected.error.variance, rel=1e-5)
 
 
-def test_means_over_some_images_of_two_models_are_those_of_distinct_images() -> None:
-    def difference(is_twice: bool) -> Compared:
-        models = ModelMetrics(*two_models(is_twice=is_twice))
-        images = 90 * (1 + is_twice)
-        first = np.arange(images) % 90 < 40
-        return models.difference_of_images(
-            models.metrics["accuracy"], lambda run: run.correctness.correct.mean(axis=1), lambda _: first
-        )
-
-    found, expected = difference(True), difference(False)
-    assert found.difference.interval() == pytest.approx(expected.difference.interval())
-
-
-def test_cells_of_other_images_are_drawn_group_by_group() -> None:
-    models = [two_models(is_twice=is_twice)[0] for is_twice in (False, True)]
-    unpaired = [
-        ModelMetrics(given_model(RunRows(run.correctness._replace(paired=False), run.ids_hashes, run.columns)))
-        for run in (model.runs[0] for model in models)
-    ]
-    for name in ("accuracy", "ece", "brier"):
-        expected, found = (one.mean(name, CELLS[:2]) for one in unpaired)
-        assert isinstance(expected, Measured)
-        assert isinstance(found, Measured)
-        assert found.interval() == pytest.approx(expected.interval(), abs=1e-6)
-
-
 def test_effective_counts_scale_intervals_and_tests_and_leave_differences() -> None:
     rng = np.random.default_rng(6)
     one, other = random_correct(rng, 80, 3), random_correct(rng, 80, 3)
@@ -346,14 +263,6 @@ def test_effective_counts_scale_intervals_and_tests_and_leave_differences() -> N
     np.testing.assert_allclose(found.difference, expected.difference)
     np.testing.assert_allclose(newcombe_interval(found), newcombe_interval(expected))
     assert smallest_detectable_difference(0.2, 160 * 0.5) == smallest_detectable_difference(0.2, 80)
-
-
-def test_mcnemar_at_parts_of_images_lies_between_its_neighbors() -> None:
-    whole = exact_mcnemar([3, 4], [10, 10])
-    between = exact_mcnemar([3.5], [10])
-    assert whole[0] < between[0] < whole[1]
-    assert exact_mcnemar([3.0, 0.0], [10.0, 0.0]).tolist() == exact_mcnemar([3, 0], [10, 0]).tolist()
-    assert exact_mcnemar([0.5], [0.5])[0] == 1
 
 
 # simulation ---------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """What scores tell of the next failure, against scikit-learn, a bootstrap over images, and cases by hand."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from failmodes.analysis.statistics.early_warning import (
     PredictorGain,
     early_warning,
     fit_hazard,
-    is_found,
     measure_early_warning,
     predictor_gains,
 )
@@ -139,41 +137,6 @@ def test_p_values_are_one_sided_and_corrected() -> None:
     assert [one.adjusted_p for one in found.values()] == pytest.approx(holm(stats.norm.sf(z).tolist()), rel=1e-4)
 
 
-def test_a_score_that_decides_is_found_and_one_that_repeats_it_adds_nothing() -> None:
-    cell, image, event, scores = rows_at_risk(300, strength=0.0)
-    noise = np.random.default_rng(2).normal(size=len(cell))
-    decides = event + 0.1 * np.abs(noise)  # 0 to .5 where the image stays right, above 1 where it fails
-    found = gains_of(cell, image, event, {**scores, "margin": -decides, "drift": decides})
-    assert found["margin"].share is not None
-    assert found["margin"].share.value > 0.9
-    assert is_found(found["margin"])
-    assert is_found(found["drift"])
-    assert not any(is_found(found[name]) for name in ("confidence", "entropy", "drift_beyond_margin"))
-
-
-def test_beyond_margin_is_what_drift_adds_to_it() -> None:
-    """Two halves of what makes images fail: each is found, and so is the second beside the first."""
-    rng = np.random.default_rng(3)
-    halves = rng.normal(size=(2, 4000))
-    event = rng.random(4000) < 1 / (1 + np.exp(1 - halves.sum(0)))
-    scores = {"margin": halves[0], "confidence": halves[0], "entropy": halves[0], "drift": halves[1]}
-    found = gains_of(np.zeros(4000), np.arange(4000), event, scores)
-    assert found["drift_beyond_margin"].gain is not None
-    assert found["drift"].gain is not None
-    assert found["drift_beyond_margin"].gain.value > found["drift"].gain.value > 0
-    assert is_found(found["drift_beyond_margin"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("images", [50, 200])
-def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
-    samples = 60
-    claims = [
-        any(map(is_found, gains_of(*rows_at_risk(images, strength=0.0, seed=seed)).values())) for seed in range(samples)
-    ]
-    assert sum(claims) <= stats.binom.ppf(0.99, samples, 0.05)
-
-
 @pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "pass")])
 def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None) -> None:
     """Of 200 images; each is in two cells, and an image that fails in both counts once."""
@@ -183,12 +146,6 @@ def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None)
         assert (one.images, one.rows, one.events) == (200, 400, 2 * failing)
         assert (one.gain is None) == (one.share is None) == (one.adjusted_p is None) == (reason is not None)
         assert reason is None or reason in str(one.reason)
-
-
-def test_nothing_at_risk_says_nothing() -> None:
-    empty = np.empty(0)
-    found = gains_of(empty.astype(int), empty.astype(int), empty.astype(bool), dict.fromkeys(SCORES, empty))
-    assert {one.reason for one in found.values()} == {"no image that is right so far has the score"}
 
 
 def test_separation_and_cells_without_events_stay_finite() -> None:
@@ -214,15 +171,6 @@ def test_rows_without_a_number_leave_their_comparison() -> None:
     assert found["margin"].rows == found["confidence"].rows == finite.sum()
     assert found["drift"].rows == found["drift_beyond_margin"].rows == (finite & ~np.isnan(rows[3]["drift"])).sum()
     assert_same(found, gains_of(*kept(rows, finite)))
-
-
-def test_neither_order_nor_numbers_of_images_matter() -> None:
-    rows = rows_at_risk(120, strength=0.7)
-    found = gains_of(*rows)
-    cell, image, event, scores = kept(rows, np.random.default_rng(6).permutation(len(rows[0])))
-    assert_same(found, gains_of(cell, 5 * image + 1000, event, scores), rel=1e-7)
-    scaled = {name: 3 - 20 * score for name, score in scores.items()}  # x is standardized
-    assert_same(found, gains_of(cell, image, event, scaled), rel=1e-7)
 
 
 def test_a_score_that_is_the_same_in_every_cell_says_nothing() -> None:
@@ -276,13 +224,6 @@ def test_a_load_stores_what_is_measured_over_the_averaged_corruptions(
         assert {row[0]: row[1:] for row in rows} == {
             name: (one.share and one.share.value, one.images, one.events, one.reason) for name, one in measured.items()
         }
-
-
-def test_over_other_corruptions_it_is_measured(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    fog = replace(selection, corruptions=("fog",), extras=())
-    for evaluation in selection.evaluations:
-        assert early_warning(con, fog, evaluation) == measure_early_warning(con, evaluation.evaluation_id, ["fog"])
-        assert early_warning(con, fog, evaluation) != early_warning(con, selection, evaluation)
 
 
 @pytest.mark.slow

@@ -12,10 +12,8 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts import failure_prediction, risk_coverage
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
-    CellAuroc,
     mean_auroc,
     predict_failures,
 )
@@ -101,25 +99,6 @@ def test_ends_lie_as_many_of_their_own_standard_errors_off(
     low, high = auroc_interval(auroc, failures, correct, comparisons=cells)
     assert low == pytest.approx(optimize.brentq(off, 1e-12, auroc), abs=1e-6)
     assert high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
-
-
-def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_test_says() -> None:
-    rng, failures, correct = np.random.default_rng(0), 12, 80
-    for auroc in (stats.mannwhitneyu(*np.split(rng.random(92), [12])).statistic / (12 * 80) for _ in range(200)):
-        z = (auroc - 0.5) / ((failures + correct + 1) / (12 * failures * correct)) ** 0.5
-        low, high = auroc_interval(float(auroc), failures, correct)
-        assert (low > 0.5 or high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
-
-
-def test_verdicts_compare_the_whole_interval_with_chance() -> None:
-    ends = {
-        (0.3, 0.49): "supported",
-        (0.51, 0.7): "contradicted",
-        (0.4, 0.6): "inconclusive",
-        (0.5, 0.7): "inconclusive",
-    }
-    for (low, high), verdict in ends.items():
-        assert CellAuroc("fog", 5.0, Estimate((low + high) / 2, low, high), 400, 0.01, 0.99).verdict == verdict
 
 
 def test_error_rates_of_those_kept_are_counted_from_the_images(

@@ -13,8 +13,7 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.model_accuracy import run_accuracies
-from failmodes.analysis.statistics.published import compare_with_published, published_curves, published_shapes
-from failmodes.analysis.statistics.shape_tables import ShapeSettings
+from failmodes.analysis.statistics.published import compare_with_published
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.published import store_published
 from failmodes.warehouse.published_layout import read_published
@@ -50,21 +49,6 @@ def test_shapes_are_those_of_the_curves_alone(published_warehouse: Path) -> None
     assert found["Upper", "contrast"]["shape"] == "near_linear"
 
 
-@pytest.mark.slow
-def test_they_are_computed_again_only_when_something_changed(published_warehouse: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copy(published_warehouse, tmp_path / "w.duckdb"))
-    assert not ensure_shapes(path)
-    published = read_published(write_published_files(tmp_path, clean=False), "Synthetic digits")
-    assert not published.has_clean
-    store_published(path, [published])
-    assert ensure_shapes(path)
-    with open_warehouse(path) as con:
-        assert con.sql("from published_shapes").fetchall() == []
-        assert published_curves(con, select_one(con)).height == 30
-    assert not ensure_shapes(path)
-    assert ensure_shapes(path, ShapeSettings(resamples=200, curvature_threshold=0.3))
-
-
 def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: Synthetic) -> None:
     with open_warehouse(published_warehouse) as con:
         selection = select_one(con)
@@ -84,18 +68,6 @@ def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: 
         assert standing.corrupted.value == pytest.approx(mean)
         for rank, value in zip(standing[3:], (mean, standing.corrupted.high, standing.corrupted.low), strict=True):
             assert rank == 1 + sum(other > value for other in expected.values())
-
-
-@pytest.mark.slow
-def test_sets_of_other_data_sets_are_no_part(shaped_warehouse: Path, tmp_path: Path) -> None:
-    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
-    store_published(path, [read_published(write_published_files(tmp_path), dataset) for dataset in ["CIFAR-10"]])
-    ensure_shapes(path)
-    with open_warehouse(path) as con:
-        selection = select_one(con)
-        assert published_curves(con, selection).is_empty()
-        assert published_shapes(con, selection).is_empty()
-        assert compare_with_published(con, selection) == []
 
 
 @pytest.mark.data

@@ -84,14 +84,3 @@ def test_a_difference_has_errors_over_the_seeds_of_both_and_over_images() -> Non
     expected = [*(np.var(each, ddof=1) / len(each) for each in means), np.var(of_images) / len(of_images)]
     assert [part.variance for part in found.error.parts] == pytest.approx(expected, rel=0.02)
     assert [part.freedom for part in found.error.parts] == [2, 3, np.inf]
-
-
-def test_cells_of_different_images_add_up_cell_by_cell() -> None:
-    """A run's answers to an image are those of the others' to the same, whatever becomes of the cells."""
-    model = trained(np.random.default_rng(6), 3, paired=False)
-    found = accuracy_over(ModelMetrics(model), mean_corrupted(CELLS, CORRUPTIONS)).interval()
-    answers = corrupted(model)
-    of_images = MeanError(float(answers.mean(axis=0).var(axis=0).sum()) / 400 / 100)
-    expected = add_errors([error_over_seeds(answers.mean(axis=(1, 2))), of_images]).one_sided(0.975)
-    assert found.value == pytest.approx(answers.mean())
-    assert found.high - found.value == pytest.approx(expected, rel=0.02)

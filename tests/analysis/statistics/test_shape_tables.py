@@ -63,12 +63,6 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
 
-def test_what_is_inconclusive_says_which_drop_could_be_shown(shaped_warehouse: Path) -> None:
-    row = shapes_of(shaped_warehouse)["brightness"]
-    assert f"drops from {100 * row['smallest_drop_shown']:.1f} points on" in row["reason"]
-    assert row["total_drop"] < row["smallest_drop_shown"] < 0.05
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["", "delete from shapes", "update shapes set shape = 'round'"])
 def test_shapes_that_are_not_stored_hold_for_one_connection(
@@ -106,18 +100,6 @@ def test_a_load_computes_only_those_of_what_is_new(warehouse_copy: Path, tmp_pat
     monkeypatch.setattr(shape_tables, "source_hash", lambda *_: "another")
     assert ensure_shapes(warehouse_copy)
     assert len(asked) == 6
-
-
-def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        disagree = con.execute(
-            "select count(*) from shapes join shape_sweep "
-            "using (evaluation_id, corruption, flat_below, curvature_threshold) "
-            "where shapes.sample_shape <> shape_sweep.shape"
-        ).fetchall()
-        swept = con.execute("select count(*) from shape_sweep").fetchall()
-    assert disagree == [(0,)]
-    assert swept == [(2 * len(CURVES) * 9,)]
 
 
 @pytest.mark.slow
@@ -176,12 +158,3 @@ def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() ->
         con.register("cell_metrics", rows)
         assert non_finite_cells(con, "e") == [("fog", 2.0), ("snow", 1.0)]
         assert non_finite_cells(con, "another") == []
-
-
-def test_resamples_too_few_to_show_a_shape_are_the_reason(warehouse_copy: Path) -> None:
-    ensure_shapes(warehouse_copy, ShapeSettings(resamples=48))
-    found = shapes_of(warehouse_copy)
-    assert {row["shape"] for row in found.values()} == {"inconclusive"}
-    assert found["fog"]["reason"] == "abrupt in 100% of resamples, of which 48 are too few"
-    ensure_shapes(warehouse_copy, ShapeSettings(resamples=2000))
-    assert shapes_of(warehouse_copy)["fog"]["reason"] is None

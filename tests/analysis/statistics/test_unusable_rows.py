@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
 from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import Synthetic, write_synthetic
@@ -66,16 +64,6 @@ def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shap
         assert row["reason"].endswith("severity 0")
 
 
-def test_thresholds_that_were_tried_do_not_tell_what_is_withheld(spoiled: Synthetic) -> None:
-    with open_warehouse(spoiled.output / "w.duckdb") as con:
-        tried = con.execute(
-            "select distinct model_label, corruption, shape from shape_sweep join evaluation_labels "
-            "using (evaluation_id) where model_label = 'Gamma' or (model_label = 'Beta' and corruption = 'fog')"
-        ).fetchall()
-    assert {shape for *_, shape in tried} == {"inconclusive"}
-    assert len(tried) == 3
-
-
 def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Synthetic) -> None:
     with open_warehouse(spoiled.output / "w.duckdb") as con:
         selection = select_one(con)
@@ -103,15 +91,3 @@ def test_of_few_images_there_are_figures_but_no_class(tmp_path: Path, images: in
     assert row["shape"] == "inconclusive"
     assert (row["reason"] == "29 images are too few: at least 30 are needed") == (images < 30)
     assert (row["stability"] is None) == (images < 30)
-
-
-def test_views_and_matrix_agree_on_what_is_correct(spoiled: Synthetic) -> None:
-    """A row without finite numbers is a wrong answer wherever accuracy is told."""
-    with open_warehouse(spoiled.output / "w.duckdb") as con:
-        rows: pl.DataFrame = con.sql(
-            "select corruption, severity::double as severity, accuracy from accuracy_by_severity "
-            "where model_label = 'Beta' and corruption = 'fog' order by severity"
-        ).pl()
-    correct = spoiled.correct["Beta", "fog"].copy()
-    correct[1, :2] = correct[2, :60] = False
-    assert rows["accuracy"].to_list() == pytest.approx(np.mean(correct, axis=1).tolist())

@@ -114,11 +114,6 @@ def test_the_dark_theme_changes_ground_and_colors(con: duckdb.DuckDBPyConnection
         figure.with_theme("sepia")
 
 
-def test_a_figure_can_be_changed_as_an_altair_chart(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    chart = draw_selection("drops", con, selection).to_altair().properties(background="#eeeeee")
-    assert chart.to_dict()["background"] == "#eeeeee"
-
-
 def figure_of(plot: alt.Chart) -> Figure:
     return Figure(plot, "A title", "A subtitle.", "Data.", PAGE.width_px)
 
@@ -131,18 +126,6 @@ def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path)
     assert "one line" in text
     assert "one paragraph" in text
     assert not {"\u2028", "\u2029"} & set(text.partition('"vconcat"')[2] or text)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
-def test_emoji_are_cut_in_whole(tmp_path: Path, suffix: str) -> None:
-    names = pl.DataFrame({"name": ["\N{GRINNING FACE}" * 30, "\N{GRINNING FACE} face"], "value": [1, 2]})
-    for limit in range(30, 44):
-        axis = alt.Axis(labelLimit=limit)
-        plot = alt.Chart(names).mark_point().encode(alt.X("value:Q"), alt.Y("name:N", axis=axis))
-        figure_of(plot).save(tmp_path / f"chart{suffix}")
-    if suffix == ".svg":
-        assert "\N{GRINNING FACE}" in (tmp_path / "chart.svg").read_text()
 
 
 @pytest.mark.slow
@@ -164,10 +147,3 @@ def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
     plot = alt.Chart(pl.DataFrame({"x": [1]})).mark_point().encode(x="x:Q")
     with pytest.raises(StudyError, match=r"drops.gif: .*\.svg, \.png, \.pdf, \.html or \.json"):
         figure_of(plot).save(tmp_path / "drops.gif")
-
-
-def test_plots_in_plots_are_saved_as_pdf(tmp_path: Path) -> None:
-    plot = alt.Chart(pl.DataFrame({"x": [1.0], "of": ["a"]})).mark_point().encode(x="x:Q").facet("of:N", columns=1)
-    nested = alt.vconcat(alt.hconcat(alt.vconcat(plot, plot), plot), plot)
-    figure = Figure(nested, "A title", "A subtitle.", "Data: none.", PAGE.width_px)
-    assert figure.save(tmp_path / "nested.pdf").read_bytes().startswith(b"%PDF")

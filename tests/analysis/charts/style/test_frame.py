@@ -5,17 +5,12 @@ import polars as pl
 import pytest
 
 from failmodes.analysis.charts.style.frame import (
-    PAGE,
-    PAPER,
     PlotAxis,
-    evenly_spaced,
     frame_of,
-    severity_series,
     spread_apart,
     text_width,
     without_overlap,
 )
-from failmodes.analysis.charts.style.theme import GRAY, RAMP
 from failmodes.warehouse.errors import StudyError
 
 
@@ -36,16 +31,6 @@ def test_other_widths_are_refused_in_one_line(bad: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize(
-    ("count", "columns", "rows"), [(1, 1, 1), (5, 5, 1), (6, 3, 2), (7, 4, 2), (15, 5, 3), (19, 5, 4)]
-)
-def test_panels_fill_rows_evenly(count: int, columns: int, rows: int) -> None:
-    panels = PAGE.panels(count, 5)
-    assert (panels.columns, panels.rows) == (columns, rows)
-    assert panels.width * columns < PAGE.width_px
-    assert PAPER.panels(count, 5).columns <= 3
-
-
 def test_values_are_spread_about_their_place() -> None:
     assert spread_apart([0.0, 10.0, 20.0], 5) == [0, 10, 20]
     assert spread_apart([5.0, 5.0], 4) == [3, 7]
@@ -53,11 +38,6 @@ def test_values_are_spread_about_their_place() -> None:
     spread = spread_apart(values, 3)
     assert np.argsort(spread, kind="stable").tolist() == np.argsort(values, kind="stable").tolist()
     assert np.diff(sorted(spread)).min() >= 3 - 1e-9
-
-
-def test_an_even_choice_has_both_ends() -> None:
-    assert evenly_spaced([0, 1, 2], 6) == [0, 1, 2]
-    assert evenly_spaced(list(range(21)), 5) == [0, 5, 10, 15, 20]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -82,16 +62,3 @@ def test_names_cover_no_other_name_or_point_and_stay_in_the_plot(seed: int) -> N
             & (y.pixels(points) < top[one])
         )
         assert not inside.any()
-
-
-def test_of_a_dense_grid_five_severities_are_shown_beside_clean() -> None:
-    rows, colors = severity_series(pl.DataFrame({"severity": np.arange(0, 5.05, 0.25)}))
-    assert list(colors) == ["clean", "0.25", "1.5", "2.75", "3.75", "5"]
-    assert list(colors.values()) == [GRAY, *RAMP]
-    assert rows["series"].to_list() == list(colors)
-
-
-@pytest.mark.parametrize(("text", "arial"), [("JPEG compression 100%", 1253), ("attention spread", 789), ("Fog", 190)])
-def test_widths_of_names_are_those_of_the_font(text: str, arial: float) -> None:
-    """Widths of Arial at 110 pixels, by its metrics."""
-    assert text_width(text, 110) == pytest.approx(arial, rel=0.06)

@@ -55,10 +55,6 @@ def test_marks_and_text_are_seen_on_the_page(theme: str) -> None:
     assert contrast(rgb(THEMES[theme].muted), page) >= 4.5
 
 
-def test_a_color_of_the_dark_page_is_not_replaced_again() -> None:
-    assert not set(DARK_COLORS) & set(DARK_COLORS.values())
-
-
 def cell(colors: tuple[str, ...], share: float) -> np.ndarray:
     """The color of a cell: between those of a scale, channel by channel."""
     place = min(int(share * (len(colors) - 1)), len(colors) - 2)

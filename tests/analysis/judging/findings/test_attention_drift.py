@@ -10,7 +10,7 @@ import pytest
 from checkpoint_comparisons import judged, of_kind
 from synthetic_results import Synthetic, write_synthetic
 
-from failmodes.analysis.judging.findings import attention_drift, attention_off_object
+from failmodes.analysis.judging.findings import attention_drift
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.attention import AttentionAtLast, attention_at_last
@@ -111,38 +111,6 @@ def test_what_another_image_loses_too_is_no_loss(
         (found,) = judged(con, select_one(con), "attention_off_object")
     assert found.verdict == verdict
     assert text in found.sentence.replace("\u00a0", " ")
-
-
-def test_more_attention_on_the_object_contradicts_that_it_leaves(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alpha = select_one(con, models=["Alpha"])
-    changes = {"fog": Estimate(0.1, 0.05, 0.15), "contrast": Estimate(0.01, -0.02, 0.04)}
-    given = NOTHING._replace(mask_changes=changes, mask_p_values=dict.fromkeys(changes, 0.01))
-    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: given)
-    found = judged(con, alpha, "attention_off_object")
-    assert [finding.verdict for finding in found] == ["contradicted", "inconclusive"]
-    assert "10.0\u00a0points [5.0,\u00a015.0] more" in found[0].sentence
-
-
-def test_without_masks_nothing_is_said_of_the_object(
-    con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    alpha = select_one(con, models=["Alpha"])
-    own = attention_at_last(con, alpha.evaluations[0], alpha.corruptions)
-    monkeypatch.setattr(attention_off_object, "attention_at_last", lambda *_: own._replace(mask_changes={}))
-    (found,) = judged(con, alpha, "attention_off_object")
-    assert (found.verdict, found.corruption, found.value) == ("inconclusive", None, None)
-    assert "no object masks" in found.sentence
-
-
-def test_without_pairing_attention_is_inconclusive_with_the_reason(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=60, models=("Alpha",), paired=False, corruptions=("fog",), severities=(2, 5))
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        (attention,) = judged(con, select_one(con), "attention_drift")
-    assert (attention.verdict, attention.corruption) == ("inconclusive", None)
-    assert "attention of Alpha: labels differ" in attention.sentence
 
 
 def test_that_attention_lies_on_the_object_is_judged_where_it_is_claimed(

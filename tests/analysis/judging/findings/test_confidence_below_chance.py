@@ -51,25 +51,3 @@ def test_only_worse_than_chance_supports_the_claim(
     assert "worse than chance" in found[0].sentence
     assert "is not shown to find" in found[1].sentence
     assert "better than chance" in found[2].sentence
-
-
-def test_titles_count_cells_and_say_what_abstaining_gains(
-    con: duckdb.DuckDBPyConnection, selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replaced(monkeypatch, WORSE, BETTER, BETTER)
-    title = failure_prediction.chart(con, selection).title
-    for label in selection.labels.values():
-        assert f"better than chance in 2 and worse in 1 of 3\u00a0cells of {label}" in title
-    title = risk_coverage.chart(con, selection).title
-    assert "without the 20% least confident images" in title
-    assert "40.0% [35.0,\u00a045.0] for Alpha (of all images 50.0%)" in title
-
-
-def test_titles_of_many_models_count_them(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    replaced(monkeypatch, WORSE, BETTER, BETTER)
-    title = failure_prediction.chart(many_con, many_selection).title
-    assert title.endswith("better than chance in 12 and worse in 6 of 18\u00a0cells of 6\u00a0models")
-    title = risk_coverage.chart(many_con, many_selection).title
-    assert "\u221210.0 to \u221210.0\u00a0points of error rate" in title

@@ -16,11 +16,11 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.stored import findings_of, warehouse_findings
+from failmodes.analysis.judging.stored import findings_of
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
-from failmodes.analysis.report import rendering, report_charts
+from failmodes.analysis.report import report_charts
 from failmodes.analysis.report.comparison_section import pairs_by_selection
-from failmodes.analysis.report.rendering import report_part, write_report
+from failmodes.analysis.report.rendering import report_part
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import open_current
@@ -152,25 +152,6 @@ def test_every_figure_is_a_number_and_every_query_returns_rows(
         assert f"{CASES[name].images}\u00a0image" in line.sentence
 
 
-def kinds_of(con: duckdb.DuckDBPyConnection, selection: Selection, verdict: str) -> set[str]:
-    return {finding.kind for finding in findings_of(con, selection) if finding.verdict == verdict}
-
-
-def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    claims = {"largest_drop"}
-    for name in ("all answers the same in every cell", "all wrong", "all right"):
-        assert not kinds_of(con, selections[name], "supported") & claims
-        drops = of_kind(findings_of(con, selections[name]), "largest_drop")
-        assert [(drop.value, drop.verdict) for drop in drops] == [
-            (0, "not_measurable" if name == "all wrong" else "inconclusive")
-        ] * 2
-
-
-def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    assert not kinds_of(con, selections["chance"], "supported") & {"largest_drop", "shape"}
-    assert "at_chance" in kinds_of(con, selections["chance"], "supported")
-
-
 def withheld(findings: list[Finding]) -> set[str]:
     return {f.corruption or "" for f in findings if "finite" in f.sentence}
 
@@ -189,34 +170,3 @@ def test_cells_without_numbers_say_so(con: duckdb.DuckDBPyConnection, selections
         "fog", "contrast",
     }  # fmt: skip
     assert withheld(list(findings_of(con, selections["one row without numbers"]))) == set()
-
-
-def test_unpaired_data_say_what_is_not_measured(
-    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
-) -> None:
-    sentences = [
-        one.text for one in blocks_of(report_part(con, selections["unpaired"]).sections) if isinstance(one, Sentence)
-    ]
-    (missing,) = (text for text in sentences if text.startswith("Not drawn: "))
-    assert "attention: " in missing
-    assert "onset: " in missing
-    limitations = {limitation.sentence for limitation in findings_of(con, selections["unpaired"]).limitations}
-    assert limitations <= set(sentences)
-
-
-def test_without_inner_severities_there_is_no_shape(
-    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
-) -> None:
-    found = findings_of(con, selections["one severity"])
-    assert not {finding.kind for finding in found} & {"shape"}
-    assert len(of_kind(found, "largest_drop")) == 2
-
-
-def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn section by section above
-    page = write_report(hard).read_text()
-    assert page.count('id="limits-') == len(CASES)
-    for severity in ("0", "5"):  # why these have no shape
-        assert f"more than 1% of the predictions are not finite at severity {severity}<" in page
-    found = warehouse_findings(hard)
-    assert {finding.n for finding in found} >= {case.images for case in CASES.values()}

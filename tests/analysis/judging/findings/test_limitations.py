@@ -45,26 +45,10 @@ def test_training_runs_and_seeds_are_read(con: duckdb.DuckDBPyConnection, select
     assert "Alpha 3 and Beta not stated" in each.detail
 
 
-def test_resamples_are_those_of_the_stored_shapes(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert "2,000 resamples" in by_topic(con, selection)["Shapes"].detail
-
-
 def test_error_rates_of_the_report_are_told_and_add_up(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     detail = by_topic(con, selection)["Error rates"].detail
     rates = [float(rate) for rate in re.findall(r"([\d.]+)%", detail)]
     assert rates == [2.0, 1.5, 0.25, 5.0, 0.25, 5.0]
-
-
-@pytest.mark.parametrize("protocol", ["all", "subset"])
-def test_what_predictions_were_chosen_among_is_said(
-    con: duckdb.DuckDBPyConnection, selection: Selection, protocol: str
-) -> None:
-    found = by_topic(con, with_facts(selection, {"class_protocol": protocol}, {}))["Classes"]
-    assert found.sentence.startswith("Alpha chose among ")
-
-
-def test_models_that_were_left_out_are_named(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert by_topic(con, replace(selection, left_out=("Gamma",)))["Left out"].sentence == "Gamma is left out."
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 import duckdb
 from checkpoint_comparisons import judged, of_kind
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 
 
 def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnection) -> None:
@@ -15,19 +15,6 @@ def test_a_collapse_names_cell_count_and_class(collapsing: duckdb.DuckDBPyConnec
     assert (collapse.value, collapse.n) == (159 / 160, 160)
     for part in ("contrast at severity 5", "Alpha", "159 of 160\u00a0images", "\u201cone\u201d", "99.4%"):
         assert part in collapse.sentence
-
-
-def test_what_does_not_collapse_tells_the_top_prediction(collapsing: duckdb.DuckDBPyConnection) -> None:
-    found = judged(collapsing, select_one(collapsing), "prediction_collapse")
-    (clean,) = of_kind(found, "prediction_collapse", model_label="Beta", corruption="none")
-    assert (clean.verdict, clean.severity) == ("contradicted", 0)
-    assert clean.sentence.startswith("When clean Beta ")
-    assert "160\u00a0images" in clean.sentence
-
-
-def test_nothing_is_claimed_where_nothing_collapses(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    found = judged(con, selection, "prediction_collapse")
-    assert {finding.verdict for finding in found} == {"contradicted"}
 
 
 def test_a_class_far_below_the_others_is_named(collapsing: duckdb.DuckDBPyConnection) -> None:

@@ -1,27 +1,16 @@
 """Models of several training seeds against each other: decided over seeds and images, told as such everywhere."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pytest
 from checkpoint_comparisons import of_kind, words_of
 from scipy import stats
-from seeded_results import write_seeded
 from synthetic_results import Synthetic
-from warehouse_files import ensure_shapes
 
-from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.limitations import limitations
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.report.report_tables import SAME_MODEL, pair_tables, tables
-from failmodes.analysis.report.verdict import verdict_sentences
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
+from failmodes.analysis.report.report_tables import tables
+from failmodes.analysis.selection import Selection
 
 RUNS = {label: [f"{label}, seed {seed}" for seed in range(3)] for label in ("Fir", "Oak")}
 
@@ -29,17 +18,6 @@ RUNS = {label: [f"{label}, seed {seed}" for seed in range(3)] for label in ("Fir
 @pytest.fixture(scope="module")
 def seeded_findings(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> list[Finding]:
     return selection_findings(seeded_con, seeded)
-
-
-@pytest.fixture(scope="module")
-def close(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two models that are as often right, but for their seeds, which lie far apart."""
-    made = write_seeded(tmp_path_factory.mktemp("close"), images=100, falls={"Fir": 0.9, "Oak": 1.0}, seeds=2,
-                        spread=0.3, single=None, corruptions=("fog", "contrast"), severities=(1, 5))  # fmt: skip
-    load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=50))
-    with open_warehouse(made.output / "w.duckdb") as con:
-        yield con
 
 
 def corrupted(results: Synthetic, run: str) -> np.ndarray:
@@ -96,43 +74,6 @@ def test_of_a_model_without_other_runs_checkpoints_are_compared(
 
 
 @pytest.mark.slow
-def test_seeds_that_lie_far_apart_leave_it_inconclusive(close: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(close)
-    found = selection_findings(close, selection)
-    (one,) = of_kind(found, "better_model")
-    assert one.verdict == "inconclusive"
-    assert one.low < 0 < one.high
-    (headline,) = [h for h in headlines(found) if h.kind == "better_model"]
-    assert headline.sentence == one.sentence
-    _, better = verdict_sentences(close, selection)
-    assert better.startswith(
-        "Which model is more accurate under corruption is inconclusive over 2 and 2\u00a0training seeds: "
-    )
-
-
-def test_the_verdict_is_of_models(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    breaks, better = verdict_sentences(seeded_con, seeded)
-    assert "7 training runs" in breaks
-    inconclusive = "Which model is more accurate under corruption is inconclusive over 3 and 3\u00a0training seeds"
-    assert better.startswith(f"{inconclusive}: Fir is ahead by 15.1\u00a0points [")
-
-
-def test_of_one_model_the_verdict_has_its_means_over_seeds(seeded_con: duckdb.DuckDBPyConnection) -> None:
-    _, better = verdict_sentences(seeded_con, select_one(seeded_con, models=RUNS["Fir"]))
-    assert better.startswith("Fir (3\u00a0seeds) has an accuracy of ")
-    one_of_two = select_one(seeded_con, models=[*RUNS["Fir"], "Loner"])
-    assert "checkpoint" in verdict_sentences(seeded_con, one_of_two)[1]
-
-
-def test_what_there_is_one_training_run_of_is_said(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    training = limitations(seeded_con, seeded)[0]
-    assert training.sentence == "Of Loner there is one training run."
-    assert "Fir 0, 1 and 2, Loner not stated and Oak 0, 1 and 2." in training.detail
-    alone = limitations(seeded_con, select_one(seeded_con, models=RUNS["Fir"]))[0]
-    assert alone.sentence == "Of each model there are at least 3 training runs."
-
-
-@pytest.mark.slow
 def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
@@ -146,21 +87,3 @@ def test_the_table_of_models_has_the_spread_between_seeds_above_the_runs(
     assert "standard deviation between seeds" in summary.note
     assert over_seeds.caption == "Accuracy of Fir (3\u00a0seeds)"
     assert "training seeds 0, 1 and 2" in over_seeds.note
-
-
-def test_runs_of_one_model_have_no_pair_table(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    (matrix,) = pair_tables(seeded_con, seeded)
-    assert matrix.note.endswith(SAME_MODEL)
-    assert pair_tables(seeded_con, select_one(seeded_con, models=[*RUNS["Fir"][:2], "Loner"])) == []
-    assert pair_tables(seeded_con, select_one(seeded_con, models=RUNS["Fir"])) == []
-
-
-@pytest.mark.slow
-def test_the_report_shows_models(seeded_results: Synthetic, tmp_path: Path) -> None:
-    from failmodes.analysis.report.rendering import write_report
-
-    load([seeded_results.output], tmp_path / "w.duckdb")
-    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=50))
-    page = write_report(tmp_path / "w.duckdb").read_text("utf-8")
-    assert "<title>How Fir, Loner and Oak fail on Synthetic digits" in page
-    assert "over 3 and 3\u00a0training seeds" in page
