@@ -40,16 +40,8 @@ AT_5 = {"severities": [5]}
 BETTER = {"metric": "accuracy", "relation": "better_by_at_least", "model": "Alpha", "baseline": "Beta"}
 ONE_EACH = (
     accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5),
-    accuracy("drop_at_most", 0.43, "contrast", **AT_5),
-    accuracy("largest_drop", None, "fog"),
-    accuracy("more_than", 0.9, "none"),
-    accuracy("at_least", 0.5, "fog", over="each"),
-    {"metric": "ece", "relation": "at_most", "limit": 0.1},
     {"metric": "augrc", "score": "margin", "relation": "drop_at_least", "limit": 0.05, "corruptions": ["fog"]},
-    BETTER, BETTER | {"corruptions": ["none"]}, BETTER | {"corruptions": ["fog"], "severities": [3]},
-    *(shape(name, "fog") for name in SHAPES),
-    kind("attention_on_object", "none"), kind("attention_off_object", "fog"),
-    kind("attention_drift", "fog", negate=True), shape("flat", "snow"),
+    BETTER, shape("abrupt", "fog"), kind("attention_off_object", "fog"), shape("flat", "snow"),
 )  # fmt: skip
 
 # By the curves of the synthetic record, of Alpha: clean .95, at 5 .45 but for brightness, .945, and noise, .40
@@ -58,68 +50,42 @@ KNOWN = [
     (accuracy("drop_at_most", 0.6, "contrast", **AT_5), "supported"),
     (accuracy("drop_at_least", 0.5, "contrast", **AT_5), "inconclusive"),
     (accuracy("drop_at_least", 0.25, "contrast"), "supported"),
-    (accuracy("drop_at_most", 0.25, "contrast"), "contradicted"),
-    (accuracy("drop_at_most", 0.1, "brightness"), "supported"),
     (accuracy("drop_at_most", 0.6, "fog", "contrast", over="each"), "supported"),
     (accuracy("drop_at_most", 0.3, "fog", "contrast", over="each"), "contradicted"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "supported"),
-    (accuracy("more_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "contradicted"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}, severities="last"), "inconclusive"),
-    (accuracy("less_than", None, "motion_blur", other={"corruptions": ["contrast"]}), "supported"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}), "contradicted"),
     (accuracy("less_than", None, "fog", other={"severities": [1]}, **AT_5), "supported"),
     (accuracy("largest_drop", None, "motion_blur"), "supported"),
     (accuracy("largest_drop", None, "fog"), "contradicted"),
     (accuracy("largest_drop", None, "gaussian_noise", severities="last"), "supported"),
-    (accuracy("largest_drop", None, "fog", severities="last"), "contradicted"),
     (shape("abrupt", "fog"), "supported"),
     (shape("near_linear", "fog"), "contradicted"),
-    (shape("near_linear", "contrast"), "supported"),
-    (shape("early", "contrast"), "contradicted"),
     (shape("abrupt", "motion_blur"), "inconclusive"),  # of one step exactly 70 % of the drop
     (shape("up_and_down", "gaussian_noise"), "supported"),
-    (shape("up_and_down", "fog"), "contradicted"),
     (shape("flat", "fog"), "contradicted"),
     (shape("late", "brightness"), "inconclusive"),
     (accuracy("more_than", 0.9, "none"), "supported"),
-    (accuracy("at_most", 0.9, "none"), "contradicted"),
     (accuracy("more_than", 0.55, "motion_blur", **AT_5), "contradicted"),
     (accuracy("at_least", 0.7, "fog"), "supported"),
     (accuracy("less_than", 0.95), "supported"),
     (kind("attention_on_object", "none"), "supported"),
     (kind("attention_off_object", "fog"), "supported"),
     (kind("attention_off_object", "fog", negate=True), "contradicted"),
-    (kind("attention_on_object", "fog"), "supported"),
     (kind("attention_off_object", "fog", "frost"), "not_measurable"),
 ]
 
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Half of the rows of Alpha's fog at 5 are no finite numbers."""
-    made = write_synthetic(tmp_path_factory.mktemp("spoiled"), images=80, corruptions=("fog", "contrast"),
-                           severities=(2, 5))  # fmt: skip
+    """Half of the rows of Alpha's fog at 5 are no finite numbers; and Alpha again, over other images."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    made = write_synthetic(folder / "a", images=80, corruptions=("fog", "contrast"), severities=(2, 5))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(40))
-    yield from opened(made)
-
-
-@pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two records of models with the same name, which share no images; one has a corruption that the other lacks."""
-    folder = tmp_path_factory.mktemp("twice")
-    for seed, corruptions in enumerate((("fog", "contrast"), ("fog",))):
-        made = write_synthetic(folder / f"{seed}", images=40 + seed, seed=seed, corruptions=corruptions,
-                               severities=(2, 5), models=("Alpha", "Beta")[: 2 - seed])  # fmt: skip
-        load([made.output], folder / "w.duckdb")
+    write_synthetic(folder / "b", images=81, seed=1, models=("Alpha",), corruptions=("snow",), severities=(2, 5))
+    load([folder / "a", folder / "b"], folder / "w.duckdb")
     ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=2000))
     with open_warehouse(folder / "w.duckdb") as con:
-        yield con
-
-
-def opened(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=2000))
-    with open_warehouse(made.output / "w.duckdb") as con:
         yield con
 
 
@@ -175,41 +141,39 @@ def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBP
     assert "over training seeds" in found.sentence
     (mixed,) = judged(seeded_con, BETTER | {"model": "fir", "baseline": "Loner"})
     assert "of these checkpoints" in mixed.sentence
-    others = judged(seeded_con, {key: value for key, value in BETTER.items() if key != "model"} | {"baseline": "Oak"})
-    assert [row.model_label for row in others] == ["Fir and Oak", "Loner and Oak"]
-    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir"})) == 3
-    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir, seed 1"})) == 1
-    assert len(judged(seeded_con, accuracy("at_least", 0.3, "fog") | {"model": "fir"})) == 3
+    for name, count in (("Fir", 3), ("Fir, seed 1", 1)):
+        assert len(judged(seeded_con, shape("flat", "fog") | {"model": name})) == count
 
 
-@pytest.mark.slow
 def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse: Path) -> None:
     for row in judged(con, *ONE_EACH):
         columns = run_query(sound_warehouse, row.query)
         assert len(columns) > 0 or row.query.startswith(("from shapes", "from steps"))  # stored by a load
 
 
-def test_what_was_not_evaluated_is_not_measurable_and_named(con: duckdb.DuckDBPyConnection) -> None:
-    for claim, named in (
-        (accuracy("drop_at_most", 0.1, "snow"), "snow was not evaluated"),
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
         (accuracy("drop_at_most", 0.1, "fog", severities=[1.5]), "fog 1.5 was not evaluated"),
         (accuracy("less_than", None, "fog", other={"corruptions": ["snow"]}), "snow was not evaluated"),
         (kind("attention_drift", "snow", "frost"), "snow and frost were not evaluated"),
         (shape("flat", "snow"), "snow was not evaluated"),
-    ):
-        found = of_alpha(con, claim)
-        assert (found.verdict, found.value, found.n) == ("not_measurable", None, None)
-        assert str(found.reason).replace("\u00a0", " ") == named
+    ],
+    ids=str,
+)
+def test_what_was_not_evaluated_is_not_measurable_and_named(
+    con: duckdb.DuckDBPyConnection, claim: Keys, named: str
+) -> None:
+    found = of_alpha(con, claim)
+    assert (found.verdict, found.value, found.n) == ("not_measurable", None, None)
+    assert str(found.reason).replace("\u00a0", " ") == named
 
 
 @pytest.mark.parametrize(
     ("claim", "says"),
     [
         (shape("flat", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
-        (accuracy("at_least", 0.5, "foog"), "unknown corruption 'foog': did you mean 'fog'"),
-        (kind("attention_drift", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
         (kind("attention_drifts", "fog"), "unknown kind 'attention_drifts': did you mean 'attention_drift'"),
-        (kind("better_model", "fog"), "unknown kind 'better_model'"),
         ({"metric": "acuracy", "relation": "at_least", "limit": 0.5}, "unknown metric 'acuracy': did you mean"),
         (accuracy("at_least", 0.5, "fog", model="Alpah"), "no model 'Alpah' was evaluated: did you mean 'Alpha'"),
         (BETTER | {"baseline": "Nobody"}, "no model 'Nobody' was evaluated"),
@@ -226,39 +190,30 @@ def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBP
     unknown = stored_form(Statement(**shape("flat", "fog"), model="Alpah"))
     found = judge_stored(con, [unknown, '{"shape": "bent"}', "x" * 900, '{"name": "\x1b[31m"}'])
     assert [(row.verdict, row.kind, row.evaluation_id) for row in found] == [("not_measurable", "unknown", None)] * 4
-    assert "no model 'Alpah'" in str(found[0].reason)
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)
 
 
 def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPyConnection) -> None:
-    reason = "more than 1% of the predictions under fog at 5 are not finite"
     contrast = {"corruptions": ["contrast"]}
     for claim in (
-        accuracy("drop_at_least", 0.1, "fog"), accuracy("less_than", None, "fog", other=contrast),
-        accuracy("more_than", None, "contrast", other={"corruptions": ["fog"]}), accuracy("less_than", 0.9, "fog"),
-        BETTER | {"corruptions": ["fog"]}, accuracy("largest_drop", None, "contrast"),
+        accuracy("less_than", None, "fog", other=contrast), accuracy("less_than", 0.9, "fog"),
+        BETTER | {"corruptions": ["fog"]}, accuracy("largest_drop", None, "contrast"), shape("late", "fog"),
     ):  # fmt: skip
         found = of_alpha(spoiled, claim)
-        assert (found.verdict, found.reason) == ("inconclusive", reason)
-    assert of_alpha(spoiled, shape("late", "fog")).verdict == "inconclusive"
+        assert found.verdict == "inconclusive"
+        assert "not finite" in str(found.reason)
     assert of_alpha(spoiled, accuracy("drop_at_least", 0.1, "contrast")).verdict == "supported"
     assert of_alpha(spoiled, accuracy("drop_at_most", 0.5, "fog", severities=[2])).verdict == "supported"
+
+
+def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(spoiled: duckdb.DuckDBPyConnection) -> None:
+    for claim, counts in ((accuracy("at_least", 0.1, "contrast"), [80, 80]), (accuracy("at_least", 0.1, "snow"), [81])):
+        assert [row.n for row in judged(spoiled, claim)] == counts
+    clean = judged(spoiled, accuracy("at_least", 0.1, "none", model="Alpha"))
+    assert [(row.n, f"all {row.n} images" in str(row.model_label)) for row in clean] == [(80, True), (81, True)]
 
 
 def test_a_claim_may_name_a_metric_that_a_user_brings(con: duckdb.DuckDBPyConnection) -> None:
     metric = replace(all_metrics()["accuracy"], name="mine")
     claim = check_claims([accuracy("at_least", 0.9, "none") | {"metric": "mine"}], "claims")
     assert {row.verdict for row in judge_claims(con, claim, [metric])} == {"supported"}
-
-
-@pytest.mark.slow
-def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(twice: duckdb.DuckDBPyConnection) -> None:
-    contrast = judged(twice, accuracy("drop_at_least", 0.1, "contrast"))
-    assert [(str(row.model_label).split()[0], row.n) for row in contrast] == [("Alpha", 40), ("Beta", 40)]
-    better = dict(BETTER)
-    (only,) = judged(twice, better)  # of the second there is no Beta
-    assert (only.model_label, only.n) == ("Alpha and Beta", 40)
-    del better["model"]
-    assert len(judged(twice, better)) == 1
-    with pytest.raises(StudyError, match="did you mean 'fog'"):  # which says more than that the second has no Beta
-        judged(twice, better | {"corruptions": ["foog"]})

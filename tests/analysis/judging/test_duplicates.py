@@ -42,27 +42,24 @@ def test_a_comparison_has_the_intervals_and_tests_of_distinct_images(folder: Pat
     assert found.bounds == pytest.approx(expected.bounds)
     assert (found.not_worse, found.equivalent) == (expected.not_worse, expected.equivalent)
     for rows in ("metrics", "corruptions", "cells", "classes"):
-        one, other = getattr(expected, rows), getattr(found, rows)
-        key = [(row.metric.name, row.corruption, row.severity, row.class_index) for row in one]
-        assert sorted(map(str, key)) == sorted(
-            str((row.metric.name, row.corruption, row.severity, row.class_index)) for row in other
-        )
-        by_key = dict(zip(map(str, key), one, strict=True))
-        for row in other:
-            same = by_key[str((row.metric.name, row.corruption, row.severity, row.class_index))]
-            if same.cells == row.cells and same.difference is not None:
-                assert row.difference == pytest.approx(same.difference, abs=1e-6)
-                assert row.adjusted_p == pytest.approx(same.adjusted_p)
+        by_key = {
+            (row.metric.name, row.cells, row.corruption, row.severity, row.class_index): row
+            for row in getattr(expected, rows)
+        }
+        assert len(by_key) == len(getattr(found, rows))
+        for row in getattr(found, rows):
+            same = by_key[row.metric.name, row.cells, row.corruption, row.severity, row.class_index]
+            assert row.difference == (same.difference and pytest.approx(same.difference, abs=1e-6))
+            assert row.adjusted_p == (same.adjusted_p and pytest.approx(same.adjusted_p))
 
 
 def test_a_comparison_says_that_there_are_duplicates(folder: Path) -> None:
-    files = [folder / f"{name}.duckdb" for name in ("once", "twice")]
-    expected, found = (ComparisonResult(compare_named("Alpha", "Beta", file)) for file in files)
-    document = json.loads(found.to_json())
-    assert f"{NOTE}." in document["sentences"]
-    assert (document["a"]["image_count"], document["a"]["distinct_count"]) == (200, 100)
+    expected, found = (
+        ComparisonResult(compare_named("Alpha", "Beta", folder / f"{name}.duckdb")) for name in ("once", "twice")
+    )
+    side = json.loads(found.to_json())["a"]
+    assert (side["image_count"], side["distinct_count"]) == (200, 100)
     assert found.to_markdown().count(NOTE) == 1
-    assert " ".join(found.to_text().split()).count(NOTE) == 1
     assert "duplicate" not in expected.to_markdown()
 
 
@@ -84,8 +81,7 @@ def test_an_export_knows_the_duplicates(folder: Path, tmp_path: Path) -> None:
     export_evaluations(folder / "twice.duckdb", ids[:1], tmp_path / "kept.duckdb")
     assert warehouse_status(tmp_path / "kept.duckdb").evaluations["distinct_image_count"].to_list() == [100]
     query = (
-        "select corruption, severity, low, high from cell_metrics where metric = 'accuracy' and evaluation_id = ? "
-        "order by all"
+        "select corruption, low, high from cell_metrics where metric = 'accuracy' and evaluation_id = ? order by all"
     )
     rows = []
     for path in (folder / "twice.duckdb", tmp_path / "kept.duckdb"):

@@ -181,13 +181,14 @@ BY_HAND: list[tuple[dict[str, Any], dict[CellKey, float], float, str]] = [
      "contradicted"),
     ({"metric": "ece", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.8), -0.1,
      "supported"),
+    ({"metric": "ece", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.88), -0.02,
+     "contradicted"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("keys", "values", "value", "verdict"), BY_HAND)
 def test_every_relation_by_hand(keys: dict[str, Any], values: dict[CellKey, float], value: float, verdict: str) -> None:
     (found,) = decided(keys, values).verdicts
-    assert found.estimate is not None
     assert found.estimate.value == pytest.approx(value)
     assert found.verdict == verdict
 
@@ -211,7 +212,6 @@ def test_the_largest_drop_is_larger_than_every_other(values: Any, leads: list[fl
 def test_extras_are_no_part_of_a_mean_and_are_of_each() -> None:
     keys = {"metric": "accuracy", "relation": "at_least", "limit": 0.7}
     (mean,) = decided(keys, values_of(snow=0.1), ("snow",)).verdicts
-    assert mean.estimate is not None
     assert mean.estimate.value == pytest.approx(0.8)
     each = decided(keys | {"over": "each"}, values_of(snow=0.1), ("snow",))
     assert {cell[0] for one in each.verdicts for cell in one.cells} == {"fog", "snow"}
@@ -227,8 +227,6 @@ def test_each_cell_is_compared_with_that_of_its_severity() -> None:
     assert [one.cells for one in decided(keys | {"other": {"corruptions": ["snow"]}}, less).verdicts] == [
         (("fog", 1.0),)
     ]
-    itself = decided(keys | {"corruptions": ["fog", "snow"], "severities": [3], "other": {"severities": [1]}}, values)
-    assert [one.estimate and one.estimate.value for one in itself.verdicts] == pytest.approx([-0.2, -0.2])
 
 
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
@@ -238,8 +236,7 @@ def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     (each,) = judged([rule], Given(values))
     assert [one.verdict for one in each.verdicts] == ["contradicted", "supported", "supported"]
     assert [one.cells for one in each.verdicts] == [(cell,) for cell in CORRUPTED]
-    assert each.verdict == "contradicted"
-    assert each.deciding[0].cells == (("snow", 1.0),)
+    assert (each.verdict, each.deciding[0].cells) == ("contradicted", (("snow", 1.0),))
     beside = judged([rule, {"metric": "accuracy", "relation": "at_least", "limit": 0.1}], Given(values))
     assert [one.verdict for one in beside] == ["inconclusive", "supported"]
     assert judged([rule], Given(dict.fromkeys(CELLS, 0.7165)))[0].verdict == "supported"  # support is not corrected
@@ -278,7 +275,6 @@ def test_an_error_over_seeds_shrinks_with_seeds_not_with_images() -> None:
     over = Measured(0.8, 0.8, 0.8, MeanError(0.01**2, 2), 1000)
     found = judge(over, Requirement(0.7, True), Family())
     assert found.is_over_seeds
-    assert found.estimate is not None
     assert found.estimate.low == pytest.approx(0.8 - 0.01 * 0.9 * sqrt(2 / (1 - 0.9**2)))  # Student's t of two, by hand
 
 
@@ -286,13 +282,11 @@ def test_an_error_over_seeds_shrinks_with_seeds_not_with_images() -> None:
     ("rule", "line"),
     [
         ({"metric": "acuracy", "relation": "at_least"}, "gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
-        ({"metric": "x", "relation": "at_least"}, "known are accuracy, error"),
         ({"metric": "augrc", "score": "margins", "relation": "at_most"}, "unknown score 'margins': did you mean"),
         ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: leave it out (it goes with"),
         ({"metric": "ece", "relation": "at_least"}, "better the lower, so its relation is at_most (given: at_least)"),
         ({"metric": "accuracy", "relation": "at_most"}, "the higher, so its relation is at_least (given: at_most)"),
         ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most compares with a baseline: name one"),
-        ({"metric": "accuracy", "relation": "at_least", "corruptions": ["foog"]}, "did you mean 'fog'?"),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> None:

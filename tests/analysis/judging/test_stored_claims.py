@@ -11,8 +11,10 @@ from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.stored import DERIVATION, warehouse_claims
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.ingest.statements import Statement, check_claims, statement_text, stored_form, stored_rows
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.stated_claims import stored_claims
 
 STATED = check_claims([
     {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
@@ -39,39 +41,36 @@ def own(judged_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(judged_once, tmp_path / "w.duckdb"))
 
 
-def counted(path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The claims of every judgment from now on."""
-    asked: list[list[str]] = []
+    found: list[list[str]] = []
     judge = stored.judge_stored
     monkeypatch.setattr(
-        stored, "judge_stored", lambda con, claims, *more: asked.append(list(claims)) or judge(con, claims, *more)
+        stored, "judge_stored", lambda con, claims, *more: found.append(list(claims)) or judge(con, claims, *more)
     )
-    return asked
+    return found
 
 
-def test_they_are_stored_with_their_verdicts(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(own, monkeypatch)
+def test_they_are_stored_with_their_verdicts(own: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    load([results.output], own)  # without a study, which keeps them
+    with open_warehouse(own) as con:
+        assert stored_claims(con) == stored_rows(STATED)
     found = warehouse_claims(own)
     assert asked == []
     assert [row.claim for row in found] == [claim.title for claim in STATED for _ in range(2)]
-    rows = run_query(own, "select claim_number, claim, verdict from claims order by position")
-    assert rows["claim_number"].to_list() == [1, 1, 2, 2]
-    assert rows["verdict"].to_list() == [row.verdict for row in found]
+    rows = run_query(own, "select claim_number, verdict from claims order by position")
+    assert rows.rows() == [(row.claim_number, row.verdict) for row in found]
 
 
-@pytest.mark.slow
-def test_other_claims_are_judged_again(own: Path, results: Synthetic, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = counted(own, monkeypatch)
-    assert load([results.output], own, claims=stored_rows(STATED), derivation=DERIVATION).swapped is False
-    assert load([results.output], own, claims=stored_rows(STATED[:1]), derivation=DERIVATION).swapped is True
-    assert len(warehouse_claims(own)) == 2
+def test_other_claims_are_judged_again(own: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    for claims, is_swapped in ((STATED, False), (STATED[:1], True)):
+        assert load([results.output], own, claims=stored_rows(claims), derivation=DERIVATION).swapped is is_swapped
     content = own.read_bytes()
     assert len(warehouse_claims(own, stated=[FLAT])) == 2
     assert asked == [[stored_form(STATED[0])], [stored_form(FLAT)]]
-    assert warehouse_claims(own, stated=[]) == []
     assert own.read_bytes() == content, "only a load stores them"
     load([results.output], own, claims=[], derivation=DERIVATION)
-    assert warehouse_claims(own) == []
     assert run_query(own, "from claims").is_empty()
 
 
@@ -80,31 +79,19 @@ def test_claims_that_are_given_are_not_stored(own: Path) -> None:
     found = Warehouse(own).claims({"shape": "flat", "corruptions": ["fog"]})
     assert {row.claim for row in found} == {statement_text(FLAT)}
     assert own.read_bytes() == before
-    assert [row.claim for row in Warehouse(own).claims()][::2] == [claim.title for claim in STATED]
     assert len(Warehouse(own).claims([])) == 0
 
 
-@pytest.mark.slow
 def test_a_stored_claim_that_is_not_understood_is_reported(own: Path, results: Synthetic) -> None:
     (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
     load([results.output], own, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)
     found = warehouse_claims(own)
     assert [row.verdict for row in found] == ["not_measurable", "not_measurable"]
-    assert "is no JSON" in str(found[0].reason)
-    assert "no model 'Nobody' was evaluated" in str(found[1].reason)
-    assert load([results.output], own, derivation=DERIVATION).swapped is False
-    (fogg,) = warehouse_claims(own, stated=[FLAT.model_copy(update={"corruptions": ["fogg"]})])
-    assert "unknown corruption 'fogg': did you mean 'fog'" in str(fogg.reason)
+    assert "no model 'Nobody'" in str(found[1].reason)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
-    "change",
-    [
-        "update claims set verdict = 'proven' where position = 1",
-        "update claims set claim_number = 9 where position = 1",
-        "delete from claims where claim_number = 2",
-    ],
+    "change", ["update claims set verdict = 'proven' where position = 1", "delete from claims where claim_number = 2"]
 )
 def test_rows_that_no_load_made_are_judged_again(own: Path, change: str) -> None:
     expected = warehouse_claims(own)

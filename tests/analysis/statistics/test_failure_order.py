@@ -61,15 +61,11 @@ def test_classes_by_hand() -> None:
 
 
 def test_ranks_by_hand() -> None:
-    found = rank_intervals([0.1, 0.5, 0.45, 0.1], np.full((4, 4), 0.1), 1.0)
+    found = rank_intervals([0.3, 0.5, 0.45, 0.1 + 0.2], np.full((4, 4), 0.1), 1.0)
     assert found.tolist() == [[3, 1, 2, 3], [3, 1, 1, 3], [4, 2, 2, 4]], "equal values share a rank"
 
 
-def test_shares_that_were_added_up_in_another_order_are_equal() -> None:
-    assert rank_intervals([0.1 + 0.2, 0.3, 0.2], np.full((3, 3), 0.01), 1.0)[0].tolist() == [1, 1, 3]
-
-
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.integers(0, 20), min_size=2, max_size=7),
     st.floats(0.01, 6),

@@ -86,7 +86,7 @@ def test_corruptions_weigh_the_same_whatever_their_severities() -> None:
     assert {term.cell: term.weight for term in terms} == {("fog", 1.0): 0.5, ("snow", 1.0): 0.25, ("snow", 2.0): 0.25}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(1, 40), st.booleans(), st.integers(0, 2**32 - 1))
 def test_differences_hold_their_promises(images: int, paired: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -100,8 +100,6 @@ def test_differences_hold_their_promises(images: int, paired: bool, seed: int) -
     assert high - low > 0.01, "no width is 0, even where all images are the same"
     swapped = accuracy_over(metrics, [term._replace(weight=-term.weight) for term in reversed(terms)])
     assert swapped.interval() == pytest.approx((-value, -high, -low))
-    wider = accuracy_over(metrics, terms).interval(0.99)
-    assert wider.low <= low < high <= wider.high
 
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
@@ -131,13 +129,11 @@ def test_it_is_clear_only_where_the_first_leads_over_every_other() -> None:
 
 def test_ties_are_not_clear() -> None:
     correct = np.repeat(np.arange(200)[:, None] < 100, len(CELLS), axis=1)
-    level = ranked(model_of(correct))
-    assert [drop.at_last.value for drop in level.drops] == [0, 0, 0]
-    assert all(lead.value == 0 and lead.low < 0 < lead.high for lead in level.leads)
-    assert not level.is_clear
+    assert not ranked(model_of(correct)).is_clear
     correct[:, [COLUMN[name, 2.0] for name in NAMES]] = False
     fallen = ranked(model_of(correct))
     assert fallen.drops[0].at_last.above_zero
+    assert all(lead.value == 0 and lead.low < 0 < lead.high for lead in fallen.leads)
     assert not fallen.is_clear
 
 
@@ -146,6 +142,4 @@ def test_extras_stand_apart_and_nothing_to_rank_is_nothing_clear() -> None:
     assert [drop.corruption for drop in ranking.drops] == ["frost", "snow"]
     assert [drop.corruption for drop in ranking.extras] == ["fog"]
     assert len(ranking.leads) == 1
-    nothing = ranked(made((0.3, 0.5, 0.6)), (), ())
-    assert nothing == DropRanking((), (), ())
-    assert not nothing.is_clear
+    assert not ranked(made((0.3, 0.5, 0.6)), (), ()).is_clear

@@ -10,7 +10,7 @@ from given_runs import CELLS, given_model, given_run
 from scipy import stats
 from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.difference import Measured
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_pairs import (
@@ -76,22 +76,9 @@ def test_pairs_of_the_results_are_decided_as_by_hand(
     assert won
 
 
-def test_models_are_compared_whatever_their_runs(
-    seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
-) -> None:
-    pairs = {(one.a.label, one.b.label): one for one in compare_models_of(seeded_con, seeded)}
-    assert {names: one.is_about_training for names, one in pairs.items()} == {
-        ("Fir", "Loner"): False, ("Fir", "Oak"): True, ("Loner", "Oak"): False,
-    }  # fmt: skip
-    means = {
-        run: np.mean([seeded_results.correct[run, c][1:].mean(axis=0) for c in ("fog", "contrast")], axis=0)
-        for run in seeded.labels.values()
-    }
-    each = np.mean([means[f"Fir, seed {seed}"] for seed in range(3)], axis=0) - means["Loner"]
-    half = stats.norm.ppf(0.975) * stats.sem(np.append(each, [1, -1]), ddof=0)
-    found = pairs["Fir", "Loner"].difference
-    assert found.value == pytest.approx(each.mean())
-    assert (found.high - found.low) / 2 == pytest.approx(half), "of these checkpoints, over images alone"
+def test_models_are_compared_whatever_their_runs(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+    pairs = {(one.a.label, one.b.label): one.is_about_training for one in compare_models_of(seeded_con, seeded)}
+    assert pairs == {("Fir", "Loner"): False, ("Fir", "Oak"): True, ("Loner", "Oak"): False}
 
 
 def test_models_are_ranked_by_pairs_won_then_by_fewest_lost() -> None:
@@ -135,8 +122,3 @@ def test_all_cells_of_all_pairs_are_one_family(
     won = {(one.a.label, one.b.label) for one in pairs if one.won_by("a")}
     won |= {(one.b.label, one.a.label) for one in pairs if one.won_by("b")}
     assert won == set(decided_cells(many_results))
-    (alone,) = compare_pairs(many_con, select_one(many_con, models=["Aspen", "Birch"]))
-    joint = next(one for one in pairs if (one.a.label, one.b.label) == ("Aspen", "Birch"))
-    both = [(x.adjusted_p, y.adjusted_p) for x, y in zip(alone.cells, joint.cells, strict=True)]
-    assert all(one <= all_of_them for one, all_of_them in both)
-    assert any(one < all_of_them for one, all_of_them in both)

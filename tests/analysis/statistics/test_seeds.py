@@ -1,7 +1,5 @@
 """Errors over training seeds and images: t of one, added up of several, and as a Multi-Bootstrap finds them."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from given_runs import given_model, given_run
@@ -48,11 +46,8 @@ def test_half_widths_of_independent_errors_add_up_as_squares() -> None:
     for level in (0.9, 0.95, 0.99):
         assert both.one_sided(level) == pytest.approx(np.hypot(seeds.one_sided(level), images.one_sided(level)))
         assert both.p_value(both.one_sided(level)) == pytest.approx(2 * (1 - level))
-    assert add_errors([both, MeanError(0.0)]).one_sided() == pytest.approx(both.one_sided())
-    assert both.p_value(0.0) == pytest.approx(1)
     assert add_errors([images, images]).p_value(0.5) == pytest.approx(2 * stats.norm.sf(0.5 / np.sqrt(0.0008)))
-    widths = [both.one_sided(comparisons=count) for count in (1, 2, 10, 1000)]
-    assert all(narrow < wide for narrow, wide in pairwise(widths))
+    assert both.one_sided(comparisons=10) == pytest.approx(both.one_sided(1 - 0.05 / 10))
 
 
 def test_the_standard_error_is_that_of_a_multi_bootstrap() -> None:
@@ -77,7 +72,6 @@ def test_the_standard_error_is_that_of_a_multi_bootstrap() -> None:
 def test_a_difference_has_errors_over_the_seeds_of_both_and_over_images() -> None:
     a, b = trained(np.random.default_rng(5), 3), trained(np.random.default_rng(4), 4, spread=0.1)
     found = corrupted_difference(a, b, CORRUPTIONS)
-    assert found is not None
     means = [corrupted(model).mean(axis=(1, 2)) for model in (a, b)]
     assert found.value == pytest.approx(means[0].mean() - means[1].mean())
     of_images = corrupted(a).mean(axis=(0, 2)) - corrupted(b).mean(axis=(0, 2))

@@ -12,8 +12,8 @@ from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import shape_tables
 from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings
-from failmodes.analysis.statistics.shape_tables import MOST_P, TABLES, open_current, stored_settings
-from failmodes.analysis.statistics.sufficiency import chance_from, chance_of, non_finite_cells
+from failmodes.analysis.statistics.shape_tables import MOST_P, open_current, stored_settings
+from failmodes.analysis.statistics.sufficiency import chance_of, non_finite_cells
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 
@@ -41,7 +41,6 @@ def test_known_curves_get_their_word(shaped_warehouse: Path) -> None:
     assert all((shape == "inconclusive") == (reason is not None) for _, shape, _, reason in rows)
 
 
-@pytest.mark.slow
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
     row = shapes_of(shaped_warehouse)["fog"]
@@ -50,41 +49,30 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
             "select accuracy_change from steps where evaluation_id = ? and corruption = 'fog' order by severity_from",
             [synthetic.evaluations["Alpha"]],
         ).fetchall()
-    assert row["total_drop"] == pytest.approx(correct[0] - correct[-1])
-    assert row["total_drop_low"] < row["total_drop"] < row["total_drop_high"]
-    assert (row["largest_step_from"], row["largest_step_to"]) == (4, 5)
-    assert row["largest_step_low"] < row["largest_step"] == pytest.approx(correct[4] - correct[5])
-    assert row["largest_change"] == pytest.approx(correct[0] - correct[-1])
-    assert row["largest_change_at"] == 5
-    assert row["changes_within"] >= correct[0] - correct[-1]
-    assert (row["other_step_from"], row["other_step_to"]) == (None, None)
+    assert (row["total_drop"], row["largest_step"]) == pytest.approx((correct[0] - correct[5], correct[4] - correct[5]))
+    assert (row["largest_step_from"], row["largest_step_to"], row["largest_change_at"]) == (4, 5, 5)
     assert [change for (change,) in steps] == pytest.approx(np.diff(correct).tolist())
     assert sum(row[f"share_{name}"] for name in SHAPES) == pytest.approx(1)
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("change", ["", "delete from shapes", "update shapes set shape = 'round'"])
+@pytest.mark.parametrize("change", ["delete from shapes", "update shapes set shape = 'round'"])
 def test_shapes_that_are_not_stored_hold_for_one_connection(
     shaped_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
-    columns = "select corruption, shape, largest_step_from, typeof(largest_step_from) from shapes order by all"
-    with open_warehouse(path) as con:
-        stored = con.execute(columns).fetchall()
+    expected = shapes_of(path)
     with duckdb.connect(str(path)) as writer:
-        writer.execute(change or "; ".join(f"delete from {table.name}" for table in TABLES))
+        writer.execute(change)
     content = path.read_bytes()
     with open_current(path) as con:
-        assert len(con.execute(columns).fetchall()) == len(stored)
-        assert change == "" or con.execute(columns).fetchall() == stored
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "`failmodes load` stores it" in said
+        assert sorted(con.execute("select shape from shapes").fetchall()) == sorted(
+            [(row["shape"],) for row in expected.values()] * 2
+        )
+    assert capsys.readouterr().err.count("\n") == 1
     assert path.read_bytes() == content
 
 
-@pytest.mark.slow
 def test_a_load_computes_only_those_of_what_is_new(warehouse_copy: Path, tmp_path: Path, monkeypatch) -> None:
     asked = []
     rows = shape_tables.shape_rows
@@ -102,7 +90,6 @@ def test_a_load_computes_only_those_of_what_is_new(warehouse_copy: Path, tmp_pat
     assert len(asked) == 6
 
 
-@pytest.mark.slow
 def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     shutil.copy(shaped_warehouse, path)
@@ -112,29 +99,6 @@ def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp
     with open_warehouse(path) as con:
         assert stored_settings(con) == ShapeSettings(resamples=2000, curvature_threshold=0.5)
         assert con.execute("select count(*) from shapes where shape in ('late', 'early')").fetchall() == [(0,)]
-
-
-def accuracies(*counts: int) -> np.ndarray:
-    """Correctness of 100 images of which so many are right at each severity."""
-    return np.arange(100)[:, None] < np.array(counts)
-
-
-@pytest.mark.parametrize(
-    ("counts", "severity"),
-    [
-        ((90, 60, 22, 20), 3),  # Wilson's upper end of 20 of 100 is .289, of 22 of 100 .311: not below .25 + .05
-        ((90, 60, 20, 15), 2),
-        ((90, 15, 60, 30), None),  # it comes back
-        ((90, 15, 60, 15), 3),
-        ((20, 20, 20, 20), 0),  # never above it
-        ((90, 10, 5, 0), 1),  # below chance is at chance too
-        ((90, 80, 70, 25), None),  # that it is above is not excluded
-    ],
-)
-def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | None) -> None:
-    found = chance_from(accuracies(*counts), np.arange(4.0), 0.25, 0.95)
-    assert found == severity
-    assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
 
 
 def test_chance_is_among_all_that_the_model_may_predict() -> None:

@@ -85,7 +85,7 @@ def test_intervals_of_different_images_are_the_published_ones(
         assert interval(four, paired=False) == pytest.approx([float(end) for end in ends])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(FOUR, st.sampled_from([(1, 0.95), (20, 0.95), (1, 0.9)]))
 def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how: tuple[int, float]) -> None:
     comparisons, level = how
@@ -94,7 +94,7 @@ def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how
     assert interval(four, comparisons=comparisons, level=level) == pytest.approx(expected, abs=1e-7)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(FOUR, st.booleans(), st.integers(1, 50), st.integers(1, 50))
 def test_intervals_hold_their_promises(four: FourCounts, paired: bool, some: int, more: int) -> None:
     value, (low, high) = float(counts_of(four).difference), interval(four, paired=paired, comparisons=some)
@@ -108,21 +108,19 @@ def test_intervals_hold_their_promises(four: FourCounts, paired: bool, some: int
 
 
 def test_pairs_are_counted_image_by_image() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random((2, 50, 3)) < 0.6
+    first, second = np.random.default_rng(0).random((2, 50, 3)) < 0.6
     found = count_pairs(first, second)
     for cell in range(3):
         pairs = list(zip(first[:, cell], second[:, cell], strict=True))
         expected = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
         assert [float(part[cell]) for part in found[:4]] == expected
-    assert found.total.tolist() == [50, 50, 50]
     assert found.difference == pytest.approx(first.mean(axis=0) - second.mean(axis=0))
     assert found.discordant_share == pytest.approx((first != second).mean(axis=0))
-    one_column = count_pairs(first[:, :1], second)
-    assert one_column.both.tolist() == (first[:, :1] & second).sum(axis=0).tolist()
+    # of different images that of chance: 60 and 80 of 100 are right, .6 x .2 + .8 x .4
+    assert float(counts_of((50, 10, 30, 10), paired=False).discordant_share) == pytest.approx(0.44)
 
 
-@pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.1, 500), (0.3, 500), (0.05, 2000), (0.5, 100)])
+@pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.05, 2000), (0.5, 100)])
 def test_the_smallest_difference_solves_connors_equation_and_is_shown_in_four_of_five(
     share: float, images: int
 ) -> None:
@@ -163,7 +161,7 @@ def test_the_exact_test_by_hand() -> None:
     assert found == pytest.approx([1, 2 / 32, 2 / 32, 10 / 16, 10 / 16, 1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:
     (found,), total = exact_mcnemar([only_a], [only_b]), only_a + only_b

@@ -18,8 +18,6 @@ def test_a_pair_that_is_close_is_inconclusive(all_findings: list[Finding], synth
     assert (found.verdict, found.model_label) == ("inconclusive", "Alpha")
     assert found.value == pytest.approx(means[0] - means[1])
     assert found.other_evaluation_id == synthetic.evaluations["Beta"]
-    for part in ("Alpha", "Beta", "inconclusive", f"{100 * found.value:.1f}\u00a0points ["):
-        assert part in found.sentence
 
 
 def test_pairs_are_reported_of_the_better_one(many_findings: list[Finding], many_results: Synthetic) -> None:
@@ -30,9 +28,4 @@ def test_pairs_are_reported_of_the_better_one(many_findings: list[Finding], many
     }
     decided = [(f.model_label, labels[f.other_evaluation_id]) for f in found if f.verdict == "supported"]
     assert sorted(decided) == sorted(decided_pairs(many_results))
-    for finding in found:
-        other = labels[finding.other_evaluation_id]
-        if finding.verdict == "supported":
-            assert finding.sentence.startswith(f"{finding.model_label} is more accurate than {other} under corruption")
-            assert 0 < finding.value < finding.high
-        assert f"{100 * finding.value:.1f}\u00a0points [" in finding.sentence.replace("\u2212", "-")
+    assert all(0 < f.value < f.high for f in found if f.verdict == "supported")

@@ -16,10 +16,8 @@ def test_the_corruption_of_the_largest_drop_is_named(all_findings: list[Finding]
     drop = (correct[0] - correct[-1]) / 400
     assert (first.corruption, first.verdict, first.severity) == ("gaussian_noise", "supported", 5)
     assert first.value == pytest.approx(drop)
-    assert first.sentence.startswith("Gaussian noise costs Alpha most")
     assert f"{100 * drop:.1f}\u00a0points [{100 * first.low:.1f}" in first.sentence
-    assert {finding.verdict for finding in others} == {"contradicted"}
-    assert len(others) == 4
+    assert [finding.verdict for finding in others] == ["contradicted"] * 4
     for other in others:
         rows = synthetic.correct["Alpha", other.corruption].sum(axis=1)
         assert other.value == pytest.approx((rows[0] - rows[-1]) / 400)
@@ -38,5 +36,4 @@ def test_drops_that_cannot_be_distinguished_are_inconclusive(con: duckdb.DuckDBP
     close = select_one(con, models=["Alpha"], corruptions=["fog", "contrast"])
     found = judged(con, close, "largest_drop")
     assert {finding.verdict for finding in found} == {"inconclusive"}
-    for part in ("Alpha", "at severity 5", "fog", "contrast", "0.5\u00a0points ["):
-        assert part in found[0].sentence
+    assert "0.5\u00a0points [" in found[0].sentence
