@@ -27,12 +27,10 @@ def test_command_draws_from_images_and_from_a_warehouse(
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert result.stdout == f"{arguments[-1]}\n"
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
-    assert found["sheet"].startswith("Image: striped.png; corruptions: cifar-c recipe, seed 0")
-    assert found["made"].startswith("Images: 1\u00a0image from striped.png")
-    assert found["stored"].startswith("Data: Synthetic digits")
+    assert ["striped.png" in found[name] for name in ("sheet", "made", "stored")] == [True, True, False]
+    assert "Synthetic digits" in found["stored"]
 
 
-@pytest.mark.slow
 def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
     app = Typer()
     for command in (cli.shapes, cli.chart, cli.report):
@@ -48,6 +46,4 @@ def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
     )
     assert drawn.exit_code == 0
     assert (tmp_path / "d.svg").read_text().startswith("<svg")
-    wrong = runner.invoke(app, ["chart", "pie", path])
-    assert isinstance(wrong.exception, FailmodesError)
-    assert "choose among attention" in str(wrong.exception)
+    assert isinstance(runner.invoke(app, ["chart", "pie", path]).exception, FailmodesError)

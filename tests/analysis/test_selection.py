@@ -23,7 +23,6 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, corruptions=["snow"])
 
 
-@pytest.mark.slow
 def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, tmp_path: Path) -> None:
     write_synthetic(tmp_path / "other", images=100, models=("Alpha",))
     path = tmp_path / "warehouse.duckdb"

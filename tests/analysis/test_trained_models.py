@@ -47,10 +47,3 @@ def test_a_recipe_in_plain_text_may_end_with_its_seed() -> None:
     assert grouped(runs) == [("Fir", ["Fir, seed 0", "Fir, seed 1"])]
     longer = run("Fir, seed 1", 1, training_recipe="SGD, batch 128, seed 11")
     assert len(grouped([runs[0], longer])) == 2, "what it ends with is not this run's seed"
-
-
-def test_models_of_one_label_are_distinguished() -> None:
-    both = [run(f"Fir, seed {seed} ({p})", seed, precision=p) for p in ("float32", "float16") for seed in (0, 1)]
-    assert [label for label, _ in grouped(both)] == ["Fir (float32)", "Fir (float16)"]
-    recipes = [run(f"Fir {seed} {r}", seed, training_recipe=r) for r in "ab" for seed in (0, 1)]
-    assert len({label for label, _ in grouped(recipes)}) == 2

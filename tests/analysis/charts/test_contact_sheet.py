@@ -24,10 +24,6 @@ def cells_of(figure: Figure) -> list[dict]:
     return [row for rows in figure.to_dict()["datasets"].values() for row in rows if "url" in row]
 
 
-def titles_of(figure: Figure) -> list[str]:
-    return [row["title"] for rows in figure.to_dict()["datasets"].values() for row in rows if "title" in row]
-
-
 def test_contact_sheet_shows_each_image_enlarged_by_whole_pixels(striped: Path) -> None:
     cells = cells_of(chart_of_images(CorruptionRequest(corruptions=THREE, seed=3, files=[striped])))
     clean = one_image([striped], 32).images
@@ -43,17 +39,14 @@ def test_contact_sheet_shows_each_image_enlarged_by_whole_pixels(striped: Path) 
 
 
 def test_contact_sheet_has_the_rmse_of_each_image_and_the_extremes_in_the_title(striped: Path) -> None:
-    figure = chart_of_images(CorruptionRequest(corruptions=THREE, files=[striped]))
+    figure = chart_of_images(CorruptionRequest(corruptions=THREE, severities=[2, 5], files=[striped]))
     clean = one_image([striped], 32).images
     notes = {(cell["tip"].split(",")[0].split(" (")[0], cell["column"]): cell["notes"] for cell in cells_of(figure)}
-    for name in THREE:
-        for severity in range(1, 6):
-            distance = float(rmse(clean, corrupt(clean, name, severity))[0])
-            assert notes[CORRUPTIONS[name].label, str(severity)] == f"{distance:.3f}"
-    last = {name: float(rmse(clean, corrupt(clean, name, 5))[0]) for name in THREE}
-    assert figure.title.startswith(CORRUPTIONS[max(last, key=last.__getitem__)].label)
-    assert f"{min(last.values()):.3f}" in figure.title
-    assert "striped.png" in figure.source
+    for severity in (2, 5):
+        far = {CORRUPTIONS[n].label: float(rmse(clean, corrupt(clean, n, severity))[0]) for n in THREE}
+        assert {label: notes[label, str(severity)] for label in far} == {k: f"{v:.3f}" for k, v in far.items()}
+    assert figure.title.startswith(max(far, key=far.__getitem__))
+    assert f"{min(far.values()):.3f}" in figure.title
 
 
 def test_contact_sheet_says_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch, striped: Path) -> None:
@@ -64,6 +57,5 @@ def test_contact_sheet_says_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch,
     assert "Without frost: frost needs its photographs" in figure.subtitle
     assert "Without spatter at 2.5: 'spatter' is not defined at severity 2.5" in figure.subtitle
     assert [(cell["column"], cell["notes"]) for cell in cells_of(figure) if cell["url"] is None] == [("2.5", "\u2013")]
-    assert "Frost" not in titles_of(figure)
     with pytest.raises(FailmodesError, match="frost needs its photographs"):
         chart_of_images(CorruptionRequest(corruptions=("frost",), files=[striped]))

@@ -18,15 +18,6 @@ def rows_of(figure: Figure) -> list[dict]:
     return rows
 
 
-def test_title_of_the_curves_names_the_corruption_of_the_largest_drop(
-    con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
-) -> None:
-    finding = chart(con, selection).title
-    correct = synthetic.correct["Alpha", "gaussian_noise"].sum(axis=1)
-    assert finding.startswith("Gaussian noise costs Alpha most")
-    assert f"{100 * ((correct[0] - correct[-1]) / 400):.1f}\u00a0points [" in finding
-
-
 def test_curves_color_the_most_and_the_least_accurate(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:

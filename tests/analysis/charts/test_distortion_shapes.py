@@ -3,14 +3,10 @@
 import duckdb
 import pytest
 
-from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES, MEANINGS, axes_verdict, axis_pairs, chart
+from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES, MEANINGS, axis_pairs, chart
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.selection import select_one
-
-STEADY = {"shape": "near_linear", "stability": 1.0, "curvature_low": 0.0, "curvature_high": 0.1, "reason": None}
-LATE = STEADY | {"shape": "late"}
-OPEN = STEADY | {"shape": "inconclusive", "stability": 0.9}
 
 
 def points_of(figure: Figure) -> list[dict]:
@@ -31,29 +27,3 @@ def test_points_are_the_rows_of_the_table(bent_axis: duckdb.DuckDBPyConnection, 
         assert (point["curvature"], point["over_severity"]) == pytest.approx((over["curvature"], severity["curvature"]))
     assert points["fog", "Over RMSE"]["verdict"] == MEANINGS["supported"]
     assert "supported for 1 of 3\u00a0curves" in figure.title
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "verdict"),
-    [
-        (LATE, STEADY, "supported"),
-        (LATE, LATE, "contradicted"),
-        (LATE, OPEN, "inconclusive"),
-        (OPEN, LATE, "inconclusive"),
-    ],
-)
-def test_both_words_must_be_shown(first: dict, second: dict, verdict: str) -> None:
-    assert axes_verdict(first, second) == verdict
-
-
-def test_of_the_largest_change_both_shapes_are_told(bent_axis: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(bent_axis)
-    verdicts = [(over["corruption"], over["axis"], axes_verdict(severity, over))
-                for severity, over in axis_pairs(bent_axis, selection)]  # fmt: skip
-    assert verdicts[0] == ("fog", "rmse", "supported")
-    assert ("fog", "1-ssim", "contradicted") in verdicts
-    assert [axis for corruption, axis, _ in verdicts if corruption == "contrast"] == ["1-ssim"]
-    reasons = bent_axis.execute(
-        "select reason from shapes_over_distortion where corruption = 'contrast' and axis = 'rmse'"
-    ).fetchall()
-    assert reasons == [("mean RMSE falls from severity 3 to 4",)]

@@ -12,7 +12,6 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.charts.style.published import PUBLISHED
 from failmodes.warehouse.database.published import store_published
-from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import read_published
 
 NAME = "3\u00a0published models (mine_unaggregated)"
@@ -36,7 +35,6 @@ def drawn(path: Path, name: str, **options: bool | None) -> Figure:
     return draw_from_warehouse(path, name, frame=PAGE, **options)
 
 
-@pytest.mark.slow
 def test_curves_have_them_behind(published_warehouse: Path) -> None:
     figure = drawn(published_warehouse, "curves")
     assert f"{NAME}, measured on other images (here: synthetic and corrupted anew)" in figure.subtitle
@@ -44,8 +42,3 @@ def test_curves_have_them_behind(published_warehouse: Path) -> None:
     assert {row["corruption"] for row in rows} == {"Fog", "Contrast"}
     assert {row["label"] for row in rows} == set(CURVES)
     assert {row["accuracy"] for row in rows if row["label"] == "Upper" and row["severity"] == 0} == {0.95}
-
-
-def test_other_charts_refuse_the_option(published_warehouse: Path) -> None:
-    with pytest.raises(StudyError, match="'ranking' shows no published models"):
-        drawn(published_warehouse, "ranking", published=False)

@@ -27,8 +27,6 @@ from failmodes.analysis.explorer.cells import (
 from failmodes.analysis.selection import select
 from failmodes.warehouse.errors import QueryError, StudyError
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
-
 
 def test_points_are_those_of_the_stored_cells(
     con: duckdb.DuckDBPyConnection, explored: Path, synthetic: Synthetic
@@ -105,15 +103,6 @@ def test_a_slice_holds_the_images_that_fit(
     assert images.rows.height == 400
     assert set(images.chosen["image_id"]) == set(images.rows.filter(fits)["image_id"])
     assert bool(images.comparison) == (0 < images.chosen.height < 400)
-
-
-def test_the_most_confident_failures_of_the_slice_come_first(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
-) -> None:
-    rows = read_images(con, explored, fog_cell, Slice(true_class="one")).rows
-    incorrect = rows.filter("in_slice", ~pl.col("correct"))
-    assert rows.head(incorrect.height).equals(incorrect)
-    assert incorrect["confidence"].is_sorted(descending=True)
 
 
 def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:

@@ -4,17 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from failmodes.analysis.charts.style.frame import Frame
-from failmodes.analysis.charts.style.models import model_colors
-from failmodes.analysis.charts.style.theme import BLUE, DARK_COLORS
-from failmodes.analysis.explorer import plots, serving
-from failmodes.analysis.explorer.cells import Slice, cells_of, read_curves
+from failmodes.analysis.explorer import serving
+from failmodes.analysis.explorer.cells import Slice
 from failmodes.analysis.explorer.plots import View, view_of
 from failmodes.analysis.render.blocks import Sentence
-from failmodes.analysis.selection import select
 from failmodes.warehouse.errors import QueryError
 
 pytest.importorskip("marimo")
@@ -84,20 +80,6 @@ def test_texts_of_a_warehouse_are_no_markup() -> None:
     ):  # fmt: skip
         assert "<img" not in item.text
         assert "&lt;img" in item.text
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_charts_are_drawn_in_the_theme_of_the_reader(con: duckdb.DuckDBPyConnection, theme: str) -> None:
-    (selection,) = select(con)
-    points, view = read_curves(con, selection), View(theme, Frame(640))
-    first = next(iter(cells_of(points).values()))
-    plot = plots.curve_plot(points, model_colors(con, selection), first, view)
-    spec = view.dressed(plot, "words").to_dict(validate=False)
-    assert (spec["description"], spec["background"]) == ("words", "transparent")
-    del spec["config"]
-    assert (BLUE in str(spec)) == (theme == "light")
-    assert (DARK_COLORS[BLUE] in str(spec)) == (theme == "dark")
-    assert first.evaluation_id in str(spec["params"])
 
 
 def test_a_problem_ends_a_cell_with_its_line() -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 from explorer_process import explorer
 from installed_script import failmodes
 
-from failmodes.analysis.explorer import serving
 from failmodes.analysis.explorer.serving import guarded, page_address
 
 HERE = "127.0.0.1:2718"
@@ -66,14 +64,6 @@ def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bo
             assert not sent[0]["type"].endswith("accept")
 
 
-def test_a_page_has_the_policy_of_its_server() -> None:
-    async def page(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    sent = responses(HERE, None, app=page)
-    assert (b"content-security-policy", serving.POLICY.encode()) in sent[0]["headers"]
-
-
 def test_the_address_has_the_token() -> None:
     assert page_address("127.0.0.1", 2718, "t") == "http://127.0.0.1:2718/?access_token=t"
     assert page_address("::1", 2718, "t") == "http://[::1]:2718/?access_token=t"
@@ -95,16 +85,6 @@ def test_what_keeps_the_page_from_being_drawn_is_one_line(tmp_path: Path, name: 
     done = failmodes(*arguments, folder=tmp_path, expect=code)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_taken_port_ends_the_command(explored: Path, tmp_path: Path) -> None:
-    pytest.importorskip("marimo")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = failmodes("explore", explored, "--no-browser", "--port", str(port), folder=tmp_path, expect=2)
-    assert done.stderr.strip() == (f"failmodes: port {port} is taken: name another with --port, or leave it out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

@@ -18,7 +18,6 @@ from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseErro
 
 SOURCES = {
     "paired": {},
-    "another seed": {"seed": 7},
     "independent": {"noise": "independent", "seed": 3},
     "gray": {"gray": True},
     "cross-fade": {"across_switches": True},
@@ -72,14 +71,6 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
     assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
 
 
-def test_another_clean_picture_is_found_out(one: Pictured) -> None:
-    change(one.warehouse, "update thumbnails set png = (select png from thumbnails where image_id = 0)")
-    sheet = find_pictures(
-        one.warehouse, "corruption = 'fog' and severity = 1 and image_id = 1 and model_label = 'Beta'"
-    )
-    assert [picture.made.differs for picture in sheet.all] == [True]
-
-
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
@@ -107,7 +98,6 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
 
-@pytest.mark.slow
 def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, Any] = {}
     monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)
@@ -145,7 +135,6 @@ class OtherStudy:
         return None
 
 
-@pytest.mark.slow
 def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_do(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
     with pytest.raises(WarehouseError) as raised:

@@ -47,16 +47,6 @@ def test_every_format_says_the_same_and_options_reach_the_comparison(warehouse: 
     assert found.overall.difference == pytest.approx([document["metrics"][0][k] for k in ("difference", "low", "high")])
 
 
-def test_models_of_two_files_need_no_warehouse(warehouse: Path, tmp_path: Path) -> None:
-    other = Path(shutil.copy(warehouse, tmp_path / "other.duckdb"))
-    apart, together = (
-        json.loads(run(*models, "--format", "json").stdout)
-        for models in ((f"{warehouse}::Alpha", f"{other}::Beta"), ("Alpha", "Beta", warehouse))
-    )
-    assert apart["pairing"]["kind"] == "same"
-    assert apart["metrics"] == together["metrics"]
-
-
 ERRORS = {
     "unknown name": (["Alpa", "Beta", "W"], "no model 'Alpa' in .*: did you mean 'Alpha'?"),
     "itself": (["Alpha", "Alpha", "W"], "compared with itself"),

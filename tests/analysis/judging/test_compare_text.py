@@ -95,13 +95,3 @@ def test_every_key_of_json_is_documented(result: ComparisonResult) -> None:
 def test_junit_has_the_verdict_on_the_margin(make: Callable[[], Comparison], outcome: str) -> None:
     (case,) = ElementTree.fromstring(ComparisonResult(make()).to_junit())[0]
     assert [child.tag for child in case] == [outcome]
-
-
-def test_frames_hold_the_figures(result: ComparisonResult) -> None:
-    noise = result.cells.filter(corruption="gaussian_noise", severity=5.0)
-    assert (result.cells.height, noise["difference"].item()) == (16, pytest.approx(-0.1))
-    assert result.corruptions.filter(corruption="contrast").select("crossover", "ahead_first").row(0) == (2.4, "a")
-    assert result.metrics["metric"].to_list() == ["accuracy", "accuracy", "ece", "onset_severity"]
-    assert result.images["change"].to_list() == ["newly_incorrect"] * 4 + ["newly_correct"]
-    empty = ComparisonResult(replace(compared(), classes=()))
-    assert empty.classes.schema == result.classes.schema, "types stay without rows"

@@ -8,7 +8,6 @@ from repeated_images import write_repeated
 from synthetic_results import write_synthetic
 
 import failmodes
-from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import compare_named
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.warehouse.database.connection import open_warehouse
@@ -51,16 +50,6 @@ def test_a_comparison_has_the_intervals_and_tests_of_distinct_images(folder: Pat
             same = by_key[row.metric.name, row.cells, row.corruption, row.severity, row.class_index]
             assert row.difference == (same.difference and pytest.approx(same.difference, abs=1e-6))
             assert row.adjusted_p == (same.adjusted_p and pytest.approx(same.adjusted_p))
-
-
-def test_a_comparison_says_that_there_are_duplicates(folder: Path) -> None:
-    expected, found = (
-        ComparisonResult(compare_named("Alpha", "Beta", folder / f"{name}.duckdb")) for name in ("once", "twice")
-    )
-    side = json.loads(found.to_json())["a"]
-    assert (side["image_count"], side["distinct_count"]) == (200, 100)
-    assert found.to_markdown().count(NOTE) == 1
-    assert "duplicate" not in expected.to_markdown()
 
 
 def test_a_gate_judges_as_on_distinct_images_and_says_so(folder: Path) -> None:

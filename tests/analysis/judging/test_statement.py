@@ -1,7 +1,6 @@
 """What is shown of statements about a metric, from values whose errors are given."""
 
 from collections.abc import Sequence
-from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -269,13 +268,6 @@ def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
     assert each.deciding[0].cells == (("snow", 1.0),)  # nearest to the limit
     (on_it,) = judged([rule], Given(values | {("fog", 2.0): 0.7}))
     assert on_it.images_needed is None
-
-
-def test_an_error_over_seeds_shrinks_with_seeds_not_with_images() -> None:
-    over = Measured(0.8, 0.8, 0.8, MeanError(0.01**2, 2), 1000)
-    found = judge(over, Requirement(0.7, True), Family())
-    assert found.is_over_seeds
-    assert found.estimate.low == pytest.approx(0.8 - 0.01 * 0.9 * sqrt(2 / (1 - 0.9**2)))  # Student's t of two, by hand
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,17 @@ from synthetic_results import Synthetic, write_synthetic
 from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_findings
+from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims, warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.ingest.statements import Statement, check_claims, statement_text, stored_form, stored_rows
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.stated_claims import stored_claims
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.schema import ATTENTION
 from failmodes.warehouse.shards.format import read_verified, shard_path, write_shard
@@ -163,3 +166,87 @@ def test_text_from_an_untrusted_warehouse_is_escaped(own: Path) -> None:
     for markup in (MALICIOUS, "<script>alert", "<img src=x>", "<code><b></code>"):
         assert markup not in page
     assert MALICIOUS not in Warehouse(own).findings()._repr_html_()
+
+
+STATED = check_claims([
+    {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
+    {"shape": "near_linear", "corruptions": ["contrast"], "name": "a line"},
+], "claims")  # fmt: skip
+FLAT = Statement(shape="flat", corruptions=["fog"])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(tmp_path_factory.mktemp("claims"), images=60, corruptions=("fog", "contrast"),
+                           severities=(2, 5))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged_once(results: Synthetic) -> Path:
+    path = results.output / "w.duckdb"
+    load([results.output], path, claims=stored_rows(STATED), derivation=DERIVATION)
+    return path
+
+
+@pytest.fixture
+def claimed(judged_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(judged_once, tmp_path / "w.duckdb"))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The claims of every judgment from now on."""
+    found: list[list[str]] = []
+    judge = stored.judge_stored
+    monkeypatch.setattr(
+        stored, "judge_stored", lambda con, claims, *more: found.append(list(claims)) or judge(con, claims, *more)
+    )
+    return found
+
+
+def test_they_are_stored_with_their_verdicts(claimed: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    load([results.output], claimed)  # without a study, which keeps them
+    with open_warehouse(claimed) as con:
+        assert stored_claims(con) == stored_rows(STATED)
+    found = warehouse_claims(claimed)
+    assert asked == []
+    assert [row.claim for row in found] == [claim.title for claim in STATED for _ in range(2)]
+    rows = run_query(claimed, "select claim_number, verdict from claims order by position")
+    assert rows.rows() == [(row.claim_number, row.verdict) for row in found]
+
+
+def test_other_claims_are_judged_again(claimed: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    for claims, is_swapped in ((STATED, False), (STATED[:1], True)):
+        assert load([results.output], claimed, claims=stored_rows(claims), derivation=DERIVATION).swapped is is_swapped
+    content = claimed.read_bytes()
+    assert len(warehouse_claims(claimed, stated=[FLAT])) == 2
+    assert asked == [[stored_form(STATED[0])], [stored_form(FLAT)]]
+    assert claimed.read_bytes() == content, "only a load stores them"
+    load([results.output], claimed, claims=[], derivation=DERIVATION)
+    assert run_query(claimed, "from claims").is_empty()
+
+
+def test_claims_that_are_given_are_not_stored(claimed: Path) -> None:
+    before = claimed.read_bytes()
+    found = Warehouse(claimed).claims({"shape": "flat", "corruptions": ["fog"]})
+    assert {row.claim for row in found} == {statement_text(FLAT)}
+    assert claimed.read_bytes() == before
+    assert len(Warehouse(claimed).claims([])) == 0
+
+
+def test_a_stored_claim_that_is_not_understood_is_reported(claimed: Path, results: Synthetic) -> None:
+    (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
+    load([results.output], claimed, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)
+    found = warehouse_claims(claimed)
+    assert [row.verdict for row in found] == ["not_measurable", "not_measurable"]
+    assert "no model 'Nobody'" in str(found[1].reason)
+
+
+@pytest.mark.parametrize(
+    "change", ["update claims set verdict = 'proven' where position = 1", "delete from claims where claim_number = 2"]
+)
+def test_rows_that_no_load_made_are_judged_again(claimed: Path, change: str) -> None:
+    expected = warehouse_claims(claimed)
+    with duckdb.connect(str(claimed)) as con:
+        con.execute(change)
+    assert warehouse_claims(claimed) == expected

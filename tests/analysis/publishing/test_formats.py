@@ -124,7 +124,6 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic,
     assert any("publish it beside handed.duckdb" in line for line in done.notes)
 
 
-@pytest.mark.slow
 def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path) -> None:
     warehouse = malicious.output / "warehouse.duckdb"
     with pytest.raises(StudyError, match="no format 'xml': choose among robustbench, croissant, model-card"):

@@ -10,7 +10,7 @@ from report_blocks import blocks_of
 from synthetic_results import Synthetic
 from typer.testing import CliRunner
 
-from failmodes.analysis.render.blocks import Chart, Gallery, Sentence, Table
+from failmodes.analysis.render.blocks import Chart, Gallery, Sentence
 from failmodes.analysis.report.comparison_section import comparison_sections, pairs_by_selection
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import Selection, select_one
@@ -52,9 +52,6 @@ def test_the_only_two_models_are_compared(con: duckdb.DuckDBPyConnection, both: 
     assert sentences[0].startswith(chart.finding)
     assert 1 <= len(strongest) <= 2
     assert {one.text for one in strongest} <= set(sentences)
-    assert [one.caption for one in everything if isinstance(one, Table)][:3] == [
-        "Accuracy by corruption", "Other metrics", "Difference in every cell",
-    ]  # fmt: skip
     strips = [strip for one in everything if isinstance(one, Gallery) for strip in one.strips]
     for strip in strips:
         (frame,) = strip.frames
@@ -69,12 +66,10 @@ def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection
     assert (a.label, b.label) == ("Fir", "Aspen")
     with pytest.raises(StudyError, match="did you mean 'Aspen'"):
         pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir", "Aspin")])
-    for pair in ("Fir", ("Fir",), ("Fir", "Elm", "Aspen")):
-        with pytest.raises(StudyError, match="a pair is two names"):
-            pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [pair])
+    with pytest.raises(StudyError, match="a pair is two names"):
+        pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir",)])
 
 
-@pytest.mark.slow
 def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     arguments = ["report", str(many_warehouse), "--pair", "Fir", "Aspen", "--pair", "Elm", "Birch"]
@@ -82,9 +77,6 @@ def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.Monke
     assert done.exit_code == 0
     page = many_warehouse.with_name("report.html").read_text()
     assert titles(page) == ["Comparison: Aspen with Fir", "Comparison: Birch with Elm"]
-    assert 'href="#comparison-1-1"' in page
-    odd = CliRunner().invoke(build_app("report"), ["report", str(many_warehouse), "--pair", "Fir"])
-    assert isinstance(odd.exception, StudyError)
 
 
 def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(warehouse: Path, tmp_path: Path) -> None:

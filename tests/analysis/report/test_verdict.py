@@ -5,15 +5,11 @@ from pathlib import Path
 import duckdb
 import pytest
 from checkpoint_comparisons import FALLS, of_kind
-from synthetic_results import write_synthetic
-from warehouse_files import ensure_shapes
+from opened_results import opened
 
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 
 def test_of_two_models_each_is_reported_with_its_drop_and_manner(
@@ -43,12 +39,8 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert "Birch is the best checkpoint: more accurate than each of the 2" in verdict_sentences(many_con, trio)[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("images", [1, 29])
 def test_of_too_few_images_nothing_is_said(tmp_path: Path, images: int) -> None:
-    write_synthetic(tmp_path, images=images)
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=2000))
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        (sentence,) = verdict_sentences(con, select_one(con))
+    with opened(tmp_path, images=images, corruptions=("fog",), resamples=50) as it:
+        (sentence,) = verdict_sentences(it.con, it.selection)
     assert "too few" in sentence

@@ -16,7 +16,6 @@ from failmodes.analysis.statistics.attention import (
     share_on_cycle,
     variance_inflation,
 )
-from failmodes.warehouse.null_pairs import sample_null_pairs
 
 NAN = np.nan
 
@@ -86,17 +85,6 @@ def test_ties_are_inconclusive_and_no_distance_is_no_comparison() -> None:
     assert (tied.share.value, tied.worst_case.value, tied.verdict) == (0.5, 0.5, "inconclusive")
     assert tied.share.high - tied.share.low > 0.1
     assert compare_with_null(np.full(9, NAN), np.full(9, NAN), np.ones(9, bool), following) is None
-
-
-def test_which_maps_are_empty_makes_own_ones_no_nearer() -> None:
-    rng, count = np.random.default_rng(0), 40_000
-    clean, corrupted = rng.normal(size=(2, count, 2))  # nothing of the clean centroid is left
-    corrupted[np.hypot(*clean.T) > 1.5] = NAN
-    following = sample_null_pairs(np.zeros(count, int)).same_class
-    own, other = (np.hypot(*(corrupted - baseline).T) for baseline in (clean, clean[following]))
-    found = compare_with_null(own, other, np.ones(count, bool), following)
-    assert found.share.low < 0.5 < found.share.high
-    assert np.where(np.isnan(own), 0.5, own < other).mean() > 0.53  # as if others' clean maps were as selected
 
 
 def test_own_maps_agree_with_numpy(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:

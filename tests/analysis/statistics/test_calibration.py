@@ -4,14 +4,13 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from opened_results import opened
 from rewritten_shards import cell_of, make_non_finite
 from scipy import stats
-from synthetic_results import write_synthetic
+from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence, overconfidence_by_corruption
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 
 def test_every_cell_agrees_with_its_rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -44,15 +43,15 @@ def test_verdicts_say_over_and_underconfident(confidence: float, cells: int, sig
 
 
 def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=60, models=("Alpha",), corruptions=("fog",), severities=(5,))
-    make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
-    make_non_finite(made, cell_of(made, "Alpha"))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        alpha = selection.evaluations[0]
-        (fog,) = overconfidence_by_corruption(con, selection, alpha)
-        ((confidence,),) = con.execute("select avg(confidence) from outcomes where severity = 5 and finite").fetchall()
-        assert clean_calibration(con, selection, alpha) is None, "no clean row is finite"
+    def spoil(made: Synthetic) -> None:
+        make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
+        make_non_finite(made, cell_of(made, "Alpha"))
+
+    options = {"images": 60, "models": ("Alpha",), "corruptions": ("fog",), "severities": (5,)}
+    with opened(tmp_path, spoil, **options) as it:
+        (fog,) = overconfidence_by_corruption(*it.first)
+        query = "select avg(confidence) from outcomes where severity = 5 and finite"
+        ((confidence,),) = it.con.execute(query).fetchall()
+        assert clean_calibration(*it.first) is None, "no clean row is finite"
     assert fog.image_count == 40
-    assert fog.overconfidence.value == pytest.approx(confidence - made.correct["Alpha", "fog"][-1][20:].mean())
+    assert fog.overconfidence.value == pytest.approx(confidence - it.made.correct["Alpha", "fog"][-1][20:].mean())

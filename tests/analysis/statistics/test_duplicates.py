@@ -17,25 +17,19 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Resampling
+from failmodes.analysis.statistics.bootstrap import Resampling
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
 from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
 from failmodes.analysis.statistics.curve_fits import fit_curve
 from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, resampled_curve
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
-from failmodes.analysis.statistics.early_warning import early_warning
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
 from failmodes.analysis.statistics.run_rows import RunRows
-from failmodes.analysis.statistics.shares import (
-    count_pairs,
-    newcombe_interval,
-    smallest_detectable_difference,
-)
 from failmodes.analysis.statistics.sufficiency import chance_from
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
@@ -175,12 +169,6 @@ def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> No
         assert widths[0] == pytest.approx(widths[1], rel=0.1)
 
 
-def test_early_warning_folds_duplicates_together(warehouses: Warehouses) -> None:
-    expected, found = of_both(warehouses, lambda *given: early_warning(*given)["margin"])
-    assert (found.images, found.rows, found.events) == (2 * expected.images, 2 * expected.rows, 2 * expected.events)
-    assert flat(found.gain) == pytest.approx(flat(expected.gain), abs=0.003)  # of twice as many rows the ridge is less
-
-
 # functions of arrays ------------------------------------------------------------------------------------------------
 
 
@@ -244,39 +232,4 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
     assert found.error.variance == pytest.approx(expected.error.variance, rel=1e-5)
 
 
-def test_effective_counts_scale_intervals_and_tests_and_leave_differences() -> None:
-    rng = np.random.default_rng(6)
-    one, other = random_correct(rng, 80, 3), random_correct(rng, 80, 3)
-    expected, found = count_pairs(one, other), count_pairs(repeated(one), repeated(other), independent=0.5)
-    np.testing.assert_allclose(found.total, expected.total)
-    np.testing.assert_allclose(found.difference, expected.difference)
-    np.testing.assert_allclose(newcombe_interval(found), newcombe_interval(expected))
-    assert smallest_detectable_difference(0.2, 160 * 0.5) == smallest_detectable_difference(0.2, 80)
-
-
 # simulation ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_interval_of_a_paired_difference_covers_where_images_stand_twice() -> None:
-    """95 % intervals of a difference of two models, of 300 samples of 100 images that all stand twice."""
-    rng, samples, images = np.random.default_rng(11), 300, 100
-    held = np.zeros(2)
-    cells = [("fog", 1.0), ("none", 0.0)]
-    terms = [*mean_of(cells), *mean_of(cells, -1.0, of_baseline=True)]
-    truth = 0.8 - 0.7
-    for _ in range(samples):
-        easy = rng.random((images, 1))
-        correct = [repeated(0.5 * easy + 0.5 * rng.random((images, 2)) < limit) for limit in LIMITS]
-        for place, own in enumerate((groups_of(images), None)):
-            runs = [
-                RunRows(CorrectnessMatrix("run", True, cells, one, (), own), dict.fromkeys(cells, ""))
-                for one in correct
-            ]
-            interval = ModelMetrics(*(given_model(run) for run in runs)).measure("accuracy", terms).interval()
-            held[place] += interval.low <= truth <= interval.high
-    assert 0.92 <= held[0] / samples <= 0.98
-    assert held[1] / samples < 0.9
-
-
-# limits of a sum of two uniform numbers, each of half weight, below which it lies with chance 0.8 and 0.7
-LIMITS = tuple(float(1 - np.sqrt((1 - chance) / 2)) for chance in (0.8, 0.7))

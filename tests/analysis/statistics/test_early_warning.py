@@ -8,11 +8,11 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from opened_results import opened
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from synthetic_results import write_synthetic
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.early_warning import (
     COMPARED,
     FEWEST,
@@ -26,8 +26,6 @@ from failmodes.analysis.statistics.early_warning import (
     predictor_gains,
 )
 from failmodes.analysis.statistics.shares import holm
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
 LARGE = 1e3  # an indicator of this size has a coefficient as much smaller, which the ridge then leaves alone
@@ -204,9 +202,7 @@ def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, s
 
 
 def test_of_unpaired_images_it_says_why(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=40, models=("A",), corruptions=("fog",), severities=(1, 5), paired=False)
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        chosen = select_one(con)
-        found = early_warning(con, chosen, chosen.evaluations[0])
+    options = {"images": 40, "models": ("A",), "corruptions": ("fog",), "severities": (1, 5), "paired": False}
+    with opened(tmp_path, **options) as it:
+        found = early_warning(*it.first)
     assert {str(one.reason).split(": ")[1] for one in found.values()} == {"labels differ"}

@@ -11,7 +11,6 @@ from failmodes.analysis.statistics.failure_order import (
     AT_LAST,
     FEWEST_OF_CLASS,
     ON_AVERAGE,
-    columns_of_drops,
     quantiles_of_pairs,
     rank_classes,
     rank_corruptions,
@@ -41,13 +40,6 @@ def test_drops_and_ranks_by_hand() -> None:
     }  # fmt: skip
     assert average["fog"].drop.value == pytest.approx(0.9 - (0.8 + 0.7 + 0.2) / 3)
     assert [average[name].rank for name in SHARES] == [1, 2, 3]
-
-
-def test_averages_are_over_whole_severities() -> None:
-    made = matrix()
-    cells = [(name, severity / 2) for name, severity in made.cells]
-    assert columns_of_drops(made._replace(cells=cells), ["fog"], ON_AVERAGE) == {"fog": [2]}
-    assert columns_of_drops(made._replace(cells=cells), ["fog"], AT_LAST) == {"fog": [3]}
 
 
 def test_classes_by_hand() -> None:

@@ -6,18 +6,16 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from opened_results import opened
 from scipy import optimize, stats
-from synthetic_results import write_synthetic
 
 from failmodes.analysis.charts import failure_prediction
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
     mean_auroc,
     predict_failures,
 )
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import auroc_interval
 
@@ -119,10 +117,7 @@ def test_error_rates_of_those_kept_are_counted_from_the_images(
 
 
 def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "out", images=12, models=("A",), corruptions=("fog",), severities=(1, 2))
-    load([tmp_path / "out"], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        assert predict_failures(con, selection, selection.evaluations[0]) is None
+    with opened(tmp_path, images=12, models=("A",), corruptions=("fog",), severities=(1, 2)) as it:
+        assert predict_failures(*it.first) is None
         with pytest.raises(WarehouseError, match="no cell has 10 incorrect"):
-            failure_prediction.chart(con, selection)
+            failure_prediction.chart(it.con, it.selection)

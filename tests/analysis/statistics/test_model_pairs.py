@@ -5,7 +5,7 @@ from itertools import combinations
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import bonett_price_p, decided_cells, decided_pairs, difference, pair
+from checkpoint_comparisons import bonett_price_p, decided_cells, decided_pairs, difference
 from given_runs import CELLS, given_model, given_run
 from scipy import stats
 from synthetic_results import Synthetic
@@ -16,7 +16,6 @@ from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_pairs import (
     compare_models_of,
     compare_pairs,
-    correct_jointly,
     corrupted_difference,
     rank_by_wins,
 )
@@ -99,16 +98,6 @@ def test_cells_count_images_that_only_one_gets_right(
         name = cell.corruption if row else "fog"  # the clean cell is the same under each
         a, b = synthetic.correct["Alpha", name][row], synthetic.correct["Beta", name][row]
         assert (cell.only_a, cell.only_b) == (int((a & ~b).sum()), int((b & ~a).sum()))
-
-
-def test_correction_over_the_cells_of_all_pairs_by_hand() -> None:
-    # two-sided p of (7, 0) is 2 / 2**7 = .0156; alone it is below .05, of four cells it is .0625
-    tested = correct_jointly([pair("A", "B", (7, 0), (1, 1)), pair("A", "C", (1, 1), (1, 1))])
-    assert tested[0].cells[0].adjusted_p == pytest.approx(4 * 2 / 2**7)
-    assert tested[0].won_by("a") == 0
-    (split,) = correct_jointly([pair("A", "B", (20, 0), (0, 20), (1, 1))])
-    assert [cell.winner for cell in split.cells] == ["a", "b", ""]
-    assert [split.won_by(side) for side in ("a", "b", "")] == [1, 1, 1]
 
 
 def test_all_cells_of_all_pairs_are_one_family(

@@ -8,7 +8,6 @@ from scipy.stats import binomtest
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.predictions import (
-    ClassGap,
     Collapse,
     class_gaps,
     collapse_by_corruption,
@@ -65,9 +64,3 @@ def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBP
     }
     assert others[0].gap.value == pytest.approx(max(gaps.values()))
     assert gaps[others[0].severity] == pytest.approx(max(gaps.values()))
-
-
-def test_a_gap_is_large_or_small_with_its_whole_interval() -> None:
-    ends = {(0.21, 0.5): "supported", (0.19, 0.5): "inconclusive", (-0.1, 0.19): "contradicted"}
-    for (low, high), verdict in ends.items():
-        assert ClassGap("fog", 5.0, "one", 40, 0.5, Estimate((low + high) / 2, low, high)).verdict == verdict

@@ -1,10 +1,8 @@
 """Published curves: shapes against NumPy written anew, and the rank of a model counted by hand."""
 
-import csv
 import shutil
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 from published_files import CLEAN, CURVES, write_published_files
@@ -60,29 +58,3 @@ def test_a_model_stands_where_its_mean_is(published_warehouse: Path, synthetic: 
         assert standing.corrupted.value == pytest.approx(mean)
         for rank, value in zip(standing[3:], (mean, standing.corrupted.high, standing.corrupted.low), strict=True):
             assert rank == 1 + sum(other > value for other in expected.values())
-
-
-@pytest.mark.data
-def test_curvatures_of_all_23_published_models(real_data: Path, shaped_warehouse: Path, tmp_path: Path) -> None:
-    folder = real_data / "robustbench"
-    table = folder / "cifar10_corruptions_unaggregated.csv"
-    path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
-    store_published(path, [read_published(table)])
-    ensure_shapes(path)
-    with duckdb.connect(str(path), read_only=True) as con:
-        found = dict(con.execute("select (model, corruption), curvature from published_shapes").fetchall())
-    with (folder / "cifar10_corruptions_clean.csv").open(newline="") as file:
-        clean = {row["model"]: float(row["clean_accuracy_percent"]) / 100 for row in csv.DictReader(file)}
-    with table.open(newline="") as file:
-        corruptions, severities, *models = list(csv.reader(file))
-    assert severities[1:6] == ["1", "2", "3", "4", "5"]
-    assert len(found) == 23 * 15
-    for name, *values in models:
-        for start in range(0, 75, 5):
-            curve = np.array([clean[name], *map(float, values[start : start + 5])])
-            curvature = found[name, corruptions[1 + start]]
-            assert (curvature is None) == (curve[0] <= curve[-1])
-            assert curvature is None or curvature == pytest.approx(kappa(curve), abs=1e-9)
-    stated = {"fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "gaussian_noise": -0.14, "glass_blur": -0.36}
-    for corruption, value in stated.items():
-        assert found["Standard", corruption] == pytest.approx(value, abs=0.01)

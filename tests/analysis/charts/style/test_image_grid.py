@@ -8,8 +8,7 @@ import pytest
 from pictured_results import patterns
 from PIL import Image
 
-from failmodes.analysis.charts.style.frame import PAGE
-from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls, with_attention
+from failmodes.analysis.charts.style.image_grid import picture_urls, with_attention
 
 ORANGE = np.array([213, 94, 0])
 
@@ -55,11 +54,3 @@ def test_maps_of_a_row_have_one_scale() -> None:
     half, full = (decoded(url) for url in picture_urls([(pixels, top * np.ones((2, 2)), None) for top in (1.0, 2.0)]))
     np.testing.assert_allclose(full[0, 0], 0.6 * ORANGE, atol=1)
     np.testing.assert_allclose(half[0, 0], 0.3 * ORANGE, atol=1)
-
-
-def test_columns_that_are_not_named_are_left_out_and_missing_cells_are_blank() -> None:
-    (url,) = picture_urls([(patterns(1)[0], None, None)])
-    row = Row({"clean": Cell(url, "clean"), "3": Cell(url, "3"), "5": Cell(None, "5", ["\u2013"])}, "Fog")
-    spec = image_grid([row], ["clean", "4", "5"], PAGE).to_dict()
-    shown = [cell for rows in spec["datasets"].values() for cell in rows if "url" in cell]
-    assert [(cell["column"], cell["url"] is not None) for cell in shown] == [("clean", True), ("5", False)]

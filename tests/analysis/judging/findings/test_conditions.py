@@ -6,9 +6,10 @@ from dataclasses import replace
 import duckdb
 import numpy as np
 import pytest
+from opened_results import opened
 from rewritten_shards import cell_of, reply_with
 from scipy.stats import binomtest
-from synthetic_results import write_synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings import conditions
 from failmodes.analysis.judging.findings.conditions import permuted_outputs
@@ -16,9 +17,7 @@ from failmodes.analysis.judging.findings.kind import Judged
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.duplicates import DuplicateImages
-from failmodes.warehouse.database.load import load
 
 ONE = EvaluationInfo("e", "M", {})
 
@@ -33,12 +32,14 @@ def conditional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.Duc
         "Permuted": (labels + 1 + (images % 20 == 0)) % 4,
         "Swapped": np.array([0, 1, 3, 2])[labels],
     }
-    made = write_synthetic(folder, images=400, models=(*predictions, "Ordinary"), corruptions=("fog",), severities=(5,))
-    for model, replies in predictions.items():
-        reply_with(made, cell_of(made, model), replies.tolist())
-    load([folder], folder / "w.duckdb")
-    with open_warehouse(folder / "w.duckdb") as con:
-        yield con
+
+    def reply(made: Synthetic) -> None:
+        for model, replies in predictions.items():
+            reply_with(made, cell_of(made, model), replies.tolist())
+
+    models = (*predictions, "Ordinary")
+    with opened(folder, reply, images=400, models=models, corruptions=("fog",), severities=(5,)) as it:
+        yield it.con
 
 
 def said(con: duckdb.DuckDBPyConnection, kind: str) -> dict[str, Judged]:

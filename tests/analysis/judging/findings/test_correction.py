@@ -108,19 +108,3 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
     assert [one.verdict for one in corrected(without)] == [
         "contradicted", "inconclusive", "inconclusive", "supported", "supported", "supported",
     ]  # fmt: skip
-
-
-def test_correcting_again_changes_nothing(condition: str) -> None:
-    rng = np.random.default_rng(1)
-    kinds = ("better_model", "largest_drop", "shape", *OTHER_KINDS)
-    verdicts: list[Word] = ["supported", "contradicted", "inconclusive", "not_measurable"]
-    for _ in range(30):
-        findings = [
-            finding(str(rng.choice(kinds)), float(rng.random() ** 4) if rng.random() < 0.8 else None,
-                    verdicts[rng.integers(4)], "abc"[rng.integers(3)])
-            for _ in range(25)
-        ]  # fmt: skip
-        once = corrected([finding(condition, None, evaluation="c"), *findings])
-        assert corrected(once) == once
-        assert [one.uncorrected() for one in once[1:]] == findings
-        assert corrected(one.uncorrected() for one in once) == once

@@ -1,7 +1,6 @@
 """What holds for every finding: its kind, one row a claim, at most 30 words, the number of images, and its query."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind, rows
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Word
 
-LITERAL = re.compile("'[^']*'")
 ROOT = Path(__file__).parents[4]
 
 

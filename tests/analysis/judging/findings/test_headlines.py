@@ -45,25 +45,6 @@ def test_what_is_contradicted_is_not_reported_where_nobody_asked(kind: str) -> N
     assert printed([finding(kind, verdict="contradicted")]) == []
 
 
-@pytest.mark.parametrize("kind", ["largest_drop", "confidence_below_chance"])
-def test_findings_that_are_ranked_are_reported_in_their_order(kind: str) -> None:
-    first, larger = finding(kind, value=0.1), finding(kind, corruption="snow", value=0.4)
-    assert printed([first, larger]) == [(kind, first.sentence, 1)]
-
-
-def test_shapes_are_reported_word_by_word() -> None:
-    late = [finding("shape", corruption=c, claim="late") for c in ("fog", "snow")]
-    early = finding("shape", corruption="frost", claim="early")
-    assert printed([*late, early]) == [("shape", late[0].sentence, 1), ("shape", early.sentence, 0)]
-
-
-def test_up_to_four_models_are_reported_one_by_one_and_more_together() -> None:
-    four = [finding("class_failure", model, value=index / 10) for index, model in enumerate("ABCD", start=1)]
-    assert [others for *_, others in printed(four)] == [0, 0, 0, 0]
-    five = [*four, finding("class_failure", "E", value=0.05)]
-    assert printed(five) == [("class_failure", four[3].sentence, 4)]
-
-
 def test_what_is_inconclusive_is_counted_once_a_kind() -> None:
     found = [finding("shape", corruption=c, verdict="inconclusive", value=v) for c, v in (("fog", 0.1), ("snow", 0.2))]
     (line,) = headlines([*found, finding("shape", corruption="frost", claim="early")])[1:]

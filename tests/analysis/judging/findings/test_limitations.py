@@ -4,14 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import duckdb
+from opened_results import opened
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_results import write_synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.judging.findings.limitations import limitations
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
+from failmodes.analysis.selection import Selection
 
 
 def by_topic(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[str, Limitation]:
@@ -34,11 +33,12 @@ def test_they_say_what_is_on_record(con: duckdb.DuckDBPyConnection, selection: S
 
 
 def test_unpaired_data_and_rows_that_are_not_finite_are_counted(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False, corruptions=("fog",), severities=(5,))
-    make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(7))
-    make_non_finite(made, cell_of(made, "Alpha"), range(2))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        found = by_topic(con, select_one(con))
+    def spoil(made: Synthetic) -> None:
+        make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(7))
+        make_non_finite(made, cell_of(made, "Alpha"), range(2))
+
+    options = {"images": 40, "models": ("Alpha",), "corruptions": ("fog",), "severities": (5,), "paired": False}
+    with opened(tmp_path, spoil, **options) as it:
+        found = by_topic(it.con, it.selection)
     assert found["Numbers"].detail.startswith("9 of Alpha")
     assert found["Pairing"].detail.startswith("labels differ")

@@ -36,20 +36,6 @@ def test_a_finding_is_the_word_of_the_table_with_its_figures(
     assert "between severity 4 and 5" in found["fog"].sentence
 
 
-def test_a_curve_that_ends_at_chance_says_so(
-    many_results: Synthetic, many_con: duckdb.DuckDBPyConnection, many_selection: Selection
-) -> None:
-    correct = many_results.correct["Cedar", "motion_blur"].mean(axis=1)
-    assert correct[2] < 0.25
-    table = read_for_selection(many_con, "shapes", many_selection)
-    ids = [many_results.evaluations[name] for name in ("Cedar", "Aspen")]
-    falls = {"shape": "early", "last_severity": 5}
-    cedar, aspen = (table.filter(evaluation_id=one, corruption="motion_blur").row(0, named=True) | falls for one in ids)
-    assert shape_phrase(cedar).endswith(", to chance from severity 2, and below it at the last")
-    assert shape_phrase(cedar | {"below_chance": False}).endswith(", to chance from severity 2")
-    assert "chance" not in shape_phrase(aspen)
-
-
 def row(shape: str, **more: object) -> dict[str, object]:
     """A row of `shapes` from 90 to 60 %, with its largest step from 2 to 3 and the other from clean to 1."""
     figures = {"total_drop": 0.3, "largest_step": 0.2, "largest_change": 0.4}
