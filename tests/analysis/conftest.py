@@ -10,9 +10,10 @@ import pytest
 from checkpoint_comparisons import CORRUPTIONS, FALLS
 from opened_results import Opened, opened
 from PIL import Image
+from repeated_images import write_repeated
 from rewritten_shards import cell_of, distort_by, reply_with
 from seeded_results import write_seeded
-from synthetic_results import Synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.findings.kind import Finding
@@ -20,6 +21,7 @@ from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
 
 QUICK = ShapeSettings(resamples=2000)
 
@@ -137,3 +139,13 @@ def seeded_con(of_seeds: Opened) -> duckdb.DuckDBPyConnection:
 @pytest.fixture(scope="session")
 def seeded(of_seeds: Opened) -> Selection:
     return of_seeds.selection
+
+
+@pytest.fixture(scope="session")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `once`, `twice` and `some.duckdb`: the same 120 images once, each twice, the first ten twice."""
+    folder = tmp_path_factory.mktemp("repeated")
+    results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"))
+    for name, own in {"once": [], "twice": None, "some": list(range(10))}.items():
+        load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
+    return folder

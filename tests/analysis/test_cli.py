@@ -9,7 +9,6 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis import cli
-from failmodes.warehouse.errors import FailmodesError
 
 
 def test_command_draws_from_images_and_from_a_warehouse(
@@ -29,21 +28,3 @@ def test_command_draws_from_images_and_from_a_warehouse(
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
     assert ["striped.png" in found[name] for name in ("sheet", "made", "stored")] == [True, True, False]
     assert "Synthetic digits" in found["stored"]
-
-
-def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
-    app = Typer()
-    for command in (cli.shapes, cli.chart, cli.report):
-        app.command()(command)
-    path = str(warehouse_copy)
-    runner = CliRunner()
-    listed = runner.invoke(app, ["shapes", path, "--resamples", "50"], catch_exceptions=False)
-    assert listed.exit_code == 0
-    assert "abrupt" in listed.stdout
-    assert "50 resamples" in listed.stdout
-    drawn = runner.invoke(
-        app, ["chart", "drops", path, "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
-    )
-    assert drawn.exit_code == 0
-    assert (tmp_path / "d.svg").read_text().startswith("<svg")
-    assert isinstance(runner.invoke(app, ["chart", "pie", path]).exception, FailmodesError)

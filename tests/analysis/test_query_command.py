@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from installed_script import failmodes, failmodes_in_terminal
 
@@ -32,13 +31,6 @@ def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_form
     lines = done.stdout.splitlines()
     count = len(json.loads(done.stdout)) if output_format == "json" else len(lines)
     assert (count, done.stderr) == ({"csv": 81, "json": 80, "markdown": 82, "latex": 80 + 7}[output_format], "")
-
-
-def test_a_limit_of_a_file_is_reported(handed: Path, tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
-    done = failmodes("query", IMAGES, "--limit", "7", "-o", path, folder=handed)
-    assert pl.read_parquet(path)["image_id"].to_list() == list(range(7))
-    assert "first 7 rows" in done.stderr
 
 
 def test_a_saved_query_takes_options(handed: Path) -> None:

@@ -39,8 +39,7 @@ DAMAGE = {
 MORE_DAMAGE = {
     "probabilities_in_range": [
         f"update prediction_facts set {change} where {ONE}"
-        for change in ("confidence = 'nan'", "label_probability = -0.1", "margin = 2", "sum_p2 = -1",
-                       "entropy_nats = -0.01", "loss_nats = -0.01", "label_probability = 1")
+        for change in ("confidence = 'nan'", "margin = 2", "entropy_nats = -0.01", "label_probability = 1")
     ],
     "finite_rows_predict": [f"update prediction_facts set predicted = null where {ONE}"],
     "shards_are_complete": [

@@ -34,15 +34,6 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
     assert sheet.notes == []
 
 
-def test_a_filter_may_name_classes_models_and_files(made: Pictured) -> None:
-    sheet = find_pictures(
-        made.warehouse,
-        "label_name = 'dog' and predicted_name = 'cat' and model_label = 'Beta' and file is null limit 99",
-    )
-    assert len(sheet.all) == 3 * 4
-    assert {p.row.label_name for p in sheet.all} == {"dog"}
-
-
 @pytest.mark.parametrize(
     ("condition", "shown", "note"),
     [

@@ -9,7 +9,7 @@ import pytest
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.judging.claims import judge_claims, judge_stored
-from failmodes.analysis.judging.claims_result import ClaimsResult, number_text
+from failmodes.analysis.judging.claims_result import ClaimsResult
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
@@ -28,11 +28,6 @@ MALICIOUS = '<img src=x onerror=alert(1)> | @all "q"'
 @pytest.fixture(scope="module")
 def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
     return ClaimsResult(judge_claims(con, check_claims(CLAIMS, "claims")))
-
-
-def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
-    texts = [number_text(row).replace("\u00a0", " ").split("[")[0] for row in found[::2]]
-    assert texts == ["50.2 points ", "49.8 points ", "95.0% ", "\u2013"]
 
 
 def test_every_row_is_in_every_format(found: ClaimsResult) -> None:

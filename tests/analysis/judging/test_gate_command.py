@@ -1,9 +1,7 @@
 """The command `failmodes gate`: exit codes, what it prints, what it writes."""
 
-import json
 import subprocess
 from pathlib import Path
-from xml.etree import ElementTree
 
 import pytest
 from installed_script import SCRIPT, failmodes
@@ -57,7 +55,6 @@ def test_exit_codes(app: Typer, gate_folder: Path, tmp_path: Path, rules, option
 
 NOT_JUDGED = {
     "missing warehouse": (["gate.toml", "gone.duckdb"], "there is no warehouse gone.duckdb"),
-    "unknown model": (["gate.toml", "both.duckdb", "--candidate", "Nobody"], "no model 'Nobody'"),
     "output that is a folder": (["gate.toml", "both.duckdb", "--json", "folder.json"], "cannot write folder.json"),
     "time is over": (["gate.toml", "both.duckdb", "--timeout", "0.001"], "stopped after 0.001 s"),
 }
@@ -79,25 +76,20 @@ def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, 
     assert done.returncode == 2
 
 
-SUFFIXES = {"json": ".json", "junit": ".xml", "markdown": ".md"}
-
-
-def test_files_are_written_whatever_the_verdict(app: Typer, gate_folder: Path, tmp_path: Path) -> None:
-    files = {name: tmp_path / "new" / f"gate{suffix}" for name, suffix in SUFFIXES.items()}
-    options = [text for name, file in files.items() for text in (f"--{name}", str(file))]
-    arguments = [write(tmp_path, FAILS), str(gate_folder / "both.duckdb"), *options]
-    assert CliRunner().invoke(app, arguments).exit_code == 1
-    assert json.loads(files["json"].read_text())["exit_code"] == 1
-    assert ElementTree.parse(files["junit"]).getroot().tag == "testsuites"
-    assert files["markdown"].read_text().startswith("**Gate stops: Noisier against Alpha**\n")
-
-
-@pytest.mark.parametrize("name", ["json", "junit", "markdown"])
-def test_a_format_is_printed_in_place_of_the_text(app: Typer, gate_folder: Path, tmp_path: Path, name: str) -> None:
-    arguments = [write(tmp_path, PASSES), str(gate_folder / "both.duckdb"), f"--{name}", "-"]
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0
-    starts = {"json": "{\n", "junit": "<?xml ", "markdown": "**Gate passes"}
-    assert result.stdout.startswith(starts[name])
-    assert "next:" not in result.stdout
-    assert not (Path.cwd() / "-").exists()
+@pytest.mark.parametrize(
+    ("rules", "code", "starts"),
+    [(PASSES, 0, ("{\n", "<?xml ", "**Gate passes")), (FAILS, 1, ("{\n", "<?xml ", "**Gate stops"))],
+    ids=["passes", "fails"],
+)
+def test_formats_are_printed_or_written_whatever_the_verdict(
+    app: Typer, gate_folder: Path, tmp_path: Path, rules: dict[str, object], code: int, starts: tuple[str, ...]
+) -> None:
+    arguments = [write(tmp_path, rules), str(gate_folder / "both.duckdb")]
+    for name, start in zip(("json", "junit", "markdown"), starts, strict=True):
+        suffix = {"json": "json", "junit": "xml", "markdown": "md"}[name]
+        path = tmp_path / "new" / f"gate.{suffix}"
+        written = CliRunner().invoke(app, [*arguments, f"--{name}", str(path)])
+        printed = CliRunner().invoke(app, [*arguments, f"--{name}", "-"])
+        assert written.exit_code == printed.exit_code == code
+        assert path.read_text() == printed.stdout
+        assert printed.stdout.startswith(start)

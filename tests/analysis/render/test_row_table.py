@@ -10,22 +10,6 @@ from rich.cells import cell_len
 
 from failmodes.analysis.render.row_table import cell_text, format_rows
 
-NAMES = ["model_label", "severity", "mean_accuracy", "note"]
-ROWS = [
-    ("ResNet-18", 5, 0.383333, "loses most of what it had at once"),
-    ("DenseNet-121", 4, None, "falls evenly"),
-]
-
-
-def test_records_replace_a_table_that_would_break_words() -> None:
-    assert [format_rows(NAMES, ROWS, width)[0] for width in (200, 70, 50)] == ["┌", "┌", "─"]
-    assert format_rows(NAMES, ROWS, 40, vertical=False).startswith("┌")
-    lines = format_rows(NAMES, ROWS, 80, vertical=True).splitlines()
-    assert [line.split() for line in lines[1:4]] == [["model_label", "ResNet-18"], ["severity", "5"],
-                                                     ["mean_accuracy", "0.383333"]]  # fmt: skip
-    assert len(lines) == 2 * (1 + len(NAMES))
-
-
 VALUES = {
     None: "null", True: "true", 0.1 + 0.2: "0.3", 1.0000001: "1.0", 12345.678901: "12345.678901", 1e-9: "1.0000e-09",
     float("nan"): "nan", Decimal("2.500"): "2.5", 7: "7", "[bold]a[/]": "[bold]a[/]", b"x": "b'x'",

@@ -48,8 +48,8 @@ def test_tests_are_corrected_for_all_models(few_shown: tuple[duckdb.DuckDBPyConn
     (matrix,) = pair_tables(con, selection)
     labels = dict(row[0].text.split(". ") for row in matrix.rows)
     assert set(labels.values()) == {run.label for run in shown.evaluations}
-    for row in matrix.rows:
-        label = row[0].text.split(". ")[1]
-        for rank, cell in zip(matrix.columns[3:], row[3:], strict=True):
-            if labels[rank] != label:
-                assert cell.text == str(won[label, labels[rank]] or NO_CELLS)
+    for row, label in zip(matrix.rows, labels.values(), strict=True):
+        others = [(cell.text, labels[rank]) for rank, cell in zip(matrix.columns[3:], row[3:], strict=True)]
+        assert [text for text, other in others if other != label] == [
+            str(won[label, other] or NO_CELLS) for _, other in others if other != label
+        ]

@@ -53,13 +53,6 @@ def test_the_curvature_is_that_of_brute_force(steps: list[float], losses: list[i
         )
 
 
-def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> None:
-    axis = np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2])
-    found = over(tuple(0.9 - 2 * axis), axis)
-    assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late", "near_linear")
-    assert found[RMSE_AXIS].curvature.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
-
-
 def test_severities_of_the_same_images_are_one_point() -> None:
     axis = np.array([0, 0.02, 0.04, 0.06, 0.06, 0.1])
     accuracy = (0.9, 0.88, 0.8, 0.7, 0.7, 0.3)

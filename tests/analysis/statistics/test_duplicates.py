@@ -4,6 +4,7 @@ The references are the same functions on the distinct images, whose results are 
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import duckdb
@@ -12,16 +13,10 @@ import polars as pl
 import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from numpy.typing import NDArray
-from repeated_images import write_repeated
-from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last
-from failmodes.analysis.statistics.bootstrap import Resampling
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
-from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
-from failmodes.analysis.statistics.curve_fits import fit_curve
-from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, resampled_curve
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
 from failmodes.analysis.statistics.failure_prediction import predict_failures
@@ -30,13 +25,10 @@ from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accu
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
 from failmodes.analysis.statistics.run_rows import RunRows
-from failmodes.analysis.statistics.sufficiency import chance_from
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 Result = TypeVar("Result")
 IMAGES = 120
-GRID = np.arange(6.0)
 
 
 class Warehouses(NamedTuple):
@@ -48,16 +40,11 @@ class Warehouses(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def warehouses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouses]:
-    folder = tmp_path_factory.mktemp("repeated")
-    results = write_synthetic(folder / "results", images=IMAGES, corruptions=("fog", "contrast"))
-    copies = {"once": [], "twice": None, "some": list(range(10))}
-    for name, own in copies.items():
-        load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
+def warehouses(repeated: Path) -> Iterator[Warehouses]:
     with (
-        open_warehouse(folder / "once.duckdb") as once,
-        open_warehouse(folder / "twice.duckdb") as twice,
-        open_warehouse(folder / "some.duckdb") as some,
+        open_warehouse(repeated / "once.duckdb") as once,
+        open_warehouse(repeated / "twice.duckdb") as twice,
+        open_warehouse(repeated / "some.duckdb") as some,
     ):
         yield Warehouses(once, twice, some)
 
@@ -170,29 +157,6 @@ def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> No
 
 
 # functions of arrays ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_curves_have_the_figures_of_distinct_images(paired: bool) -> None:
-    correct = random_correct(np.random.default_rng(0), 150, 6)
-    groups = groups_of(150)
-    np.testing.assert_allclose(
-        covariance_of_means(repeated(correct), paired=paired, groups=groups),
-        covariance_of_means(correct, paired=paired),
-        rtol=1e-12,
-    )
-    draws = resampled_curve(correct.mean(axis=0), covariance_of_means(correct, paired=paired), Resampling(200))
-    point = find_change_point(correct, draws, GRID, paired=paired)
-    of_twice = find_change_point(repeated(correct), draws, GRID, paired=paired, groups=groups)
-    assert flat(of_twice) == pytest.approx(flat(point))
-    settings = ShapeSettings(resamples=300)
-    assert flat(describe_curve(repeated(correct), GRID, settings, paired=paired, groups=groups)) == pytest.approx(
-        flat(describe_curve(correct, GRID, settings, paired=paired)), abs=1e-9
-    )
-    fits = fit_curve(correct, GRID, 0.1, paired=paired)
-    fits_of_twice = fit_curve(repeated(correct), GRID, 0.1, paired=paired, groups=groups)
-    assert flat([fit[1:] for fit in fits_of_twice]) == pytest.approx(flat([fit[1:] for fit in fits]), rel=1e-4)
-    assert chance_from(repeated(correct), GRID, 0.42, 0.95, 0.5) == chance_from(correct, GRID, 0.42, 0.95)
 
 
 METRICS = ("accuracy", "ece", "worst_class_accuracy", "augrc")

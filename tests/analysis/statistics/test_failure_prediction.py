@@ -4,7 +4,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import polars as pl
 import pytest
 from opened_results import opened
 from scipy import optimize, stats
@@ -18,25 +17,6 @@ from failmodes.analysis.statistics.failure_prediction import (
 )
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import auroc_interval
-
-
-def test_every_cell_with_enough_failures_agrees_with_the_view(
-    con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
-    evaluation = selection.evaluations[0]
-    found = predict_failures(con, selection, evaluation)
-    rows = con.sql(
-        "from failure_prediction where evaluation_id = ? and severity > 0 and score = 'confidence' "
-        "and failures >= 10 and n - failures >= 10 order by auroc, corruption, severity",
-        params=[evaluation.evaluation_id],
-    ).pl().filter(pl.col("corruption").is_in(selection.corruptions))  # fmt: skip
-    assert [(cell.corruption, cell.severity) for cell in found.cells] == [
-        (corruption, float(severity)) for corruption, severity in rows.select("corruption", "severity").rows()
-    ]
-    for cell, (auroc, failures, count) in zip(found.cells, rows.select("auroc", "failures", "n").rows(), strict=True):
-        ends = auroc_interval(auroc, failures, count - failures, comparisons=rows.height)
-        assert cell.auroc == (auroc, *ends), "of all cells together"
-        assert cell.image_count == count
 
 
 def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(

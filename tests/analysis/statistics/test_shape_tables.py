@@ -6,7 +6,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import polars as pl
 import pytest
 from opened_results import Opened, opened
 from rewritten_shards import cell_of, make_non_finite
@@ -18,7 +17,7 @@ from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, des
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.shape_tables import MOST_P, open_current, stored_settings
 from failmodes.analysis.statistics.shares import holm
-from failmodes.analysis.statistics.sufficiency import chance_of, non_finite_cells
+from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.curve_tables import CURVE_TABLES
 from failmodes.warehouse.database.load import load
@@ -106,17 +105,6 @@ def test_chance_is_among_all_that_the_model_may_predict() -> None:
         assert [chance_of(con, name) for name in ("own", "all", "subset", "nobody")] == [0.1, 0.001, 0.1, None]
         con.execute("update models set output_count = null")
         assert chance_of(con, "all") is None
-
-
-def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() -> None:
-    rows = pl.DataFrame(
-        {"evaluation_id": "e", "corruption": ["fog", "fog", "snow", "none"], "severity": [1, 2, 1, 0],
-         "metric": "non_finite_share", "value": [0.01, 0.02, 1 / 99, 0.0]}
-    )  # fmt: skip
-    with duckdb.connect() as con:
-        con.register("cell_metrics", rows)
-        assert non_finite_cells(con, "e") == [("fog", 2.0), ("snow", 1.0)]
-        assert non_finite_cells(con, "another") == []
 
 
 def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
