@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from installed_script import failmodes
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -28,3 +29,9 @@ def test_command_draws_from_images_and_from_a_warehouse(
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
     assert ["striped.png" in found[name] for name in ("sheet", "made", "stored")] == [True, True, False]
     assert "Synthetic digits" in found["stored"]
+
+
+def test_shapes_are_stored_and_listed(warehouse_copy: Path, tmp_path: Path) -> None:
+    listed = failmodes("shapes", warehouse_copy, "--resamples", "50", folder=tmp_path).stdout
+    assert "abrupt" in listed
+    assert "50 resamples" in listed

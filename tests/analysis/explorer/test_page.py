@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from failmodes.analysis.charts.style.frame import Frame
 from failmodes.analysis.explorer import serving
-from failmodes.analysis.explorer.cells import Slice
 from failmodes.analysis.explorer.plots import View, view_of
 from failmodes.analysis.render.blocks import Sentence
 from failmodes.warehouse.errors import QueryError
@@ -16,14 +14,6 @@ from failmodes.warehouse.errors import QueryError
 pytest.importorskip("marimo")
 
 from failmodes.analysis.explorer import elements
-
-
-class Parameters(dict[str, Any]):
-    """Query parameters as marimo keeps them."""
-
-    def get_all(self, key: str) -> list[str]:
-        found = self.get(key, [])
-        return found if isinstance(found, list) else [found]
 
 
 @pytest.fixture
@@ -58,19 +48,6 @@ def test_every_cell_runs() -> None:
 )
 def test_the_view_is_what_the_browser_says(cookie: str, view: View) -> None:
     assert view_of({"failmodes_view": cookie, "session": "x"}) == view
-
-
-def test_the_state_is_kept_in_the_address_and_read_again() -> None:
-    parameters = Parameters()
-    address = elements.Address(parameters)
-    address.keep(model=["A", "B"], cell="e,fog,3", image=None, true_class="one", condition="rmse < 1", prediction="")
-    assert parameters["model"] == ["A", "B"]
-    assert "image" not in parameters
-    assert address.value("cell") == "e,fog,3"
-    assert address.slice == Slice("one", None, "rmse < 1")
-    address.keep(cell="e,fog,4", true_class=None)
-    assert address.value("cell") == "e,fog,4"
-    assert address.slice == Slice(None, None, "rmse < 1")
 
 
 def test_texts_of_a_warehouse_are_no_markup() -> None:

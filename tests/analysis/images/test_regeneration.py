@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pictured_results import LEVELS, Pictured, pictured
 
-from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.analysis.images.collection import find_pictures
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
+from failmodes.warehouse.errors import FailmodesError, StudyError
 
 SOURCES = {
     "paired": {},
@@ -119,33 +119,6 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
         find_pictures(made.warehouse, "corruption = 'darker'", open_study=open_study)  # no study after all
     sheet = find_pictures(made.warehouse, "corruption = 'darker' and severity = 1")
     np.testing.assert_array_equal(sheet.all[0].made.pixels, made.corrupted["darker", Decimal(1)][0])
-
-
-class OtherStudy:
-    """A study whose data set holds these images."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.images, self.asked = images, []
-
-    def clean(self, dataset_id: str, image_ids: Any) -> np.ndarray:
-        self.asked += list(image_ids)
-        return self.images[np.asarray(image_ids)]
-
-    def published(self, *_: Any) -> None:
-        return None
-
-
-def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_do(tmp_path: Path) -> None:
-    made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
-    with pytest.raises(WarehouseError) as raised:
-        find_curves(made.warehouse, [3], corruptions=["fog"])
-    assert "the warehouse has no clean picture of 1\xa0image, such as image 3: evaluate again" in str(raised.value)
-    assert "name the study file" in str(raised.value)
-    study = OtherStudy(made.dataset.images)
-    sheet = find_curves(made.warehouse, [3], corruptions=["fog"], open_study=lambda: study)
-    assert study.asked == [3]
-    assert [len(row) for row in sheet.rows] == [3, 3]
-    assert sheet.notes == []
 
 
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:

@@ -94,7 +94,7 @@ def judged(con: duckdb.DuckDBPyConnection, *claims: Keys) -> list[ClaimRow]:
 
 
 def of_alpha(con: duckdb.DuckDBPyConnection, claim: Keys) -> ClaimRow:
-    (found,) = [row for row in judged(con, claim) if row.model_label in ("Alpha", "Alpha and Beta")]
+    (found,) = [row for row in judged(con, claim) if str(row.model_label).startswith("Alpha")]
     return found
 
 

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import polars as pl
 import pytest
 from checkpoint_comparisons import of_kind
-from rewritten_shards import cell_of
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.judging import stored
@@ -26,8 +24,6 @@ from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.stated_claims import stored_claims
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.schema import ATTENTION
-from failmodes.warehouse.shards.format import read_verified, shard_path, write_shard
 
 SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
@@ -131,18 +127,6 @@ def small(tmp_path: Path) -> tuple[Synthetic, Path]:
     made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
     load([made.output], tmp_path / "w.duckdb", derivation=DERIVATION)
     return made, tmp_path / "w.duckdb"
-
-
-def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
-    made, path = small
-    (before,) = of_kind(warehouse_findings(path), "attention_off_object")
-    key = cell_of(made, "Alpha", "fog", 5)
-    rows = read_verified(shard_path(made.output, ATTENTION, key)).rows
-    on_object = pl.from_arrow(rows).with_columns(mask_share=pl.lit(0.9, pl.Float32)).to_arrow()
-    write_shard(made.output, ATTENTION, key, on_object.cast(rows.schema))
-    load([made.output], path)
-    (after,) = of_kind(warehouse_findings(path), "attention_off_object")
-    assert (before.verdict_alone, after.verdict_alone) == ("supported", "contradicted")
 
 
 def test_an_evaluation_that_is_not_whole_is_loaded_without(small: tuple[Synthetic, Path]) -> None:

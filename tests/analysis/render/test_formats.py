@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -172,35 +170,3 @@ def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatc
         result.save(tmp_path / "result.docx")
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # where rich would show it at once, line by line
     assert str(result) == result.to_text().rstrip("\n")
-
-
-FORMAT = '''
-"""Titles alone."""
-SUFFIX = ".title"
-
-
-def render(document, width):
-    return document.title + "\\n"
-'''
-COMMAND = """
-import sys
-from failmodes.analysis.render import formats
-formats.__path__.append(sys.argv.pop())
-from failmodes.__main__ import main
-main()
-"""
-
-
-@pytest.mark.slow
-def test_a_format_is_one_module(sound_warehouse: Path, tmp_path: Path) -> None:
-    """Found by `compare --format` and by the suffix of a file, without any other change."""
-    (tmp_path / "formats").mkdir()
-    (tmp_path / "formats" / "titles.py").write_text(FORMAT)
-    command = [sys.executable, "-c", COMMAND, "compare", "Alpha", "Beta", str(sound_warehouse)]
-    file = tmp_path / "comparison.title"
-    for options in (["--format", "titles"], ["-o", str(file)], ["--help"]):
-        done = subprocess.run(
-            [*command, *options, str(tmp_path / "formats")], capture_output=True, text=True, check=True
-        )
-        outputs = {"--format": done.stdout, "--help": done.stdout}.get(options[0]) or file.read_text()
-        assert ("titles" if options == ["--help"] else "Beta compared with Alpha\n") in outputs

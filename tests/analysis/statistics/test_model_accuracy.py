@@ -1,13 +1,10 @@
 """Mean accuracies and costs of corruptions: the values of the views, intervals by hand, and how often they hold."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from given_runs import given_model, given_run
 from scipy import stats
 
-from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import (
@@ -15,10 +12,8 @@ from failmodes.analysis.statistics.model_accuracy import (
     accuracy_over,
     mean_corrupted,
     rank_drops,
-    run_accuracies,
 )
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
-from failmodes.warehouse.database.connection import open_warehouse
 
 NAMES = ("fog", "frost", "snow")
 CELLS = [(name, severity) for name in NAMES for severity in (1.0, 1.5, 2.0)] + [("none", 0.0)]
@@ -46,20 +41,6 @@ def correct_of(model: ModelRows) -> np.ndarray:
 
 def ranked(model: ModelRows, names: tuple[str, ...] = NAMES, among: tuple[str, ...] = NAMES) -> DropRanking:
     return rank_drops(model, names, among, 0.95)
-
-
-def test_means_are_those_of_the_views(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        found = run_accuracies(con, select_one(con))
-        overall = dict(con.sql("select evaluation_id, mean_corrupted_accuracy from robustness_by_model").fetchall())
-        each = con.sql("select evaluation_id, corruption, 1 - mean_error from corruption_error_by_model").fetchall()
-    by_id = {evaluation.evaluation_id: one for evaluation, one in found.items()}
-    assert {key: one.corrupted and one.corrupted.value for key, one in by_id.items()} == pytest.approx(overall)
-    for evaluation_id, corruption, accuracy in each:
-        estimate = by_id[evaluation_id].by_corruption[corruption]
-        assert estimate.value == pytest.approx(accuracy)
-        assert estimate.low < accuracy < estimate.high
-    assert all(one.worst == min(one.by_corruption, key=lambda c: one.by_corruption[c].value) for one in found.values())
 
 
 def test_a_mean_has_that_of_the_means_of_images_and_two_more() -> None:

@@ -92,11 +92,14 @@ def test_permuted_outputs(conditional: duckdb.DuckDBPyConnection) -> None:
 
 
 @pytest.mark.parametrize(("images", "holds"), [(29, True), (30, False)])
-def test_few_images_and_duplicates(images: int, holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_images_and_duplicates(
+    conditional: duckdb.DuckDBPyConnection, images: int, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert said(conditional, "duplicate_images") == {}
     monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(2 * images, images))
-    few, duplicates = (list(all_kinds()[kind].judge(None, None, ONE)) for kind in ("few_images", "duplicate_images"))
-    assert ["29 images are too few" in plain(one) for one in few] == [True] * holds
-    assert f"{images} of {2 * images} images are exact duplicates" in plain(duplicates[0])
+    few, duplicates = (said(conditional, kind) for kind in ("few_images", "duplicate_images"))
+    assert ["29 images are too few" in plain(one) for one in few.values()] == [True] * 5 * holds
+    assert all(f"{images} of {2 * images} images are exact duplicates" in plain(one) for one in duplicates.values())
 
 
 def labelled(*facts: dict[str, object]) -> Selection:

@@ -113,7 +113,7 @@ def corrupted(results: Synthetic, run: str) -> np.ndarray:
 def test_a_model_is_better_over_seeds_and_images(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:
-    (found, *_) = judged(seeded_con, seeded, "better_model")
+    (found, *_) = of_kind(selection_findings(seeded_con, seeded), "better_model")
     of_runs = {label: [corrupted(seeded_results, run) for run in runs] for label, runs in RUNS.items()}
     means = {label: [run.mean() for run in runs] for label, runs in of_runs.items()}
     difference = np.mean(means["Fir"]) - np.mean(means["Oak"])
