@@ -37,10 +37,8 @@ def striped(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def con(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("findings")))
-    ensure_shapes(path, QUICK)
-    with open_warehouse(path) as connection:
+def con(shaped_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_warehouse(shaped_warehouse) as connection:
         yield connection
 
 

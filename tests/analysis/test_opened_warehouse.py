@@ -136,7 +136,6 @@ def test_what_is_not_stored_is_made_for_each_call(fresh: Path, capsys: pytest.Ca
 LIGHT = (
     ("import", "", {"polars", "altair", "duckdb", "numpy", "torch"}),
     ("sql", "w.sql('select 1'); w.table('models'); w.tables(); w.schema(); repr(w)", {"altair", "torch", "scipy"}),
-    ("findings", "repr(w.findings()); w.findings().to_frame()", {"altair", "vl_convert", "torch"}),
     ("chart", "w.chart('drops', model='Alpha')", {"torch", "upath", "fsspec", "filelock"}),
 )
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
 from failmodes.warehouse.database.connection import open_warehouse
@@ -23,12 +23,12 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, corruptions=["snow"])
 
 
-def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "other", images=100, models=("Alpha",))
-    path = tmp_path / "warehouse.duckdb"
-    load([synthetic.output, tmp_path / "other"], path)
-    with open_warehouse(path) as con:
-        assert [selection.image_count for selection in select(con)] == [400, 100]
+def test_evaluations_of_other_images_do_not_share_a_chart(tmp_path: Path) -> None:
+    for images in (40, 30):
+        write_synthetic(tmp_path / f"{images}", images=images, models=("Alpha",), corruptions=("fog",), severities=(5,))
+    load([tmp_path / "40", tmp_path / "30"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        assert [selection.image_count for selection in select(con)] == [40, 30]
         with pytest.raises(StudyError, match="name one evaluation"):
             select_one(con)
 

@@ -25,8 +25,8 @@ METHODS: dict[str, tuple[str, Callable[..., object]]] = {
 
 
 @pytest.fixture(scope="module")
-def made(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("methods") / "w.duckdb"))
+def made(shaped_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    path = Path(shutil.copy(shaped_warehouse, tmp_path_factory.mktemp("methods") / "w.duckdb"))
     opened: Warehouse = failmodes.open(path)
     return {
         "w": opened,

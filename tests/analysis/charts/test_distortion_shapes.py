@@ -5,7 +5,6 @@ import pytest
 
 from failmodes.analysis.charts.distortion_shapes import AXIS_NAMES, MEANINGS, axis_pairs, chart
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.selection import select_one
 
 
@@ -15,10 +14,9 @@ def points_of(figure: Figure) -> list[dict]:
     return [row for row in rows if row["label"] is not None]
 
 
-@pytest.mark.parametrize("layout", FRAMES)
-def test_points_are_the_rows_of_the_table(bent_axis: duckdb.DuckDBPyConnection, layout: str) -> None:
+def test_points_are_the_rows_of_the_table(bent_axis: duckdb.DuckDBPyConnection) -> None:
     selection = select_one(bent_axis)
-    figure = chart(bent_axis, selection, frame=FRAMES[layout])
+    figure = chart(bent_axis, selection)
     points = {(row["corruption"], row["panel"]): row for row in points_of(figure)}
     pairs = axis_pairs(bent_axis, selection)
     assert points.keys() == {(over["corruption"], f"Over {AXIS_NAMES[over['axis']]}") for _, over in pairs}

@@ -25,7 +25,7 @@ from failmodes.warehouse.database.query import run_query
 from failmodes.warehouse.database.stated_claims import stored_claims
 from failmodes.warehouse.errors import WarehouseError
 
-SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
+SMALL = {"images": 40, "corruptions": ("fog",), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
 
 
@@ -82,6 +82,7 @@ def test_a_load_stores_every_finding_and_readers_judge_and_write_nothing(own: Pa
     assert rows_of(own) == [tuple(finding) for finding in found] == judge_all(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["delete from findings", "update findings set verdict = 'true'"])
 def test_what_is_missing_or_not_of_now_is_judged_for_one_call(
     own: Path, capsys: pytest.CaptureFixture[str], change: str
@@ -107,6 +108,7 @@ def test_a_load_judges_only_what_it_changed(own: Path, judged: list[str], tmp_pa
     assert judged == []
 
 
+@pytest.mark.slow
 def test_other_code_and_other_settings_make_all_be_derived_again(
     loaded: Path, own: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ def small(tmp_path: Path) -> tuple[Synthetic, Path]:
     return made, tmp_path / "w.duckdb"
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_is_not_whole_is_loaded_without(small: tuple[Synthetic, Path]) -> None:
     made, path = small
     write_synthetic(made.output, images=40, models=("Beta",), corruptions=("fog",), severities=(2, 5))
@@ -199,6 +202,7 @@ def test_they_are_stored_with_their_verdicts(claimed: Path, results: Synthetic, 
     assert rows.rows() == [(row.claim_number, row.verdict) for row in found]
 
 
+@pytest.mark.slow
 def test_other_claims_are_judged_again(claimed: Path, results: Synthetic, asked: list[list[str]]) -> None:
     for claims, is_swapped in ((STATED, False), (STATED[:1], True)):
         assert load([results.output], claimed, claims=stored_rows(claims), derivation=DERIVATION).swapped is is_swapped
@@ -218,6 +222,7 @@ def test_claims_that_are_given_are_not_stored(claimed: Path) -> None:
     assert len(Warehouse(claimed).claims([])) == 0
 
 
+@pytest.mark.slow
 def test_a_stored_claim_that_is_not_understood_is_reported(claimed: Path, results: Synthetic) -> None:
     (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
     load([results.output], claimed, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)

@@ -16,7 +16,7 @@ from failmodes.analysis.statistics.bootstrap import Word
 ROOT = Path(__file__).parents[4]
 
 
-@pytest.mark.parametrize("of", ["few", "many"])
+@pytest.mark.parametrize("of", ["few", pytest.param("many", marks=pytest.mark.slow)])
 def test_every_query_returns_rows(
     of: str, all_findings: list[Finding], many_findings: list[Finding], request: pytest.FixtureRequest
 ) -> None:
