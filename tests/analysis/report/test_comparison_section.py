@@ -1,6 +1,7 @@
 """Pairs in a report: the only two, or those that are named; with pictures, and without a second table of the same."""
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
