@@ -22,7 +22,7 @@ from failmodes.warehouse.database.connection import open_warehouse
 MOST_ROWS = 5000
 
 
-@pytest.mark.parametrize("layout", list(FRAMES))
+@pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", warehouse_charts())
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str

@@ -17,7 +17,6 @@ from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import TrainedModel
 
 
-
 def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Finding]:
     """Findings of a kind whose fields have these values, in their order."""
     return [f for f in findings if f.kind == kind and all(getattr(f, name) == fact for name, fact in facts.items())]
