@@ -62,6 +62,7 @@ KNOWN = [
     (shape("abrupt", "fog"), "supported"),
     (shape("near_linear", "fog"), "contradicted"),
     (shape("abrupt", "motion_blur"), "inconclusive"),  # of one step exactly 70 % of the drop
+    (kind("class_failure", "fog", negate=True), "inconclusive"),
     (shape("up_and_down", "gaussian_noise"), "supported"),
     (shape("flat", "fog"), "contradicted"),
     (shape("late", "brightness"), "inconclusive"),
