@@ -55,7 +55,7 @@ def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[F
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     folder, options = tmp_path_factory.mktemp("many"), {"models": tuple(FALLS), "falls": FALLS, "severities": (2, 5)}
-    with opened(folder, images=80, corruptions=CORRUPTIONS, resamples=QUICK.resamples, **options) as it:
+    with opened(folder, images=80, corruptions=CORRUPTIONS, resamples=500, **options) as it:
         yield it
 
 
@@ -105,7 +105,7 @@ def shaped_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFac
 def of_seeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
     folder, options = tmp_path_factory.mktemp("seeded"), {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5)}
-    with opened(folder, write=write_seeded, images=120, resamples=QUICK.resamples, **options) as it:
+    with opened(folder, write=write_seeded, images=120, resamples=200, **options) as it:
         yield it
 
 
@@ -128,7 +128,7 @@ def seeded(of_seeds: Opened) -> Selection:
 def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `once`, `twice` and `some.duckdb`: the same 120 images once, each twice, the first ten twice."""
     folder = tmp_path_factory.mktemp("repeated")
-    results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"))
+    results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"), severities=(1, 3, 5))
     for name, own in {"once": [], "twice": None, "some": list(range(10))}.items():
         load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
     return folder

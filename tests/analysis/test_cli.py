@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from installed_script import failmodes
+from synthetic_results import write_synthetic
 from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis import cli
+from failmodes.warehouse.database.load import load
 
 
 def test_command_draws_from_images_and_from_a_warehouse(
@@ -31,7 +33,9 @@ def test_command_draws_from_images_and_from_a_warehouse(
     assert "Synthetic digits" in found["stored"]
 
 
-def test_shapes_are_stored_and_listed(warehouse_copy: Path, tmp_path: Path) -> None:
-    listed = failmodes("shapes", warehouse_copy, "--resamples", "50", folder=tmp_path).stdout
-    assert "abrupt" in listed
-    assert "50 resamples" in listed
+def test_shapes_are_stored_and_listed(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=100, models=("Alpha",), corruptions=("fog",))
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    listed = failmodes("shapes", "warehouse.duckdb", "--resamples", "200", folder=tmp_path).stdout
+    assert "fog" in listed.lower()
+    assert "200 resamples" in listed

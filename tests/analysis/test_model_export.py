@@ -39,6 +39,7 @@ def test_every_metric_of_a_gate_is_the_same_from_the_file(sound_warehouse: Path,
             assert difference(here, name, score) == difference(there, name, score), name
 
 
+@pytest.mark.slow
 def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> None:
     results = write_synthetic(
         tmp_path / "results",

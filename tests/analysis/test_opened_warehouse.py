@@ -107,6 +107,7 @@ def test_a_load_between_two_calls_is_seen(fresh: Path, tmp_path: Path) -> None:
     assert "2: Alpha, Beta" in repr(w)
 
 
+@pytest.mark.slow
 def test_threads_share_one_warehouse_while_files_are_swapped(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
     write_small_results(tmp_path / "beta", "Beta")

@@ -118,6 +118,7 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic,
             assert {field["source"]["extract"]["column"] for field in records["field"]} <= stored
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path) -> None:
     warehouse = malicious.output / "warehouse.duckdb"
     with pytest.raises(StudyError, match="no format 'xml': choose among robustbench, croissant, model-card"):

@@ -57,7 +57,7 @@ def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
 ) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn above
     for model, corruptions in (("Alpha", ("fog", "snow")), ("Beta", ("fog",))):
-        write_synthetic(tmp_path / model, images=40, models=(model,), corruptions=corruptions, severities=(5,))
+        write_synthetic(tmp_path / model, images=40, models=(model,), corruptions=corruptions, severities=(2, 5))
     load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "warehouse.duckdb")
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
     assert "Mean accuracy over 2\u00a0corruptions: Alpha " in page

@@ -76,6 +76,7 @@ def test_shapes_that_are_not_stored_hold_for_one_connection(
     assert path.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_load_computes_only_what_is_new_or_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, rows, path = [], shape_tables.shape_rows, tmp_path / "w.duckdb"
     monkeypatch.setattr(shape_tables, "shape_rows", lambda con, name, own: asked.append(name) or rows(con, name, own))
