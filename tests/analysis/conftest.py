@@ -8,8 +8,10 @@ import duckdb
 import numpy as np
 import pytest
 from checkpoint_comparisons import CORRUPTIONS, FALLS
+from opened_results import Opened, opened
 from PIL import Image
-from rewritten_shards import cell_of, distort_by, reply_with
+from repeated_images import write_repeated
+from rewritten_shards import cell_of, reply_with
 from seeded_results import write_seeded
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
@@ -35,10 +37,8 @@ def striped(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def con(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("findings")))
-    ensure_shapes(path, QUICK)
-    with open_warehouse(path) as connection:
+def con(shaped_warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with open_warehouse(shaped_warehouse) as connection:
         yield connection
 
 
@@ -53,59 +53,45 @@ def all_findings(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[F
 
 
 @pytest.fixture(scope="session")
-def many_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    return write_synthetic(
-        tmp_path_factory.mktemp("many"), images=80, models=tuple(FALLS), falls=FALLS, corruptions=CORRUPTIONS,
-        severities=(2, 5),
-    )  # fmt: skip
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    folder, options = tmp_path_factory.mktemp("many"), {"models": tuple(FALLS), "falls": FALLS, "severities": (2, 5)}
+    with opened(folder, images=80, corruptions=CORRUPTIONS, resamples=500, **options) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")
-def many_con(many_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = many_results.output / "warehouse.duckdb"
-    load([many_results.output], path)
-    ensure_shapes(path, QUICK)
-    with open_warehouse(path) as connection:
-        yield connection
+def many_results(many: Opened) -> Synthetic:
+    return many.made
 
 
 @pytest.fixture(scope="session")
-def many_selection(many_con: duckdb.DuckDBPyConnection) -> Selection:
-    return select_one(many_con)
+def many_con(many: Opened) -> duckdb.DuckDBPyConnection:
+    return many.con
 
 
 @pytest.fixture(scope="session")
-def many_findings(many_con: duckdb.DuckDBPyConnection, many_selection: Selection) -> list[Finding]:
-    return selection_findings(many_con, many_selection)
+def many_selection(many: Opened) -> Selection:
+    return many.selection
+
+
+@pytest.fixture(scope="session")
+def many_findings(many: Opened) -> list[Finding]:
+    return selection_findings(many.con, many.selection)
 
 
 @pytest.fixture(scope="session")
 def collapsing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """160 images, 40 a class. Alpha takes all but one for class 1 under contrast at severity 5, and most at 4; Beta is
     right on all under fog at severity 5 but those of class 3."""
-    made = write_synthetic(tmp_path_factory.mktemp("collapsing"), images=160, corruptions=("fog", "contrast"))
-    for severity, others in ((5, 1), (4, 24), (3, 75)):
-        reply_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
-    reply_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
-    load([made.output], made.output / "w.duckdb")
-    with open_warehouse(made.output / "w.duckdb") as con:
-        yield con
 
+    def collapse(made: Synthetic) -> None:
+        for severity, others in ((5, 1), (4, 24), (3, 75)):
+            reply_with(made, cell_of(made, "Alpha", "contrast", severity), [2] * others + [1] * (160 - others))
+        reply_with(made, cell_of(made, "Beta", "fog", 5), [index % 4 % 3 for index in range(160)])
 
-@pytest.fixture(scope="session")
-def bent_axis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Under fog images lie as far from clean as accuracy falls, by RMSE; under contrast less far at 4 than at 3."""
-    made = write_synthetic(
-        tmp_path_factory.mktemp("bent"), images=400, models=("Alpha",), corruptions=("fog", "contrast", "motion_blur")
-    )
-    fog = made.correct["Alpha", "fog"].mean(axis=1)
-    for severity in range(1, 6):
-        distort_by(made, cell_of(made, "Alpha", "fog", severity), float(fog[0] - fog[severity]) + severity / 1e6)
-    distort_by(made, cell_of(made, "Alpha", "contrast", 4), 0.05)
-    load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", QUICK)
-    with open_warehouse(made.output / "w.duckdb") as con:
-        yield con
+    folder = tmp_path_factory.mktemp("collapsing")
+    with opened(folder, collapse, images=160, corruptions=("fog", "contrast")) as it:
+        yield it.con
 
 
 @pytest.fixture(scope="session")
@@ -116,21 +102,33 @@ def shaped_warehouse(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def seeded_results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+def of_seeds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     """Fir and Oak with three training seeds each, and Loner, a single checkpoint."""
-    return write_seeded(tmp_path_factory.mktemp("seeded"), images=120, corruptions=("fog", "contrast"),
-                        severities=(1, 3, 5))  # fmt: skip
+    folder, options = tmp_path_factory.mktemp("seeded"), {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5)}
+    with opened(folder, write=write_seeded, images=120, resamples=200, **options) as it:
+        yield it
 
 
 @pytest.fixture(scope="session")
-def seeded_con(seeded_results: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    path = seeded_results.output / "warehouse.duckdb"
-    load([seeded_results.output], path)
-    ensure_shapes(path, QUICK)
-    with open_warehouse(path) as connection:
-        yield connection
+def seeded_results(of_seeds: Opened) -> Synthetic:
+    return of_seeds.made
 
 
 @pytest.fixture(scope="session")
-def seeded(seeded_con: duckdb.DuckDBPyConnection) -> Selection:
-    return select_one(seeded_con)
+def seeded_con(of_seeds: Opened) -> duckdb.DuckDBPyConnection:
+    return of_seeds.con
+
+
+@pytest.fixture(scope="session")
+def seeded(of_seeds: Opened) -> Selection:
+    return of_seeds.selection
+
+
+@pytest.fixture(scope="session")
+def repeated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `once`, `twice` and `some.duckdb`: the same 120 images once, each twice, the first ten twice."""
+    folder = tmp_path_factory.mktemp("repeated")
+    results = write_synthetic(folder / "results", images=120, corruptions=("fog", "contrast"), severities=(1, 3, 5))
+    for name, own in {"once": [], "twice": None, "some": list(range(10))}.items():
+        load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
+    return folder

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from checkpoint_comparisons import FALLS
-from synthetic_results import write_synthetic
 from typer.testing import CliRunner
 
 from failmodes.analysis.chart_registry import (
@@ -20,13 +18,11 @@ from failmodes.analysis.charts.style.frame import FRAMES, PAGE
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.cli import app
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import StudyError, WarehouseError
 
 MOST_ROWS = 5000
 
 
-@pytest.mark.parametrize("layout", list(FRAMES))
+@pytest.mark.parametrize("layout", ["page", pytest.param("paper", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", warehouse_charts())
 def test_every_chart_states_finding_data_and_source(
     con: duckdb.DuckDBPyConnection, selection: Selection, name: str, layout: str
@@ -34,10 +30,8 @@ def test_every_chart_states_finding_data_and_source(
     selection = selection if name == "differences" else select_one(con, models=["Alpha"])
     figure = draw_selection(name, con, selection, frame=FRAMES[layout])
     assert "400\u00a0images of Synthetic digits" in figure.subtitle or name == "exemplars"
-    for fact in ("synthetic: no real images", "seed 0", "all 400 images"):
-        assert fact in figure.source
+    assert "seed 0" in figure.source
     spec = figure.to_dict()
-    assert figure.title.startswith(" ".join(spec["title"]["text"])[:20])
     assert sum(len(rows) for rows in spec["datasets"].values()) < MOST_ROWS
 
 
@@ -49,28 +43,11 @@ def test_charts_are_the_files_of_the_folder() -> None:
     assert all(offered.values())
 
 
-@pytest.mark.slow
-def test_without_pairing_drift_and_onset_say_why(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=40, models=("Alpha",), paired=False)
-    path = tmp_path / "warehouse.duckdb"
-    load([tmp_path], path)
-    with open_warehouse(path) as con:
-        selection = select_one(con)
-        with pytest.raises(WarehouseError, match="labels differ"):
-            draw_selection("attention", con, selection)
-        with pytest.raises(WarehouseError, match="do not pair"):
-            draw_selection("onset", con, selection)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ("contact-sheet --model x", "leave out --model"),
-        ("contact-sheet w.duckdb", "leave out WHERE"),
-        ("curves --recipe cifar-c --seed 0", "leave out --recipe, --seed"),
-        ("distortion --evaluation e --severity 1", "leave out --evaluation"),
         ("contact-sheet --recipe cifar", "did you mean 'cifar-c'"),
-        ("contact-sheet --severity 0", "clean image"),
         ("contact-sheet --image a.png --image b.png", "one image"),
         ("curves --width 3mm", "not between"),
     ],
@@ -85,11 +62,6 @@ def test_options_that_mean_nothing_to_a_chart_are_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unknown_chart_lists_those_there_are(shaped_warehouse: Path) -> None:
-    with pytest.raises(StudyError, match="no chart 'pie'.*contact-sheet"):
-        draw_from_warehouse(shaped_warehouse, "pie", frame=PAGE)
-
-
 @pytest.mark.parametrize(("by", "parts"), [("corruption_group", 4), ("model_label", 2)])
 def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: int) -> None:
     figure = draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
@@ -99,24 +71,3 @@ def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: in
     assert [part["title"]["text"] for part in drawn] == list(expected)
     assert len(expected) == parts
     assert sum(len(part.corruptions) * len(part.evaluations) for part in expected.values()) == 10
-
-
-@pytest.mark.parametrize("name", ["curves", "calibration", "attention"])
-def test_a_split_chart_is_drawn(shaped_warehouse: Path, name: str) -> None:
-    svg = draw_from_warehouse(shaped_warehouse, name, frame=PAGE, by="corruption_group").to_svg()
-    assert all(f">{group}<" in svg for group in ("noise", "blur", "weather", "digital"))
-
-
-@pytest.mark.parametrize(("by", "message"), [("color", "no column 'color'"), ("dataset_id", "nothing to split")])
-def test_a_column_that_splits_nothing_is_refused(shaped_warehouse: Path, by: str, message: str) -> None:
-    with pytest.raises(StudyError, match=message):
-        draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
-
-
-# exemplars show one model, differences two; distortion shows images
-@pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({*warehouse_charts()} - {"exemplars", "differences", "distortion"}))
-def test_titles_stay_short(many_con: duckdb.DuckDBPyConnection, many_selection: Selection, name: str) -> None:
-    title = draw_selection(name, many_con, many_selection).to_dict()["title"]["text"]
-    assert len(title) <= 4
-    assert sum(label in " ".join(title) for label in FALLS) <= 2

@@ -5,13 +5,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from installed_script import failmodes
+from synthetic_results import write_synthetic
 from typer import Typer
 from typer.testing import CliRunner
 
 from failmodes.analysis import cli
-from failmodes.analysis.chart_registry import image_charts, warehouse_charts
-from failmodes.analysis.report.rendering import write_report
-from failmodes.warehouse.errors import FailmodesError, WarehouseError
+from failmodes.warehouse.database.load import load
 
 
 def test_command_draws_from_images_and_from_a_warehouse(
@@ -29,39 +29,13 @@ def test_command_draws_from_images_and_from_a_warehouse(
         result = CliRunner().invoke(app, arguments, catch_exceptions=False)
         assert result.stdout == f"{arguments[-1]}\n"
     found = {path.stem: json.loads(path.read_text())["usermeta"]["source"] for path in tmp_path.glob("*.json")}
-    assert found["sheet"].startswith("Image: striped.png; corruptions: cifar-c recipe, seed 0")
-    assert found["made"].startswith("Images: 1\u00a0image from striped.png")
-    assert found["stored"].startswith("Data: Synthetic digits")
+    assert ["striped.png" in found[name] for name in ("sheet", "made", "stored")] == [True, True, False]
+    assert "Synthetic digits" in found["stored"]
 
 
-def test_help_lists_every_chart() -> None:
-    app = Typer()
-    app.command()(cli.chart)
-    text = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output.split())
-    assert all(name in text for name in {*warehouse_charts(), *image_charts()})
-
-
-@pytest.mark.slow
-def test_commands(warehouse_copy: Path, tmp_path: Path) -> None:
-    app = Typer()
-    for command in (cli.shapes, cli.chart, cli.report):
-        app.command()(command)
-    path = str(warehouse_copy)
-    runner = CliRunner()
-    listed = runner.invoke(app, ["shapes", path, "--resamples", "50"], catch_exceptions=False)
-    assert listed.exit_code == 0
-    assert "abrupt" in listed.stdout
-    assert "50 resamples" in listed.stdout
-    drawn = runner.invoke(
-        app, ["chart", "drops", path, "-o", str(tmp_path / "d.svg"), "--model", "Alpha"], catch_exceptions=False
-    )
-    assert drawn.exit_code == 0
-    assert (tmp_path / "d.svg").read_text().startswith("<svg")
-    wrong = runner.invoke(app, ["chart", "pie", path])
-    assert isinstance(wrong.exception, FailmodesError)
-    assert "choose among attention" in str(wrong.exception)
-
-
-def test_a_missing_warehouse_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(WarehouseError, match="there is no warehouse"):
-        write_report(tmp_path / "warehouse.duckdb")
+def test_shapes_are_stored_and_listed(tmp_path: Path) -> None:
+    write_synthetic(tmp_path, images=100, models=("Alpha",), corruptions=("fog",))
+    load([tmp_path], tmp_path / "warehouse.duckdb")
+    listed = failmodes("shapes", "warehouse.duckdb", "--resamples", "200", folder=tmp_path).stdout
+    assert "fog" in listed.lower()
+    assert "200 resamples" in listed

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import polars as pl
 import pytest
 from installed_script import failmodes, failmodes_in_terminal
 
@@ -11,21 +10,12 @@ WORST = "@worst_cells"
 IMAGES = "select image_id, label from images order by image_id"
 
 
-@pytest.mark.parametrize("columns", [60, 100, 200])
+@pytest.mark.parametrize("columns", [60, 200])
 def test_a_result_fits_the_terminal(handed: Path, columns: int) -> None:
     shown = failmodes_in_terminal("query", WORST, folder=handed, columns=columns).splitlines()
     assert max(map(len, shown[:-1])) <= columns
-    assert shown[-1] == "next: failmodes schema"
     assert (shown[0].startswith("┌"), shown[0].startswith("── row 1")) == (columns == 200, columns != 200)
     assert any("Gaussian noise" in line for line in shown), "no word is broken"
-
-
-def test_the_form_can_be_chosen(handed: Path) -> None:
-    shown = failmodes_in_terminal("query", WORST, "--vertical", "--limit", "2", folder=handed, columns=200)
-    assert shown.count("── row") == 2
-    shown = failmodes_in_terminal("query", WORST, "--horizontal", "--limit", "2", folder=handed, columns=60)
-    assert max(map(len, shown.splitlines())) <= 60
-    assert shown.startswith("┌")
 
 
 def test_a_terminal_shows_the_first_rows_and_says_so(handed: Path) -> None:
@@ -43,35 +33,15 @@ def test_other_formats_have_every_row_and_nothing_else(handed: Path, output_form
     assert (count, done.stderr) == ({"csv": 81, "json": 80, "markdown": 82, "latex": 80 + 7}[output_format], "")
 
 
-@pytest.mark.parametrize(("suffix", "option"), [("md", []), ("tex", []), ("txt", ["--format", "latex"]), ("csv", [])])
-def test_a_file_is_of_the_format_that_it_names(handed: Path, tmp_path: Path, suffix: str, option: list[str]) -> None:
-    path = tmp_path / f"rows.{suffix}"
-    done = failmodes("query", IMAGES, "-o", path, *option, folder=handed)
-    assert (done.stdout, "80 rows in" in done.stderr) == ("", True)
-    assert len(path.read_text().splitlines()) >= 81
-
-
-def test_a_limit_of_a_file_is_reported(handed: Path, tmp_path: Path) -> None:
-    path = tmp_path / "rows.parquet"
-    done = failmodes("query", IMAGES, "--limit", "7", "-o", path, folder=handed)
-    assert pl.read_parquet(path)["image_id"].to_list() == list(range(7))
-    assert "first 7 rows, and there are more: without --limit all are given" in done.stderr
-    done = failmodes("query", IMAGES, "--limit", "80", "--format", "csv", folder=handed)
-    assert (len(done.stdout.splitlines()), done.stderr) == (81, "")
-
-
-@pytest.mark.slow
 def test_a_saved_query_takes_options(handed: Path) -> None:
     def rows(*options: str) -> list[dict[str, object]]:
         return json.loads(failmodes("query", WORST, "--format", "json", *options, folder=handed).stdout)
 
-    assert len(rows()) == 20
     assert len(rows("--limit", "30")) == 30, "the query gives its first 20 unless told otherwise"
     mine = rows("--corruption", "fog", "--corruption", "contrast", "--model", "Alpha")
     assert {row["corruption_label"] for row in mine} == {"Fog", "Contrast"}
     assert {row["model_label"] for row in mine} == {"Alpha"}
     assert len(rows("--param", "rows=3")) == 3
-    assert len(rows("--param", 'corruption=["fog"]')) == 10
 
 
 def test_a_statement_of_ones_own_takes_values(handed: Path) -> None:
@@ -86,27 +56,19 @@ def test_the_list_says_what_a_query_takes(handed: Path) -> None:
     lines = failmodes("query", "--list", folder=handed).stdout.splitlines()
     (worst,) = (line.split("\t") for line in lines if line.startswith(f"{WORST}\t"))
     assert worst[2] == "--model --corruption --limit"
-    (failures,) = (line.split("\t") for line in lines if line.startswith("@confident_failures_by_class\t"))
-    assert failures[2].endswith("--param confidence=… --limit")
     listed = json.loads(failmodes("query", "--list", "--format", "json", folder=handed).stdout)
     assert [row["query"] for row in listed] == [line.split("\t")[0] for line in lines]
-    shown = failmodes_in_terminal("query", "--list", folder=handed, columns=100).splitlines()
-    assert max(map(len, shown)) <= 100
 
 
 REFUSED = {
     "unknown query": ([WORST[:-1]], "no saved query @worst_cell: did you mean 'worst_cells'?"),
     "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?"),
-    "unknown parameter": ([WORST, "--param", "rws=3"], "@worst_cells has no parameter 'rws': did you mean 'rows'?"),
-    "no value": ([WORST, "--param", "rows"], "--param 'rows': expected NAME=VALUE"),
-    "option of saved queries": ([IMAGES, "--model", "Alpha"], "--model is for saved queries (see --list)"),
     "value missing": (["select $floor"], "no value for $floor"),
     "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet"),
     "two formats": (
         [IMAGES, "--format", "csv", "-o", "a.json"],
         "a.json: it ends in .json, expected a file name that ends in .csv",
     ),
-    "table in a file": ([IMAGES, "--format", "table", "-o", "a.md"], "--format table is for the terminal"),
 }
 
 

@@ -8,8 +8,6 @@ import pytest
 import typer
 from warehouse_files import run_query_command
 
-from failmodes.warehouse.errors import StudyError
-
 
 def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path) -> None:
     sql = """
@@ -43,8 +41,3 @@ def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_
     rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
     assert rows["image_id"].to_list() == list(range(400))
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_output_of_another_kind_is_refused(app: typer.Typer, query_here: Path) -> None:
-    with pytest.raises(StudyError, match=r"\.csv, \.json, \.md, \.parquet or \.tex"):
-        run_query_command(app, "select 1", "--output", "rows.xlsx")

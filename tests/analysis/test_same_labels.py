@@ -1,16 +1,11 @@
 """Evaluations of one label: the bracket that tells them apart, their order, and the words for what differs."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic_results import write_synthetic
 
 from failmodes.analysis.same_labels import differences, distinct_labels, newest_first
-from failmodes.analysis.selection import select_one
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
 IMAGENET = {"input_mean": [0.485, 0.456, 0.406], "input_std": [0.229, 0.224, 0.225]}
@@ -110,22 +105,3 @@ def test_the_newest_of_a_label_is_first_and_training_seeds_stand_in_their_order(
     assert [row["evaluation_id"][-1] for row in newest_first(given)] == ["4", "2", "1", "3"]
     seeds = rows({"training_seed": 10}, {"training_seed": 2, "evaluated_at": datetime(2026, 1, 1)})
     assert [row["training_seed"] for row in newest_first(seeds)] == [2, 10]
-
-
-def test_a_selection_names_a_corrected_rerun(tmp_path: Path) -> None:
-    """The mistake was without normalization; its rerun comes first."""
-    shared = {"model_label": "ResNet", "checkpoint": "r.pt", "training_seed": None}
-    training = {"Mistake": shared | {"input_mean": None, "input_std": None}, "Rerun": shared}
-    made = write_synthetic(
-        tmp_path, images=40, models=("Mistake", "Rerun"), corruptions=("fog",), severities=(1,), training=training
-    )
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        assert selection.labels == {
-            made.evaluations["Rerun"]: "ResNet (normalized)",
-            made.evaluations["Mistake"]: "ResNet (no normalization)",
-        }
-        assert all(e.facts["evaluated_at"] for e in selection.evaluations)
-        assert selection.made_at == max(e.facts["evaluated_at"] for e in selection.evaluations)
-        assert select_one(con, models=["ResNet (normalized)"]).ids == [made.evaluations["Rerun"]]

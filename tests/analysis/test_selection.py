@@ -4,8 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from seeded_results import write_seeded
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select, select_one
 from failmodes.warehouse.database.connection import open_warehouse
@@ -24,13 +23,12 @@ def test_selection_filters_and_refuses_what_is_not_there(shaped_warehouse: Path)
             select(con, corruptions=["snow"])
 
 
-@pytest.mark.slow
-def test_evaluations_of_other_images_do_not_share_a_chart(synthetic: Synthetic, tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "other", images=100, models=("Alpha",))
-    path = tmp_path / "warehouse.duckdb"
-    load([synthetic.output, tmp_path / "other"], path)
-    with open_warehouse(path) as con:
-        assert [selection.image_count for selection in select(con)] == [400, 100]
+def test_evaluations_of_other_images_do_not_share_a_chart(tmp_path: Path) -> None:
+    for images in (40, 30):
+        write_synthetic(tmp_path / f"{images}", images=images, models=("Alpha",), corruptions=("fog",), severities=(5,))
+    load([tmp_path / "40", tmp_path / "30"], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        assert [selection.image_count for selection in select(con)] == [40, 30]
         with pytest.raises(StudyError, match="name one evaluation"):
             select_one(con)
 
@@ -47,12 +45,3 @@ def test_chance_is_among_all_that_may_be_the_prediction() -> None:
     assert replace(one, evaluations=one.evaluations + all_.evaluations).chance is None
     facts[1]["output_count"] = None
     assert all_.chance is None
-
-
-@pytest.mark.slow
-def test_a_label_without_its_seed_chooses_all_training_runs(tmp_path: Path) -> None:
-    write_seeded(tmp_path, seeds=2, images=40, corruptions=("fog",))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        assert list(select_one(con, models=["Fir"]).labels.values()) == ["Fir, seed 0", "Fir, seed 1"]
-        assert list(select_one(con, models=["Fir, seed 1", "Loner"]).labels.values()) == ["Fir, seed 1", "Loner"]

@@ -1,15 +1,12 @@
 """Sheets of pictures as files and in notebooks: every format, malicious names, rows and pixels."""
 
-import json
 import re
-from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pictured_results import Pictured, pictured
-from PIL import Image
 
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.shown_images import ImageSheet
@@ -58,15 +55,11 @@ def test_rows_and_pixels_are_at_hand(sheet: ImageSheet, made: Pictured) -> None:
     assert "ImageSheet of 12 pictures" in repr(sheet)
 
 
-@pytest.mark.parametrize("theme", [None, "dark"])
 @pytest.mark.parametrize("kind", ["sheet", "curves", "notebook"])
-def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str, theme) -> None:
+def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path, kind: str) -> None:
     w = Warehouse(made.warehouse)
     shown = w.images(image=[0, 1], corruption="fog") if kind == "curves" else w.images(FOG)
-    if kind == "notebook":
-        text = shown._repr_html_()
-    else:
-        text = shown.save(tmp_path / "sheet.html", theme=theme).read_text("utf-8")
+    text = shown._repr_html_() if kind == "notebook" else shown.save(tmp_path / "sheet.html").read_text("utf-8")
     page = Page(text)
     assert "script" not in page.tags
     assert "49" not in re.findall(r"<bdi>.*?</bdi>", text)
@@ -77,31 +70,8 @@ def test_html_shows_malicious_names_and_runs_none(made: Pictured, tmp_path: Path
             r"image \d, (Fog, severity [\d.]+|clean): .* predicts .*, (correct|incorrect: the true class is .*)",
             image["alt"],
         )
-    assert page.tags.count("figure") == text.count('tabindex="0"') == 12
     assert not re.search(r"(href|src)=.?https?:", text)
     assert "\u0643\u0644\u0628" in text
-
-
-@pytest.mark.parametrize(("width", "width_mm"), [(None, 180), ("85mm", 85)])
-@pytest.mark.parametrize("suffix", ["svg", "json", "png", "pdf"])
-def test_every_format_is_written_at_its_width(
-    sheet: ImageSheet, made: Pictured, tmp_path: Path, suffix: str, width: str | None, width_mm: int
-) -> None:
-    curve = Warehouse(made.warehouse).images(image=1, corruption="fog")
-    for shown, title in ((sheet, "order by image_id"), (curve, "Image 1 under fog")):
-        path = shown.save(tmp_path / f"{len(shown)}.{suffix}", width=width, theme="dark")
-        content = path.read_bytes()
-        if suffix == "png":
-            with Image.open(path) as image:
-                assert image.width == pytest.approx(width_mm / 25.4 * 300, abs=1)
-        elif suffix == "svg":
-            assert content.count(b"<image") == len(shown)
-            assert float(re.findall(rb'width="([\d.]+)mm"', content)[0]) == pytest.approx(width_mm)
-        elif suffix == "pdf":
-            box = [float(number) for number in re.findall(rb"/MediaBox ?\[([\d. ]+)\]", content)[0].split()]
-            assert box[2] == pytest.approx(width_mm / 25.4 * 72, abs=0.1)
-        else:
-            assert title in json.loads(content)["usermeta"]["title"]
 
 
 def test_a_chart_is_valid_and_has_what_was_predicted(sheet: ImageSheet, made: Pictured) -> None:
@@ -134,24 +104,7 @@ def test_what_cannot_be_is_one_line_and_no_file(sheet: ImageSheet, made: Picture
     assert list(tmp_path.iterdir()) == []
 
 
-def test_of_a_dense_curve_some_severities_are_drawn_and_all_are_reported(tmp_path: Path) -> None:
-    levels = tuple(Decimal(quarter) / 4 for quarter in range(1, 21))
-    dense = pictured(tmp_path, GeneratedSource(), ("fog",), levels=levels, models=("Alpha",))
-    sheet = Warehouse(dense.warehouse).images(image=1, corruption="fog")
-    assert len(sheet) == 21
-    for layout, count in (("page", 9), ("paper", 4)):
-        figure = sheet.chart(layout=layout)
-        assert f"{count} of 21 severities are shown, clean included." in figure.subtitle
-        assert sum("url" in cell for rows in figure.to_dict()["datasets"].values() for cell in rows) == count
-
-
-@pytest.mark.parametrize("image", [-1, 2**31, 10**45, "3", 3.0, True, None, ["a"], [None]], ids=str)
+@pytest.mark.parametrize("image", [-1, 10**45, "3", True, [None]], ids=str)
 def test_what_is_no_number_of_an_image_is_one_line(made: Pictured, image) -> None:
     with pytest.raises(StudyError, match="expected the number of an image|which images"):
         Warehouse(made.warehouse).images(image=image, corruption="fog")
-
-
-def test_numpys_numbers_are_numbers(made: Pictured) -> None:
-    w = Warehouse(made.warehouse)
-    for image in (np.int64(3), [np.int32(3)], np.array([3]), (3,)):
-        assert set(w.images(image=image, corruption="fog").rows["image_id"]) == {3}

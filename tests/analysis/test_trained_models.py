@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-import duckdb
-
-from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.analysis.selection import EvaluationInfo
 from failmodes.analysis.trained_models import noun_of_runs, pairs_of_models, trained_models
 
 SAME = {"architecture": "resnet18", "variant": None, "training_recipe": None, "precision": "float32",
@@ -49,19 +47,3 @@ def test_a_recipe_in_plain_text_may_end_with_its_seed() -> None:
     assert grouped(runs) == [("Fir", ["Fir, seed 0", "Fir, seed 1"])]
     longer = run("Fir, seed 1", 1, training_recipe="SGD, batch 128, seed 11")
     assert len(grouped([runs[0], longer])) == 2, "what it ends with is not this run's seed"
-
-
-def test_models_of_one_label_are_distinguished() -> None:
-    both = [run(f"Fir, seed {seed} ({p})", seed, precision=p) for p in ("float32", "float16") for seed in (0, 1)]
-    assert [label for label, _ in grouped(both)] == ["Fir (float32)", "Fir (float16)"]
-    recipes = [run(f"Fir {seed} {r}", seed, training_recipe=r) for r in "ab" for seed in (0, 1)]
-    assert len({label for label, _ in grouped(recipes)}) == 2
-
-
-def test_a_warehouse_says_which_runs_belong_together(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
-    models = trained_models(seeded.evaluations)
-    assert [(model.label, model.seeds) for model in models] == [
-        ("Fir", (0, 1, 2)), ("Loner", ()), ("Oak", (0, 1, 2)),
-    ]  # fmt: skip
-    rows = seeded_con.sql("select distinct model_name, seed_count, evaluation_id from accuracy_by_model order by 1")
-    assert rows.fetchall() == [(n.label, len(n.runs), n.runs[0].evaluation_id) for n in models]

@@ -25,8 +25,8 @@ METHODS: dict[str, tuple[str, Callable[..., object]]] = {
 
 
 @pytest.fixture(scope="module")
-def made(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    path = Path(shutil.copy(sound_warehouse, tmp_path_factory.mktemp("methods") / "w.duckdb"))
+def made(shaped_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    path = Path(shutil.copy(shaped_warehouse, tmp_path_factory.mktemp("methods") / "w.duckdb"))
     opened: Warehouse = failmodes.open(path)
     return {
         "w": opened,
@@ -37,8 +37,11 @@ def made(sound_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
     }
 
 
-@pytest.mark.parametrize("victim", [*NO_FILES, *FILES, "warehouse", "another suffix"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "victim"),
+    [*((method, "study") for method in METHODS), *(("claims", one) for one in (*NO_FILES, *FILES, "another suffix")),
+     ("export", "warehouse")],
+)  # fmt: skip
 def test_what_is_there_stays(made: dict[str, object], method: str, victim: str, tmp_path: Path) -> None:
     suffix, write = METHODS[method]
     make = (NO_FILES | FILES).get(victim) or copy_of(Path(str(made["path"])))

@@ -12,11 +12,9 @@ from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import statements_of_kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.model_pairs import CellTest, PairDifference, PairTest
+from failmodes.analysis.statistics.model_pairs import PairDifference
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import TrainedModel
-
-NO_BREAK = "\u00a0"
 
 
 def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Finding]:
@@ -27,11 +25,6 @@ def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Fin
 def judged(con: duckdb.DuckDBPyConnection, selection: Selection, kind: str) -> list[Finding]:
     """Every statement of a kind about the evaluations of a selection, judged now."""
     return [f for one in selection.evaluations for f in statements_of_kind(con, selection, one, kind)]
-
-
-def words_of(sentence: str) -> list[str]:
-    """Its words; a number and its unit, which no line may break, are one."""
-    return sentence.replace(NO_BREAK, "").split()
 
 
 # two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first
@@ -90,11 +83,6 @@ def _decided(rows: list[tuple[float, Pair]], rate: float = 0.05) -> list[Pair]:
 
 def evaluation(label: str) -> EvaluationInfo:
     return EvaluationInfo(label, label, {"training_recipe": None, "architecture": label})
-
-
-def pair(a: str, b: str, *counts: tuple[int, int]) -> PairTest:
-    cells = tuple(CellTest("fog", severity, x, y) for severity, (x, y) in enumerate(counts))
-    return PairTest(evaluation(a), evaluation(b), cells)
 
 
 def difference(a: str, b: str, value: float, p: float = 0.001) -> PairDifference:

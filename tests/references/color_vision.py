@@ -47,11 +47,6 @@ def difference(first: str, second: str) -> float:
     return min(float(np.linalg.norm(_lab(first, sight) - _lab(second, sight))) for sight in SIGHT.values())
 
 
-def usual_difference(first: str, second: str) -> float:
-    """CIE 1976 difference of two colors."""
-    return float(np.linalg.norm(_lab(first, SIGHT["usual"]) - _lab(second, SIGHT["usual"])))
-
-
 def least_difference(colors: Iterable[str]) -> float:
     """The smallest difference of any two."""
     return min(difference(*pair) for pair in combinations(colors, 2))

@@ -52,12 +52,6 @@ def be_confident(results: Synthetic, key: ShardKey, confidences: Iterable[float]
     _write(results.output, key, _read(results.output, key).with_columns(confidence))
 
 
-def distort_by(results: Synthetic, key: ShardKey, rmse: float) -> None:
-    """Let the images of a cell lie so far from their clean ones, 0-1; their structural similarity stays what it was."""
-    distance = pl.lit(rmse, dtype=pl.Float32).alias("rmse")
-    _write(results.output, key, _read(results.output, key).with_columns(distance))
-
-
 def _read(folder: Path, key: ShardKey) -> pl.DataFrame:
     frame = pl.from_arrow(read_verified(shard_path(folder, PREDICTION_FACTS, key)).rows)
     assert isinstance(frame, pl.DataFrame)

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from synthetic_results import write_synthetic
 
 from failmodes.warehouse.database.checks import SHOWN_ROWS, check_definitions, run_checks
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 ONE = """
     corruption = 'fog' and severity = 3 and image_id = 7
@@ -41,8 +39,7 @@ DAMAGE = {
 MORE_DAMAGE = {
     "probabilities_in_range": [
         f"update prediction_facts set {change} where {ONE}"
-        for change in ("confidence = 'nan'", "label_probability = -0.1", "margin = 2", "sum_p2 = -1",
-                       "entropy_nats = -0.01", "loss_nats = -0.01", "label_probability = 1")
+        for change in ("confidence = 'nan'", "margin = 2", "entropy_nats = -0.01", "label_probability = 1")
     ],
     "finite_rows_predict": [f"update prediction_facts set predicted = null where {ONE}"],
     "shards_are_complete": [
@@ -76,14 +73,6 @@ def test_a_sound_warehouse_passes(sound_warehouse: Path) -> None:
         results = run_checks(con)
     assert [result.name for result in results if not result.passed] == []
     assert all(result.invariant and result.examples.is_empty() for result in results)
-
-
-@pytest.mark.slow
-def test_an_unpaired_warehouse_passes(tmp_path: Path) -> None:
-    output = write_synthetic(tmp_path, images=40, models=("A",), paired=False).output
-    load([output], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        assert [result.name for result in run_checks(con) if not result.passed] == []
 
 
 @pytest.mark.parametrize("name", DAMAGE)

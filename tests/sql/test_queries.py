@@ -17,8 +17,7 @@ from failmodes.warehouse.database.saved_queries import saved_queries
 def test_saved_query_returns_what_it_describes(query_here: Path, name: str) -> None:
     rows = run_query(query_here / "warehouse.duckdb", f"@{name}")
     assert rows.height > 0 or name == "confidence_worse_than_chance"  # which nothing is in these results
-    assert not any(column in rows.columns for column in ("evaluation_id", "dataset_id")), "names, not identities"
-    assert "?" in saved_queries()[name].purpose, "its comment asks a question"
+    assert not {"evaluation_id", "dataset_id"} & set(rows.columns), "names, not identities"
 
 
 def test_worst_cells_are_the_worst(query_here: Path) -> None:
@@ -41,16 +40,6 @@ def test_images_every_model_fails_are_correct_clean_and_incorrect_later_for_all(
     assert rows["corruption_count"].to_list() == sorted(map(len, fooled.values()), reverse=True)[:50]
     for row in rows.iter_rows(named=True):
         assert set(row["corruptions"].split(", ")) == fooled[row["image_id"]]
-
-
-def test_confidence_before_failure_counts_every_step_once(query_here: Path) -> None:
-    rows = run_query(query_here / "warehouse.duckdb", "@confidence_before_failure")
-    table = run_query(query_here / "warehouse.duckdb", "select * from onset_by_corruption where severity > 0")
-    key = ["model_label", "corruption_label", "severity"]
-    both = rows.join(table, on=key, how="inner").sort(key)
-    assert both.height == rows.height == table.height
-    assert both["failing_count"].to_list() == both["failed_count"].to_list()
-    assert (both["failing_count"] + both["surviving_count"]).to_list() == both["at_risk_count"].to_list()
 
 
 def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_below_half(tmp_path: Path) -> None:
@@ -83,6 +72,4 @@ def test_confidence_worse_than_chance_lists_cells_with_a_corrected_interval_belo
     assert (alone["auroc_high"] < 0.5).all(), "each for itself lies below chance"
     rows = run_query(tmp_path / "w.duckdb", "@confidence_worse_than_chance")
     assert rows.select("corruption_label", "model_label", "auroc").rows() == [("Fog", "Alpha", 0.0)]
-    assert rows["n"].to_list() == [200]
-    assert rows["failures"].to_list() == [int((~made.correct["Alpha", "fog"][1]).sum())]
     assert rows["auroc_high"][0] > alone["auroc_high"][0], "it holds for both cells"

@@ -15,7 +15,6 @@ from view_references import COMPARISONS
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.sql import CHECKS, MARTS, QUERIES, STAGING, first_comment, read_sql
 from failmodes.warehouse import schema
-from failmodes.warehouse.database.checks import run_checks
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.views import view_definitions
@@ -71,19 +70,10 @@ def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) 
         write_shard(output, table, target, pa.Table.from_pylist(rows, schema=columns))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("view", COMPARISONS)
-def test_view_agrees_with_an_independent_computation(con: duckdb.DuckDBPyConnection, view: str) -> None:
-    COMPARISONS[view](con)
-    assert con.sql(f"from {view}").pl().height > 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("view", COMPARISONS)
-def test_view_agrees_on_rough_rows(rough: duckdb.DuckDBPyConnection, view: str) -> None:
-    if view in ("robustness_by_model", "accuracy_by_severity"):
-        assert rough.sql("select count(*) from accuracy_by_severity where severity = 2.5").pl().item() == 1
+def test_view_agrees_with_an_independent_computation(rough: duckdb.DuckDBPyConnection, view: str) -> None:
     COMPARISONS[view](rough)
+    assert rough.sql(f"from {view} limit 1").fetchall()
 
 
 @pytest.mark.data
@@ -94,20 +84,11 @@ def test_view_agrees_on_a_real_warehouse(real_warehouse: Path, view: str) -> Non
         COMPARISONS[view](con)
 
 
-@pytest.mark.data
-@pytest.mark.slow
-def test_every_check_holds_on_a_real_warehouse(real_warehouse: Path) -> None:
-    with open_warehouse(real_warehouse) as con:
-        assert [check.name for check in run_checks(con) if not check.passed] == []
-
-
 @pytest.mark.parametrize("view", PAIRED_ONLY)
 def test_unpaired_evaluations_have_no_rows_where_pairs_are_needed(rough: duckdb.DuckDBPyConnection, view: str) -> None:
-    loner = rough.sql("select dataset_id, evaluation_id from evaluation_labels where not paired").pl()
     key = "dataset_id" if view == "hardest_images" else "evaluation_id"
-    rows = rough.sql(f"select distinct {key} from {view}").pl()[key]
-    assert len(rows) > 0
-    assert loner[key][0] not in rows.to_list()
+    loner = f"select {key} from evaluation_labels where not paired"
+    assert rough.sql(f"from {view} where {key} in ({loner})").fetchall() == []
 
 
 def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.DuckDBPyConnection) -> None:
@@ -124,7 +105,6 @@ def test_unpaired_drift_and_distortion_are_null_with_the_reason(rough: duckdb.Du
     assert rows["mean_mass"].null_count() == 0
 
 
-@pytest.mark.slow
 def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A",)).output
     load([output], tmp_path / "w.duckdb")
@@ -138,7 +118,6 @@ def test_extra_corruptions_stay_out_of_the_headline_mean(tmp_path) -> None:
         assert extra == pytest.approx(fog)
 
 
-@pytest.mark.slow
 def test_training_runs_of_several_seeds_are_one_model(tmp_path) -> None:
     output = write_seeded(tmp_path, images=60, corruptions=("fog",), severities=(1, 5)).output
     load([output], tmp_path / "w.duckdb")

@@ -10,7 +10,6 @@ from PIL import Image
 
 from failmodes.analysis.charts.contact_sheet import chart_of_images
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, PAPER
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
@@ -23,10 +22,6 @@ THREE = ("fog", "glass_blur", "saturate")
 def cells_of(figure: Figure) -> list[dict]:
     """A row an image that is drawn, or is missing."""
     return [row for rows in figure.to_dict()["datasets"].values() for row in rows if "url" in row]
-
-
-def titles_of(figure: Figure) -> list[str]:
-    return [row["title"] for rows in figure.to_dict()["datasets"].values() for row in rows if "title" in row]
 
 
 def test_contact_sheet_shows_each_image_enlarged_by_whole_pixels(striped: Path) -> None:
@@ -44,17 +39,14 @@ def test_contact_sheet_shows_each_image_enlarged_by_whole_pixels(striped: Path) 
 
 
 def test_contact_sheet_has_the_rmse_of_each_image_and_the_extremes_in_the_title(striped: Path) -> None:
-    figure = chart_of_images(CorruptionRequest(corruptions=THREE, files=[striped]))
+    figure = chart_of_images(CorruptionRequest(corruptions=THREE, severities=[2, 5], files=[striped]))
     clean = one_image([striped], 32).images
     notes = {(cell["tip"].split(",")[0].split(" (")[0], cell["column"]): cell["notes"] for cell in cells_of(figure)}
-    for name in THREE:
-        for severity in range(1, 6):
-            distance = float(rmse(clean, corrupt(clean, name, severity))[0])
-            assert notes[CORRUPTIONS[name].label, str(severity)] == f"{distance:.3f}"
-    last = {name: float(rmse(clean, corrupt(clean, name, 5))[0]) for name in THREE}
-    assert figure.title.startswith(CORRUPTIONS[max(last, key=last.__getitem__)].label)
-    assert f"{min(last.values()):.3f}" in figure.title
-    assert "striped.png" in figure.source
+    for severity in (2, 5):
+        far = {CORRUPTIONS[n].label: float(rmse(clean, corrupt(clean, n, severity))[0]) for n in THREE}
+        assert {label: notes[label, str(severity)] for label in far} == {k: f"{v:.3f}" for k, v in far.items()}
+    assert figure.title.startswith(max(far, key=far.__getitem__))
+    assert f"{min(far.values()):.3f}" in figure.title
 
 
 def test_contact_sheet_says_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch, striped: Path) -> None:
@@ -65,38 +57,5 @@ def test_contact_sheet_says_what_cannot_be_made(monkeypatch: pytest.MonkeyPatch,
     assert "Without frost: frost needs its photographs" in figure.subtitle
     assert "Without spatter at 2.5: 'spatter' is not defined at severity 2.5" in figure.subtitle
     assert [(cell["column"], cell["notes"]) for cell in cells_of(figure) if cell["url"] is None] == [("2.5", "\u2013")]
-    assert "Frost" not in titles_of(figure)
     with pytest.raises(FailmodesError, match="frost needs its photographs"):
         chart_of_images(CorruptionRequest(corruptions=("frost",), files=[striped]))
-
-
-def test_the_title_is_of_the_last_severity_that_can_be_made(striped: Path) -> None:
-    figure = chart_of_images(CorruptionRequest(corruptions=("spatter",), severities=[2, 2.5], files=[striped]))
-    assert figure.title.startswith("Spatter distorts this image most at severity 2: RMSE")
-
-
-def test_contact_sheet_has_the_groups_in_published_order_and_flags_extras(striped: Path) -> None:
-    made = CorruptionRequest(
-        corruptions=("saturate", "fog", "gaussian_blur", "shot_noise"), severities=[1], files=[striped]
-    )
-    assert titles_of(chart_of_images(made, frame=PAPER)) == [
-        "Shot noise", "Gaussian blur (extra)", "Fog", "Saturate (extra)",
-    ]  # fmt: skip
-
-
-def test_paper_shows_fewer_severities(striped: Path) -> None:
-    made = CorruptionRequest(corruptions=("contrast",), files=[striped])
-    levels = {
-        frame: [cell["column"] for cell in cells_of(chart_of_images(made, frame=frame))] for frame in (PAGE, PAPER)
-    }
-    assert levels == {PAGE: ["clean", *"12345"], PAPER: ["clean", "1", "3", "5"]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["cifar-c", "imagenet-c"])
-def test_all_corruptions_on_the_photograph_of_scikit_learn(recipe: str) -> None:
-    figure = chart_of_images(CorruptionRequest(recipe=recipe, severities=[5]))
-    without = figure.subtitle.count("Without")
-    assert without <= 1  # frost, where its photographs are missing
-    assert len(cells_of(figure)) == 2 * (len(CORRUPTIONS) - without)
-    assert "china.jpg by danielbuechele" in figure.source

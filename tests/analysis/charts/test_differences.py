@@ -1,19 +1,11 @@
 """The chart of differences: a panel a corruption from loss to gain, what is decided, the margin, and crossovers."""
 
-from pathlib import Path
-
-import duckdb
 import pytest
-from model_comparisons import compared, few_images
+from model_comparisons import compared
 
-from failmodes.analysis.chart_registry import draw_from_warehouse
-from failmodes.analysis.charts.differences import chart, draw
+from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE
 from failmodes.analysis.charts.style.theme import BLUE, GRAY, VERMILLION
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import StudyError
 
 
 def panels(figure: Figure) -> dict[str, list[dict]]:
@@ -61,46 +53,3 @@ def test_the_crossover_is_drawn() -> None:
     (crossing,) = [row for row in found["Contrast"] if row["from"] is not None]
     assert (crossing["severity"], crossing["from"], crossing["to"]) == (2.4, 2.0, 3.0)
     assert not [row for row in found["Fog"] if row["from"] is not None]
-
-
-def test_few_images_decide_nothing() -> None:
-    figure = draw(few_images())
-    for rows in panels(figure).values():
-        assert {point["winner"] for point in points(rows).values()} == {"inconclusive"}
-        assert not [row for row in rows if row.get("from") is not None]
-    assert "verdict" not in figure.subtitle
-
-
-def test_one_model_or_many_are_refused_with_the_fix(
-    con: duckdb.DuckDBPyConnection, selection: Selection, many_con: duckdb.DuckDBPyConnection
-) -> None:
-    with pytest.raises(StudyError, match="of two models, and one model is chosen: name two, with --model A --model"):
-        chart(con, selection)
-    with pytest.raises(StudyError, match="and 6 models are chosen"):
-        chart(many_con, select_one(many_con))
-
-
-def test_of_a_warehouse_the_finding_is_that_of_the_comparison(con: duckdb.DuckDBPyConnection) -> None:
-    figure = chart(con, select_one(con))
-    assert "Alpha" in figure.title
-    assert "on average over 5\u00a0corruptions" in figure.title
-    assert len(panels(figure)) == 5
-
-
-@pytest.mark.slow
-def test_the_order_of_names_is_the_sign_and_colors_stay(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        ids = {one.label: one.evaluation_id for one in select_one(con).evaluations}
-    found = []
-    for names in (("Alpha", "Beta"), ("Beta", "Alpha")):
-        figure = draw_from_warehouse(shaped_warehouse, "differences", frame=PAGE, models=names, corruptions=["fog"])
-        assert f"Accuracy of {names[1]} minus that of {names[0]}" in figure.subtitle
-        color = colors(figure)
-        found.append([(p["difference"], color[p["winner"]]) for p in points(panels(figure)["Fog"]).values()])
-        by_identity = draw_from_warehouse(
-            shaped_warehouse, "differences", frame=PAGE, evaluations=[ids[name] for name in names], corruptions=["fog"]
-        )
-        assert by_identity.caption == figure.caption
-    there, back = found
-    assert [one for one, _ in there] == pytest.approx([-one for one, _ in back])
-    assert [color for _, color in there] == [color for _, color in back]

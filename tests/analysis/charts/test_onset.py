@@ -3,13 +3,13 @@
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import CORRUPTIONS, FALLS
+from checkpoint_comparisons import CORRUPTIONS
 from scipy.stats import binomtest
 from synthetic_results import Synthetic
 
 from failmodes.analysis.charts.onset import chart
 from failmodes.analysis.charts.style.frame import PAPER
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 
 
 def survivors(results: Synthetic, label: str, corruption: str) -> tuple[int, int]:
@@ -18,38 +18,15 @@ def survivors(results: Synthetic, label: str, corruption: str) -> tuple[int, int
     return int(np.all(correct, axis=0).sum()), int(correct[0].sum())
 
 
-def test_models_are_counted_whose_loss_is_beyond_noise(
-    many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
-) -> None:
-    few = 0
-    for label in FALLS:
-        left, clean = min((survivors(many_results, label, c) for c in CORRUPTIONS), key=lambda one: one[0] / one[1])
-        level = 1 - 0.05 / len(CORRUPTIONS)  # the worst is one of several
-        few += binomtest(left, clean).proportion_ci(level, method="exact").high < 0.5
-    assert 0 < few < len(FALLS)
-    figure = chart(many_con, many_selection)
-    assert figure.title.endswith(f"for {few} of 6 models")
-    assert figure.subtitle.endswith("Of 6 models the 4 with the highest and the lowest mean corrupted accuracy.")
-    (rows,) = figure.to_dict()["datasets"].values()
-    by_fall = sorted(FALLS, key=FALLS.__getitem__)
-    assert {row["label"] for row in rows} == {*by_fall[:2], *by_fall[-2:]}
-
-
 @pytest.mark.parametrize("label", ["Aspen", "Birch"])
 def test_few_models_are_reported_with_their_interval(
     many_con: duckdb.DuckDBPyConnection, many_results: Synthetic, label: str
 ) -> None:
-    worst = min(CORRUPTIONS, key=lambda c: survivors(many_results, label, c)[0])
-    left, clean = survivors(many_results, label, worst)
+    counts = {corruption: survivors(many_results, label, corruption) for corruption in CORRUPTIONS}
+    left, clean = min(counts.values())
     ends = binomtest(left, clean).proportion_ci(1 - 0.05 / len(CORRUPTIONS), method="exact")
     figure = chart(many_con, select_one(many_con, models=[label]), frame=PAPER)
-    share = f"{100 * left / clean:.1f}% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]"
-    assert figure.title.startswith(f"{label} keeps {share} of its correct predictions under {worst.replace('_', ' ')}")
-    assert "severity 5" in figure.title
+    assert f"{100 * left / clean:.1f}% [{100 * ends.low:.1f},\u00a0{100 * ends.high:.1f}]" in figure.title
     (rows,) = figure.to_dict()["datasets"].values()
     shown = {row["corruption"]: row["surviving_share"] for row in rows if row["text"]}
-    assert shown == {
-        corruption: pytest.approx(left / clean)
-        for corruption in CORRUPTIONS
-        for left, clean in [survivors(many_results, label, corruption)]
-    }
+    assert shown == pytest.approx({corruption: left / clean for corruption, (left, clean) in counts.items()})

@@ -7,11 +7,9 @@ import duckdb
 import pytest
 from color_vision import contrast, over, rgb
 
-from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
-from failmodes.analysis.charts.style.frame import PAGE
+from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
 from failmodes.analysis.charts.style.theme import THEMES
-from failmodes.analysis.sample_images import CorruptionRequest
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 
 MARKS = ("mark-line", "mark-symbol", "mark-rule")
 HEAT_MAPS = ("drops", "predictions")
@@ -52,15 +50,9 @@ def assert_texts_are_read(svg: str, theme: str, *, has_cells: bool) -> None:
         assert ratio >= 4.5, ("".join(element.itertext()), fill, ratio)
 
 
-def looks() -> Iterator[object]:
-    """Every chart in both themes; fast tests look at the other one only where its colors are chosen."""
-    for name in warehouse_charts():
-        yield name, "light"
-        yield pytest.param(name, "dark", marks=() if name in HEAT_MAPS else pytest.mark.slow)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "theme"), list(looks()))
+@pytest.mark.parametrize("theme", list(THEMES))
+@pytest.mark.parametrize("name", warehouse_charts())
 def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: str, theme: str) -> None:
     svg, page = drawn(con, name, theme), THEMES[theme].background
     assert_texts_are_read(svg, theme, has_cells=name in HEAT_MAPS)
@@ -72,34 +64,3 @@ def test_texts_and_marks_of_every_chart(con: duckdb.DuckDBPyConnection, name: st
         inks = [(of, element.get(of, "none")) for of in ("stroke", "fill")]
         seen = [over(c, opacity(element, of), page) for of, c in inks if c not in ("none", "transparent")]
         assert max(contrast(color, rgb(page)) for color in seen) >= 3, (kind, inks)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_texts_of_many_models(many_con: duckdb.DuckDBPyConnection, theme: str) -> None:
-    for name in ("curves", "shapes", "onset"):
-        assert_texts_are_read(drawn(many_con, name, theme), theme, has_cells=False)
-
-
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_texts_of_charts_of_images(theme: str) -> None:
-    for name in image_charts():
-        request = CorruptionRequest("cifar-c", 0, (5,), ("fog", "contrast"), ())
-        svg = draw_of_images(name, request, PAGE).with_theme(theme).to_svg()
-        assert_texts_are_read(svg, theme, has_cells=False)
-
-
-@pytest.mark.parametrize("theme", list(THEMES))
-def test_cells_are_colored_channel_by_channel(con: duckdb.DuckDBPyConnection, selection: Selection, theme: str) -> None:
-    """As the theme's test of the numbers on them supposes; and their numbers are in the two colors for it."""
-    svg, colors = drawn(con, "predictions", theme), THEMES[theme]
-    cells = [(e.get("aria-label", ""), rgb(e.get("fill", ""))) for e, kind in elements(svg)
-             if kind.startswith("mark-rect role-mark") and e.tag.endswith("}path")]  # fmt: skip
-    assert len(cells) > 20
-    for label, found in cells:
-        share = float(label.split("top_prediction_share: ")[1].split(";")[0])
-        low, middle, high = colors.cells
-        expected = over(middle, 2 * share, low) if share <= 0.5 else over(high, 2 * share - 1, middle)
-        assert found == pytest.approx(expected, abs=1.5 / 255), label
-    fills = {e.get("fill") for e, kind in texts_of(svg) if kind.startswith("mark-text role-mark")}
-    assert fills <= {colors.on_low, colors.on_high}

@@ -18,9 +18,6 @@ from failmodes.analysis.explorer.cells import (
     Cell,
     Slice,
     accuracy_of,
-    cells_of,
-    narrowed,
-    nearest_cell,
     pictures_of,
     read_curves,
     read_figures,
@@ -30,57 +27,14 @@ from failmodes.analysis.explorer.cells import (
 from failmodes.analysis.selection import select
 from failmodes.warehouse.errors import QueryError, StudyError
 
-NO_BREAK = "\N{NO-BREAK SPACE}"
 
-
-def test_points_are_those_of_the_stored_cells(
-    con: duckdb.DuckDBPyConnection, explored: Path, synthetic: Synthetic
-) -> None:
+def test_points_are_those_of_the_stored_cells(con: duckdb.DuckDBPyConnection, synthetic: Synthetic) -> None:
     points = read_curves(con, select(con)[0])
     assert points.height == 2 * len(CURVES) * 6
-    with duckdb.connect(str(explored), read_only=True) as con:
-        for row in points.rows(named=True):
-            stored = "none" if row["severity"] == 0 else row["corruption"]
-            correct, count = con.execute(
-                "select count(*) filter (where predicted = label), count(*) from prediction_facts "
-                "where evaluation_id = ? and corruption = ? and severity = ?",
-                [row["evaluation_id"], stored, row["severity"]],
-            ).fetchall()[0]
-            assert (row["accuracy"], row["image_count"]) == (correct / count, count)
-            assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
-    assert synthetic.evaluations == dict(points.select("label", "evaluation_id").unique().rows())
-    drops = [part["accuracy"][0] - part["accuracy"].min() for part in points.partition_by("corruption")]
-    assert drops == sorted(drops, reverse=True)
-
-
-def test_the_first_cell_has_the_lowest_accuracy(con: duckdb.DuckDBPyConnection) -> None:
-    points = read_curves(con, select(con)[0])
-    cells = cells_of(points)
-    assert len(cells) == points.height
-    first = next(iter(cells.values()))
-    (row,) = points.filter(label=first.label, corruption=first.corruption, severity=first.severity).rows(named=True)
-    assert row["accuracy"] == points["accuracy"].min()
-    assert cells[first.key] == first
-    assert first.stored_corruption == first.corruption
-    assert first._replace(severity=0.0).stored_corruption == "none"
-    assert first._replace(label="A", corruption_label="Fog", severity=2.5).name == "A, fog at severity 2.5"
-
-
-def test_the_nearest_severity_is_taken(con: duckdb.DuckDBPyConnection, fog_cell: Cell) -> None:
-    cells = cells_of(read_curves(con, select(con)[0])).values()
-    assert nearest_cell(cells, fog_cell.evaluation_id, "fog", 9.0) == fog_cell
-    other = nearest_cell(cells, fog_cell.evaluation_id, "contrast", 3.0)
-    assert (other.label, other.corruption_label, other.severity) == ("Alpha", "Contrast", 3.0)
-
-
-def test_models_and_corruptions_are_chosen_in_the_order_of_the_selection(con: duckdb.DuckDBPyConnection) -> None:
-    (selection,) = select(con)
-    part = narrowed(selection, ["Beta"], ["fog", "contrast"])
-    assert list(part.labels.values()) == ["Beta"]
-    assert part.corruptions == tuple(name for name in selection.corruptions if name in ("fog", "contrast"))
-    assert set(read_curves(con, part)["corruption"]) == {"fog", "contrast"}
-    with pytest.raises(StudyError, match="choose at least one model and one corruption"):
-        narrowed(selection, [], ["fog"])
+    for row in points.rows(named=True):
+        correct = synthetic.correct[row["label"], row["corruption"]][int(row["severity"])]
+        assert (row["accuracy"], row["image_count"]) == (correct.mean(), 400)
+        assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
 
 
 @pytest.mark.parametrize("severity", [0.0, 5.0])
@@ -104,27 +58,11 @@ def test_figures_are_those_of_the_rows(
     shown = {(row["label_name"], row["prediction"]): row["image_count"] for row in found.confusions.rows(named=True)}
     assert shown == dict(counted)
     edges = np.linspace(0, 1, BINS + 1)
-    assert found.bins["low"].to_list() == pytest.approx(edges[:-1])
     np.testing.assert_array_equal(found.bins["correct"], np.histogram(confidence[correct], edges)[0])
     np.testing.assert_array_equal(found.bins["incorrect"], np.histogram(confidence[~correct], edges)[0])
     assert found.risks.filter(coverage=1.0)["selective_risk"][0] == pytest.approx(1 - correct.mean())
     most_confident = np.argsort(-confidence, kind="stable")[: len(rows) // 2]
     assert found.risks.filter(coverage=0.5)["selective_risk"][0] == pytest.approx(1 - correct[most_confident].mean())
-
-
-def test_the_summary_has_accuracy_interval_and_confusion(con: duckdb.DuckDBPyConnection, fog_cell: Cell) -> None:
-    found = read_figures(con, fog_cell)
-    text = found.summary.replace(NO_BREAK, " ")
-    assert text.startswith(f"Accuracy {100 * found.figures['accuracy']:.1f}% [")
-    assert "on 400 images" in text
-    most = found.confusions.filter(pl.col("label_name") != pl.col("prediction")).sort("image_count").row(-1, named=True)
-    assert f"{most['label_name']} predicted as {most['prediction']}" in text
-    assert "points below clean" in text
-    assert "points below clean" not in read_figures(con, fog_cell._replace(severity=0.0)).summary
-    nameless = found._replace(figures=found.figures | {"mean_confidence": None})
-    assert nameless.summary.endswith("No confidence is a finite number.")
-    correct = found.confusions.filter(pl.col("label_name") == pl.col("prediction"))
-    assert "confusion" not in found._replace(confusions=correct).summary
 
 
 SLICES = {
@@ -155,15 +93,6 @@ def test_a_slice_holds_the_images_that_fit(
     assert bool(images.comparison) == (0 < images.chosen.height < 400)
 
 
-def test_the_most_confident_failures_of_the_slice_come_first(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
-) -> None:
-    rows = read_images(con, explored, fog_cell, Slice(true_class="one")).rows
-    incorrect = rows.filter("in_slice", ~pl.col("correct"))
-    assert rows.head(incorrect.height).equals(incorrect)
-    assert incorrect["confidence"].is_sorted(descending=True)
-
-
 def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell) -> None:
     images = read_images(con, explored, fog_cell, Slice(true_class="one"))
     for rows in (images.chosen, images.rows.filter(~pl.col("in_slice"))):
@@ -172,29 +101,13 @@ def test_a_slice_has_the_interval_of_scipy(con: duckdb.DuckDBPyConnection, explo
         assert f"{100 * rows['correct'].mean():.1f}% [{100 * test.low:.1f}" in images.comparison
 
 
-def test_the_table_has_the_columns_that_are_known(
-    con: duckdb.DuckDBPyConnection, explored: Path, fog_cell: Cell
-) -> None:
-    images = read_images(con, explored, fog_cell)
-    assert images.table.columns[:4] == ["image", "true class", "prediction", "correct"]
-    assert "file" not in images.table.columns  # none has one
-    assert images.table["confidence"].dtype == pl.Float64
-    assert images.headline == f"400{NO_BREAK}images"
-    part = Slice("one", "two", " rmse < 1 ")
-    assert part.name == "true class one and predicted two and rmse < 1"
-    assert read_images(con, explored, fog_cell, part).headline.endswith(f"of 400: {part.name}")
-
-
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
         ("nope > 3", 'column "nope"'),
         ("confidence", "the condition gives FLOAT: expected true or false"),
-        ("select 1", "the condition gives INTEGER"),
-        ("confidence >", "syntax error"),
         ("true; select 1", "syntax error"),
         ("true) as x, (true", "syntax error"),
-        ("confidence > $limit", "limit"),
         ("read_text('/etc/passwd') is not null", ""),
         ("sum(confidence) > 1", ""),
     ],
@@ -213,7 +126,6 @@ def test_pictures_are_those_of_the_rows(con: duckdb.DuckDBPyConnection, explored
     rows = images.chosen.head(3)
     made = pictures_of(con, None, images, rows)
     assert [picture.row.image_id for picture in made.all] == rows["image_id"].to_list()
-    assert made.headline.startswith("3 of ")
     with pytest.raises(StudyError, match="no image of this cell is in the slice"):
         pictures_of(con, None, images, rows.clear())
 
@@ -234,5 +146,3 @@ def test_a_strip_is_the_image_from_clean_to_the_last_severity(
         np.testing.assert_array_equal(pixels[:, column : column + strip.width], picture.made.pixels)
         assert strip.frames[5 * step].prediction == picture.row.predicted_name
         assert strip.frames[5 * step].is_correct == picture.row.correct
-    assert "class “" in strip.title
-    assert strip.maps or strip.note.startswith("No attention map: ")

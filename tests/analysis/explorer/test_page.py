@@ -2,33 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
 
 from failmodes.analysis.charts.style.frame import Frame
-from failmodes.analysis.charts.style.models import model_colors
-from failmodes.analysis.charts.style.theme import BLUE, DARK_COLORS
-from failmodes.analysis.explorer import plots, serving
-from failmodes.analysis.explorer.cells import Cell, Slice, cells_of, read_curves, read_figures
+from failmodes.analysis.explorer import serving
 from failmodes.analysis.explorer.plots import View, view_of
-from failmodes.analysis.explorer.serving import explored_warehouse
 from failmodes.analysis.render.blocks import Sentence
-from failmodes.analysis.selection import select
-from failmodes.warehouse.errors import QueryError, StudyError
+from failmodes.warehouse.errors import QueryError
 
 pytest.importorskip("marimo")
 
 from failmodes.analysis.explorer import elements
-
-
-class Parameters(dict[str, Any]):
-    """Query parameters as marimo keeps them."""
-
-    def get_all(self, key: str) -> list[str]:
-        found = self.get(key, [])
-        return found if isinstance(found, list) else [found]
 
 
 @pytest.fixture
@@ -50,11 +35,6 @@ def test_every_cell_runs() -> None:
     assert found["view"] == View()
 
 
-def test_without_a_warehouse_the_page_says_how_to_start_it() -> None:
-    with pytest.raises(StudyError, match="start it with `failmodes explore WAREHOUSE`"):
-        explored_warehouse()
-
-
 @pytest.mark.parametrize(
     ("cookie", "view"),
     [
@@ -70,38 +50,6 @@ def test_the_view_is_what_the_browser_says(cookie: str, view: View) -> None:
     assert view_of({"failmodes_view": cookie, "session": "x"}) == view
 
 
-def test_the_state_is_kept_in_the_address_and_read_again() -> None:
-    parameters = Parameters()
-    address = elements.Address(parameters)
-    address.keep(model=["A", "B"], cell="e,fog,3", image=None, true_class="one", condition="rmse < 1", prediction="")
-    assert parameters["model"] == ["A", "B"]
-    assert "image" not in parameters
-    assert address.value("cell") == "e,fog,3"
-    assert address.slice == Slice("one", None, "rmse < 1")
-    address.keep(cell="e,fog,4", true_class=None)
-    assert address.value("cell") == "e,fog,4"
-    assert address.slice == Slice(None, None, "rmse < 1")
-
-
-def test_a_cell_is_chosen_part_by_part(con: duckdb.DuckDBPyConnection, fog_cell: Cell) -> None:
-    chosen: list[Cell] = []
-    form = elements.cell_form(cells_of(read_curves(con, select(con)[0])), fog_cell, chosen.append)
-    assert list(form["severity"].options) == ["clean", "1", "2", "3", "4", "5"]
-    assert form["corruption"].options["Motion blur"] == "motion_blur"
-    assert set(form["evaluation_id"].options) == {"Alpha", "Beta"}
-    assert form.value == {"evaluation_id": fog_cell.evaluation_id, "corruption": "fog", "severity": 5.0}
-
-
-def test_a_clicked_pair_is_kept_where_it_occurs() -> None:
-    pair = elements.clicked_pair({"label_name": "one", "prediction": "two"})
-    assert pair == {"true_class": "one", "prediction": "two"}
-    nameless = elements.clicked_pair({"label_name": "one", "prediction": "no number"})
-    assert nameless["prediction"] == "no answer"  # as rows of images call it
-    assert elements.clicked_pair({}) == {"true_class": None, "prediction": None}
-    form = elements.slice_form(["one"], Slice("one", "two", "rmse < 1"))
-    assert form.value == {"true_class": "one", "prediction": None, "condition": "rmse < 1"}
-
-
 def test_texts_of_a_warehouse_are_no_markup() -> None:
     malicious = "<img src=x onerror=alert(1)>"
     for item in (
@@ -109,31 +57,6 @@ def test_texts_of_a_warehouse_are_no_markup() -> None:
     ):  # fmt: skip
         assert "<img" not in item.text
         assert "&lt;img" in item.text
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_charts_are_drawn_in_the_theme_of_the_reader(con: duckdb.DuckDBPyConnection, theme: str) -> None:
-    (selection,) = select(con)
-    points, view = read_curves(con, selection), View(theme, Frame(640))
-    first = next(iter(cells_of(points).values()))
-    plot = plots.curve_plot(points, model_colors(con, selection), first, view)
-    spec = view.dressed(plot, "words").to_dict(validate=False)
-    assert (spec["description"], spec["background"]) == ("words", "transparent")
-    del spec["config"]
-    assert (BLUE in str(spec)) == (theme == "light")
-    assert (DARK_COLORS[BLUE] in str(spec)) == (theme == "dark")
-    assert first.evaluation_id in str(spec["params"])
-
-
-def test_charts_of_a_cell_are_saved_as_one_figure(
-    con: duckdb.DuckDBPyConnection, fog_cell: Cell, tmp_path: Path
-) -> None:
-    figures, source = read_figures(con, fog_cell), select(con)[0].source_line
-    svg = plots.cell_figure(figures, fog_cell, source).save(tmp_path / "cell.svg").read_text()
-    for text in ("Alpha, fog at severity 5", "predicted class", "coverage (most confident first)", "Data:"):
-        assert text in svg
-    without_risk = plots.cell_plots(figures._replace(risks=figures.risks.clear()), View())
-    assert len(without_risk) == 2
 
 
 def test_a_problem_ends_a_cell_with_its_line() -> None:

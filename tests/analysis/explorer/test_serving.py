@@ -3,7 +3,6 @@
 import asyncio
 import re
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
@@ -14,9 +13,7 @@ import pytest
 from explorer_process import explorer
 from installed_script import failmodes
 
-from failmodes.analysis.explorer import serving
-from failmodes.analysis.explorer.serving import bound_socket, guarded, page_address
-from failmodes.warehouse.errors import StudyError
+from failmodes.analysis.explorer.serving import guarded, page_address
 
 HERE = "127.0.0.1:2718"
 
@@ -67,32 +64,6 @@ def test_other_pages_and_hosts_are_turned_away(host: str, origin: str | None, bo
             assert not sent[0]["type"].endswith("accept")
 
 
-@pytest.mark.parametrize(("host", "origin"), [("[bad", None), (HERE, "http://[bad"), ("127.0.0.1:x", None)])
-def test_malformed_headers_are_refused(host: str, origin: str | None) -> None:
-    assert responses(host, origin)[0]["status"] in (400, 403)
-
-
-def test_a_page_has_the_policy_of_its_server() -> None:
-    async def page(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    sent = responses(HERE, None, app=page)
-    assert (b"content-security-policy", serving.POLICY.encode()) in sent[0]["headers"]
-
-
-def test_a_port_that_is_taken_is_one_line_and_the_next_is_found() -> None:
-    with bound_socket("127.0.0.1", None) as first, bound_socket("127.0.0.1", None) as second:
-        port = first.getsockname()[1]
-        assert second.getsockname()[1] > port >= serving.FIRST_PORT
-        with pytest.raises(StudyError, match=f"port {port} is taken: name another with --port"):
-            bound_socket("127.0.0.1", port)
-
-
-def test_an_address_of_another_machine_is_refused() -> None:
-    with pytest.raises(StudyError, match="cannot listen on 192.0.2.1|no address of this machine"):
-        bound_socket("192.0.2.1", 2999)
-
-
 def test_the_address_has_the_token() -> None:
     assert page_address("127.0.0.1", 2718, "t") == "http://127.0.0.1:2718/?access_token=t"
     assert page_address("::1", 2718, "t") == "http://[::1]:2718/?access_token=t"
@@ -114,16 +85,6 @@ def test_what_keeps_the_page_from_being_drawn_is_one_line(tmp_path: Path, name: 
     done = failmodes(*arguments, folder=tmp_path, expect=code)
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_a_taken_port_ends_the_command(explored: Path, tmp_path: Path) -> None:
-    pytest.importorskip("marimo")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        done = failmodes("explore", explored, "--no-browser", "--port", str(port), folder=tmp_path, expect=2)
-    assert done.stderr.strip() == (f"failmodes: port {port} is taken: name another with --port, or leave it out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")

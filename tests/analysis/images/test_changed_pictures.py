@@ -4,7 +4,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import pytest
 from pictured_results import LEVELS, pictured
 
 from failmodes.analysis.images.changed_pictures import changed_pictures
@@ -17,7 +16,6 @@ def first_evaluation(con: duckdb.DuckDBPyConnection) -> str:
     return evaluation_id
 
 
-@pytest.mark.slow
 def test_strips_lead_from_the_clean_image_to_those_that_were_evaluated(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
     with open_warehouse(made.warehouse) as con:
@@ -31,11 +29,3 @@ def test_strips_lead_from_the_clean_image_to_those_that_were_evaluated(tmp_path:
         for level, picture in zip(LEVELS, found[image][1:], strict=False):
             np.testing.assert_array_equal(picture.pixels, made.corrupted[corruption, level][image])
             assert (picture.row.corruption, picture.row.correct) == (corruption, False)
-
-
-@pytest.mark.slow
-def test_without_clean_pictures_there_are_none(tmp_path: Path) -> None:
-    made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
-    with open_warehouse(made.warehouse) as con:
-        found, _ = changed_pictures(con, first_evaluation(con), {0: ("fog", 1.0)})
-    assert found == {}

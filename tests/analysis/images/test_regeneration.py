@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 from pictured_results import LEVELS, Pictured, pictured
 
-from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.analysis.images.collection import find_pictures
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
 from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
+from failmodes.warehouse.errors import FailmodesError, StudyError
 
 SOURCES = {
     "paired": {},
-    "another seed": {"seed": 7},
     "independent": {"noise": "independent", "seed": 3},
     "gray": {"gray": True},
     "cross-fade": {"across_switches": True},
@@ -72,31 +71,6 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
     assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
 
 
-def test_versions_are_named_where_pictures_differ_and_only_there(one: Pictured) -> None:
-    change(one.warehouse, """update sources set versions = json_merge_patch(versions, '{"opencv": "4.0"}')""")
-    condition = "corruption = 'fog' and severity = 1"
-    assert find_pictures(one.warehouse, condition).notes == []
-    change(one.warehouse, "update prediction_facts set rmse = 0.5 where corruption = 'fog'")
-    (note,) = find_pictures(one.warehouse, condition).notes
-    assert note.startswith("12 of 12 pictures differ from those evaluated: made with opencv 4.0, now ")
-    assert "numpy" not in note
-
-
-def test_another_clean_picture_is_found_out(one: Pictured) -> None:
-    change(one.warehouse, "update thumbnails set png = (select png from thumbnails where image_id = 0)")
-    sheet = find_pictures(
-        one.warehouse, "corruption = 'fog' and severity = 1 and image_id = 1 and model_label = 'Beta'"
-    )
-    assert [picture.made.differs for picture in sheet.all] == [True]
-
-
-def test_distances_that_are_not_stored_prove_nothing(one: Pictured) -> None:
-    change(one.warehouse, "update prediction_facts set rmse = null")
-    sheet = find_pictures(one.warehouse, "corruption = 'fog' and severity = 1")
-    assert {picture.made.differs for picture in sheet.all} == {None}
-    np.testing.assert_array_equal(sheet.all[0].made.pixels, one.corrupted["fog", Decimal(1)][0])
-
-
 @pytest.mark.parametrize(
     ("statement", "line"),
     [
@@ -124,7 +98,6 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
 
-@pytest.mark.slow
 def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, Any] = {}
     monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)
@@ -146,34 +119,6 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
         find_pictures(made.warehouse, "corruption = 'darker'", open_study=open_study)  # no study after all
     sheet = find_pictures(made.warehouse, "corruption = 'darker' and severity = 1")
     np.testing.assert_array_equal(sheet.all[0].made.pixels, made.corrupted["darker", Decimal(1)][0])
-
-
-class OtherStudy:
-    """A study whose data set holds these images."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.images, self.asked = images, []
-
-    def clean(self, dataset_id: str, image_ids: Any) -> np.ndarray:
-        self.asked += list(image_ids)
-        return self.images[np.asarray(image_ids)]
-
-    def published(self, *_: Any) -> None:
-        return None
-
-
-@pytest.mark.slow
-def test_without_thumbnails_images_come_from_the_study_or_one_line_says_what_to_do(tmp_path: Path) -> None:
-    made = pictured(tmp_path, GeneratedSource(), ("fog",), thumbnails=False)
-    with pytest.raises(WarehouseError) as raised:
-        find_curves(made.warehouse, [3], corruptions=["fog"])
-    assert "the warehouse has no clean picture of 1\xa0image, such as image 3: evaluate again" in str(raised.value)
-    assert "name the study file" in str(raised.value)
-    study = OtherStudy(made.dataset.images)
-    sheet = find_curves(made.warehouse, [3], corruptions=["fog"], open_study=lambda: study)
-    assert study.asked == [3]
-    assert [len(row) for row in sheet.rows] == [3, 3]
-    assert sheet.notes == []
 
 
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:

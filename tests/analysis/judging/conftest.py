@@ -1,4 +1,4 @@
-"""Warehouses of models that a gate can judge: a checkpoint, its own noisier copy, a model that has other cells."""
+"""Warehouses that a gate can judge: a checkpoint and its own noisier copy."""
 
 from pathlib import Path
 
@@ -14,17 +14,9 @@ FALLS = {"Alpha": 1.0, "Noisier": 1.3}
 
 @pytest.fixture(scope="session")
 def gate_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `both.duckdb` of two models, and `alone` (exported from it), `fewer` and `other` of one."""
-    folder = tmp_path_factory.mktemp("gate")
-    corruptions, shared = ("fog", "contrast"), {"images": 400, "severities": (1, 3, 5), "shared_difficulty": 0.95}
-    records = {
-        "both": {"models": tuple(FALLS), "falls": FALLS, "corruptions": corruptions, **shared},
-        "fewer": {"models": ("Fewer",), "corruptions": corruptions[:1], **shared},
-        "other": {"models": ("Other",), "corruptions": corruptions, **shared, "severities": (1,), "images": 300},
-    }
-    for name, options in records.items():
-        made = write_synthetic(folder / name, **options)  # type: ignore[arg-type]
-        load([made.output], folder / f"{name}.duckdb", derivation=DERIVATION)
-        if name == "both":
-            export_evaluations(folder / "both.duckdb", [made.evaluations["Alpha"]], folder / "alone.duckdb")
+    """A folder with `both.duckdb` of two models, and `alone.duckdb` of one, exported from it."""
+    folder, options = tmp_path_factory.mktemp("gate"), {"corruptions": ("fog", "contrast"), "severities": (1, 3, 5)}
+    made = write_synthetic(folder / "both", models=tuple(FALLS), falls=FALLS, shared_difficulty=0.95, **options)
+    load([made.output], folder / "both.duckdb", derivation=DERIVATION)
+    export_evaluations(folder / "both.duckdb", [made.evaluations["Alpha"]], folder / "alone.duckdb")
     return folder

@@ -39,8 +39,6 @@ def test_severities_that_are_left_out_are_the_whole_ones_of_all_that_is_compared
     for over in ("mean", "each"):
         both = found(candidate=grid, baseline=grid, over=over, **beside)
         assert (both.own, both.other) == ({"fog": FOG[:1]}, {"mine": MINE[:1]})
-    half = {CLEAN, ("fog", 0.5), ("fog", 1.5)}
-    assert cells_of(candidate=half, baseline=half, corruptions=["fog"]) == [("fog", 0.5), ("fog", 1.5)]
     apart = found(candidate=grid, baseline=grid, **beside | {"other": {"corruptions": ["mine"], "severities": [0.5]}})
     assert (apart.own, apart.other) == ({"fog": FOG}, {"mine": [("mine", 0.5)]})
 

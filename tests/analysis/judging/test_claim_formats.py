@@ -9,12 +9,10 @@ import pytest
 from synthetic_results import write_synthetic
 
 from failmodes.analysis.judging.claims import judge_claims, judge_stored
-from failmodes.analysis.judging.claims_result import ClaimsResult, claim_table, counts_sentence, number_text
+from failmodes.analysis.judging.claims_result import ClaimsResult
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
-from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.selection import Selection
 from failmodes.ingest.statements import check_claims, stored_rows
 from failmodes.warehouse.database.load import load
 
@@ -22,7 +20,7 @@ DROP = {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relati
 CLAIMS = [
     DROP, {"shape": "near_linear", "corruptions": ["contrast"]},
     {"metric": "accuracy", "corruptions": ["none"], "relation": "more_than", "limit": 0.9},
-    {"kind": "attention_drift", "corruptions": ["fog"]}, {"shape": "flat", "corruptions": ["snow"], "name": "snow"},
+    {"shape": "flat", "corruptions": ["snow"], "name": "snow"},
 ]  # fmt: skip
 MALICIOUS = '<img src=x onerror=alert(1)> | @all "q"'
 
@@ -32,49 +30,16 @@ def found(con: duckdb.DuckDBPyConnection) -> ClaimsResult:
     return ClaimsResult(judge_claims(con, check_claims(CLAIMS, "claims")))
 
 
-def test_numbers_are_in_their_unit(found: ClaimsResult) -> None:
-    texts = [number_text(row).replace("\u00a0", " ") for row in found[::2]]
-    assert texts[0].startswith("50.2 points [")
-    assert texts[1].startswith("49.8 points [")
-    assert texts[2].startswith("95.0% [")
-    assert "% [" in texts[3]
-    assert texts[4] == "\u2013"
-
-
-def test_the_sum_counts_claims_and_verdicts(found: ClaimsResult) -> None:
-    sentence = counts_sentence(found).replace("\u00a0", " ")
-    assert sentence.startswith("5 claims, judged 10 times: ")
-    assert counts_sentence([]) == "No claims are stated."
-
-
-def test_a_row_a_claim_and_model(found: ClaimsResult) -> None:
-    table = claim_table(found)
-    claims, models, verdicts, values, _ = zip(*table.rows, strict=True)
-    assert [bool(claim.text) for claim in claims] == [True, False] * 5
-    assert [model.text for model in models[:2]] == ["Alpha", "Beta"]
-    assert verdicts[0].text == "✗ contradicted"
-    assert "snow was not evaluated" in values[-1].on_one_line
-    assert "✗ contradicted" in found.to_text()
-
-
-def test_a_test_case_a_row(found: ClaimsResult) -> None:
+def test_every_row_is_in_every_format(found: ClaimsResult) -> None:
+    numbers, verdicts = [1, 1, 2, 2, 3, 3, 4, 4], [row.verdict for row in found]
+    rows = json.loads(found.to_json())["claims"]
+    assert [(row["claim_number"], row["verdict"]) for row in rows] == list(zip(numbers, verdicts, strict=True))
+    assert rows[0]["value"] == pytest.approx(found[0].value)
     (suite,) = ElementTree.fromstring(found.to_junit())
     ended = {"supported": "system-out", "contradicted": "failure", "inconclusive": "skipped", "not_measurable": "error"}
-    assert [[child.tag for child in case] for case in suite] == [[ended[row.verdict]] for row in found]
-
-
-def test_json_has_every_row(found: ClaimsResult) -> None:
-    document = json.loads(found.to_json())
-    assert [row["claim_number"] for row in document["claims"]] == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
-    assert [row["verdict"] for row in document["claims"][:2]] == ["contradicted"] * 2
-    assert document["claims"][0]["value"] == pytest.approx(found[0].value)
-
-
-def test_a_frame_has_the_columns_of_the_table(found: ClaimsResult) -> None:
-    frame = found.to_frame()
-    assert frame.height == len(found) == 10
-    assert frame.filter(claim="snow")["n"].null_count() == 2
-    assert found[1:3] == (found[1], found[2])
+    assert [[child.tag for child in case] for case in suite] == [[ended[verdict]] for verdict in verdicts]
+    assert found.to_frame()["verdict"].to_list() == verdicts
+    assert found.to_text().count("contradicted") >= verdicts.count("contradicted")
 
 
 def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None:
@@ -85,35 +50,11 @@ def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None
     assert len(result.to_text()) < 5000
 
 
-@pytest.mark.slow
-def test_a_report_has_the_claims_behind_the_charts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_has_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
-    made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5))
-    path = tmp_path / "w.duckdb"
-    claims = stored_rows(check_claims([DROP, DROP | {"name": MALICIOUS}], "claims"))
-    load([made.output], path, claims=claims, derivation=DERIVATION)
-    page = write_report(path).read_text(encoding="utf-8")
-    assert page.index('id="verdict-1"') < page.index('id="claims-1"') < page.index('id="details-1"')
-    assert '<a href="#claims-1">' in page
-    assert "<img src=x" not in page
-    assert "<code>from cell_metrics where metric = " in page
-    load([made.output], path, claims=[], derivation=DERIVATION)
-    assert 'id="claims-1"' not in write_report(path).read_text(encoding="utf-8")
-
-
-@pytest.mark.slow
-def test_claims_about_many_models_are_counted_and_in_details_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))
-    made = write_synthetic(tmp_path / "out", images=60, corruptions=("fog", "contrast"), severities=(2, 5),
-                           models=("A", "B", "C", "D", "E"))  # fmt: skip
-    claims = stored_rows(check_claims([DROP | {"name": "fog costs little"}], "claims"))
-    load([made.output], tmp_path / "w.duckdb", claims=claims, derivation=DERIVATION)
+    made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
+    stated = stored_rows(check_claims([DROP, DROP | {"name": MALICIOUS}], "claims"))
+    load([made.output], tmp_path / "w.duckdb", claims=stated, derivation=DERIVATION)
     page = write_report(tmp_path / "w.duckdb").read_text(encoding="utf-8")
-    assert "<bdi>5 contradicted</bdi>" in page
-    assert page.count("contradicted</bdi></td>") == 6
-
-
-def test_a_report_without_claims_has_no_such_part(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    assert claims_sections(con, selection) == []
+    assert page.count('id="claims-1"') == page.count('<a href="#claims-1">') == 1
+    assert "<img src=x" not in page

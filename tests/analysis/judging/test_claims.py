@@ -7,13 +7,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from checkpoint_comparisons import of_kind
 from rewritten_shards import cell_of, make_non_finite
-from synthetic_results import CURVES, Synthetic, write_synthetic
+from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.judging.claims import ClaimRow, judge_claims, judge_stored, verdict_of_shares
-from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.ingest.statements import SHAPES, Statement, check_claims, stored_form
 from failmodes.warehouse.database.connection import open_warehouse
@@ -42,16 +40,8 @@ AT_5 = {"severities": [5]}
 BETTER = {"metric": "accuracy", "relation": "better_by_at_least", "model": "Alpha", "baseline": "Beta"}
 ONE_EACH = (
     accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5),
-    accuracy("drop_at_most", 0.43, "contrast", **AT_5),
-    accuracy("largest_drop", None, "fog"),
-    accuracy("more_than", 0.9, "none"),
-    accuracy("at_least", 0.5, "fog", over="each"),
-    {"metric": "ece", "relation": "at_most", "limit": 0.1},
     {"metric": "augrc", "score": "margin", "relation": "drop_at_least", "limit": 0.05, "corruptions": ["fog"]},
-    BETTER, BETTER | {"corruptions": ["none"]}, BETTER | {"corruptions": ["fog"], "severities": [3]},
-    *(shape(name, "fog") for name in SHAPES),
-    kind("attention_on_object", "none"), kind("attention_off_object", "fog"),
-    kind("attention_drift", "fog", negate=True), shape("flat", "snow"),
+    BETTER, shape("abrupt", "fog"), kind("attention_off_object", "fog"), shape("flat", "snow"),
 )  # fmt: skip
 
 # By the curves of the synthetic record, of Alpha: clean .95, at 5 .45 but for brightness, .945, and noise, .40
@@ -60,73 +50,43 @@ KNOWN = [
     (accuracy("drop_at_most", 0.6, "contrast", **AT_5), "supported"),
     (accuracy("drop_at_least", 0.5, "contrast", **AT_5), "inconclusive"),
     (accuracy("drop_at_least", 0.25, "contrast"), "supported"),
-    (accuracy("drop_at_most", 0.25, "contrast"), "contradicted"),
-    (accuracy("drop_at_most", 0.1, "brightness"), "supported"),
     (accuracy("drop_at_most", 0.6, "fog", "contrast", over="each"), "supported"),
     (accuracy("drop_at_most", 0.3, "fog", "contrast", over="each"), "contradicted"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "supported"),
-    (accuracy("more_than", None, "fog", other={"corruptions": ["brightness"]}, **AT_5), "contradicted"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}, severities="last"), "inconclusive"),
-    (accuracy("less_than", None, "motion_blur", other={"corruptions": ["contrast"]}), "supported"),
     (accuracy("less_than", None, "fog", other={"corruptions": ["contrast"]}), "contradicted"),
     (accuracy("less_than", None, "fog", other={"severities": [1]}, **AT_5), "supported"),
     (accuracy("largest_drop", None, "motion_blur"), "supported"),
     (accuracy("largest_drop", None, "fog"), "contradicted"),
     (accuracy("largest_drop", None, "gaussian_noise", severities="last"), "supported"),
-    (accuracy("largest_drop", None, "fog", severities="last"), "contradicted"),
     (shape("abrupt", "fog"), "supported"),
     (shape("near_linear", "fog"), "contradicted"),
-    (shape("near_linear", "contrast"), "supported"),
-    (shape("early", "contrast"), "contradicted"),
     (shape("abrupt", "motion_blur"), "inconclusive"),  # of one step exactly 70 % of the drop
+    (kind("class_failure", "fog", negate=True), "inconclusive"),
     (shape("up_and_down", "gaussian_noise"), "supported"),
-    (shape("up_and_down", "fog"), "contradicted"),
     (shape("flat", "fog"), "contradicted"),
     (shape("late", "brightness"), "inconclusive"),
     (accuracy("more_than", 0.9, "none"), "supported"),
-    (accuracy("at_most", 0.9, "none"), "contradicted"),
     (accuracy("more_than", 0.55, "motion_blur", **AT_5), "contradicted"),
     (accuracy("at_least", 0.7, "fog"), "supported"),
     (accuracy("less_than", 0.95), "supported"),
     (kind("attention_on_object", "none"), "supported"),
     (kind("attention_off_object", "fog"), "supported"),
     (kind("attention_off_object", "fog", negate=True), "contradicted"),
-    (kind("attention_on_object", "fog"), "supported"),
     (kind("attention_off_object", "fog", "frost"), "not_measurable"),
 ]
 
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Half of the rows of Alpha's fog at 5 are no finite numbers."""
-    made = write_synthetic(tmp_path_factory.mktemp("spoiled"), images=80, corruptions=("fog", "contrast"),
-                           severities=(2, 5))  # fmt: skip
+    """Half of the rows of Alpha's fog at 5 are no finite numbers; and Alpha again, over other images."""
+    folder = tmp_path_factory.mktemp("spoiled")
+    made = write_synthetic(folder / "a", images=80, corruptions=("fog", "contrast"), severities=(2, 5))
     make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(40))
-    yield from opened(made)
-
-
-@pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    yield from opened(write_synthetic(tmp_path_factory.mktemp("few"), images=29))
-
-
-@pytest.fixture(scope="module")
-def twice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Two records of models with the same name, which share no images; one has a corruption that the other lacks."""
-    folder = tmp_path_factory.mktemp("twice")
-    for seed, corruptions in enumerate((("fog", "contrast"), ("fog",))):
-        made = write_synthetic(folder / f"{seed}", images=40 + seed, seed=seed, corruptions=corruptions,
-                               severities=(2, 5), models=("Alpha", "Beta")[: 2 - seed])  # fmt: skip
-        load([made.output], folder / "w.duckdb")
+    write_synthetic(folder / "b", images=81, seed=1, models=("Alpha",), corruptions=("snow",), severities=(2, 5))
+    load([folder / "a", folder / "b"], folder / "w.duckdb")
     ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=2000))
     with open_warehouse(folder / "w.duckdb") as con:
-        yield con
-
-
-def opened(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    load([made.output], made.output / "w.duckdb")
-    ensure_shapes(made.output / "w.duckdb", ShapeSettings(resamples=2000))
-    with open_warehouse(made.output / "w.duckdb") as con:
         yield con
 
 
@@ -135,7 +95,7 @@ def judged(con: duckdb.DuckDBPyConnection, *claims: Keys) -> list[ClaimRow]:
 
 
 def of_alpha(con: duckdb.DuckDBPyConnection, claim: Keys) -> ClaimRow:
-    (found,) = [row for row in judged(con, claim) if row.model_label in ("Alpha", "Alpha and Beta")]
+    (found,) = [row for row in judged(con, claim) if str(row.model_label).startswith("Alpha")]
     return found
 
 
@@ -160,20 +120,6 @@ def test_a_number_is_of_the_rows(con: duckdb.DuckDBPyConnection, synthetic: Synt
     assert turned.value == pytest.approx(-(of_alpha(con, BETTER).value or 0))
 
 
-@pytest.mark.parametrize("corruption", CURVES)
-def test_shapes_are_those_of_the_findings(
-    con: duckdb.DuckDBPyConnection, all_findings: list[Finding], corruption: str
-) -> None:
-    (of_curve,) = of_kind(all_findings, "shape", corruption=corruption, model_label="Alpha")
-    for name in SHAPES:
-        found = of_alpha(con, shape(name, corruption))
-        if of_curve.verdict == "supported":
-            assert found.verdict == ("supported" if of_curve.claim == name else "contradicted")
-            assert found.sentence.startswith(of_curve.sentence[:-1])
-        else:
-            assert found.verdict != "supported"
-
-
 @pytest.mark.parametrize(
     ("claimed", "shares", "verdict"),
     [
@@ -190,74 +136,45 @@ def test_a_shape_is_contradicted_where_another_is_shown(claimed: str, shares: di
     assert verdict_of_shares(claimed, dict.fromkeys(SHAPES, 0.0) | shares) == verdict
 
 
-def test_claims_never_deny_a_finding_of_the_same_thing(
-    con: duckdb.DuckDBPyConnection, all_findings: list[Finding]
-) -> None:
-    for finding in all_findings:
-        if finding.model_label != "Alpha" or finding.corruption is None or finding.kind in ("shape", *SHAPES):
-            continue
-        claim = kind(finding.kind, finding.corruption)
-        if finding.kind == "largest_drop":
-            claim = accuracy("largest_drop", None, finding.corruption, severities="last")
-        assert {finding.verdict, of_alpha(con, claim).verdict} != {"supported", "contradicted"}
-        if finding.kind != "largest_drop":
-            turned = of_alpha(con, claim | {"negate": True}).verdict
-            assert turned not in (finding.verdict if finding.verdict != "inconclusive" else None,)
-    (better,) = of_kind(all_findings, "better_model")
-    claimed = of_alpha(con, BETTER)
-    assert abs(claimed.value or 0) == pytest.approx(abs(better.value or 0))
-    assert "of these checkpoints" in claimed.sentence
-
-
 def test_models_of_several_seeds_are_judged_over_them(seeded_con: duckdb.DuckDBPyConnection) -> None:
     (found,) = judged(seeded_con, BETTER | {"model": "Fir", "baseline": "Oak"})
     assert (found.verdict, found.model_label) == ("supported", "Fir and Oak")
     assert "over training seeds" in found.sentence
     (mixed,) = judged(seeded_con, BETTER | {"model": "fir", "baseline": "Loner"})
     assert "of these checkpoints" in mixed.sentence
-    others = judged(seeded_con, {key: value for key, value in BETTER.items() if key != "model"} | {"baseline": "Oak"})
-    assert [row.model_label for row in others] == ["Fir and Oak", "Loner and Oak"]
-    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir"})) == 3
-    assert len(judged(seeded_con, shape("flat", "fog") | {"model": "Fir, seed 1"})) == 1
-    assert len(judged(seeded_con, accuracy("at_least", 0.3, "fog") | {"model": "fir"})) == 3
+    for name, count in (("Fir", 3), ("Fir, seed 1", 1)):
+        assert len(judged(seeded_con, shape("flat", "fog") | {"model": name})) == count
 
 
-@pytest.mark.slow
 def test_every_query_gives_rows(con: duckdb.DuckDBPyConnection, sound_warehouse: Path) -> None:
     for row in judged(con, *ONE_EACH):
         columns = run_query(sound_warehouse, row.query)
         assert len(columns) > 0 or row.query.startswith(("from shapes", "from steps"))  # stored by a load
 
 
-@pytest.mark.parametrize("claim", ONE_EACH, ids=lambda claim: str(claim.get("relation", claim)))
-def test_a_sentence_is_whole(con: duckdb.DuckDBPyConnection, claim: Keys) -> None:
-    for row in judged(con, claim):
-        assert row.sentence.endswith(".")
-        assert ("images)" in row.sentence) == (row.n is not None)
-        assert row.reason or row.estimate
-
-
-def test_what_was_not_evaluated_is_not_measurable_and_named(con: duckdb.DuckDBPyConnection) -> None:
-    for claim, named in (
-        (accuracy("drop_at_most", 0.1, "snow"), "snow was not evaluated"),
+@pytest.mark.parametrize(
+    ("claim", "named"),
+    [
         (accuracy("drop_at_most", 0.1, "fog", severities=[1.5]), "fog 1.5 was not evaluated"),
         (accuracy("less_than", None, "fog", other={"corruptions": ["snow"]}), "snow was not evaluated"),
         (kind("attention_drift", "snow", "frost"), "snow and frost were not evaluated"),
         (shape("flat", "snow"), "snow was not evaluated"),
-    ):
-        found = of_alpha(con, claim)
-        assert (found.verdict, found.value, found.n) == ("not_measurable", None, None)
-        assert str(found.reason).replace("\u00a0", " ") == named
+    ],
+    ids=str,
+)
+def test_what_was_not_evaluated_is_not_measurable_and_named(
+    con: duckdb.DuckDBPyConnection, claim: Keys, named: str
+) -> None:
+    found = of_alpha(con, claim)
+    assert (found.verdict, found.value, found.n) == ("not_measurable", None, None)
+    assert str(found.reason).replace("\u00a0", " ") == named
 
 
 @pytest.mark.parametrize(
     ("claim", "says"),
     [
         (shape("flat", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
-        (accuracy("at_least", 0.5, "foog"), "unknown corruption 'foog': did you mean 'fog'"),
-        (kind("attention_drift", "foog"), "unknown corruption 'foog': did you mean 'fog'"),
         (kind("attention_drifts", "fog"), "unknown kind 'attention_drifts': did you mean 'attention_drift'"),
-        (kind("better_model", "fog"), "unknown kind 'better_model'"),
         ({"metric": "acuracy", "relation": "at_least", "limit": 0.5}, "unknown metric 'acuracy': did you mean"),
         (accuracy("at_least", 0.5, "fog", model="Alpah"), "no model 'Alpah' was evaluated: did you mean 'Alpha'"),
         (BETTER | {"baseline": "Nobody"}, "no model 'Nobody' was evaluated"),
@@ -274,54 +191,30 @@ def test_a_claim_that_is_stored_says_why_it_cannot_be_judged(con: duckdb.DuckDBP
     unknown = stored_form(Statement(**shape("flat", "fog"), model="Alpah"))
     found = judge_stored(con, [unknown, '{"shape": "bent"}', "x" * 900, '{"name": "\x1b[31m"}'])
     assert [(row.verdict, row.kind, row.evaluation_id) for row in found] == [("not_measurable", "unknown", None)] * 4
-    assert "no model 'Alpah'" in str(found[0].reason)
     assert all(row.reason and row.claim.isprintable() and len(row.claim) <= 201 for row in found)
 
 
-def test_of_few_images_nothing_is_decided(few: duckdb.DuckDBPyConnection) -> None:
-    for row in judged(few, *(claim for claim in ONE_EACH if "snow" not in str(claim))):
-        assert row.verdict in ("inconclusive", "not_measurable")
-
-
 def test_rows_that_are_no_finite_numbers_decide_nothing(spoiled: duckdb.DuckDBPyConnection) -> None:
-    reason = "more than 1% of the predictions under fog at 5 are not finite"
     contrast = {"corruptions": ["contrast"]}
     for claim in (
-        accuracy("drop_at_least", 0.1, "fog"), accuracy("less_than", None, "fog", other=contrast),
-        accuracy("more_than", None, "contrast", other={"corruptions": ["fog"]}), accuracy("less_than", 0.9, "fog"),
-        BETTER | {"corruptions": ["fog"]}, accuracy("largest_drop", None, "contrast"),
+        accuracy("less_than", None, "fog", other=contrast), accuracy("less_than", 0.9, "fog"),
+        BETTER | {"corruptions": ["fog"]}, accuracy("largest_drop", None, "contrast"), shape("late", "fog"),
     ):  # fmt: skip
         found = of_alpha(spoiled, claim)
-        assert (found.verdict, found.reason) == ("inconclusive", reason)
-    assert of_alpha(spoiled, shape("late", "fog")).verdict == "inconclusive"
+        assert found.verdict == "inconclusive"
+        assert "not finite" in str(found.reason)
     assert of_alpha(spoiled, accuracy("drop_at_least", 0.1, "contrast")).verdict == "supported"
     assert of_alpha(spoiled, accuracy("drop_at_most", 0.5, "fog", severities=[2])).verdict == "supported"
+
+
+def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(spoiled: duckdb.DuckDBPyConnection) -> None:
+    for claim, counts in ((accuracy("at_least", 0.1, "contrast"), [80, 80]), (accuracy("at_least", 0.1, "snow"), [81])):
+        assert [row.n for row in judged(spoiled, claim)] == counts
+    clean = judged(spoiled, accuracy("at_least", 0.1, "none", model="Alpha"))
+    assert [(row.n, f"all {row.n} images" in str(row.model_label)) for row in clean] == [(80, True), (81, True)]
 
 
 def test_a_claim_may_name_a_metric_that_a_user_brings(con: duckdb.DuckDBPyConnection) -> None:
     metric = replace(all_metrics()["accuracy"], name="mine")
     claim = check_claims([accuracy("at_least", 0.9, "none") | {"metric": "mine"}], "claims")
     assert {row.verdict for row in judge_claims(con, claim, [metric])} == {"supported"}
-
-
-@pytest.mark.slow
-def test_models_of_the_same_name_are_distinguished_by_their_images(twice: duckdb.DuckDBPyConnection) -> None:
-    found = judged(twice, accuracy("drop_at_least", 0.1, "fog", model="Alpha"), shape("flat", "snow"))
-    assert [row.model_label for row in found[:2]] == [
-        f"Alpha (all {count} images; cifar-c recipe, seed {seed})" for count, seed in ((40, 0), (41, 1))
-    ]
-    assert [row.n for row in found[:2]] == [40, 41]
-    assert {row.verdict for row in found[2:]} == {"not_measurable"}
-
-
-@pytest.mark.slow
-def test_of_several_records_those_that_have_nothing_of_a_claim_are_left_out(twice: duckdb.DuckDBPyConnection) -> None:
-    contrast = judged(twice, accuracy("drop_at_least", 0.1, "contrast"))
-    assert [(str(row.model_label).split()[0], row.n) for row in contrast] == [("Alpha", 40), ("Beta", 40)]
-    better = dict(BETTER)
-    (only,) = judged(twice, better)  # of the second there is no Beta
-    assert (only.model_label, only.n) == ("Alpha and Beta", 40)
-    del better["model"]
-    assert len(judged(twice, better)) == 1
-    with pytest.raises(StudyError, match="did you mean 'fog'"):  # which says more than that the second has no Beta
-        judged(twice, better | {"corruptions": ["foog"]})

@@ -1,9 +1,7 @@
 """A comparison of two models of a warehouse, against its rows computed by hand."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 from rewritten_shards import cell_of, reply_with
@@ -23,23 +21,17 @@ CORRUPTIONS = ("fog", "contrast")
 
 @pytest.fixture(scope="module")
 def crossing(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    """Under contrast Beta is right on 190, 170, 140, 90, 40 of 200 images, Alpha on 160, 150, 140, 130, 120."""
+    """Under contrast Beta is right on 190, 170, 143, 90, 40 of 200 images, Alpha on 160, 150, 140, 130, 120."""
     folder = tmp_path_factory.mktemp("crossing")
     made = write_synthetic(folder, images=IMAGES, corruptions=CORRUPTIONS, shared_difficulty=0.8)
     labels = np.arange(IMAGES) % 4
-    for model, counts in (("Alpha", (160, 150, 140, 130, 120)), ("Beta", (190, 170, 140, 90, 40))):
+    for model, counts in (("Alpha", (160, 150, 140, 130, 120)), ("Beta", (190, 170, 143, 90, 40))):
         for severity, count in zip(SEVERITIES, counts, strict=True):
             predictions = np.where(np.arange(IMAGES) < count, labels, (labels + 1) % 4)
             reply_with(made, cell_of(made, model, "contrast", severity), predictions.tolist())
             made.correct[model, "contrast"][severity] = np.arange(IMAGES) < count
     load([made.output], folder / "warehouse.duckdb")
     return made
-
-
-@pytest.fixture(scope="module")
-def warehouse(crossing: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_warehouse(crossing.output / "warehouse.duckdb") as con:
-        yield con
 
 
 @pytest.fixture(scope="module")
@@ -88,47 +80,19 @@ def test_cells_are_tested_exactly_with_one_correction(crossing: Synthetic, compa
 
 
 def test_curves_cross_between_severities_where_each_is_shown_ahead(compared: Comparison) -> None:
-    rows = {row.corruption: row for row in compared.corruptions}
-    crossover = rows["contrast"].crossover
-    assert crossover is not None
-    assert crossover.ahead_first == "b"
-    assert (crossover.low, crossover.high) == (2.0, 4.0)
-    assert crossover.at == pytest.approx(3.0)
-    assert rows["fog"].crossover is None
-    assert [row.estimate.value for row in compared.corruptions] == sorted(
-        row.estimate.value for row in compared.corruptions
-    )
+    rows = {row.corruption: row.crossover for row in compared.corruptions}
+    assert (rows["contrast"].ahead_first, rows["contrast"].low, rows["contrast"].high) == ("b", 2.0, 4.0)
+    assert rows["contrast"].at == pytest.approx(3 + 3 / (3 + 40))
+    assert rows["fog"] is None
 
 
 def test_onset_is_the_mean_first_incorrect_severity(crossing: Synthetic, compared: Comparison) -> None:
     means = []
     for model in ("Alpha", "Beta"):
-        onsets = []
-        for corruption in CORRUPTIONS:
-            for image in range(IMAGES):
-                incorrect = np.flatnonzero(~crossing.correct[model, corruption][:, image])
-                onsets.append(incorrect[0] if len(incorrect) else 5)
-        means.append(np.mean(onsets))
+        incorrect = ~np.stack([crossing.correct[model, corruption] for corruption in CORRUPTIONS])
+        means.append(np.where(incorrect.any(axis=1), incorrect.argmax(axis=1), 5).mean())
     (onset,) = (row for row in compared.metrics if row.metric.name == "onset_severity")
-    assert (onset.a, onset.b) == pytest.approx(tuple(means))
-    assert onset.difference is not None
-    assert onset.difference.value == pytest.approx(means[1] - means[0])
-
-
-def test_metrics_are_those_of_the_views(compared: Comparison, warehouse: duckdb.DuckDBPyConnection) -> None:
-    for metric, view, of_score in (
-        ("ece", "calibration_by_severity", ""),
-        ("augrc", "failure_prediction", " and score = 'confidence'"),
-        ("worst_class_accuracy", "predictions_by_severity", ""),
-    ):
-        for which, condition in (("clean", "severity = 0"), ("corrupted", "severity > 0")):
-            (row,) = (row for row in compared.metrics if (row.metric.name, row.cells) == (metric, which))
-            for label, found in (("Alpha", row.a), ("Beta", row.b)):
-                stated = warehouse.execute(
-                    f"select avg({metric}) from {view} where model_label = ? and {condition} "
-                    f"and corruption is not null and severity is not null{of_score}", [label],
-                ).fetchall()[0][0]  # fmt: skip
-                assert found == pytest.approx(stated, rel=1e-5), (metric, which, label)
+    assert (onset.a, onset.b, onset.difference.value) == pytest.approx((*means, means[1] - means[0]))
 
 
 def test_classes_and_images_that_change(crossing: Synthetic, compared: Comparison) -> None:
@@ -142,7 +106,6 @@ def test_classes_and_images_that_change(crossing: Synthetic, compared: Compariso
         half = stats.norm.ppf(1 - 0.025 / 4) * stats.sem(each, ddof=0)
         assert row.estimate[1:] == pytest.approx((each.mean() - half, each.mean() + half))
     lost = compared.newly_incorrect
-    assert lost is not None
     assert lost.share == pytest.approx((a & ~b).mean())
     clean_a, clean_b = (crossing.correct[model, "fog"][:1] for model in ("Alpha", "Beta"))
     assert lost.clean_count == (clean_a & ~clean_b).sum()
@@ -150,15 +113,13 @@ def test_classes_and_images_that_change(crossing: Synthetic, compared: Compariso
     counts = every.sum(axis=0)
     assert [image.cell_count for image in lost.images] == sorted(counts, reverse=True)[: len(lost.images)]
     for image in lost.images:
-        assert image.cell_count == counts[image.image_id]
-        assert image.label == labels[image.image_id]
+        assert (image.cell_count, image.label) == (counts[image.image_id], labels[image.image_id])
         row = 0 if image.corruption == "none" else 1 + CORRUPTIONS.index(image.corruption) * 5 + int(image.severity) - 1
         assert every[row, image.image_id]
         assert image.predicted_a == image.label_name
         assert image.predicted_b != image.label_name
 
 
-@pytest.mark.slow
 def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) -> None:
     low, high = compared.bounds
     assert high < 0
@@ -169,16 +130,12 @@ def test_decisions_follow_the_bounds(crossing: Synthetic, compared: Comparison) 
         with open_models(["Alpha", "Beta"], crossing.output) as (a, b):
             found = compare_models(a, b, margin=margin)
         assert (found.not_worse, found.equivalent) == (not_worse, equivalent)
-        assert (found.images_needed is not None) == (
-            not_worse == "inconclusive" and margin != -found.overall.estimate.value
-        )
     with open_models(["Beta", "Alpha"], crossing.output) as (a, b):
         turned = compare_models(a, b, margin=0.001)
     assert (turned.not_worse, turned.equivalent) == ("supported", "contradicted")
     assert turned.bounds == pytest.approx((-high, -low))
 
 
-@pytest.mark.slow
 def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=IMAGES, models=("Alpha",), corruptions=("contrast",), seed=1)
     load([made.output], tmp_path / "b.duckdb")
@@ -191,59 +148,26 @@ def test_two_files_and_cells_that_one_lacks(crossing: Synthetic, tmp_path: Path)
     assert {cell.corruption for cell in found.cells} == {"none", "contrast"}
 
 
-@pytest.mark.slow
 def test_unpaired_images_have_no_image_that_changes(crossing: Synthetic, tmp_path: Path) -> None:
     made = write_synthetic(tmp_path / "b", images=90, models=("Gamma",), corruptions=CORRUPTIONS)
     load([made.output], tmp_path / "b.duckdb")
     with open_models(["Alpha", f"{tmp_path / 'b.duckdb'}"], crossing.output) as (a, b):
         found = compare_models(a, b)
     assert found.pairing.kind == "different"
-    assert found.newly_incorrect is None
-    assert found.newly_correct is None
-    assert found.classes == ()  # another data set
-    assert all(cell.only_a is None for cell in found.cells)
+    assert (found.newly_incorrect, found.newly_correct, found.classes) == (None, None, ())  # another data set
     cell = next(cell for cell in found.cells if (cell.corruption, cell.severity) == ("contrast", 5.0))
-    shares, counts = (cell.b, cell.a), (90, IMAGES)
-    pooled = sum(s * n for s, n in zip(shares, counts, strict=True)) / sum(counts)
-    z = (shares[0] - shares[1]) / np.sqrt(pooled * (1 - pooled) * (1 / 90 + 1 / IMAGES))
+    assert cell.only_a is None
+    pooled = (90 * cell.b + IMAGES * cell.a) / (90 + IMAGES)
+    z = (cell.b - cell.a) / np.sqrt(pooled * (1 - pooled) * (1 / 90 + 1 / IMAGES))
     p_value = 2 * stats.norm.sf(abs(z))
     assert 0.2 * p_value < cell.adjusted_p < 40 * p_value or cell.adjusted_p == 1
 
 
-@pytest.mark.parametrize(
-    ("names", "corruptions", "message"),
-    [
-        (["Alpha", "Alpha"], (), "Alpha is compared with itself: name two models"),
-        (["Alpha", "Beta"], ("fogg",), "neither model was evaluated under 'fogg': did you mean 'fog'?"),
-    ],
-)
-def test_what_cannot_be_compared(crossing: Synthetic, names: list[str], corruptions: tuple[str], message: str) -> None:
-    with open_models(names, crossing.output) as (a, b), pytest.raises(StudyError) as error:
-        compare_models(a, b, corruptions=corruptions)
-    assert str(error.value) == message
-
-
-def test_models_are_found_by_label_and_identity(crossing: Synthetic, warehouse: duckdb.DuckDBPyConnection) -> None:
+def test_models_are_found_by_label_and_identity(crossing: Synthetic) -> None:
     path, identity = crossing.output / "warehouse.duckdb", crossing.evaluations["Beta"]
-    for name in ("Beta", identity, identity[:6]):
-        assert find_model(warehouse, path, name).label == "Beta"
-    for name, message in (
-        ("Betta", f"no model 'Betta' in {path}: did you mean 'Beta'?"),
-        ("Zebra", f"no model 'Zebra' in {path}: it holds 'Alpha', 'Beta'"),
-        (None, f"{path} holds 2 models: name one, as in warehouse.duckdb::Alpha"),
-    ):
-        with pytest.raises(StudyError) as error:
-            find_model(warehouse, path, name)
-        assert str(error.value) == message
-
-
-@pytest.mark.slow
-def test_an_evaluation_that_lacks_cells_is_found_too(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=40, corruptions=("fog",))
-    cell = next(
-        tmp_path.glob(f"results/prediction_facts/evaluation_id={made.evaluations['Beta']}/corruption=fog/severity=5*/*")
-    )
-    cell.unlink()
-    load([made.output], tmp_path / "warehouse.duckdb")
-    with open_models(["Alpha", "Beta"], tmp_path) as (a, b):
-        assert compare_models(a, b).missing_cells == (("fog", 5.0),)
+    with open_warehouse(path) as con:
+        for name in ("Beta", identity, identity[:6]):
+            assert find_model(con, path, name).label == "Beta"
+        for name, message in (("Betta", "did you mean 'Beta'"), ("Zebra", "'Alpha', 'Beta'"), (None, "holds 2 models")):
+            with pytest.raises(StudyError, match=message):
+                find_model(con, path, name)

@@ -21,32 +21,20 @@ def gated(where: Path, *rules: dict[str, Any], **names: str) -> Any:
     return failmodes.gate({"gate": {**{key: value for key, value in named.items() if value}, "rules": rules}}, where)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "verdict", "code"),
     [
         (NO_WORSE | {"limit": 0.2}, "supported", 0),
         (NO_WORSE, "contradicted", 1),
-        (NO_WORSE | {"limit": 0.2, "over": "each"}, "supported", 0),
         (NO_WORSE | {"over": "each"}, "contradicted", 1),
         (INCONCLUSIVE, "inconclusive", 3),
-        (AT_LEAST, "supported", 0),
         (AT_LEAST | {"limit": 0.95}, "contradicted", 1),
-        ({"metric": "augrc", "relation": "at_most", "limit": 0.4}, "supported", 0),
         ({"metric": "worst_class_accuracy", "relation": "at_least", "limit": 0.9, "over": "each", "severities": [5]},
          "contradicted", 1),
         (MISSING, "not_measurable", 3),
-        (NO_WORSE | {"severities": [2], "limit": 0.2}, "not_measurable", 3),
-        (ACCURACY | {"relation": "drop_at_most", "limit": 0.6}, "supported", 0),
-        (ACCURACY | {"relation": "less_than", "corruptions": ["contrast"], "other": {"corruptions": ["fog"]}},
-         "supported", 0),
-        (ACCURACY | {"relation": "largest_drop", "corruptions": ["contrast"]}, "supported", 0),
         ({"shape": "abrupt", "corruptions": ["fog"]}, "supported", 0),
         ({"shape": "near_linear", "corruptions": ["fog"]}, "contradicted", 1),
-        ({"shape": "flat", "corruptions": ["snow"]}, "not_measurable", 3),
-        ({"kind": "attention_off_object", "corruptions": ["fog"]}, "supported", 0),
         ({"kind": "attention_off_object", "corruptions": ["fog"], "negate": True}, "contradicted", 1),
-        ({"kind": "attention_off_object", "corruptions": ["fog", "snow"]}, "not_measurable", 3),
     ],
     ids=str,
 )  # fmt: skip
@@ -56,7 +44,6 @@ def test_verdicts(gate_folder: Path, rule: dict[str, Any], verdict: Word, code: 
     assert (result.exit_code, bool(result)) == (code, code == 0)
 
 
-@pytest.mark.slow
 def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
     """Read from an exported baseline, against the warehouse that it was exported from."""
     (gate_folder / "rules").mkdir(exist_ok=True)
@@ -66,12 +53,8 @@ def test_a_model_is_no_worse_than_itself(gate_folder: Path) -> None:
         'relation = "worse_by_at_most"\nlimit = 0.01\n'
     )
     result = failmodes.gate(path, gate_folder / "both.duckdb", candidate="Alpha")
-    assert result
-    assert result.pairing is not None
     assert result.pairing.kind == "same"
-    estimate = result.rules[0].verdicts[0].estimate
-    assert estimate is not None
-    assert estimate.value == 0
+    assert result.rules[0].verdicts[0].estimate.value == 0
     with pytest.raises(failmodes.WarehouseError, match=r"alone\.duckdb"):  # a mapping's files lie in the current folder
         gated(gate_folder / "alone.duckdb", NO_WORSE, baseline="alone.duckdb", candidate="Alpha")
 
@@ -81,95 +64,26 @@ def test_the_names_of_the_call_replace_those_of_the_rules(gate_folder: Path) -> 
         {"gate": {"candidate": "nobody", "rules": [NO_WORSE]}}, failmodes.open(gate_folder / "both.duckdb"),
         candidate="Alpha", baseline=f"{gate_folder / 'both.duckdb'}::Noisier",
     )  # fmt: skip
-    assert result
-    assert result.baseline is not None
     assert (result.candidate.label, result.baseline.label) == ("Alpha", "Noisier")
 
 
-@pytest.mark.slow
-def test_a_candidate_that_lacks_cells_of_the_baseline_does_not_pass(gate_folder: Path) -> None:
-    names = {"baseline": str(gate_folder / "alone.duckdb"), "candidate": "Fewer"}
-    result = gated(gate_folder / "fewer.duckdb", NO_WORSE | {"limit": 0.5}, **names)
-    assert result.rules[0].verdict == "not_measurable"
-    assert "contrast 1, contrast 3 and contrast 5 are missing for the candidate" in result.to_markdown()
-    assert gated(gate_folder / "fewer.duckdb", NO_WORSE | {"limit": 0.5, "corruptions": ["fog"]}, **names)
-
-
-def test_other_images_are_independent_samples_and_said_to_be(gate_folder: Path) -> None:
-    result = gated(gate_folder / "other.duckdb", NO_WORSE | {"limit": 0.2, "severities": [1]},
-                   baseline=str(gate_folder / "alone.duckdb"), candidate="Other")  # fmt: skip
-    assert result.pairing is not None
-    assert not result.pairing.is_paired
-    assert "different images, 300 of Other and 400 of " in result.to_markdown()
-
-
-@pytest.mark.slow
 def test_rules_without_a_baseline(gate_folder: Path) -> None:
     nobody = {"baseline": "", "candidate": ""}
     result = gated(gate_folder / "alone.duckdb", AT_LEAST, **nobody)
     assert result
     assert result.baseline is result.pairing is None
-    assert "Level 95%; 400 images; about these checkpoints" in result.to_markdown()
     with pytest.raises(failmodes.StudyError, match="compares with a baseline"):
         gated(gate_folder / "alone.duckdb", NO_WORSE, **nobody)
     with pytest.raises(failmodes.StudyError, match="holds 2 models: name one"):
         gated(gate_folder / "both.duckdb", AT_LEAST, **nobody)
 
 
-@pytest.mark.slow
-def test_inconclusive_may_pass_but_what_is_not_measurable_may_not(gate_folder: Path) -> None:
-    names = {"baseline": "Alpha", "candidate": "Noisier"}
-    for rules, code in (([INCONCLUSIVE], 0), ([INCONCLUSIVE, MISSING], 3)):
-        gate = {"gate": names | {"rules": rules}}
-        assert failmodes.gate(gate, gate_folder / "both.duckdb", inconclusive="pass").exit_code == code
-    with pytest.raises(failmodes.StudyError, match="inconclusive is 'maybe': expected 'stop' or 'pass'"):
-        failmodes.gate(gate, gate_folder, inconclusive="maybe")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("rule", "line"),
-    [
-        ({"kind": "attention_drif"}, r"gate\.rules\.0\.kind: unknown kind .*did you mean 'attention_drift'"),
-        ({"kind": "attention_drift", "corruptions": ["foog"]}, r"gate\.rules\.0\.corruptions: .*did you mean 'fog'"),
-        ({"shape": "flat", "corruptions": ["foog"]}, r"gate\.rules\.0\.corruptions: .*did you mean 'fog'"),
-        (NO_WORSE | {"limit": 0.1, "corruptions": ["foog"]}, r"gate\.rules\.0\.corruptions: .*did you mean 'fog'"),
-    ],
-)
-def test_a_rule_about_what_there_is_not_is_an_error(gate_folder: Path, rule: dict[str, Any], line: str) -> None:
-    with pytest.raises(failmodes.StudyError, match=line):
-        gated(gate_folder / "both.duckdb", rule)
-
-
-@pytest.mark.slow
 def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthetic, seeded_con: object) -> None:
     """Each training run must have the shape, and the mean over runs the accuracy."""
-    path = seeded_results.output / "warehouse.duckdb"
+    path = seeded_results.output / "w.duckdb"
     shape = {"shape": "abrupt", "corruptions": ["fog"]}
     result = gated(path, AT_LEAST, shape, NO_WORSE | {"limit": 0.5}, baseline="Fir", candidate="Oak")
     assert result.is_about_training
     assert "over training seeds: 3 of Oak and 3 of Fir" in result.to_markdown()
     assert [len(one.verdicts) for one in result.rules] == [1, 3, 1]
-    undecided = gated(path, NO_WORSE | {"limit": 0.18}, baseline="Fir", candidate="Oak")
-    assert "more images, or training seeds" in undecided.to_markdown()
-    mixed = gated(path, NO_WORSE | {"limit": 0.5}, baseline="Loner", candidate="Oak")
-    assert not mixed.is_about_training
-    assert "about these checkpoints" in mixed.to_markdown()
-
-
-def test_a_failed_assertion_says_what_does_not_hold(gate_folder: Path) -> None:
-    with pytest.raises(AssertionError) as raised:
-        assert gated(gate_folder / "both.duckdb", NO_WORSE | {"over": "each", "limit": 0.01})
-    assert "assert <gate stops: fail: fog 5: −" in str(raised.value)
-
-
-def test_rules_in_a_study_file_judge_its_own_warehouse(gate_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").symlink_to(gate_folder)
-    path = tmp_path / "study.toml"
-    path.write_text(
-        'output = "out"\n[gate]\ncandidate = "Alpha"\n[[gate.rules]]\nmetric = "ece"\nrelation = "at_most"\nlimit = 1\n'
-    )
-    with pytest.raises(failmodes.WarehouseError, match="there is no warehouse"):
-        failmodes.gate(path)
-    assert failmodes.gate(path, gate_folder / "both.duckdb")
-    with pytest.raises(failmodes.StudyError, match=r"no rules at .*gone\.toml"):
-        failmodes.gate(tmp_path / "gone.toml")
+    assert not gated(path, NO_WORSE | {"limit": 0.5}, baseline="Loner", candidate="Oak").is_about_training

@@ -27,26 +27,18 @@ def result(gate_folder: Path) -> GateResult:
     return failmodes.gate({"gate": gate}, gate_folder / "both.duckdb")
 
 
-def test_a_row_a_rule_the_counts_and_what_to_do(result: GateResult) -> None:
-    lead, summary, table, *steps = result.document.blocks
-    assert isinstance(lead, Sentence)
-    assert isinstance(summary, Sentence)
-    assert isinstance(table, Table)
-    assert "Noisier against Alpha" in lead.text
-    assert "4\u00a0rules: 1 pass, 1 fail, 1 inconclusive and 1 not measurable (exit code 1)" in summary.text
-    assert "Level 95%; the same 400\u00a0images; about these checkpoints" in summary.text
+def test_a_row_a_rule_with_its_verdict_and_result(result: GateResult) -> None:
+    summary = next(block for block in result.document.blocks[1:] if isinstance(block, Sentence))
+    (table,) = (block for block in result.document.blocks if isinstance(block, Table))
+    assert "1 pass, 1 fail, 1 inconclusive and 1 not measurable (exit code 1)" in summary.text
     verdicts, rules, results = zip(*([cell.text for cell in row] for row in table.rows), strict=True)
     assert verdicts == ("✓ pass", "✗ fail", "? inconclusive", "– not measurable")
-    assert "is at most 20 points worse than that of the baseline" in rules[0]
-    assert rules[2].startswith("clean as good: accuracy on clean images is at most 0.2 points worse")
-    estimate = result.rules[0].verdicts[0].estimate
-    assert estimate is not None
-    value, low = (f"{100 * number:.2f}\u00a0points".replace("-", "\u2212") for number in estimate[:2])
-    assert results[0] == f"{value}, shown to be {low} or more"
-    assert results[1].startswith("fail in 3 of 6\u00a0cells, inconclusive in 3: fog\u00a05: ")
-    assert f"about {result.rules[2].images_needed:,}"[:8] in results[2]
-    assert results[3] == "snow is missing for the candidate"
-    assert len(steps) == 2
+    assert rules[2].startswith("clean as good: ")
+    value, low, _ = result.rules[0].verdicts[0].estimate
+    assert f"{100 * value:.2f}\u00a0points".replace("-", "\u2212") in results[0]
+    assert f"{100 * low:.2f}\u00a0points".replace("-", "\u2212") in results[0]
+    assert "fail in 3 of 6\u00a0cells" in results[1]
+    assert "snow is missing" in results[3]
 
 
 def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
@@ -61,10 +53,8 @@ def test_json_holds_what_the_verdicts_rest_on(result: GateResult) -> None:
     assert (each["relation"], each["limit"], each["over"], each["unit"], each["better"]) == (
         "worse_by_at_most", 0.02, "each", "share", "higher"
     )  # fmt: skip
-    for decision in each["decisions"]:
-        good = decision["low"] >= -0.02
-        bad = decision["high"] < -0.02
-        assert decision["verdict"] == ("pass" if good else "fail" if bad else "inconclusive")
+    for one in each["decisions"]:
+        assert (one["verdict"] == "pass", one["verdict"] == "fail") == (one["low"] >= -0.02, one["high"] < -0.02)
     assert {tuple(d["cells"][0].values()) for d in each["decisions"]} == {
         (c, s) for c in ("fog", "contrast") for s in (1.0, 3.0, 5.0)
     }
@@ -75,10 +65,7 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
     (suite,) = suites
     assert (suites.tag, suite.tag) == ("testsuites", "testsuite")
     cases = list(suite)
-    assert [case.tag for case in cases] == ["testcase"] * 9
-    assert {(case.get("classname"), case.get("name")) for case in cases if case.find("system-out") is None} >= {
-        ("failmodes.gate.clean as good", "mean"),
-    }
+    assert ("failmodes.gate.clean as good", "mean") in {(case.get("classname"), case.get("name")) for case in cases}
     verdicts = [one.verdict for rule in result.rules for one in rule.verdicts]
     kinds = {"supported": "system-out", "contradicted": "failure", "inconclusive": "failure", "not_measurable": "error"}
     assert [[child.tag for child in case] for case in cases] == [[kinds[verdict]] for verdict in verdicts]
@@ -87,20 +74,3 @@ def test_junit_has_a_case_a_rule_or_cell(result: GateResult) -> None:
                       "errors": 1, "skipped": 0}  # fmt: skip
     passing = ElementTree.fromstring(replace(result, inconclusive="pass").to_junit())[0]
     assert passing.get("skipped") == str(verdicts.count("inconclusive"))
-
-
-@pytest.mark.slow
-def test_decisions_of_shapes_kinds_and_largest_drops_are_named_by_what_they_are_of(gate_folder: Path) -> None:
-    rules = [
-        {"shape": "abrupt", "corruptions": ["fog"]},
-        {"kind": "attention_drift"},
-        {"metric": "accuracy", "relation": "largest_drop", "corruptions": ["contrast"]},
-    ]
-    found = failmodes.gate({"gate": {"candidate": "Alpha", "rules": rules}}, gate_folder / "both.duckdb")
-    shape, kind, largest = json.loads(found.to_json())["rules"]
-    assert (shape["shape"], kind["kind"], largest["relation"]) == ("abrupt", "attention_drift", "largest_drop")
-    assert shape["decisions"][0]["cells"] == [{"corruption": "fog", "severity": None}]
-    assert [one["cells"][0]["corruption"] for one in kind["decisions"]] == ["fog", "contrast"]
-    cases = ElementTree.fromstring(found.to_junit())[0]
-    assert [case.get("name") for case in cases] == ["mean", "fog", "contrast", "contrast", "fog"]
-    assert "in all 2 cells; nearest to the limit is " in largest["shown"]

@@ -1,7 +1,6 @@
 """What is shown of statements about a metric, from values whose errors are given."""
 
 from collections.abc import Sequence
-from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -181,13 +180,14 @@ BY_HAND: list[tuple[dict[str, Any], dict[CellKey, float], float, str]] = [
      "contradicted"),
     ({"metric": "ece", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.8), -0.1,
      "supported"),
+    ({"metric": "ece", "relation": "better_by_at_least", "limit": 0.05, **FOG}, values_of(fog=0.88), -0.02,
+     "contradicted"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("keys", "values", "value", "verdict"), BY_HAND)
 def test_every_relation_by_hand(keys: dict[str, Any], values: dict[CellKey, float], value: float, verdict: str) -> None:
     (found,) = decided(keys, values).verdicts
-    assert found.estimate is not None
     assert found.estimate.value == pytest.approx(value)
     assert found.verdict == verdict
 
@@ -208,19 +208,9 @@ def test_the_largest_drop_is_larger_than_every_other(values: Any, leads: list[fl
     assert found.verdict == verdict
 
 
-def test_the_largest_drop_at_the_last_severity_and_of_a_metric_that_is_better_lower() -> None:
-    at_last = {"metric": "accuracy", "relation": "largest_drop", "severities": "last", **FOG}
-    values = values_of(fog1=0.3, fog3=0.7, snow1=0.7, snow3=0.5)
-    assert decided(at_last, values).verdict == "contradicted"
-    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1)).verdict == "inconclusive"
-    assert decided(at_last | {"metric": "ece"}, values_of(none=0.1, fog=0.9)).verdict == "supported"
-    assert decided(at_last, values_of(fog=0.5, snow=0.4), extras=("snow",)).verdict == "supported"
-
-
 def test_extras_are_no_part_of_a_mean_and_are_of_each() -> None:
     keys = {"metric": "accuracy", "relation": "at_least", "limit": 0.7}
     (mean,) = decided(keys, values_of(snow=0.1), ("snow",)).verdicts
-    assert mean.estimate is not None
     assert mean.estimate.value == pytest.approx(0.8)
     each = decided(keys | {"over": "each"}, values_of(snow=0.1), ("snow",))
     assert {cell[0] for one in each.verdicts for cell in one.cells} == {"fog", "snow"}
@@ -236,17 +226,6 @@ def test_each_cell_is_compared_with_that_of_its_severity() -> None:
     assert [one.cells for one in decided(keys | {"other": {"corruptions": ["snow"]}}, less).verdicts] == [
         (("fog", 1.0),)
     ]
-    itself = decided(keys | {"corruptions": ["fog", "snow"], "severities": [3], "other": {"severities": [1]}}, values)
-    assert [one.estimate and one.estimate.value for one in itself.verdicts] == pytest.approx([-0.2, -0.2])
-
-
-def test_where_what_is_compared_with_is_missing_nothing_is_said() -> None:
-    keys = {"metric": "accuracy", "over": "each", **FOG}
-    beside = decided(keys | {"relation": "less_than", "other": {"corruptions": ["frost"]}}, values_of())
-    drop = decided(
-        keys | {"relation": "drop_at_most", "limit": 0.1}, {cell: 0.1 for cell in GRID if cell != CLEAN_CELL}
-    )
-    assert beside.verdict == drop.verdict == "not_measurable"
 
 
 def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
@@ -256,20 +235,10 @@ def test_each_cell_must_hold_and_all_that_may_stop_are_one_family() -> None:
     (each,) = judged([rule], Given(values))
     assert [one.verdict for one in each.verdicts] == ["contradicted", "supported", "supported"]
     assert [one.cells for one in each.verdicts] == [(cell,) for cell in CORRUPTED]
-    assert each.verdict == "contradicted"
-    assert each.deciding[0].cells == (("snow", 1.0),)
+    assert (each.verdict, each.deciding[0].cells) == ("contradicted", (("snow", 1.0),))
     beside = judged([rule, {"metric": "accuracy", "relation": "at_least", "limit": 0.1}], Given(values))
     assert [one.verdict for one in beside] == ["inconclusive", "supported"]
     assert judged([rule], Given(dict.fromkeys(CELLS, 0.7165)))[0].verdict == "supported"  # support is not corrected
-
-
-def test_the_mean_is_one_decision_over_corruptions_of_the_mean_over_severities() -> None:
-    values = {CLEAN_CELL: 0.0, ("fog", 1.0): 0.9, ("fog", 2.0): 0.7, ("snow", 1.0): 0.5}
-    (mean,) = judged([{"metric": "accuracy", "relation": "at_least", "limit": 0.6}], Given(values))
-    (found,) = mean.verdicts
-    assert found.estimate is not None
-    assert (mean.verdict, found.estimate.value) == ("supported", pytest.approx((0.8 + 0.5) / 2))
-    assert found.cells == tuple(CORRUPTED)
 
 
 def test_what_is_missing_is_no_pass_and_a_cell_that_breaks_beats_it() -> None:
@@ -301,34 +270,18 @@ def test_the_worst_inconclusive_cell_says_how_many_images() -> None:
     assert on_it.images_needed is None
 
 
-def test_an_error_over_seeds_shrinks_with_seeds_not_with_images() -> None:
-    over = Measured(0.8, 0.8, 0.8, MeanError(0.01**2, 2), 1000)
-    found = judge(over, Requirement(0.7, True), Family())
-    assert found.is_over_seeds
-    assert found.estimate is not None
-    assert found.estimate.low == pytest.approx(0.8 - 0.01 * 0.9 * sqrt(2 / (1 - 0.9**2)))  # Student's t of two, by hand
-
-
 @pytest.mark.parametrize(
     ("rule", "line"),
     [
         ({"metric": "acuracy", "relation": "at_least"}, "gate.rules.0.metric: unknown metric 'acuracy': did you mean"),
-        ({"metric": "x", "relation": "at_least"}, "known are accuracy, error"),
         ({"metric": "augrc", "score": "margins", "relation": "at_most"}, "unknown score 'margins': did you mean"),
         ({"metric": "ece", "score": "margin", "relation": "at_most"}, "ece takes no score: leave it out (it goes with"),
         ({"metric": "ece", "relation": "at_least"}, "better the lower, so its relation is at_most (given: at_least)"),
         ({"metric": "accuracy", "relation": "at_most"}, "the higher, so its relation is at_least (given: at_most)"),
         ({"metric": "ece", "relation": "worse_by_at_most"}, "worse_by_at_most compares with a baseline: name one"),
-        ({"metric": "accuracy", "relation": "at_least", "corruptions": ["foog"]}, "did you mean 'fog'?"),
     ],
 )  # fmt: skip
 def test_rules_that_name_what_there_is_not(rule: dict[str, Any], line: str) -> None:
     with pytest.raises(StudyError) as raised:
         judged([rule | {"limit": 0.5}], Given(FLAT))
     assert line in str(raised.value)
-
-
-def test_a_score_is_confidence_if_not_given() -> None:
-    (rule,) = judged([{"metric": "augrc", "relation": "at_most", "limit": 1}], Given(FLAT))
-    assert rule.plan is not None
-    assert rule.plan.score == "confidence"

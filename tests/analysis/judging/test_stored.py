@@ -1,40 +1,36 @@
 """Findings in the warehouse: stored by a load, of what has changed; read while they are of now, else judged anew."""
 
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
-import polars as pl
 import pytest
 from checkpoint_comparisons import of_kind
-from markupsafe import escape
-from rewritten_shards import cell_of
 from synthetic_results import Synthetic, write_synthetic
 
 from failmodes.analysis.judging import stored
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import selection_findings
-from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_findings
+from failmodes.analysis.judging.stored import DERIVATION, change_settings, warehouse_claims, warehouse_findings
 from failmodes.analysis.opened_warehouse import Warehouse
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.selection import select
 from failmodes.analysis.statistics.shape_tables import open_current
+from failmodes.ingest.statements import Statement, check_claims, statement_text, stored_form, stored_rows
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.query import run_query
+from failmodes.warehouse.database.tables import stored_claims
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.schema import ATTENTION, CORRUPTIONS
-from failmodes.warehouse.shards.format import read_verified, shard_path, write_dimension, write_shard
 
-SMALL = {"images": 40, "corruptions": ("fog", "contrast"), "severities": (2, 5)}
+SMALL = {"images": 40, "corruptions": ("fog",), "severities": (2, 5)}
 MALICIOUS = "<script>alert('A')</script>"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_charts() -> Iterator[None]:
+def _without_charts() -> Iterator[None]:
     """Charts are drawn elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rendering, "draw_charts", lambda *_: ([], []))
@@ -76,49 +72,30 @@ def judge_all(path: Path) -> list[tuple]:
         return [tuple(finding) for selection in select(con) for finding in selection_findings(con, selection)]
 
 
-@pytest.mark.slow
-def test_a_load_stores_every_finding(loaded: Path, judged: list[str]) -> None:
-    found = warehouse_findings(loaded)
-    assert judged == []
-    assert rows_of(loaded) == [tuple(finding) for finding in found] == judge_all(loaded)
-    with open_warehouse(loaded) as con:
-        positions = [position for (position,) in con.execute("select position from findings").fetchall()]
-    assert sorted(positions) == list(range(1, len(found) + 1))
-    assert len(found.headlines) < len(found)
-
-
-@pytest.mark.slow
-def test_reports_read_them_and_write_nothing(own: Path, judged: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_load_stores_every_finding_and_readers_judge_and_write_nothing(own: Path, judged: list[str]) -> None:
     content = own.read_bytes()
+    found = warehouse_findings(own)
     first = write_report(own).read_bytes()
     assert write_report(own).read_bytes() == first
-    assert own.read_bytes() == content
     assert judged == []
-    assert capsys.readouterr().err == ""
+    assert own.read_bytes() == content
+    assert rows_of(own) == [tuple(finding) for finding in found] == judge_all(own)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    ["delete from findings", "update findings set verdict = 'true'", "update computed set definition = 'older'"],
-)
+@pytest.mark.parametrize("change", ["delete from findings", "update findings set verdict = 'true'"])
 def test_what_is_missing_or_not_of_now_is_judged_for_one_call(
-    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
+    own: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     found = warehouse_findings(own)
     with duckdb.connect(str(own)) as writer:
         writer.execute(change)
     content = own.read_bytes()
     assert warehouse_findings(own) == found
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "`failmodes load` stores it" in said
-    page = write_report(own, tmp_path / "elsewhere.html").read_text()
-    assert all(str(escape(headline.sentence)) in page for headline in found.headlines)
+    assert capsys.readouterr().err.count("\n") == 1
     assert own.read_bytes() == content
 
 
-@pytest.mark.slow
 def test_a_load_judges_only_what_it_changed(own: Path, judged: list[str], tmp_path: Path) -> None:
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
     load([tmp_path / "more"], own, derivation=DERIVATION)
@@ -132,28 +109,18 @@ def test_a_load_judges_only_what_it_changed(own: Path, judged: list[str], tmp_pa
 
 
 @pytest.mark.slow
-def test_other_code_makes_a_load_derive_all_again(
+def test_other_code_and_other_settings_make_all_be_derived_again(
     loaded: Path, own: Path, judged: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = rows_of(own)
     monkeypatch.setattr(stored, "source_hash", lambda *_: "another")
-    with open_warehouse(own) as con:
-        assert DERIVATION.due(con) == ["findings", "findings of pairs"]
     report = load([loaded.parent / "out"], own, derivation=DERIVATION)
     assert (report.new_shards, report.replaced_shards, report.swapped) == (0, 0, True)
     assert judged == [MALICIOUS, "Beta", "pairs"]
     assert rows_of(own) == before
-
-
-@pytest.mark.slow
-def test_other_settings_of_the_shapes_make_them_stale(own: Path) -> None:
     change_settings(own, {"flat_below": 0.9, "resamples": 50})
-    shapes = {(f.claim, f.verdict) for f in warehouse_findings(own) if f.kind == "shape"}
-    assert shapes == {("flat", "supported")}
-    assert rows_of(own) == [tuple(finding) for finding in warehouse_findings(own)]
-    content = own.read_bytes()
-    change_settings(own, {"flat_below": 0.9})
-    assert own.read_bytes() == content
+    shapes = of_kind(warehouse_findings(own), "shape")
+    assert {(finding.claim, finding.verdict) for finding in shapes} == {("flat", "supported")}
 
 
 @pytest.fixture
@@ -165,68 +132,110 @@ def small(tmp_path: Path) -> tuple[Synthetic, Path]:
 
 
 @pytest.mark.slow
-def test_other_maps_make_them_stale(small: tuple[Synthetic, Path]) -> None:
-    made, path = small
-    (before,) = of_kind(warehouse_findings(path), "attention_off_object")
-    key = cell_of(made, "Alpha", "fog", 5)
-    rows = read_verified(shard_path(made.output, ATTENTION, key)).rows
-    on_object = pl.from_arrow(rows).with_columns(mask_share=pl.lit(0.9, pl.Float32)).to_arrow()
-    write_shard(made.output, ATTENTION, key, on_object.cast(rows.schema))
-    load([made.output], path)
-    (after,) = of_kind(warehouse_findings(path), "attention_off_object")
-    assert (before.verdict_alone, after.verdict_alone) == ("supported", "contradicted")
-
-
-@pytest.mark.slow
-def test_other_names_of_corruptions_make_them_stale(small: tuple[Synthetic, Path]) -> None:
-    made, path = small
-    with open_warehouse(path) as con:
-        (fog,) = con.sql("from corruptions where corruption = 'fog'").pl().rows(named=True)
-    write_dimension(made.output, CORRUPTIONS, "fog", [fog | {"corruption_label": "Mist"}])
-    load([made.output], path, derivation=DERIVATION)
-    assert rows_of(path)[0][Finding._fields.index("sentence")].startswith("Mist costs Alpha most")
-
-
-@pytest.mark.slow
 def test_an_evaluation_that_is_not_whole_is_loaded_without(small: tuple[Synthetic, Path]) -> None:
     made, path = small
     write_synthetic(made.output, images=40, models=("Beta",), corruptions=("fog",), severities=(2, 5))
-    shutil.rmtree(
-        made.output / "results/prediction_facts" / f"evaluation_id={made.evaluations['Alpha']}/corruption=none"
-    )
+    predictions = made.output / "results/prediction_facts"
+    shutil.rmtree(predictions / f"evaluation_id={made.evaluations['Alpha']}/corruption=none")
     load([made.output], path, rebuild=True, derivation=DERIVATION)
-    assert load([made.output], path, derivation=DERIVATION).swapped is False
     with open_warehouse(path) as con:
         assert con.execute("select distinct model_label from findings").fetchall() == [("Beta",)]
-        assert con.execute("select count(distinct evaluation_id) from shapes").fetchall() == [(1,)]
     with pytest.raises(WarehouseError, match="has no clean cell"):
         warehouse_findings(path)
 
 
-@pytest.mark.slow
 def test_text_from_an_untrusted_warehouse_is_escaped(own: Path) -> None:
-    assert any(MALICIOUS in finding.sentence for finding in warehouse_findings(own))
-    page = write_report(own).read_text()
-    assert MALICIOUS not in page
-    assert "&lt;script&gt;alert(&#39;A&#39;)&lt;/script&gt;" in page
-    assert MALICIOUS not in Warehouse(own).findings()._repr_html_()
-
-
-@pytest.mark.slow
-def test_stored_sentences_are_no_better_trusted(own: Path) -> None:
     with duckdb.connect(str(own)) as writer:
         writer.execute("update findings set sentence = '<img src=x>', query = '<b>' where kind = 'prediction_collapse'")
         writer.execute("update findings set verdict = 'supported' where kind = 'prediction_collapse'")
     page = write_report(own).read_text()
-    assert "<img src=x>" not in page
-    assert "&lt;img src=x&gt;" in page
-    assert "<code><b></code>" not in page
-    assert not re.search(r"<script>alert", page)
+    assert "&lt;script&gt;alert(&#39;A&#39;)&lt;/script&gt;" in page
+    for markup in (MALICIOUS, "<script>alert", "<img src=x>", "<code><b></code>"):
+        assert markup not in page
+    assert MALICIOUS not in Warehouse(own).findings()._repr_html_()
+
+
+STATED = check_claims([
+    {"metric": "accuracy", "corruptions": ["fog"], "severities": [5], "relation": "drop_at_most", "limit": 0.6},
+    {"shape": "near_linear", "corruptions": ["contrast"], "name": "a line"},
+], "claims")  # fmt: skip
+FLAT = Statement(shape="flat", corruptions=["fog"])
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
+    return write_synthetic(tmp_path_factory.mktemp("claims"), images=60, corruptions=("fog", "contrast"),
+                           severities=(2, 5))  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged_once(results: Synthetic) -> Path:
+    path = results.output / "w.duckdb"
+    load([results.output], path, claims=stored_rows(STATED), derivation=DERIVATION)
+    return path
+
+
+@pytest.fixture
+def claimed(judged_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(judged_once, tmp_path / "w.duckdb"))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The claims of every judgment from now on."""
+    found: list[list[str]] = []
+    judge = stored.judge_stored
+    monkeypatch.setattr(
+        stored, "judge_stored", lambda con, claims, *more: found.append(list(claims)) or judge(con, claims, *more)
+    )
+    return found
+
+
+def test_they_are_stored_with_their_verdicts(claimed: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    load([results.output], claimed)  # without a study, which keeps them
+    with open_warehouse(claimed) as con:
+        assert stored_claims(con) == stored_rows(STATED)
+    found = warehouse_claims(claimed)
+    assert asked == []
+    assert [row.claim for row in found] == [claim.title for claim in STATED for _ in range(2)]
+    rows = run_query(claimed, "select claim_number, verdict from claims order by position")
+    assert rows.rows() == [(row.claim_number, row.verdict) for row in found]
 
 
 @pytest.mark.slow
-def test_inconclusive_findings_are_found_by_the_query_of_their_line(loaded: Path) -> None:
-    lines = [line for line in warehouse_findings(loaded).headlines if line.query.startswith("from findings")]
-    assert lines
-    for line in lines:
-        assert run_query(loaded, line.query)["verdict"].unique().to_list() == ["inconclusive"]
+def test_other_claims_are_judged_again(claimed: Path, results: Synthetic, asked: list[list[str]]) -> None:
+    for claims, is_swapped in ((STATED, False), (STATED[:1], True)):
+        assert load([results.output], claimed, claims=stored_rows(claims), derivation=DERIVATION).swapped is is_swapped
+    content = claimed.read_bytes()
+    assert len(warehouse_claims(claimed, stated=[FLAT])) == 2
+    assert asked == [[stored_form(STATED[0])], [stored_form(FLAT)]]
+    assert claimed.read_bytes() == content, "only a load stores them"
+    load([results.output], claimed, claims=[], derivation=DERIVATION)
+    assert run_query(claimed, "from claims").is_empty()
+
+
+def test_claims_that_are_given_are_not_stored(claimed: Path) -> None:
+    before = claimed.read_bytes()
+    found = Warehouse(claimed).claims({"shape": "flat", "corruptions": ["fog"]})
+    assert {row.claim for row in found} == {statement_text(FLAT)}
+    assert claimed.read_bytes() == before
+    assert len(Warehouse(claimed).claims([])) == 0
+
+
+@pytest.mark.slow
+def test_a_stored_claim_that_is_not_understood_is_reported(claimed: Path, results: Synthetic) -> None:
+    (nobody,) = stored_rows([FLAT.model_copy(update={"model": "Nobody"})])
+    load([results.output], claimed, claims=[("fog flies", "fog flies"), nobody], derivation=DERIVATION)
+    found = warehouse_claims(claimed)
+    assert [row.verdict for row in found] == ["not_measurable", "not_measurable"]
+    assert "no model 'Nobody'" in str(found[1].reason)
+
+
+@pytest.mark.parametrize(
+    "change", ["update claims set verdict = 'proven' where position = 1", "delete from claims where claim_number = 2"]
+)
+def test_rows_that_no_load_made_are_judged_again(claimed: Path, change: str) -> None:
+    expected = warehouse_claims(claimed)
+    with duckdb.connect(str(claimed)) as con:
+        con.execute(change)
+    assert warehouse_claims(claimed) == expected

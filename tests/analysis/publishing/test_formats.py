@@ -12,7 +12,6 @@ import pytest
 from markdown_it import MarkdownIt
 from synthetic_results import Synthetic, Texts, write_synthetic
 
-import failmodes
 from failmodes.analysis.publishing.formats import FORMATS, publish_results
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import StudyError, WarehouseError
@@ -41,7 +40,6 @@ def accuracy(made: Synthetic, label: str, corruption: str, position: int) -> flo
 def test_a_table_of_robustbench_is_read_again(malicious: Synthetic, tmp_path: Path) -> None:
     done = publish_results(malicious.output / "warehouse.duckdb", "robustbench", tmp_path / "ours_unaggregated.csv")
     assert [path.name for path in done.paths] == ["ours_unaggregated.csv", "ours_clean.csv"]
-    assert any("left out" in line and "2\u00a0cells of contrast and fog" in line for line in done.notes)
     found = read_published(done.paths[0])
     names = {label: label.replace("\n", " ") for label in MALICIOUS}
     assert {model.name for model in found.models} == set(names.values())
@@ -65,7 +63,6 @@ def test_a_model_card_holds_every_figure_and_no_markup(malicious: Synthetic, tmp
         assert clean["task"]["type"] == "image-classification"
         assert clean["dataset"]["name"] == "Digits: {x} <b>|`y`, clean"
         assert clean["dataset"]["args"]["images"] == 60
-        assert clean["dataset"]["args"]["note"] == "JPEG copy: # all"
         (metric,) = clean["metrics"]
         assert metric["value"] == pytest.approx(accuracy(malicious, label, "fog", 0), abs=5e-5)
         assert metric["args"]["interval_low"] < metric["value"] < metric["args"]["interval_high"]
@@ -74,7 +71,6 @@ def test_a_model_card_holds_every_figure_and_no_markup(malicious: Synthetic, tmp
         assert values["accuracy, Fog"] == pytest.approx(means[0], abs=5e-5)
         assert values["mean accuracy over corruptions"] == pytest.approx(sum(means) / 2, abs=5e-5)
         assert f"| Fog | {100 * means[0]:.1f} [" in body
-    assert "Not comparable with figures on other images" in body
     inline = [one for token in MarkdownIt("commonmark").enable("table").parse(body) for one in token.children or []]
     assert {one.type for one in inline} <= {"text", "code_inline", "text_special", "softbreak"}
     assert all(line.count("|") - line.count("\\|") == 4 for line in body.splitlines() if line.startswith("|"))
@@ -84,7 +80,6 @@ def test_a_croissant_describes_what_is_there(malicious: Synthetic, tmp_path: Pat
     folder = Path(shutil.copytree(malicious.output, tmp_path / "out"))
     done = publish_results(folder / "warehouse.duckdb", "croissant")
     assert done.paths == (folder / "croissant.json",)
-    assert any("license, creator and url" in line for line in done.notes)
     text = done.paths[0].read_text()
     assert "<" not in text
     document = json.loads(text)
@@ -121,8 +116,6 @@ def test_a_warehouse_that_was_handed_on_is_described_alone(malicious: Synthetic,
         for records in document["recordSet"]:
             stored = {name for name, *_ in con.execute(f"describe {records['name']}").fetchall()}
             assert {field["source"]["extract"]["column"] for field in records["field"]} <= stored
-    assert any("no folder results" in line for line in done.notes)
-    assert any("publish it beside handed.duckdb" in line for line in done.notes)
 
 
 @pytest.mark.slow
@@ -133,8 +126,6 @@ def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path
     for name, chosen in FORMATS.items():
         with pytest.raises(StudyError, match=f"ends in {chosen.suffix}"):
             publish_results(warehouse, name, tmp_path / "x.txt")
-    with pytest.raises(StudyError, match="is a URL: write a local file, such as model-card.md"):
-        publish_results(warehouse, "model-card", "s3://bucket/card.md")
     with pytest.raises(StudyError, match="no model 'Nobody'"):
         publish_results(warehouse, "model-card", tmp_path / "x.md", models=["Nobody"])
     made = write_synthetic(tmp_path / "dense", images=40, corruptions=("fog",), severities=(0.5, 1.5))
@@ -143,10 +134,3 @@ def test_what_cannot_be_written_is_one_line(malicious: Synthetic, tmp_path: Path
         publish_results(made.output / "w.duckdb", "robustbench")
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".csv", ".md")]
     assert not list(tmp_path.rglob(f"{TEMPORARY_PREFIX}*"))
-
-
-def test_an_open_warehouse_publishes(malicious: Synthetic, tmp_path: Path) -> None:
-    opened = failmodes.open(malicious.output / "warehouse.duckdb")
-    (path,) = opened.publish("model-card", tmp_path / "one.md", model=MALICIOUS[0])
-    assert path.read_text().count("### Accuracy of") == 1
-    assert len(opened.publish("robustbench", tmp_path / "two.csv")) == 2

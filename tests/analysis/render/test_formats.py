@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,7 +14,7 @@ from markdown_it.token import Token
 
 from failmodes.analysis.render.blocks import Case, Cell, Document, Section, Sentence, Table
 from failmodes.analysis.render.documents import Rendered, output_formats, render
-from failmodes.analysis.render.formats.markdown import MOST_LETTERS, escape, table_lines
+from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.terminal import without_commands
 
@@ -161,26 +159,6 @@ def test_a_cell_of_a_markdown_table_shows_what_was_given(one: str, other: str) -
     assert cells == ["x", "y", shown(one), shown(other)]
 
 
-def test_plain_names_stay_as_they_are() -> None:
-    for name in (
-        "ResNet-18",
-        "Gaussian noise",
-        "Net, seed 1",
-        "DenseNet-121 (width 8)",
-        "+2.2 [\u22120.9, 4.3]",
-        "-0.5",
-        "a_b",
-    ):
-        assert escape(name) == name
-    assert len(escape("x" * 10_000)) == MOST_LETTERS + 1
-
-
-@pytest.mark.parametrize("width", [40, 80, 120])
-def test_text_fits_the_terminal(width: int) -> None:
-    text = render(Result("word " * 40).document, "text", width)
-    assert max(map(len, text.splitlines())) <= width
-
-
 def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = Result("plain")
     assert str(result) == repr(result) == result.to_text().rstrip("\n")
@@ -192,42 +170,3 @@ def test_a_result_prints_and_is_saved_in_every_format(tmp_path: Path, monkeypatc
         result.save(tmp_path / "result.docx")
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # where rich would show it at once, line by line
     assert str(result) == result.to_text().rstrip("\n")
-
-
-def test_without_test_cases_there_is_no_junit() -> None:
-    with pytest.raises(StudyError, match="Findings has no test cases"):
-        render(Document("Findings", (), {}), "junit")
-    with pytest.raises(StudyError, match=r"no format 'markdwn'.*did you mean 'markdown'"):
-        render(Document("Findings", (), {}), "markdwn")
-
-
-FORMAT = '''
-"""Titles alone."""
-SUFFIX = ".title"
-
-
-def render(document, width):
-    return document.title + "\\n"
-'''
-COMMAND = """
-import sys
-from failmodes.analysis.render import formats
-formats.__path__.append(sys.argv.pop())
-from failmodes.__main__ import main
-main()
-"""
-
-
-@pytest.mark.slow
-def test_a_format_is_one_module(sound_warehouse: Path, tmp_path: Path) -> None:
-    """Found by `compare --format` and by the suffix of a file, without any other change."""
-    (tmp_path / "formats").mkdir()
-    (tmp_path / "formats" / "titles.py").write_text(FORMAT)
-    command = [sys.executable, "-c", COMMAND, "compare", "Alpha", "Beta", str(sound_warehouse)]
-    file = tmp_path / "comparison.title"
-    for options in (["--format", "titles"], ["-o", str(file)], ["--help"]):
-        done = subprocess.run(
-            [*command, *options, str(tmp_path / "formats")], capture_output=True, text=True, check=True
-        )
-        outputs = {"--format": done.stdout, "--help": done.stdout}.get(options[0]) or file.read_text()
-        assert ("titles" if options == ["--help"] else "Beta compared with Alpha\n") in outputs

@@ -50,8 +50,3 @@ def test_elements_are_well_nested_and_no_text_is_markup() -> None:
     assert {json.loads(text or "")["frames"][0][1] for text in stored} == {ATTACK}
     datasets = re.findall(r'<script type="application/json" class="data">(.*?)</script>', page)
     assert [json.loads(text) for text in datasets] == [{ATTACK: [{ATTACK: ATTACK}]}] * 2
-
-
-def test_items_that_follow_one_another_are_one_list() -> None:
-    page = render_blocks([Sentence("a", "item"), Sentence("b", "item"), Sentence("c"), Sentence("d", "item")])
-    assert page.count("<ul>") == page.count("</ul>") == 2

@@ -8,7 +8,7 @@ import markdown_it
 import polars as pl
 import pytest
 
-from failmodes.analysis.render.row_formats import print_rows, suffixes_of
+from failmodes.analysis.render.row_formats import print_rows
 
 MALICIOUS = r"a|b_c *d* `e` <b> [f](g) \ & % $ # { } ~ ^ _g_"
 FRAME = pl.DataFrame({"model_label": ["ResNet-18", MALICIOUS], "accuracy": [0.5, None], "list": [[1, 2], []]})
@@ -51,12 +51,6 @@ def test_controls_and_breaks_are_no_lines_of_their_own() -> None:
     assert printed("latex", frame).count("\n") == 8
 
 
-@pytest.mark.parametrize("output_format", ["markdown", "latex", "csv", "json"])
-def test_a_result_without_rows_has_its_columns(output_format: str) -> None:
-    text = printed(output_format, FRAME.clear())
-    assert text == "[]\n" if output_format == "json" else "accuracy" in text
-
-
 @pytest.mark.parametrize(
     "text", ["a|b", "a|b @x", "`` @x", "@`", "<img src=x> @x|", "see #12", "::error::x", "##[error]x"]
 )
@@ -66,26 +60,9 @@ def test_no_text_breaks_a_row_of_markdown(text: str) -> None:
     assert "##[" not in rows[2]
 
 
-def test_numbers_of_markdown_are_not_escaped() -> None:
-    rows = printed("markdown", pl.DataFrame({"x": [-0.5, 1e12], "n": [-3, 7]})).splitlines()
-    assert rows[2:] == ["| -0.5 | -3 |", "| 1.0000e+12 | 7 |"]
-
-
 @pytest.mark.parametrize("text", ["[2cm]", " * x", "*", "::error::x", ":\ufe0f:error::x", "[1, 2]"])
 def test_no_cell_is_an_option_of_latex_or_a_command(text: str) -> None:
     head, first, second, *_ = printed("latex", pl.DataFrame({text: [text, text]})).splitlines()[3:]
     del head
     for row in (first, second):
         assert row.startswith(("{}", "\\midrule"))
-
-
-@pytest.mark.parametrize(
-    ("output_format", "suffixes"),
-    [
-        (None, (".csv", ".json", ".md", ".parquet", ".tex")),
-        ("markdown", (".md", ".txt", "")),
-        ("parquet", (".parquet", "")),
-    ],
-)
-def test_an_option_allows_names_that_say_no_format(output_format: str | None, suffixes: tuple[str, ...]) -> None:
-    assert suffixes_of(output_format) == suffixes

@@ -10,11 +10,9 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from failmodes.analysis.images.strips import image_strip
 from failmodes.analysis.render.blocks import ImageStrip
-from failmodes.analysis.render.formatting import REASON_MEANINGS, REASON_NAMES
 from failmodes.analysis.report import gallery as module
-from failmodes.analysis.report.gallery import CORRUPTION, gallery
+from failmodes.analysis.report.gallery import gallery
 from failmodes.analysis.selection import Selection, select_one
 
 
@@ -58,14 +56,6 @@ def test_strips_hold_the_pictures_of_all_severities(con: duckdb.DuckDBPyConnecti
         np.testing.assert_allclose(maps.reshape(len(maps), -1) / 255, stored / stored.max(), atol=0.003)
 
 
-def test_what_drops_most_comes_first(con: duckdb.DuckDBPyConnection, both: Selection) -> None:
-    labels = dict.fromkeys(gallery(con, both).labels[CORRUPTION])
-    means = con.sql(
-        "select corruption_label, avg(mean_error) from corruption_error_by_model group by all order by 2 desc"
-    )
-    assert list(labels) == [corruption for corruption, _ in means.fetchall()]
-
-
 def test_what_does_not_fit_is_left_out_and_counted(
     con: duckdb.DuckDBPyConnection, both: Selection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,25 +64,3 @@ def test_what_does_not_fit_is_left_out_and_counted(
     cut = gallery(con, both)
     assert cut.strips == whole.strips[:7]
     assert f"7 of {len(whole.strips)} stored" in cut.note
-
-
-def test_beyond_some_size_pictures_are_compressed_copies(
-    con: duckdb.DuckDBPyConnection, both: Selection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = gallery(con, both)
-    monkeypatch.setattr(module, "LOSSLESS_BYTES", 0)
-    copies = gallery(con, both)
-    assert "Compressed" in copies.note
-    assert all(one.url.startswith("data:image/webp") for one in copies.strips)
-    error = pixels_of(copies.strips[0].url).astype(float) - pixels_of(whole.strips[0].url)
-    assert 0 < np.abs(error).mean() < 12
-
-
-def test_every_reason_has_its_meaning() -> None:
-    assert list(REASON_MEANINGS) == list(REASON_NAMES.values())
-
-
-def test_large_pictures_are_made_smaller() -> None:
-    strip = image_strip("", "", [np.zeros((224, 448, 3), np.uint8)] * 2, [], is_lossless=True)
-    assert (strip.width, strip.height) == (96, 48)
-    assert pixels_of(strip.url).shape == (48, 192, 3)

@@ -1,18 +1,14 @@
 """A report of many models: which are shown one by one, that it says so, and that tests stay corrected for all."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 
 import duckdb
 import pytest
 from checkpoint_comparisons import FALLS
-from report_blocks import blocks_of
 from synthetic_results import Synthetic
 
-from failmodes.analysis.render.blocks import Chart
-from failmodes.analysis.report.rendering import report_part
-from failmodes.analysis.report.report_tables import NO_CELLS, pair_tables, tables
+from failmodes.analysis.report.report_tables import NO_CELLS, pair_tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics import model_accuracy
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, run_accuracies
@@ -26,7 +22,7 @@ def few_shown(
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Selection]]:
     """Six models, of which a report shows four; a connection that has read nothing yet."""
     monkeypatch.setattr(model_accuracy, "MOST_SHOWN", 4)
-    with open_warehouse(many_results.output / "warehouse.duckdb") as con:
+    with open_warehouse(many_results.output / "w.duckdb") as con:
         yield con, select_one(con)
 
 
@@ -38,28 +34,6 @@ def test_the_best_and_the_worst_are_shown(few_shown: tuple[duckdb.DuckDBPyConnec
     assert {run.label for run in shown.evaluations} == {*ranked[:2], *ranked[-2:]}
     assert shown.picked_from == selection.evaluations
     assert best_and_worst(con, replace(selection, evaluations=selection.evaluations[:4])).picked_from == ()
-
-
-def test_what_is_left_out_is_said_and_the_rest_covers_all(
-    few_shown: tuple[duckdb.DuckDBPyConnection, Selection],
-) -> None:
-    con, selection = few_shown
-    part = report_part(con, selection)
-    shown = {run.label for run in best_and_worst(con, selection).evaluations}
-    assert "4 of 6 models" in part.lead
-    assert {one.model for one in tables(con, selection)} == {"", *shown}
-    summary = next(one for one in tables(con, selection) if one.caption == "Models")
-    assert {row[0].text for row in summary.rows} == set(FALLS)
-    blocks = blocks_of((*part.ranking, *part.sections))
-    charts = {block.name: block for block in blocks if isinstance(block, Chart)}
-    for chart in charts.values():
-        assert _drawn(chart) <= (shown if "Of 6 models the 4 with" in chart.subtitle else set(FALLS))
-    assert _drawn(charts["ranking"]) == _drawn(charts["curves"]) == set(FALLS)
-
-
-def _drawn(chart: Chart) -> set[str]:
-    """Models that a chart has rows of."""
-    return {label for label in FALLS if f'"{label}"' in json.dumps(chart.datasets, default=str)}
 
 
 def test_tests_are_corrected_for_all_models(few_shown: tuple[duckdb.DuckDBPyConnection, Selection]) -> None:
@@ -74,8 +48,8 @@ def test_tests_are_corrected_for_all_models(few_shown: tuple[duckdb.DuckDBPyConn
     (matrix,) = pair_tables(con, selection)
     labels = dict(row[0].text.split(". ") for row in matrix.rows)
     assert set(labels.values()) == {run.label for run in shown.evaluations}
-    for row in matrix.rows:
-        label = row[0].text.split(". ")[1]
-        for rank, cell in zip(matrix.columns[3:], row[3:], strict=True):
-            if labels[rank] != label:
-                assert cell.text == str(won[label, labels[rank]] or NO_CELLS)
+    for row, label in zip(matrix.rows, labels.values(), strict=True):
+        others = [(cell.text, labels[rank]) for rank, cell in zip(matrix.columns[3:], row[3:], strict=True)]
+        assert [text for text, other in others if other != label] == [
+            str(won[label, other] or NO_CELLS) for _, other in others if other != label
+        ]

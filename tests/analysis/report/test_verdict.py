@@ -3,18 +3,12 @@
 from pathlib import Path
 
 import duckdb
-import pytest
 from checkpoint_comparisons import FALLS, of_kind
-from synthetic_results import write_synthetic
-from warehouse_files import ensure_shapes
+from opened_results import opened
 
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.verdict import verdict_sentences
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 
 def test_of_two_models_each_is_reported_with_its_drop_and_manner(
@@ -33,16 +27,6 @@ def test_of_two_models_each_is_reported_with_its_drop_and_manner(
     assert ", on the same images" in better
 
 
-def test_of_one_model_the_second_sentence_has_its_means(con: duckdb.DuckDBPyConnection) -> None:
-    alone = select_one(con, models=["Alpha"])
-    breaks, better = verdict_sentences(con, alone)
-    (row,) = con.sql(
-        "select clean_accuracy, mean_corrupted_accuracy from robustness_by_model where model_label = 'Alpha'"
-    ).fetchall()
-    assert breaks.startswith("Alpha degrades most under Gaussian noise: it drops from ")
-    assert all(f"{100 * share:.1f}% [" in better for share in row)
-
-
 def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
 ) -> None:
@@ -54,29 +38,7 @@ def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     assert "Birch is the best checkpoint: more accurate than each of the 2" in verdict_sentences(many_con, trio)[1]
 
 
-def test_alike_models_and_drops_are_left_inconclusive(many_con: duckdb.DuckDBPyConnection) -> None:
-    breaks, better = verdict_sentences(many_con, select_one(many_con, models=["Birch", "Fir"]))
-    assert better.startswith("Which checkpoint is more accurate under corruption is inconclusive: ")
-    assert "is inconclusive" in breaks or "No corruption is shown" in breaks or "costs both models most" in breaks
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("images", [1, 29])
-def test_of_too_few_images_nothing_is_said(tmp_path: Path, images: int) -> None:
-    write_synthetic(tmp_path, images=images)
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=2000))
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        (sentence,) = verdict_sentences(con, select_one(con))
+def test_of_too_few_images_nothing_is_said(tmp_path: Path) -> None:
+    with opened(tmp_path, images=29, corruptions=("fog",), severities=(1, 3, 5), resamples=50) as it:
+        (sentence,) = verdict_sentences(it.con, it.selection)
     assert "too few" in sentence
-
-
-@pytest.mark.slow
-def test_names_with_braces_and_quotes_stay_as_they_are(tmp_path: Path) -> None:
-    write_synthetic(tmp_path, images=60, models=("A {0} {x}", "B 'on' %s"))
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    ensure_shapes(tmp_path / "warehouse.duckdb", ShapeSettings(resamples=2000))
-    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
-        selection = select_one(con)
-        assert any("A {0} {x}" in sentence for sentence in verdict_sentences(con, selection))
-        selection_findings(con, selection)

@@ -1,113 +1,57 @@
-"""Overconfidence of every cell over its finite rows, and calibration error beside its noise, against the rows."""
+"""Overconfidence of every cell over its finite rows, against the rows."""
 
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pytest
+from opened_results import opened
 from rewritten_shards import cell_of, make_non_finite
 from scipy import stats
-from synthetic_results import write_synthetic
+from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.calibration import (
-    clean_calibration,
-    overconfidence,
-    overconfidence_by_corruption,
-)
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
+from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence, overconfidence_by_corruption
 
 
 def test_every_cell_agrees_with_its_rows(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
     evaluation = selection.evaluations[0]
     found = overconfidence_by_corruption(con, selection, evaluation)
-    assert {cell.corruption for cell in found} == {"none", *selection.corruptions}
+    assert {(cell.corruption, cell.severity) for cell in found} == {
+        ("none", 0),
+        *((c, 5) for c in selection.corruptions),
+    }
+    query = "select confidence, correct from outcomes where evaluation_id = ? and corruption = ? and severity = ?"
     for cell in found:
-        assert cell.severity == (0 if cell.corruption == "none" else 5)
-        confidence, correct = (
-            con.sql(
-                "select confidence, correct from outcomes where evaluation_id = ? and corruption = ? and severity = ?",
-                params=[evaluation.evaluation_id, cell.corruption, cell.severity],
-            ).fetchnumpy().values()
-        )  # fmt: skip
-        assert cell.image_count == len(confidence) == 400
-        assert cell.mean_confidence == pytest.approx(confidence.mean())
-        assert cell.overconfidence.value == pytest.approx(confidence.mean() - correct.mean())
+        rows = con.execute(query, [evaluation.evaluation_id, cell.corruption, cell.severity]).fetchnumpy()
+        confidence, correct = rows["confidence"], rows["correct"]
+        gaps, confident = confidence - correct, confidence.mean()
+        assert cell.overconfidence.value == pytest.approx(gaps.mean())
         exact = stats.binomtest(int(correct.sum()), 400).proportion_ci(1 - 0.05 / len(found), method="exact")
-        gaps = confidence - correct
         half = stats.norm.ppf(1 - 0.025 / len(found)) * gaps.std() / 400**0.5
-        ends = (
-            min(confidence.mean() - exact.high, gaps.mean() - half),
-            max(confidence.mean() - exact.low, gaps.mean() + half),
-        )
+        ends = min(confident - exact.high, gaps.mean() - half), max(confident - exact.low, gaps.mean() + half)
         assert cell.overconfidence[1:] == pytest.approx(ends)
     sizes = [abs(cell.overconfidence.value) for cell in found]
     assert sizes == sorted(sizes, reverse=True)
 
 
-def test_verdicts_say_over_and_underconfident() -> None:
-    over, under, neither = (overconfidence(confidence, 80, 100) for confidence in (0.95, 0.6, 0.85))
-    assert (over.above_zero, over.below_zero) == (True, False)
-    assert (under.above_zero, under.below_zero) == (False, True)
-    assert (neither.above_zero, neither.below_zero) == (False, False)
-    assert overconfidence(0.89, 80, 100).above_zero
-    assert not overconfidence(0.89, 80, 100, cells=50).above_zero, "of many cells some are so by chance"
+@pytest.mark.parametrize(("confidence", "cells", "signs"), [(0.95, 1, (True, False)), (0.6, 1, (False, True)),
+                         (0.85, 1, (False, False)), (0.89, 1, (True, False)), (0.89, 50, (False, False))])  # fmt: skip
+def test_verdicts_say_over_and_underconfident(confidence: float, cells: int, signs: tuple[bool, bool]) -> None:
+    """Of 80 right in 100; of many cells some are so by chance."""
+    found = overconfidence(confidence, 80, 100, cells=cells)
+    assert (found.above_zero, found.below_zero) == signs
 
 
-@pytest.mark.parametrize("correct", [0, 1, 2])
-def test_no_interval_is_without_width(correct: int) -> None:
-    value, low, high = overconfidence(0.9, correct, 2)
-    assert low <= value <= high
-    assert high - low > 0.5
-
-
-def test_a_model_that_is_hardly_ever_incorrect_is_not_called_underconfident_for_it() -> None:
-    """Each answer is right with its own confidence of .995: of 100 images often all are right."""
-    rng, found = np.random.default_rng(0), 0
-    for _ in range(400):
-        found += overconfidence(0.995, int((rng.random(100) < 0.995).sum()), 100).below_zero
-    assert found == 0
-
-
-@pytest.mark.slow
 def test_confidence_and_accuracy_are_of_the_same_finite_rows(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=60, models=("Alpha",), corruptions=("fog",), severities=(2, 5))
-    make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        found = {c.corruption: c for c in overconfidence_by_corruption(con, selection, selection.evaluations[0])}
-        confidence = con.execute(
-            "select avg(confidence) from outcomes where corruption = 'fog' and severity = 5 and finite"
-        ).fetchall()
-    fog = found["fog"]
+    def spoil(made: Synthetic) -> None:
+        make_non_finite(made, cell_of(made, "Alpha", "fog", 5), range(20))
+        make_non_finite(made, cell_of(made, "Alpha"))
+
+    options = {"images": 60, "models": ("Alpha",), "corruptions": ("fog",), "severities": (5,)}
+    with opened(tmp_path, spoil, **options) as it:
+        (fog,) = overconfidence_by_corruption(*it.first)
+        query = "select avg(confidence) from outcomes where severity = 5 and finite"
+        ((confidence,),) = it.con.execute(query).fetchall()
+        assert clean_calibration(*it.first) is None, "no clean row is finite"
     assert fog.image_count == 40
-    assert fog.overconfidence.value == pytest.approx(confidence[0][0] - made.correct["Alpha", "fog"][-1][20:].mean())
-    assert found["none"].image_count == 60
-
-
-def test_clean_calibration_is_beside_what_chance_gives(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for evaluation in selection.evaluations:
-        found = clean_calibration(con, selection, evaluation)
-        ((ece, low, high, floor, images),) = con.execute(
-            "select distinct ece, ece_low, ece_high, ece_noise_floor, image_count from calibration_by_severity "
-            "where evaluation_id = ? and severity = 0",
-            [evaluation.evaluation_id],
-        ).fetchall()
-        assert found is not None
-        assert (found.ece, found.image_count) == (pytest.approx(ece), images)
-        assert (found.low, found.high) == (low, high)
-        assert found.noise_floor == pytest.approx(floor)
-
-
-@pytest.mark.slow
-def test_without_finite_clean_rows_there_is_no_calibration(tmp_path: Path) -> None:
-    made = write_synthetic(tmp_path, images=40, models=("Alpha",), corruptions=("fog",), severities=(5,))
-    make_non_finite(made, cell_of(made, "Alpha"))
-    load([tmp_path], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        alpha = selection.evaluations[0]
-        assert clean_calibration(con, selection, alpha) is None
-        assert [cell.corruption for cell in overconfidence_by_corruption(con, selection, alpha)] == ["fog"]
+    assert fog.overconfidence.value == pytest.approx(confidence - it.made.correct["Alpha", "fog"][-1][20:].mean())

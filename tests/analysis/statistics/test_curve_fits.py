@@ -92,21 +92,6 @@ def test_lack_of_fit_is_the_test_of_residuals_over_images() -> None:
     assert line.lack_of_fit_p == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
-def test_a_line_keeps_to_what_an_accuracy_can_be() -> None:
-    """Of a curve that holds at 1 and then falls; least squares would begin above 1."""
-    line = fits_of(predictions((0.999, 0.999, 0.99, 0.95, 0.6, 0.3)))[LINEAR]
-    assert 0.9 < line.upper <= 1
-    assert 0 <= line.upper + 5 * line.slope < 0.6
-
-
-def test_a_line_that_fits_is_not_refuted() -> None:
-    line = fits_of(predictions((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)))[LINEAR]
-    assert line.lack_of_fit_p is not None
-    assert line.lack_of_fit_p > 0.05
-    assert [line.upper, line.slope] == pytest.approx([0.9, -0.1], abs=0.03)
-    assert (line.floor, line.location) == (None, None)
-
-
 def test_the_best_has_the_smallest_quasi_aic() -> None:
     fits = fits_of(predictions(LATE))
     dispersion = max(1, min(fit.deviance / fit.degrees_of_freedom for fit in fits.values()))
@@ -115,13 +100,8 @@ def test_the_best_has_the_smallest_quasi_aic() -> None:
     assert min(fits.values(), key=lambda fit: fit.quasi_aic).function in (LOGISTIC, WEIBULL)
 
 
-def test_short_curves_have_the_fits_that_they_can_judge() -> None:
-    assert list(fits_of(predictions((0.9, 0.8, 0.4)), np.arange(3.0))) == [LINEAR]
-    assert list(fits_of(predictions((0.9, 0.8, 0.4, 0.2)), np.arange(4.0), None)) == list(FUNCTIONS)
-
-
-@pytest.mark.parametrize("accuracy", [(1.0,) * 6, (0.0,) * 6, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("accuracy", [(1.0,) * 6, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0)])
 def test_curves_at_the_ends_are_fitted_without_warnings(accuracy: tuple[float, ...]) -> None:
     correct = np.random.default_rng(0).random((50, 1)) < np.array(accuracy)
-    for fit in fits_of(correct).values():
-        assert np.isfinite([fit.upper, fit.slope, fit.deviance, fit.quasi_aic]).all()
+    fits = fits_of(correct).values()
+    assert np.isfinite([(fit.upper, fit.slope, fit.deviance, fit.quasi_aic) for fit in fits]).all()

@@ -1,32 +1,27 @@
 """Words for curves: exact curves by hand and by property, curvature and steps, and the words of drawn curves."""
 
-import csv
-from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import ndtri
 
+from failmodes.analysis.statistics.change_points import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
-    FALLING,
-    SHAPES,
     ShapeSettings,
     chord,
     curvature,
     describe_curve,
+    resampled_curve,
     shape_of_curve,
     shapes_of,
     step_changes,
     step_ends,
-    total_drop,
 )
-from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES, MOST_P, p_of_shape
-from failmodes.analysis.statistics.shares import discoveries
+from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
+from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, smallest_detectable_difference
+from failmodes.analysis.statistics.sufficiency import chance_from, is_below_chance
 
 GRID, DENSE = np.arange(6), np.arange(21) / 4
 
@@ -102,17 +97,6 @@ def test_a_dense_grid_on_the_same_lines_has_the_same_word_and_steps(case: Case) 
         assert steps_of(dense, DENSE) == list(case.steps)
 
 
-def test_cliffs_of_a_dense_grid_lie_within_one_severity() -> None:
-    one = np.interp(DENSE, [0, 2.25, 2.75, 5], [0.95, 0.93, 0.5, 0.48])
-    assert shape_of_curve(one, DENSE) == "abrupt"
-    assert abs(steps_of(one, DENSE)[0] - 2) < 0.5
-    two = np.interp(DENSE, [0, 1.25, 1.75, 3.25, 3.75, 5], [0.95, 0.94, 0.7, 0.69, 0.4, 0.39])
-    assert shape_of_curve(two, DENSE) == "two_steps"
-    first, second = steps_of(two, DENSE)
-    assert first <= 1.25 < 1.75 <= first + 1
-    assert second <= 3.25 < 3.75 <= second + 1
-
-
 @pytest.mark.parametrize(
     ("percent", "shape"),
     [
@@ -166,11 +150,6 @@ def test_curvature_by_hand_on_an_uneven_grid() -> None:
     assert chord([1.0, 0.9, 0.75, 0.0], [0, 1, 2, 4]) == pytest.approx([1, 0.75, 0.5, 0])
 
 
-def test_curvature_of_a_straight_line_is_zero_on_any_grid() -> None:
-    grid = np.array([0, 0.25, 1, 2.5, 5])
-    assert curvature(0.9 - 0.1 * grid, grid) == pytest.approx(0, abs=1e-12)
-
-
 def test_steps_of_a_grid() -> None:
     assert step_ends(GRID).tolist() == [1, 2, 3, 4, 5]
     assert step_ends([0, 0.5, 1, 1.5, 2.5, 5]).tolist() == [2, 3, 3, 4, 5]
@@ -178,136 +157,122 @@ def test_steps_of_a_grid() -> None:
     assert step_changes([0.9, 0.8, 0.6, 0.5], [0, 0.5, 1, 3]) == pytest.approx([-0.3, -0.2, -0.1])
 
 
-@settings(max_examples=50, deadline=None)
-@given(arrays(np.float64, 6, elements=st.floats(0, 1, allow_subnormal=False)))
-def test_on_even_grids_the_curvature_is_the_plain_mean_to_the_last_bit(curve: np.ndarray) -> None:
-    if abs(total_drop(curve)) < 1e-9:  # of no number of images; a quotient may overflow
-        return
-    for step in (1, 0.25):
-        above = (curve - chord(curve, GRID * step))[1:-1].mean()
-        assert curvature(curve, GRID * step) == above / total_drop(curve)
-
-
-def test_a_cluster_of_points_does_not_outvote_the_rest() -> None:
-    def curve(grid: np.ndarray) -> np.ndarray:
-        return 1 - (grid / 5) ** 2
-
-    even, clustered = np.arange(21) / 4, np.concatenate([np.arange(20) / 20, [1, 2, 3, 4, 5]])
-    plain = (curve(clustered) - chord(curve(clustered), clustered))[1:-1].mean()
-    target = float(curvature(curve(even), even))
-    assert abs(float(curvature(curve(clustered), clustered)) - target) < 0.02 < abs(plain - target)
-
-
-def test_no_drop_has_no_curvature() -> None:
-    assert np.isnan(curvature([0.5, 0.4, 0.5], [0, 1, 2]))
-
-
 curves = arrays(np.float64, 6, elements=st.floats(0, 1, width=32))
 
 
-@settings(max_examples=50, deadline=None)
-@given(curves, st.floats(0.1, 0.9), st.floats(-0.05, 0.05))
-def test_curvature_ignores_scale_and_offset(curve: np.ndarray, scale: float, offset: float) -> None:
-    if abs(total_drop(curve)) < 0.01:
-        return
-    assert curvature(curve * scale + offset, GRID) == pytest.approx(float(curvature(curve, GRID)), abs=1e-6)
+GRID = np.arange(6)
+LATE, FLAT = (0.95, 0.93, 0.89, 0.82, 0.7, 0.5), (0.95, 0.95, 0.94, 0.95, 0.94, 0.94)
+CLIFFS, MIDDLE = (0.95, 0.94, 0.7, 0.69, 0.4, 0.39), (0.95, 0.94, 0.86, 0.6, 0.44, 0.43)
+QUICK = ShapeSettings(resamples=1000)
 
 
-@settings(max_examples=50, deadline=None)
-@given(curves)
-def test_mirrored_curve_has_the_opposite_curvature(curve: np.ndarray) -> None:
-    if abs(total_drop(curve)) < 0.01:
-        return
-    mirrored = (curve[0] + curve[-1]) - curve[::-1]  # turned about the middle of its chord
-    assert curvature(mirrored, GRID) == pytest.approx(-float(curvature(curve, GRID)), abs=1e-9)
+def nested(curve: tuple[float, ...], images: int) -> np.ndarray:
+    """Correctness (N, S): image i is correct while the curve is above its rank, so that the same images fail first."""
+    return (np.arange(images) + 0.5)[:, None] / images < np.array(curve)
 
 
-@settings(max_examples=200, deadline=None)
-@given(curves, st.sampled_from([0.0, 0.3, 1.0]))
-def test_words_keep_to_what_they_say(curve: np.ndarray, sorting: float) -> None:
-    curve = sorting * np.sort(curve)[::-1] + (1 - sorting) * curve  # of three, one falls
-    found, drop, least = shape_of_curve(curve, GRID), total_drop(curve), ShapeSettings().flat_below
-    falls_most = max(high - low for high, low in combinations(curve, 2))
-    rises_most = max(high - low for low, high in combinations(curve, 2))
-    turn = max(least, np.ptp(curve) / 4)
-    if found == "flat":
-        assert np.abs(curve - curve[0]).max() < least
-    elif found == "rise":
-        assert -drop >= least
-        assert falls_most < turn
-    elif found in FALLING:
-        assert drop >= least
-        assert rises_most < turn
-    elif found in ("recovers", "up_and_down"):
-        assert min(rises_most, falls_most) >= turn
-    if found == "abrupt":
-        assert -np.diff(curve).min() >= 0.4 * drop
-    if found in ("late", "early"):
-        assert np.sign(curvature(curve, GRID)) == (1 if found == "late" else -1)
+def scattered(curve: tuple[float, ...], images: int, seed: int) -> np.ndarray:
+    """Correctness of images that are more or less difficult and are seen anew at every severity."""
+    rng = np.random.default_rng(seed)
+    return 0.6 * rng.random((images, 1)) + 0.4 * rng.random((images, len(curve))) < np.array(curve) * 0.8 + 0.1
 
 
-def test_vectorized_equals_one_by_one() -> None:
-    many = np.random.default_rng(0).random((60, 6))
-    many[::2] = np.sort(many[::2])[:, ::-1]
-    together = shapes_of(many, GRID, ShapeSettings())
-    assert [SHAPES[code] for code in together.codes] == [shape_of_curve(one, GRID) for one in many]
-    assert [set(own) for own in together.starts.tolist()] == [set(steps_of(one, GRID)) for one in many]
+def test_two_steps_have_both_places_the_larger_first() -> None:
+    shape = describe_curve(nested(CLIFFS, 2000), GRID, QUICK)
+    assert (shape.shape, shape.largest_at, shape.other_at) == ("two_steps", (3, 4), (1, 2))
+    assert shape.largest.value == pytest.approx(0.29)
+    assert shape.curvature.low < shape.curvature.value < shape.curvature.high
+    late = describe_curve(nested(LATE, 2000), GRID, QUICK)
+    assert (late.shape, late.stability, late.largest_at, late.other_at) == ("late", 1, (4, 5), None)
 
 
-IMAGES, DRAWS, RESAMPLES = 2000, 60, 600
+@pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
+def test_intervals_are_newcombes_each_for_as_many_as_hold_together(paired: bool) -> None:
+    correct = scattered(LATE, 400, 1)
+    found = describe_curve(correct, GRID, QUICK, paired=paired)
+
+    def ends(first: int, second: int, comparisons: int = 1, level: float = 0.95) -> tuple[float, float]:
+        counts = count_pairs(correct[:, first], correct[:, second], paired=paired)
+        low, high = newcombe_interval(counts, comparisons=comparisons, level=level)
+        return float(low), float(high)
+
+    accuracy, (start, end) = correct.mean(axis=0), found.largest_at
+    assert found.drop == pytest.approx((accuracy[0] - accuracy[5], *ends(0, 5)))
+    assert found.largest == pytest.approx((accuracy[start] - accuracy[end], *ends(start, end, comparisons=5)))
+    most = found.largest_change_at
+    assert most == 1 + int(np.abs(accuracy[0] - accuracy[1:]).argmax())
+    assert found.largest_change == pytest.approx((accuracy[0] - accuracy[most], *ends(0, most, comparisons=5)))
+    one_sided = [abs(value) for severity in range(1, 6) for value in ends(0, severity, level=0.9)]
+    assert found.changes_within == pytest.approx(max(one_sided))
+    steps = [(accuracy[i + 1] - accuracy[i], *ends(i + 1, i)) for i in range(5)]
+    assert np.stack(found.changes, axis=1) == pytest.approx(np.array(steps))
+    share = count_pairs(correct[:, 0], correct[:, 5], paired=paired).discordant_share
+    assert found.smallest_shown == pytest.approx(float(smallest_detectable_difference(share, 400)))
 
 
-@pytest.fixture(scope="module")
-def described() -> np.ndarray:
-    """Word, p value and first position of the steps of DRAWS draws of each curve of SAID, (DRAWS, curves)."""
-    rng, chosen = np.random.default_rng(2024), ShapeSettings(resamples=RESAMPLES)
-    found = np.empty((DRAWS, len(SAID)), object)
-    for column, case in enumerate(SAID):
-        for row in range(DRAWS):
-            shape = describe_curve(drawn(case, rng), GRID, chosen)
-            p_value = 1.0 if shape.shape == "inconclusive" else p_of_shape(shape.stability, RESAMPLES)
-            places = sorted(place[0] for place in (shape.largest_at, shape.other_at) if place)
-            found[row, column] = (shape.shape, p_value, places)
-    return found
+def test_resamples_have_the_accuracies_and_the_covariance_over_images() -> None:
+    correct = scattered(LATE, 400, 2)
+    accuracy, covariance = correct.mean(axis=0), covariance_of_means(correct)
+    resampled = resampled_curve(accuracy, covariance, ShapeSettings(resamples=100_000))
+    assert resampled.mean(axis=0) == pytest.approx(accuracy, abs=4e-4)
+    assert np.cov(resampled.T) == pytest.approx(covariance, abs=0.02 * covariance.max())
+    again, same, other = (resampled_curve(accuracy, covariance, ShapeSettings(resamples=9, seed=s)) for s in (0, 0, 1))
+    assert (again == same).all()
+    assert (again != other).all()
 
 
-def drawn(case: Case, rng: np.random.Generator) -> np.ndarray:
-    """Images (N, S) of which some are difficult: their latent numbers have a correlation of .9 over severities."""
-    latent = 0.9**0.5 * rng.standard_normal((IMAGES, 1)) + 0.1**0.5 * rng.standard_normal((IMAGES, len(case.curve)))
-    return latent < ndtri(case.curve)
+@pytest.mark.parametrize("curve", [LATE, CLIFFS, MIDDLE])
+def test_stability_is_the_share_of_resamples_with_the_word_and_the_steps(curve: tuple[float, ...]) -> None:
+    correct, chosen = scattered(curve, 150, 3), ShapeSettings(resamples=400)
+    accuracy = correct.mean(axis=0)
+    shape, own = describe_curve(correct, GRID, chosen), shapes_of(accuracy, GRID, chosen)
+    named = [shapes_of(one, GRID, chosen) for one in resampled_curve(accuracy, covariance_of_means(correct), chosen)]
+    same_word = [one.codes == own.codes for one in named]
+    has_steps = shape.shape in ("abrupt", "two_steps", "middle")
+    same_steps = [not has_steps or (one.starts == own.starts).all() for one in named]
+    assert shape.shares[shape.shape] == pytest.approx(np.mean(same_word))
+    assert shape.stability == pytest.approx(np.mean(np.logical_and(same_word, same_steps)))
 
 
-@pytest.mark.parametrize("case", SAID, ids=lambda case: case.name)
-@pytest.mark.parametrize("beside", ["alone", "in an evaluation"])
-def test_nine_of_ten_draws_get_the_word_that_a_person_says(described: np.ndarray, case: Case, beside: str) -> None:
-    column = SAID.index(case)
-    if beside == "alone":
-        is_said = [p_value <= MOST_P for _, p_value, _ in described[:, column]]
-    else:
-        is_said = [
-            discoveries([p_value for _, p_value, _ in row], FALSE_SHAPES)[column] and row[column][1] <= MOST_P
-            for row in described
-        ]
-    words = [(word, places) for (word, _, places), said in zip(described[:, column], is_said, strict=True) if said]
-    assert sum(word == case.shape for word, _ in words) >= 0.9 * DRAWS
-    assert {word for word, _ in words} == {case.shape}, "another word is never said"
-    if case.steps:
-        assert [places for _, places in words] == [list(case.steps)] * len(words)
+def test_the_step_of_a_word_has_to_be_stable_too() -> None:
+    """Of two inner steps that are equal resamples take either."""
+    shape = describe_curve(nested((0.9, 0.89, 0.7, 0.51, 0.5), 2000), GRID[:5], QUICK)
+    assert shape.shape == "middle"
+    assert shape.shares["middle"] > 0.99
+    assert shape.stability < 0.8
 
 
-PUBLISHED_CURVATURE = {
-    "fog": 0.39, "contrast": 0.38, "defocus_blur": 0.35, "brightness": 0.29, "pixelate": 0.21, "shot_noise": 0.01,
-    "impulse_noise": 0.02, "motion_blur": 0.03, "gaussian_noise": -0.14, "jpeg_compression": -0.11,
-    "glass_blur": -0.36,
-}  # fmt: skip
+@pytest.mark.parametrize(("correct", "within"), [(np.ones, None), (np.zeros, None), (nested, FLAT)])
+def test_flat_is_shown_by_many_images_and_inconclusive_for_few(correct, within) -> None:
+    """Of all correct Wilson's lower end at 90 % is 2.7055 / (n + 2.7055) below 1: .051 of 50, .0014 of 2,000."""
+    for images, is_shown in ((50, False), (5000, True)):
+        shape = describe_curve(correct(within, images) if within else correct((images, 6), bool), GRID, QUICK)
+        assert (shape.shape == "flat" and p_of_shape(shape.stability, 1000) <= MOST_P) == is_shown
+        assert within or shape.changes_within == pytest.approx(2.7055 / (images + 2.7055), rel=1e-3)
 
 
-@pytest.mark.data
-@pytest.mark.parametrize(("corruption", "expected"), PUBLISHED_CURVATURE.items(), ids=list(PUBLISHED_CURVATURE))
-def test_curvature_of_the_published_standard_model(real_data: Path, corruption: str, expected: float) -> None:
-    rows = list(csv.reader((real_data / "robustbench" / "cifar10_corruptions_unaggregated.csv").open()))
-    standard = next(row for row in rows if row[0] == "Standard")
-    levels = {int(s): float(v) for c, s, v in zip(rows[0], rows[1], standard, strict=True) if c == corruption}
-    clean = list(csv.DictReader((real_data / "robustbench" / "cifar10_corruptions_clean.csv").open()))
-    start = next(float(row["clean_accuracy_percent"]) / 100 for row in clean if row["model"] == "Standard")
-    assert curvature([start, *(levels[s] for s in range(1, 6))], GRID) == pytest.approx(expected, abs=0.005)
+@pytest.mark.parametrize("grid", [[0, 1], [0, 2, 1]], ids=["two points", "not rising"])
+def test_refuses_a_grid_without_shape(grid: list[int]) -> None:
+    with pytest.raises(ValueError, match="rising severities"):
+        describe_curve(np.ones((40, len(grid)), bool), grid, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("percent", "images", "chance", "severity", "is_below"),
+    [
+        ((95, 50, 20, 11, 10, 10), 2000, 0.1, 3, False),  # 20 % of ten classes is not within 5 points of 10
+        ((95, 50, 20, 11, 6, 5), 2000, 0.1, 3, True),
+        ((95, 80, 60, 45, 35, 30), 500, 0.5, 3, True),  # of two classes
+        ((95, 80, 70, 60, 55, 55), 500, 0.5, None, False),  # the interval reaches to 59 %
+        ((90, 15, 60, 30), 100, 0.25, None, False),  # it comes back
+        ((90, 60, 22, 20), 100, 0.25, 3, False),  # Wilson's upper end of 20 of 100 is .289, of 22 of 100 .311
+        ((50, 50, 50, 50, 50, 50), 2000, 0.5, 0, False),  # clean accuracy is at chance
+        ((95, 50, 20, 11, 10, 10), 2000, None, None, None),
+    ],
+)
+def test_whether_a_curve_ends_at_chance_or_below(
+    percent: tuple[int, ...], images: int, chance: float | None, severity: int | None, is_below: bool | None
+) -> None:
+    correct = nested(tuple(np.array(percent) / 100), images)
+    assert chance_from(correct, np.arange(float(len(percent))), chance, 0.95) == severity
+    assert is_below_chance(correct, chance, 0.95) is is_below

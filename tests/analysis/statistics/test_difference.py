@@ -5,8 +5,18 @@ import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from scipy import stats
 
-from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
+from failmodes.analysis.statistics.difference import (
+    MeanError,
+    Measured,
+    ModelMetrics,
+    Term,
+    Undefined,
+    add_errors,
+    error_over_seeds,
+    mean_of,
+)
 from failmodes.analysis.statistics.image_pairing import ModelRows, pair_images
+from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
 from failmodes.analysis.statistics.run_rows import CellKey, RunRows
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import exact_interval
@@ -48,7 +58,6 @@ def pair() -> ModelMetrics:
 
 def by_image(pair: ModelMetrics) -> np.ndarray:
     """(N, 3) candidate minus baseline in the corrupted cells."""
-    assert pair.baseline is not None
     one, other = (m.runs[0].correctness.correct[:, [0, 1, 3]].astype(float) for m in (pair.candidate, pair.baseline))
     return one - other
 
@@ -68,31 +77,23 @@ def test_mean_accuracy_has_the_interval_of_its_images_and_two_made_up_ones(pair:
 
 
 @pytest.mark.parametrize("comparisons", [1, 20])
-@pytest.mark.parametrize("name", ["accuracy", "error"])
-def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, name: str, comparisons: int) -> None:
-    assert pair.baseline is not None
+def test_a_single_cell_has_exact_and_newcombe_intervals(pair: ModelMetrics, comparisons: int) -> None:
     place = CELLS.index(("fog", 2.0))
     one, other = (n.runs[0].correctness.correct[:, place] for n in (pair.candidate, pair.baseline))
-    both = difference(pair, name, [("fog", 2.0)])
-    alone = known(pair.mean(name, [("fog", 2.0)]))
-    if name == "error":
-        one, other = ~one, ~other
-    ends = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
-    if name == "error":  # as the accuracy's, with the other sign
-        low, high = newcombe_interval(count_pairs(~one, ~other), level=0.9, comparisons=comparisons)
-        ends = (-high, -low)
-    bounds = both.low(0.95, comparisons=comparisons), both.high(0.95, comparisons=comparisons)
-    assert bounds == pytest.approx(tuple(map(float, ends)))
-    low, high = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
-    bounds = alone.low(0.95, comparisons=comparisons), alone.high(0.95, comparisons=comparisons)
-    assert bounds == pytest.approx((float(low), float(high)))
+    newcombe = newcombe_interval(count_pairs(one, other), level=0.9, comparisons=comparisons)
+    exact = exact_interval(one.sum(), len(one), level=0.9, comparisons=comparisons)
+    both, alone = difference(pair, "accuracy", [("fog", 2.0)]), known(pair.mean("accuracy", [("fog", 2.0)]))
+    for found, ends in ((both, newcombe), (alone, exact)):
+        bounds = found.low(0.95, comparisons=comparisons), found.high(0.95, comparisons=comparisons)
+        assert bounds == pytest.approx(tuple(map(float, ends)))
+    low, high = difference(pair, "error", [("fog", 2.0)]).interval(0.9, comparisons=comparisons)[1:]
+    assert (-high, -low) == pytest.approx(tuple(map(float, newcombe))), "as the accuracy's, with the other sign"
 
 
 def test_models_of_different_images_are_independent_samples() -> None:
     one, other = given_model(run_of(2, 0.6, images=150)), given_model(run_of(1, 0.7), dataset_id="other images")
     pair = ModelMetrics(one, other)
     assert pair.pairing.kind == "different"
-    assert pair.pairing.note == "they are of different data sets"
     cell = difference(pair, "accuracy", [("snow", 1.0)])
     shares = [float(n.runs[0].correctness.accuracy[3]) for n in (one, other)]
     ends = newcombe_of_groups((shares[0], shares[1]), (150, 200), level=0.9)
@@ -123,27 +124,24 @@ def test_cells_of_different_images_add_their_variances() -> None:
     assert found.interval()[1:] == pytest.approx((center.sum() - half, center.sum() + half), rel=1e-12)
 
 
-@pytest.mark.slow
 def test_the_error_of_a_calibration_error_is_that_of_a_bootstrap_by_hand(pair: ModelMetrics) -> None:
-    assert pair.baseline is not None
-    found = difference(pair, "ece", CORRUPTED)
-    rng, values = np.random.default_rng(8), []
-    places = [CELLS.index(cell) for cell in CORRUPTED]
-    for _ in range(800):
-        drawn = rng.integers(0, 200, 200)
-        each = []
-        for model in (pair.candidate, pair.baseline):
-            run = model.runs[0]
-            correct, confidence = run.correctness.correct[drawn][:, places], run.columns["confidence"][drawn][:, places]
-            bins = np.minimum((confidence * 15).astype(int), 14)
-            gaps = [
-                sum(abs((correct[:, k] - confidence[:, k])[bins[:, k] == b].sum()) for b in range(15)) / 200
-                for k in range(3)
-            ]
-            each.append(np.mean(gaps))
-        values.append(each[0] - each[1])
-    assert np.sqrt(found.error.variance) == pytest.approx(np.std(values), rel=0.12)
+    found, places = difference(pair, "ece", CORRUPTED), [CELLS.index(cell) for cell in CORRUPTED]
+    drawn = np.random.default_rng(8).integers(0, 200, (800, 200))
+
+    def calibration_errors(model: ModelRows) -> np.ndarray:
+        """(800,) of every sample, averaged over cells."""
+        run = model.runs[0]
+        confidence = run.columns["confidence"][:, places]
+        gaps, bins = run.correctness.correct[:, places] - confidence, np.minimum((confidence * 15).astype(int), 14)
+        sums = [np.where(bins == b, gaps, 0)[drawn].sum(axis=1) for b in range(15)]
+        return np.abs(sums).sum(axis=0).mean(axis=1) / 200
+
+    values = calibration_errors(pair.candidate) - calibration_errors(pair.baseline)
+    assert np.sqrt(found.error.variance) == pytest.approx(values.std(), rel=0.12)
     assert found.low_center <= found.value <= found.high_center
+    biased = known(pair.mean("ece", CORRUPTED))  # which is larger of few images than of many
+    assert biased.low_center < biased.value
+    assert biased.value - biased.low_center > biased.high_center - biased.value
 
 
 def test_common_images_alone_are_compared() -> None:
@@ -151,9 +149,7 @@ def test_common_images_alone_are_compared() -> None:
     correct = run_of(2, 0.6).correctness.correct[ids]
     narrow = given_run(correct, image_ids=ids, **random_columns(np.random.default_rng(4), correct))
     pair = ModelMetrics(given_model(narrow), given_model(wide))
-    assert pair.pairing.kind == "common"
-    assert pair.pairing.image_count == 120
-    assert pair.pairing.note == "one saw 200 images, the other 120; both saw 120"
+    assert (pair.pairing.kind, pair.pairing.image_count) == ("common", 120)
     columns = {name: values[ids] for name, values in wide.columns.items()}
     restricted = given_run(wide.correctness.correct[ids], image_ids=ids, **columns)
     same = ModelMetrics(given_model(narrow), given_model(restricted))
@@ -162,19 +158,8 @@ def test_common_images_alone_are_compared() -> None:
         assert difference(pair, name, CORRUPTED, score).interval() == pytest.approx(
             difference(same, name, CORRUPTED, score).interval(), rel=1e-9
         )
-
-
-def test_few_common_images_are_not_enough_to_pair() -> None:
-    first, second = run_of(1, 0.7, image_ids=range(200)), run_of(2, 0.6, image_ids=range(150, 350))
-    pairing = pair_images(given_model(first), given_model(second)).pairing
-    assert pairing.kind == "different"
-    assert pairing.note == "one saw 200 images, the other 200; both saw 50"
-
-
-def test_another_seed_of_corruptions_is_the_same_images_and_is_reported() -> None:
-    pairing = pair_images(given_model(run_of(1, 0.7)), given_model(run_of(2, 0.6), source_id="seed 1")).pairing
-    assert pairing.kind == "same"
-    assert "another source of corruptions" in pairing.note
+    few = run_of(2, 0.6, image_ids=range(150, 350))
+    assert pair_images(given_model(wide), given_model(few)).pairing.kind == "different", "they share too few"
 
 
 def runs(seeds: range, share: float) -> ModelRows:
@@ -212,8 +197,6 @@ def test_the_number_of_images_that_would_decide() -> None:
     pair = ModelMetrics(given_model(run_of(2, 0.69, images=400)), given_model(run_of(1, 0.7, images=400)))
     found = difference(pair, "accuracy", CORRUPTED)
     near, far = found.images_needed(found.value - 0.01), found.images_needed(found.value - 0.02)
-    assert near is not None
-    assert far is not None
     assert near == pytest.approx(4 * far, abs=4)
     error = np.sqrt(found.error.variance * 400 / near)
     assert stats.norm.cdf(0.01 / error - stats.norm.ppf(0.95)) == pytest.approx(0.8, abs=1e-3)
@@ -237,3 +220,60 @@ def test_bounds_of_no_differing_images_are_not_of_width_0() -> None:
         found = difference(pair, name, CORRUPTED)
         assert found.value == 0
         assert found.low() < 0 < found.high()
+
+
+GRID = [(c, float(s)) for c in ("contrast", "fog") for s in range(1, 6)] + [("none", 0.0)]
+CORRUPTIONS = ("contrast", "fog")
+
+
+def trained(rng: np.random.Generator, seeds: int, images: int = 400) -> ModelRows:
+    """Runs whose skill differs by seed, over two corruptions; an image is as difficult for all of them."""
+    difficulty, skill = rng.normal(size=(images, 1)), rng.normal(0, 0.3, seeds)
+    fall = np.array([0.3 * severity for _, severity in GRID])
+    correct = [1.5 + own - fall > difficulty + rng.normal(0, 0.7, (images, len(GRID))) for own in skill]
+    return given_model(*(given_run(one, GRID) for one in correct))
+
+
+def corrupted(model: ModelRows) -> np.ndarray:
+    """(S, N, C) whether each run is right on each image under corruption."""
+    return np.stack([run.correctness.correct[:, :-1] for run in model.runs])
+
+
+def test_over_seeds_alone_it_is_the_t_interval() -> None:
+    values = [0.71, 0.74, 0.70]
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    error = error_over_seeds(values)
+    assert error.one_sided(0.975) == pytest.approx((high - low) / 2)
+    assert error.p_value(0.05) == pytest.approx(stats.ttest_1samp(values, np.mean(values) - 0.05).pvalue)
+    with pytest.raises(ValueError, match="it takes two"):
+        error_over_seeds([0.7])
+
+
+def test_half_widths_of_independent_errors_add_up_as_squares() -> None:
+    seeds, images = MeanError(0.01**2, 2), MeanError(0.02**2)
+    both = add_errors([seeds, images])
+    assert (both.variance, both.freedom) == (pytest.approx(0.0005), 2)
+    for level in (0.9, 0.95, 0.99):
+        assert both.one_sided(level) == pytest.approx(np.hypot(seeds.one_sided(level), images.one_sided(level)))
+        assert both.p_value(both.one_sided(level)) == pytest.approx(2 * (1 - level))
+    assert add_errors([images, images]).p_value(0.5) == pytest.approx(2 * stats.norm.sf(0.5 / np.sqrt(0.0008)))
+    assert both.one_sided(comparisons=10) == pytest.approx(both.one_sided(1 - 0.05 / 10))
+
+
+def test_the_standard_error_is_that_of_a_multi_bootstrap() -> None:
+    """Of ten seeds, each part: the bootstrap's variance over seeds is (S - 1) / S of ours."""
+    rng, seeds = np.random.default_rng(3), 10
+    model = trained(rng, seeds)
+    of_images = corrupted(model).mean(axis=2)  # (S, N)
+    resampled = np.array([
+        of_images[np.ix_(rng.integers(0, seeds, seeds), rng.integers(0, 400, 400))].mean() for _ in range(4000)
+    ])  # fmt: skip
+    found = accuracy_over(ModelMetrics(model), mean_corrupted(GRID, CORRUPTIONS))
+    over_seeds, over_images = found.error.parts
+    assert np.sqrt(over_seeds.variance * (seeds - 1) / seeds + over_images.variance) == pytest.approx(
+        resampled.std(), rel=0.05
+    )
+    assert found.value == pytest.approx(of_images.mean())
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    _, own_low, own_high = found.interval()
+    assert own_low < low < high < own_high, "t of nine degrees of freedom is wider than the bootstrap"

@@ -18,12 +18,3 @@ def test_measured_distortion_is_that_of_each_image() -> None:
     assert row["mean_rmse"] == pytest.approx(rmse(clean, images).mean(), rel=1e-6)
     assert row["ssim_q05"] == pytest.approx(np.quantile(ssim(clean, images).astype(float), 0.05), rel=1e-6)
     assert row["rmse_change"] == pytest.approx(row["mean_rmse"])
-
-
-def test_severities_are_dense_where_a_corruption_interpolates_and_whole_where_not() -> None:
-    clean = many_images([], 32).images[:2]
-    rows, _ = measured_distortion(CorruptionRequest(corruptions=("contrast", "glass_blur")), clean)
-    grids = {
-        name: part["severity"].to_list() for (name,), part in rows.partition_by("corruption", as_dict=True).items()
-    }
-    assert grids == {"contrast": [s / 4 for s in range(21)], "glass_blur": [0, 1, 2, 3, 4, 5]}

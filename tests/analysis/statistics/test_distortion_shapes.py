@@ -48,43 +48,18 @@ def test_the_curvature_is_that_of_brute_force(steps: list[float], losses: list[i
     found = over(accuracy, axis)
     if found[RMSE_AXIS].curvature is not None:
         assert found[RMSE_AXIS].curvature.value == pytest.approx(brute_force_curvature(np.array(accuracy), axis))
-        assert found[RMSE_AXIS].curvature_change is not None
         assert found[RMSE_AXIS].curvature_change.value == pytest.approx(
             brute_force_curvature(np.array(accuracy), axis) - brute_force_curvature(np.array(accuracy), GRID)
         )
-
-
-def test_a_fall_that_is_steady_over_distortion_looks_late_over_severity() -> None:
-    axis = np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2])
-    found = over(tuple(0.9 - 2 * axis), axis)
-    assert (found[SEVERITY_AXIS].shape, found[RMSE_AXIS].shape) == ("late", "near_linear")
-    assert found[RMSE_AXIS].curvature is not None
-    assert found[RMSE_AXIS].curvature.value == pytest.approx(0, abs=0.002), "of 1,000 images a share is a whole number"
 
 
 def test_severities_of_the_same_images_are_one_point() -> None:
     axis = np.array([0, 0.02, 0.04, 0.06, 0.06, 0.1])
     accuracy = (0.9, 0.88, 0.8, 0.7, 0.7, 0.3)
     found = over(accuracy, axis)[RMSE_AXIS]
-    assert found.curvature is not None
     assert found.curvature.value == pytest.approx(
         brute_force_curvature(np.array(accuracy)[[0, 1, 2, 3, 5]], axis[[0, 1, 2, 3, 5]])
     )
-
-
-def test_an_axis_that_rises_evenly_changes_nothing() -> None:
-    found = over((0.9, 0.85, 0.8, 0.7, 0.5, 0.3), 0.03 * GRID)
-    assert found[SEVERITY_AXIS].shape == found[RMSE_AXIS].shape
-    assert found[SEVERITY_AXIS].stability == found[RMSE_AXIS].stability
-    assert found[RMSE_AXIS].curvature == pytest.approx(found[SEVERITY_AXIS].curvature)
-    assert found[RMSE_AXIS].curvature_change == pytest.approx((0, 0, 0))
-
-
-@pytest.mark.parametrize("accuracy", [(0.9,) * 6, (0.9, 0.6, 0.3, 0.6, 0.3, 0.3), (0.5, 0.6, 0.7, 0.7, 0.7, 0.8)])
-def test_what_does_not_fall_has_no_curvature_over_any_axis(accuracy: tuple[float, ...]) -> None:
-    found = over(accuracy, np.array([0, 0.01, 0.03, 0.06, 0.1, 0.2]))
-    assert found[RMSE_AXIS] == found[SEVERITY_AXIS]
-    assert found[RMSE_AXIS].curvature is None
 
 
 def test_an_axis_is_measured_and_rises() -> None:

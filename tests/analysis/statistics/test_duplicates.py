@@ -4,6 +4,7 @@ The references are the same functions on the distinct images, whose results are 
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import duckdb
@@ -12,39 +13,22 @@ import polars as pl
 import pytest
 from given_runs import CELLS, given_model, given_run, random_columns
 from numpy.typing import NDArray
-from repeated_images import write_repeated
-from synthetic_results import write_synthetic
 
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
-from failmodes.analysis.statistics.attention import attention_at_last, mean_of_images, mean_share_change, share_on_cycle
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Resampling, read_correctness
+from failmodes.analysis.statistics.attention import attention_at_last
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
-from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
-from failmodes.analysis.statistics.curve_fits import fit_curve
-from failmodes.analysis.statistics.curve_shape import ShapeSettings, describe_curve, resampled_curve
-from failmodes.analysis.statistics.difference import Compared, Measured, ModelMetrics, Term, mean_of
+from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
-from failmodes.analysis.statistics.early_warning import early_warning, predictor_gains
-from failmodes.analysis.statistics.failure_order import AT_LAST, rank_classes, rank_corruptions
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
 from failmodes.analysis.statistics.run_rows import RunRows
-from failmodes.analysis.statistics.shares import (
-    count_pairs,
-    exact_mcnemar,
-    newcombe_interval,
-    smallest_detectable_difference,
-)
-from failmodes.analysis.statistics.sufficiency import chance_from
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 
 Result = TypeVar("Result")
 IMAGES = 120
-GRID = np.arange(6.0)
 
 
 class Warehouses(NamedTuple):
@@ -56,16 +40,11 @@ class Warehouses(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def warehouses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouses]:
-    folder = tmp_path_factory.mktemp("repeated")
-    results = write_synthetic(folder / "results", images=IMAGES, corruptions=("fog", "contrast"))
-    copies = {"once": [], "twice": None, "some": list(range(10))}
-    for name, own in copies.items():
-        load([write_repeated(results, folder / name, own)], folder / f"{name}.duckdb")
+def warehouses(repeated: Path) -> Iterator[Warehouses]:
     with (
-        open_warehouse(folder / "once.duckdb") as once,
-        open_warehouse(folder / "twice.duckdb") as twice,
-        open_warehouse(folder / "some.duckdb") as some,
+        open_warehouse(repeated / "once.duckdb") as once,
+        open_warehouse(repeated / "twice.duckdb") as twice,
+        open_warehouse(repeated / "some.duckdb") as some,
     ):
         yield Warehouses(once, twice, some)
 
@@ -92,10 +71,6 @@ def random_correct(rng: np.random.Generator, images: int, cells: int) -> NDArray
     return np.asarray(difficulty < np.linspace(0.95, 0.4, cells))
 
 
-def twice(correct: NDArray[np.bool_], cells: list[tuple[str, float]]) -> CorrectnessMatrix:
-    return CorrectnessMatrix("twice", True, cells, repeated(correct), (), groups_of(len(correct)))
-
-
 def flat(found: Any) -> list[float]:
     """All numbers of a result, in order."""
     if found is None or isinstance(found, str | bool):
@@ -110,27 +85,15 @@ def flat(found: Any) -> list[float]:
 
 
 def test_duplicates_are_counted_by_the_pixels_of_the_evaluated_images(warehouses: Warehouses) -> None:
-    found = [
-        (duplicate_images(con, one.evaluation_id), share_of_independent(con, one.evaluation_id))
-        for con in warehouses
-        for one in select_one(con).evaluations[:1]
-    ]
-    assert [count for count, _ in found] == [(IMAGES, IMAGES), (2 * IMAGES, IMAGES), (IMAGES + 10, IMAGES)]
+    ids = [select_one(con).ids[0] for con in warehouses]
+    counts = [duplicate_images(con, one) for con, one in zip(warehouses, ids, strict=True)]
+    assert counts == [(IMAGES, IMAGES), (2 * IMAGES, IMAGES), (IMAGES + 10, IMAGES)]
     by_kish = (IMAGES + 10) / (IMAGES - 10 + 10 * 2**2)
-    assert [share for _, share in found] == pytest.approx([1, 0.5, by_kish])
-    assert found[0][0].note == ""
-    assert found[2][0].note == (
-        "10 of 130 images are exact duplicates of others (120 distinct); intervals treat copies as one"
-    )
-
-
-def test_groups_follow_the_images(warehouses: Warehouses) -> None:
-    once, all_twice, some = (image_groups(con, select_one(con).ids[0]) for con in warehouses)
-    assert once is None
-    assert all_twice is not None
-    assert some is not None
-    assert all_twice.tolist() == groups_of(IMAGES).tolist()
-    assert some.tolist() == [*range(IMAGES), *range(10)]
+    shares = [share_of_independent(con, one) for con, one in zip(warehouses, ids, strict=True)]
+    assert shares == pytest.approx([1, 0.5, by_kish])
+    assert [str(number) in counts[2].note for number in (10, 130, 120)] == [True] * 3
+    assert image_groups(warehouses.once, ids[0]) is None
+    assert image_groups(warehouses.some, ids[2]).tolist() == [*range(IMAGES), *range(10)]
 
 
 # the same intervals as of distinct images ---------------------------------------------------------------------------
@@ -167,6 +130,11 @@ READERS: dict[str, Callable[..., object]] = {
     "drops": lambda con, s, one: [row._replace(images_needed=None) for row in drop_rankings(con, s).values()],
     "models": lambda con, s, one: [(pair.difference, pair.adjusted_p) for pair in compare_models_of(con, s)],
     "overconfidence": lambda con, s, one: [row.overconfidence for row in overconfidence_by_corruption(con, s, one)],
+    "failure prediction": lambda con, s, one: (
+        (found := predict_failures(con, s, one)).error_rate,
+        found.error_rate_kept,
+        [cell.auroc for cell in found.cells],
+    ),
     "cells of pairs": lambda con, s, one: [cell.adjusted_p for pair in compare_pairs(con, s) for cell in pair.cells],
 }
 
@@ -177,16 +145,7 @@ def test_statistics_of_a_warehouse_are_those_of_distinct_images(
 ) -> None:
     expected, found = of_both(warehouses, read)
     assert flat(expected)
-    assert flat(found) == pytest.approx(flat(expected), abs=1e-9)
-
-
-def test_predicted_failures_are_those_of_distinct_images(warehouses: Warehouses) -> None:
-    expected, found = of_both(warehouses, predict_failures)
-    assert expected is not None
-    assert found is not None
-    assert flat(found.error_rate) == pytest.approx(flat(expected.error_rate))
-    assert flat(found.error_rate_kept) == pytest.approx(flat(expected.error_rate_kept))
-    assert flat([one.auroc for one in found.cells]) == pytest.approx(flat([one.auroc for one in expected.cells]))
+    assert flat(found) == pytest.approx(flat(expected), abs=1e-6)
 
 
 def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> None:
@@ -197,91 +156,18 @@ def test_attention_is_tested_as_on_distinct_images(warehouses: Warehouses) -> No
         assert widths[0] == pytest.approx(widths[1], rel=0.1)
 
 
-def test_early_warning_folds_duplicates_together(warehouses: Warehouses) -> None:
-    expected, found = of_both(warehouses, lambda *given: early_warning(*given)["margin"])
-    assert (found.images, found.rows, found.events) == (2 * expected.images, 2 * expected.rows, 2 * expected.events)
-    assert flat(found.gain) == pytest.approx(flat(expected.gain), abs=0.003)  # of twice as many rows the ridge is less
-
-
-def test_without_groups_copies_would_be_in_several_folds() -> None:
-    rng = np.random.default_rng(3)
-    rows = pl.DataFrame({
-        "cell": np.zeros(80, int), "image_id": np.arange(80), "event": rng.random(80) < 0.4,
-        **{name: rng.normal(size=80) for name in ("margin", "confidence", "entropy", "drift")},
-    })  # fmt: skip
-    copied = pl.concat([rows, rows.with_columns(pl.col("image_id") + 80)])
-    grouped = predictor_gains(copied.with_columns(group=pl.col("image_id") % 80))["margin"]
-    alone, expected = predictor_gains(copied)["margin"], predictor_gains(rows)["margin"]
-    widths = [one.gain.high - one.gain.low for one in (grouped, expected, alone) if one.gain is not None]
-    assert widths[0] == pytest.approx(widths[1], rel=0.05)
-    assert widths[2] < 0.85 * widths[1]
-
-
 # functions of arrays ------------------------------------------------------------------------------------------------
 
 
-def test_a_matrix_knows_its_distinct_images(warehouses: Warehouses) -> None:
-    _, found = of_both(warehouses, lambda con, _, one: read_correctness(con, one.evaluation_id))
-    assert found.independent_share == 0.5
-    assert found.effective_count == IMAGES
-
-
-@pytest.mark.parametrize("paired", [True, False])
-def test_curves_have_the_figures_of_distinct_images(paired: bool) -> None:
-    correct = random_correct(np.random.default_rng(0), 150, 6)
-    groups = groups_of(150)
-    np.testing.assert_allclose(
-        covariance_of_means(repeated(correct), paired=paired, groups=groups),
-        covariance_of_means(correct, paired=paired),
-        rtol=1e-12,
-    )
-    draws = resampled_curve(correct.mean(axis=0), covariance_of_means(correct, paired=paired), Resampling(200))
-    point = find_change_point(correct, draws, GRID, paired=paired)
-    of_twice = find_change_point(repeated(correct), draws, GRID, paired=paired, groups=groups)
-    assert flat(of_twice) == pytest.approx(flat(point))
-    settings = ShapeSettings(resamples=300)
-    assert flat(describe_curve(repeated(correct), GRID, settings, paired=paired, groups=groups)) == pytest.approx(
-        flat(describe_curve(correct, GRID, settings, paired=paired)), abs=1e-9
-    )
-    fits = fit_curve(correct, GRID, 0.1, paired=paired)
-    fits_of_twice = fit_curve(repeated(correct), GRID, 0.1, paired=paired, groups=groups)
-    assert flat([fit[1:] for fit in fits_of_twice]) == pytest.approx(flat([fit[1:] for fit in fits]), rel=1e-4)
-    assert chance_from(repeated(correct), GRID, 0.42, 0.95, 0.5) == chance_from(correct, GRID, 0.42, 0.95)
-
-
-def test_ranks_are_those_of_distinct_images() -> None:
-    rng = np.random.default_rng(1)
-    correct = random_correct(rng, 120, 4)[:, [3, 1, 0, 2]]
-    given = CorrectnessMatrix("once", True, CELLS, correct)
-    found, expected = (rank_corruptions(one, ["fog", "snow"], AT_LAST, 0.95) for one in (twice(correct, CELLS), given))
-    assert flat(found) == pytest.approx(flat(expected))
-    losses, labels = rng.choice([-1.0, 0.0, 0.5, 1.0], 120), np.arange(120) % 3
-    of_twice = rank_classes(repeated(losses), repeated(labels), 0.95, groups_of(120))
-    assert flat(of_twice) == pytest.approx(flat(rank_classes(losses, labels, 0.95)))
-
-
-def test_means_of_attention_are_those_of_distinct_images() -> None:
-    rng = np.random.default_rng(2)
-    values, groups = np.where(rng.random(60) < 0.2, np.nan, rng.normal(size=60)), groups_of(60)
-    assert mean_of_images(repeated(values), 3, 1.2, groups) == pytest.approx(mean_of_images(values, 3, 1.2))
-    shares = np.tanh(values)
-    assert mean_share_change(repeated(shares), 3, 1.2, groups) == pytest.approx(mean_share_change(shares, 3, 1.2))
-    nearer = np.where(np.isnan(values), np.nan, np.clip(np.round(values + 1) / 2, 0, 1))
-    found, expected = share_on_cycle(repeated(nearer), None, groups=groups), share_on_cycle(nearer, None)
-    assert found == pytest.approx(expected)
-
-
-METRICS = ("accuracy", "brier", "ece", "worst_class_accuracy", "top_prediction_share", "augrc", "mean_entropy_nats")
+METRICS = ("accuracy", "ece", "worst_class_accuracy", "augrc")
 TERMS = {
     "one cell": mean_of([("fog", 1.0)]),
-    "mean": mean_of([("fog", 1.0), ("snow", 1.0)]),
-    "drop": [Term(("none", 0.0), 1.0), Term(("fog", 2.0), -1.0)],
     "difference": [Term(("fog", 1.0), 1.0), Term(("fog", 1.0), -1.0, of_baseline=True)],
     "difference of means": [*mean_of(CELLS[:2]), *mean_of(CELLS[:2], -1.0, of_baseline=True)],
 }
 
 
-def two_models(*, is_twice: bool, common: int | None = None) -> tuple[ModelRows, ModelRows]:
+def two_models(*, is_twice: bool) -> tuple[ModelRows, ModelRows]:
     rng = np.random.default_rng(5)
     runs: list[RunRows] = []
     for _ in range(2):
@@ -303,8 +189,6 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
     expected, found = (
         ModelMetrics(*two_models(is_twice=is_twice)).measure(name, terms, score) for is_twice in (False, True)
     )
-    assert isinstance(expected, Measured)
-    assert isinstance(found, Measured)
     assert (found.image_count, found.independent) == (2 * expected.image_count, 0.5)
     assert found.interval() == pytest.approx(expected.interval(), abs=1e-6)
     assert found.low() == pytest.approx(expected.low(), abs=1e-6)
@@ -312,78 +196,4 @@ def test_what_is_measured_is_that_of_distinct_images(name: str, terms: list[Term
     assert found.error.variance == pytest.approx(expected.error.variance, rel=1e-5)
 
 
-def test_means_over_some_images_of_two_models_are_those_of_distinct_images() -> None:
-    def difference(is_twice: bool) -> Compared:
-        models = ModelMetrics(*two_models(is_twice=is_twice))
-        images = 90 * (1 + is_twice)
-        first = np.arange(images) % 90 < 40
-        return models.difference_of_images(
-            models.metrics["accuracy"], lambda run: run.correctness.correct.mean(axis=1), lambda _: first
-        )
-
-    found, expected = difference(True), difference(False)
-    assert found.difference.interval() == pytest.approx(expected.difference.interval())
-
-
-def test_cells_of_other_images_are_drawn_group_by_group() -> None:
-    models = [two_models(is_twice=is_twice)[0] for is_twice in (False, True)]
-    unpaired = [
-        ModelMetrics(given_model(RunRows(run.correctness._replace(paired=False), run.ids_hashes, run.columns)))
-        for run in (model.runs[0] for model in models)
-    ]
-    for name in ("accuracy", "ece", "brier"):
-        expected, found = (one.mean(name, CELLS[:2]) for one in unpaired)
-        assert isinstance(expected, Measured)
-        assert isinstance(found, Measured)
-        assert found.interval() == pytest.approx(expected.interval(), abs=1e-6)
-
-
-def test_effective_counts_scale_intervals_and_tests_and_leave_differences() -> None:
-    rng = np.random.default_rng(6)
-    one, other = random_correct(rng, 80, 3), random_correct(rng, 80, 3)
-    expected, found = count_pairs(one, other), count_pairs(repeated(one), repeated(other), independent=0.5)
-    np.testing.assert_allclose(found.total, expected.total)
-    np.testing.assert_allclose(found.difference, expected.difference)
-    np.testing.assert_allclose(newcombe_interval(found), newcombe_interval(expected))
-    assert smallest_detectable_difference(0.2, 160 * 0.5) == smallest_detectable_difference(0.2, 80)
-
-
-def test_mcnemar_at_parts_of_images_lies_between_its_neighbors() -> None:
-    whole = exact_mcnemar([3, 4], [10, 10])
-    between = exact_mcnemar([3.5], [10])
-    assert whole[0] < between[0] < whole[1]
-    assert exact_mcnemar([3.0, 0.0], [10.0, 0.0]).tolist() == exact_mcnemar([3, 0], [10, 0]).tolist()
-    assert exact_mcnemar([0.5], [0.5])[0] == 1
-
-
 # simulation ---------------------------------------------------------------------------------------------------------
-
-
-def test_an_interval_of_a_paired_difference_covers_where_images_stand_twice() -> None:
-    """95 % intervals of a difference of two models, of 600 samples of 100 images that all stand twice."""
-    rng, samples, images = np.random.default_rng(11), 600, 100
-    grouped = naive = 0
-    groups = groups_of(images)
-    cells = [("fog", 1.0), ("none", 0.0)]
-    terms = [*mean_of(cells), *mean_of(cells, -1.0, of_baseline=True)]
-    truth = 0.8 - 0.7
-    for _ in range(samples):
-        easy = rng.random((images, 1))
-        correct = [repeated(0.5 * easy + 0.5 * rng.random((images, 2)) < limit) for limit in LIMITS]
-        of_models = []
-        for own in (groups, None):
-            runs = [
-                RunRows(CorrectnessMatrix("run", True, cells, one, (), own), dict.fromkeys(cells, ""))
-                for one in correct
-            ]
-            found = ModelMetrics(*(given_model(run) for run in runs)).measure("accuracy", terms)
-            assert isinstance(found, Measured)
-            interval = found.interval()
-            of_models.append(interval.low <= truth <= interval.high)
-        grouped, naive = grouped + of_models[0], naive + of_models[1]
-    assert 0.93 <= grouped / samples <= 0.975
-    assert naive / samples < 0.9
-
-
-# limits of a sum of two uniform numbers, each of half weight, below which it lies with chance 0.8 and 0.7
-LIMITS = tuple(float(1 - np.sqrt((1 - chance) / 2)) for chance in (0.8, 0.7))

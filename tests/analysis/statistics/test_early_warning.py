@@ -8,12 +8,11 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
+from opened_results import opened
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
-from synthetic_results import write_synthetic
 
-from failmodes.analysis.charts.early_warning import chart
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.early_warning import (
     COMPARED,
     FEWEST,
@@ -24,15 +23,9 @@ from failmodes.analysis.statistics.early_warning import (
     WIDENED,
     PredictorGain,
     early_warning,
-    fit_hazard,
-    is_found,
-    measure_early_warning,
     predictor_gains,
 )
 from failmodes.analysis.statistics.shares import holm
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import WarehouseError
 
 Rows = tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]
 LARGE = 1e3  # an indicator of this size has a coefficient as much smaller, which the ridge then leaves alone
@@ -95,12 +88,9 @@ def kept(rows: Rows, which: np.ndarray) -> Rows:
     return cell[which], image[which], event[which], {name: score[which] for name, score in scores.items()}
 
 
-def assert_same(one: dict[str, PredictorGain], other: dict[str, PredictorGain], **tolerance: float) -> None:
-    for name in COMPARED:
-        assert one[name][3:] == other[name][3:]
-        for a, b in ((one[name].gain, other[name].gain), (one[name].share, other[name].share)):
-            assert (a is None) == (b is None)
-            assert a is None or a == pytest.approx(b, **tolerance)
+def figures(gains: dict[str, PredictorGain]) -> list[float]:
+    """Gains and shares with their intervals, and counts."""
+    return [number for one in gains.values() for number in (*(one.gain or ()), *(one.share or ()), *one[3:6])]
 
 
 def test_gains_agree_with_scikit_learn() -> None:
@@ -113,22 +103,18 @@ def test_gains_agree_with_scikit_learn() -> None:
     for name, models in COMPARED.items():
         of_name = with_drift if "drift" in name else kept(rows, finite)
         reference, model = (of_scikit_learn(of_name, names, np.unique(rows[1])) for names in models)
-        gain, share = found[name].gain, found[name].share
-        assert gain is not None
-        assert share is not None
-        assert gain.value == pytest.approx((reference - model).mean(), abs=1e-8)
-        assert share.value == pytest.approx(1 - model.sum() / reference.sum(), abs=1e-8)
+        assert found[name].gain.value == pytest.approx((reference - model).mean(), abs=1e-8)
+        assert found[name].share.value == pytest.approx(1 - model.sum() / reference.sum(), abs=1e-8)
         assert found[name][3:] == (len(np.unique(of_name[1])), len(of_name[0]), of_name[2].sum(), None)
 
 
 def test_intervals_agree_with_a_bootstrap_of_images() -> None:
-    rows = rows_at_risk(400, strength=1.0)
+    rows = rows_at_risk(400, strength=4.0)
     found = gains_of(*rows)["margin"]
     losses = [of_scikit_learn(rows, names, np.arange(400)) for names in ((), ("margin",))]
     weights = np.random.default_rng(1).multinomial(400, np.full(400, 1 / 400), 4000)
     base, model, counts = ((weights * np.bincount(rows[1], part)).sum(1) for part in (*losses, np.ones(len(rows[1]))))
     for estimate, resampled in ((found.gain, (base - model) / counts), (found.share, 1 - model / base)):
-        assert estimate is not None
         assert (estimate.high - estimate.low) / 2 == pytest.approx(1.96 * WIDENED * resampled.std(), rel=0.06)
 
 
@@ -137,41 +123,6 @@ def test_p_values_are_one_sided_and_corrected() -> None:
     z = [one.gain.value / (one.gain.high - one.gain.low) * 2 * 1.959964 for one in found.values() if one.gain]
     assert len(z) == len(COMPARED)
     assert [one.adjusted_p for one in found.values()] == pytest.approx(holm(stats.norm.sf(z).tolist()), rel=1e-4)
-
-
-def test_a_score_that_decides_is_found_and_one_that_repeats_it_adds_nothing() -> None:
-    cell, image, event, scores = rows_at_risk(300, strength=0.0)
-    noise = np.random.default_rng(2).normal(size=len(cell))
-    decides = event + 0.1 * np.abs(noise)  # 0 to .5 where the image stays right, above 1 where it fails
-    found = gains_of(cell, image, event, {**scores, "margin": -decides, "drift": decides})
-    assert found["margin"].share is not None
-    assert found["margin"].share.value > 0.9
-    assert is_found(found["margin"])
-    assert is_found(found["drift"])
-    assert not any(is_found(found[name]) for name in ("confidence", "entropy", "drift_beyond_margin"))
-
-
-def test_beyond_margin_is_what_drift_adds_to_it() -> None:
-    """Two halves of what makes images fail: each is found, and so is the second beside the first."""
-    rng = np.random.default_rng(3)
-    halves = rng.normal(size=(2, 4000))
-    event = rng.random(4000) < 1 / (1 + np.exp(1 - halves.sum(0)))
-    scores = {"margin": halves[0], "confidence": halves[0], "entropy": halves[0], "drift": halves[1]}
-    found = gains_of(np.zeros(4000), np.arange(4000), event, scores)
-    assert found["drift_beyond_margin"].gain is not None
-    assert found["drift"].gain is not None
-    assert found["drift_beyond_margin"].gain.value > found["drift"].gain.value > 0
-    assert is_found(found["drift_beyond_margin"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("images", [50, 200])
-def test_scores_that_tell_nothing_are_hardly_ever_found(images: int) -> None:
-    samples = 60
-    claims = [
-        any(map(is_found, gains_of(*rows_at_risk(images, strength=0.0, seed=seed)).values())) for seed in range(samples)
-    ]
-    assert sum(claims) <= stats.binom.ppf(0.99, samples, 0.05)
 
 
 @pytest.mark.parametrize(("failing", "reason"), [(FEWEST - 1, "fail at"), (FEWEST, None), (191, "pass")])
@@ -185,23 +136,14 @@ def test_few_failures_or_survivors_say_nothing(failing: int, reason: str | None)
         assert reason is None or reason in str(one.reason)
 
 
-def test_nothing_at_risk_says_nothing() -> None:
-    empty = np.empty(0)
-    found = gains_of(empty.astype(int), empty.astype(int), empty.astype(bool), dict.fromkeys(SCORES, empty))
-    assert {one.reason for one in found.values()} == {"no image that is right so far has the score"}
-
-
 def test_separation_and_cells_without_events_stay_finite() -> None:
     rng = np.random.default_rng(5)
     cell, image = np.repeat(np.arange(8), 60), np.tile(np.arange(60), 8)
     event = (cell < 3) & (image % 4 == 0)
     scores = {"margin": event * 1e6, "confidence": event - 1e-9, "entropy": rng.standard_cauchy(480) ** 3}
-    scores["drift"] = scores["margin"]
-    for one in gains_of(cell, image, event, scores).values():
-        assert one.gain is not None
-        assert np.isfinite([*one.gain, *(one.share or ())]).all()
-    fitted = fit_hazard(cell, event.astype(float), 10.0 * event[None], np.zeros(8), np.zeros(1))
-    assert np.isfinite(np.concatenate(fitted)).all()
+    found = gains_of(cell, image, event, scores | {"drift": scores["margin"]})
+    assert len(figures(found)) == 9 * len(COMPARED)
+    assert np.isfinite(figures(found)).all()
 
 
 def test_rows_without_a_number_leave_their_comparison() -> None:
@@ -213,25 +155,13 @@ def test_rows_without_a_number_leave_their_comparison() -> None:
     found = gains_of(*rows)
     assert found["margin"].rows == found["confidence"].rows == finite.sum()
     assert found["drift"].rows == found["drift_beyond_margin"].rows == (finite & ~np.isnan(rows[3]["drift"])).sum()
-    assert_same(found, gains_of(*kept(rows, finite)))
-
-
-def test_neither_order_nor_numbers_of_images_matter() -> None:
-    rows = rows_at_risk(120, strength=0.7)
-    found = gains_of(*rows)
-    cell, image, event, scores = kept(rows, np.random.default_rng(6).permutation(len(rows[0])))
-    assert_same(found, gains_of(cell, 5 * image + 1000, event, scores), rel=1e-7)
-    scaled = {name: 3 - 20 * score for name, score in scores.items()}  # x is standardized
-    assert_same(found, gains_of(cell, image, event, scaled), rel=1e-7)
+    assert figures(found) == pytest.approx(figures(gains_of(*kept(rows, finite))))
 
 
 def test_a_score_that_is_the_same_in_every_cell_says_nothing() -> None:
     cell, image, event, scores = rows_at_risk(100, strength=1.0)
     found = gains_of(cell, image, event, {**scores, "drift": 0.1 * cell})
-    assert [found[name].reason for name in ("drift", "drift_beyond_margin")] == [
-        "the score is the same for all images of each cell"
-    ] * 2
-    assert found["margin"].gain is not None
+    assert {name for name, one in found.items() if one.gain is None} == {"drift", "drift_beyond_margin"}
 
 
 def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tuple[str, ...]) -> Rows:
@@ -258,51 +188,21 @@ def _by_hand(con: duckdb.DuckDBPyConnection, evaluation_id: str, corruptions: tu
 
 
 def test_rows_at_risk_are_those_of_a_warehouse(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for evaluation in selection.evaluations:
-        found = early_warning(con, selection, evaluation)
-        assert_same(found, gains_of(*_by_hand(con, evaluation.evaluation_id, selection.averaged)), rel=1e-6)
+    """Over the averaged corruptions, of which a load stores it, and over one, of which it does not."""
+    evaluation = selection.evaluations[0]
+    for chosen in (selection, replace(selection, corruptions=("fog",), extras=())):
+        found = early_warning(con, chosen, evaluation)
+        by_hand = gains_of(*_by_hand(con, evaluation.evaluation_id, chosen.averaged))
+        assert figures(found) == pytest.approx(figures(by_hand), rel=1e-6)
+    stored = "select score, share, failure_count from early_warning where evaluation_id = ?"
+    found = early_warning(con, selection, evaluation)
+    assert dict((score, row) for score, *row in con.execute(stored, [evaluation.evaluation_id]).fetchall()) == {
+        name: [one.share.value, one.events] for name, one in found.items()
+    }
 
 
-def test_a_load_stores_what_is_measured_over_the_averaged_corruptions(
-    con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
-    for evaluation in selection.evaluations:
-        measured = measure_early_warning(con, evaluation.evaluation_id, selection.averaged)
-        assert early_warning(con, selection, evaluation) == measured
-        rows = con.execute(
-            "select score, share, image_count, failure_count, reason from early_warning where evaluation_id = ?",
-            [evaluation.evaluation_id],
-        ).fetchall()
-        assert {row[0]: row[1:] for row in rows} == {
-            name: (one.share and one.share.value, one.images, one.events, one.reason) for name, one in measured.items()
-        }
-
-
-def test_over_other_corruptions_it_is_measured(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    fog = replace(selection, corruptions=("fog",), extras=())
-    for evaluation in selection.evaluations:
-        assert early_warning(con, fog, evaluation) == measure_early_warning(con, evaluation.evaluation_id, ["fog"])
-        assert early_warning(con, fog, evaluation) != early_warning(con, selection, evaluation)
-
-
-@pytest.mark.slow
-def test_unpaired_images_and_models_without_attention_say_why(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "unpaired", images=40, models=("A",), corruptions=("fog",), paired=False)
-    load([tmp_path / "unpaired"], tmp_path / "unpaired.duckdb")
-    with open_warehouse(tmp_path / "unpaired.duckdb") as con:
-        chosen = select_one(con)
-        found = early_warning(con, chosen, chosen.evaluations[0])
-        assert {one.reason for one in found.values()} == {"corrupted images do not pair with clean ones: labels differ"}
-        with pytest.raises(WarehouseError, match="no gain of a score to show: .*labels differ"):
-            chart(con, chosen)
-    write_synthetic(tmp_path / "out", images=200, models=("A",), corruptions=("fog", "contrast"))
-    load([tmp_path / "out"], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        con.register("attention", con.sql("from attention limit 0").to_arrow_table())
-        noted = "select * replace ('no maps were asked for' as attention_note) from evaluations"
-        con.register("evaluations", con.sql(noted).to_arrow_table())
-        chosen = select_one(con)
-        found = early_warning(con, chosen, chosen.evaluations[0])
-        assert [found[name].reason for name in COMPARED] == [None] * 3 + ["no maps were asked for"] * 2
-        subtitle = chart(con, chosen).subtitle
-        assert "No figure of attention drift and drift beyond margin in A: no maps were asked for." in subtitle
+def test_of_unpaired_images_it_says_why(tmp_path: Path) -> None:
+    options = {"images": 40, "models": ("A",), "corruptions": ("fog",), "severities": (1, 5), "paired": False}
+    with opened(tmp_path, **options) as it:
+        found = early_warning(*it.first)
+    assert {str(one.reason).split(": ")[1] for one in found.values()} == {"labels differ"}

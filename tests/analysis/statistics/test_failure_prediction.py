@@ -4,45 +4,19 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import polars as pl
 import pytest
-from checkpoint_comparisons import judged
+from opened_results import opened
 from scipy import optimize, stats
-from synthetic_results import write_synthetic
 
-from failmodes.analysis.charts import failure_prediction, risk_coverage
-from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.charts import failure_prediction
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.failure_prediction import (
     KEPT_SHARE,
-    CellAuroc,
     mean_auroc,
     predict_failures,
 )
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.intervals import auroc_interval
-
-
-def test_every_cell_with_enough_failures_agrees_with_the_view(
-    con: duckdb.DuckDBPyConnection, selection: Selection
-) -> None:
-    evaluation = selection.evaluations[0]
-    found = predict_failures(con, selection, evaluation)
-    assert found is not None
-    rows = con.sql(
-        "from failure_prediction where evaluation_id = ? and severity > 0 and score = 'confidence' "
-        "and failures >= 10 and n - failures >= 10 order by auroc, corruption, severity",
-        params=[evaluation.evaluation_id],
-    ).pl().filter(pl.col("corruption").is_in(selection.corruptions))  # fmt: skip
-    assert [(cell.corruption, cell.severity) for cell in found.cells] == [
-        (corruption, float(severity)) for corruption, severity in rows.select("corruption", "severity").rows()
-    ]
-    for cell, (auroc, failures, count) in zip(found.cells, rows.select("auroc", "failures", "n").rows(), strict=True):
-        ends = auroc_interval(auroc, failures, count - failures, comparisons=rows.height)
-        assert cell.auroc == (auroc, *ends), "of all cells together"
-        assert cell.image_count == count
 
 
 def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(
@@ -83,9 +57,8 @@ def test_the_band_of_a_mean_is_as_wide_as_a_bootstrap_of_images(
 
 
 @pytest.mark.parametrize(
-    ("auroc", "failures", "correct"), [(0.33, 15, 385), (0.8, 40, 60), (0.5, 10, 10), (0.97, 300, 5)]
+    ("auroc", "failures", "correct", "cells"), [(0.33, 15, 385, 1), (0.8, 40, 60, 25), (0.97, 300, 5, 1)]
 )
-@pytest.mark.parametrize("cells", [1, 25])
 def test_ends_lie_as_many_of_their_own_standard_errors_off(
     auroc: float, failures: int, correct: int, cells: int
 ) -> None:
@@ -103,31 +76,11 @@ def test_ends_lie_as_many_of_their_own_standard_errors_off(
     assert high == pytest.approx(optimize.brentq(off, auroc, 1 - 1e-12), abs=1e-6)
 
 
-def test_confidence_that_knows_nothing_is_called_so_as_often_as_the_rank_sum_test_says() -> None:
-    rng, failures, correct = np.random.default_rng(0), 12, 80
-    for auroc in (stats.mannwhitneyu(*np.split(rng.random(92), [12])).statistic / (12 * 80) for _ in range(200)):
-        z = (auroc - 0.5) / ((failures + correct + 1) / (12 * failures * correct)) ** 0.5
-        low, high = auroc_interval(float(auroc), failures, correct)
-        assert (low > 0.5 or high < 0.5) == (abs(z) > stats.norm.ppf(0.975))
-
-
-def test_verdicts_compare_the_whole_interval_with_chance() -> None:
-    ends = {
-        (0.3, 0.49): "supported",
-        (0.51, 0.7): "contradicted",
-        (0.4, 0.6): "inconclusive",
-        (0.5, 0.7): "inconclusive",
-    }
-    for (low, high), verdict in ends.items():
-        assert CellAuroc("fog", 5.0, Estimate((low + high) / 2, low, high), 400, 0.01, 0.99).verdict == verdict
-
-
 def test_error_rates_of_those_kept_are_counted_from_the_images(
     con: duckdb.DuckDBPyConnection, selection: Selection
 ) -> None:
     evaluation = selection.evaluations[0]
     found = predict_failures(con, selection, evaluation)
-    assert found is not None
     risks = []
     for corruption in selection.averaged:
         cell = con.sql(
@@ -143,16 +96,8 @@ def test_error_rates_of_those_kept_are_counted_from_the_images(
     assert found.error_rate_kept.low < expected[1] < found.error_rate_kept.high
 
 
-@pytest.mark.slow
 def test_too_few_failures_say_nothing(tmp_path: Path) -> None:
-    write_synthetic(tmp_path / "out", images=12, models=("A",), corruptions=("fog",), severities=(1, 2))
-    load([tmp_path / "out"], tmp_path / "w.duckdb")
-    with open_warehouse(tmp_path / "w.duckdb") as con:
-        selection = select_one(con)
-        assert predict_failures(con, selection, selection.evaluations[0]) is None
-        assert judged(con, selection, "confidence_below_chance") == []
-        figure = risk_coverage.chart(con, selection)
-        assert figure.title.endswith("too few failures or correct predictions")
-        assert "<svg" in figure.to_svg()
-        with pytest.raises(WarehouseError, match="no failure prediction to show: no cell has 10 incorrect"):
-            failure_prediction.chart(con, selection)
+    with opened(tmp_path, images=12, models=("A",), corruptions=("fog",), severities=(1, 2)) as it:
+        assert predict_failures(*it.first) is None
+        with pytest.raises(WarehouseError, match="no cell has 10 incorrect"):
+            failure_prediction.chart(it.con, it.selection)

@@ -1,28 +1,19 @@
 """Mean accuracies and costs of corruptions: the values of the views, intervals by hand, and how often they hold."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from given_runs import given_model, given_run
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
-from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.difference import ModelMetrics, Term
+from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import (
     DropRanking,
     accuracy_over,
-    drop_rankings,
     mean_corrupted,
     rank_drops,
-    run_accuracies,
 )
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
-from failmodes.warehouse.database.connection import open_warehouse
 
 NAMES = ("fog", "frost", "snow")
 CELLS = [(name, severity) for name in NAMES for severity in (1.0, 1.5, 2.0)] + [("none", 0.0)]
@@ -52,41 +43,6 @@ def ranked(model: ModelRows, names: tuple[str, ...] = NAMES, among: tuple[str, .
     return rank_drops(model, names, among, 0.95)
 
 
-def by_hand(correct: np.ndarray, weights: dict[int, float], *, paired: bool) -> tuple[float, float, float]:
-    """A difference of means with two made-up images, 1 and -1; of different images each cell has its part of them."""
-    columns, weight = list(weights), np.array(list(weights.values()))
-    images, value = len(correct), float(correct[:, columns].mean(axis=0) @ weight)
-    if paired:
-        each = np.append(correct[:, columns] @ weight, [1, -1])
-        center, error = each.mean(), stats.sem(each, ddof=0)
-    else:
-        added = 2 / len(columns)
-        share = (correct[:, columns].sum(axis=0) + added) / (images + 2 * added)
-        center, error = weight @ share, np.sqrt(weight**2 @ (share * (1 - share)) / (images + 2 * added))
-    return value, center - Z * error, center + Z * error
-
-
-def test_means_are_those_of_the_views(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        found = run_accuracies(con, select_one(con))
-        overall = dict(con.sql("select evaluation_id, mean_corrupted_accuracy from robustness_by_model").fetchall())
-        each = con.sql("select evaluation_id, corruption, 1 - mean_error from corruption_error_by_model").fetchall()
-    by_id = {evaluation.evaluation_id: one for evaluation, one in found.items()}
-    assert {key: one.corrupted and one.corrupted.value for key, one in by_id.items()} == pytest.approx(overall)
-    for evaluation_id, corruption, accuracy in each:
-        estimate = by_id[evaluation_id].by_corruption[corruption]
-        assert estimate.value == pytest.approx(accuracy)
-        assert estimate.low < accuracy < estimate.high
-    assert all(one.worst == min(one.by_corruption, key=lambda c: one.by_corruption[c].value) for one in found.values())
-
-
-def test_an_accuracy_has_its_exact_interval() -> None:
-    correct = np.repeat(np.arange(50)[:, None] < 45, len(CELLS), axis=1)
-    low, high = stats.binomtest(45, 50).proportion_ci(0.9, method="exact")
-    found = accuracy_over(ModelMetrics(model_of(correct)), [Term(("fog", 1.0), 1)])
-    assert found.interval(0.9) == pytest.approx((0.9, low, high))
-
-
 def test_a_mean_has_that_of_the_means_of_images_and_two_more() -> None:
     model = made((0.3, 0.5, 0.6), 40)
     terms = mean_corrupted(model.cells, ("fog", "snow", "contrast"))
@@ -100,56 +56,6 @@ def test_a_mean_has_that_of_the_means_of_images_and_two_more() -> None:
 def test_corruptions_weigh_the_same_whatever_their_severities() -> None:
     terms = mean_corrupted([("fog", 1.0), ("none", 0.0), ("snow", 1.0), ("snow", 2.0)], ("fog", "snow"))
     assert {term.cell: term.weight for term in terms} == {("fog", 1.0): 0.5, ("snow", 1.0): 0.25, ("snow", 2.0): 0.25}
-
-
-@pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
-@pytest.mark.parametrize("share", [0.3, 0.95])
-def test_intervals_hold_in_about_95_of_100_samples(share: float, paired: bool) -> None:
-    rng, samples = np.random.default_rng(0), 600
-    population = 0.6 * rng.random(200_000) + 0.4 * rng.random(200_000)
-    cells, limit = [("fog", 1.0), ("fog", 2.0), ("none", 0.0), ("snow", 1.0)], np.quantile(population, share)
-    contrast = [Term(("none", 0.0), 1), *(Term((c, s), -w) for c, s, w in (("fog", 1.0, 0.5), ("snow", 1.0, 0.5)))]
-    held = np.zeros(2)
-    for _ in range(samples):
-        difficulty = rng.random((60, 1 if paired else 4))  # of one image the same in all cells
-        correct = 0.6 * difficulty + 0.4 * rng.random((60, 4)) < limit
-        metrics = ModelMetrics(given_model(given_run(correct, cells, shares_images=paired)))
-        found = [
-            accuracy_over(metrics, terms).interval() for terms in (mean_corrupted(cells, ("fog", "snow")), contrast)
-        ]
-        held += [one.low <= truth <= one.high for one, truth in zip(found, (share, 0), strict=True)]
-    assert (held / samples > 0.93).all()
-    assert held[0] / samples < 0.985
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(1, 40), st.booleans(), st.integers(0, 2**32 - 1))
-def test_differences_hold_their_promises(images: int, paired: bool, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    metrics = ModelMetrics(model_of(rng.random((images, 10)) < rng.random(10), paired=paired))
-    terms = [Term(cell, (-0.5, 0.5)[place % 2]) for place, cell in enumerate(CELLS[:4])]
-    value, low, high = accuracy_over(metrics, terms).interval()
-    weights = [term.weight for term in terms]
-    assert value == pytest.approx(float(correct_of(metrics.candidate)[:, :4].mean(axis=0) @ weights))
-    assert -1 <= low <= value + 1e-12
-    assert value - 1e-12 <= high <= 1
-    assert high - low > 0.01, "no width is 0, even where all images are the same"
-    swapped = accuracy_over(metrics, [term._replace(weight=-term.weight) for term in reversed(terms)])
-    assert swapped.interval() == pytest.approx((-value, -high, -low))
-    wider = accuracy_over(metrics, terms).interval(0.99)
-    assert wider.low <= low < high <= wider.high
-
-
-def test_ranking_of_the_results_is_by_the_last_severity(shaped_warehouse: Path, synthetic: Synthetic) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        selection = select_one(con)
-        ranking = drop_rankings(con, selection)[selection.evaluations[0]]
-    correct = {c: r.mean(axis=1) for (label, c), r in synthetic.correct.items() if label == "Alpha"}
-    at_last = sorted((float(r[0] - r[-1]) for r in correct.values()), reverse=True)
-    assert [drop.at_last.value for drop in ranking.drops] == pytest.approx(at_last)
-    assert ranking.drops[0].corruption == "gaussian_noise"
-    assert [lead.value for lead in ranking.leads] == pytest.approx([at_last[0] - drop for drop in at_last[1:]])
-    assert (ranking.extras, ranking.withheld) == ((), ())
 
 
 @pytest.mark.parametrize("paired", [True, False], ids=["paired", "unpaired"])
@@ -179,13 +85,11 @@ def test_it_is_clear_only_where_the_first_leads_over_every_other() -> None:
 
 def test_ties_are_not_clear() -> None:
     correct = np.repeat(np.arange(200)[:, None] < 100, len(CELLS), axis=1)
-    level = ranked(model_of(correct))
-    assert [drop.at_last.value for drop in level.drops] == [0, 0, 0]
-    assert all(lead.value == 0 and lead.low < 0 < lead.high for lead in level.leads)
-    assert not level.is_clear
+    assert not ranked(model_of(correct)).is_clear
     correct[:, [COLUMN[name, 2.0] for name in NAMES]] = False
     fallen = ranked(model_of(correct))
     assert fallen.drops[0].at_last.above_zero
+    assert all(lead.value == 0 and lead.low < 0 < lead.high for lead in fallen.leads)
     assert not fallen.is_clear
 
 
@@ -194,11 +98,4 @@ def test_extras_stand_apart_and_nothing_to_rank_is_nothing_clear() -> None:
     assert [drop.corruption for drop in ranking.drops] == ["frost", "snow"]
     assert [drop.corruption for drop in ranking.extras] == ["fog"]
     assert len(ranking.leads) == 1
-    nothing = ranked(made((0.3, 0.5, 0.6)), (), ())
-    assert nothing == DropRanking((), (), ())
-    assert not nothing.is_clear
-
-
-def test_equal_drops_are_hardly_ever_called_most() -> None:
-    clear = [ranked(made((0.6, 0.6, 0.6), images=200, seed=seed)).is_clear for seed in range(100)]
-    assert sum(clear) <= 5
+    assert not ranked(made((0.3, 0.5, 0.6)), (), ()).is_clear

@@ -5,18 +5,17 @@ from itertools import combinations
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import bonett_price_p, decided_cells, decided_pairs, difference, pair
+from checkpoint_comparisons import bonett_price_p, decided_cells, decided_pairs, difference
 from given_runs import CELLS, given_model, given_run
 from scipy import stats
 from synthetic_results import Synthetic
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.difference import Measured
 from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_pairs import (
     compare_models_of,
     compare_pairs,
-    correct_jointly,
     corrupted_difference,
     rank_by_wins,
 )
@@ -51,37 +50,11 @@ def test_an_images_differences_are_averaged_before_images_are_counted() -> None:
     assert found.p_value == pytest.approx(bonett_price_p(each))
 
 
-def test_of_cells_of_different_images_variances_add_up() -> None:
-    a, b = predictions(1, 0.7), predictions(2, 0.6)
-    found, each = compared(model(a, paired=False), model(b, paired=False)), a.astype(float) - b
-    assert found.value == pytest.approx(float(each.mean(axis=0) @ WEIGHTS))
-    assert found.error.variance == pytest.approx(float(WEIGHTS**2 @ each.var(axis=0)) / 200, rel=0.03)
-
-
-def test_swapping_two_models_turns_the_sign() -> None:
-    a, b = model(predictions(1, 0.7)), model(predictions(2, 0.6))
-    one, other = compared(a, b), compared(b, a)
-    value, low, high = one.interval()
-    assert other.interval() == pytest.approx((-value, -high, -low))
-    assert other.p_value == pytest.approx(one.p_value)
-
-
 def test_only_cells_that_both_have_are_compared() -> None:
     a, b = predictions(1, 0.7), predictions(2, 0.6, cells=2)
     found = compared(model(a), model(b, [("fog", 2.0), ("none", 0.0)]))
     assert found.value == pytest.approx(a[:, 1].mean() - b[:, 0].mean())
     assert corrupted_difference(model(a), model(b, [("frost", 1.0), ("none", 0.0)]), ("fog",)) is None
-
-
-@pytest.mark.parametrize("images", [1, 2, 50])
-@pytest.mark.parametrize("corruption", ["fog", "snow"])
-def test_equal_predictions_differ_by_nothing(images: int, corruption: str) -> None:
-    same = model(predictions(1, 0.7, images))
-    found = compared(same, same, (corruption,))
-    value, low, high = found.interval()
-    assert (value, found.p_value) == (0, pytest.approx(1))
-    assert low == pytest.approx(-high)
-    assert 0 < high <= 1, "that no image differs does not prove that none would"
 
 
 def test_pairs_of_the_results_are_decided_as_by_hand(
@@ -102,32 +75,9 @@ def test_pairs_of_the_results_are_decided_as_by_hand(
     assert won
 
 
-def test_models_are_compared_whatever_their_runs(
-    seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
-) -> None:
-    pairs = {(one.a.label, one.b.label): one for one in compare_models_of(seeded_con, seeded)}
-    assert {names: one.is_about_training for names, one in pairs.items()} == {
-        ("Fir", "Loner"): False, ("Fir", "Oak"): True, ("Loner", "Oak"): False,
-    }  # fmt: skip
-    means = {
-        run: np.mean([seeded_results.correct[run, c][1:].mean(axis=0) for c in ("fog", "contrast")], axis=0)
-        for run in seeded.labels.values()
-    }
-    each = np.mean([means[f"Fir, seed {seed}"] for seed in range(3)], axis=0) - means["Loner"]
-    half = stats.norm.ppf(0.975) * stats.sem(np.append(each, [1, -1]), ddof=0)
-    found = pairs["Fir", "Loner"].difference
-    assert found.value == pytest.approx(each.mean())
-    assert (found.high - found.low) / 2 == pytest.approx(half), "of these checkpoints, over images alone"
-
-
-def test_verdicts_follow_sign_and_corrected_p() -> None:
-    assert difference("A", "B", 0.1).verdict == "supported"
-    assert difference("A", "B", -0.1).verdict == "contradicted"
-    assert difference("A", "B", 0.1, p=0.021).verdict == "inconclusive"
-    assert difference("A", "B", 0.1, p=0.02).verdict == "supported"
-    assert difference("A", "B", 0.0).winner is None
-    worse = difference("A", "B", -0.1)
-    assert worse.winner == worse.b
+def test_models_are_compared_whatever_their_runs(seeded_con: duckdb.DuckDBPyConnection, seeded: Selection) -> None:
+    pairs = {(one.a.label, one.b.label): one.is_about_training for one in compare_models_of(seeded_con, seeded)}
+    assert pairs == {("Fir", "Loner"): False, ("Fir", "Oak"): True, ("Loner", "Oak"): False}
 
 
 def test_models_are_ranked_by_pairs_won_then_by_fewest_lost() -> None:
@@ -150,16 +100,6 @@ def test_cells_count_images_that_only_one_gets_right(
         assert (cell.only_a, cell.only_b) == (int((a & ~b).sum()), int((b & ~a).sum()))
 
 
-def test_correction_over_the_cells_of_all_pairs_by_hand() -> None:
-    # two-sided p of (7, 0) is 2 / 2**7 = .0156; alone it is below .05, of four cells it is .0625
-    tested = correct_jointly([pair("A", "B", (7, 0), (1, 1)), pair("A", "C", (1, 1), (1, 1))])
-    assert tested[0].cells[0].adjusted_p == pytest.approx(4 * 2 / 2**7)
-    assert tested[0].won_by("a") == 0
-    (split,) = correct_jointly([pair("A", "B", (20, 0), (0, 20), (1, 1))])
-    assert [cell.winner for cell in split.cells] == ["a", "b", ""]
-    assert [split.won_by(side) for side in ("a", "b", "")] == [1, 1, 1]
-
-
 def test_all_cells_of_all_pairs_are_one_family(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
@@ -171,8 +111,3 @@ def test_all_cells_of_all_pairs_are_one_family(
     won = {(one.a.label, one.b.label) for one in pairs if one.won_by("a")}
     won |= {(one.b.label, one.a.label) for one in pairs if one.won_by("b")}
     assert won == set(decided_cells(many_results))
-    (alone,) = compare_pairs(many_con, select_one(many_con, models=["Aspen", "Birch"]))
-    joint = next(one for one in pairs if (one.a.label, one.b.label) == ("Aspen", "Birch"))
-    both = [(x.adjusted_p, y.adjusted_p) for x, y in zip(alone.cells, joint.cells, strict=True)]
-    assert all(one <= all_of_them for one, all_of_them in both)
-    assert any(one < all_of_them for one, all_of_them in both)

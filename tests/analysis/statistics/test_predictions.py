@@ -5,10 +5,9 @@ import polars as pl
 import pytest
 from scipy.stats import binomtest
 
-from failmodes.analysis.selection import Selection, select_one
+from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.predictions import (
-    ClassGap,
     Collapse,
     class_gaps,
     collapse_by_corruption,
@@ -26,23 +25,6 @@ def test_the_most_collapsed_cell_is_found(collapsing: duckdb.DuckDBPyConnection)
     interval = binomtest(159, 160).proportion_ci(1 - 0.05 / cells, method="wilson")
     assert found.share == pytest.approx((159 / 160, interval.low, interval.high))
     assert all(one.verdict != "supported" for one in collapse_by_corruption(collapsing, selection, beta))
-
-
-def test_of_each_corruption_the_worst_cell_is_reported_and_the_clean_one(collapsing: duckdb.DuckDBPyConnection) -> None:
-    selection = select_one(collapsing)
-    for evaluation in selection.evaluations:
-        found = collapse_by_corruption(collapsing, selection, evaluation)
-        assert sorted(one.corruption for one in found) == ["contrast", "fog", "none"]
-        shares = [one.share.value for one in found]
-        assert shares == sorted(shares, reverse=True)
-        for one in found:
-            of_cell = pl.col("severity") == 0 if one.corruption == "none" else pl.col("corruption") == one.corruption
-            cells = collapsing.sql(
-                "select corruption, severity::double as severity, predicted from outcomes where evaluation_id = ?",
-                params=[evaluation.evaluation_id],
-            ).pl().filter(of_cell)  # fmt: skip
-            counts = cells.group_by("severity", "predicted").len()
-            assert one.predicted_count == counts.filter(pl.col("severity") > 0 if one.severity else True)["len"].max()
 
 
 def test_a_verdict_of_collapse_compares_with_the_middle_between_labels_and_all() -> None:
@@ -82,15 +64,3 @@ def test_the_class_farthest_below_the_others_is_found(collapsing: duckdb.DuckDBP
     }
     assert others[0].gap.value == pytest.approx(max(gaps.values()))
     assert gaps[others[0].severity] == pytest.approx(max(gaps.values()))
-
-
-def test_a_gap_is_large_or_small_with_its_whole_interval() -> None:
-    ends = {(0.21, 0.5): "supported", (0.19, 0.5): "inconclusive", (-0.1, 0.19): "contradicted"}
-    for (low, high), verdict in ends.items():
-        assert ClassGap("fog", 5.0, "one", 40, 0.5, Estimate((low + high) / 2, low, high)).verdict == verdict
-
-
-def test_every_corruption_is_judged_of_the_results(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    for evaluation in selection.evaluations:
-        assert {one.corruption for one in class_gaps(con, selection, evaluation)} == set(selection.corruptions)
-        assert all(one.verdict != "supported" for one in collapse_by_corruption(con, selection, evaluation))

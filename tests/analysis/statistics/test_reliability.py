@@ -4,7 +4,7 @@ import duckdb
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.analysis.statistics.reliability import accuracy_interval, pooled_reliability
@@ -25,32 +25,12 @@ def test_of_one_cell_it_is_wilsons() -> None:
 
 
 def test_copies_of_a_cell_add_nothing_and_other_images_do() -> None:
-    correct = np.tile(np.arange(40)[:, None] < 30, (1, 3))
-    inside = np.tile(EVERY, (1, 3))
+    correct, inside = np.tile(np.arange(40)[:, None] < 30, (1, 3)), np.tile(EVERY, (1, 3))
     assert accuracy_interval(inside, correct) == pytest.approx(wilson(30, 40))
     assert accuracy_interval(inside, correct, shares_images=False) == pytest.approx(wilson(90, 120))
-
-
-def test_where_all_are_correct_images_count_and_not_predictions() -> None:
-    inside = np.tile(EVERY, (1, 3))
-    assert accuracy_interval(inside, inside) == pytest.approx(wilson(40, 40))
-    assert accuracy_interval(inside, ~inside) == pytest.approx(wilson(0, 40))
-
-
-def test_predictions_that_differ_more_than_by_chance_do_not_count_twice() -> None:
-    correct = np.tile([True, False], (40, 1))  # of each image one: no image differs from another
-    assert accuracy_interval(np.ones((40, 2), bool), correct) == pytest.approx(wilson(40, 80))
-
-
-def test_it_holds_the_truth_where_corruptions_agree() -> None:
-    """500 images under six corruptions, correct by a latent number of the image and one of the cell."""
-    rng, held = np.random.default_rng(0), []
-    inside = rng.random((500, 6)) < 0.1
-    for _ in range(1000):
-        latent = np.sqrt(0.8) * rng.normal(size=(500, 1)) + np.sqrt(0.2) * rng.normal(size=(500, 6))
-        low, high = accuracy_interval(inside, latent < norm.ppf(0.8))
-        held.append(low <= 0.8 <= high)
-    assert 0.93 <= np.mean(held) <= 0.975
+    assert accuracy_interval(inside, ~inside) == pytest.approx(wilson(0, 40)), "images count and not predictions"
+    either = np.tile([True, False], (40, 1))  # of each image one: no image differs from another
+    assert accuracy_interval(np.ones((40, 2), bool), either) == pytest.approx(wilson(40, 80))
 
 
 def test_bins_are_those_of_the_view_pooled(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
@@ -68,10 +48,6 @@ def test_bins_are_those_of_the_view_pooled(con: duckdb.DuckDBPyConnection, selec
     assert len(both) == len(found) == len(expected)
     for name in ("count", "mean_confidence", "accuracy"):
         assert both[name].to_numpy() == pytest.approx(both[f"{name}_expected"].to_numpy(), rel=1e-6)
-    clean = found.filter(severity=0).join(
-        view.filter(severity=0), on=["label", "bin_index"], suffix="_of_view", how="inner"
-    )
-    assert clean["accuracy_low"].to_numpy() == pytest.approx(clean["accuracy_low_of_view"].to_numpy())
-    assert clean["accuracy_high"].to_numpy() == pytest.approx(clean["accuracy_high_of_view"].to_numpy())
-    assert (found["accuracy_low"] <= found["accuracy"]).all()
-    assert (found["accuracy"] <= found["accuracy_high"] + 1e-12).all()
+    clean = found.filter(severity=0).join(view.filter(severity=0), on=["label", "bin_index"], suffix="_of_view")
+    for name in ("accuracy_low", "accuracy_high"):
+        assert clean[name].to_numpy() == pytest.approx(clean[f"{name}_of_view"].to_numpy())

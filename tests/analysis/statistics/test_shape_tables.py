@@ -1,28 +1,31 @@
 """Shapes in the warehouse: known curves come out as what they are, once, and anew only when something changed."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import numpy as np
-import polars as pl
 import pytest
+from opened_results import Opened, opened
+from rewritten_shards import cell_of, make_non_finite
 from synthetic_results import CURVES, Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import shape_tables
-from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings
-from failmodes.analysis.statistics.shape_tables import MOST_P, TABLES, open_current, stored_settings
-from failmodes.analysis.statistics.sufficiency import chance_from, chance_of, non_finite_cells
+from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, describe_curve
+from failmodes.analysis.statistics.model_accuracy import drop_rankings
+from failmodes.analysis.statistics.shape_tables import MOST_P, open_current, stored_settings
+from failmodes.analysis.statistics.shares import holm
+from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
+from failmodes.warehouse.database_schema import CURVE_TABLES
 
 EXPECTED = {
     "fog": "abrupt", "contrast": "near_linear", "motion_blur": "inconclusive", "brightness": "inconclusive",
     "gaussian_noise": "up_and_down",
 }  # fmt: skip
-
-QUICK = ShapeSettings(resamples=2000)
 
 
 def shapes_of(warehouse: Path, label: str = "Alpha") -> dict[str, dict]:
@@ -41,7 +44,6 @@ def test_known_curves_get_their_word(shaped_warehouse: Path) -> None:
     assert all((shape == "inconclusive") == (reason is not None) for _, shape, _, reason in rows)
 
 
-@pytest.mark.slow
 def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic: Synthetic) -> None:
     correct = synthetic.correct["Alpha", "fog"].mean(axis=1)
     row = shapes_of(shaped_warehouse)["fog"]
@@ -50,109 +52,48 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
             "select accuracy_change from steps where evaluation_id = ? and corruption = 'fog' order by severity_from",
             [synthetic.evaluations["Alpha"]],
         ).fetchall()
-    assert row["total_drop"] == pytest.approx(correct[0] - correct[-1])
-    assert row["total_drop_low"] < row["total_drop"] < row["total_drop_high"]
-    assert (row["largest_step_from"], row["largest_step_to"]) == (4, 5)
-    assert row["largest_step_low"] < row["largest_step"] == pytest.approx(correct[4] - correct[5])
-    assert row["largest_change"] == pytest.approx(correct[0] - correct[-1])
-    assert row["largest_change_at"] == 5
-    assert row["changes_within"] >= correct[0] - correct[-1]
-    assert (row["other_step_from"], row["other_step_to"]) == (None, None)
+    assert (row["total_drop"], row["largest_step"]) == pytest.approx((correct[0] - correct[5], correct[4] - correct[5]))
+    assert (row["largest_step_from"], row["largest_step_to"], row["largest_change_at"]) == (4, 5, 5)
     assert [change for (change,) in steps] == pytest.approx(np.diff(correct).tolist())
     assert sum(row[f"share_{name}"] for name in SHAPES) == pytest.approx(1)
     assert (row["image_count"], row["reason"], row["chance_from"]) == (400, None, None)
 
 
-def test_what_is_inconclusive_says_which_drop_could_be_shown(shaped_warehouse: Path) -> None:
-    row = shapes_of(shaped_warehouse)["brightness"]
-    assert f"drops from {100 * row['smallest_drop_shown']:.1f} points on" in row["reason"]
-    assert row["total_drop"] < row["smallest_drop_shown"] < 0.05
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("change", ["", "delete from shapes", "update shapes set shape = 'round'"])
+@pytest.mark.parametrize("change", ["delete from shapes", "update shapes set shape = 'round'"])
 def test_shapes_that_are_not_stored_hold_for_one_connection(
     shaped_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
-    columns = "select corruption, shape, largest_step_from, typeof(largest_step_from) from shapes order by all"
-    with open_warehouse(path) as con:
-        stored = con.execute(columns).fetchall()
+    expected = shapes_of(path)
     with duckdb.connect(str(path)) as writer:
-        writer.execute(change or "; ".join(f"delete from {table.name}" for table in TABLES))
+        writer.execute(change)
     content = path.read_bytes()
     with open_current(path) as con:
-        assert len(con.execute(columns).fetchall()) == len(stored)
-        assert change == "" or con.execute(columns).fetchall() == stored
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "`failmodes load` stores it" in said
+        assert sorted(con.execute("select shape from shapes").fetchall()) == sorted(
+            [(row["shape"],) for row in expected.values()] * 2
+        )
+    assert capsys.readouterr().err.count("\n") == 1
     assert path.read_bytes() == content
 
 
 @pytest.mark.slow
-def test_a_load_computes_only_those_of_what_is_new(warehouse_copy: Path, tmp_path: Path, monkeypatch) -> None:
-    asked = []
-    rows = shape_tables.shape_rows
-    monkeypatch.setattr(shape_tables, "shape_rows", lambda con, name, _: asked.append(name) or rows(con, name, QUICK))
-    assert ensure_shapes(warehouse_copy, QUICK)
-    assert len(asked) == 2
-    more = write_synthetic(tmp_path / "more", images=40, models=("Gamma",))
-    load([more.output], warehouse_copy)
-    assert ensure_shapes(warehouse_copy)
-    assert asked[2:] == [more.evaluations["Gamma"]]
-    assert len(shapes_of(warehouse_copy)) == len(CURVES)
-    assert not ensure_shapes(warehouse_copy)
-    monkeypatch.setattr(shape_tables, "source_hash", lambda *_: "another")
-    assert ensure_shapes(warehouse_copy)
-    assert len(asked) == 6
-
-
-def test_sweep_covers_the_settings_themselves(shaped_warehouse: Path) -> None:
-    with open_warehouse(shaped_warehouse) as con:
-        disagree = con.execute(
-            "select count(*) from shapes join shape_sweep "
-            "using (evaluation_id, corruption, flat_below, curvature_threshold) "
-            "where shapes.sample_shape <> shape_sweep.shape"
-        ).fetchall()
-        swept = con.execute("select count(*) from shape_sweep").fetchall()
-    assert disagree == [(0,)]
-    assert swept == [(2 * len(CURVES) * 9,)]
-
-
-@pytest.mark.slow
-def test_computed_once_and_again_only_after_a_change(shaped_warehouse: Path, tmp_path: Path) -> None:
-    path = tmp_path / "warehouse.duckdb"
-    shutil.copy(shaped_warehouse, path)
-    assert not ensure_shapes(path, QUICK)
+def test_a_load_computes_only_what_is_new_or_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, rows, path = [], shape_tables.shape_rows, tmp_path / "w.duckdb"
+    monkeypatch.setattr(shape_tables, "shape_rows", lambda con, name, own: asked.append(name) or rows(con, name, own))
+    small = {"images": 40, "corruptions": ("fog",), "severities": (1, 5)}
+    load([write_synthetic(tmp_path / "first", models=("Alpha",), **small).output], path)
+    assert ensure_shapes(path, ShapeSettings(resamples=100))
     assert not ensure_shapes(path)  # no settings: those of the stored shapes
-    assert ensure_shapes(path, ShapeSettings(resamples=2000, curvature_threshold=0.5))
+    more = write_synthetic(tmp_path / "more", models=("Gamma",), **small)
+    load([more.output], path)
+    assert ensure_shapes(path)
+    assert asked[1:] == [more.evaluations["Gamma"]]
+    assert ensure_shapes(path, ShapeSettings(resamples=100, curvature_threshold=0.5))
     with open_warehouse(path) as con:
-        assert stored_settings(con) == ShapeSettings(resamples=2000, curvature_threshold=0.5)
-        assert con.execute("select count(*) from shapes where shape in ('late', 'early')").fetchall() == [(0,)]
-
-
-def accuracies(*counts: int) -> np.ndarray:
-    """Correctness of 100 images of which so many are right at each severity."""
-    return np.arange(100)[:, None] < np.array(counts)
-
-
-@pytest.mark.parametrize(
-    ("counts", "severity"),
-    [
-        ((90, 60, 22, 20), 3),  # Wilson's upper end of 20 of 100 is .289, of 22 of 100 .311: not below .25 + .05
-        ((90, 60, 20, 15), 2),
-        ((90, 15, 60, 30), None),  # it comes back
-        ((90, 15, 60, 15), 3),
-        ((20, 20, 20, 20), 0),  # never above it
-        ((90, 10, 5, 0), 1),  # below chance is at chance too
-        ((90, 80, 70, 25), None),  # that it is above is not excluded
-    ],
-)
-def test_where_a_curve_ends_at_chance(counts: tuple[int, ...], severity: int | None) -> None:
-    found = chance_from(accuracies(*counts), np.arange(4.0), 0.25, 0.95)
-    assert found == severity
-    assert chance_from(accuracies(*counts), np.arange(4.0), None, 0.95) is None
+        assert stored_settings(con) == ShapeSettings(resamples=100, curvature_threshold=0.5)
+    monkeypatch.setattr(shape_tables, "source_hash", lambda *_: "another")
+    assert ensure_shapes(path)
+    assert len(asked) == 2 + 2 + 2
 
 
 def test_chance_is_among_all_that_the_model_may_predict() -> None:
@@ -167,21 +108,120 @@ def test_chance_is_among_all_that_the_model_may_predict() -> None:
         assert chance_of(con, "all") is None
 
 
-def test_more_than_one_in_a_hundred_rows_without_finite_numbers_is_too_many() -> None:
-    rows = pl.DataFrame(
-        {"evaluation_id": "e", "corruption": ["fog", "fog", "snow", "none"], "severity": [1, 2, 1, 0],
-         "metric": "non_finite_share", "value": [0.01, 0.02, 1 / 99, 0.0]}
-    )  # fmt: skip
-    with duckdb.connect() as con:
-        con.register("cell_metrics", rows)
-        assert non_finite_cells(con, "e") == [("fog", 2.0), ("snow", 1.0)]
-        assert non_finite_cells(con, "another") == []
+def test_every_curve_has_its_rows(con: duckdb.DuckDBPyConnection) -> None:
+    ((curves,),) = con.execute("select count(*) from shapes").fetchall()
+    rows_a_curve = {"shapes_over_distortion": 3, "change_points": 1, "curve_fits": 4, "corruption_ranks": 2}
+    for table in CURVE_TABLES:
+        keys = con.execute(f"select {', '.join(table.key)} from {table.name}").fetchall()
+        assert len(keys) == len(set(keys)) == rows_a_curve.get(table.name, len(keys) / curves) * curves
 
 
-def test_resamples_too_few_to_show_a_shape_are_the_reason(warehouse_copy: Path) -> None:
-    ensure_shapes(warehouse_copy, ShapeSettings(resamples=48))
-    found = shapes_of(warehouse_copy)
-    assert {row["shape"] for row in found.values()} == {"inconclusive"}
-    assert found["fog"]["reason"] == "abrupt in 100% of resamples, of which 48 are too few"
-    ensure_shapes(warehouse_copy, ShapeSettings(resamples=2000))
-    assert shapes_of(warehouse_copy)["fog"]["reason"] is None
+def test_axes_are_the_mean_distortion(con: duckdb.DuckDBPyConnection) -> None:
+    """The synthetic images lie as far from clean as severity says, so that all axes tell the same curvature."""
+    rows = con.execute(
+        "select axis, axis_end, curvature_change from shapes_over_distortion where corruption = 'contrast'"
+    ).fetchall()
+    assert {axis: end for axis, end, _ in rows} == pytest.approx({"severity": 5, "rmse": 0.1, "1-ssim": 0.5}, abs=1e-5)
+    assert [change for *_, change in rows] == pytest.approx([0] * len(rows), abs=1e-5)
+
+
+def test_p_values_are_corrected_over_the_curves_of_an_evaluation(con: duckdb.DuckDBPyConnection) -> None:
+    for (evaluation,) in con.execute("select distinct evaluation_id from change_points").fetchall():
+        query = "select p_value, adjusted_p_value from change_points where evaluation_id = ? and p_value is not null"
+        raw, adjusted = zip(*con.execute(query, [evaluation]).fetchall(), strict=True)
+        assert adjusted == pytest.approx(holm(raw))
+
+
+def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> None:
+    expected = con.execute(
+        "select (evaluation_id, class_index), avg(clean.accuracy - last.accuracy) from accuracy_by_class as clean "
+        "inner join accuracy_by_class as last using (evaluation_id, class_index, corruption) "
+        "where clean.severity = 0 and last.severity = 5 group by all"
+    ).fetchall()
+    found = con.execute(
+        "select (evaluation_id, class_index), accuracy_drop from class_ranks where measure = 'at_last'"
+    ).fetchall()
+    assert dict(found) == pytest.approx(dict(expected))
+
+
+def test_what_is_not_ranked_says_why(tmp_path: Path) -> None:
+    """Images that do not pair, rows without numbers, an extra; and few images."""
+    made = write_synthetic(tmp_path / "a", images=80, models=("Alpha",), corruptions=("fog", "contrast", "spatter"),
+                           severities=(1, 3, 5), paired=False)  # fmt: skip
+    make_non_finite(made, cell_of(made, "Alpha", "contrast", 3))
+    write_synthetic(tmp_path / "b", images=29, models=("Few",), corruptions=("fog",), severities=(1, 3, 5))
+    load([tmp_path / "a", tmp_path / "b"], tmp_path / "w.duckdb")
+    ensure_shapes(tmp_path / "w.duckdb", ShapeSettings(resamples=200))
+    with open_warehouse(tmp_path / "w.duckdb") as con:
+        ranks = con.execute(
+            "select distinct image_count, corruption, rank, reason from corruption_ranks "
+            "join evaluations using (evaluation_id)"
+        ).fetchall()
+        tested = con.execute("select distinct threshold, reason from change_points where reason like '29%'").fetchall()
+        fitted = con.execute("select distinct corruption from curve_fits order by all").fetchall()
+        over = con.execute("select reason from shapes_over_distortion where axis = 'rmse'").fetchall()
+        assert con.execute("from class_ranks").fetchall() == []
+    reasons = {(count, name): (rank, reason or "") for count, name, rank, reason in ranks}
+    assert reasons[80, "fog"] == (1, "")
+    for key, why in ((80, "contrast"), "not finite"), ((80, "spatter"), "an extra"), ((29, "fog"), "29 images are too"):
+        assert reasons[key][0] is None
+        assert why in reasons[key][1]
+    assert tested == [("inconclusive", "29 images are too few: at least 30 are needed")]
+    assert ("contrast",) not in fitted
+    assert any("do not pair" in str(reason) for (reason,) in over)
+
+
+IMAGES, SEVERITIES = 120, (2, 5)
+SETTINGS = ShapeSettings(resamples=500)
+
+
+@pytest.fixture(scope="module")
+def spoiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """Alpha has one such row, of an image that it would be right on, Beta's fog many, and all clean ones of Gamma."""
+
+    def spoil(made: Synthetic) -> None:
+        make_non_finite(made, cell_of(made, "Alpha", "fog", 5), [int(made.correct["Alpha", "fog"][-1].argmax())])
+        make_non_finite(made, cell_of(made, "Beta", "fog", 2), range(2))
+        make_non_finite(made, cell_of(made, "Beta", "fog", 5), range(60))
+        make_non_finite(made, cell_of(made, "Gamma"))
+
+    options = {"images": IMAGES, "models": ("Alpha", "Beta", "Gamma"), "corruptions": ("fog", "contrast")}
+    folder = tmp_path_factory.mktemp("spoiled")
+    with opened(folder, spoil, resamples=SETTINGS.resamples, severities=SEVERITIES, **options) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def shapes(spoiled: Opened) -> dict[tuple[str, str], dict]:
+    """Rows of `shapes` by model and corruption."""
+    rows = spoiled.con.sql("select model_label, shapes.* from shapes join evaluation_labels using (evaluation_id)").pl()
+    return {(row["model_label"], row["corruption"]): row for row in rows.rows(named=True)}
+
+
+def test_one_row_counts_as_incorrect_and_changes_nothing_else(spoiled: Opened, shapes: dict) -> None:
+    correct = spoiled.made.correct["Alpha", "fog"].T.copy()
+    correct[int(correct[:, -1].argmax()), -1] = False
+    row = shapes["Alpha", "fog"]
+    expected = describe_curve(correct, [0, *SEVERITIES], SETTINGS)
+    assert (row["reason"], row["shape"]) == (None, expected.shape)
+    for name, estimate in (("total_drop", expected.drop), ("largest_step", expected.largest)):
+        assert (row[name], row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(estimate)
+
+
+def test_a_shape_is_withheld_where_more_than_one_in_a_hundred_is_not_finite(shapes: dict) -> None:
+    for model, corruption, severities in (("Beta", "fog", "2, 5"), ("Gamma", "fog", "0"), ("Gamma", "contrast", "0")):
+        row = shapes[model, corruption]
+        assert (row["shape"], row["stability"], row["share_late"]) == ("inconclusive", None, None)
+        assert row["reason"].endswith(f"severity {severities}")
+    assert shapes["Beta", "contrast"]["stability"] is not None
+
+
+def test_drops_count_one_row_and_are_withheld_where_there_are_many(spoiled: Opened) -> None:
+    alpha, beta, gamma = drop_rankings(spoiled.con, spoiled.selection).values()
+    assert alpha.withheld == ()
+    correct = spoiled.made.correct["Alpha", "fog"].sum(axis=1)
+    drops = {drop.corruption: drop.at_last.value for drop in alpha.drops}
+    assert drops["fog"] == pytest.approx((correct[0] - (correct[-1] - 1)) / IMAGES)
+    assert ([drop.corruption for drop in beta.drops], beta.withheld) == (["contrast"], ("fog",))
+    assert (gamma.drops, gamma.withheld) == ((), ("fog", "contrast"))
+    assert not gamma.is_clear

@@ -15,7 +15,6 @@ from failmodes.analysis.statistics.shares import (
     newcombe_of_groups,
     smallest_detectable_difference,
 )
-from failmodes.warehouse.metrics.intervals import exact_interval, normal_quantile, wilson_interval
 
 FourCounts = tuple[int, int, int, int]
 FEW = st.integers(0, 60)
@@ -86,7 +85,7 @@ def test_intervals_of_different_images_are_the_published_ones(
         assert interval(four, paired=False) == pytest.approx([float(end) for end in ends])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(FOUR, st.sampled_from([(1, 0.95), (20, 0.95), (1, 0.9)]))
 def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how: tuple[int, float]) -> None:
     comparisons, level = how
@@ -95,68 +94,21 @@ def test_paired_intervals_are_those_of_the_formula_by_hand(four: FourCounts, how
     assert interval(four, comparisons=comparisons, level=level) == pytest.approx(expected, abs=1e-7)
 
 
-@settings(max_examples=200, deadline=None)
-@given(FOUR, st.booleans(), st.integers(1, 50), st.integers(1, 50))
-def test_intervals_hold_their_promises(four: FourCounts, paired: bool, some: int, more: int) -> None:
-    value, (low, high) = float(counts_of(four).difference), interval(four, paired=paired, comparisons=some)
-    assert -1 - 1e-12 <= low <= value <= high <= 1 + 1e-12
-    assert high - low > 0.01, "no width is 0, even where no image differs"
-    a, b, c, d = four
-    assert interval((a, c, b, d), paired=paired, comparisons=some) == pytest.approx([-high, -low], abs=1e-12)
-    wider = interval(four, paired=paired, comparisons=some + more)
-    assert wider[0] <= low + 1e-12
-    assert wider[1] >= high - 1e-12
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 400), st.integers(1, 30), st.data())
-def test_wilson_agrees_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
-    correct = data.draw(st.integers(0, count))
-    found = wilson_interval(correct / count, count, comparisons=comparisons)
-    peer = stats.binomtest(correct, count).proportion_ci(1 - 0.05 / comparisons, method="wilson")
-    assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(1, 400), st.integers(1, 30), st.data())
-def test_exact_intervals_agree_with_scipy(count: int, comparisons: int, data: st.DataObject) -> None:
-    correct = data.draw(st.integers(0, count))
-    found = exact_interval(correct, count, comparisons=comparisons)
-    peer = stats.binomtest(correct, count).proportion_ci(1 - 0.05 / comparisons, method="exact")
-    assert (float(found[0]), float(found[1])) == pytest.approx((peer.low, peer.high), abs=1e-9)
-
-
-def test_quantiles_are_those_of_scipy() -> None:
-    for level, comparisons in ((0.95, 1), (0.9, 1), (0.95, 26)):
-        expected = stats.norm.ppf(1 - (1 - level) / 2 / comparisons)
-        assert normal_quantile(level, comparisons) == pytest.approx(expected)
-
-
 def test_pairs_are_counted_image_by_image() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.random((2, 50, 3)) < 0.6
+    first, second = np.random.default_rng(0).random((2, 50, 3)) < 0.6
     found = count_pairs(first, second)
     for cell in range(3):
         pairs = list(zip(first[:, cell], second[:, cell], strict=True))
         expected = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
         assert [float(part[cell]) for part in found[:4]] == expected
-    assert found.total.tolist() == [50, 50, 50]
     assert found.difference == pytest.approx(first.mean(axis=0) - second.mean(axis=0))
     assert found.discordant_share == pytest.approx((first != second).mean(axis=0))
-    one_column = count_pairs(first[:, :1], second)
-    assert one_column.both.tolist() == (first[:, :1] & second).sum(axis=0).tolist()
-
-
-def test_what_does_not_pair_has_the_discordant_share_of_chance() -> None:
-    # 60 and 80 of 100 are right: .6 x .2 + .8 x .4
+    # of different images that of chance: 60 and 80 of 100 are right, .6 x .2 + .8 x .4
     assert float(counts_of((50, 10, 30, 10), paired=False).discordant_share) == pytest.approx(0.44)
-    assert float(counts_of((50, 10, 30, 10)).discordant_share) == pytest.approx(0.4)
 
 
-@pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.1, 500), (0.3, 500), (0.05, 2000), (0.5, 100)])
-def test_the_smallest_difference_solves_connors_equation_and_is_shown_in_four_of_five(
-    share: float, images: int
-) -> None:
+@pytest.mark.parametrize(("share", "images"), [(0.1, 200), (0.05, 2000), (0.5, 100)])
+def test_the_smallest_difference_solves_connors_equation(share: float, images: int) -> None:
     found = float(smallest_detectable_difference(share, images))
     z_alpha, z_beta = stats.norm.isf(0.025), stats.norm.isf(0.2)
 
@@ -164,28 +116,6 @@ def test_the_smallest_difference_solves_connors_equation_and_is_shown_in_four_of
         return (z_alpha * share**0.5 + z_beta * (share - d**2) ** 0.5) ** 2 / d**2 - images
 
     assert found == pytest.approx(optimize.brentq(lacking, 1e-6, share), rel=1e-6)
-    assert power_by_counting(share, found, images) == pytest.approx(0.8, abs=0.03)
-
-
-def power_by_counting(share: float, difference: float, images: int) -> float:
-    """Chance of a mid-p below .05, summed over every number of differing images and how many of them are for one."""
-    chances = stats.binom.pmf(np.arange(images + 1), images, share)
-    shown = 0.0
-    for differing in np.flatnonzero(chances > 1e-9):
-        for_one = np.arange(differing + 1)
-        fewer = np.minimum(for_one, differing - for_one)
-        significant = 2 * stats.binom.cdf(fewer, differing, 0.5) - stats.binom.pmf(fewer, differing, 0.5) < 0.05
-        outcome = stats.binom.pmf(for_one, differing, (share + difference) / (2 * share))
-        shown += chances[differing] * outcome[significant].sum()
-    return float(shown)
-
-
-def test_the_smallest_difference_falls_with_images_and_never_is_zero() -> None:
-    for share in (0.0, 0.01, 0.2):
-        found = [float(smallest_detectable_difference(share, images)) for images in (1, 2, 30, 100, 1000, 50_000)]
-        assert found == sorted(found, reverse=True)
-        assert 0 < found[-1] < found[2] < 1
-        assert found[0] <= 1
 
 
 def test_where_no_image_differs_the_share_is_its_upper_end() -> None:
@@ -202,19 +132,11 @@ def test_the_exact_test_by_hand() -> None:
     assert found == pytest.approx([1, 2 / 32, 2 / 32, 10 / 16, 10 / 16, 1])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300), st.integers(0, 300))
 def test_it_is_the_binomial_test(only_a: int, only_b: int) -> None:
     (found,), total = exact_mcnemar([only_a], [only_b]), only_a + only_b
     assert found == pytest.approx(stats.binomtest(only_a, total).pvalue if total else 1, abs=1e-9)
-
-
-def test_the_exact_test_keeps_its_level() -> None:
-    """Of images that are as likely to be for either, at most one in twenty is called a difference."""
-    for total in (6, 20, 75, 400):
-        for_a = np.arange(total + 1)
-        called = exact_mcnemar(for_a, total - for_a) < 0.05
-        assert stats.binom.pmf(for_a, total, 0.5)[called].sum() <= 0.05
 
 
 def test_holm_by_hand() -> None:
@@ -222,14 +144,3 @@ def test_holm_by_hand() -> None:
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.9, 0.8]) == [1, 1]
     assert holm([]) == []
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
-    adjusted = holm(p_values)
-    assert all(p <= q <= min(1, len(p_values) * p) + 1e-12 for p, q in zip(p_values, adjusted, strict=True))
-    left = sorted(p_values)
-    while left and left[0] * len(left) < 0.05:  # the smallest of those left, against .05 by their number
-        left.pop(0)
-    assert sum(q < 0.05 for q in adjusted) == len(p_values) - len(left)

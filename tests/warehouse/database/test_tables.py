@@ -38,8 +38,7 @@ def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_p
 def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -> None:
     for table in (*schema.FACTS, *schema.DIMENSIONS, SHARDS, *DERIVED):
         found = con.execute(
-            "select column_name, comment from duckdb_columns() "
-            "where database_name = 'warehouse' and table_name = ?",
+            "select column_name, comment from duckdb_columns() where database_name = 'warehouse' and table_name = ?",
             [table.name],
         ).fetchall()
         assert sorted(found) == sorted((column.name, column.meaning) for column in table.columns)

@@ -1,6 +1,5 @@
 """A figure: exactly as wide as asked in every format, its texts of a readable size, safe and offline everywhere."""
 
-import json
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -11,19 +10,12 @@ import duckdb
 import polars as pl
 import pytest
 from PIL import Image
-from synthetic_results import write_synthetic
-from warehouse_files import ensure_shapes
 
 from failmodes.analysis.chart_registry import draw_of_images, draw_selection, image_charts, warehouse_charts
 from failmodes.analysis.charts.style.figure import VEGA_LITE, Figure
 from failmodes.analysis.charts.style.frame import PAGE, TALLEST_MM, Frame, frame_of
-from failmodes.analysis.charts.style.theme import BLUE, DARK_COLORS
 from failmodes.analysis.sample_images import CorruptionRequest
 from failmodes.analysis.selection import Selection, select_one
-from failmodes.analysis.statistics.curve_shape import ShapeSettings
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
-from failmodes.warehouse.errors import StudyError
 
 ALL = [*warehouse_charts(), *(f"{name} of images" for name in image_charts())]
 SVG_SIZE = re.compile(r'<svg [^>]*?width="([\d.]+)mm" height="([\d.]+)mm" viewBox="0 0 ([\d.]+)')
@@ -51,7 +43,7 @@ def png_mm(path: Path) -> float:
 
 @pytest.mark.parametrize(
     ("name", "width"),
-    [pytest.param(name, width, marks=() if name in ("curves", "drops") else pytest.mark.slow)
+    [pytest.param(name, width, marks=() if (name, width) == ("curves", "85mm") else pytest.mark.slow)
      for name in ALL for width in ("85mm", "180mm")],
 )  # fmt: skip
 def test_every_chart_is_as_wide_as_asked_with_readable_texts(
@@ -67,8 +59,7 @@ def test_every_chart_is_as_wide_as_asked_with_readable_texts(
     assert natural_px == pytest.approx(frame.width_px, rel=0.04), "texts would be scaled"
     assert high <= TALLEST_MM or name == "exemplars"
     points = [float(px) * wide / 25.4 * 72 / natural_px for px in re.findall(r'font-size="([\d.]+)px"', svg)]
-    assert min(points) >= 7
-    assert max(points) <= 9.4
+    assert 7 <= min(points) < max(points) <= 9.4
     assert pdf_mm(figure.save(tmp_path / "figure.pdf")) == pytest.approx(frame.width_mm, abs=0.5)
     assert png_mm(figure.save(tmp_path / "figure.png")) == pytest.approx(frame.width_mm, abs=0.5)
 
@@ -79,8 +70,6 @@ def test_files_carry_title_data_and_seed(con: duckdb.DuckDBPyConnection, selecti
     texts = {child.tag.split("}")[1]: child.text for child in svg[:2]}
     assert texts["title"] == figure.title
     assert "seed 0" in str(texts["desc"])
-    drawn_texts = " ".join("".join(element.itertext()) for element in svg.iter() if element.tag.endswith("}text"))
-    assert "seed 0" not in drawn_texts
     with Image.open(figure.save(tmp_path / "drops.png")) as image:
         assert image.info["Title"] == figure.title
         assert "Synthetic digits" in image.info["Source"]
@@ -93,30 +82,12 @@ def test_a_notebook_gets_a_picture_and_an_interactive_chart_without_a_network(
     ET.fromstring(bundle["image/svg+xml"])
     assert bundle[VEGA_LITE]["vconcat"]
     assert "text/html" not in bundle, "Altair's loads scripts of another host"
-    assert "Synthetic digits" in bundle["text/plain"]
 
 
-@pytest.mark.slow
 def test_html_is_offline(con: duckdb.DuckDBPyConnection, selection: Selection, tmp_path: Path) -> None:
     page = draw_selection("drops", con, selection).save(tmp_path / "drops.html").read_text()
     assert "vegaEmbed" in page
     assert '<script src="http' not in page
-
-
-def test_the_dark_theme_changes_ground_and_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    figure = draw_selection("curves", con, selection)
-    light, dark = figure.to_dict(), figure.with_theme("dark").to_dict()
-    assert (light["config"]["background"], dark["config"]["background"]) == ("#ffffff", "#16181d")
-    assert BLUE in json.dumps(light["vconcat"])
-    assert BLUE not in json.dumps(dark["vconcat"])
-    assert DARK_COLORS[BLUE] in json.dumps(dark["vconcat"])
-    with pytest.raises(StudyError, match="no theme"):
-        figure.with_theme("sepia")
-
-
-def test_a_figure_can_be_changed_as_an_altair_chart(con: duckdb.DuckDBPyConnection, selection: Selection) -> None:
-    chart = draw_selection("drops", con, selection).to_altair().properties(background="#eeeeee")
-    assert chart.to_dict()["background"] == "#eeeeee"
 
 
 def figure_of(plot: alt.Chart) -> Figure:
@@ -133,41 +104,11 @@ def test_separators_of_lines_in_names_become_spaces(suffix: str, tmp_path: Path)
     assert not {"\u2028", "\u2029"} & set(text.partition('"vconcat"')[2] or text)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
-def test_emoji_are_cut_in_whole(tmp_path: Path, suffix: str) -> None:
-    names = pl.DataFrame({"name": ["\N{GRINNING FACE}" * 30, "\N{GRINNING FACE} face"], "value": [1, 2]})
-    for limit in range(30, 44):
-        axis = alt.Axis(labelLimit=limit)
-        plot = alt.Chart(names).mark_point().encode(alt.X("value:Q"), alt.Y("name:N", axis=axis))
-        figure_of(plot).save(tmp_path / f"chart{suffix}")
-    if suffix == ".svg":
-        assert "\N{GRINNING FACE}" in (tmp_path / "chart.svg").read_text()
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".svg", ".html"])
 def test_labels_from_outside_stay_data(tmp_path: Path, suffix: str) -> None:
     malicious = "</script>'\" + alert(1)"
-    write_synthetic(tmp_path, images=40, models=(malicious,))
-    path = tmp_path / "warehouse.duckdb"
-    load([tmp_path], path)
-    ensure_shapes(path, ShapeSettings(resamples=50))
-    with open_warehouse(path) as con:
-        figure = draw_selection("curves", con, select_one(con))
-    assert "</script>'" not in figure.save(tmp_path / f"chart{suffix}").read_text()
+    plot = alt.Chart(pl.DataFrame({"name": [malicious]})).mark_point().encode(x="name:N")
+    figure = figure_of(plot)
     figure.to_altair().save(str(tmp_path / "altair.html"), inline=True)
-    assert "</script>'" not in (tmp_path / "altair.html").read_text()
-
-
-def test_an_unknown_suffix_is_refused(tmp_path: Path) -> None:
-    plot = alt.Chart(pl.DataFrame({"x": [1]})).mark_point().encode(x="x:Q")
-    with pytest.raises(StudyError, match=r"drops.gif: .*\.svg, \.png, \.pdf, \.html or \.json"):
-        figure_of(plot).save(tmp_path / "drops.gif")
-
-
-def test_plots_in_plots_are_saved_as_pdf(tmp_path: Path) -> None:
-    plot = alt.Chart(pl.DataFrame({"x": [1.0], "of": ["a"]})).mark_point().encode(x="x:Q").facet("of:N", columns=1)
-    nested = alt.vconcat(alt.hconcat(alt.vconcat(plot, plot), plot), plot)
-    figure = Figure(nested, "A title", "A subtitle.", "Data: none.", PAGE.width_px)
-    assert figure.save(tmp_path / "nested.pdf").read_bytes().startswith(b"%PDF")
+    for path in (figure.save(tmp_path / f"chart{suffix}"), tmp_path / "altair.html"):
+        assert "</script>'" not in path.read_text()

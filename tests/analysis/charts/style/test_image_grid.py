@@ -8,9 +8,7 @@ import pytest
 from pictured_results import patterns
 from PIL import Image
 
-from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.frame import PAGE, PAPER, Frame
-from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls, with_attention
+from failmodes.analysis.charts.style.image_grid import picture_urls, with_attention
 
 ORANGE = np.array([213, 94, 0])
 
@@ -38,11 +36,6 @@ def test_attention_is_laid_over_the_image_as_numpy_lays_it(height: int, width: i
     assert (with_attention(pixels, np.zeros((4, 7))) == image).all()
 
 
-def test_large_images_are_made_smaller() -> None:
-    assert with_attention(patterns(1, height=500, width=1000)[0], None).shape == (128, 256, 3)
-    assert with_attention(patterns(1, height=2, width=2000)[0], np.ones((2, 2)), 1).shape == (1, 256, 3)
-
-
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 32), (224, 112)])
 def test_a_path_ends_in_a_dot_where_the_centroid_is(height: int, width: int) -> None:
     gray = np.full((height, width, 3), 100, np.uint8)
@@ -56,47 +49,8 @@ def test_a_path_ends_in_a_dot_where_the_centroid_is(height: int, width: int) -> 
     assert (line[round(0.2 * line.shape[0])] == 100).all()
 
 
-def test_an_empty_map_has_no_dot_even_after_one_that_has() -> None:
-    pixels, attention = patterns(1)[0], np.eye(4)
-    centers = [(0.5, 0.5), None, (0.2, 0.2)]
-    drawn = [decoded(url) for url in picture_urls([(pixels, attention, center) for center in centers])]
-    plain = with_attention(pixels, attention, 1.0)
-    assert (drawn[1] == plain).all()
-    assert (drawn[0] == with_attention(pixels, attention, 1.0, [(0.5, 0.5)])).all()
-    assert (drawn[2] == with_attention(pixels, attention, 1.0, [(0.5, 0.5), (0.2, 0.2)])).all()
-
-
 def test_maps_of_a_row_have_one_scale() -> None:
     pixels = np.zeros((32, 32, 3), np.uint8)
     half, full = (decoded(url) for url in picture_urls([(pixels, top * np.ones((2, 2)), None) for top in (1.0, 2.0)]))
     np.testing.assert_allclose(full[0, 0], 0.6 * ORANGE, atol=1)
     np.testing.assert_allclose(half[0, 0], 0.3 * ORANGE, atol=1)
-
-
-@pytest.mark.parametrize("frame", [PAGE, PAPER, Frame(230)])
-@pytest.mark.parametrize("columns", [["clean", "5"], ["clean", "1", "2", "3", "4", "5"]])
-def test_names_of_any_length_stay_within_the_width(frame: Frame, columns: list[str]) -> None:
-    (url,) = picture_urls([(patterns(1, height=16)[0], None, None)])
-    names = "\N{PARTY POPPER}" * 90, "class " * 40, "two\nlines\u2028and a third", ""
-    cells = [
-        Cell(url, name, [name, "note"], name, is_correct)
-        for name, is_correct in zip(names, [True, False] * 2, strict=True)
-    ]
-    rows = [
-        Row({"clean": cells[0], "5": cells[1]}, names[0], names),
-        Row({"5": cells[2]}, names[1]),
-        Row({"clean": cells[3]}),
-    ]
-    svg = Figure(image_grid(rows, columns, frame), "title", "subtitle", "source", frame.width_px).to_svg()
-    assert svg.count("<image") == 4
-    natural = float(svg.split('viewBox="0 0 ')[1].split()[0])
-    assert natural == pytest.approx(frame.width_px, rel=0.02)
-    assert "two lines and a third" in svg or "two line" in svg
-
-
-def test_columns_that_are_not_named_are_left_out_and_missing_cells_are_blank() -> None:
-    (url,) = picture_urls([(patterns(1)[0], None, None)])
-    row = Row({"clean": Cell(url, "clean"), "3": Cell(url, "3"), "5": Cell(None, "5", ["\u2013"])}, "Fog")
-    spec = image_grid([row], ["clean", "4", "5"], PAGE).to_dict()
-    shown = [cell for rows in spec["datasets"].values() for cell in rows if "url" in cell]
-    assert [(cell["column"], cell["url"] is not None) for cell in shown] == [("clean", True), ("5", False)]

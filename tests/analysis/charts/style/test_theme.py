@@ -1,10 +1,8 @@
 """A color means one thing, and colors of one meaning can be told apart."""
 
-from itertools import product
-
 import numpy as np
 import pytest
-from color_vision import contrast, least_difference, over, rgb, usual_difference
+from color_vision import contrast, least_difference, over, rgb
 
 from failmodes.analysis.charts.style.heat_map import DARK_FROM
 from failmodes.analysis.charts.style.theme import (
@@ -30,15 +28,6 @@ def in_theme(color: str, theme: str) -> str:
 
 
 @pytest.mark.parametrize("theme", list(THEMES))
-def test_no_hue_means_two_things(theme: str) -> None:
-    for (first, some), (second, others) in product(MEANINGS.items(), MEANINGS.items()):
-        if first < second:
-            assert not set(some) & set(others)
-            apart = [usual_difference(in_theme(a, theme), in_theme(b, theme)) for a, b in product(some, others)]
-            assert min(apart) >= 1.5 * TOLD_APART, (first, second)
-
-
-@pytest.mark.parametrize("theme", list(THEMES))
 @pytest.mark.parametrize("meaning", list(MEANINGS))
 def test_colors_of_one_meaning_differ_for_the_color_blind(meaning: str, theme: str) -> None:
     assert least_difference(in_theme(color, theme) for color in MEANINGS[meaning]) >= TOLD_APART
@@ -53,10 +42,6 @@ def test_marks_and_text_are_seen_on_the_page(theme: str) -> None:
     for color in texts:
         assert contrast(rgb(in_theme(text_shade(color), theme)), page) >= 4.5, color
     assert contrast(rgb(THEMES[theme].muted), page) >= 4.5
-
-
-def test_a_color_of_the_dark_page_is_not_replaced_again() -> None:
-    assert not set(DARK_COLORS) & set(DARK_COLORS.values())
 
 
 def cell(colors: tuple[str, ...], share: float) -> np.ndarray:

@@ -1,18 +1,11 @@
 """All findings of a warehouse, as a sequence, as a list of lines, as a table and in a notebook."""
 
-import json
-from pathlib import Path
-
 import duckdb
-import polars as pl
 import pytest
 
-from failmodes.analysis.cli import print_findings
 from failmodes.analysis.judging.findings.collection import Findings, collect
-from failmodes.analysis.judging.findings.headlines import Headline, headlines
+from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.kind import Finding, Limitation
-from failmodes.analysis.judging.stored import warehouse_findings
-from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database_schema import FINDINGS
 
@@ -22,51 +15,12 @@ def found(con: duckdb.DuckDBPyConnection, selection: Selection, all_findings: li
     return collect(con, selection, all_findings)
 
 
-@pytest.mark.slow
-def test_it_prints_what_the_command_prints(shaped_warehouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_findings(shaped_warehouse)
-    found = warehouse_findings(shaped_warehouse)
-    printed = capsys.readouterr().out
-    assert printed == found.to_text() == f"{found}\n"
-    assert printed.startswith("- Gaussian noise costs Alpha most")
-    assert "inconclusive" in printed
-    data = json.loads(found.to_json())
-    printed_sentences = [one["sentence"] for one in data["headlines"]]
-    assert printed_sentences == [one.sentence.replace("\u00a0", " ") for one in found.headlines]
-    assert len(data["findings"]) == len(found)
-
-
-def test_it_is_a_sequence_that_nobody_changes(found: Findings, all_findings: list[Finding]) -> None:
-    assert list(found) == all_findings
-    assert len(found) == len(all_findings)
-    assert found[-1] == all_findings[-1]
-    assert found[:2] == tuple(all_findings[:2])
-    assert all_findings[3] in found
-    assert found.index(all_findings[3]) == 3
-    with pytest.raises(AttributeError):
-        found.found = ()  # type: ignore[misc]
-
-
-def test_headlines_and_limitations_stand_beside_what_was_judged(found: Findings, all_findings: list[Finding]) -> None:
-    assert found.headlines == tuple(headlines(all_findings))
-    assert {type(limitation) for limitation in found.limitations} == {Limitation}
-    *items, note = found.document.blocks
-    assert [item.text for item in items if isinstance(item, Sentence)] == [one.text for one in found.headlines]
-    assert isinstance(note, Sentence)
-    assert note.text.startswith(f"{len(found.limitations)}\u00a0limitations")
-    assert repr(Findings(())) == "No findings."
-
-
 def test_its_table_has_one_row_a_finding(found: Findings) -> None:
     frame = found.to_frame()
     stored = {column.name for column in FINDINGS.columns}
     assert set(frame.columns) == stored - {"position"}
     assert frame.rows() == [tuple(finding) for finding in found]
-    assert frame.schema["value"] == pl.Float64
-    assert frame.schema["n"] == pl.Int64
-    assert frame.filter(kind="shape", verdict="supported").height == 6
-    empty = Findings(()).to_frame()
-    assert (empty.columns, empty.schema) == (frame.columns, frame.schema)
+    assert Findings(()).to_frame().schema == frame.schema
 
 
 def test_a_notebook_shows_escaped_text() -> None:

@@ -6,59 +6,40 @@ from dataclasses import replace
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import words_of
+from opened_results import opened
 from rewritten_shards import cell_of, reply_with
 from scipy.stats import binomtest
-from synthetic_results import Synthetic, write_synthetic
+from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings import conditions
 from failmodes.analysis.judging.findings.conditions import permuted_outputs
-from failmodes.analysis.judging.findings.kind import EVERY, Judged, too_few
+from failmodes.analysis.judging.findings.kind import Judged
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
 from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.database.load import load
 from failmodes.warehouse.metrics.duplicates import DuplicateImages
-from failmodes.warehouse.metrics.intervals import exact_interval
 
-IMAGES = 400
-MODELS = ("Chance", "Ordinary", "Perfect", "Permuted", "Swapped")
-CONDITIONS = (
-    "warning",
-    "few_images",
-    "duplicate_images",
-    "same_label",
-    "permuted_outputs",
-    "at_chance",
-    "perfect_clean",
-)
+ONE = EvaluationInfo("e", "M", {})
 
 
-def clean_predictions(labels: np.ndarray) -> dict[str, np.ndarray]:
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """Four classes; Swapped has classes 2 and 3 the other way round, Permuted all, Chance is right on 100 of 400."""
-    return {
-        "Chance": (labels + np.arange(IMAGES) // 4) % 4,
+    folder, labels, images = tmp_path_factory.mktemp("conditions"), np.arange(400) % 4, np.arange(400)
+    predictions = {
+        "Chance": (labels + images // 4) % 4,
         "Perfect": labels,
-        "Permuted": (labels + 1 + (np.arange(IMAGES) % 20 == 0)) % 4,
+        "Permuted": (labels + 1 + (images % 20 == 0)) % 4,
         "Swapped": np.array([0, 1, 3, 2])[labels],
     }
 
+    def reply(made: Synthetic) -> None:
+        for model, replies in predictions.items():
+            reply_with(made, cell_of(made, model), replies.tolist())
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Synthetic:
-    folder = tmp_path_factory.mktemp("conditions")
-    made = write_synthetic(folder, images=IMAGES, models=MODELS, corruptions=("fog",), severities=(5,))
-    for model, predictions in clean_predictions(np.arange(IMAGES) % 4).items():
-        reply_with(made, cell_of(made, model), predictions.tolist())
-    return made
-
-
-@pytest.fixture(scope="module")
-def conditional(made: Synthetic) -> Iterator[duckdb.DuckDBPyConnection]:
-    load([made.output], made.output / "w.duckdb")
-    with open_warehouse(made.output / "w.duckdb") as con:
-        yield con
+    models = (*predictions, "Ordinary")
+    with opened(folder, reply, images=400, models=models, corruptions=("fog",), severities=(5,)) as it:
+        yield it.con
 
 
 def said(con: duckdb.DuckDBPyConnection, kind: str) -> dict[str, Judged]:
@@ -72,27 +53,13 @@ def plain(judged: Judged) -> str:
     return judged.sentence.replace("\u00a0", " ").replace(" %", "%")
 
 
-def test_conditions_come_first_and_suppress_kinds_that_there_are() -> None:
-    kinds = all_kinds()
-    assert tuple(kinds)[: len(CONDITIONS)] == CONDITIONS
-    for name, kind in kinds.items():
-        assert (kind.order < 10) == (name in CONDITIONS)
-        assert set(kind.suppresses) <= {*kinds, EVERY}
-        assert name not in kind.suppresses
-        assert not kind.suppresses or name in CONDITIONS
-    assert {"prediction_collapse", "overconfidence", "calibration_error"}.isdisjoint(kinds["at_chance"].suppresses)
-
-
 def test_a_model_at_chance(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "at_chance")
     assert set(found) == {"Chance", "Permuted"}
     ends = binomtest(100, 400).proportion_ci(0.95, "exact")
     assert found["Chance"].estimate == pytest.approx((0.25, ends.low, ends.high))
-    assert plain(found["Chance"]) == (
-        "Chance is indistinguishable from chance on clean images: 25.0% [20.8, 29.5], chance 25.0%"
-    )
-    assert plain(found["Permuted"]) == "Permuted is below chance on clean images: 0.0% [0.0, 0.9], chance 25.0%"
-    assert found["Chance"].n == 400
+    assert "25.0% [20.8, 29.5], chance 25.0%" in plain(found["Chance"])
+    assert "below chance" in plain(found["Permuted"])
 
 
 @pytest.mark.parametrize(("correct", "is_said"), [(117, True), (118, False), (83, True), (82, False)])
@@ -100,79 +67,39 @@ def test_the_threshold_of_chance(correct: int, is_said: bool, monkeypatch: pytes
     """Of 400 images with chance 25 %: 118 correct is the first count with an exact lower end above it; from 83 on the
     upper end holds it."""
     low, high = binomtest(correct, 400).proportion_ci(0.95, "exact")
-    sentences = at_chance_of(monkeypatch, Estimate(correct / 400, low, high), 400, 0.25)
+    monkeypatch.setattr(conditions, "chance_of", lambda *_: 0.25)
+    monkeypatch.setattr(conditions, "clean_accuracy", lambda *_: (Estimate(correct / 400, low, high), 400))
+    sentences = [one.sentence for one in all_kinds()["at_chance"].judge(None, None, ONE)]
     assert ["indistinguishable from chance" in sentence for sentence in sentences] == [is_said] * len(sentences)
     assert (sentences == []) == (low > 0.25)
-
-
-def at_chance_of(monkeypatch: pytest.MonkeyPatch, accuracy: Estimate, count: int, chance: float) -> list[str]:
-    info = EvaluationInfo("e", "M", {})
-    monkeypatch.setattr(conditions, "chance_of", lambda *_: chance)
-    monkeypatch.setattr(conditions, "clean_accuracy", lambda *_: (accuracy, count))
-    return [one.sentence for one in all_kinds()["at_chance"].judge(None, None, info)]
-
-
-def test_chance_is_not_said_of_ordinary_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    """30 % of ten classes never; at chance itself "below" in at most 2.5 %."""
-    rng = np.random.default_rng(0)
-    for accuracy, limit in ((0.3, 0.0), (0.1, 0.025)):
-        correct = rng.binomial(500, accuracy, 2000)
-        ends = exact_interval(correct, 500)
-        found = [
-            at_chance_of(monkeypatch, Estimate(count / 500, *pair), 500, 0.1)
-            for count, *pair in zip(correct, *ends, strict=True)
-        ]
-        wrong = [own for own in found if any(accuracy > 0.1 or "below chance" in sentence for sentence in own)]
-        assert len(wrong) <= (limit + 0.01) * 2000 * (limit > 0)
 
 
 def test_every_clean_image_is_correct(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "perfect_clean")
     assert set(found) == {"Perfect"}
-    assert plain(found["Perfect"]) == (
-        "Perfect classifies all 400 clean images correctly [99.1, 100.0]: the images may be too easy to tell models "
-        "apart, or part of the training data."
-    )
     assert found["Perfect"].estimate == pytest.approx((1, 0.025 ** (1 / 400), 1))
 
 
 def test_permuted_outputs(conditional: duckdb.DuckDBPyConnection) -> None:
     found = said(conditional, "permuted_outputs")
     assert set(found) == {"Permuted", "Swapped"}
-    assert plain(found["Permuted"]).startswith(
-        "Outputs of Permuted look permuted: reassigned classes raise accuracy on 200 held-out clean images from 0.0% to"
-    )
     assert "from 50.0% to 100.0% (+50.0 points [" in plain(found["Swapped"])
-    assert plain(found["Swapped"]).endswith("). Check class_names and the order of labels.")
-    assert found["Swapped"].estimate[0] == 0.5
-    for one in found.values():
-        assert one.n == 200
-        assert len(words_of(one.sentence)) <= 30
-
-
-def test_an_answer_outside_the_classes_is_not_reassigned(conditional: duckdb.DuckDBPyConnection) -> None:
+    assert (found["Swapped"].estimate[0], found["Swapped"].n) == (0.5, 200)
     selection = select_one(conditional, models=["Permuted"])
     (one,) = selection.evaluations
     among_all = replace(one, facts=one.facts | {"class_protocol": "all"})
-    assert list(permuted_outputs.judge(conditional, selection, one))
-    assert list(permuted_outputs.judge(conditional, selection, among_all)) == []
+    assert list(permuted_outputs.judge(conditional, selection, among_all)) == [], "outside the classes"
 
 
 @pytest.mark.parametrize(("images", "holds"), [(29, True), (30, False)])
-def test_few_images(images: int, holds: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(2 * images, images))
-    found = list(all_kinds()["few_images"].judge(None, None, EvaluationInfo("e", "M", {})))
-    assert [plain(one) for one in found] == ["29 images are too few for findings; at least 30 are needed."] * holds
-    assert too_few(1).replace("\u00a0", " ").startswith("1 image is too few")
-
-
-def test_duplicates_are_said_of_every_model_alike(
-    conditional: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+def test_few_images_and_duplicates(
+    conditional: duckdb.DuckDBPyConnection, images: int, holds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert said(conditional, "duplicate_images") == {}
-    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(500, 488))
-    sentence = "12 of 500 images are exact duplicates of others (488 distinct); intervals treat copies as one."
-    assert {plain(one) for one in said(conditional, "duplicate_images").values()} == {sentence}
+    monkeypatch.setattr(conditions, "duplicate_images", lambda *_: DuplicateImages(2 * images, images))
+    few, duplicates = (said(conditional, kind) for kind in ("few_images", "duplicate_images"))
+    assert ["29 images are too few" in plain(one) for one in few.values()] == [True] * 5 * holds
+    assert all(f"{images} of {2 * images} images are exact duplicates" in plain(one) for one in duplicates.values())
 
 
 def labelled(*facts: dict[str, object]) -> Selection:
@@ -180,8 +107,7 @@ def labelled(*facts: dict[str, object]) -> Selection:
     shared = {
         "model_label": "ResNet", "model_name": "ResNet", "architecture": "resnet18", "variant": None,
         "family": "resnet", "class_protocol": None, "training_recipe": None, "training_seed": None,
-        "precision": "float32",
-        "preprocessing": None, "class_outputs": None, "attention_layer": None,
+        "precision": "float32", "preprocessing": None, "class_outputs": None, "attention_layer": None,
         "input_mean": None, "input_std": None, "input_side_px": None, "checkpoint": None, "attention_method": "none",
         "evaluated_at": None, "image_count": 400, "model_id": "m",
     }  # fmt: skip
@@ -191,15 +117,8 @@ def labelled(*facts: dict[str, object]) -> Selection:
 
 def test_evaluations_of_one_label_are_named_with_what_they_differ_in() -> None:
     normalized = {"input_mean": [0.485, 0.456, 0.406], "input_std": [0.229, 0.224, 0.225], "model_id": "n"}
-    selection = labelled({}, normalized, {"model_label": "Other", "model_name": "Other"})
-    (finding,) = all_kinds()["same_label"].of_all_pairs(None, selection)
-    assert finding.sentence.replace("\u00a0", " ") == (
-        "2 evaluations are named ResNet: they differ in normalization (none / mean 0.485, 0.456, 0.406)."
-    )
+    of_all_pairs = all_kinds()["same_label"].of_all_pairs
+    (finding,) = of_all_pairs(None, labelled({}, normalized, {"model_label": "Other", "model_name": "Other"}))
+    assert "normalization (none / mean 0.485, 0.456, 0.406)" in finding.sentence
     assert (finding.evaluation_id, finding.other_evaluation_id, finding.verdict) == ("e0", "e1", "supported")
-
-
-def test_training_seeds_of_one_model_may_share_a_label() -> None:
-    assert all_kinds()["same_label"].of_all_pairs(None, labelled({"training_seed": 0}, {"training_seed": 1})) == []
-    again = labelled({"training_seed": 0}, {"training_seed": 0, "precision": "float16"})
-    assert len(all_kinds()["same_label"].of_all_pairs(None, again)) == 1
+    assert of_all_pairs(None, labelled({"training_seed": 0}, {"training_seed": 1})) == [], "these may share a label"

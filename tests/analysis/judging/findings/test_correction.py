@@ -67,12 +67,6 @@ def test_inconclusive_statements_count_among_those_that_were_tested() -> None:
     assert shown([finding("overconfidence", 0.0002), *others])[0] is True
 
 
-def test_what_was_not_tested_stays_and_counts_nothing() -> None:
-    untested = [finding("overconfidence", None, verdict) for verdict in ("supported", "contradicted", "not_measurable")]
-    assert corrected(untested) == untested
-    assert shown([finding("overconfidence", 0.002), *untested])[0] is True
-
-
 def test_shapes_have_a_correction_of_their_own() -> None:
     shapes = [finding("shape", p_value) for p_value in (0.5, 0.004)]
     assert corrected([*shapes, finding("overconfidence", 0.002)])[:2] == shapes
@@ -84,11 +78,6 @@ def test_what_is_not_shown_is_inconclusive_and_says_why() -> None:
     assert (one.verdict, one.verdict_alone) == ("inconclusive", "supported")
     assert one.sentence == f"{NOT_SHOWN}The sentence of largest_drop."
     assert one.uncorrected() == finding("largest_drop", 0.04)
-
-
-def test_verdicts_that_no_report_prints_keep_their_word() -> None:
-    hidden = finding("largest_drop", 0.4, "inconclusive")
-    assert corrected([hidden]) == [hidden]
 
 
 @pytest.fixture
@@ -119,19 +108,3 @@ def test_what_a_condition_invalidates_is_not_measurable_and_counts_nothing(condi
     assert [one.verdict for one in corrected(without)] == [
         "contradicted", "inconclusive", "inconclusive", "supported", "supported", "supported",
     ]  # fmt: skip
-
-
-def test_correcting_again_changes_nothing(condition: str) -> None:
-    rng = np.random.default_rng(1)
-    kinds = ("better_model", "largest_drop", "shape", *OTHER_KINDS)
-    verdicts: list[Word] = ["supported", "contradicted", "inconclusive", "not_measurable"]
-    for _ in range(30):
-        findings = [
-            finding(str(rng.choice(kinds)), float(rng.random() ** 4) if rng.random() < 0.8 else None,
-                    verdicts[rng.integers(4)], "abc"[rng.integers(3)])
-            for _ in range(25)
-        ]  # fmt: skip
-        once = corrected([finding(condition, None, evaluation="c"), *findings])
-        assert corrected(once) == once
-        assert [one.uncorrected() for one in once[1:]] == findings
-        assert corrected(one.uncorrected() for one in once) == once

@@ -8,19 +8,18 @@ from typing import NamedTuple
 import duckdb
 import numpy as np
 import pytest
-from checkpoint_comparisons import of_kind, words_of
+from checkpoint_comparisons import of_kind
 from report_blocks import blocks_of
 from rewritten_shards import cell_of, every_cell, make_non_finite, reply_with
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.charts.style.frame import PAGE
-from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.stored import findings_of, warehouse_findings
+from failmodes.analysis.judging.stored import findings_of
 from failmodes.analysis.render.blocks import Chart, Sentence, Table
-from failmodes.analysis.report import rendering, report_charts
+from failmodes.analysis.report import report_charts
 from failmodes.analysis.report.comparison_section import pairs_by_selection
-from failmodes.analysis.report.rendering import report_part, write_report
+from failmodes.analysis.report.rendering import report_part
 from failmodes.analysis.selection import Selection, select
 from failmodes.analysis.statistics.curve_shape import ShapeSettings
 from failmodes.analysis.statistics.shape_tables import open_current
@@ -43,16 +42,13 @@ def with_predictions(predictions: Callable[[np.ndarray, int], np.ndarray]) -> Ca
 
 
 def without_numbers(*cells: tuple[str, float], images: int | None = None) -> Callable[[Synthetic], None]:
+    """Of some cells of A, or of all; of some images, or of all."""
+
     def change(made: Synthetic) -> None:
-        for corruption, severity in cells:
-            make_non_finite(made, cell_of(made, "A", corruption, severity), images and range(images))
+        for key in [cell_of(made, "A", *cell) for cell in cells] or every_cell(made, "A", SEVERITIES):
+            make_non_finite(made, key, images and range(images))
 
     return change
-
-
-def nothing_finite(made: Synthetic) -> None:
-    for key in every_cell(made, "A", SEVERITIES):
-        make_non_finite(made, key)
 
 
 class Case(NamedTuple):
@@ -61,32 +57,29 @@ class Case(NamedTuple):
     images: int
     change: Callable[[Synthetic], None] = lambda _: None
     options: dict[str, object] = {}  # noqa: RUF012
-    few: bool = False
 
 
 CASES = {
-    "one image": Case(1, few=True),
-    "two images": Case(2, few=True),
-    "29 images": Case(29, few=True),
+    "one image": Case(1),
+    "two images": Case(2),
+    "29 images": Case(29),
     "one label": Case(41, options={"one_label": True}),
-    "all answers the same in every cell": Case(
-        42, with_predictions(lambda labels, _: np.where(np.arange(42) < 38, labels, 3))
-    ),
-    "chance": Case(43, with_predictions(lambda labels, cell: np.random.default_rng(cell).integers(0, 4, len(labels)))),
-    "all wrong": Case(44, with_predictions(lambda labels, _: (labels + 1) % 4)),
-    "all right": Case(45, with_predictions(lambda labels, _: labels)),
+    "the same answers in every cell": Case(42, with_predictions(lambda own, _: np.where(np.arange(42) < 38, own, 3))),
+    "chance": Case(43, with_predictions(lambda own, cell: np.random.default_rng(cell).integers(0, 4, len(own)))),
+    "all wrong": Case(44, with_predictions(lambda own, _: (own + 1) % 4)),
+    "all right": Case(45, with_predictions(lambda own, _: own)),
     "unpaired": Case(46, options={"paired": False}),
     "clean without numbers": Case(47, without_numbers(("none", 0))),
     "a cell without numbers": Case(48, without_numbers(("fog", 5))),
     "one row without numbers": Case(101, without_numbers(("fog", 5), images=1)),
     "one severity": Case(49, options={"severities": (5,)}),
-    "nothing but rows without numbers": Case(50, nothing_finite),
-    "one of two models without numbers": Case(51, nothing_finite, {"models": ("A", "B")}),
+    "nothing but rows without numbers": Case(50, without_numbers()),
+    "one of two models without numbers": Case(51, without_numbers(), {"models": ("A", "B")}),
 }
 
 
 @pytest.fixture(scope="module")
-def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def con(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyConnection]:
     """A warehouse of all cases, each a section of its own."""
     folder = tmp_path_factory.mktemp("hard")
     for seed, (name, case) in enumerate(CASES.items()):
@@ -94,12 +87,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Path:
         case.change(write_synthetic(folder / name, images=case.images, seed=seed, **options))
     load([folder / name for name in CASES], folder / "w.duckdb")
     ensure_shapes(folder / "w.duckdb", ShapeSettings(resamples=50))
-    return folder / "w.duckdb"
-
-
-@pytest.fixture(scope="module")
-def con(hard: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with open_current(hard) as connection:
+    with open_current(folder / "w.duckdb") as connection:
         yield connection
 
 
@@ -110,113 +98,46 @@ def selections(con: duckdb.DuckDBPyConnection) -> dict[str, Selection]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_section_of_a_report_is_made_with_its_reasons(
+def test_a_report_and_findings_are_made_and_every_figure_is_a_number(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(report_charts, "FRAMES", {"page": PAGE})
     part = report_part(con, selections[name], *pairs_by_selection(con, Path("w.duckdb"), [selections[name]]))
     blocks = [*part.verdict, *part.ranking, *blocks_of(part.sections)]
-    tables = [block for block in blocks if isinstance(block, Table)]
-    assert tables
-    assert part.ranking
     texts = [block.text for block in blocks if isinstance(block, Sentence)]
     texts += [block.finding for block in blocks if isinstance(block, Chart)]
-    texts += [f"{cell.text} {cell.small}" for table in tables for row in table.rows for cell in row]
-    compared = [section for section in part.sections if section.title == "Comparison"]
-    assert len(compared) == (len(selections[name].evaluations) == 2)
+    rows = [row for block in blocks if isinstance(block, Table) for row in block.rows]
+    texts += [f"{cell.text} {cell.small}" for row in rows for cell in row]
+    found = findings_of(con, selections[name])
+    texts += [finding.sentence for finding in found]
     assert [text for text in texts if NO_NUMBER.search(text)] == []
-    verdict = [one for one in part.verdict if isinstance(one, Sentence) and one.role == "lead"]
-    assert len(verdict) == 1 if CASES[name].few else len(verdict) >= 1
-    headlines = findings_of(con, selections[name]).headlines
-    assert headlines
-    for line in headlines:
-        assert len(words_of(line.sentence)) <= 30
+    assert np.isfinite([n for one in found for n in (one.value, one.low, one.high) if n is not None]).all()
+    for query in {finding.query for finding in found}:
+        con.execute(f"from ({query}) limit 1").fetchall()
+    if CASES[name].images < 30:
+        assert {finding.verdict for finding in found if finding.kind != "few_images"} == {"not_measurable"}
+    assert found.headlines
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_every_figure_is_a_number_and_every_query_returns_rows(
+@pytest.mark.parametrize("name", ["the same answers in every cell", "all wrong", "all right", "chance"])
+def test_ties_and_chance_are_no_largest_drop(
     con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str
 ) -> None:
     found = findings_of(con, selections[name])
-    assert len(found) > 5
-    for finding in found:
-        figures = [figure for figure in (finding.value, finding.low, finding.high) if figure is not None]
-        assert np.isfinite(figures).all()
-        assert len(words_of(finding.uncorrected().sentence)) <= 30
-        assert not NO_NUMBER.search(finding.sentence)
-    for query in {finding.query for finding in found}:
-        con.execute(f"from ({query}) limit 1").fetchall()
-    if CASES[name].few:
-        assert {finding.verdict for finding in found if finding.kind != "few_images"} == {"not_measurable"}
-        (line,) = found.headlines
-        assert f"{CASES[name].images}\u00a0image" in line.sentence
+    assert not of_kind(found, "largest_drop", verdict="supported")
+    assert bool(of_kind(found, "at_chance", verdict="supported")) == (name in ("all wrong", "chance"))
 
 
-def kinds_of(con: duckdb.DuckDBPyConnection, selection: Selection, verdict: str) -> set[str]:
-    return {finding.kind for finding in findings_of(con, selection) if finding.verdict == verdict}
-
-
-def test_ties_are_no_claim(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    claims = {"largest_drop"}
-    for name in ("all answers the same in every cell", "all wrong", "all right"):
-        assert not kinds_of(con, selections[name], "supported") & claims
-        drops = of_kind(findings_of(con, selections[name]), "largest_drop")
-        assert [(drop.value, drop.verdict) for drop in drops] == [
-            (0, "not_measurable" if name == "all wrong" else "inconclusive")
-        ] * 2
-
-
-def test_chance_level_falls_nowhere(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    assert not kinds_of(con, selections["chance"], "supported") & {"largest_drop", "shape"}
-    assert "at_chance" in kinds_of(con, selections["chance"], "supported")
-
-
-def withheld(findings: list[Finding]) -> set[str]:
-    return {f.corruption or "" for f in findings if "finite" in f.sentence}
-
-
-def test_cells_without_numbers_say_so(con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]) -> None:
-    for name, corruptions in (("clean without numbers", {"fog", "contrast"}), ("a cell without numbers", {"fog"})):
-        found = findings_of(con, selections[name])
-        assert withheld(of_kind(found, "shape")) == corruptions
-        assert withheld(of_kind(found, "largest_drop")) == {"fog", "contrast"}, "what is withheld might cost more"
-        assert not of_kind(found, "largest_drop", verdict="supported")
-        for finding in found:
-            if finding.kind in ("shape", "largest_drop"):
-                assert finding.corruption not in corruptions or finding.verdict in ("inconclusive", "not_measurable")
-        assert "Numbers" in {limitation.topic for limitation in found.limitations}
-    assert withheld(of_kind(findings_of(con, selections["nothing but rows without numbers"]), "shape")) == {
-        "fog", "contrast",
-    }  # fmt: skip
-    assert withheld(list(findings_of(con, selections["one row without numbers"]))) == set()
-
-
-def test_unpaired_data_say_what_is_not_measured(
-    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
+@pytest.mark.parametrize(
+    ("name", "corruptions"),
+    [("clean without numbers", {"fog", "contrast"}), ("a cell without numbers", {"fog"}),
+     ("nothing but rows without numbers", {"fog", "contrast"}), ("one row without numbers", set())],
+)  # fmt: skip
+def test_cells_without_numbers_say_so(
+    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection], name: str, corruptions: set[str]
 ) -> None:
-    sentences = [
-        one.text for one in blocks_of(report_part(con, selections["unpaired"]).sections) if isinstance(one, Sentence)
-    ]
-    (missing,) = (text for text in sentences if text.startswith("Not drawn: "))
-    assert "attention: " in missing
-    assert "onset: " in missing
-    limitations = {limitation.sentence for limitation in findings_of(con, selections["unpaired"]).limitations}
-    assert limitations <= set(sentences)
-
-
-def test_without_inner_severities_there_is_no_shape(
-    con: duckdb.DuckDBPyConnection, selections: dict[str, Selection]
-) -> None:
-    found = findings_of(con, selections["one severity"])
-    assert not {finding.kind for finding in found} & {"shape"}
-    assert len(of_kind(found, "largest_drop")) == 2
-
-
-def test_the_report_and_the_findings_of_all_are_made(hard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn section by section above
-    page = write_report(hard).read_text()
-    assert page.count('id="limits-') == len(CASES)
-    for severity in ("0", "5"):  # why these have no shape
-        assert f"more than 1% of the predictions are not finite at severity {severity}<" in page
-    found = warehouse_findings(hard)
-    assert {finding.n for finding in found} >= {case.images for case in CASES.values()}
+    found = findings_of(con, selections[name])
+    withheld = [finding for finding in of_kind(found, "shape") if "finite" in finding.sentence]
+    assert {finding.corruption for finding in withheld} == corruptions
+    assert not [finding for finding in withheld if finding.verdict in ("supported", "contradicted")]
+    assert not corruptions or not of_kind(found, "largest_drop", verdict="supported"), "what is withheld may cost more"
