@@ -15,24 +15,21 @@ METHODS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["torchvision convnext", "timm vit", "timm swin"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [*(("torchvision convnext", method) for method in METHODS), ("timm vit", "layercam"), ("timm swin", "scorecam")],
+)
 def test_each_method_of_the_package_equals_a_direct_call(name: str, method: str, capsys) -> None:
-    prepared = model_of(name)
+    prepared, case = model_of(name), CASES[name]
     inputs = prepared.inputs(images_of(name, 2))
-    cam_method = select_cam_method(prepared, CASES[name].image, method=method)
+    cam_method = select_cam_method(prepared, case.image, method=method)
     output = cam_method(inputs, two_targets)
-    assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", CASES[name].layer)
+    assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", case.layer)
     cam_class = getattr(pytorch_grad_cam, METHODS[method])
     for column in range(2):
-        arguments = (
-            prepared.module,
-            cam_method.layer,
-            CASES[name].reshape_transform,
-            inputs,
-            output.targets[:, column],
-        )
-        assert difference(output.maps[:, column], package_maps(cam_class, *arguments)) < 1e-4
+        classes = output.targets[:, column]
+        expected = package_maps(cam_class, prepared.module, case.layer, case.reshape_transform, inputs, classes)
+        assert difference(output.maps[:, column], expected) < 1e-4
     assert capsys.readouterr().err == ""  # Score-CAM's progress bars
 
 

@@ -12,9 +12,7 @@ from failmodes.warehouse.errors import StudyError
 OTHERS = {
     "seed": ({"seed": 1}, DIGITS, "of seed 0, not 1"),
     "recipe": ({"recipe": "imagenet-c"}, DIGITS, "of recipe cifar-c, not imagenet-c"),
-    "noise": ({"noise": "independent"}, DIGITS, "of noise shared, not independent"),
     "layout": ({"layout": "imagenet-c"}, DIGITS, "of layout cifar-c, not imagenet-c"),
-    "split": ({}, DatasetSpec(kind="digits", images=40, split="train"), "of data set Handwritten digits"),
     "images": ({}, DatasetSpec(kind="digits", images=50), r"of images 40 \(first 40 of 500, balanced over"),
 }  # fmt: skip
 
