@@ -15,8 +15,6 @@ from failmodes.evaluate.benchmark import Benchmark, study_of
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.ingest.corruptions.catalog import corruption_info
-from failmodes.ingest.corruptions.custom import CustomCorruption
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.errors import DataError, FailmodesError, ModelError, StudyError
@@ -99,21 +97,6 @@ def test_labels_have_the_names_of_labels_else_of_outputs_else_numbers(request_of
     assert dataset.class_names == names
     np.testing.assert_array_equal(dataset.images, IMAGES)
     np.testing.assert_array_equal(dataset.labels, LABELS)
-
-
-def test_corruptions_of_a_program_are_identified_by_what_they_capture(request_of) -> None:
-    def darker(by: int):
-        def dim(images: np.ndarray, parameters) -> np.ndarray:
-            return images // by
-
-        return dim
-
-    found = []
-    for corruption in (darker(2), darker(2), darker(3), CustomCorruption("dim", darker(3), label="Dim")):
-        assert request_of(corruptions=[corruption])[0].corruptions.names == ["dim"]
-        found.append(corruption_info("dim").definition)
-    assert found[0] == found[1]
-    assert len(set(found)) == 3
 
 
 def test_masks_of_arrays_lie_beside_the_images_and_in_the_study(request_of, tmp_path: Path) -> None:

@@ -12,12 +12,9 @@ from torch.utils.data import (
     Subset,
     TensorDataset,
 )
-from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from failmodes.evaluate.given_images import read_given_images
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError
 
 
@@ -71,12 +68,6 @@ def test_data_sets_bring_their_labels(tmp_path: Path, make) -> None:
     np.testing.assert_array_equal(given.labels, LABELS)
 
 
-def test_a_mapped_file_stays_mapped(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", PIXELS)
-    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    assert np.shares_memory(read(tmp_path, mapped, LABELS).images, mapped)
-
-
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "I;16"])
 def test_pil_images_of_eight_bits_become_rgb(tmp_path: Path, mode: str) -> None:
     if mode == "I;16":
@@ -96,31 +87,6 @@ def test_transparent_images_are_composited_on_the_background(tmp_path: Path) -> 
     np.testing.assert_array_equal(given.images[0], np.asarray(PIL[0]))
     on_red = read(tmp_path, images, LABELS, background=(255, 0, 0))
     assert (on_red.images[1] == (255, 0, 0)).all()
-
-
-SIZES = [(20, 12), (12, 20), (16, 16), (33, 17)]
-
-
-@pytest.fixture
-def photographs(tmp_path: Path) -> Path:
-    """A folder of class folders with photographs of several sizes."""
-    rng = np.random.default_rng(1)
-    for index, size in enumerate(SIZES):
-        folder = tmp_path / "photographs" / "ab"[index % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8)).save(folder / f"{index}.png")
-    return tmp_path / "photographs"
-
-
-@pytest.mark.parametrize(("image_size", "resize"), [(8, None), (11, 14)])
-def test_sizes_are_brought_to_one_as_a_folders_are(photographs: Path, tmp_path, image_size, resize) -> None:
-    spec = DatasetSpec(kind="folder", path=photographs, image_size=image_size, resize=resize)
-    expected = open_dataset(spec, tmp_path / "cache")
-    for transform in (None, v2.PILToTensor(), np.asarray):
-        given = read(tmp_path, ImageFolder(photographs, transform), image_size=image_size, resize=resize)
-        np.testing.assert_array_equal(given.images, expected.images)
-        np.testing.assert_array_equal(given.labels, expected.labels)
-        assert given.label_names == expected.class_names == ("a", "b")
 
 
 def test_other_images_on_a_second_reading_are_refused(tmp_path: Path) -> None:

@@ -96,11 +96,6 @@ def test_a_normalization_that_is_not_that_of_the_images() -> None:
     assert warnings_of(digits, normalization="none") == {}
 
 
-def test_images_that_are_squashed_for_the_model() -> None:
-    assert list(warnings_of(noise(size=(24, 32)), normalization="none", input_side_px=16)) == ["aspect_ratio"]
-    assert warnings_of(noise(), normalization="none", input_side_px=16) == {}
-
-
 @pytest.mark.parametrize(
     ("crops", "steps"),
     [

@@ -1,7 +1,5 @@
 """Training images: augmentation, the same batches for any number of workers, one line where a worker dies."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ from torchvision.transforms import v2
 
 from failmodes.evaluate.study.study_schema import TrainingSpec
 from failmodes.evaluate.training_images import (
-    default_workers,
     image_seed,
     random_crop_and_flip,
     training_batches,
@@ -51,15 +48,6 @@ def test_batches_do_not_depend_on_workers(noise: Dataset, augmentation: str) -> 
     assert not np.array_equal(*expected)
     for workers in (0, 2):
         np.testing.assert_array_equal(epochs_of(noise, augmentation, workers), expected)
-
-
-@pytest.mark.parametrize(
-    ("device", "cores", "expected"),
-    [("cpu", 2, 0), ("cpu", 4, 3), ("cpu", 64, 8), ("cuda", 1, 0), ("cuda", 2, 1)],
-)
-def test_workers_leave_a_core_to_the_model(monkeypatch, device: str, cores: int, expected: int) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(cores)), raising=False)
-    assert default_workers(torch.device(device)) == expected
 
 
 def test_augmentation_shifts_and_flips_each_image_and_nothing_else() -> None:

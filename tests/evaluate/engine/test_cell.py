@@ -1,6 +1,5 @@
 """One cell: the size of batches, memory that ends, logits that are no numbers, rows that wait on disk."""
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from model_specs import ready_model
 from tiny_study import CELLS, patch_logits, rows_of, run_study
 from torch import nn
 
-from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE, GPU_SHARE, activation_budget
+from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE
 from failmodes.evaluate.engine.cell import RowBuffer, choose_batch_size, largest_activation
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.study.study_schema import Normalization
@@ -74,13 +73,6 @@ def test_the_largest_activation_is_that_of_the_widest_layer_or_the_image() -> No
 def test_the_batch_is_the_largest_power_of_two_within_the_budget(channels: int, expected: int) -> None:
     assert choose_batch_size(prepared_net(channels), (256, 256, 3)) == expected
     assert expected * channels * 4 * 256 * 256 <= ACTIVATION_BYTES or expected == 1
-
-
-def test_a_gpu_gives_its_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    gpu: Any = SimpleNamespace(total_memory=64 << 30)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: gpu)
-    assert activation_budget(torch.device("cuda")) == (64 << 30) // GPU_SHARE
-    assert activation_budget(torch.device("mps")) == ACTIVATION_BYTES
 
 
 def columns_of(logits: torch.Tensor, labels: np.ndarray, image_ids: np.ndarray) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from corrupted_datasets import write_published
-from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, spread, stored_rows, write_as
+from import_files import LOGITS, SMALL_STUDY, import_into, small_frame, stored_rows, write_as
 from PIL import Image
 from scipy.special import log_softmax
 
@@ -14,7 +14,7 @@ from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import DataError, IncompleteRunError
-from failmodes.warehouse.schema import EVALUATION_NOTES, EXEMPLARS, MODELS, PREDICTION_FACTS
+from failmodes.warehouse.schema import EVALUATION_NOTES, EXEMPLARS, PREDICTION_FACTS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 FORMS = ["array of logits, severity a decimal", "logits as CSV", "list of probabilities"]
@@ -73,18 +73,6 @@ def test_an_interrupted_import_goes_on_where_it_stopped(small_import, tmp_path) 
     assert len(files_of(small_import.parent / "out")) == 5 + 2
 
 
-def test_a_second_label_renames_the_same_predictions(small_import, tmp_path) -> None:
-    small_frame().write_parquet(tmp_path / "p.parquet")
-    first = import_into(small_import, tmp_path / "p.parquet", "Old", architecture="onnx")
-    second = import_into(small_import, tmp_path / "p.parquet", "New")
-    assert second.evaluation_id == first.evaluation_id
-    assert second.former_label == "Old"
-    (row,) = (
-        r for p in list_results_files(small_import.parent / "out", MODELS) for r in read_verified(p).rows.to_pylist()
-    )
-    assert (row["model_label"], row["parameter_count"], row["input_mean"]) == ("New", None, None)
-
-
 def test_unpaired_corrupted_images_go_by_their_own_labels(small_import, tmp_path) -> None:
     study = read_study(small_import, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
@@ -136,20 +124,14 @@ def photographs(tmp_path: Path) -> tuple[Path, pl.DataFrame]:
     return tmp_path / "study.toml", pl.DataFrame(keys).sample(fraction=1, shuffle=True, seed=0)
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_images_may_be_named_by_file(photographs, tmp_path: Path, suffix: str) -> None:
+def test_images_may_be_named_by_file(photographs, tmp_path: Path) -> None:
     study, frame = photographs
-    path = tmp_path / f"p.{suffix}"
-    if suffix == "csv":
-        frame = spread(frame, np.array(frame["logits"].to_list()), "logit_")
-        frame.write_csv(path)
-    else:
-        frame.write_parquet(path)
+    path = tmp_path / "p.parquet"
+    frame.write_parquet(path)
     assert import_into(study, path).rows == 40
     rows = stored_rows(tmp_path / "out")
     assert (rows["predicted"] == rows["label"]).all()
-    wrong = frame.with_columns(file=pl.col("file").str.replace("cat/3.png", "cats/3.png"))
-    wrong.write_csv(path) if suffix == "csv" else wrong.write_parquet(path)
+    frame.with_columns(file=pl.col("file").str.replace("cat/3.png", "cats/3.png")).write_parquet(path)
     with pytest.raises(DataError, match="row [0-9]+: file 'cats/3.png' is no image"):
         import_into(study, path)
 

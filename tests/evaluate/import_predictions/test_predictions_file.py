@@ -6,7 +6,7 @@ import pytest
 from import_files import LOGITS, import_into
 
 from failmodes.evaluate.import_predictions.predictions_file import find_columns
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError
 
 HEADER = b"image_id,corruption,severity,"
 
@@ -27,14 +27,6 @@ def test_a_damaged_file_is_one_line(name, content, said, small_import, tmp_path)
     with pytest.raises(DataError, match=said) as caught:
         import_into(small_import, tmp_path / name)
     assert "\n" not in str(caught.value)
-
-
-def test_a_file_of_another_kind_or_none_is_an_error_of_the_user(small_import, tmp_path) -> None:
-    with pytest.raises(StudyError, match="p.pkl does not exist"):
-        import_into(small_import, tmp_path / "p.pkl")
-    (tmp_path / "p.pkl").touch()
-    with pytest.raises(StudyError, match=r"\.parquet"):
-        import_into(small_import, tmp_path / "p.pkl")
 
 
 CLASSES = ("cat", "dog", "owl")

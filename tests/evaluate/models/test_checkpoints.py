@@ -16,7 +16,6 @@ from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.schema import MODELS
 
-CLASSES = ("a", "b", "c")
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

@@ -1,17 +1,13 @@
 """Loading: what travels with a model, who goes first, and refusal before the first batch."""
 
-import json
-
 import pytest
 from model_specs import dataset_of, model_spec
 
-from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
-CLASSES = ("a", "b", "c")
 
 UNFIT = {
     "no normalization": ("Silent", {}, "how its inputs were normalized"),
@@ -38,27 +34,6 @@ def test_a_users_model_that_does_not_fit_is_refused_before_the_first_batch(case:
 
 
 OTHER = {"mean": [0.1, 0.2, 0.3], "std": [1.0, 1.0, 1.0]}
-
-
-METADATA = {
-    "no normalization": ({"normalization": "0.5"}, "normalization"),
-    "names in words": ({"class_names": "a, b, c, d"}, "class_names"),
-    "no side": ({"input_side_px": "wide"}, "input_side_px"),
-}
-
-
-@pytest.mark.parametrize("case", METADATA)
-def test_metadata_that_says_nothing_of_use_is_refused_unless_the_study_says_it(case: str, four_outputs) -> None:
-    path, module = four_outputs
-    changed, message = METADATA[case]
-    whole = {"normalization": json.dumps(NEUTRAL), "class_names": json.dumps(["c", "a", "b", "d"])}
-    save_checkpoint(path, module, whole | changed)
-    spec = model_spec("resnet18", width=8, checkpoint=path)
-    with pytest.raises(ModelError, match=message):
-        load_model(spec, dataset_of(16), path)
-    said = {"normalization": Normalization.model_validate(OTHER), "class_names": ["a", "b", "c", "d"]}
-    model = load_model(spec.model_copy(update=said | {"input_side_px": 16}), dataset_of(16), path)
-    assert (model.class_outputs, model.preprocessing.normalization) == ([0, 1, 2], said["normalization"])
 
 
 def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: str) -> None:

@@ -1,9 +1,7 @@
 """Published weights: what they say of inputs and outputs, and what is said where they do not come."""
 
-import functools
 import hashlib
-import http.server
-import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,27 +17,15 @@ VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads"
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
-    """Torchvision's weights of SqueezeNet, published by a server on this machine; gives the file it publishes."""
-    served = tmp_path / "served"
-    served.mkdir()
+def published(tmp_path, monkeypatch) -> Path:
+    """The file that torchvision's weights of SqueezeNet are fetched from, on this machine."""
     torch.manual_seed(0)
-    torch.save(squeezenet1_1().state_dict(), served / "raw.pth")
-    digest = hashlib.sha256((served / "raw.pth").read_bytes()).hexdigest()[:8]
-    file = (served / "raw.pth").rename(served / f"squeezenet-{digest}.pth")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(served)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    weights = SqueezeNet1_1_Weights.IMAGENET1K_V1
-    monkeypatch.setattr(weights.value, "url", f"http://127.0.0.1:{server.server_port}/{file.name}")
+    torch.save(squeezenet1_1().state_dict(), tmp_path / "raw.pth")
+    digest = hashlib.sha256((tmp_path / "raw.pth").read_bytes()).hexdigest()[:8]
+    file = (tmp_path / "raw.pth").rename(tmp_path / f"squeezenet-{digest}.pth")
+    monkeypatch.setattr(SqueezeNet1_1_Weights.IMAGENET1K_V1.value, "url", file.as_uri())
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    yield file
-    server.shutdown()
-    server.server_close()
+    return file
 
 
 def test_published_weights_bring_their_side_normalization_and_classes(published) -> None:
@@ -61,7 +47,7 @@ def test_published_weights_bring_their_side_normalization_and_classes(published)
 
 def test_published_weights_that_do_not_come_or_have_another_hash_are_refused(published) -> None:
     file = published.rename(published.with_name("elsewhere.pth"))
-    with pytest.raises(ModelError, match=f"put {published.name} from http.* into .*checkpoints"):
+    with pytest.raises(ModelError, match=f"put {published.name} from file:.* into .*checkpoints"):
         load_model(model_spec("squeezenet1_1", weights="DEFAULT"), dataset_of(16))
     published.write_bytes(file.read_bytes() + b"x")
     with pytest.raises(ModelError, match="damaged .*hash"):

@@ -12,7 +12,7 @@ from tiny_study import rows_of, write_tiny_study
 from failmodes.evaluate.models.model import family_of
 from failmodes.evaluate.models.sources import build_module, resolve_architecture
 from failmodes.evaluate.models.sources.own_code import definition
-from failmodes.warehouse.errors import MissingExtraError, ModelError, StudyError
+from failmodes.warehouse.errors import ModelError, StudyError
 from failmodes.warehouse.schema import MODELS
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
@@ -37,13 +37,6 @@ def test_a_name_is_looked_up_and_written_one_way(name: str) -> None:
 
     assert resolve_architecture(name).canonical == canonical
     assert family_of(resolve_architecture(name).canonical, LeViT()) == family
-
-
-@pytest.mark.parametrize("name", ["timm:resnet18", "resnet18x"])
-def test_timm_is_asked_for_where_it_is_needed_and_missing(name: str, monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(MissingExtraError if ":" in name else StudyError, match=r'pip install "failmodes\[timm\]"'):
-        resolve_architecture(name)
 
 
 def test_a_users_model_is_defined_by_its_source_text(builders_module: str, tmp_path) -> None:

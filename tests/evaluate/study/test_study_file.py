@@ -9,7 +9,6 @@ from failmodes.evaluate.study.study_file import (
     HEADER,
     check_study,
     check_study_file,
-    claims_of_folder,
     read_study,
     write_study_file,
 )
@@ -115,14 +114,6 @@ def test_a_benchmark_of_another_kind_starts_a_new_file(tmp_path: Path, more: dic
     assert (labels(tmp_path), notes(tmp_path)) == (["B"], [])
 
 
-@pytest.mark.parametrize("damage", ["name =", "\x00", "models = 3\n"], ids=["cut off", "no text", "other type"])
-def test_a_damaged_file_of_its_own_is_rewritten(tmp_path: Path, damage: str) -> None:
-    (tmp_path / "study.toml").write_text(HEADER + "\n" + damage)
-    check_study_file(tmp_path)
-    write(study(tmp_path, model(tmp_path)))
-    assert labels(tmp_path) == ["Net A"]
-
-
 @pytest.mark.parametrize(
     "text", ["", 'name = "mine"\n', "# mine\n" + HEADER, "\xff"], ids=["empty", "study", "below", "no text"]
 )
@@ -142,13 +133,3 @@ def test_names_that_a_chart_cannot_show_are_refused(tmp_path: Path, more: dict) 
     label = more.pop("label", "Net A")
     with pytest.raises(StudyError, match="must be printable"):
         study(tmp_path, model(tmp_path) | {"label": label}, **more)
-
-
-def test_other_claims_leave_models_of_former_benchmarks_where_they_are(tmp_path: Path) -> None:
-    write(study(tmp_path, model(tmp_path, "Net A"), claims=[{"shape": "rise", "corruptions": ["fog"]}]))
-    claim = {"metric": "accuracy", "severities": [1.5, 5], "relation": "at_least", "limit": 0.3}
-    write(study(tmp_path, model(tmp_path, "Net B", "bbbb"), claims=[claim]))
-    assert labels(tmp_path) == ["Net A", "Net B"]
-    assert claims_of_folder(tmp_path) == [claim]
-    (tmp_path / "study.toml").write_text("claims = 3")
-    assert claims_of_folder(tmp_path) == []

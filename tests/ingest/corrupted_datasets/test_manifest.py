@@ -25,10 +25,3 @@ def test_another_set_in_the_folder_is_refused_and_named(tmp_path: Path, name: st
     with pytest.raises(StudyError, match=message):
         write_corrupted_dataset(spec, set_options(corruptions=["contrast", "fog"], **options), tmp_path / "set")
     assert contents(tmp_path / "set") == before
-
-
-def test_another_engine_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_corrupted_dataset(DIGITS, set_options(corruptions=["contrast"]), tmp_path / "set")
-    monkeypatch.setattr("failmodes.ingest.sources.ENGINE_REVISION", 99)
-    with pytest.raises(StudyError, match=r"of engine version \d+, not 99"):
-        write_corrupted_dataset(DIGITS, set_options(corruptions=["fog"]), tmp_path / "set")

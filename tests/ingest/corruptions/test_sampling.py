@@ -17,16 +17,6 @@ VARIABLES = {
 }
 
 
-def test_every_bit_of_a_uint32_is_fair_and_independent_of_the_next() -> None:
-    uint32s = sample(Stream(1, "any", None), np.arange(500), SIZE, {"uint32s": uint32(lambda size: (11,))})[
-        "uint32s"
-    ].ravel()
-    bits = (uint32s[:, None] >> np.arange(32, dtype=np.uint32)) & 1
-    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(len(uint32s))
-    together = np.corrcoef(np.concatenate([bits[:-1], bits[1:]], axis=1).T) - np.eye(64)
-    assert np.abs(together).max() < 5 / np.sqrt(len(uint32s))
-
-
 def test_draws_are_philoxs_under_a_hashed_key() -> None:
     text = f"{STREAM_FAMILY}|7|frost|2.500"
     key = np.frombuffer(hashlib.blake2b(text.encode(), digest_size=16).digest(), "<u8")

@@ -14,8 +14,6 @@ from failmodes.ingest.datasets.arrays import (
     open_arrays,
     write_arrays,
 )
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
@@ -88,16 +86,6 @@ def test_damaged_and_malformed_files_are_one_line(folder: Path, file: str, conte
     with pytest.raises(DataError, match=said) as refused:
         opened(folder)
     assert "\n" not in str(refused.value)
-
-
-def test_gray_arrays_stay_gray_and_others_are_refused(folder: Path, tmp_path: Path) -> None:
-    gray = np.repeat(IMAGES[..., :1], 3, axis=-1)
-    write_arrays(tmp_path / "gray", gray, LABELS, NAMES)
-    dataset = open_dataset(DatasetSpec(kind="arrays", path=tmp_path / "gray", gray=True), tmp_path)
-    assert (dataset.gray, dataset.note) == (True, "gray, and kept so by corruptions")
-    assert open_dataset(DatasetSpec(kind="digits", gray=True), tmp_path).gray
-    with pytest.raises(DataError, match="image 0 is not gray, its channels differ"):
-        open_dataset(DatasetSpec(kind="arrays", path=folder, gray=True), tmp_path)
 
 
 @pytest.mark.parametrize("last", [IMAGES_FILE, CLASSES_FILE])

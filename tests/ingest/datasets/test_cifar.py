@@ -12,7 +12,7 @@ from cifar_files import COUNT, IMAGES, LABELS, write_parquet
 from failmodes.ingest.datasets.cifar import VARIANTS, read_pickle
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import DataError, StudyError
+from failmodes.warehouse.errors import DataError
 
 
 def planes(images: np.ndarray) -> np.ndarray:
@@ -89,17 +89,3 @@ def test_only_arrays_may_be_built(tmp_path: Path, program: bytes) -> None:
     (tmp_path / "p").write_bytes(program)
     with pytest.raises(DataError, match="is refused: it asks for"):
         read_pickle(tmp_path / "p")
-
-
-def test_a_missing_batch_or_folder_says_what_to_do(tmp_path: Path) -> None:
-    folder = write_binary(tmp_path / "b", "cifar10", "train")
-    (folder / "data_batch_3.bin").unlink()
-    with pytest.raises(DataError, match=r"data_batch_3\.bin is missing"):
-        open_dataset(DatasetSpec(kind="cifar10", path=folder), tmp_path, "train")
-    spec = DatasetSpec(kind="cifar100", path=tmp_path / "nowhere")
-    with pytest.raises(
-        StudyError, match=r"does not exist: get CIFAR-100 with `failmodes download cifar100 --to .*https"
-    ):
-        open_dataset(spec, tmp_path)
-    with pytest.raises(StudyError, match="unknown split"):
-        open_dataset(spec, tmp_path, "validation")

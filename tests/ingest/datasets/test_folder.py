@@ -57,45 +57,6 @@ def test_resize_then_crop_as_published_for_imagenet(tmp_path: Path) -> None:
     assert opened(tmp_path / "set", 224, resize=224).dataset_id == opened(tmp_path / "set", 224).dataset_id
 
 
-def test_transparent_images_are_composited_and_gray_is_repeated(tmp_path: Path) -> None:
-    pixels = RNG.integers(0, 256, (16, 16, 4), dtype=np.uint8)
-    (tmp_path / "set" / "a").mkdir(parents=True)
-    Image.fromarray(pixels, "RGBA").save(tmp_path / "set" / "a" / "clear.png")
-    Image.fromarray(pixels[..., 0]).save(tmp_path / "set" / "a" / "gray.png")
-    ids = set()
-    for background, word in ((None, "white"), ([0, 0, 0], "black"), ([9, 80, 200], "the color [9, 80, 200]")):
-        spec = DatasetSpec(kind="folder", path=tmp_path / "set", background=background)
-        for _ in range(2):  # decoded, then from the cache
-            dataset = open_dataset(spec, tmp_path / "cache")
-            assert dataset.note == (
-                f"1 gray image repeated over three channels; 1 transparent image composited on {word}"
-            )
-        clear, gray = np.asarray(dataset.images)
-        alpha = pixels[..., 3:] / 255
-        expected = pixels[..., :3] * alpha + np.array(background or [255, 255, 255]) * (1 - alpha)
-        assert np.abs(clear - expected).max() < 1
-        np.testing.assert_array_equal(gray, np.repeat(pixels[..., :1], 3, axis=2))
-        ids.add(dataset.dataset_id)
-    assert len(ids) == 3
-
-
-BAD_KEYS = {
-    "resize alone": ({"kind": "folder", "path": "x", "resize": 256}, "goes with `image_size`"),
-    "resize below the crop": ({"kind": "folder", "path": "x", "resize": 200, "image_size": 224}, "200 is less than"),
-    "resize of digits": ({"kind": "digits", "resize": 256}, "goes with `image_size`"),
-    "background of digits": ({"kind": "digits", "background": [0, 0, 0]}, "`background` is for kind 'folder'"),
-    "background of two": ({"kind": "folder", "path": "x", "background": [0, 0]}, "at least 3 items"),
-    "gray CIFAR": ({"kind": "cifar10", "path": "x", "gray": True}, "`gray` is for gray images: those of cifar10 have"),
-    "background beyond": ({"kind": "folder", "path": "x", "background": [0, 0, 256]}, "less than or equal to 255"),
-}
-
-
-@pytest.mark.parametrize(("content", "message"), BAD_KEYS.values(), ids=BAD_KEYS.keys())
-def test_keys_that_cannot_be_are_refused(content: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DatasetSpec.model_validate(content)
-
-
 def test_split_folders_are_used_where_they_are(tmp_path: Path) -> None:
     root = tmp_path / "set"
     save(root / "train" / "a" / "1.png")
@@ -109,21 +70,3 @@ def test_split_folders_are_used_where_they_are(tmp_path: Path) -> None:
     save(tmp_path / "flat" / "a" / "1.png")
     with pytest.raises(DataError, match="its images are its test split"):
         opened(tmp_path / "flat", split="train")
-
-
-def test_a_study_of_gray_images_corrupts_them_in_gray(tmp_path: Path) -> None:
-    from failmodes.evaluate.evaluation_data import open_evaluation_data
-    from failmodes.evaluate.study.study_file import read_study
-
-    save(tmp_path / "set" / "a" / "1.png", (32, 32), mode="L")
-    sources = []
-    for gray in ("true", "false"):
-        (tmp_path / "study.toml").write_text(
-            f'name = "x"\noutput = "out"\n[dataset]\nkind = "folder"\npath = "set"\ngray = {gray}\n'
-        )
-        study = read_study(tmp_path / "study.toml", require_models=False)
-        (data,) = open_evaluation_data(study, open_dataset(study.dataset, study.cache))
-        noisy = data.source.corrupted(data.dataset.images[:1], "gaussian_noise", 5, [0])
-        assert (noisy == noisy[..., :1]).all() == (gray == "true")
-        sources.append(data.source.source_id)
-    assert len(set(sources)) == 2

@@ -6,18 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, made_images, samples_for
+from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, samples_for
 from PIL import Image
 
 from failmodes.ingest.corruptions.catalog import SEVERITIES
-from failmodes.ingest.corruptions.kernels import frost as frost_module
 from failmodes.ingest.corruptions.kernels.frost import (
     FOLDER_VARIABLE,
     FROST_FILES,
     custom_frost_hash,
     frost,
 )
-from failmodes.warehouse.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -68,18 +66,6 @@ def test_frost_draws_all_five_photographs_and_crops_inside_them(
     middles = np.rint(frosty[:, 16, 16, 0] / 40).astype(int)
     assert np.bincount(middles, minlength=5).min() > 60, "100 of each expected, with a deviation of 9"
     assert (np.abs(frosty - 40 * middles[:, None, None, None]) <= 20).all()
-
-
-def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = made_images(32, 32)[:1]
-    drawn = samples_for("frost", images)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(DataError, match=f"{FOLDER_VARIABLE}=.* does not hold all.*pip install"):
-        frost(images, (1, 0.2, 0.2), **drawn)
-    monkeypatch.delenv(FOLDER_VARIABLE)
-    monkeypatch.setattr(frost_module, "FROST_PACKAGES", (("no_package_of_this_name", "frost"),))
-    with pytest.raises(DataError, match=f"there are none here.*pip install.*{FOLDER_VARIABLE}"):
-        frost(images, (1, 0.2, 0.2), **drawn)
 
 
 def test_other_photographs_than_the_published_are_distinguished(
