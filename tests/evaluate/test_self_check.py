@@ -1,8 +1,6 @@
 """The self-check: what may be a mistake in images, models and predictions is said, and nothing of healthy ones."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from import_files import invoke
 from torch import nn
 from torchvision.transforms import v2
 
@@ -21,7 +20,6 @@ from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.digits import open_digits
 
-SCRIPT = Path(sys.executable).parent / "failmodes"
 DIGITS = open_digits("test")
 
 
@@ -193,8 +191,8 @@ def test_warnings_stay_with_the_evaluation_and_are_said_again(fitted: Net, tmp_p
     assert sentences[0].startswith("Warning: Net: no normalization was given")
     w.report()
     assert "Warning: Net: no normalization was given" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    status = subprocess.run([SCRIPT, "status", tmp_path, "--json"], capture_output=True, text=True, check=True)
-    assert [one["topic"] for one in json.loads(status.stdout)["warnings"]] == stored["topic"].to_list()
+    status = json.loads(invoke("status", tmp_path, "--json"))
+    assert [one["topic"] for one in status["warnings"]] == stored["topic"].to_list()
 
 
 def test_strict_stops_before_what_is_in_vain(tmp_path: Path) -> None:

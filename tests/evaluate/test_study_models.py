@@ -1,14 +1,17 @@
 """The models of a study: given, trained, published or a user's own, side by side in one run."""
 
-import sys
+from pathlib import Path
 
 import pytest
 import torch
 from tiny_study import rows_of, write_tiny_study
+from torchvision.models import mobilenet_v3_small
 
 from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.study_file import read_study
+from failmodes.evaluate.study.study_schema import Study
 from failmodes.evaluate.study_models import load_study_models, study_models, train_missing
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 
 NET = """
@@ -25,7 +28,7 @@ class Net(nn.Module):
 MODELS = """
 [[models]]
 label = "Mine"
-architecture = "MODULE:Net"
+architecture = "zoo_of_one:Net"
 [[models]]
 label = "MobileNet"
 architecture = "mobilenet_v3_small"
@@ -37,46 +40,32 @@ attention = "none"
 """
 
 
-@pytest.fixture
-def study_of(tmp_path, monkeypatch):
-    """Reads a study with the given models' tables, in a folder with a user's module and two checkpoints."""
-    module = f"zoo_{tmp_path.name}"
-    monkeypatch.setattr(sys, "path", list(sys.path))
-
-    def read(extra: str):
-        (tmp_path / f"{module}.py").write_text(NET)
-        torch.manual_seed(0)
-        from torchvision.models import mobilenet_v3_small
-
-        tensors = {f"module.{n}": t for n, t in mobilenet_v3_small(num_classes=11).state_dict().items()}
-        torch.save({"state_dict": tensors}, tmp_path / "mobile.pt")
-        return read_study(write_tiny_study(tmp_path, images=10, models=0, extra=extra.replace("MODULE", module)))
-
-    yield read
-    sys.modules.pop(module, None)
+def study_of(folder: Path, models: str) -> tuple[Study, Dataset]:
+    study = read_study(write_tiny_study(folder, images=10, models=0, extra=models))
+    return study, open_dataset(study.dataset, study.cache)
 
 
-def test_models_of_every_kind_run_in_one_study(study_of) -> None:
-    study = study_of(MODELS)
-    dataset = open_dataset(study.dataset, study.cache)
+def test_models_of_every_kind_run_in_one_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "zoo_of_one.py").write_text(NET)
+    torch.manual_seed(0)
+    tensors = {f"module.{n}": t for n, t in mobilenet_v3_small(num_classes=11).state_dict().items()}
+    torch.save({"state_dict": tensors}, tmp_path / "mobile.pt")
+    study, dataset = study_of(tmp_path, MODELS)
     assert train_missing(study, dataset) == []
     _, mobile = load_study_models(study, dataset)
-    assert mobile.prefix == "module."
-    assert mobile.class_outputs == list(range(10, 0, -1))
+    assert (mobile.prefix, mobile.class_outputs) == ("module.", list(range(10, 0, -1)))
     evaluate_study(study, dataset)
     rows = rows_of(study.output)
     assert rows.num_rows == 2 * 5 * 10
     assert set(rows["predicted"].to_pylist()) <= set(range(10))
 
 
-def test_a_trained_model_is_found_again_by_what_its_weights_depend_on(study_of) -> None:
-    def file(extra: str) -> str:
-        study = study_of(extra)
-        return next(study_models(study, open_dataset(study.dataset, study.cache))).path.name
+def test_a_trained_model_is_found_again_by_what_its_weights_depend_on(tmp_path: Path) -> None:
+    def file(keys: str = "", more: str = "") -> str:
+        training = f"training = {{ epochs = 1{more} }}\n"
+        model = f'[[models]]\nlabel = "A"\narchitecture = "resnet18"\n{training}{keys}'
+        return next(study_models(*study_of(tmp_path, model))).path.name
 
-    model = '[[models]]\nlabel = "A"\narchitecture = "{architecture}"\ntraining = {{ epochs = 1{more} }}\n'
-    ours = model.format(architecture="resnet18", more="")
-    first = file(ours)
-    assert file(ours + "attention = 'none'\nwidth = 64\n") == first  # the default, said
-    assert file(ours + "width = 16\n") != first
-    assert file(model.format(architecture="resnet18", more=", flip = false")) != first
+    assert file('attention = "none"\nwidth = 64\n') == file()  # the default, said
+    assert len({file(), file("width = 16\n"), file(more=", flip = false")}) == 3

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from import_files import LOGITS, import_into, sixty_digits_images, small_frame, stored_rows
-from installed_script import failmodes
+from import_files import LOGITS, import_into, invoke, sixty_digits_images, small_frame, stored_rows
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
@@ -94,7 +93,7 @@ def test_rounded_probabilities_are_taken_on_request(small_import: Path, tmp_path
 
 
 def test_ingest_lists_the_images_of_the_study(small_import: Path, tmp_path: Path) -> None:
-    failmodes("ingest", small_import, "--images", tmp_path / "images.csv", folder=tmp_path)
+    invoke("ingest", small_import, "--images", tmp_path / "images.csv")
     with (tmp_path / "images.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     ids, labels = sixty_digits_images()

@@ -1,15 +1,13 @@
 """Published sets of arrays as CIFAR-10-C: what they hold, their identity, and what is wrong with damaged ones."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import open_set, write_set
+from corrupted_datasets import corrupt_command, open_set, write_set
 
 from failmodes.ingest.corrupted_datasets.opening import open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
@@ -70,17 +68,23 @@ def test_spoilt_sets_are_named_in_one_line(tmp_path, sixty_digits, name: str, sp
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_missing_or_cut_are_named(tmp_path: Path, sixty_digits: Dataset) -> None:
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("fog", cut, r"fog\.npy is truncated"),
+        ("fog", Path.unlink, r"has no fog\.npy"),
+        ("labels", Path.unlink, r"labels\.npy is missing"),
+    ],
+)
+def test_files_that_are_missing_or_cut_are_named(tmp_path: Path, sixty_digits, name: str, spoil, message: str) -> None:
     folder = write_set(tmp_path / "set", sixty_digits.images[:], sixty_digits.labels)
-    (folder / "fog.npy").write_bytes((folder / "fog.npy").read_bytes()[:-1])
-    for message, missing in (
-        (r"fog\.npy is truncated", "fog.npy"),
-        (r"has no fog\.npy", "labels.npy"),
-        ("labels", "x"),
-    ):
-        with pytest.raises(FailmodesError, match=message):
-            open_corrupted_dataset(folder, ("fog",))
-        (folder / missing).unlink(missing_ok=True)
+    spoil(folder / f"{name}.npy")
+    with pytest.raises(FailmodesError, match=message):
+        open_corrupted_dataset(folder, ("fog",))
 
 
 def test_a_set_of_arrays_has_whole_severities_only(tmp_path: Path, sixty_digits: Dataset) -> None:
@@ -89,17 +93,10 @@ def test_a_set_of_arrays_has_whole_severities_only(tmp_path: Path, sixty_digits:
         open_corrupted_dataset(folder, ["fog"], severities=[2.5])
 
 
-SCRIPT = Path(sys.executable).parent / "failmodes"
-
-
-def test_the_script_writes_arrays_as_published(tmp_path: Path, digits: Dataset) -> None:
-    done = subprocess.run(
-        [SCRIPT, "corrupt", "digits", "--to", "D-C", "--corruption", "fog", "--corruption", "gaussian_noise", "--seed",
-         "3", "--images", "40"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert done.stdout == "D-C\n"
+def test_the_command_writes_arrays_as_published(tmp_path: Path, digits: Dataset, monkeypatch) -> None:
     folder = tmp_path / "D-C"
+    options = ("--corruption", "fog", "--corruption", "gaussian_noise", "--seed", "3", "--images", "40")
+    assert corrupt_command(monkeypatch, "digits", "--to", folder, *options) == 0
     assert sorted(path.name for path in folder.iterdir()) == [
         "fog.npy", "gaussian_noise.npy", "labels.npy", "manifest.json"
     ]  # fmt: skip
