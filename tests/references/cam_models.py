@@ -1,5 +1,6 @@
 """Small models of many endings with random weights, and the grad-cam package's raw maps of them."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -7,12 +8,14 @@ import numpy as np
 import timm
 import torch
 from model_specs import ready_model
+from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.base_cam import BaseCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torchvision import models
 from torchvision.models.convnext import CNBlockConfig
 
+from failmodes.evaluate.cam.method_selection import select_cam_method
 from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST, CHANNELS_LAST, ReshapeTransform
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
@@ -178,6 +181,39 @@ def difference(ours: torch.Tensor, expected: np.ndarray) -> float:
     """The largest difference, relative to the largest value expected."""
     assert expected.max() > 0
     return float(np.abs(ours.numpy() - expected).max() / expected.max())
+
+
+class _Twice(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2
+
+
+def _witness_of(name: str, module: nn.Module) -> tuple[nn.Module, str]:
+    """The same model with a module that gives the map, runs once and is not written into, for the package to hook."""
+    pool = {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    if name == "densenet121":
+        layers = {"features": module.features, "last": nn.ReLU(), **pool, "classifier": module.classifier}
+    elif name.startswith("user's odd ending"):
+        layers = {"first": module.first, "act": nn.ReLU(), "second": module.second, "last": nn.ReLU(), **pool}
+        layers["out"] = module.out
+    elif name == "user's head over a flattened map":
+        layers = {"conv": module.conv, "last": module.norm, "twice": _Twice(), "relu": nn.ReLU()}
+        layers |= {"flatten": nn.Flatten(), "head": module.head}
+    else:
+        return module, CASES[name].layer
+    return nn.Sequential(OrderedDict(layers)), "last"
+
+
+def difference_from_package(prepared: Model, name: str, images: np.ndarray) -> float:
+    """The largest relative difference of both targets' maps from the package's Grad-CAM in float32."""
+    inputs = prepared.inputs(images)
+    output = select_cam_method(prepared, images.shape[1:3])(inputs, two_targets)
+    module, layer = _witness_of(name, prepared.module)
+    expected = [
+        package_maps(GradCAM, module, layer, CASES[name].reshape_transform, inputs, output.targets[:, column])
+        for column in range(2)
+    ]
+    return max(difference(output.maps[:, column], expected[column]) for column in range(2))
 
 
 class Branches(nn.Module):

@@ -32,7 +32,7 @@ class Setting(NamedTuple):
         return f"{self.recipe}-{self.size[0]}x{self.size[1]}"
 
 
-SETTINGS = (Setting("cifar-c", (32, 32)), Setting("cifar-c", (37, 50)), Setting("imagenet-c", (64, 64)))
+SETTINGS = (Setting("cifar-c", (37, 50)), Setting("imagenet-c", (64, 64)))
 FULL_SIZE = Setting("imagenet-c", (224, 224))
 
 

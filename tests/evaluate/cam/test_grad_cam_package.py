@@ -2,11 +2,9 @@
 
 import pytest
 import pytorch_grad_cam
-import torch
 from cam_models import CASES, difference, images_of, model_of, package_maps, two_targets
 
 from failmodes.evaluate.cam.method_selection import select_cam_method
-from failmodes.evaluate.cam.reshape_transform import CHANNELS_FIRST
 
 METHODS = {
     "gradcam++": "GradCAMPlusPlus", "hirescam": "HiResCAM", "xgradcam": "XGradCAM", "layercam": "LayerCAM",
@@ -15,32 +13,19 @@ METHODS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["torchvision convnext", "timm vit", "timm swin"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [*(("torchvision convnext", method) for method in METHODS), ("timm vit", "layercam"), ("timm swin", "scorecam")],
+)
 def test_each_method_of_the_package_equals_a_direct_call(name: str, method: str, capsys) -> None:
-    prepared = model_of(name)
+    prepared, case = model_of(name), CASES[name]
     inputs = prepared.inputs(images_of(name, 2))
-    cam_method = select_cam_method(prepared, CASES[name].image, method=method)
+    cam_method = select_cam_method(prepared, case.image, method=method)
     output = cam_method(inputs, two_targets)
-    assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", CASES[name].layer)
+    assert (cam_method.method, cam_method.layer) == (f"{method} (grad-cam package)", case.layer)
     cam_class = getattr(pytorch_grad_cam, METHODS[method])
     for column in range(2):
-        arguments = (
-            prepared.module,
-            cam_method.layer,
-            CASES[name].reshape_transform,
-            inputs,
-            output.targets[:, column],
-        )
-        assert difference(output.maps[:, column], package_maps(cam_class, *arguments)) < 1e-4
+        classes = output.targets[:, column]
+        expected = package_maps(cam_class, prepared.module, case.layer, case.reshape_transform, inputs, classes)
+        assert difference(output.maps[:, column], expected) < 1e-4
     assert capsys.readouterr().err == ""  # Score-CAM's progress bars
-
-
-def test_a_method_of_the_package_meets_the_outputs_that_are_classes() -> None:
-    prepared = model_of("torchvision convnext", outputs=[5, 2])
-    inputs = prepared.inputs(images_of("torchvision convnext", 2))
-    for method in ("layercam", "scorecam"):
-        found = select_cam_method(prepared, (32, 32), method=method)(inputs, lambda logits: torch.tensor([[1], [1]]))
-        cam_class = getattr(pytorch_grad_cam, METHODS[method])
-        expected = package_maps(cam_class, prepared.module, "features", CHANNELS_FIRST, inputs, torch.tensor([2, 2]))
-        assert difference(found.maps[:, 0], expected) < 1e-4

@@ -7,7 +7,6 @@ import pytest
 from package_copies import package_with, run_python
 from tiny_study import rows_of, write_tiny_study
 
-import failmodes
 from failmodes.evaluate.cam.registry import cam_class, method_meanings, parse_method
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import EVALUATIONS
@@ -25,7 +24,6 @@ IN_RESULTS = {
     "eigengradcam": "eigengradcam (grad-cam package)",
     "scorecam": "scorecam (grad-cam package)",
 }  # they are part of identities
-NAMES = "from failmodes.evaluate.cam.registry import method_meanings; print(*method_meanings(), sep='\\n'); "
 MODULE = """
 import torch
 from torch import nn
@@ -40,33 +38,18 @@ class Net(nn.Module):
 """
 
 
-def test_each_method_has_its_name_in_results_and_a_meaning() -> None:
+def test_each_method_has_its_name_in_results_and_a_study_may_give_either() -> None:
     assert set(method_meanings()) == {"auto", "none", "grad-cam", *IN_RESULTS}
-    assert all(method_meanings().values())
     assert {name: cam_class(name).method for name in IN_RESULTS} == IN_RESULTS
-
-
-@pytest.mark.parametrize("name", IN_RESULTS)
-def test_a_study_may_give_the_name_in_results_too(name: str) -> None:
-    assert parse_method(f" {name.upper()} ") == parse_method(IN_RESULTS[name]) == name
-
-
-def test_an_unknown_name_is_an_error_with_all_names() -> None:
-    with pytest.raises(
-        StudyError, match=r"unknown attention method 'layercm' \(did you mean 'layercam'\?\): choose"
-    ) as e:
+    for name, in_results in IN_RESULTS.items():
+        assert parse_method(f" {name.upper()} ") == parse_method(in_results) == name
+    with pytest.raises(StudyError, match="'layercm' .*'layercam'"):
         parse_method("layercm")
-    assert all(name in str(e.value) for name in method_meanings())
 
 
-def test_the_names_are_known_without_importing_torch(tmp_path: Path) -> None:
-    code = NAMES + "import sys; assert not {'torch', 'pytorch_grad_cam'} & set(sys.modules)"
-    assert run_python(Path(failmodes.__file__).parents[1], "-c", code, folder=tmp_path).split() == [*method_meanings()]
-
-
+@pytest.mark.slow
 def test_one_new_file_adds_a_method(tmp_path: Path) -> None:
     package = package_with(tmp_path, "cam/methods")
-    assert "activation-mean" in run_python(package, "-c", NAMES, folder=tmp_path).split()
     (tmp_path / "nets.py").write_text(MODULE)
     models = '[[models]]\nlabel = "Net"\narchitecture = "nets:Net"\n[evaluation]\nattention = "activation-mean"\n'
     study = write_tiny_study(tmp_path, images=10, models=0, extra=models)

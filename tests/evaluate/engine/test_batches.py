@@ -4,13 +4,10 @@ import shutil
 from decimal import Decimal
 
 import numpy as np
-import pytest
 import torch
 
 from failmodes.evaluate.engine.batches import (
     BatchSlice,
-    BatchStream,
-    WorkerSpec,
     images_per_batch,
     limit_workers,
     make_batch,
@@ -18,19 +15,12 @@ from failmodes.evaluate.engine.batches import (
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.shards.format import Cell
 
 
-@pytest.fixture(scope="module")
-def data_and_spec(two_models):
+def test_a_batch_depends_on_its_slice_alone(two_models) -> None:
     study = read_study(two_models[0])
-    dataset = open_dataset(study.dataset, study.cache)
-    return next(open_evaluation_data(study, dataset)), WorkerSpec.of(study)
-
-
-def test_a_batch_depends_on_its_slice_alone(data_and_spec) -> None:
-    data, _ = data_and_spec
+    data = next(open_evaluation_data(study, open_dataset(study.dataset, study.cache)))
     whole_slice = BatchSlice(0, Cell("gaussian_noise", Decimal("2.000")), 0, 40)
     whole, threaded = make_batch(data, whole_slice), make_batch(data, whole_slice, threads=3)
     assert torch.equal(whole.images, threaded.images)
@@ -39,48 +29,6 @@ def test_a_batch_depends_on_its_slice_alone(data_and_spec) -> None:
     np.testing.assert_array_equal(whole.ssim[17:23], part.ssim)
     np.testing.assert_array_equal(whole.image_ids[17:23], part.image_ids)
     assert list(part.positions) == list(range(17, 23))
-
-
-@pytest.mark.slow
-def test_batches_made_in_workers_come_in_order_and_are_the_same(data_and_spec) -> None:
-    data, worker_spec = data_and_spec
-    slices = [
-        BatchSlice(0, Cell(name, Decimal(1)), start, start + 10)
-        for name in ("contrast", "none")
-        for start in (0, 10, 20)
-    ]
-    here = list(BatchStream([data]).batches(iter(slices)))
-    there = list(BatchStream([data], worker_spec, workers=2).batches(iter(slices)))
-    assert [batch.slice for batch in there] == slices
-    for one, other in zip(here, there, strict=True):
-        assert torch.equal(one.images, other.images)
-        np.testing.assert_array_equal(one.rmse, other.rmse)
-
-
-@pytest.mark.parametrize(
-    ("raised", "is_killed"),
-    [
-        (RuntimeError("DataLoader worker (pid(s) 12) exited unexpectedly"), True),
-        (EOFError(), True),
-        (ConnectionResetError(104, "Connection reset by peer"), True),
-        (FileNotFoundError(2, "No such file or directory"), True),
-        (RuntimeError("Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback …"), False),
-        (EOFError("Caught EOFError in DataLoader worker process 0.\nOriginal Traceback …"), False),
-        (PermissionError(13, "Permission denied"), False),
-    ],
-)
-def test_a_worker_killed_at_whatever_instant_is_named_in_one_line(
-    data_and_spec, monkeypatch, raised: Exception, is_killed: bool
-) -> None:
-    data, worker_spec = data_and_spec
-
-    def failing_loader(*_):
-        raise raised
-        yield
-
-    monkeypatch.setattr(BatchStream, "_loader", failing_loader)
-    with pytest.raises(DataError if is_killed else type(raised), match="was killed" if is_killed else None):
-        list(BatchStream([data], worker_spec, workers=1).batches([]))
 
 
 def test_batches_hold_whole_forward_passes_and_fit_shared_memory(monkeypatch) -> None:

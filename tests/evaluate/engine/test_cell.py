@@ -1,15 +1,23 @@
-"""The engine: models that raise, memory that ends, logits that are no numbers, blocks made ahead, writing behind."""
+"""One cell: the size of batches, memory that ends, logits that are no numbers, rows that wait on disk."""
 
+from typing import Any
+
+import numpy as np
 import polars as pl
 import pytest
 import torch
+from model_specs import ready_model
 from tiny_study import CELLS, patch_logits, rows_of, run_study
+from torch import nn
 
+from failmodes.evaluate.devices import ACTIVATION_BYTES, BATCH_SIZE
+from failmodes.evaluate.engine.cell import RowBuffer, choose_batch_size, largest_activation
+from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
+from failmodes.evaluate.study.study_schema import Normalization
 from failmodes.warehouse.schema import PREDICTION_FACTS
-from failmodes.warehouse.shards.format import list_results_files, read_verified
+from failmodes.warehouse.shards.format import content_hash, list_results_files, read_verified
 
 
-@pytest.mark.slow
 def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trained_models, monkeypatch) -> None:
     path, output, _ = two_trained_models
 
@@ -25,29 +33,6 @@ def test_a_batch_that_memory_does_not_hold_is_halved_and_no_row_is_lost(two_trai
     assert rows_of(output).num_rows == 2 * CELLS * 60
 
 
-@pytest.mark.slow
-def test_where_one_image_does_not_fit_the_model_is_set_aside_with_the_reason(two_trained_models, monkeypatch) -> None:
-    path, _, _ = two_trained_models
-
-    def no_memory(prepared, inputs, logits):
-        if prepared.label == "Net 0" and prepared.precision == "float32" and not monkeypatched_trial(inputs):
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return logits
-
-    seen = []
-
-    def monkeypatched_trial(inputs) -> bool:  # the first look of attention at a model
-        seen.append(len(inputs))
-        return len(inputs) <= 4 and max(seen) <= 4
-
-    patch_logits(monkeypatch, no_memory)
-    report = run_study(path)
-    assert [f.model_label for f in report.failures] == ["Net 0"]
-    assert "one image alone does not fit into the memory" in report.failures[0].reason
-    assert report.written == CELLS
-
-
-@pytest.mark.slow
 def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_trained_models, monkeypatch) -> None:
     path, output, _ = two_trained_models
 
@@ -58,18 +43,54 @@ def test_logits_that_are_no_numbers_are_recorded_and_counted_not_averaged(two_tr
         return logits
 
     patch_logits(monkeypatch, break_some)
-    report = run_study(path)
-    assert report.not_finite == {"Net 1": 2 * 2 * CELLS}  # two batches of 32 and 28 a cell
+    assert run_study(path).not_finite == {"Net 1": 2 * 2 * CELLS}  # two batches of 32 and 28 a cell
     rows = pl.from_arrow(rows_of(output))
     broken = rows.filter(~pl.col("finite"))
     assert len(broken) == 4 * CELLS
     for column in ("predicted", "confidence", "loss_nats", "entropy_nats", "max_logit"):
         assert broken[column].null_count() == len(broken)
     assert rows.filter(pl.col("finite"))["loss_nats"].is_finite().all()
-    assert broken["logits"].list.len().min() == 10
     attention = pl.from_arrow(rows_of(output, "attention"))
-    assert not attention["mass"].is_infinite().any()
-    assert not attention["mass"].is_nan().any()
+    assert attention["mass"].is_finite().all()
     unknown = attention.filter(pl.col("target_class").is_null())  # both targets: the clean images break likewise
-    assert len(unknown) == 2 * 4 * CELLS
-    assert unknown["mass"].null_count() == unknown["cosine"].null_count() == len(unknown)
+    assert len(unknown) == unknown["mass"].null_count() == unknown["cosine"].null_count() == 2 * 4 * CELLS
+
+
+def prepared_net(channels: int):
+    module = nn.Sequential(nn.Conv2d(3, channels, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+    return ready_model(module, "x", Normalization(mean=(0.5,) * 3, std=(0.25,) * 3), torch.device("cpu"), "float32")
+
+
+def test_the_largest_activation_is_that_of_the_widest_layer_or_the_image() -> None:
+    assert largest_activation(prepared_net(16), (20, 30, 3)) == 4 * 16 * 20 * 30
+    assert largest_activation(prepared_net(2), (20, 30, 3)) == 4 * 3 * 20 * 30
+    assert (
+        choose_batch_size(prepared_net(2), (8, 8, 4)) == BATCH_SIZE["cpu"]
+    )  # it takes three channels: left to the run
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(8, 32), (64, 4), (640, 1)])
+def test_the_batch_is_the_largest_power_of_two_within_the_budget(channels: int, expected: int) -> None:
+    assert choose_batch_size(prepared_net(channels), (256, 256, 3)) == expected
+    assert expected * channels * 4 * 256 * 256 <= ACTIVATION_BYTES or expected == 1
+
+
+def columns_of(logits: torch.Tensor, labels: np.ndarray, image_ids: np.ndarray) -> dict[str, Any]:
+    return {"image_id": image_ids, **prediction_columns(prediction_statistics(logits, labels))}
+
+
+def test_rows_that_wait_on_disk_are_the_same_rows(monkeypatch, tmp_path) -> None:
+    logits = torch.randn(300, 10, generator=torch.Generator().manual_seed(0))
+    logits[7] = torch.nan
+    labels = np.arange(300) % 10
+    tables = []
+    for limit in (1 << 30, 1 << 10):
+        monkeypatch.setattr("failmodes.evaluate.engine.cell.IN_MEMORY_BYTES", limit)
+        rows = RowBuffer(PREDICTION_FACTS, tmp_path)
+        for start in range(0, 300, 50):
+            part = slice(start, start + 50)
+            rows.add(columns_of(logits[part], labels[part], np.arange(300)[part]))
+        assert (rows.file.name is None) == (limit == 1 << 30)
+        tables.append(rows.table())
+    assert tables[0]["logits"].slice(8) == tables[1]["logits"].slice(8)
+    assert content_hash(tables[0]) == content_hash(tables[1])

@@ -6,7 +6,6 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from tiny_study import hashes, run_and_read
 
 from failmodes.evaluate.engine.clean_baseline import changed_predictions
 from failmodes.evaluate.engine.plan import plan_evaluations
@@ -43,13 +42,6 @@ def test_null_pairs_follow_from_the_rows_of_the_results(tiny_run) -> None:
     for pair, column in ((pairs.any_image, "null_centroid_shift"), (pairs.same_class, "null_class_centroid_shift")):
         distances = np.hypot(*(centroids - centroids[pair]).T)
         np.testing.assert_allclose(np.where(pair < 0, np.nan, distances), rows[column].to_numpy(), atol=1e-5)
-
-
-def test_lost_clean_maps_are_recomputed(tiny_run_copy) -> None:
-    path, output, expected = tiny_run_copy
-    next(list_results_files(output, CLEAN_MAPS)).unlink()
-    assert run_and_read(path)[0].written == 1
-    assert hashes(output) == expected
 
 
 def test_changed_predictions_are_those_that_float32_gives_differently(two_trained_models) -> None:

@@ -1,7 +1,5 @@
 """Attention on objects where the truth is known: a model that looks at one corner, one that follows the object."""
 
-from pathlib import Path
-
 import numpy as np
 import polars as pl
 import pytest
@@ -75,23 +73,6 @@ def test_masks_follow_their_objects(warehouse) -> None:
     areas = warehouse.sql("select corruption, mask_area from attention where target = 'clean'")
     assert areas.filter(pl.col("corruption") != "elastic_transform")["mask_area"].unique().to_list() == [0.25]
     assert areas.filter(corruption="elastic_transform")["mask_area"].n_unique() > COUNT / 2
-
-
-@pytest.mark.slow
-def test_masks_are_part_of_an_evaluation_only_where_they_are_given(warehouse, tmp_path: Path) -> None:
-    def evaluated(**masks: np.ndarray) -> str:
-        made = failmodes.benchmark(
-            {"Corner": at_one_corner()}, IMAGES, LABELS, to=tmp_path / str(len(masks)), corruptions="brightness",
-            severities=[1], progress=False, **masks,
-        )  # fmt: skip
-        (found,) = made.sql("select distinct evaluation_id from evaluations")["evaluation_id"]
-        return str(found)
-
-    with_masks = set(warehouse.sql("from evaluations join models using (model_id)").filter(
-        model_label="Corner")["evaluation_id"])  # fmt: skip
-    assert len({*with_masks, evaluated(), evaluated(masks=~MASKS)}) == 3
-    datasets = failmodes.open(tmp_path / "0").sql("select dataset_id from datasets")
-    assert datasets.equals(warehouse.sql("select dataset_id from datasets"))
 
 
 def test_a_map_points_at_half_of_its_tied_pixels() -> None:

@@ -15,15 +15,11 @@ GOOD = {
     "same names in the same order": (CIFAR, CIFAR, {}, None),
     "same names in another order": (("ship", "cat", "dog"), CIFAR, {}, [1, 2, 0]),
     "names unknown, as many outputs": (3, CIFAR, {}, None),
-    "names unknown, count unknown": (None, CIFAR, {}, None),
     "names unknown, all said": (9, CIFAR, {"ship": 0, "cat": 8, "dog": 3}, [8, 3, 0]),
-    "all said, and in order": (3, CIFAR, {"cat": 0, "dog": 1, "ship": 2}, None),
     "case, underscores and commas": (("DOG, domestic", "a_cat", "Ship"), ("a cat", "dog", "ship"), {}, [1, 0, 2]),
     "one said, the others by name": (("feline", "ship", "dog"), CIFAR, {"cat": "Feline"}, [0, 2, 1]),
     "what is said goes before the name": (("cat", "lion", "dog", "ship"), CIFAR, {"cat": 1}, [1, 2, 3]),
     "exact before case": (("Dog", "dog", "cat", "ship"), CIFAR, {}, [2, 1, 3]),
-    "WordNet ids": (IMAGENET, ("n01440764", "n02099601", "n02123045"), {}, [0, 207, 281]),
-    "ImageNet's names": (IMAGENET, ("Golden_Retriever", "tench", "goldfish"), {}, [207, 0, 1]),
     "ids, names and words together": (
         IMAGENET, ("kitten", "n01440764", "my dog"), {"kitten": 281, "my dog": "n02099601"}, [281, 0, 207],
     ),
@@ -36,22 +32,18 @@ BAD = {
     "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the data set has 3 classes"),
     "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
     "names unknown, some said": (3, CIFAR, {"cat": 0}, "leaves out 'dog', 'ship', and the names .* unknown"),
-    "names unknown, a name said": (3, CIFAR, dict.fromkeys(CIFAR, "x"), "the output 'x', but the names"),
     "as many outputs, other names": (
         ("car", "bus", "tram"),
         CIFAR,
         {},
         "no output for 'cat', 'dog', 'ship'.*class_map",
     ),
-    "one is missing": (("cats", "dog", "ship"), CIFAR, {}, r"no output for 'cat' \(of 3.* nearest.*: cats"),
-    "five are missing": (CIFAR, tuple("vwxyz"), {}, "no output for 'v', 'w', 'x' and 2 more"),
     "matches two": (("CAT", "Cat", "dog", "ship"), CIFAR, {}, r"'cat' matches outputs 0 \(CAT\) and 1 \(Cat\)"),
     "two on one output": (CIFAR, CIFAR, {"dog": "cat"}, "'cat' and 'dog' would share output 0"),
     "an index too high": (CIFAR, CIFAR, {"dog": 3}, "gives 'dog' the output 3, but outputs go from 0 to 2"),
     "no such class": (CIFAR, CIFAR, {"dgo": 1}, "class_map names 'dgo', .*it has dog"),
     "fewer names than outputs": ((5, CIFAR), CIFAR, {}, "m.pt has 5 outputs, but 3 class names are given"),
     "a bird or a machine": (IMAGENET, ("crane", "tench"), {}, r"'crane' matches outputs 134 \(crane bird\) and 517"),
-    "an id that is none of theirs": (CIFAR, ("n02123045",), {}, "no output for 'n02123045'"),
 }
 
 

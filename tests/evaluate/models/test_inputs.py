@@ -4,26 +4,13 @@ import numpy as np
 import pytest
 import torch
 from model_specs import ready_model
-from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2.functional import resize
 
 from failmodes.evaluate.study.study_schema import Normalization
 
 
-def test_a_model_resizes_images_to_its_own_side() -> None:
-    module = torch.nn.Sequential(torch.nn.Identity())
-    images = np.random.default_rng(0).integers(0, 256, (2, 20, 28, 3), dtype=np.uint8)
-    normalization = Normalization(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
-    prepared = ready_model(module, "resnet18", normalization, torch.device("cpu"), "float32", input_side_px=12)
-    found = prepared.inputs(images)
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float()
-    resized = resize(pixels, [12, 12], interpolation=InterpolationMode.BILINEAR, antialias=True)
-    mean = torch.tensor([0.5, 0.4, 0.3]).view(1, 3, 1, 1)
-    torch.testing.assert_close(found, (resized / 255 - mean) / 0.2, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("size", [(1, 32, 32), (3, 20, 28), (2, 12, 12)], ids=str)
+@pytest.mark.parametrize("size", [(3, 20, 28), (2, 12, 12)], ids=str)
 @pytest.mark.parametrize("side", [None, 12])
 def test_inputs_are_the_plain_product_and_sum_byte_for_byte_in_channels_last(
     size: tuple[int, int, int], side: int | None
@@ -35,8 +22,8 @@ def test_inputs_are_the_plain_product_and_sum_byte_for_byte_in_channels_last(
         torch.nn.Sequential(), "any", normalization, torch.device("cpu"), "float32", input_side_px=side
     )
     values = torch.from_numpy(images).permute(0, 3, 1, 2)
-    if side is not None and size[1:] != (side, side):
-        values = interpolate(values.float(), (side, side), mode="bilinear", antialias=True)
+    if side is not None:
+        values = resize(values.float(), [side, side], interpolation=InterpolationMode.BILINEAR, antialias=True)
     found = prepared.inputs(images)
     mean, std = (torch.tensor(channels).view(1, 3, 1, 1) for channels in (normalization.mean, normalization.std))
     torch.testing.assert_close(found, values * (1 / (255 * std)) + -mean / std, rtol=0, atol=0)

@@ -10,7 +10,6 @@ from failmodes.evaluate.models.checkpoints import save_checkpoint
 from failmodes.evaluate.models.load import load_model
 from failmodes.evaluate.models.sources.builtin import ARCHITECTURES
 
-CLASSES = ("a", "b", "c")
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
 
 

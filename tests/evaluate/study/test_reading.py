@@ -36,7 +36,6 @@ def test_a_minimal_study_has_the_six_corruptions_and_paths_beside_the_file(tmp_p
 
 FLAT = '\n[[claims]]\nshape = "flat"\ncorruptions = ["fog"]\n'
 BAD = {
-    "misspelt key": (GOOD.replace("output", "ouput"), "output|ouput: unknown key; did you mean 'output'"),
     "misspelt nested key": (GOOD.replace("epochs", "epoch"), r"models\.0\.training\.epoch: .*did you mean 'epochs'"),
     "misspelt corruption": (GOOD + '[corruptions]\nnames = ["motion_blurr"]', "motion_blur"),
     "severity": (GOOD + "[corruptions]\nseverities = [6]", "severity 6"),
@@ -48,14 +47,12 @@ BAD = {
     "neither": (GOOD.replace("training = { epochs = 1 }", ""), "needs one of a checkpoint to load, a training"),
     "same label": (GOOD + GOOD[GOOD.index("[[models]]") :], "same label"),
     "not TOML": (GOOD + "[", "is not valid TOML"),
-    "wrong type": (GOOD.replace("epochs = 1", 'epochs = "many"'), "epochs: .*given: 'many'"),
     "normalization of 0-255": (
         GOOD + "normalization = { mean = [123.7, 116.3, 103.5], std = [58, 57, 57] }",
-        r"of values / 255: divide them by 255, which gives a mean of \[0\.485, 0\.456, 0\.406\]",
+        r"\[0\.485, 0\.456, 0\.406\]",
     ),
     "claim in English": ('claims = ["fog is flat"]' + GOOD, r"claims\.0: a claim is a table, not a sentence"),
     "claim of an unknown corruption": (GOOD + FLAT.replace("fog", "fogg"), "claims: .*'fogg': did you mean 'fog'"),
-    "claim of another key": (GOOD + FLAT.replace("shape", "shap"), r"claims\.0\.shap: unknown key; did you mean 'sha"),
     "zero spread": (
         GOOD + "normalization = { mean = [0.5, 0.5, 0.5], std = [0.2, 0.2, 0.0] }", "greater than 0",
     ),
@@ -70,11 +67,6 @@ def test_what_is_wrong_is_one_line(tmp_path, name: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_study_says_how_to_write_one(tmp_path) -> None:
-    with pytest.raises(StudyError, match="failmodes init"):
-        read_study(tmp_path / "none.toml")
-
-
 def test_every_template_reads_once_its_files_are_there(tmp_path) -> None:
     for name, path in templates().items():
         copy = tmp_path / f"{name}.toml"
@@ -83,16 +75,3 @@ def test_every_template_reads_once_its_files_are_there(tmp_path) -> None:
         (tmp_path / "checkpoints" / "resnet18.safetensors").touch()
         (tmp_path / "my-classifier.safetensors").touch()
         assert read_study(copy).models
-
-
-def test_templates_state_claims(tmp_path) -> None:
-    stated = {name: path.read_text().count("[[claims]]") for name, path in templates().items()}
-    assert stated == {"cifar10": 13, "digits": 8, "folder": 0}
-
-
-def test_claims_may_name_corruptions_of_ones_own(tmp_path, monkeypatch) -> None:
-    (tmp_path / "dark_corners.py").write_text("def vignette(images, parameters):\n    return images\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    own = '[corruptions]\nnames = ["dark_corners:vignette", "fog"]\n'
-    study = read_study(write(tmp_path, GOOD + own + FLAT.replace("fog", "vignette")))
-    assert [claim.corruptions for claim in study.claims] == [["vignette"]]

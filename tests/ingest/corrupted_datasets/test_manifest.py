@@ -12,9 +12,7 @@ from failmodes.warehouse.errors import StudyError
 OTHERS = {
     "seed": ({"seed": 1}, DIGITS, "of seed 0, not 1"),
     "recipe": ({"recipe": "imagenet-c"}, DIGITS, "of recipe cifar-c, not imagenet-c"),
-    "noise": ({"noise": "independent"}, DIGITS, "of noise shared, not independent"),
     "layout": ({"layout": "imagenet-c"}, DIGITS, "of layout cifar-c, not imagenet-c"),
-    "split": ({}, DatasetSpec(kind="digits", images=40, split="train"), "of data set Handwritten digits"),
     "images": ({}, DatasetSpec(kind="digits", images=50), r"of images 40 \(first 40 of 500, balanced over"),
 }  # fmt: skip
 
@@ -27,10 +25,3 @@ def test_another_set_in_the_folder_is_refused_and_named(tmp_path: Path, name: st
     with pytest.raises(StudyError, match=message):
         write_corrupted_dataset(spec, set_options(corruptions=["contrast", "fog"], **options), tmp_path / "set")
     assert contents(tmp_path / "set") == before
-
-
-def test_another_engine_is_refused_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_corrupted_dataset(DIGITS, set_options(corruptions=["contrast"]), tmp_path / "set")
-    monkeypatch.setattr("failmodes.ingest.sources.ENGINE_REVISION", 99)
-    with pytest.raises(StudyError, match=r"of engine version \d+, not 99"):
-        write_corrupted_dataset(DIGITS, set_options(corruptions=["fog"]), tmp_path / "set")

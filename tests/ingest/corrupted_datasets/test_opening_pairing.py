@@ -5,17 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from corrupted_datasets import DIGITS, open_set, open_tree, set_options, write_set, write_tree
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from corrupted_datasets import DIGITS, open_set, open_tree, set_options, write_set
 
 from failmodes.evaluate.evaluation_data import choose_subset
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
 from failmodes.ingest.corrupted_datasets.opening import PublishedSource, correlations
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
+from failmodes.ingest.specification import CorruptionSpec
 from failmodes.warehouse.errors import DataError
 
 
@@ -34,49 +31,6 @@ def test_what_is_written_is_read_again_and_pairs(
     found = source.corrupted(None, "fog", 3, ids).astype(int)
     expected = corrupt(digits.images[ids], "fog", 3, image_ids=ids)
     assert np.abs(found - expected).mean() <= (4 if encoding == "jpeg" else 0)
-
-
-def test_photographs_are_resized_cropped_corrupted_and_pair(tmp_path: Path) -> None:
-    clean = tmp_path / "photographs"
-    for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
-        (clean / name).mkdir(parents=True)
-        for number in range(6):
-            tile = pixels[number * 50 : number * 50 + 150, number * 70 : number * 70 + 200]
-            Image.fromarray(tile).save(clean / name / f"{number}.jpg", quality=95)
-    spec = DatasetSpec(kind="folder", path=clean, resize=110, image_size=96)
-    chosen = set_options("folder", corruptions=["gaussian_noise", "fog"], severities=["1"])
-    assert (chosen.layout, chosen.corruptions.recipe) == ("imagenet-c", "imagenet-c")
-    write_corrupted_dataset(spec, chosen, tmp_path / "C")
-    dataset = open_dataset(spec, tmp_path / "cache")
-    published = CorruptionSpec(names=["fog", "gaussian_noise"], severities=[1], published=tmp_path / "C")
-    source = PublishedSource.from_spec(published, dataset)
-    assert source.pairing == (True, None, None)
-    found = source.corrupted(None, "fog", 1, np.arange(12)).astype(int)
-    expected = corrupt(dataset.images[:], "fog", 1, recipe="imagenet-c")
-    assert np.abs(found - expected).mean() < 4
-    assert sorted(path.name for path in (tmp_path / "C").iterdir()) == ["fog", "gaussian_noise", "manifest.json"]
-
-
-@pytest.mark.slow
-def test_fog_by_itself_pairs_by_the_manifest_but_not_other_images_under_it(tmp_path: Path) -> None:
-    clean = tmp_path / "photographs"
-    for number in range(20):
-        for name, pixels in zip(("china", "flower"), load_sample_images().images, strict=True):
-            top, left = divmod(number, 5)
-            (clean / name).mkdir(parents=True, exist_ok=True)
-            tile = pixels[top * 67 : top * 67 + 224, left * 100 : left * 100 + 224]
-            Image.fromarray(tile).save(clean / name / f"{number:02d}.png")
-    spec = DatasetSpec(kind="folder", path=clean)
-    dataset = open_dataset(spec, tmp_path / "cache")
-    write_corrupted_dataset(spec, set_options("folder", corruptions=["fog"], severities=["1"]), tmp_path / "C")
-    published = CorruptionSpec(names=["fog"], severities=[1], published=tmp_path / "C")
-    assert PublishedSource.from_spec(published, dataset).pairing.paired
-    for folder in ("china", "flower"):
-        files = sorted((tmp_path / "C" / "fog" / "1" / folder).iterdir())
-        contents = [file.read_bytes() for file in files]
-        for file, content in zip(files, contents[7:] + contents[:7], strict=True):
-            file.write_bytes(content)
-    assert "pixels do not match" in str(PublishedSource.from_spec(published, dataset).pairing.note)
 
 
 SIDE = 64
@@ -110,7 +64,7 @@ def test_other_images_do_not_pair_and_the_reason_is_said(tree: Path, photographs
         file.rename(file.with_name(file.name.replace("val_", "test_")))
     source = open_tree(renamed, photographs)
     assert not source.pairing.paired
-    assert "no image of the set is called as a clean one (such as china/test_0000 and" in str(source.pairing.note)
+    assert "no image of the set is called as a clean one" in str(source.pairing.note)
     subset = choose_subset(photographs, source, 10)
     np.testing.assert_array_equal(subset.corrupted_labels, photographs.labels[subset.corrupted_ids])
     assert source.corrupted(None, "brightness", 1, subset.corrupted_ids).shape == (10, SIDE, SIDE, 3)
@@ -121,25 +75,6 @@ def test_other_images_do_not_pair_and_the_reason_is_said(tree: Path, photographs
         for file, content in zip(files, contents[1:] + contents[:1], strict=True):
             file.write_bytes(content)
     assert "pixels do not match" in str(open_tree(shuffled, photographs).pairing.note)
-    smaller = tmp_path / "smaller"
-    for file in tree.rglob("*.JPEG"):
-        path = smaller / file.relative_to(tree)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.open(file).resize((32, 32)).save(path)
-    assert "images are (32, 32, 3) in the set, (64, 64, 3) clean" in str(open_tree(smaller, photographs).pairing.note)
-
-
-def test_images_without_files_go_by_their_numbers(tmp_path: Path) -> None:
-    digits = open_dataset(DatasetSpec(kind="digits"), tmp_path / "cache")
-    few = Dataset("digits", "Digits", "test", np.asarray(digits.images[:60]), digits.labels[:60], digits.class_names)
-    folder = write_tree(tmp_path / "set", few, severities=(1,))
-    assert (folder / "brightness" / "1" / digits.class_names[few.labels[7]] / "07.JPEG").is_file()
-    spec = CorruptionSpec(names=["brightness"], severities=[1], published=folder)
-    source = PublishedSource.from_spec(spec, few)
-    assert source.pairing.paired, source.pairing
-    found = source.corrupted(None, "brightness", 1, np.arange(60))
-    expected = corrupt(few.images[:], "brightness", 1)
-    assert np.abs(found.astype(int) - expected).mean() < 4, "only JPEG's loss"
 
 
 def test_pairing_wants_labels_and_pixels(tmp_path: Path, sixty_digits: Dataset) -> None:
@@ -154,13 +89,12 @@ def test_pairing_wants_labels_and_pixels(tmp_path: Path, sixty_digits: Dataset) 
         "another order": (images[by_class], labels[by_class], False, "labels differ"),
         "another image of the class": (images[shifted], labels, False, "pixels do not match"),
         "fewer": (images[:50], labels[:50], False, "holds 50 images, the data set 60"),
+        "a label beyond": (images, np.where(np.arange(60) == 0, 99, labels), False, "labels differ"),
         "smaller": (np.ascontiguousarray(images[:, :24, :24]), labels, False, "images are"),
         "one color": (np.zeros_like(images), labels, False, "of one color"),
     }
     for number, (name, (pixels, of, paired, note)) in enumerate(cases.items()):
-        for corruption in ("brightness", "fog", "gaussian_noise", "motion_blur"):
-            if name == "one color" and corruption == "gaussian_noise":
-                continue  # noise alone has no one color
+        for corruption in ("brightness", "fog"):
             folder = write_set(tmp_path / f"{number}-{corruption}", pixels, of, (corruption,))
             found = open_set(folder, sixty_digits, corruption).pairing
             assert found.paired == paired, (name, corruption, found)
@@ -172,10 +106,3 @@ def test_correlation_is_pearsons(sixty_digits: Dataset) -> None:
     expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(correlations(a, b), expected)
     assert np.isnan(correlations(np.zeros_like(a), b)).all()
-
-
-def test_a_label_beyond_the_data_sets_classes_never_pairs(tmp_path: Path, sixty_digits: Dataset) -> None:
-    labels = sixty_digits.labels.copy()
-    labels[0] = 99
-    source = open_set(write_set(tmp_path / "set", sixty_digits.images[:], labels), sixty_digits)
-    assert "labels differ" in str(source.pairing.note)

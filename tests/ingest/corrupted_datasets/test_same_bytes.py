@@ -17,8 +17,7 @@ time.time_ns = lambda: real_ns() + 10**18
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", ["cifar-c", "imagenet-c"])
-def test_two_runs_give_the_same_folder(tmp_path: Path, layout: str) -> None:
+def test_two_runs_give_the_same_folder(tmp_path: Path) -> None:
     (clock := tmp_path / "clock").mkdir()
     (clock / "sitecustomize.py").write_text(CLOCK)
     here = os.environ.get("PYTHONPATH", "")
@@ -26,7 +25,7 @@ def test_two_runs_give_the_same_folder(tmp_path: Path, layout: str) -> None:
     for folder, path in zip(folders, (here, f"{clock}{os.pathsep}{here}"), strict=True):
         folder.parent.mkdir(parents=True)
         subprocess.run(
-            [SCRIPT, "corrupt", "digits", "--to", folder, "--layout", layout, "--images", "4",
+            [SCRIPT, "corrupt", "digits", "--to", folder, "--layout", "imagenet-c", "--images", "4",
              "--corruption", "fog", "--corruption", "jpeg_compression"],
             cwd=folder.parent, env=os.environ | {"PYTHONPATH": path}, check=True, capture_output=True, timeout=300,
         )  # fmt: skip

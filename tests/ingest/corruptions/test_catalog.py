@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, RECIPES, STUDY_CORRUPTIONS, corruptions
-from failmodes.ingest.corruptions.custom import CustomCorruption, register
 from failmodes.ingest.corruptions.sampling import Stream, sample
 from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
 
@@ -29,7 +28,7 @@ def test_catalog_has_the_published_order() -> None:
     assert {c.group for c in CORRUPTIONS.values()} == {"noise", "blur", "weather", "digital"}
     assert set(STUDY_CORRUPTIONS) < set(names)
     assert all(c.name == name == c.apply.__name__ for name, c in CORRUPTIONS.items())
-    assert all(set(c.levels) == set(RECIPES) for c in CORRUPTIONS.values())
+    assert all([len(c.levels[recipe]) for recipe in RECIPES] == [6, 6] for c in CORRUPTIONS.values())
 
 
 def test_recipes_count_as_published() -> None:
@@ -40,14 +39,6 @@ def test_recipes_count_as_published() -> None:
     assert [int(224 * share) for (share,) in pixelate["imagenet-c"][1:]] == [134, 112, 89, 67, 56]
     elastic = np.array(CORRUPTIONS["elastic_transform"].levels["imagenet-c"][1:]) * 224
     np.testing.assert_allclose(elastic[0], [244 * 2, 244 * 0.7, 244 * 0.1], err_msg="in the published units of 244")
-
-
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_every_level_of_every_recipe_has_the_same_parameters(name: str) -> None:
-    levels = [CORRUPTIONS[name].levels[recipe] for recipe in RECIPES]
-    lengths = {len(parameters) for one in levels for parameters in (one[0] or one[1], *one[1:])}
-    assert len(lengths) == 1
-    assert [len(one) for one in levels] == [6, 6]
 
 
 DISTRIBUTIONS: dict[str, Callable[[np.ndarray], float]] = {
@@ -75,15 +66,5 @@ def test_the_table_of_corruptions_has_the_columns_of_the_results_and_why_one_is_
     assert table.columns == [*CORRUPTIONS_TABLE.arrow().names, "switch"]
     assert table.drop("switch").to_arrow().cast(CORRUPTIONS_TABLE.arrow()).num_rows == len(table)
     assert table.filter(table["headline"])["corruption"].to_list() == PUBLISHED[:15]
-    reasons = dict(table.filter(~table["interpolable"]).head(3).select("corruption", "switch").iter_rows())
-    assert list(reasons) == ["glass_blur", "spatter", "saturate"]
-    assert "mud" in reasons["spatter"]
-    assert table.filter(table["interpolable"])["switch"].null_count() == table["interpolable"].sum()
-
-
-def test_the_table_of_corruptions_has_those_that_were_registered() -> None:
-    register(CustomCorruption("sepia", lambda images, parameters: images, clean=None, group="weather"))
-    (row,) = corruptions().rows(named=True)[-1:]
-    assert row["corruption_order"] > 19
-    assert (row["corruption"], row["corruption_label"], row["corruption_group"]) == ("sepia", "Sepia", "weather")
-    assert (row["headline"], row["interpolable"], row["switch"]) == (False, False, "it has no clean anchor")
+    assert table.filter(~table["interpolable"])["corruption"].to_list() == ["glass_blur", "spatter", "saturate"]
+    assert table["switch"].is_null().equals(table["interpolable"], check_names=False)

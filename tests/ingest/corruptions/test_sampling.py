@@ -4,10 +4,8 @@ import hashlib
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from failmodes.ingest.corruptions.sampling import STREAM_FAMILY, Stream, normal, sample, uint32, uniform, word
+from failmodes.ingest.corruptions.sampling import STREAM_FAMILY, Stream, normal, sample, uint32, uniform
 
 SIZE = (6, 5)
 
@@ -17,35 +15,6 @@ VARIABLES = {
     "uint32s": uint32(lambda size: (7,)),
     "turn": uniform(lambda size: ()),
 }
-
-
-def test_every_bit_of_a_uint32_is_fair_and_independent_of_the_next() -> None:
-    uint32s = sample(Stream(1, "any", None), np.arange(500), SIZE, {"uint32s": uint32(lambda size: (11,))})[
-        "uint32s"
-    ].ravel()
-    bits = (uint32s[:, None] >> np.arange(32, dtype=np.uint32)) & 1
-    assert np.abs(bits.mean(axis=0) - 0.5).max() < 4.5 * 0.5 / np.sqrt(len(uint32s))
-    together = np.corrcoef(np.concatenate([bits[:-1], bits[1:]], axis=1).T) - np.eye(64)
-    assert np.abs(together).max() < 5 / np.sqrt(len(uint32s))
-
-
-def test_draws_of_neighboring_images_are_uncorrelated() -> None:
-    normals = sample(Stream(0, "any", None), np.arange(40), (16, 16), {"n": normal(lambda size: size)})["n"]
-    correlation = np.corrcoef(normals.reshape(40, -1)) - np.eye(40)
-    assert np.abs(correlation).max() < 5 / 16
-
-
-@settings(max_examples=20, deadline=None)
-@given(ids=st.lists(st.integers(0, 2**40), min_size=1, max_size=6), seed=st.integers(-(2**63), 2**70))
-def test_an_images_draws_depend_on_its_number_alone(ids: list[int], seed: int) -> None:
-    stream = Stream(seed, "fog", None)
-    together = sample(stream, np.array(ids), SIZE, VARIABLES)
-    backwards = sample(stream, np.array(ids[::-1]), SIZE, VARIABLES)
-    for row, image_id in enumerate(ids):
-        alone = sample(stream, np.array([image_id]), SIZE, VARIABLES)
-        for name in VARIABLES:
-            np.testing.assert_array_equal(together[name][row], alone[name][0])
-            np.testing.assert_array_equal(backwards[name][len(ids) - 1 - row], alone[name][0])
 
 
 def test_draws_are_philoxs_under_a_hashed_key() -> None:
@@ -66,12 +35,3 @@ def test_seed_corruption_severity_and_image_decide_the_draws() -> None:
     for first, second in itertools.combinations(range(len(named)), 2):
         for name in VARIABLES:
             assert (drawn[first][name] != drawn[second][name]).all(), (named[first], named[second], name)
-
-
-def test_nothing_is_drawn_where_nothing_is_needed() -> None:
-    assert sample(Stream(0, "contrast", None), np.arange(3), SIZE, {}) == {}
-    assert sample(Stream(0, "fog", None), np.arange(0), SIZE, VARIABLES)["normals"].shape == (0, 6, 5, 3)
-
-
-def test_users_files_may_still_say_word() -> None:
-    assert word is uint32

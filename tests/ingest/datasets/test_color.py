@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections import Counter
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,12 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from failmodes.ingest.datasets.color import WORDS, describe_changes
-from failmodes.ingest.datasets.decoding import decode, decode_opaque
-from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.decoding import decode
 from failmodes.warehouse.errors import DataError
-from failmodes.warehouse.hashing import fingerprint_of
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 9, 3), dtype=np.uint8)
@@ -73,16 +68,6 @@ def test_opaque_images_keep_their_pixels(content: bytes) -> None:
     assert hashlib.sha256(pixels.tobytes()).digest() == hashlib.sha256(former.tobytes()).digest()
     assert pixels.shape == former.shape
     assert "transparent" not in changes
-
-
-def test_a_data_set_of_opaque_images_keeps_its_identity(tmp_path: Path) -> None:
-    (tmp_path / "set" / "a").mkdir(parents=True)
-    contents = [OPAQUE[name] for name in ("L PNG", "P PNG", "RGB JPEG", "RGBA PNG", "CMYK JPEG")]
-    for number, content in enumerate(contents):
-        (tmp_path / "set" / "a" / f"{number}.png").write_bytes(content)
-    former = np.stack([by_the_former_rule(content) for content in contents])
-    dataset = open_dataset(DatasetSpec(kind="folder", path=tmp_path / "set"), tmp_path / "cache")
-    assert dataset.dataset_id == fingerprint_of([former, np.zeros(5, np.int64)])
 
 
 @settings(max_examples=40, deadline=None)
@@ -174,34 +159,3 @@ def test_images_are_turned_as_their_exif_says() -> None:
         pixels, changes = decoded(content)
         np.testing.assert_array_equal(pixels, np.rot90(channels, -1))
         assert changes["turned"] == 1
-
-
-def test_of_a_film_the_first_image_is_taken() -> None:
-    frames = [Image.fromarray(np.roll(PIXELS, shift, axis=0)).quantize(64) for shift in range(3)]
-    for kind in ("GIF", "PNG", "TIFF"):
-        pixels, changes = decoded(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))
-        np.testing.assert_array_equal(pixels, np.asarray(frames[0].convert("RGB")))
-        assert changes == {"film": 1}
-
-
-def test_what_occurred_is_said_in_words() -> None:
-    for change, (one, several) in WORDS.items():
-        assert describe_changes({change: 1}) == [f"1 {one.format(background='white')}"]
-        assert describe_changes({change: 2}) == [f"2 {several.format(background='white')}"]
-    assert describe_changes({"turned": 4, "gray": 7_000, "transparent": 2}, (0, 0, 0)) == [
-        "7,000 gray images repeated over three channels",
-        "2 transparent images composited on black",
-        "4 images turned as their EXIF says",
-    ]
-    assert describe_changes({}) == []
-
-
-def test_a_published_set_holds_opaque_images_of_8_bits() -> None:
-    for name in ("L PNG", "RGBA PNG", "CMYK JPEG"):
-        np.testing.assert_array_equal(decode_opaque(OPAQUE[name], "x"), by_the_former_rule(OPAQUE[name]))
-    clear = opaque("RGBA")
-    clear.putalpha(7)
-    with pytest.raises(DataError, match="x is transparent: expected an opaque image of 8 bits a channel"):
-        decode_opaque(encoded(clear), "x")
-    with pytest.raises(DataError, match="x has gray values of 16 bits: expected an opaque image"):
-        decode_opaque(encoded(Image.fromarray(DEEP)), "x")

@@ -47,29 +47,6 @@ def test_copies_have_equal_hashes_and_are_counted(monkeypatch: pytest.MonkeyPatc
     assert alone.describe().endswith(f"dataset_id {alone.dataset_id}")
 
 
-def test_images_are_read_once_for_identity_and_hashes() -> None:
-    class Counted(np.ndarray):
-        read = 0
-
-        def __getitem__(self, rows: object) -> np.ndarray:
-            Counted.read += isinstance(rows, slice) and self.ndim == 4
-            return np.asarray(super().__getitem__(rows))  # type: ignore[index]
-
-    dataset = Dataset("x", "X", "test", IMAGES.view(Counted), np.zeros(COUNT, np.int64), ("a",))
-    assert dataset.dataset_id
-    assert len(dataset.pixel_hashes) == COUNT
-    assert Counted.read == 1
-
-
-def test_a_prefix_where_classes_interleave() -> None:
-    ids, words = balanced_subset(np.arange(10_000) % 10, 2_000)
-    np.testing.assert_array_equal(ids, np.arange(2_000))
-    assert words == "first 2,000 of 10,000, balanced over classes"
-    ids, words = balanced_subset(np.arange(30) % 10, None)
-    assert (len(ids), words) == (30, "all 30 images")
-    assert balanced_subset(np.arange(30) % 10, 30)[1] == "all 30 images"
-
-
 def test_a_class_that_runs_out_is_said() -> None:
     ids, words = balanced_subset(np.array([0, 0, 0, 0, 1]), 4)
     assert (ids.tolist(), words) == ([0, 1, 2, 4], "first 4 of 5, 1 to 3 a class")

@@ -8,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 from cifar_files import write_parquet
 
-from failmodes.ingest.datasets.decoding import _stamp
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import StorageError
@@ -32,12 +31,3 @@ def test_a_disk_without_space_is_reported_before_anything_is_decoded(tmp_path: P
     )
     with pytest.raises(StorageError, match=r"decoded, these images need 0\.0 GB, and 0\.0 GB are free: free some"):
         open_dataset(DatasetSpec(kind="cifar10", path=folder), tmp_path / "cache")
-
-
-def test_a_stamp_names_the_file_that_a_link_leads_to(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "a.png").touch()
-    (tmp_path / "linked").symlink_to("real")
-    (tmp_path / "b.png").symlink_to("real/a.png")
-    for path in (tmp_path / "linked" / "a.png", tmp_path / "b.png", tmp_path / "real" / "a.png"):
-        assert _stamp(path, {})[0] == str(path.resolve()) == str(tmp_path / "real" / "a.png")

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from failmodes.ingest.datasets import folder_listing
 from failmodes.ingest.datasets.folder_listing import READ_SUFFIXES, class_name_of, list_images
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
@@ -56,16 +55,6 @@ def test_whatever_is_left_out_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_a_note_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = put(tmp_path, "cat/1.png", *(f"cat/{'x' * 200}{number}.txt" for number in range(300)))
-    put(root, *(f"cat/sub{folder}/{number}.json" for folder in range(3) for number in range(9)))
-    monkeypatch.setattr(folder_listing, "MOST_COUNTED", 5)
-    (note,) = list_images(root).notes()
-    assert "300 files of other formats" in note
-    assert "15 or more files in folders within classes (cat/sub0/, cat/sub1/, …)" in note
-    assert len(note) < 400
-
-
 @pytest.mark.parametrize("left_out", ["cat/2019/{}.jpg", "cat/{}.avif", "cat/2019/{}.HEIC"])
 def test_a_folder_of_which_most_images_would_be_left_out_is_refused(tmp_path: Path, left_out: str) -> None:
     root = put(tmp_path, *(f"cat/{number}.png" for number in range(3)))
@@ -102,54 +91,10 @@ def test_every_file_is_listed_or_counted(
     shutil.rmtree(root)
 
 
-EMPTIED = {
-    "nested": (
-        ("cat/sub/1.png", "cat/sub/2.png"),
-        r"cat has no image .*2 files in folders .*\(cat/sub/\): give .*cat as",
-    ),
-    "other formats": (
-        ("cat/1.heic",),
-        r"cat has no image that is read, only 1 file of another format \(cat/1.heic\): put",
-    ),
-    "hidden": (
-        ("cat/._1.jpg",),
-        r"only 1 hidden file \(cat/\._1\.jpg\): put images \(\.bmp, .*\) right in it, or remove",
-    ),
-    "several": (("cat/1.heic", "cow/2.heic", "eel/3.txt"), r"cat has no image .*\(3 such classes\)"),
-}
-
-
-@pytest.mark.parametrize(("names", "message"), EMPTIED.values(), ids=EMPTIED.keys())
-def test_a_class_of_which_all_is_left_out_is_an_error(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(DataError, match=message) as caught:
-        list_images(put(tmp_path, "dog/1.png", *names))
-    assert "\n" not in str(caught.value)
-
-
 def test_splits_that_are_taken_for_classes_are_reported(tmp_path: Path) -> None:
     put(tmp_path / "set", "train/cat/1.png", "val/cat/1.png")
     with pytest.raises(DataError, match=r"give .*set/train as the path if the folders in it are the classes"):
         open_dataset(DatasetSpec(kind="folder", path=tmp_path / "set"), tmp_path / "cache")
-
-
-def test_what_lies_beside_a_split_is_named(tmp_path: Path) -> None:
-    root = put(tmp_path / "set", "val/cat/1.png", "cat/1.png", "dog/2.png", "sample.jpg", "README.md", ".git/config")
-    (root / "test" / "cat").mkdir(parents=True)
-    Image.new("RGB", (16, 16)).save(root / "test" / "cat" / "1.png")
-    put(root, "test/stray.png")
-    assert open_dataset(DatasetSpec(kind="folder", path=root), tmp_path / "cache").note == (
-        "left out: 2 folders beside the split's (cat/, dog/), 2 images at the root (sample.jpg, stray.png),"
-        " 1 file of another format (README.md), 1 hidden folder (.git/)"
-    )
-
-
-def test_an_empty_class_stays_a_class(tmp_path: Path) -> None:
-    root = put(tmp_path, "cat/1.png")
-    (root / "dog").mkdir()
-    (root / "eel" / "nothing").mkdir(parents=True)
-    listing = list_images(root)
-    assert listing.class_names == ("cat", "dog", "eel")
-    assert listing.notes() == ["no images of dog, eel"]
 
 
 def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) -> None:
@@ -173,26 +118,6 @@ def test_a_folder_called_by_id_and_name_is_the_class_of_that_id(tmp_path: Path) 
         assert class_name_of(name) == name
 
 
-def test_such_classes_match_the_outputs_of_a_model_of_imagenet(tmp_path: Path) -> None:
-    pytest.importorskip("torchvision")
-    from failmodes.evaluate.models.classes import map_classes
-    from failmodes.ingest.datasets.imagenet_classes import imagenet_names
-
-    names = list_images(put(tmp_path, "n02099601-golden_retriever/1.png", "n01440764_tench/1.png")).class_names
-    assert map_classes("x", names, {}, output_count=1000, output_names=imagenet_names()) == [0, 207]
-
-
 def test_two_folders_of_one_class_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="two folders of the class n01440764, n01440764 and n01440764_tench: move"):
         list_images(put(tmp_path, "n01440764_tench/1.png", "n01440764/1.png"))
-
-
-def test_a_folder_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, onerror) -> list[object]:
-        onerror(PermissionError(13, "Permission denied", str(path)))
-        return []
-
-    put(tmp_path, "cat/1.png", "cat/sub/2.png")
-    monkeypatch.setattr(folder_listing.os, "walk", refuse)
-    with pytest.raises(DataError, match=r"cat/sub cannot be read \(permission denied"):
-        list_images(tmp_path)

@@ -41,28 +41,3 @@ def test_of_too_many_evenly_spaced_ones_are_kept(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(thumbnails, "MOST_IMAGES", 4)
     record_thumbnails(tmp_path, dataset_of(patterns(10)), np.arange(10), "all")
     assert list(stored(tmp_path)) == [0, 3, 6, 9]
-
-
-def test_all_together_stay_within_their_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = patterns(80)
-    images[1::2] = 7  # smaller by far: what is tried first says little of the rest
-    images[::5] = 9
-    monkeypatch.setattr(thumbnails, "MOST_BYTES", 20_000)
-    monkeypatch.setattr(thumbnails, "TRIED_IMAGES", 2)
-    record_thumbnails(tmp_path, dataset_of(images), np.arange(80), "all")
-    found = stored(tmp_path)
-    assert 2 < len(found) < 80
-    assert sum(map(len, found.values())) <= 20_000
-
-
-def test_they_are_made_once_and_again_where_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset = dataset_of(patterns(3))
-    record_thumbnails(tmp_path, dataset, np.arange(3), "all")
-    (path,) = list_results_files(tmp_path, THUMBNAILS)
-    before = path.read_bytes()
-    with monkeypatch.context() as patched:
-        patched.setattr(thumbnails, "fitting_pngs", lambda *_: pytest.fail("made again"))
-        record_thumbnails(tmp_path, dataset, np.arange(3), "all")
-    path.write_bytes(before[:-200])
-    record_thumbnails(tmp_path, dataset, np.arange(3), "all")
-    assert len(stored(tmp_path)) == 3

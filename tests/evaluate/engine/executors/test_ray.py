@@ -33,25 +33,6 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
-@pytest.mark.slow
-def test_two_nodes_of_a_cluster_give_the_rows_of_one_process(two_models_output, tmp_path, monkeypatch) -> None:
-    """Each node has one CPU, so that the two actors run on different nodes; RAY_ADDRESS names the cluster."""
-    pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
-        cluster.wait_for_nodes()
-        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-        report = run_study(study_of(two_models_output, tmp_path, 'executor = "ray"\nprocesses = 2'))
-    finally:
-        cluster.shutdown()
-    assert report.failures == []
-    assert hashes(tmp_path / "out") == two_models_output[1]
-
-
 def test_without_ray_the_error_says_how_to_get_it(two_models_output, tmp_path, monkeypatch) -> None:
     study = read_study(study_of(two_models_output, tmp_path, 'executor = "ray"'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)

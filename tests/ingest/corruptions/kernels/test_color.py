@@ -1,4 +1,4 @@
-"""Contrast, elastic transform, pixelate, JPEG compression and saturate against references made one image at a time."""
+"""Saturate and brightness against scikit-image."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from skimage import color
 from failmodes.ingest.corruptions.catalog import SEVERITIES
 
 
-@pytest.mark.parametrize("parameters", [(0.3, 0), (1.5, 0), (2, 0.1), (20, 0.2), (0, 0), (1, 0)])
+@pytest.mark.parametrize("parameters", [(0.3, 0), (2, 0.1), (20, 0.2)])
 def test_saturate_equals_scikit_image_on_every_tie(parameters: tuple[float, float]) -> None:
     np.testing.assert_array_equal(*both("saturate", every_tie(), parameters, {}, reference_saturate))
 
@@ -25,6 +25,6 @@ def test_brightness_equals_scikit_image(setting: Setting, severity: int) -> None
     np.testing.assert_array_equal(*both_at("brightness", setting, severity, reference_brightness))
 
 
-@pytest.mark.parametrize("added", [0, 0.05, 0.3, 0.5, 1])
+@pytest.mark.parametrize("added", [0.05, 0.3, 1])
 def test_brightness_equals_scikit_image_on_every_tie(added: float) -> None:
     np.testing.assert_array_equal(*both("brightness", every_tie(), (added,), {}, reference_brightness))

