@@ -19,6 +19,7 @@ def estimated(path) -> RunEstimate:
     return estimate_run(study, open_dataset(study.dataset, study.cache))
 
 
+@pytest.mark.slow
 def test_the_estimate_is_by_a_timed_batch_and_then_by_earlier_shards(two_trained_models) -> None:
     path, output, _ = two_trained_models
     before = estimated(path)

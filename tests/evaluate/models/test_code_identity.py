@@ -98,6 +98,7 @@ def test_what_cannot_be_read_asks_for_a_version(thing, path: str) -> None:
         identity(thing)
 
 
+@pytest.mark.slow
 def test_identities_are_the_same_in_every_process(tmp_path: Path) -> None:
     """Whatever the addresses, the order of sets, and the folder of the file."""
     found = []

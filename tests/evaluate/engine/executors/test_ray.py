@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from executor_runs import Killer, study_of
-from tiny_study import hashes, run_study
+from tiny_study import hashes, run_study, write_tiny_study
 
 from failmodes.evaluate.engine.run import choose_executor
 from failmodes.evaluate.engine.tasks import RunCallbacks
@@ -33,8 +33,8 @@ def test_a_ray_cluster_gives_the_rows_of_one_process_though_a_worker_is_killed(
     assert hashes(tmp_path / "out") == two_models_output[1]
 
 
-def test_without_ray_the_error_says_how_to_get_it(two_models_output, tmp_path, monkeypatch) -> None:
-    study = read_study(study_of(two_models_output, tmp_path, 'executor = "ray"'))
+def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch) -> None:
+    study = read_study(write_tiny_study(tmp_path, extra='[evaluation]\nexecutor = "ray"\n'))
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(MissingExtraError, match=r'pip install "failmodes\[ray\]"'):
         choose_executor(study, [], __import__("torch").device("cpu"))
