@@ -238,6 +238,7 @@ def test_what_is_found_of_predictions_is_kept_with_them(photographs, tmp_path: P
     assert {row["topic"] for row in rows} == {
         "model",
         "attention",
+        "precision",
         "outputs",
         "clean_accuracy",
         "chance",
