@@ -22,7 +22,7 @@ PUBLIC = {
     "benchmark", "corrupt", "corruptions", "gate", "metric", "open", "run",
     "Warehouse", "CorruptImage", "CorruptTransform", "CustomCorruption", "Options",
     "FailmodesError", "DamagedShardError", "DataError", "DownloadError", "IncompleteRunError", "LimitError",
-    "MissingExtraError",
+    "EvaluationWarning", "MissingExtraError",
     "ModelError", "QueryError", "StorageError", "StudyError", "WarehouseError",
     "__version__",
 }  # fmt: skip
@@ -314,7 +314,7 @@ def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: 
     run(net(1), digits, tmp_path, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "warning: no normalization was given, so the model gets values in [0, 1]" in err
+    assert "warning: Net: no normalization was given, so the model gets values in [0, 1]" in err
     assert f"{CELLS} cells missing, " in err
 
 

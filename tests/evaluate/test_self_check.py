@@ -1,6 +1,9 @@
 """The self-check: what may be a mistake in images, models and predictions is said, and nothing of healthy ones."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +23,7 @@ from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.digits import open_digits
 
+SCRIPT = Path(sys.executable).parent / "failmodes"
 DIGITS = open_digits("test")
 
 
@@ -205,3 +209,55 @@ def test_strict_stops_before_what_is_in_vain(tmp_path: Path) -> None:
         with pytest.raises(failmodes.IncompleteRunError, match="are predicted as 1"):
             benchmark(lambda images: constant.repeat(len(images), 1), tmp_path, normalization=None, options=strict)
         assert {path.name for path in tmp_path.rglob("corruption=*")} == {"corruption=none"}
+
+
+NETS = """
+import torch
+def net():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(6272, 10))
+"""
+STUDY = """
+name = "dark"
+output = "out"
+[dataset]
+kind = "arrays"
+path = "images"
+[corruptions]
+names = ["contrast"]
+severities = [5]
+[[models]]
+label = "Net"
+architecture = "nets:net"
+normalization = "none"
+"""
+
+
+@pytest.mark.slow
+def test_a_study_is_checked_by_the_commands(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    np.save(folder / "images.npy", np.asarray(DIGITS.images[:40]) // 16)
+    np.save(folder / "labels.npy", DIGITS.labels[:40])
+    (folder / "classes.json").write_text(json.dumps(list(map(str, range(10)))))
+    (tmp_path / "study.toml").write_text(STUDY)
+    (tmp_path / "nets.py").write_text(NETS)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([SCRIPT, *arguments], cwd=tmp_path, capture_output=True, text=True, env=environment)
+        return done.returncode, done.stderr
+
+    line = "warning: no pixel of 40 images is above 15 of 255"
+    code, told = call("evaluate", "--strict")
+    assert (code, line in told) == (1, True), told
+    assert told.splitlines()[-1].startswith("failmodes: strict: 1 warning is an error: no pixel of 40 images")
+    for command in ("evaluate", "run"):
+        code, told = call(command)
+        assert (code, told.count(line)) == (0, 1), told
+    code, told = call("run", "--strict")
+    assert (code, told.count(line)) == (1, 1), told
+    assert (
+        "warning: no pixel of 40"
+        in subprocess.run([SCRIPT, "status"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    )
