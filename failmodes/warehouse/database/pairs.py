@@ -80,7 +80,7 @@ def _pairs_of_cell(cell: CellKey, predictions: Mapping[str, CellPredictions], du
     return keyed_rows(PAIR_CELLS, key, columns | dict(zip(names, counts.T, strict=True)))
 
 
-def _counts(one: CellPredictions, other: CellPredictions) -> tuple[int, ...]:
+def _counts(one: CellPredictions, other: CellPredictions) -> tuple[int | np.integer[Any], ...]:
     count, a, b = len(one.correct), np.count_nonzero(one.correct), np.count_nonzero(other.correct)
     both = np.count_nonzero(one.correct & other.correct)
     agree = np.count_nonzero((one.predicted == other.predicted) & (one.predicted != OTHER))

@@ -9,6 +9,7 @@ from synthetic_results import Synthetic
 from warehouse_files import value
 
 from failmodes.warehouse import schema
+from failmodes.warehouse.database.connection import reading_order
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database_schema import DERIVED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
@@ -29,8 +30,8 @@ def test_another_schema_version_asks_for_a_rebuild(results: Synthetic, tmp_path:
 
 
 def test_results_of_another_schema_version_are_refused(results: Synthetic, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("failmodes.warehouse.schema.SCHEMA_VERSION", "9")
     own = re.escape(schema.SCHEMA_VERSION)
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", "9")
     with pytest.raises(WarehouseError, match=rf"rows\.parquet has schema version {own}, this failmodes reads 9: "):
         load([results.output], tmp_path / "w.duckdb")
 
@@ -42,7 +43,7 @@ def test_tables_are_documented_by_the_contract(con: duckdb.DuckDBPyConnection) -
             "where database_name = 'warehouse' and table_name = ? order by column_index",
             [table.name],
         ).fetchall()
-        assert found == [(column.name, column.meaning) for column in table.columns]
+        assert found == [(column.name, column.meaning) for column in reading_order(table)]
     kinds = dict(con.execute("select column_name, column_type from (describe prediction_facts)").fetchall())
     assert (kinds["severity"], kinds["corruption"]) == ("DECIMAL(4,3)", "VARCHAR")
 
