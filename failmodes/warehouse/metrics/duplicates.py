@@ -149,6 +149,6 @@ def count_duplicates(con: "duckdb.DuckDBPyConnection", evaluation_id: str, group
     """How many clean images an evaluation has, and how many distinct ones; `groups` are what `read_groups` gives."""
     if groups is not None:
         return DuplicateImages(len(groups), int(groups.max()) + 1)
-    found = con.execute("select image_count from evaluations where evaluation_id = ?", [evaluation_id]).fetchone()
-    count = int(found[0]) if found else 0
+    found = con.execute("select image_count from evaluations where evaluation_id = ?", [evaluation_id]).fetchall()
+    count = int(found[0][0]) if found else 0
     return DuplicateImages(count, count)
