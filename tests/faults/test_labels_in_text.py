@@ -17,8 +17,8 @@ LABELS = {
     "markup": "|`a``b <img src=x onerror=alert(1)> ![i](http://e.x) <!-- @octocat #1 www.e.x &lt; --> # - > 1. "
     "]]> <![CDATA[ \x00\x0b\ufffe\ufdd0 &amp; &#0; \"'",
 }
-CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
-MARKUP = re.compile(r"(?<!\\)<(?!/?details>|/?summary>)|(?<!\\)\]\(|@\w|#\d|https?:|www\.|&\w+;|::")
+CODE = re.compile(r"(?<![\\`])(`+)(?!`).*?(?<!`)\1(?!`)")
+MARKUP = re.compile(r"(?<!\\)<(?!/?(?:details|summary|sub)>)|(?<!\\)\]\(|@\w|#\d|https?:|www\.|&\w+;|::")
 
 
 def check_markdown(text: str) -> None:

@@ -1,21 +1,23 @@
-"""Published accuracies put into the warehouse: a table of their own, which no load of a record touches."""
+"""Published accuracies: put into a table of their own, which no load touches, and which of them are of a data set."""
 
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
 from failmodes.warehouse.database.tables import upsert
-from failmodes.warehouse.database.updates import Derivation, changed_database
 from failmodes.warehouse.database_schema import PUBLISHED_ACCURACY
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.published_layout import PublishedSet
 
+if TYPE_CHECKING:
+    from failmodes.warehouse.database.updates import Derivation
 
-def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: Derivation | None = None) -> None:
+
+def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: "Derivation | None" = None) -> None:
     """Put published sets into a warehouse; one of the same name is replaced whole. The new file is made beside the old.
 
     Raises:
@@ -23,6 +25,8 @@ def store_published(warehouse: Path, sets: Sequence[PublishedSet], derivation: D
         WarehouseError: the warehouse is missing, of another version or being written.
         StorageError: the new file cannot be written.
     """
+    from failmodes.warehouse.database.updates import changed_database  # here: who reads needs no locks
+
     names = [one.name for one in sets]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise StudyError(f"two files of published accuracies are called {twice!r}: rename one, or leave it out")
