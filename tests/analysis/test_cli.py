@@ -33,6 +33,7 @@ def test_command_draws_from_images_and_from_a_warehouse(
     assert "Synthetic digits" in found["stored"]
 
 
+@pytest.mark.slow
 def test_shapes_are_stored_and_listed(tmp_path: Path) -> None:
     write_synthetic(tmp_path, images=100, models=("Alpha",), corruptions=("fog",))
     load([tmp_path], tmp_path / "warehouse.duckdb")

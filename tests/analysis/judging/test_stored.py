@@ -231,6 +231,7 @@ def test_a_stored_claim_that_is_not_understood_is_reported(claimed: Path, result
     assert "no model 'Nobody'" in str(found[1].reason)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", ["update claims set verdict = 'proven' where position = 1", "delete from claims where claim_number = 2"]
 )

@@ -54,6 +54,7 @@ def test_of_many_models_those_that_are_named(many_con: duckdb.DuckDBPyConnection
         pairs_by_selection(many_con, Path("w.duckdb"), [many_selection], [("Fir",)])
 
 
+@pytest.mark.slow
 def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("failmodes.analysis.report.rendering.draw_charts", lambda *_: ([], []))  # drawn elsewhere
     arguments = ["report", str(many_warehouse), "--pair", "Fir", "Aspen", "--pair", "Elm", "Birch"]
@@ -63,6 +64,7 @@ def test_the_command_names_pairs(many_warehouse: Path, monkeypatch: pytest.Monke
     assert titles(page) == ["Comparison: Aspen with Fir", "Comparison: Birch with Elm"]
 
 
+@pytest.mark.slow
 def test_a_pair_that_cannot_be_compared_is_said_and_nothing_is_written(many_warehouse: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="compared with itself"):
         write_report(many_warehouse, tmp_path / "r.html", pairs=[("Fir", "Fir")])

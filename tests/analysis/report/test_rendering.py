@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.chart_registry import warehouse_charts
+from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.report.rendering import write_report
 from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, IN_COMPARISON, MORE_CHARTS, TOPICS
 from failmodes.analysis.report.vega_bundle import vega_bundle
+from failmodes.analysis.selection import select_one
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.schema import SCHEMA_VERSION
 
@@ -60,8 +62,11 @@ def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
         write_synthetic(tmp_path / model, images=40, models=(model,), corruptions=corruptions, severities=(2, 5))
     load([tmp_path / "Alpha", tmp_path / "Beta"], tmp_path / "warehouse.duckdb")
     page = write_report(tmp_path / "warehouse.duckdb").read_text()
-    assert "Mean accuracy over 2\u00a0corruptions: Alpha " in page
-    assert "corruptions are missing: Beta." in page
+    assert page.count("Beta") > 5
+    with open_warehouse(tmp_path / "warehouse.duckdb") as con:
+        ranking = draw_selection("ranking", con, select_one(con))
+    assert "Mean accuracy over 2\u00a0corruptions: Alpha " in ranking.title
+    assert "corruptions are missing: Beta." in ranking.subtitle
 
 
 def test_every_kind_of_finding_has_its_part_and_every_part_a_kind() -> None:
