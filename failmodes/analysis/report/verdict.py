@@ -97,9 +97,14 @@ def _fall(
 ) -> str:
     """From where to where accuracy drops, in which shape, and what is predicted there: as far as each is shown."""
     rate = BESIDE / (2 * len(selection.evaluations))  # a shape and a prediction collapse for each
-    (row,) = (row for row in curves(con, selection, evaluation) if row["corruption"] == drop.corruption)
-    is_shown = row["shape"] != "inconclusive" and p_of_shape(row["stability"], row["resamples"]) <= rate
-    manner = manner_of(row) if is_shown else ""
+    manners = [  # of no shape where a curve has fewer severities than a shape needs
+        manner_of(row)
+        for row in curves(con, selection, evaluation)
+        if row["corruption"] == drop.corruption
+        and row["shape"] != "inconclusive"
+        and p_of_shape(row["stability"], row["resamples"]) <= rate
+    ]
+    manner = "".join(manners)
     clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"

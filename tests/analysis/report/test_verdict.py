@@ -42,3 +42,9 @@ def test_of_too_few_images_nothing_is_said(tmp_path: Path) -> None:
     with opened(tmp_path, images=29, corruptions=("fog",), severities=(1, 3, 5), resamples=50) as it:
         (sentence,) = verdict_sentences(it.con, it.selection)
     assert "too few" in sentence
+
+
+def test_a_single_severity_has_a_drop_and_no_shape(tmp_path: Path) -> None:
+    with opened(tmp_path, images=400, corruptions=("gaussian_noise", "fog"), severities=(3,), resamples=50) as it:
+        said = verdict_sentences(it.con, it.selection)
+    assert any("drops from" in one and "at severity 3" in one for one in said), said
