@@ -9,7 +9,7 @@ from failmodes.evaluate.study.study_file import check_study
 from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corruptions.apply import ImageIds
-from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.storage.locations import STUDY_FILE, default_location, read_toml

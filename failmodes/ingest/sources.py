@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions.apply import ImageIds, check_settings, corrupt, move_masks
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity, corruption_info, registered
-from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import custom_frost_hash
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import NoiseMode
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec

@@ -14,7 +14,7 @@ from scipy import ndimage
 from skimage import color
 
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS
-from failmodes.ingest.corruptions.kernels.base import Parameters
+from failmodes.ingest.corruptions.pixels import Parameters
 from failmodes.ingest.corruptions.sampling import Stream, sample
 
 Pixels = NDArray[np.uint8]

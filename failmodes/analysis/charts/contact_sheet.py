@@ -19,7 +19,8 @@ from failmodes.analysis.render.formatting import (
     lower_label,
 )
 from failmodes.analysis.sample_images import CorruptionRequest, one_image
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, Corruption
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES
+from failmodes.ingest.corruptions.corruption import Corruption
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import FailmodesError, StudyError
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.images.stored_pictures import decode_stored
 from failmodes.ingest.corruptions.apply import ImageIds
-from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.pixels import Images
 
 Pixels = NDArray[np.uint8]  # one image, (H, W, 3)
 GIVE_THE_STUDY = "name the study file in place of the warehouse, where its images are at hand"

@@ -10,7 +10,7 @@ from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, Pi
 from failmodes.analysis.images.rows import PictureRow
 from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
-from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.distortion import rmse
 from failmodes.ingest.sources import GeneratedSource, dependency_hashes, stored_versions
 from failmodes.warehouse.errors import StudyError, WarehouseError

@@ -20,7 +20,8 @@ from failmodes.evaluate.allocator import keep_freed_memory
 from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, identity_collate, process_context
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corruptions.catalog import Corruption, add_corruption, registered
+from failmodes.ingest.corruptions.catalog import add_corruption, registered
+from failmodes.ingest.corruptions.corruption import Corruption
 from failmodes.ingest.datasets.dataset import Dataset as ImageDataset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.distortion import rmse, ssim

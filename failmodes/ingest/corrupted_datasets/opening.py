@@ -13,7 +13,7 @@ from failmodes.ingest.corrupted_datasets.imagenet_c import corruption_folders, o
 from failmodes.ingest.corrupted_datasets.layouts import FETCH_AGAIN, LABELS_FILE, image_names, severity_folder
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity
-from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing

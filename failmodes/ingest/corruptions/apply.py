@@ -3,7 +3,7 @@
 A severity is any number from 0 to 5. Whole numbers have exactly the published parameters; between them, by corruption:
 - most interpolate their parameters on a straight line from level to level, and below 1 from the clean anchor of the
   recipe's table (shot noise the inverse root of its photons, which is the deviation of its noise);
-- those whose parameters do not lead smoothly from level to level mix the images of the two (`MIXTURE_CORRUPTIONS`):
+- those whose parameters do not lead smoothly from level to level mix the images of the two (`between="images"`):
   defocus and zoom blur, linear filters whose disk gains whole pixels and whose zoom gains whole exposures (a mixture of
   images is then the image of a mixed kernel), and snow, whose flakes a layer zoomed by little more than 1 smooths away;
 - those with switches (iterations, water or mud, less or more saturation) are refused, unless `across_switches` requests
@@ -20,25 +20,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.corruptions import sampling
-from failmodes.ingest.corruptions.catalog import (
-    RECIPES,
-    Corruption,
-    Severity,
-    as_severity,
-    nearest_recipe,
-    recipe_of,
-)
+from failmodes.ingest.corruptions.catalog import Severity, as_severity, nearest_recipe, recipe_of
+from failmodes.ingest.corruptions.corruption import RECIPES, Corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption, resolve_corruption
 from failmodes.ingest.corruptions.gray import check_gray, in_gray, same_in_channels
 from failmodes.ingest.corruptions.image_checks import check_images
-from failmodes.ingest.corruptions.kernels.base import Images, Levels, Parameters
+from failmodes.ingest.corruptions.pixels import Images, Levels, Parameters
 from failmodes.warehouse.errors import DataError, StudyError, shown
 from failmodes.warehouse.extras import require
 
 ImageIds = Sequence[int] | NDArray[np.integer]
 BLOCK_VALUES = 1 << 18  # values corrupted at a time: scratch stays at a few megabytes, mostly in cache
-MIXTURE_CORRUPTIONS = {"defocus_blur", "zoom_blur", "snow"}
-INVERSE_ROOT_CORRUPTIONS = {"shot_noise"}
 
 
 class MixtureComponent(NamedTuple):
@@ -229,9 +221,9 @@ def mixture_at(
             " use whole severities, or ask for a cross-fade with across_switches"
         )
     lower, upper = levels[below], levels[below + 1]
-    if corruption.name in MIXTURE_CORRUPTIONS or not corruption.interpolable or lower is None or upper is None:
+    if corruption.between == "images" or not corruption.interpolable or lower is None or upper is None:
         return MixtureComponent(1 - share, known[below]), MixtureComponent(share, upper)
-    power = -0.5 if corruption.name in INVERSE_ROOT_CORRUPTIONS else 1.0
+    power = -0.5 if corruption.between == "inverse roots" else 1.0
     line = [(1 - share) * a**power + share * b**power for a, b in zip(lower, upper, strict=True)]
     return (MixtureComponent(1.0, tuple(value ** (1 / power) for value in line)),)
 

@@ -23,16 +23,14 @@ from numpy.typing import NDArray
 from failmodes.ingest.corruptions.catalog import (
     CORRUPTIONS,
     FIRST_CUSTOM_ORDER,
-    RECIPES,
     SEVERITIES,
-    Corruption,
     add_corruption,
     corruption_info,
-    default_label,
     registered,
     unknown_corruption,
 )
-from failmodes.ingest.corruptions.kernels.base import Images, Parameters
+from failmodes.ingest.corruptions.corruption import GROUPS, RECIPES, Corruption, default_label
+from failmodes.ingest.corruptions.pixels import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
 from failmodes.warehouse.errors import FailmodesError, StudyError
 from failmodes.warehouse.hashing import identity_of
@@ -72,7 +70,7 @@ class CustomCorruption:
             raise StudyError(f"corruption name {self.name!r}: expected lower-case letters, digits and underscores")
         if self.name in CORRUPTIONS:
             raise StudyError(f"corruption {self.name!r} is a published one: give yours another name")
-        if self.group not in {c.group for c in CORRUPTIONS.values()}:
+        if self.group not in GROUPS:
             raise StudyError(f"corruption {self.name!r}: group {self.group!r} is not noise, blur, weather or digital")
         lengths = {len(level) for level in (*self.levels, *([self.clean] if self.clean else []))}
         if len(self.levels) != len(SEVERITIES) or len(lengths) != 1:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.kernels.base import Images
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import Samples
 from failmodes.warehouse.errors import DataError
 

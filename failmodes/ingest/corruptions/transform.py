@@ -14,8 +14,8 @@ from failmodes.ingest.corruptions.catalog import Severity, add_corruption
 from failmodes.ingest.corruptions.custom import GivenCorruption
 from failmodes.ingest.corruptions.gray import check_gray
 from failmodes.ingest.corruptions.image_checks import check_image
-from failmodes.ingest.corruptions.kernels.base import Images
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
+from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.corruptions.sampling import MAX_IMAGE_ID, NoiseMode
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of

@@ -10,8 +10,9 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_sample_images
 
 from failmodes.ingest.corruptions import apply as engine
-from failmodes.ingest.corruptions.apply import MIXTURE_CORRUPTIONS, MixtureComponent, corrupt, mixture_at
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, RECIPES, SEVERITIES, as_severity
+from failmodes.ingest.corruptions.apply import MixtureComponent, corrupt, mixture_at
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity
+from failmodes.ingest.corruptions.corruption import RECIPES
 from failmodes.ingest.distortion import rmse
 from failmodes.warehouse.errors import DataError, FailmodesError, StudyError
 
@@ -139,7 +140,7 @@ def test_whole_severities_have_the_published_parameters(recipe: str, name: str) 
 
 
 @pytest.mark.parametrize(
-    ("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and c[1] not in MIXTURE_CORRUPTIONS]
+    ("recipe", "name"), [c for c in CELLS if CORRUPTIONS[c[1]].interpolable and CORRUPTIONS[c[1]].between != "images"]
 )
 def test_between_levels_every_parameter_lies_between(recipe: str, name: str) -> None:
     ends = CORRUPTIONS[name].levels[recipe]
@@ -157,7 +158,7 @@ def test_shot_noise_interpolates_the_deviation_of_its_noise() -> None:
     assert photons**-0.5 == pytest.approx(500**-0.5 / 2), "no noise at severity 0"
 
 
-@pytest.mark.parametrize("name", sorted(MIXTURE_CORRUPTIONS))
+@pytest.mark.parametrize("name", [c.name for c in CORRUPTIONS.values() if c.between == "images"])
 def test_mixtures_are_the_weighted_images_of_the_two_levels(name: str) -> None:
     for below in (0, 2):
         low, high = corrupt(IMAGES, name, below).astype(float), corrupt(IMAGES, name, below + 1).astype(float)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, RECIPES, STUDY_CORRUPTIONS, corruptions
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, STUDY_CORRUPTIONS, corruptions
+from failmodes.ingest.corruptions.corruption import RECIPES
 from failmodes.ingest.corruptions.sampling import Stream, sample
 from failmodes.warehouse.schema import CORRUPTIONS as CORRUPTIONS_TABLE
 

@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from failmodes.ingest.corruptions.kernels.base import (
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.kernels.smoothing import smoothed_pixels
+from failmodes.ingest.corruptions.pixels import (
     Float32Array,
     FloatArray,
     Images,
     Parameters,
-    RecipeLevels,
     from_unit,
     to_unit,
     to_unit32,
 )
-from failmodes.ingest.corruptions.kernels.smoothing import smoothed_pixels
+from failmodes.ingest.corruptions.sampling import uint32, uniform
 
 DEPTH = 257  # steps of ImageMagick's 16 bits in one of 8
 LEAST_WEIGHT = 1e-8  # a lighter tap moves no value by more than 0.000003 of 255
@@ -25,13 +26,18 @@ ANGLE_RANGE_DEG = (-45.0, 45.0)
 MAX_ITERATIONS = 3  # of any recipe: sampling never depends on severity
 SMALL_DISK_PX = 8
 
-
-MOTION_BLUR: RecipeLevels = {
-    "cifar-c": ((6, 0), (6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
-    "imagenet-c": ((10, 0), (10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
-}
+ANGLE = {"unit_angles": uniform(lambda size: ())}
 
 
+@corruption(
+    order=6,
+    group="blur",
+    samples=ANGLE,
+    levels={
+        "cifar-c": ((6, 0), (6, 1), (6, 1.5), (6, 2), (8, 2), (9, 2.5)),
+        "imagenet-c": ((10, 0), (10, 3), (15, 5), (15, 8), (15, 12), (20, 15)),
+    },
+)
 def motion_blur(images: Images, parameters: Parameters, *, unit_angles: Float32Array) -> Images:
     """Blur each image along its own angle by a streak of radius and sigma, pixels.
 
@@ -94,12 +100,15 @@ def _runs(across: NDArray[np.int_], down: NDArray[np.int_]) -> list[slice]:
     return [slice(a, b) for a, b in zip(starts, [*starts[1:], len(across)], strict=True) if b > a]
 
 
-ZOOM_BLUR: RecipeLevels = {
-    "cifar-c": (None, (1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
-    "imagenet-c": (None, (1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
-}
-
-
+@corruption(
+    order=7,
+    group="blur",
+    between="images",
+    levels={
+        "cifar-c": (None, (1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+        "imagenet-c": (None, (1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+    },
+)
 def zoom_blur(images: Images, parameters: Parameters) -> Images:
     """Mean of the image and of its zooms about the center.
 
@@ -160,12 +169,17 @@ def _zoom_matrix(side: int, factor: float) -> sparse.csr_array:
     return sparse.csr_array((weights, (rows, np.concatenate([left, right]))), shape=(side, side))
 
 
-GLASS_BLUR: RecipeLevels = {
-    "cifar-c": (None, (0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
-    "imagenet-c": (None, (0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
-}
-
-
+@corruption(
+    order=5,
+    group="blur",
+    samples={"uint32s": uint32(lambda size: (MAX_ITERATIONS, *size))},
+    dose_ordered=False,
+    switch="its offsets and iterations are whole numbers",
+    levels={
+        "cifar-c": (None, (0.05, 1, 1), (0.25, 1, 1), (0.4, 1, 1), (0.25, 1, 2), (0.4, 1, 2)),
+        "imagenet-c": (None, (0.7, 1, 2), (0.9, 2, 1), (1, 2, 3), (1.1, 3, 2), (1.5, 4, 2)),
+    },
+)
 def glass_blur(images: Images, parameters: Parameters, *, uint32s: NDArray[np.uint32]) -> Images:
     """Smooth by sigma (to stored values, truncated), shuffle, smooth again.
 
@@ -217,24 +231,29 @@ def _followed(source: NDArray[np.int32], here: NDArray[np.int32], visited: NDArr
     return np.take_along_axis(source, link, axis=1)
 
 
-GAUSSIAN_BLUR: RecipeLevels = {
-    "cifar-c": ((0,), (0.4,), (0.6,), (0.7,), (0.8,), (1,)),
-    "imagenet-c": ((0,), (1,), (2,), (3,), (4,), (6,)),
-}
-
-
+@corruption(
+    order=17,
+    group="blur",
+    levels={
+        "cifar-c": ((0,), (0.4,), (0.6,), (0.7,), (0.8,), (1,)),
+        "imagenet-c": ((0,), (1,), (2,), (3,), (4,), (6,)),
+    },
+)
 def gaussian_blur(images: Images, parameters: Parameters) -> Images:
     """Blur by a Gaussian of sigma pixels; edges replicated."""
     (sigma,) = parameters
     return smoothed_pixels(images, sigma)
 
 
-DEFOCUS_BLUR: RecipeLevels = {
-    "cifar-c": (None, (0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
-    "imagenet-c": (None, (3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
-}
-
-
+@corruption(
+    order=4,
+    group="blur",
+    between="images",
+    levels={
+        "cifar-c": (None, (0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+        "imagenet-c": (None, (3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+    },
+)
 def defocus_blur(images: Images, parameters: Parameters) -> Images:
     """Blur by a disk of a radius and with a blur of sigma, pixels; edges reflected about the border pixel."""
     import cv2

@@ -3,18 +3,21 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.kernels.base import Images, Parameters, RecipeLevels, from_unit, to_unit
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.pixels import Images, Parameters, from_unit, to_unit
 
 # Which of v, t, p, q (0-3) is red, green and blue in each sixth of the hue circle
 _SECTORS = ((0, 3, 2, 2, 1, 0), (1, 0, 0, 3, 2, 2), (2, 2, 1, 0, 0, 3))
 
 
-BRIGHTNESS: RecipeLevels = {
-    "cifar-c": ((0,), (0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),
-    "imagenet-c": ((0,), (0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
-}
-
-
+@corruption(
+    order=11,
+    group="weather",
+    levels={
+        "cifar-c": ((0,), (0.05,), (0.1,), (0.15,), (0.2,), (0.3,)),
+        "imagenet-c": ((0,), (0.1,), (0.2,), (0.3,), (0.4,), (0.5,)),
+    },
+)
 def brightness(images: Images, parameters: Parameters) -> Images:
     """Add the parameter to V of HSV."""
     (added,) = parameters
@@ -22,12 +25,16 @@ def brightness(images: Images, parameters: Parameters) -> Images:
     return from_unit(_rgb(hue_sixths, saturation, np.clip(value + added, 0, 1)))
 
 
-SATURATE: RecipeLevels = {
-    "cifar-c": (None, (0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
-    "imagenet-c": (None, (0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
-}
-
-
+@corruption(
+    order=19,
+    group="digital",
+    dose_ordered=False,
+    switch="between severities 2 and 3 less color turns to more",
+    levels={
+        "cifar-c": (None, (0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
+        "imagenet-c": (None, (0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
+    },
+)
 def saturate(images: Images, parameters: Parameters) -> Images:
     """Multiply S of HSV by the first parameter and add the second."""
     factor, added = parameters

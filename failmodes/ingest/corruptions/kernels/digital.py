@@ -6,35 +6,56 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.corruptions.kernels.base import (
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.kernels.smoothing import gaussian_weights
+from failmodes.ingest.corruptions.pixels import (
     Float32Array,
     FloatArray,
     Images,
     Parameters,
-    RecipeLevels,
     from_unit,
     to_unit32,
 )
-from failmodes.ingest.corruptions.kernels.smoothing import gaussian_weights
+from failmodes.ingest.corruptions.sampling import uniform
 
 OBJECT_SHARE = 0.5  # of a pixel that the object must cover
 SMOOTHING_REACH = 3.0  # deviations at which the published smoothing is cut off
 
 
+def move_masks(
+    masks: NDArray[np.bool_], parameters: Parameters, *, corners: Float32Array, fields: Float32Array
+) -> NDArray[np.bool_]:
+    """Object masks (N, H, W) moved as `elastic_transform` moves images: pixels of which half or more are object."""
+    values = masks[..., None].astype(np.float32)
+    return np.asarray(_moved(values, parameters, corners, fields)[..., 0] >= OBJECT_SHARE)
+
+
 # Relative to the image's shorter side. ImageNet-C's unit is 244 px where images have 224: the published mistake
-ELASTIC_TRANSFORM: RecipeLevels = {
-    "cifar-c": ((0, 0, 0), (0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
-    "imagenet-c": (
-        (0, 244 / 224 * 0.7, 0),
-        (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
-        (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
-        (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
-        (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
-        (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
-    ),
-}
-
-
+@corruption(
+    order=13,
+    group="digital",
+    samples={"corners": uniform(lambda size: (3, 2)), "fields": uniform(lambda size: (2, *size))},
+    dose_ordered=False,
+    moves=move_masks,
+    levels={
+        "cifar-c": (
+            (0, 0, 0),
+            (0, 0, 0.08),
+            (0.05, 0.2, 0.07),
+            (0.08, 0.06, 0.06),
+            (0.1, 0.04, 0.05),
+            (0.1, 0.03, 0.03),
+        ),
+        "imagenet-c": (
+            (0, 244 / 224 * 0.7, 0),
+            (244 / 224 * 2, 244 / 224 * 0.7, 244 / 224 * 0.1),
+            (244 / 224 * 2, 244 / 224 * 0.08, 244 / 224 * 0.2),
+            (244 / 224 * 0.05, 244 / 224 * 0.01, 244 / 224 * 0.02),
+            (244 / 224 * 0.07, 244 / 224 * 0.01, 244 / 224 * 0.02),
+            (244 / 224 * 0.12, 244 / 224 * 0.01, 244 / 224 * 0.02),
+        ),
+    },
+)
 def elastic_transform(images: Images, parameters: Parameters, *, corners: Float32Array, fields: Float32Array) -> Images:
     """Move three corners of a central square, then every pixel; both times interpolate linearly.
 
@@ -46,14 +67,6 @@ def elastic_transform(images: Images, parameters: Parameters, *, corners: Float3
         fields: (N, 2, H, W) uniform 0-1: displacement across and down before smoothing.
     """
     return from_unit(_moved(to_unit32(images), parameters, corners, fields))
-
-
-def move_masks(
-    masks: NDArray[np.bool_], parameters: Parameters, *, corners: Float32Array, fields: Float32Array
-) -> NDArray[np.bool_]:
-    """Object masks (N, H, W) moved as `elastic_transform` moves images: pixels of which half or more are object."""
-    values = masks[..., None].astype(np.float32)
-    return np.asarray(_moved(values, parameters, corners, fields)[..., 0] >= OBJECT_SHARE)
 
 
 def _moved(values: Float32Array, parameters: Parameters, corners: Float32Array, fields: Float32Array) -> Float32Array:
@@ -151,12 +164,14 @@ def _reflected(positions: NDArray[np.int32], side: int, about_border_pixel: bool
     return np.where(positions >= side, last - positions, positions)
 
 
-CONTRAST: RecipeLevels = {
-    "cifar-c": ((1,), (0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),
-    "imagenet-c": ((1,), (0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
-}
-
-
+@corruption(
+    order=12,
+    group="digital",
+    levels={
+        "cifar-c": ((1,), (0.75,), (0.5,), (0.4,), (0.3,), (0.15,)),
+        "imagenet-c": ((1,), (0.4,), (0.3,), (0.2,), (0.1,), (0.05,)),
+    },
+)
 def contrast(images: Images, parameters: Parameters) -> Images:
     """Multiply the distance of values from their mean, image by image and channel by channel, by the parameter."""
     import cv2
@@ -175,12 +190,14 @@ def contrast(images: Images, parameters: Parameters) -> Images:
     return shrunk
 
 
-PIXELATE: RecipeLevels = {
-    "cifar-c": ((1,), (0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),
-    "imagenet-c": ((1,), (0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
-}
-
-
+@corruption(
+    order=14,
+    group="digital",
+    levels={
+        "cifar-c": ((1,), (0.95,), (0.9,), (0.85,), (0.75,), (0.65,)),
+        "imagenet-c": ((1,), (0.6,), (0.5,), (0.4,), (0.3,), (0.25,)),
+    },
+)
 def pixelate(images: Images, parameters: Parameters) -> Images:
     """Shrink by averaging over boxes, and enlarge again by the same filter (where one box covers each pixel).
 
@@ -211,12 +228,15 @@ def _enlarged(side: int, small: int) -> NDArray[np.int_]:
 
 
 # No quality is clean: a curve starts from 100, the least lossy, and jumps to clean at 0
-JPEG_COMPRESSION: RecipeLevels = {
-    "cifar-c": ((100,), (80,), (65,), (58,), (50,), (40,)),
-    "imagenet-c": ((100,), (25,), (18,), (15,), (10,), (7,)),
-}
-
-
+@corruption(
+    order=15,
+    group="digital",
+    label="JPEG compression",
+    levels={
+        "cifar-c": ((100,), (80,), (65,), (58,), (50,), (40,)),
+        "imagenet-c": ((100,), (25,), (18,), (15,), (10,), (7,)),
+    },
+)
 def jpeg_compression(images: Images, parameters: Parameters) -> Images:
     """Write as JPEG, chroma subsampled 4:2:0, at the quality that the parameter gives, and read again.
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from failmodes.ingest.corruptions.kernels.base import Float32Array, Images, Parameters, RecipeLevels
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.pixels import Float32Array, Images, Parameters
+from failmodes.ingest.corruptions.sampling import uniform
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import identity_of
 
@@ -35,12 +37,16 @@ HOW_TO_GET = (
 )
 
 
-FROST: RecipeLevels = {
-    "cifar-c": ((1, 0, 0.2), (1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2)),
-    "imagenet-c": ((1, 0, 1), (1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1)),
-}
-
-
+@corruption(
+    order=9,
+    group="weather",
+    samples={"crops": uniform(lambda size: (3,))},
+    dose_ordered=False,
+    levels={
+        "cifar-c": ((1, 0, 0.2), (1, 0.2, 0.2), (1, 0.3, 0.2), (0.9, 0.4, 0.2), (0.85, 0.4, 0.2), (0.75, 0.45, 0.2)),
+        "imagenet-c": ((1, 0, 1), (1, 0.4, 1), (0.8, 0.6, 1), (0.7, 0.7, 1), (0.65, 0.7, 1), (0.6, 0.75, 1)),
+    },
+)
 def frost(images: Images, parameters: Parameters, *, crops: Float32Array) -> Images:
     """Weight the image and a random crop of a photograph of frost, and add them.
 

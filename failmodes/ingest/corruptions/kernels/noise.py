@@ -6,19 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, pdtr
 
-from failmodes.ingest.corruptions.kernels.base import Images, Parameters, RecipeLevels, from_unit, to_unit32
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.pixels import Images, Parameters, from_unit, to_unit32
+from failmodes.ingest.corruptions.sampling import normal, uint32
 
 LARGEST_UINT32 = np.uint32(2**32 - 2)  # the very last one would be beyond every count
 GUIDE_BITS = 12  # a random number's top bits point into the guide of the Poisson table
 NORMAL_ABOVE_PHOTONS = 2000.0  # from here a photon is below 1/7 of a stored value
 
-
-GAUSSIAN_NOISE: RecipeLevels = {
-    "cifar-c": ((0,), (0.04,), (0.06,), (0.08,), (0.09,), (0.10,)),
-    "imagenet-c": ((0,), (0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
-}
+NORMALS = {"normals": normal(lambda size: (*size, 3))}
+UINT32S = {"uint32s": uint32(lambda size: (*size, 3))}
 
 
+@corruption(
+    order=1,
+    group="noise",
+    samples=NORMALS,
+    levels={
+        "cifar-c": ((0,), (0.04,), (0.06,), (0.08,), (0.09,), (0.10,)),
+        "imagenet-c": ((0,), (0.08,), (0.12,), (0.18,), (0.26,), (0.38,)),
+    },
+)
 def gaussian_noise(images: Images, parameters: Parameters, *, normals: NDArray[np.float32]) -> Images:
     """Add `normals` (N, H, W, 3) times the parameter, sigma of values / 255."""
     (sigma,) = parameters
@@ -27,12 +35,15 @@ def gaussian_noise(images: Images, parameters: Parameters, *, normals: NDArray[n
     return from_unit(noisy)
 
 
-SPECKLE_NOISE: RecipeLevels = {
-    "cifar-c": ((0,), (0.06,), (0.1,), (0.12,), (0.16,), (0.2,)),
-    "imagenet-c": ((0,), (0.15,), (0.2,), (0.35,), (0.45,), (0.6,)),
-}
-
-
+@corruption(
+    order=16,
+    group="noise",
+    samples=NORMALS,
+    levels={
+        "cifar-c": ((0,), (0.06,), (0.1,), (0.12,), (0.16,), (0.2,)),
+        "imagenet-c": ((0,), (0.15,), (0.2,), (0.35,), (0.45,), (0.6,)),
+    },
+)
 def speckle_noise(images: Images, parameters: Parameters, *, normals: NDArray[np.float32]) -> Images:
     """Add to each value itself times `normals` (N, H, W, 3) times the parameter, sigma as a share of the value."""
     (sigma,) = parameters
@@ -42,12 +53,16 @@ def speckle_noise(images: Images, parameters: Parameters, *, normals: NDArray[np
     return from_unit(noisy)
 
 
-SHOT_NOISE: RecipeLevels = {
-    "cifar-c": ((float("inf"),), (500,), (250,), (100,), (75,), (50,)),
-    "imagenet-c": ((float("inf"),), (60,), (25,), (12,), (5,), (3,)),
-}
-
-
+@corruption(
+    order=2,
+    group="noise",
+    samples=UINT32S,
+    between="inverse roots",
+    levels={
+        "cifar-c": ((float("inf"),), (500,), (250,), (100,), (75,), (50,)),
+        "imagenet-c": ((float("inf"),), (60,), (25,), (12,), (5,), (3,)),
+    },
+)
 def shot_noise(images: Images, parameters: Parameters, *, uint32s: NDArray[np.uint32]) -> Images:
     """Replace each value by a Poisson count of its photons, at the quantile that `uint32s` (N, H, W, 3) stand for.
 
@@ -98,12 +113,15 @@ def _poisson_table(photons: float) -> tuple[Images, NDArray[np.int32], NDArray[n
     return from_unit(counts / photons), guide.astype(np.int32).ravel(), thresholds.ravel()
 
 
-IMPULSE_NOISE: RecipeLevels = {
-    "cifar-c": ((0,), (0.01,), (0.02,), (0.03,), (0.05,), (0.07,)),
-    "imagenet-c": ((0,), (0.03,), (0.06,), (0.09,), (0.17,), (0.27,)),
-}
-
-
+@corruption(
+    order=3,
+    group="noise",
+    samples=UINT32S,
+    levels={
+        "cifar-c": ((0,), (0.01,), (0.02,), (0.03,), (0.05,), (0.07,)),
+        "imagenet-c": ((0,), (0.03,), (0.06,), (0.09,), (0.17,), (0.27,)),
+    },
+)
 def impulse_noise(images: Images, parameters: Parameters, *, uint32s: NDArray[np.uint32]) -> Images:
     """Set a share of values, the parameter, to 0 or 255: 31 bits of `uint32s` (N, H, W, 3) say which, the last to what.
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from failmodes.ingest.corruptions.kernels.base import Float, Images, from_unit, to_unit
+from failmodes.ingest.corruptions.pixels import Float, Images, from_unit, to_unit
 
 GAUSSIAN_REACH = 4.0  # standard deviations at which scikit-image truncates a Gaussian
 FLOAT32_STEP = 2.0**-24  # half a unit in the last place: by how much an operation in float32 rounds, relatively

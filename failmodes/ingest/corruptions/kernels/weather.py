@@ -2,17 +2,18 @@
 
 import numpy as np
 
-from failmodes.ingest.corruptions.kernels.base import (
+from failmodes.ingest.corruptions.corruption import corruption
+from failmodes.ingest.corruptions.kernels.blur import ANGLE, angles_deg, apply_motion_kernel, clipped_zoom
+from failmodes.ingest.corruptions.kernels.smoothing import gaussian_filter
+from failmodes.ingest.corruptions.pixels import (
     Float32Array,
     FloatArray,
     Images,
     Parameters,
-    RecipeLevels,
     from_unit,
     to_unit32,
 )
-from failmodes.ingest.corruptions.kernels.blur import angles_deg, apply_motion_kernel, clipped_zoom
-from failmodes.ingest.corruptions.kernels.smoothing import gaussian_filter
+from failmodes.ingest.corruptions.sampling import Size, normal, uniform
 
 FIRST_WIBBLE = 100.0
 LEAST_SIDE = 32
@@ -24,13 +25,24 @@ RELIEF = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
 ANGLE_RANGE_DEG = (-135.0, -45.0)
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
-
-FOG: RecipeLevels = {
-    "cifar-c": ((0, 3), (0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
-    "imagenet-c": ((0, 2), (1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
-}
+LAYER = {"layer": normal(lambda size: size)}
 
 
+def plasma_shape(size: Size) -> tuple[int, int]:
+    """The square that plasma is made on: its side is the smallest power of two that covers (H, W), at least 32."""
+    side = max(LEAST_SIDE, 1 << (max(size) - 1).bit_length())
+    return side, side
+
+
+@corruption(
+    order=10,
+    group="weather",
+    samples={"field": uniform(plasma_shape)},
+    levels={
+        "cifar-c": ((0, 3), (0.2, 3), (0.5, 3), (0.75, 2.5), (1, 2), (1.5, 1.75)),
+        "imagenet-c": ((0, 2), (1.5, 2), (2, 2), (2.5, 1.7), (2.5, 1.5), (3, 1.4)),
+    },
+)
 def fog(images: Images, parameters: Parameters, *, field: Float32Array) -> Images:
     """Add plasma and rescale to keep the image's largest value.
 
@@ -47,11 +59,6 @@ def fog(images: Images, parameters: Parameters, *, field: Float32Array) -> Image
     foggy *= brightest
     foggy /= brightest + np.float32(amount)
     return from_unit(foggy)
-
-
-def plasma_side(size: tuple[int, int]) -> int:
-    """Side of the square that plasma is made on: the smallest power of two that covers (H, W), at least 32."""
-    return max(LEAST_SIDE, 1 << (max(size) - 1).bit_length())
 
 
 def plasma_fractal(field: Float32Array, decay: float) -> Float32Array:
@@ -93,26 +100,31 @@ def _fill_level(heights: Float32Array, field: Float32Array, step: int, wibble: f
     fill(odd, even, centers + np.roll(centers, 1, axis=2) + corners + np.roll(corners, -1, axis=1))
 
 
-SPATTER: RecipeLevels = {
-    "cifar-c": (
-        None,
-        (0.62, 0.1, 0.7, 0.7, 0.5, 0),
-        (0.65, 0.1, 0.8, 0.7, 0.5, 0),
-        (0.65, 0.3, 1, 0.69, 0.5, 0),
-        (0.65, 0.1, 0.7, 0.69, 0.6, 1),
-        (0.65, 0.1, 0.5, 0.68, 0.6, 1),
-    ),
-    "imagenet-c": (
-        None,
-        (0.65, 0.3, 4, 0.69, 0.6, 0),
-        (0.65, 0.3, 3, 0.68, 0.6, 0),
-        (0.65, 0.3, 2, 0.68, 0.5, 0),
-        (0.65, 0.3, 1, 0.65, 1.5, 1),
-        (0.67, 0.4, 1, 0.65, 1.5, 1),
-    ),
-}
-
-
+@corruption(
+    order=18,
+    group="weather",
+    samples=LAYER,
+    dose_ordered=False,
+    switch="between severities 3 and 4 water turns to mud",
+    levels={
+        "cifar-c": (
+            None,
+            (0.62, 0.1, 0.7, 0.7, 0.5, 0),
+            (0.65, 0.1, 0.8, 0.7, 0.5, 0),
+            (0.65, 0.3, 1, 0.69, 0.5, 0),
+            (0.65, 0.1, 0.7, 0.69, 0.6, 1),
+            (0.65, 0.1, 0.5, 0.68, 0.6, 1),
+        ),
+        "imagenet-c": (
+            None,
+            (0.65, 0.3, 4, 0.69, 0.6, 0),
+            (0.65, 0.3, 3, 0.68, 0.6, 0),
+            (0.65, 0.3, 2, 0.68, 0.5, 0),
+            (0.65, 0.3, 1, 0.65, 1.5, 1),
+            (0.67, 0.4, 1, 0.65, 1.5, 1),
+        ),
+    },
+)
 def spatter(images: Images, parameters: Parameters, *, layer: Float32Array) -> Images:
     """Where a smoothed random layer exceeds a threshold, add water or cover with mud.
 
@@ -146,26 +158,31 @@ def _drops(liquid: Images) -> Float32Array:
     return np.asarray(drops / max(drops.max(), 1))  # without drops all stay 0
 
 
-SNOW: RecipeLevels = {
-    "cifar-c": (
-        None,
-        (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
-        (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
-        (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
-        (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
-        (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
-    ),
-    "imagenet-c": (
-        None,
-        (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
-        (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
-        (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
-        (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
-        (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
-    ),
-}
-
-
+@corruption(
+    order=8,
+    group="weather",
+    samples=LAYER | ANGLE,
+    dose_ordered=False,
+    between="images",
+    levels={
+        "cifar-c": (
+            None,
+            (0.1, 0.2, 1, 0.6, 8, 3, 0.95),
+            (0.1, 0.2, 1, 0.5, 10, 4, 0.9),
+            (0.15, 0.3, 1.75, 0.55, 10, 4, 0.9),
+            (0.25, 0.3, 2.25, 0.6, 12, 6, 0.85),
+            (0.3, 0.3, 1.25, 0.65, 14, 12, 0.8),
+        ),
+        "imagenet-c": (
+            None,
+            (0.1, 0.3, 3, 0.5, 10, 4, 0.8),
+            (0.2, 0.3, 2, 0.5, 12, 4, 0.7),
+            (0.55, 0.3, 4, 0.9, 12, 8, 0.7),
+            (0.55, 0.3, 4.5, 0.85, 12, 8, 0.65),
+            (0.55, 0.3, 2.5, 0.85, 12, 12, 0.55),
+        ),
+    },
+)
 def snow(images: Images, parameters: Parameters, *, layer: Float32Array, unit_angles: Float32Array) -> Images:
     """Lay flakes, and the same rotated by 180 degrees, over the image, whitened towards its own gray.
 
