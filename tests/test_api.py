@@ -12,7 +12,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 import failmodes
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 
 torch = pytest.importorskip("torch")
 CORRUPTIONS, SEVERITIES = ["fog", "contrast"], (1, 5)

@@ -22,8 +22,8 @@ from failmodes.evaluate.study.study_file import check_study, check_study_file, c
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Study
 from failmodes.ingest.corruptions.catalog import add_corruption, corruption_info, nearest_recipe
 from failmodes.ingest.corruptions.custom import CustomCorruption, GivenCorruption, register, register_from
-from failmodes.ingest.datasets.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
+from failmodes.ingest.datasets.layouts.arrays import CLASSES_FILE, IMAGES_FILE, write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, dotted_key, validate
 from failmodes.ingest.statements import check_claims

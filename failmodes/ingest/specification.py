@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from failmodes.ingest.corruptions.catalog import SEVERITIES, STUDY_CORRUPTIONS, as_severity, corruption_info
 from failmodes.ingest.corruptions.custom import resolve_corruptions
+from failmodes.ingest.datasets.layout import layouts
 from failmodes.ingest.study_types import (
     PRINTABLE,
     ChannelValue,
@@ -23,7 +24,6 @@ from failmodes.ingest.study_types import (
 )
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
-DatasetKind = Literal["digits", "cifar10", "cifar100", "folder", "arrays"]
 Split = Literal["train", "test"]
 Value = TypeVar("Value", int, str, Decimal)
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,7 +42,8 @@ class DatasetSpec(StrictModel):
     """A data set of a study.
 
     Attributes:
-        kind: digits (embedded), cifar10, cifar100, a folder of labeled images, or arrays (images.npy, labels.npy).
+        kind: its layout: digits (embedded), cifar10, cifar100, a folder of labeled images, arrays (images.npy,
+            labels.npy), or one that a module of `ingest/datasets/layouts` adds.
         path: the folder that holds it; not for digits.
         split: the part to evaluate.
         images: how many of its images, balanced over classes; all if not given.
@@ -55,7 +56,7 @@ class DatasetSpec(StrictModel):
         label: its name on charts, instead of the built-in one.
     """
 
-    kind: DatasetKind
+    kind: Name
     path: UserPath | None = None
     split: Split = "test"
     images: Count | None = None
@@ -66,24 +67,25 @@ class DatasetSpec(StrictModel):
     masks: UserPath | None = None
     label: Annotated[str, Field(min_length=1, max_length=200), PRINTABLE] | None = None
 
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> "DatasetSpec":
-        if self.kind == "digits" and self.path is not None:
-            raise ValueError("digits come with scikit-learn: leave out `path`")
-        if self.kind != "digits" and self.path is None:
-            raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
-        if self.kind != "folder" and self.image_size is not None:
-            raise ValueError(f"`image_size` is for kind 'folder': {self.kind} images keep their size")
-        if self.kind != "folder" and self.background is not None:
-            raise ValueError(f"`background` is for kind 'folder': {self.kind} images are opaque")
-        if self.kind in ("cifar10", "cifar100") and self.gray:
-            raise ValueError(f"`gray` is for gray images: those of {self.kind} have colors")
-        return self
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in layouts():
+            every = ", ".join(layouts())
+            raise ValueError(f"unknown kind: {did_you_mean(kind, layouts(), f'expected {every}')}")
+        return kind
 
     @model_validator(mode="after")
-    def _has_masks_only_of_its_own(self) -> "DatasetSpec":
-        if self.kind not in ("folder", "arrays") and self.masks is not None:
-            raise ValueError(f"`masks` goes with kinds 'folder' and 'arrays': leave it out with {self.kind}")
+    def _fits_its_kind(self) -> "DatasetSpec":
+        known = layouts()[self.kind]
+        if known.expected is None and self.path is not None:
+            raise ValueError(f"kind {self.kind!r} comes with its images: leave out `path`")
+        if known.expected is not None and self.path is None:
+            raise ValueError(f"kind {self.kind!r} needs `path`, the folder that holds it")
+        for key in ("image_size", "background", "gray", "masks"):
+            if getattr(self, key) and key not in known.takes:
+                kinds = " or ".join(repr(one.kind) for one in layouts().values() if key in one.takes)
+                raise ValueError(f"`{key}` is for kind {kinds}: leave it out with {self.kind!r}")
         return self
 
     @model_validator(mode="after")

@@ -13,7 +13,7 @@ import torch
 from installed_script import failmodes, failmodes_in_terminal
 
 import failmodes as package
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 
 HALF = ([0.5] * 3, [0.25] * 3)
 MISTAKE, CORRECTED = "ResNet (no normalization)", "ResNet (normalized)"

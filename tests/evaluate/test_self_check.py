@@ -21,7 +21,7 @@ from failmodes.evaluate.models.live import live_model
 from failmodes.evaluate.self_check import CleanResults, clean_notes, image_warnings, model_warnings
 from failmodes.evaluate.study.study_schema import ModelSpec
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 
 SCRIPT = Path(sys.executable).parent / "failmodes"
 DIGITS = open_digits("test")

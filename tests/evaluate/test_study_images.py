@@ -8,7 +8,7 @@ import pytest
 
 from failmodes.evaluate.study_images import StudyImages, open_study_images
 from failmodes.ingest.corruptions.catalog import registered
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 from failmodes.warehouse.errors import StudyError
 
 STUDY = """

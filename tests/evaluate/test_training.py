@@ -21,7 +21,7 @@ from failmodes.evaluate.training import (
 )
 from failmodes.evaluate.training_images import random_crop_and_flip
 from failmodes.ingest.datasets.dataset import Dataset
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 from failmodes.warehouse.errors import ModelError
 
 CPU = torch.device("cpu")

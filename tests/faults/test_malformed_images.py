@@ -20,7 +20,7 @@ from PIL import Image
 from failmodes.evaluate.evaluation_data import open_evaluation_data
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.ingest.corruptions.apply import corrupt
-from failmodes.ingest.datasets.digits import open_digits
+from failmodes.ingest.datasets.layouts.digits import open_digits
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.warehouse.errors import FailmodesError
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from failmodes.ingest.datasets.cifar import VARIANTS
+from failmodes.ingest.datasets.layouts.cifar import VARIANTS
 
 RNG = np.random.default_rng(0)
 COUNT = 20

@@ -8,13 +8,11 @@ image's side follows the side.
 
 import math
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
-from failmodes.ingest.corruptions import kernels
 from failmodes.ingest.corruptions.corruption import RECIPES, Corruption, Recipe, defined
 from failmodes.warehouse.errors import StudyError, did_you_mean
+from failmodes.warehouse.plugins import import_modules
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,8 +23,7 @@ SEVERITIES = (1, 2, 3, 4, 5)
 FIRST_CUSTOM_ORDER = 100  # after all published ones
 
 
-for _module in iter_modules(kernels.__path__):
-    import_module(f"{kernels.__name__}.{_module.name}")
+import_modules("failmodes.ingest.corruptions.kernels")
 CORRUPTIONS: dict[str, Corruption] = defined()
 
 ALIASES = {"frosted_glass_blur": "glass_blur", "elastic": "elastic_transform"}  # as seen in the wild

@@ -2,21 +2,19 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from failmodes.ingest.corruptions.gray import check_gray
-from failmodes.ingest.datasets.arrays import BLOCK_IMAGES, CLASSES_FILE, IMAGES_FILE, LABELS_FILE, open_arrays
-from failmodes.ingest.datasets.cifar import VARIANTS, open_cifar
-from failmodes.ingest.datasets.color import WHITE
 from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
-from failmodes.ingest.datasets.digits import open_digits
-from failmodes.ingest.datasets.folder import open_folder
-from failmodes.ingest.specification import DatasetSpec
+from failmodes.ingest.datasets.layout import Request, layouts
+from failmodes.ingest.datasets.layouts.arrays import BLOCK_IMAGES
 from failmodes.warehouse.errors import StudyError
 
-CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
+if TYPE_CHECKING:
+    from failmodes.ingest.specification import DatasetSpec
 
 
-def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Dataset:
+def open_dataset(spec: "DatasetSpec", cache: Path, split: str | None = None) -> Dataset:
     """Open one split of a data set; nothing is copied that can be mapped.
 
     Args:
@@ -44,32 +42,9 @@ def open_dataset(spec: DatasetSpec, cache: Path, split: str | None = None) -> Da
     return replace(dataset, label=spec.label) if spec.label else dataset
 
 
-def _read(spec: DatasetSpec, cache: Path, split: str, masks: Path | None) -> Dataset:
-    if spec.path is None:
-        return open_digits(split)
-    path = spec.path
-    if not path.is_dir():
+def _read(spec: "DatasetSpec", cache: Path, split: str, masks: Path | None) -> Dataset:
+    known, path = layouts()[spec.kind], spec.path or Path()
+    if known.expected is not None and not path.is_dir():
         found = "is a file, not a folder" if path.exists() else "does not exist"
-        hint = f"expected a folder of class folders, such as {path}/cat/0001.png"
-        if spec.kind == "arrays":
-            hint = f"expected a folder that holds {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}"
-        if spec.kind in VARIANTS:
-            command = f"failmodes download {spec.kind} --to {path.parent}"
-            hint = f"get {VARIANTS[spec.kind].label} with `{command}` or from {CIFAR_HOME}"
-        raise StudyError(f"{path} {found}: {hint}")
-    if spec.kind == "arrays":
-        return open_arrays(path, split, declared_split=spec.split, masks=masks)
-    if spec.kind == "folder":
-        red, green, blue = spec.background or WHITE
-        return open_folder(
-            path,
-            split,
-            cache,
-            image_size=spec.image_size,
-            resize=spec.resize,
-            declared_split=spec.split,
-            background=(red, green, blue),
-            gray=spec.gray,
-            masks=masks,
-        )
-    return open_cifar(path, spec.kind, split, cache)
+        raise StudyError(f"{path} {found}: expected {known.expected.format(path=path, parent=path.parent)}")
+    return known.open(Request(spec, path, split, cache, masks))

@@ -16,12 +16,10 @@ error over training seeds.
 """
 
 import inspect
-import pkgutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib import import_module
 from math import inf, isfinite, isnan
 from typing import Any, Literal, NamedTuple
 
@@ -39,6 +37,7 @@ from failmodes.warehouse.metrics.intervals import (
     quantile_interval,
     quantile_of,
 )
+from failmodes.warehouse.plugins import import_modules
 
 NO_IMAGE, NOT_FINITE = "no image takes part", "it is not a finite number"
 Weights = NDArray[np.floating[Any]]
@@ -465,8 +464,7 @@ FAMILIES = ("accuracy", "calibration", "temperature", "failure_prediction", "tra
 @cache
 def all_metrics() -> Mapping[str, Metric]:
     """Every metric by name; a file beside this one that defines another is found by being there."""
-    for module in pkgutil.iter_modules(package.__path__):
-        import_module(f"{package.__name__}.{module.name}")
+    import_modules(package.__name__)
     return dict(sorted(METRICS.items(), key=lambda item: _place(item[1])))
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from cifar_files import encoded, write_parquet
 
-from failmodes.ingest.datasets.cifar import CIFAR10_CLASSES
+from failmodes.ingest.datasets.layouts.cifar import CIFAR10_CLASSES
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 

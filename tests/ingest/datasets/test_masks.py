@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from failmodes.ingest.datasets.arrays import write_arrays
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layouts.arrays import write_arrays
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError

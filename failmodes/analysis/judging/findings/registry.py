@@ -1,9 +1,7 @@
 """All kinds of finding, those that the files of this folder declare, and what they propose."""
 
-import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib import import_module
 
 import duckdb
 
@@ -11,14 +9,14 @@ from failmodes.analysis.judging import findings as package
 from failmodes.analysis.judging.findings.correction import corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding, Kind
 from failmodes.analysis.selection import EvaluationInfo, Selection
+from failmodes.warehouse.plugins import import_modules
 from failmodes.warehouse.progress import counted
 
 
 @cache
 def all_kinds() -> Mapping[str, Kind]:
     """Every kind by name, in the order of a report; a file beside this one that declares another is found."""
-    for module in pkgutil.iter_modules(package.__path__):
-        import_module(f"{package.__name__}.{module.name}")
+    import_modules(package.__name__)
     return dict(sorted(KINDS.items(), key=lambda item: item[1].order))
 
 

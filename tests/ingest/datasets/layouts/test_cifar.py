@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cifar_files import COUNT, IMAGES, LABELS, write_parquet
 
-from failmodes.ingest.datasets.cifar import VARIANTS, read_pickle
+from failmodes.ingest.datasets.layouts.cifar import VARIANTS, read_pickle
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from failmodes.ingest.data_files import check_memory
 from failmodes.ingest.datasets.cifar_parquet import open_parquet
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
+from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import check_regular
 
+CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32
 PIXEL_BYTES = 3 * SIDE * SIDE
 MOST_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
@@ -71,18 +73,18 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-def open_cifar(path: Path, kind: str, split: str, cache: Path) -> Dataset:
+@layout(
+    *VARIANTS,
+    expected="the folder that `failmodes download cifar10 --to {parent}` makes (or cifar100), or what is at "
+    + CIFAR_HOME,
+)
+def open_cifar(request: Request) -> Dataset:
     """Open a split from a folder of python batches, binary batches or Parquet files, or from the folder above it.
-
-    Args:
-        path: the folder.
-        kind: cifar10 or cifar100.
-        split: train or test.
-        cache: where images decoded from Parquet are kept.
 
     Raises:
         DataError: no layout is found, a file is missing, truncated or of another shape, a label is out of range.
     """
+    path, kind, split, cache = request.path, request.spec.kind, request.split, request.cache
     variant = VARIANTS[kind]
     for folder in (path, *(path / name for name in variant.subfolders)):
         opened = _open_here(folder, kind, variant, split, cache)

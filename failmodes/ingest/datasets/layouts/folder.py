@@ -17,50 +17,38 @@ from failmodes.ingest.datasets.color import EMPTY_MASK, WHITE, Color, describe_c
 from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.decoding import decode, decode_to_cache, resize_and_crop
 from failmodes.ingest.datasets.folder_listing import list_beside, list_images
+from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.ingest.datasets.masks import ImageFolder, open_mask_folder
 from failmodes.warehouse.errors import DataError, printable
 
 BLOCK_IMAGES, BLOCK_BYTES = 64, 1 << 27  # decoded at a time: fewer where images are large
 
 
-def open_folder(
-    path: Path,
-    split: str,
-    cache: Path,
-    *,
-    image_size: int | None,
-    resize: int | None = None,
-    declared_split: str,
-    background: Color = WHITE,
-    gray: bool = False,
-    masks: Path | None = None,
-) -> Dataset:
+@layout(
+    "folder",
+    takes={"image_size", "resize", "background", "gray", "masks"},
+    expected="a folder of class folders, such as {path}/cat/0001.png",
+)
+def open_folder(request: Request) -> Dataset:
     """Open a folder of labeled images; classes are in the order of the folders' names.
 
     A class is called as its folder, or by the WordNet id that the folder's name begins with. Gray, palette, CMYK,
     transparent and 16-bit images become RGB by the rules of `failmodes.ingest.datasets.color`; the note says how many.
-
-    Args:
-        path: the folder.
-        split: train or test; `path/<split>` is used where it holds class folders.
-        cache: where decoded images are kept.
-        image_size: side in pixels of the square cut from the center. None keeps images as they are, which then must
-            all have one size.
-        resize: what the shorter side is resized to before, pixels, at least image_size; image_size if not given.
-        declared_split: which split a folder without train/ and test/ is.
-        background: what transparent images are composited on.
-        gray: the images are gray, and corruptions are to keep them so.
-        masks: a folder of object masks under the images' names.
+    `path/<split>` is used where it holds class folders; without `image_size` images have to be of one size.
 
     Raises:
         DataError: no class folders, no images, none in a class that holds other files, an image that cannot be
             decoded, several sizes without image_size, an image that is not gray where `gray`, a mask
             that is missing or does not fit its image.
     """
-    root = _split_root(path, split, declared_split)
+    spec, path, split, cache = request.spec, request.path, request.split, request.cache
+    image_size, gray = spec.image_size, spec.gray
+    red, green, blue = spec.background or WHITE
+    background = red, green, blue
+    root = _split_root(path, split, spec.split)
     listing, beside = list_images(root), [] if root == path else list_beside(path)
     size = (image_size, image_size) if image_size else _size(listing.files[0], root)
-    shorter = resize or image_size
+    shorter = spec.resize or image_size
     changes: Counter[str] = Counter()
     blocks = _blocks(listing.files, root, size, shorter, background, changes)
     how: dict[str, object] = {"size": list(size), "resize": shorter, "background": list(background)}
@@ -69,9 +57,9 @@ def open_folder(
     shape = (len(listing.files), *size, 3)
     images = decode_to_cache(cache, listing.files, how, shape, blocks, changes)
     found, empty = None, Counter[str]()
-    if masks is not None:
+    if request.masks is not None:
         of_images = ImageFolder(root, listing.files, None if root == path else split, size, shorter)
-        found = open_mask_folder(masks, of_images, cache, empty)
+        found = open_mask_folder(request.masks, of_images, cache, empty)
     kept, described = [KEPT_GRAY] if gray else [], describe_changes(changes, background)
     return Dataset(
         name="folder",

@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from failmodes.ingest.datasets import arrays
-from failmodes.ingest.datasets.arrays import (
+from failmodes.ingest.datasets.layouts import arrays
+from failmodes.ingest.datasets.layouts.arrays import (
     CLASSES_FILE,
     IMAGES_FILE,
     LABELS_FILE,
-    open_arrays,
     write_arrays,
 )
+from failmodes.ingest.datasets.opening import open_dataset
+from failmodes.ingest.specification import DatasetSpec
 from failmodes.warehouse.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), dtype=np.uint8)
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path):
-    return open_arrays(folder, "test", declared_split="test")
+    return open_dataset(DatasetSpec(kind="arrays", path=folder), folder)
 
 
 def test_what_was_written_is_opened_and_stays_mapped(folder: Path) -> None:

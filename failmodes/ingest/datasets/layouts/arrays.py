@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_shapes
+from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
 from failmodes.warehouse.errors import DataError, StorageError, printable
@@ -24,25 +25,25 @@ MOST_NOTE_BYTES = 2000
 BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
 
 
-def open_arrays(path: Path, split: str, *, declared_split: str, masks: Path | None = None) -> Dataset:
-    """Open a folder of arrays.
-
-    Args:
-        path: the folder.
-        split: train or test.
-        declared_split: which of them the folder is.
-        masks: a `.npy` of object masks.
+@layout(
+    "arrays",
+    takes={"gray", "masks"},
+    expected=f"a folder that holds {IMAGES_FILE}, {LABELS_FILE} and {CLASSES_FILE}",
+)
+def open_arrays(request: Request) -> Dataset:
+    """Open a folder of arrays, which is one split; masks are a `.npy`.
 
     Raises:
         DataError: a file is missing, damaged or of another type or shape, or the folder is another split.
     """
-    if split != declared_split:
-        raise DataError(f"{path} is its {declared_split} split: a folder of arrays holds one")
+    path, split = request.path, request.split
+    if split != request.spec.split:
+        raise DataError(f"{path} is its {request.spec.split} split: a folder of arrays holds one")
     images, labels = _load(path / IMAGES_FILE), _load(path / LABELS_FILE)
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path / LABELS_FILE} holds {labels.dtype}: expected whole numbers, class indices")
     check_shapes(path.name, images, labels)
-    found = None if masks is None else open_mask_array(masks, images.shape)
+    found = None if request.masks is None else open_mask_array(request.masks, images.shape)
     return Dataset(
         name="arrays",
         label=printable(path.name),

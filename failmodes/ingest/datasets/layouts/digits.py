@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.extras import require
 
 SIDE = 32
@@ -43,6 +44,11 @@ def open_digits(split: str) -> Dataset:
         note=NOTE,
         masks=images >= INK,
     )
+
+
+@layout("digits", takes={"gray"}, expected=None)
+def _open(request: Request) -> Dataset:
+    return open_digits(request.split)
 
 
 def upsample(small: NDArray[np.int64]) -> NDArray[np.uint8]:

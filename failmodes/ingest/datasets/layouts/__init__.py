@@ -1,0 +1,1 @@
+"""Layouts of data sets: a module each, which `layout.layouts` finds by being there."""
