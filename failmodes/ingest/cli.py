@@ -18,6 +18,13 @@ def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     return [(name, one.label) for name, one in CORRUPTIONS.items() if name.startswith(incomplete)]
 
 
+def complete_layout(incomplete: str) -> list[str]:
+    """Layouts of data sets, for a shell that completes a line."""
+    from failmodes.ingest.datasets.layout import layouts
+
+    return [kind for kind in layouts() if kind.startswith(incomplete)]
+
+
 def download(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
     to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
@@ -32,8 +39,12 @@ def download(
 
 def corrupt(
     kind: Annotated[
-        Literal["digits", "cifar10", "cifar100", "folder"],
-        typer.Argument(help="The clean images: digits (embedded), cifar10, cifar100 or folder.", metavar="KIND"),
+        str,
+        typer.Argument(
+            help="The clean images, by their layout: digits (embedded), cifar10, cifar100, folder, arrays.",
+            metavar="KIND",
+            autocompletion=complete_layout,
+        ),
     ],
     to: Annotated[Path, typer.Option(help="Folder to write the set to.", metavar="DIR", parser=user_path)],
     path: Annotated[
@@ -52,7 +63,7 @@ def corrupt(
         list[str] | None,
         typer.Option(
             help="A corruption; 'headline' for the 15 of the published metrics; module:name for one of your own."
-            " Repeat it for several. Default: all 19.",
+            " Repeat it for several. Default: all.",
             metavar="NAME",
             autocompletion=complete_recipe,
         ),

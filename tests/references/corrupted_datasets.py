@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from failmodes.__main__ import report, run_command
-from failmodes.ingest.corrupted_datasets.layouts import image_names
+from failmodes.ingest.corrupted_datasets.file_names import image_names
 from failmodes.ingest.corrupted_datasets.opening import PublishedSource
 from failmodes.ingest.corrupted_datasets.options import SetOptions, parse_options
 from failmodes.ingest.corruptions.apply import corrupt

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from failmodes.ingest.corrupted_datasets.file_names import severity_folder
 from failmodes.ingest.corrupted_datasets.generation import SetPlan, plan_set, write_set
-from failmodes.ingest.corrupted_datasets.layouts import severity_folder
 from failmodes.ingest.corrupted_datasets.options import SetOptions
 from failmodes.ingest.corrupted_datasets.set_writer import ProgressCallback, SetInputs, SetPart
 from failmodes.ingest.datasets.dataset import balanced_subset

@@ -2,21 +2,23 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.layouts import severity_folder
+from failmodes.ingest.corrupted_datasets.file_names import severity_folder
 from failmodes.ingest.corrupted_datasets.manifest import SetProvenance
 from failmodes.ingest.corruptions.catalog import SEVERITIES, Severity, find_corruption_name
 from failmodes.ingest.data_files import read_json
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import identity_of
+from failmodes.warehouse.plugins import import_modules
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
 
@@ -112,3 +114,42 @@ def held_severity(folder: Path, corruption: str, held: tuple[Decimal, ...], seve
         known = "1 to 5" if held == tuple(map(Decimal, SEVERITIES)) else ", ".join(map(severity_folder, held))
         raise StudyError(f"{folder} has no {corruption} at severity {severity_folder(exact)}: it holds {known}")
     return exact
+
+
+Opener = Callable[[Path, Sequence[str], Sequence[Severity], Path | None], CorruptedDataset]
+
+
+class SetLayout(NamedTuple):
+    """A layout of corrupted sets.
+
+    Attributes:
+        name: as its benchmark calls it.
+        open: opens a folder (folder, needed corruptions, needed severities, cache); see `open_corrupted_dataset`.
+        holds: whether a folder that exists has this layout.
+        expected: what such a folder holds, for errors.
+    """
+
+    name: str
+    open: Opener
+    holds: Callable[[Path], bool]
+    expected: str
+
+
+_SET_LAYOUTS: dict[str, SetLayout] = {}
+
+
+def set_layout(name: str, *, holds: Callable[[Path], bool], expected: str) -> Callable[[Opener], Opener]:
+    """Make a function that opens a corrupted set known as a layout; see `SetLayout`."""
+
+    def define(opener: Opener) -> Opener:
+        _SET_LAYOUTS[name] = SetLayout(name, opener, holds, expected)
+        return opener
+
+    return define
+
+
+@cache
+def set_layouts() -> Mapping[str, SetLayout]:
+    """Every layout by name, in the order in which a folder is held against them."""
+    import_modules("failmodes.ingest.corrupted_datasets.layouts")
+    return dict(sorted(_SET_LAYOUTS.items()))

@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from failmodes import __version__
-from failmodes.ingest.corrupted_datasets.cifar_c import ArrayWriter
-from failmodes.ingest.corrupted_datasets.imagenet_c import TreeWriter
-from failmodes.ingest.corrupted_datasets.layouts import CIFAR_C, JPEG, JPEG_QUALITY, LABELS_FILE, severity_folder
+from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, JPEG, JPEG_QUALITY, LABELS_FILE, severity_folder
+from failmodes.ingest.corrupted_datasets.layouts.cifar_c import ArrayWriter
+from failmodes.ingest.corrupted_datasets.layouts.imagenet_c import TreeWriter
 from failmodes.ingest.corrupted_datasets.manifest import (
     MADE_BY,
     Manifest,

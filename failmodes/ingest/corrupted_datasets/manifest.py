@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.layouts import CIFAR_C, MANIFEST_FILE, parse_severity
+from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, MANIFEST_FILE, parse_severity
 from failmodes.ingest.corruptions.custom import NAME
 from failmodes.ingest.data_files import read_json
 from failmodes.warehouse.errors import DataError, StudyError, printable

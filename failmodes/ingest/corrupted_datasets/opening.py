@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.cifar_c import open_cifar_c
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset
-from failmodes.ingest.corrupted_datasets.imagenet_c import corruption_folders, open_imagenet_c
-from failmodes.ingest.corrupted_datasets.layouts import FETCH_AGAIN, LABELS_FILE, image_names, severity_folder
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, set_layouts
+from failmodes.ingest.corrupted_datasets.file_names import FETCH_AGAIN, LABELS_FILE, image_names, severity_folder
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity
 from failmodes.ingest.corruptions.pixels import Images
@@ -45,8 +43,8 @@ def open_corrupted_dataset(
     """Open a set; its layout follows from what the folder holds.
 
     Args:
-        folder: of `<corruption>.npy` files (as CIFAR-10-C) or of `<corruption>/<severity>/<class>/<image>` trees (as
-            ImageNet-C; the tars' folders `noise`, `blur` … may stand between).
+        folder: of `<corruption>.npy` files (as CIFAR-10-C), of `<corruption>/<severity>/<class>/<image>` trees (as
+            ImageNet-C; the tars' folders `noise`, `blur` … may stand between), or of another of `set_layouts`.
         needed: corruptions that it must hold.
         cache: folder that remembers hashes.
         severities: severities that it must hold each of them at; whatever it has, if none are given.
@@ -57,14 +55,11 @@ def open_corrupted_dataset(
     """
     if not folder.is_dir():
         raise StudyError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
-    if any(folder.glob("*.npy")):
-        return open_cifar_c(folder, needed, severities, cache)
-    if corruption_folders(folder):
-        return open_imagenet_c(folder, needed, severities, cache)
-    raise DataError(
-        f"{folder} holds no corrupted set: expected <corruption>.npy and {LABELS_FILE} (as CIFAR-10-C), or folders"
-        " <corruption>/<severity>/<class>/<image> (as ImageNet-C)"
-    )
+    for layout in set_layouts().values():
+        if layout.holds(folder):
+            return layout.open(folder, needed, severities, cache)
+    every = " or ".join(layout.expected for layout in set_layouts().values())
+    raise DataError(f"{folder} holds no corrupted set: expected {every}")
 
 
 class PublishedSource:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from failmodes.ingest.corrupted_datasets.layouts import CIFAR_C, IMAGENET_C, JPEG, NPY, severity_folder
+from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, IMAGENET_C, JPEG, NPY, severity_folder
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity
 from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.specification import CorruptionSpec, Location, first_problem

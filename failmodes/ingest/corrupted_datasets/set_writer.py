@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.layouts import severity_folder
+from failmodes.ingest.corrupted_datasets.file_names import severity_folder
 from failmodes.ingest.corrupted_datasets.manifest import format_id_ranges
 from failmodes.ingest.data_files import read_json
 from failmodes.ingest.datasets.dataset import Dataset

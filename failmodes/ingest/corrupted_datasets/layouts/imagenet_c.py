@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity
-from failmodes.ingest.corrupted_datasets.layouts import (
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity, set_layout
+from failmodes.ingest.corrupted_datasets.file_names import (
     FETCH_AGAIN,
     GROUP_FOLDERS,
+    IMAGENET_C,
     JPEG,
     JPEG_QUALITY,
     image_names,
@@ -91,6 +92,28 @@ class ImageNetCDataset(CorruptedDataset):
         return self._cached_fingerprint(stamp, name, fingerprint)
 
 
+def corruption_folders(folder: Path) -> dict[str, Path]:
+    """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
+
+    Raises:
+        DataError: one is there twice.
+    """
+    found: dict[str, Path] = {}
+    groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
+    for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
+        name = find_corruption_name(path.name)
+        if name in found:
+            raise DataError(f"{name} stands in two places, {found[name]} and {path}: remove one")
+        if name:
+            found[name] = path
+    return found
+
+
+@set_layout(
+    IMAGENET_C,
+    holds=lambda folder: bool(corruption_folders(folder)),
+    expected="folders <corruption>/<severity>/<class>/<image> (as ImageNet-C)",
+)
 def open_imagenet_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
 ) -> ImageNetCDataset:
@@ -123,23 +146,6 @@ def open_imagenet_c(
         cells=cells,
         files=files,
     )
-
-
-def corruption_folders(folder: Path) -> dict[str, Path]:
-    """Folders of corruptions by their published names: right in `folder`, or in the tars' `noise`, `blur` and so on.
-
-    Raises:
-        DataError: one is there twice.
-    """
-    found: dict[str, Path] = {}
-    groups = [folder / group for group in GROUP_FOLDERS if (folder / group).is_dir()]
-    for path in (entry for parent in (folder, *groups) for entry in sorted(parent.iterdir()) if entry.is_dir()):
-        name = find_corruption_name(path.name)
-        if name in found:
-            raise DataError(f"{name} stands in two places, {found[name]} and {path}: remove one")
-        if name:
-            found[name] = path
-    return found
 
 
 def _severities(folder: Path) -> dict[Decimal, Path]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity
-from failmodes.ingest.corrupted_datasets.layouts import FETCH_AGAIN, LABELS_FILE, severity_folder
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity, set_layout
+from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, FETCH_AGAIN, LABELS_FILE, severity_folder
 from failmodes.ingest.corrupted_datasets.manifest import recorded_ids, recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import SEVERITIES, Severity, find_corruption_name
@@ -58,6 +58,11 @@ class CifarCDataset(CorruptedDataset):
         return self._cached_fingerprint(stamp, source.name, lambda: fingerprint_of([array]))
 
 
+@set_layout(
+    CIFAR_C,
+    holds=lambda folder: any(folder.glob("*.npy")),
+    expected=f"<corruption>.npy and {LABELS_FILE} (as CIFAR-10-C)",
+)
 def open_cifar_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
 ) -> CifarCDataset:
