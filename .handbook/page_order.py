@@ -36,6 +36,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
             "published.md",
             "figures.md",
             "recipes.md",
+            "extending.md",
         ),
         "",
     ),

@@ -31,7 +31,7 @@ TABLES: dict[str, type[BaseModel]] = {
 }
 ATTENTION = """## attention, of `[evaluation]` and of a model
 
-`true` is `auto`, `false` is `none`. [Attention methods](../your-model.md#attention-methods) says how to add one.
+`true` is `auto`, `false` is `none`. [Attention methods](../extending.md#attention-method) says how to add one.
 """
 NEEDED = "must be given"
 

@@ -1,4 +1,4 @@
-"""A copy of the package with a file of a page of docs/ added to it, and Python that imports it."""
+"""A copy of the package with every file of docs/extending.md added to it, and Python that imports it."""
 
 import os
 import re
@@ -9,19 +9,23 @@ from pathlib import Path
 
 import failmodes
 
-PAGE = Path(__file__).parents[2] / "docs" / "your-model.md"
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+FILE = re.compile(r"```(?:python\n#|sql\n--) (failmodes/\S+)\n(.*?)```", re.DOTALL)
 
 
-def package_with(folder: Path, within: str) -> Path:
-    """A copy of the package in `folder`, with the file that the page shows for a place such as cam/methods."""
-    blocks = re.findall(
-        rf"```python\n# (failmodes/evaluate/{within}/\w+\.py)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL
-    )
-    ((path, source),) = blocks
+def added_files() -> dict[str, str]:
+    """The files that the page shows, by their path."""
+    return dict(FILE.findall(PAGE.read_text(encoding="utf-8")))
+
+
+def extended_package(folder: Path) -> Path:
+    """A copy of the package in `folder`, with all files that the page shows."""
     package = folder / "package"
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(Path(failmodes.__file__).parent, package / "failmodes", ignore=ignored)
-    (package / path).write_text(source, encoding="utf-8")
+    for path, source in added_files().items():
+        assert not (package / path).exists(), path
+        (package / path).write_text(source, encoding="utf-8")
     return package
 
 

@@ -6,15 +6,11 @@ import sys
 import pytest
 import torch
 from model_specs import BUILDERS_MODULE, untrained_spec
-from package_copies import package_with, run_python
-from tiny_study import rows_of, write_tiny_study
 
 from failmodes.evaluate.models.model import family_of
 from failmodes.evaluate.models.sources import build_module, resolve_architecture
 from failmodes.evaluate.models.sources.own_code import definition
 from failmodes.warehouse.errors import ModelError, StudyError
-from failmodes.warehouse.schema import MODELS
-from failmodes.warehouse.shards.format import list_results_files, read_verified
 
 VIT = {"img_size": 16, "patch_size": 4, "depth": 1, "embed_dim": 24, "num_heads": 3}
 
@@ -90,24 +86,3 @@ def test_what_cannot_be_built_is_one_line(case: str, builders_module: str) -> No
     with pytest.raises(ModelError if case == "a function that raises" else StudyError, match=message) as caught:
         build_module(untrained_spec(architecture.replace("MODULE", builders_module), **changes), 7)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.slow
-def test_one_new_file_adds_a_source(tmp_path) -> None:
-    package = package_with(tmp_path, "models/sources")
-    (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "hubconf.py").write_text(
-        "import torch\n"
-        "from torch import nn\n"
-        "def net(width=2):\n"
-        "    torch.manual_seed(0)\n"
-        "    pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()\n"
-        "    return nn.Sequential(nn.Conv2d(3, width, 8), *pooled, nn.Linear(width, 10))\n"
-    )
-    models = '[[models]]\nlabel = "Net"\narchitecture = "hub:repository/net"\noptions = { width = 4 }\n'
-    study = write_tiny_study(tmp_path, images=10, models=0, extra=f'{models}normalization = "none"\n')
-    run_python(package, "-m", "failmodes", "evaluate", str(study), folder=tmp_path)
-    (stored,) = list_results_files(tmp_path / "out", MODELS)
-    (row,) = read_verified(stored).rows.to_pylist()
-    assert (row["architecture"], row["variant"]) == ("hub:net", "width 4")
-    assert len(rows_of(tmp_path / "out")) == 5 * 10
