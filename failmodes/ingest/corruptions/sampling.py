@@ -67,7 +67,6 @@ def uint32(shape: Callable[[Size], tuple[int, ...]]) -> RandomVariable:
     return RandomVariable("uint32", shape)
 
 
-word = uint32  # its name until now, which users' own corruption files import
 DTYPES = {"normal": np.float32, "uniform": np.float32, "uint32": np.uint32}
 
 
