@@ -56,23 +56,6 @@ def test_the_first_rows_of_very_many_are_there_soon_and_take_little(handed: Path
     assert trial.peak_mb < 500
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_a_file_of_very_many_rows_takes_little_memory(handed: Path, tmp_path: Path, suffix: str) -> None:
-    folder = Path(shutil.copytree(handed, tmp_path / "here"))
-    trial = attempt("query", "select * from range(20000000)", "--output", f"rows.{suffix}", folder=folder)
-    assert trial.code == 0, trial
-    assert trial.peak_mb < 700
-
-
-@pytest.mark.parametrize("option", ["--timeout", "--memory-gb"])
-@pytest.mark.parametrize("value", ["inf", "nan", "0", "soon"])
-def test_a_limit_that_is_none_is_refused(handed: Path, option: str, value: str) -> None:
-    trial = attempt("query", "select 1", option, value, folder=handed)
-    assert (trial.code, trial.stdout) == (2, ""), trial
-    assert "Traceback" not in trial.stderr
-
-
 AWKWARD = {
     "infinite date": "select 'infinity'::date as d, '-infinity'::timestamptz as e",
     "year 20000": "select date '20000-01-01' as d, timestamp '20000-01-01 00:00:00' as e",
@@ -116,10 +99,9 @@ def test_sql_that_is_not_utf_8_is_one_line(handed: Path) -> None:
 
 
 @linux_only
-@pytest.mark.parametrize("limit_mb", [300, pytest.param(600, marks=pytest.mark.slow)])
-def test_want_of_memory_is_never_taken_for_damage(handed: Path, limit_mb: int) -> None:
+def test_want_of_memory_is_never_taken_for_damage(handed: Path) -> None:
     for arguments in (("query", "select count(*) from prediction_facts"), ("query", "@worst_cells")):
-        trial = attempt(*arguments, folder=handed, through=shell(f"ulimit -v {limit_mb * 1024}; "))
+        trial = attempt(*arguments, folder=handed, through=shell("ulimit -v 307200; "))
         if trial.code:
             check_refusal(trial, "memory")
         assert not any(word in trial.stderr for word in ("delete", "damaged", "cannot be opened", "no warehouse"))
