@@ -22,16 +22,6 @@ severities = [1]
 """
 DIGITS = 'kind = "digits"\nimages = 20'
 MODEL = '[[models]]\nlabel = "A"\n{keys}\nnormalization = {{ mean = [0.5, 0.5, 0.5], std = [0.25, 0.25, 0.25] }}\n'
-CODE = """
-import torch
-
-class Raises(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-
-    def forward(self, images):
-        raise KeyError("backbone")
-"""
 GATE = """
 [gate]
 baseline = "Alpha"
@@ -49,7 +39,6 @@ STUDIES = {
 MODELS = {
     "architecture.toml": 'architecture = "resnet81"\nweights = "DEFAULT"',
     "damaged.toml": 'architecture = "resnet18"\ncheckpoint = "damaged.pt"',
-    "raises.toml": 'architecture = "nets:Raises"',
 }
 GATES = {
     "metric.toml": {"metric": "acuracy"},
@@ -109,12 +98,7 @@ DATA = {
 }
 OF_MODELS = {
     "architecture": case("evaluate architecture.toml", 2, "unknown architecture 'resnet81': did you mean"),
-    "missing predictions": case("import nothing.csv fine.toml --label A", 2, "nothing.csv does not exist"),
     "damaged checkpoint": case("evaluate damaged.toml", 1, "damaged.pt is not a readable checkpoint"),
-    "model that raises": case("evaluate raises.toml", 1, "raised KeyError at its first images"),
-    "damaged predictions": case(
-        "import damaged.csv fine.toml --label A", 1, "damaged.csv cannot be read as predictions"
-    ),
 }
 
 
@@ -131,9 +115,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     shard.write_bytes(shard.read_bytes()[:-100])
     for name in ("images", "folder.csv"):
         (here / name).mkdir()
-    for name in ("damaged.duckdb", "damaged.pt", "damaged.csv"):
+    for name in ("damaged.duckdb", "damaged.pt"):
         (here / name).write_text("x" * 5000)
-    (here / "nets.py").write_text(CODE)
     plain = {"top": "", "dataset": DIGITS, "corruption": "fog"}
     for name, changes in STUDIES.items():
         (here / name).write_text(STUDY.format(**plain | changes))
