@@ -14,7 +14,7 @@ from failmodes.analysis.judging.findings.registry import proposed
 
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "soundness.csv"
-SAMPLES = 400
+SAMPLES = 200
 QUICK = {  # truths of a kind and how many images
     "shape": ("on the way between late, abrupt", 500),
     "largest_drop": ("2 cost the same", 50),
@@ -52,7 +52,7 @@ FACTS = (
     "same_label",
     "perfect_clean",
 )  # counted, not inferred from a sample
-HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion")
+HEAVY = ("a curve has a break", "a curve has a threshold", "shape_over_distortion", "calibration_error")
 
 
 @pytest.mark.parametrize(
