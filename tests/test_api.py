@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -65,13 +64,7 @@ def shards(folder: Path) -> dict[Path, int]:
 def test_the_public_names_are_these_and_no_others() -> None:
     assert set(failmodes.__all__) == set(failmodes._PUBLIC) | {"__version__"} == PUBLIC
     assert set(dir(failmodes)) >= PUBLIC
-    for name in PUBLIC:
-        assert getattr(failmodes, name).__doc__
-
-
-def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'benchmarks'"):
-        failmodes.benchmarks  # noqa: B018
+    assert all(getattr(failmodes, name).__doc__ for name in PUBLIC)
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -119,8 +112,7 @@ def test_the_same_call_makes_nothing_again_and_other_weights_are_another_evaluat
 
 @pytest.mark.slow
 def test_an_interrupted_call_goes_on_where_it_was(digits, tmp_path: Path) -> None:
-    trials = 3  # one image, two, and two again
-    calls = iter(range(trials + 3))
+    calls = iter(range(3 + 3))  # three trials come first
 
     def model(batch: np.ndarray) -> np.ndarray:
         next(calls)  # the third corrupted batch is never answered
@@ -229,28 +221,17 @@ def test_a_folder_of_photographs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_own_corruption_is_a_function(digits, tmp_path: Path) -> None:
+def test_an_own_corruption_is_a_function_and_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
     def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
         return (images * (1 - parameters[0] / 10)).astype(np.uint8)
 
     w = run(net(), digits, tmp_path, corruptions=["fog", darker])
     assert set(w.table("predictions")["corruption"]) == {"none", "fog", "darker"}
     assert "# - darker: a corruption of the program that called this benchmark" in (tmp_path / "study.toml").read_text()
-
-
-@pytest.mark.slow
-def test_any_picture_is_shown_again(digits, tmp_path: Path) -> None:
-    def darker(images: np.ndarray, parameters: tuple[float]) -> np.ndarray:
-        return (images * (1 - parameters[0] / 10)).astype(np.uint8)
-
-    w = run(net(), digits, tmp_path, corruptions=["fog", darker])
     sheet = w.images("corruption = 'fog' and severity = 5 order by image_id limit 30")
     np.testing.assert_array_equal(np.stack(sheet.pixels), failmodes.corrupt(digits[0], "fog", 5))
     assert sheet.notes == []
-    assert sheet._repr_html_().count("<figure") == 30
     assert len(w.images(image=3, corruption="darker")) == 1 + len(SEVERITIES)
-    path = failmodes.open(tmp_path).images(image=[3, 4], corruption="fog").save(tmp_path / "two.svg", layout="paper")
-    assert path.read_text().startswith("<svg")
 
 
 @pytest.mark.slow
@@ -258,10 +239,6 @@ def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path
     w = run(net(), digits, tmp_path / "private", thumbnails=False)
     assert w.table("thumbnails").is_empty()
     assert w.table("exemplars").is_empty()
-    shown = run(net(), digits, tmp_path / "shown")
-    assert shown.table("thumbnails").height == len(digits[0])
-    ids = [one.table("evaluations")["evaluation_id"].item() for one in (w, shown)]
-    assert ids[0] == ids[1]
     # the benchmark's own copy of the arrays is at hand, through the study that lies beside the warehouse
     assert len(w.images("corruption = 'fog' limit 3")) == 3
     with pytest.raises(failmodes.WarehouseError, match="no clean picture"):
@@ -272,14 +249,9 @@ def test_private_images_leave_no_picture_in_the_warehouse(digits, tmp_path: Path
     ("options", "error", "line"),
     [
         ({"corruptions": ["foog"]}, failmodes.StudyError, "unknown corruption 'foog': did you mean 'fog'?"),
-        ({"severities": [7]}, failmodes.StudyError, "benchmark: severities: severity 7 is out of range"),
         ({"image_count": 31}, failmodes.StudyError, "31 images are asked for and the data set has 30"),
-        ({"normalization": 3}, failmodes.StudyError, "normalization is 3: expected (mean, std)"),
-        ({"recipe": "cifar"}, failmodes.StudyError, "benchmark: recipe: "),
-        ({"precision": "float8"}, failmodes.StudyError, "benchmark: precision: "),
-        ({"attention": "gradcamm"}, failmodes.StudyError, "unknown attention method 'gradcamm'"),
         ({"class_names": list("abcdefghijk")}, failmodes.StudyError, "has 10 outputs, but 11 class names"),
-        ({"label": "x" * 99}, failmodes.StudyError, "label: "),
+        ({"label_column": "fine"}, failmodes.DataError, "label_column= is 'fine', and the images are an array"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )  # fmt: skip
@@ -289,33 +261,6 @@ def test_an_argument_that_is_wrong_is_one_line(digits, tmp_path: Path, options, 
     assert line in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not shards(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("images", "line"),
-    [
-        (np.zeros((2, 32, 32, 3), np.float32), "images are float32: uint8 pixels (0 to 255) are needed"),
-        (torch.zeros(2, 3, 32, 32), "images are float32: uint8 pixels"),
-        (np.zeros((2, 32, 32), np.uint8), "images have shape (2, 32, 32): expected (N, height, width, 3)"),
-        (7, "images are a int: expected a uint8 array"),
-    ],
-    ids=["float array", "float tensor", "gray", "number"],
-)
-def test_images_of_another_kind_are_refused_with_the_fix(tmp_path: Path, images, line: str) -> None:
-    with pytest.raises(failmodes.DataError) as raised:
-        failmodes.benchmark(net(), images, [0, 1], to=tmp_path, progress=False)
-    assert line in str(raised.value)
-
-
-@pytest.mark.slow
-def test_progress_is_on_stderr_and_quiet_without(digits, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    run(net(), digits, tmp_path)
-    assert capfd.readouterr() == ("", "")
-    run(net(1), digits, tmp_path, progress=True)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "warning: Net: no normalization was given, so the model gets values in [0, 1]" in err
-    assert f"{CELLS} cells missing, " in err
 
 
 @pytest.mark.slow
@@ -330,17 +275,7 @@ def test_a_study_is_run_from_its_content(tmp_path: Path, monkeypatch: pytest.Mon
     }
     w = failmodes.run(study, progress=False)
     assert w.path == tmp_path / "out" / "warehouse.duckdb"
-    assert isinstance(w.sql("select count(*) as n from prediction_facts"), pl.DataFrame)
     assert w.sql("select count(*) as n from prediction_facts").item() == 40
-
-
-def test_a_study_that_is_wrong_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(failmodes.StudyError, match=r"failmodes\.run: nam: unknown key; did you mean 'name'"):
-        failmodes.run({"nam": "x", "name": "x", "output": str(tmp_path), "dataset": {"kind": "digits"}})
-    with pytest.raises(failmodes.StudyError, match="no study file at"):
-        failmodes.run(tmp_path / "gone.toml")
-    with pytest.raises(failmodes.WarehouseError, match="there is no warehouse"):
-        failmodes.open(tmp_path)
 
 
 @pytest.mark.slow
@@ -361,45 +296,3 @@ def test_the_result_does_not_go_into_the_folder_of_the_images(tmp_path: Path) ->
         with pytest.raises(failmodes.StudyError, match="within the folder of the images"):
             failmodes.benchmark(net(), tmp_path, to=to, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["cat"]
-
-
-@pytest.mark.slow
-def test_one_image_has_a_report_without_a_null_of_attention(digits, tmp_path: Path) -> None:
-    images, labels = digits
-    w = failmodes.benchmark(
-        net(), images[:1], labels[:1], to=tmp_path, corruptions=CORRUPTIONS, severities=SEVERITIES, progress=False
-    )
-    assert w.report().is_file()
-    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show: one image was evaluated"):
-        w.chart("attention")
-
-
-@pytest.mark.slow
-def test_maps_that_are_all_empty_leave_the_report_whole(digits, tmp_path: Path) -> None:
-    blind = net()
-    torch.nn.init.constant_(blind.features[0].bias, -100.0)  # no feature is ever active
-    w = run(blind, digits, tmp_path)
-    assert w.sql("select bool_and(empty) from attention").item()
-    assert "each image has an empty map" in w.report().read_text(encoding="utf-8")
-    with pytest.raises(failmodes.WarehouseError, match="no attention drift to show: each image has an empty map"):
-        w.chart("attention")
-    w.chart("exemplars")
-
-
-@pytest.mark.slow
-def test_a_function_that_takes_one_image_at_a_time_is_named_with_its_cell(digits, tmp_path: Path) -> None:
-    def model(batch: np.ndarray) -> np.ndarray:
-        if len(batch) != 1:
-            raise ValueError("one image at a time")
-        return np.zeros((1, 10))
-
-    with pytest.raises(failmodes.IncompleteRunError, match="not evaluated to the end: model"):
-        run(model, digits, tmp_path)
-    assert len(run(model, digits, tmp_path, batch_size=1).table("predictions")) == CELLS * len(digits[0])
-
-
-def test_options_of_another_kind_are_one_line(digits, tmp_path: Path) -> None:
-    with pytest.raises(failmodes.StudyError, match=r"options is a dict: expected failmodes\.Options\("):
-        failmodes.benchmark(net(), *digits, to=tmp_path, options={"seeds": [1]})
-    with pytest.raises(failmodes.DataError, match="label_column= is 'fine', and the images are an array: give labels="):
-        run(net(), digits, tmp_path, label_column="fine")

@@ -37,22 +37,3 @@ def test_the_commands_load_no_library_before_one_of_them_is_called() -> None:
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
-
-
-ERRORS = {
-    "no study": (["run"], 2, "no study file at study.toml: write one with `failmodes init`"),
-    "no warehouse": (["query", "select 1"], 2, "name a study file, an output folder or a .duckdb"),
-    "missing warehouse": (["report", "gone.duckdb"], 2, "gone.duckdb"),
-    "unknown data set": (["download", "cifar11"], 2, "cifar10"),
-}
-
-
-@pytest.mark.parametrize("name", ERRORS)
-def test_errors_are_one_line_with_a_fix(tmp_path, name: str) -> None:
-    arguments, code, message = ERRORS[name]
-    done = failmodes(*arguments, folder=tmp_path, expect=code)
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert done.stderr.startswith("failmodes: ")
-    assert message in done.stderr
-    assert done.stdout == ""
-    assert list(tmp_path.iterdir()) == []

@@ -65,13 +65,9 @@ def study_folder(tmp_path: Path) -> Path:
 
 NEEDS = {
     "run": (["run"], "`failmodes run` needs PyTorch", "evaluate"),
-    "train": (["train"], "`failmodes train` needs PyTorch", "evaluate"),
     "evaluate": (["evaluate"], "`failmodes evaluate` needs PyTorch", "evaluate"),
-    "import": (["import", "p.parquet", "--label", "A"], "`failmodes import` needs PyTorch", "evaluate"),
     "ingest": (["ingest"], "the dataset of digits needs scikit-learn", "images"),
     "corrupt": (["corrupt", "digits", "--to", "set"], "`failmodes corrupt` needs OpenCV", "images"),
-    "download": (["download", "cifar10"], "`failmodes download` needs httpx", "images"),
-    "contact sheet": (["chart", "contact-sheet"], "the photograph china.jpg needs scikit-learn", "images"),
     "load from a URL": (
         ["load", "s3://bucket/study", "--into", "x.duckdb"],
         "s3://bucket/study needs fsspec, universal-pathlib",
@@ -93,11 +89,8 @@ def test_a_command_says_in_one_line_what_to_install(study_folder: Path, sound_wa
 
 READS = {
     "query": ["query", "@worst_cells"],
-    "schema": ["schema"],
-    "compare": ["compare", "Alpha", "Beta"],
     "chart": ["chart", "curves", "--output", "curves.svg"],
     "export": ["export", "baseline.duckdb", "warehouse.duckdb", "--evaluation", "Alpha"],
-    "schema of a view": ["schema", "shapes"],
 }
 
 
@@ -105,20 +98,6 @@ READS = {
 def test_a_warehouse_is_read_without_any_of_them(warehouse_copy: Path, name: str) -> None:
     done = run(warehouse_copy.parent, *READS[name], without=ALL)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_a_report_says_which_extra_its_missing_pictures_need(warehouse_copy: Path) -> None:
-    done = run(warehouse_copy.parent, "report", "warehouse.duckdb", "--output", "report.html", without=ALL)
-    assert done.returncode == 0, done.stderr
-    text = (warehouse_copy.parent / "report.html").read_text()
-    assert "showing corrupted images needs OpenCV, not installed here: pip install" in text
-
-
-def test_images_are_checked_without_pytorch(study_folder: Path) -> None:
-    done = run(study_folder, "ingest", without=set(EXTRAS["evaluate"]))
-    assert done.returncode == 0, done.stderr
-    assert "first 20 of 500, balanced over classes" in done.stderr
 
 
 @pytest.mark.slow

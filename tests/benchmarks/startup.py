@@ -25,20 +25,18 @@ def measure_startup() -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         load([write_synthetic(folder, images=100).output], folder / "warehouse.duckdb")
-        python = [sys.executable, "-c"]
-        bare_s = _cpu_s([*python, "pass"], folder)
-        import_s = _cpu_s([*python, "import failmodes"], folder) - bare_s
-        typer_s = _cpu_s([*python, PEER[0]], folder)
-        help_s = _cpu_s([SCRIPT, "--help"], folder)
-        query_s = _cpu_s([SCRIPT, "query", "select 1"], folder)
-        database_s = _cpu_s([*python, DATABASE], folder)
-    against = "{:g} s of CPU promised"
-    unit = "s of CPU"
-    yield Result("startup/import", import_s, unit, IMPORT_LIMIT_S / import_s, against.format(IMPORT_LIMIT_S))
-    yield Result("startup/help", help_s, unit, COMMAND_LIMIT_S / help_s, against.format(COMMAND_LIMIT_S))
-    yield Result("startup/help/typer", help_s, unit, typer_s / help_s, PEER[1])
-    yield Result("startup/query", query_s, unit, COMMAND_LIMIT_S / query_s, against.format(COMMAND_LIMIT_S))
-    yield Result("startup/query/duckdb", query_s, unit, database_s / query_s, "typer, and select 1 in memory, alone")
+        python, query = [sys.executable, "-c"], [SCRIPT, "query", "select 1"]
+        import_s = _cpu_s([*python, "import failmodes"], folder) - _cpu_s([*python, "pass"], folder)
+        help_s, query_s = _cpu_s([SCRIPT, "--help"], folder), _cpu_s(query, folder)
+        typer_s, database_s = (_cpu_s([*python, code], folder) for code in (PEER[0], DATABASE))
+    for name, spent_s, limit_s, against in (
+        ("import", import_s, IMPORT_LIMIT_S, f"{IMPORT_LIMIT_S:g} s of CPU promised"),
+        ("help", help_s, COMMAND_LIMIT_S, f"{COMMAND_LIMIT_S:g} s of CPU promised"),
+        ("help/typer", help_s, typer_s, PEER[1]),
+        ("query", query_s, COMMAND_LIMIT_S, f"{COMMAND_LIMIT_S:g} s of CPU promised"),
+        ("query/duckdb", query_s, database_s, "typer, and select 1 in memory, alone"),
+    ):
+        yield Result(f"startup/{name}", spent_s, "s of CPU", limit_s / spent_s, against)
 
 
 def _cpu_s(command: list[str | Path], folder: Path) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
@@ -22,7 +22,7 @@ from explorer_pages import (
 )
 from explorer_process import Explorer, explorer
 from malicious_names import MALICIOUS
-from report_pages import Visit, barriers, screens
+from report_pages import barriers, screens
 from synthetic_results import Texts, write_synthetic
 from synthetic_thumbnails import write_thumbnails
 
@@ -80,8 +80,6 @@ def test_a_click_on_a_point_shows_the_images_of_its_cell(page: "Page") -> None:
         assert where in shown
         assert shown.startswith(model)
         assert page.locator("[data-role=pictures] img").count() == 12
-        alts = page.locator("[data-role=pictures] img").evaluate_all("all => all.map(each => each.alt)")
-        assert all("predicts" in alt for alt in alts)
 
 
 def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
@@ -95,17 +93,6 @@ def test_a_click_on_a_confusion_shows_its_images(page: "Page") -> None:
     assert f"true class {one['true class']} and predicted {one['predicted class']}" in shown
     assert f"{one['images']}\N{NO-BREAK SPACE}image" in shown
     page.locator(".fm-blocks", has_text="in the rest of the cell").wait_for()
-
-
-def test_the_answer_to_a_click_is_in_view_beside_the_curves(page: "Page") -> None:
-    before, point = shown_images(page), curve_points(page).nth(8)
-    point.click(force=True)
-    wait_for_pictures(page, before)
-    height = page.viewport_size["height"] if page.viewport_size else 0
-    for role in ("curves", "cell", "matrix", "pictures"):
-        box = page.locator(f"[data-role={role}]").bounding_box()
-        assert box is not None
-        assert 0 <= box["y"] < height, role
 
 
 def test_on_a_narrow_screen_the_answer_to_a_click_is_scrolled_to(browser: "Browser", served: Explorer) -> None:
@@ -160,16 +147,6 @@ def test_a_link_reproduces_what_is_shown(browser: "Browser", served: Explorer, p
     visit.page.context.close()
 
 
-def test_a_cell_is_chosen_by_name_without_a_pointer(page: "Page") -> None:
-    before = shown_images(page)
-    chosen = page.get_by_label("Corruption", exact=True)
-    chosen.focus()
-    options = chosen.evaluate("each => [...each.options].map((option) => option.text)")
-    page.keyboard.type(next(name for name in options if name != chosen.input_value()))
-    page.keyboard.press("Enter")
-    assert wait_for_pictures(page, before) != before
-
-
 def test_a_condition_makes_a_slice_and_its_failure_is_named_in_place(page: "Page") -> None:
     condition, before = page.get_by_label("Condition in SQL"), shown_images(page)
     condition.fill("confidence >")
@@ -205,29 +182,6 @@ def test_charts_and_pictures_are_saved(page: "Page", name: str, start: bytes) ->
     assert Path(download.value.path()).read_bytes().startswith(start)
 
 
-def test_the_charts_of_the_cell_are_saved_as_shown(page: "Page") -> None:
-    points = curve_points(page)
-    labels = points.evaluate_all("all => all.map((each) => each.getAttribute('aria-label'))")
-    before = shown_images(page)
-    points.nth(next(i for i, said in enumerate(labels) if "severity: 2;" in said and "Beta" in said)).click(force=True)
-    wait_for_pictures(page, before)
-    with page.expect_download() as download:
-        page.get_by_text("cell as SVG", exact=True).click()
-    svg = Path(download.value.path()).read_text()
-    assert "at severity 2" in svg
-    assert all(title in svg for title in ("Beta, ", "predicted class", "Selective risk"))
-
-
-def test_pictures_without_a_map_say_why(page: "Page") -> None:
-    condition = page.get_by_label("Condition in SQL")
-    for image, text in ((8, "no map (maps are kept of a run's exemplars alone)."), (7, "stored for 1 of 1; the dot")):
-        before = shown_images(page)
-        condition.fill(f"image_id = {image}")
-        condition.press("Enter")
-        wait_for_pictures(page, before)
-        assert text in page.locator(".fm-images p").first.inner_text()
-
-
 def test_the_table_of_images_is_saved(page: "Page") -> None:
     page.get_by_text("Export").first.click()
     with page.expect_download() as download:
@@ -237,31 +191,16 @@ def test_the_table_of_images_is_saved(page: "Page") -> None:
     assert {"image", "true class", "prediction", "confidence"} <= set(table.columns)
 
 
-def test_names_of_whoever_means_harm_are_text(browser: "Browser", tmp_path: Path) -> None:
-    pytest.importorskip("marimo")
-    texts = Texts(study=MALICIOUS[0], dataset=" ".join(MALICIOUS[1:7]), note="\n".join(MALICIOUS), classes=MALICIOUS)
-    models = (" ".join(MALICIOUS[:4]), "".join(MALICIOUS[8:]))
-    write_synthetic(tmp_path, images=60, models=models, classes=10, corruptions=("fog", "contrast"), texts=texts)
-    write_thumbnails(tmp_path, 60)
-    load([tmp_path], tmp_path / "warehouse.duckdb")
-    with explorer(tmp_path / "warehouse.duckdb") as running:
-        visit = open_explorer(browser, running, 1400, "light")
-        assert curve_points(visit.page).count() == 2 * 2 * 6
-        assert MALICIOUS[1] in visit.page.locator(".fm-text").first.inner_text()
-        assert visit.problems == []
-        assert visit.outside == []
-        visit.page.context.close()
-
-
-def test_texts_that_are_addresses_are_shown_as_text(browser: "Browser", tmp_path: Path) -> None:
+def test_names_of_whoever_means_harm_and_addresses_are_text(browser: "Browser", tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     host = "203.0.113.1"  # of the range for documentation
     names = (f"http://{host}/a.png", f"https://{host}/b", f"![x](http://{host}/c.png)", f"<img src=//{host}/d>",
              "data:image/svg+xml,<svg/>")  # fmt: skip
-    write_synthetic(
-        tmp_path, images=60, models=("A", "B"), classes=len(names), corruptions=("fog",), texts=Texts(classes=names)
-    )
-    write_thumbnails(tmp_path, 60)
+    texts = Texts(study=MALICIOUS[0], dataset=" ".join(MALICIOUS[1:7]), note="\n".join(MALICIOUS),
+                  classes=(*names, *MALICIOUS))  # fmt: skip
+    models = (" ".join(MALICIOUS[:4]), "".join(MALICIOUS[8:]))
+    write_synthetic(tmp_path, images=100, models=models, classes=len(texts.classes), corruptions=("fog",), texts=texts)
+    write_thumbnails(tmp_path, 100)
     load([tmp_path], tmp_path / "warehouse.duckdb")
     with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as con:
         con.execute(f"update images set file = 'http://{host}/' || image_id || '.jpg'")
@@ -269,10 +208,13 @@ def test_texts_that_are_addresses_are_shown_as_text(browser: "Browser", tmp_path
         visit = open_explorer(browser, running, 1400, "light")
         response = visit.page.request.get(running.address)
         assert "default-src 'self'" in response.headers["content-security-policy"]
-        visit.page.locator("textarea").last.fill("select class_name, [class_name] as listed, file from classes, images")
+        assert MALICIOUS[1] in visit.page.locator(".fm-text").first.inner_text()
+        visit.page.locator("textarea").last.fill(
+            "select class_name, [class_name] as listed, file from classes, images order by image_id limit 300"
+        )
         visit.page.get_by_role("button", name="Run").click()
         visit.page.get_by_text("300 rows", exact=True).wait_for()
-        visit.page.get_by_text(f"{host}/59.jpg").first.or_(visit.page.get_by_text(f"{host}/0.jpg").first).wait_for()
+        visit.page.get_by_text(f"{host}/0.jpg").first.wait_for()
         show_all(visit.page)
         visit.page.wait_for_timeout(500)
         links = "all => all.map(each => each.src || each.href).filter(each => each.includes('203.0.113.1'))"
@@ -281,15 +223,3 @@ def test_texts_that_are_addresses_are_shown_as_text(browser: "Browser", tmp_path
         assert visit.problems == []
         assert visit.outside == []
         visit.page.context.close()
-
-
-def test_the_page_follows_the_theme_of_the_system(browser: "Browser", served: Explorer) -> None:
-    visit: Visit = open_explorer(browser, served, 1400, "light")
-    color = "getComputedStyle(document.body).backgroundColor"
-    light: Any = visit.page.evaluate(color)
-    visit.page.emulate_media(color_scheme="dark")
-    visit.page.wait_for_function(f"(before) => {color} != before", arg=light)
-    wait_for_pictures(visit.page, "")
-    text = charts(visit.page).first.locator("svg text").first
-    assert text.evaluate("each => getComputedStyle(each).fill") in ("rgb(236, 236, 239)", "rgb(166, 171, 181)")
-    visit.page.context.close()

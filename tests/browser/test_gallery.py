@@ -90,32 +90,15 @@ def gallery(report: Path, open_page: Any) -> Iterator[Gallery]:
     visit.page.context.close()
 
 
-def test_every_card_is_shown_at_first(gallery: Gallery) -> None:
-    assert gallery.fitting() == gallery.section.locator(CARDS).count() > 10
-
-
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_parts_the_cards(gallery: Gallery, name: str) -> None:
-    total = gallery.fitting()
-    parts = []
+    total, parts = gallery.fitting(), []
+    assert total == gallery.section.locator(CARDS).count() > 10
     for value in gallery.values(name):
         gallery.select(name).select_option(value)
         parts.append(gallery.fitting())
-    assert len(parts) > 1
     assert min(parts) > 0
-    assert sum(parts) == total
-    gallery.select(name).select_option("")
-    assert gallery.fitting() == total
-
-
-def test_filters_go_together(gallery: Gallery) -> None:
-    gallery.select("Model").select_option(label="Beta")
-    of_model = gallery.fitting()
-    parts = []
-    for value in gallery.values("Corruption"):
-        gallery.select("Corruption").select_option(value)
-        parts.append(gallery.fitting())
-    assert sum(parts) == of_model
+    assert sum(parts) == total > max(parts)
 
 
 def test_a_picture_tells_each_severity_as_it_is_stored(gallery: Gallery, report: Path) -> None:
@@ -141,54 +124,21 @@ def _tells(prediction: str, name: str, confidence: float) -> bool:
     return name in prediction and any(number in prediction for number in numbers)
 
 
-def test_the_strip_changes_picture_and_prediction(gallery: Gallery) -> None:
+def test_the_strip_and_the_attention_switch_change_the_picture_and_back(gallery: Gallery) -> None:
     gallery.open_first()
     assert gallery.severities().count() == LAST + 1
-    assert gallery.viewer.locator(".prediction").get_attribute("aria-live") == "polite"
-    seen = {}
-    for severity in (0, LAST):
-        gallery.move_to(severity)
-        seen[severity] = gallery.picture(), gallery.prediction()
-    assert seen[0][0] != seen[LAST][0]
-    assert seen[0][1] != seen[LAST][1]
     gallery.move_to(0)
-    assert (gallery.picture(), gallery.prediction()) == seen[0]
-
-
-def test_the_attention_switch_changes_the_picture_and_back(gallery: Gallery) -> None:
-    gallery.open_first()
+    first = gallery.picture(), gallery.prediction()
+    gallery.move_to(LAST)
+    assert gallery.picture() != first[0]
+    assert gallery.prediction() != first[1]
+    gallery.move_to(0)
     switch = gallery.viewer.locator("input[type=checkbox][name=attention]")
-    first, was_on = gallery.picture(), switch.is_checked()
+    was_on = switch.is_checked()
     switch.set_checked(not was_on)
-    assert gallery.picture() != first
+    assert gallery.picture() != first[0]
     switch.set_checked(was_on)
-    assert gallery.picture() == first
-
-
-def test_the_picture_is_large_enough_to_see(gallery: Gallery) -> None:
-    gallery.open_first()
-    box = gallery.viewer.locator("canvas, img.picture").first.bounding_box()
-    assert box is not None
-    assert min(box["width"], box["height"]) >= 256
-
-
-def test_the_close_button_closes(gallery: Gallery) -> None:
-    gallery.open_first()
-    gallery.viewer.locator("button.close").click()
-    gallery.viewer.wait_for(state="detached")
-    assert _is_focused(gallery.section.locator(SHOWN).first)
-
-
-def test_another_card_shows_another_picture(gallery: Gallery) -> None:
-    seen = set()
-    for number in (0, 3):
-        gallery.section.locator(SHOWN).nth(number).click()
-        gallery.viewer.wait_for()
-        gallery.move_to(0)
-        seen.add(gallery.picture())
-        gallery.page.keyboard.press("Escape")
-        gallery.viewer.wait_for(state="detached")
-    assert len(seen) == 2
+    assert (gallery.picture(), gallery.prediction()) == first
 
 
 def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
@@ -198,7 +148,7 @@ def test_everything_goes_by_keyboard_alone(gallery: Gallery) -> None:
     card = gallery.page.evaluate_handle("document.activeElement")
     press("Enter")
     gallery.viewer.wait_for()
-    assert gallery.page.evaluate("document.querySelector('dialog.viewer').matches(':modal')")
+    assert gallery.page.evaluate("document.querySelector('dialog.viewer').matches(':modal')"), "Tab does not leave it"
     for _ in range(LAST):
         press("ArrowLeft")
     seen = [(gallery.prediction(), gallery.picture())]
@@ -238,27 +188,6 @@ def test_the_image_of_the_first_screen_opens_where_it_is_clicked(gallery: Galler
     assert gallery.severity() == 2
 
 
-def test_changed_images_open_too(report: Path, open_page: Any) -> None:
-    page = open_page(report).page
-    page.evaluate(
-        "document.querySelectorAll('#details-1, #details-1 details').forEach((each) => { each.open = true; })"
-    )
-    cards = page.locator("#details-1 button.card:not([hidden])")
-    if cards.count():
-        cards.first.click()
-        Gallery(page).viewer.wait_for()
-        assert not page.locator(".viewer .steps").is_visible()
-    page.context.close()
-
-
-def test_the_keyboard_stays_in_the_open_picture(gallery: Gallery) -> None:
-    gallery.open_first()
-    inside = "document.activeElement === document.body || !!document.activeElement.closest('dialog.viewer')"
-    for _ in range(8):
-        gallery.page.keyboard.press("Tab")
-        assert gallery.page.evaluate(inside)
-
-
 @pytest.mark.parametrize("width", [1400, 400])
 def test_everybody_can_use_the_open_picture(report: Path, open_page: Any, width: int) -> None:
     gallery = Gallery(open_page(report, width).page)
@@ -266,14 +195,9 @@ def test_everybody_can_use_the_open_picture(report: Path, open_page: Any, width:
     assert barriers(gallery.page, "dialog.viewer") == []
     box = gallery.viewer.bounding_box()
     assert box is not None
-    assert box["x"] >= 0
-    assert box["x"] + box["width"] <= width
+    assert 0 <= box["x"] <= width - box["width"]
     assert gallery.viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
     gallery.page.context.close()
-
-
-def _is_focused(element: "Locator") -> bool:
-    return bool(element.evaluate("each => document.activeElement === each"))
 
 
 def _tab_until(page: "Page", selector: str, most: int = 10) -> bool:

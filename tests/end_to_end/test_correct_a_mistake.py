@@ -1,6 +1,5 @@
 """A user's first run lacks the normalization: it is corrected, the old run is removed, and no report shows a trace."""
 
-import json
 from pathlib import Path
 
 import duckdb
@@ -32,11 +31,11 @@ class Net(torch.nn.Module):
         return self.head(self.features(images).mean((2, 3)))
 
 
-def benchmark(folder: Path, seed: int = 0, **options) -> package.Warehouse:
+def benchmark(folder: Path, model: Net | None = None, **options) -> package.Warehouse:
     dataset = open_digits("test")
     images = np.asarray(dataset.images[:30]), dataset.labels[:30]
     settings = {"label": "ResNet", "corruptions": ["fog"], "severities": [1, 5], "progress": False} | options
-    return package.benchmark(Net(seed), *images, to=folder, **settings)
+    return package.benchmark(model or Net(), *images, to=folder, **settings)
 
 
 def evaluations(folder: Path) -> dict[str, str]:
@@ -46,11 +45,6 @@ def evaluations(folder: Path) -> dict[str, str]:
     return {CORRECTED if is_normalized else MISTAKE: key for is_normalized, key in rows}
 
 
-def words(text: str) -> str:
-    """A text without its line breaks."""
-    return " ".join(text.split())
-
-
 @pytest.mark.slow
 def test_a_mistake_is_corrected_and_leaves_no_trace(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
@@ -58,33 +52,17 @@ def test_a_mistake_is_corrected_and_leaves_no_trace(tmp_path: Path) -> None:
     benchmark(folder, normalization=HALF)
     ids = evaluations(folder)
     assert ids.keys() == {MISTAKE, CORRECTED}
-
-    failmodes("report", folder, folder=tmp_path)
-    page = (folder / "report.html").read_text()
-    assert page.index(CORRECTED) < page.index(MISTAKE)
-    failmodes("chart", "curves", folder, "--output", "both.svg", folder=tmp_path)
-    failmodes("chart", "curves", folder, "--model", CORRECTED, "--output", "one.svg", folder=tmp_path)
-    assert MISTAKE in failmodes("compare", MISTAKE, CORRECTED, folder, folder=tmp_path).stdout
-    ambiguous = failmodes("compare", "ResNet", CORRECTED, folder, folder=tmp_path, expect=2).stderr
-    assert ambiguous.index(CORRECTED) < ambiguous.index(MISTAKE)
-
-    refused = failmodes("remove", MISTAKE, folder, folder=tmp_path, expect=2)
-    assert "--yes" in refused.stderr
-    assert MISTAKE in words(refused.stdout)
-    assert f"Kept: {CORRECTED}" in words(refused.stdout)
+    assert "--yes" in failmodes("remove", MISTAKE, folder, folder=tmp_path, expect=2).stderr
+    assert "nothing was removed" in failmodes_in_terminal("remove", MISTAKE, folder, folder=tmp_path, answer="n\n")
     assert evaluations(folder) == ids
 
     failmodes("remove", MISTAKE, folder, "--yes", folder=tmp_path)
     assert evaluations(folder) == {CORRECTED: ids[CORRECTED]}
-    failmodes("load", folder, folder=tmp_path)
     failmodes("load", folder, "--rebuild", folder=tmp_path)
     assert evaluations(folder) == {CORRECTED: ids[CORRECTED]}
     failmodes("report", folder, folder=tmp_path)
     page = (folder / "report.html").read_text()
-    assert "ResNet" in page
     assert not [trace for trace in (ids[MISTAKE], "no normalization", CORRECTED, MISTAKE) if trace in page]
-    done = json.loads(failmodes("status", folder, "--json", folder=tmp_path).stdout)
-    assert all(check["passed"] for check in done["checks"])
 
 
 @pytest.mark.slow
@@ -93,14 +71,12 @@ def test_a_benchmark_replaces_the_former_evaluation_of_its_label(
 ) -> None:
     """Others stay: another label, and another subset of the images."""
     benchmark(tmp_path)
-    benchmark(tmp_path, label="Other", seed=1)
+    benchmark(tmp_path, Net(1), label="Other")
     benchmark(tmp_path, image_count=20)
     w = benchmark(tmp_path, normalization=HALF, replace=True, progress=True)
     assert "replaced the former evaluation, which differs in normalization (mean 0.5 / none)" in capfd.readouterr().err
     kept = w.sql("select model_label, image_count, input_mean[1] > 0 as normalized from evaluation_labels order by all")
     assert kept.rows() == [("Other", 30, False), ("ResNet", 20, False), ("ResNet", 30, True)]
-    again = benchmark(tmp_path, normalization=HALF, replace=True)
-    assert again.table("evaluations").height == 3
 
 
 @pytest.mark.slow
@@ -112,24 +88,7 @@ def test_nothing_is_replaced_by_an_evaluation_that_fails(tmp_path: Path) -> None
             return super().forward(images)
 
     benchmark(tmp_path)
-    dataset = open_digits("test")
     with pytest.raises(package.IncompleteRunError):
-        package.benchmark(
-            Failing(), np.asarray(dataset.images[:30]), dataset.labels[:30], to=tmp_path, label="ResNet",
-            corruptions=["fog"], severities=[1, 5], options=package.Options(batch_size=30),
-            progress=False, replace=True,
-        )  # fmt: skip
+        benchmark(tmp_path, Failing(), options=package.Options(batch_size=30), replace=True)
     whole = "select count(*) from shards where table_name = 'prediction_facts' group by evaluation_id"
     assert 3 in package.open(tmp_path).sql(whole).to_series().to_list()
-
-
-@pytest.mark.slow
-def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
-    benchmark(tmp_path)
-    (key,) = evaluations(tmp_path).values()
-    shown = failmodes_in_terminal("remove", "ResNet", tmp_path, folder=tmp_path, answer="n\n")
-    assert "nothing was removed" in words(shown)
-    assert list(evaluations(tmp_path).values()) == [key]
-    shown = failmodes_in_terminal("remove", key[:6], tmp_path, folder=tmp_path, answer="y\n")
-    assert "removed 1 evaluation" in words(shown)
-    assert evaluations(tmp_path) == {}

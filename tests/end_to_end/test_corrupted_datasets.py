@@ -1,4 +1,4 @@
-"""Published trees as ImageNet-C's: what they hold, how their images find their clean twins, and what is wrong."""
+"""A study of a published set has the rows of its images, and no drift where these do not pair with the clean ones."""
 
 import shutil
 from pathlib import Path
@@ -9,97 +9,84 @@ import pytest
 
 pytest.importorskip("torch")
 
-from corrupted_datasets import write_published
-from tiny_study import CELLS, hashes, run_and_read, write_tiny_study
+from corrupted_datasets import set_options, write_published
+from tiny_study import CELLS, run_and_read
 
-from failmodes.evaluate.engine.run import evaluate_study
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.evaluate.study_models import train_missing
+from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
-from failmodes.ingest.corrupted_datasets.options import parse_options
+from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.datasets.opening import open_dataset
-from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTION_FACTS
+from failmodes.warehouse.schema import ATTENTION, EVALUATIONS, EXEMPLARS, PREDICTION_FACTS, Table
 from failmodes.warehouse.shards.format import list_results_files, read_verified
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
-def test_a_study_of_a_tree_has_the_rows_of_its_images_and_no_drift_where_they_do_not_pair(tmp_path: Path) -> None:
-    path = write_tiny_study(tmp_path)
-    study = read_study(path)
-    dataset = open_dataset(study.dataset, study.cache)
-    train_missing(study, dataset)
-    evaluate_study(study, dataset)
-    generated = predictions_of(tmp_path / "out")
+
+def write_arrays(study: Study, dataset: Dataset, folder: Path) -> None:
+    write_published(folder, np.asarray(dataset.images), dataset.labels)
+
+
+def write_tree(study: Study, dataset: Dataset, folder: Path) -> None:
     names = [str(name) for name in study.corruptions.names]
-    request = parse_options(
-        "digits", layout="imagenet-c", encoding="png", corruptions=names, severities=["1", "5"], recipe=None, seed=0,
-        noise="shared", across_switches=False,
-    )  # fmt: skip
-    write_corrupted_dataset(study.dataset, request, tmp_path / "C")
-    path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{tmp_path}/C"\n\n', 1))
-    shutil.rmtree(tmp_path / "out" / "results")
-    evaluate_study(read_study(path), dataset)
-    assert predictions_of(tmp_path / "out") == generated, "without loss: the same pixels, the same rows"
-    for file in sorted((tmp_path / "C").rglob("*.png")):
+    chosen = set_options(layout="imagenet-c", encoding="png", corruptions=names, severities=["1", "5"])
+    write_corrupted_dataset(study.dataset, chosen, folder)
+
+
+def write_shuffled_arrays(study: Study, dataset: Dataset, folder: Path) -> None:
+    order = np.random.default_rng(0).permutation(len(dataset.labels))
+    write_published(folder, np.asarray(dataset.images)[order], dataset.labels[order])
+
+
+def write_renamed_tree(study: Study, dataset: Dataset, folder: Path) -> None:
+    write_tree(study, dataset, folder)
+    for file in sorted(folder.rglob("*.png")):
         file.rename(file.with_name(f"test_{file.name}"))
-    shutil.rmtree(tmp_path / "out" / "results")
-    evaluate_study(read_study(path), dataset)
-    row = read_verified(next(iter(list_results_files(tmp_path / "out", EVALUATIONS)))).rows.to_pylist()[0]
-    assert not row["paired"]
-    assert "no image of the set is called as a clean one" in row["pairing_note"]
-    corrupted = [p for p in list_results_files(tmp_path / "out", ATTENTION) if "corruption=none" not in str(p)]
-    assert len(corrupted) == 4
-    for file in corrupted:
-        rows = read_verified(file).rows
-        assert rows["centroid_shift"].null_count == rows["null_cosine"].null_count == len(rows)
 
 
-def predictions_of(output: Path) -> dict[str, str]:
+def evaluate_published(path: Path, output: Path, write) -> None:
+    """Evaluate the study on the set that `write` puts beside it, instead of on images of its own."""
+    study = read_study(path)
+    write(study, open_dataset(study.dataset, study.cache), path.parent / "C")
+    path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{path.parent}/C"\n\n', 1))
+    shutil.rmtree(output / "results")
+    assert run_and_read(path)[0].written == CELLS
+
+
+def facts_of(output: Path) -> dict[str, str]:
     """Content hashes by corruption and severity."""
     files = list_results_files(output, PREDICTION_FACTS)
     return {str(path).split("corruption=")[1]: read_verified(path).content_hash for path in files}
 
 
-def point_at_published(path: Path, folder: Path) -> None:
-    path.write_text(path.read_text().replace("seeds = [0]\n\n", f'published = "{folder}"\n\n', 1))
+def corrupted_rows(output: Path, table: Table) -> pl.DataFrame:
+    files = [path for path in list_results_files(output, table) if "corruption=none" not in str(path)]
+    return pl.concat([pl.DataFrame(read_verified(path).rows) for path in files])
 
 
-@pytest.mark.slow
-def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy) -> None:
-    path, output, expected = tiny_run_copy
-    study = read_study(path)
-    dataset = open_dataset(study.dataset, study.cache)
-    point_at_published(path, write_published(path.parent / "C", np.asarray(dataset.images), dataset.labels))
-    shutil.rmtree(output / "results")
-    assert run_and_read(path)[0].written == CELLS
-    facts = {k.split("corruption=")[1]: v for k, v in expected.items() if k.startswith("results/prediction_facts")}
-    found = {
-        k.split("corruption=")[1]: v for k, v in hashes(output).items() if k.startswith("results/prediction_facts")
-    }
-    assert found == facts
-
-
-@pytest.mark.slow
-def test_a_published_set_in_another_order_is_unpaired_and_drift_is_null_with_the_reason(tiny_run_copy) -> None:
+@pytest.mark.parametrize("write", [write_arrays, write_tree])
+def test_a_published_set_of_the_same_pixels_gives_the_same_rows(tiny_run_copy, write) -> None:
     path, output, _ = tiny_run_copy
-    study = read_study(path)
-    dataset = open_dataset(study.dataset, study.cache)
-    order = np.random.default_rng(0).permutation(len(dataset.labels))
-    point_at_published(
-        path, write_published(path.parent / "C", np.asarray(dataset.images)[order], dataset.labels[order])
-    )
-    shutil.rmtree(output / "results")
-    assert run_and_read(path)[0].written == CELLS
-    row = read_verified(next(list_results_files(output, EVALUATIONS))).rows.to_pylist()[0]
+    generated = facts_of(output)
+    evaluate_published(path, output, write)
+    assert facts_of(output) == generated
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [(write_shuffled_arrays, "label"), (write_renamed_tree, "no image of the set is called as a clean one")],
+)
+def test_where_images_do_not_pair_drift_is_null_with_the_reason(tiny_run_copy, write, reason: str) -> None:
+    path, output, _ = tiny_run_copy
+    evaluate_published(path, output, write)
+    (row,) = read_verified(next(list_results_files(output, EVALUATIONS))).rows.to_pylist()
     assert not row["paired"]
-    assert "label" in row["pairing_note"]
-    corrupted = [p for p in list_results_files(output, ATTENTION) if "corruption=none" not in str(p)]
-    rows = pl.from_arrow(read_verified(corrupted[0]).rows)
-    assert rows["centroid_shift"].null_count() == rows["null_cosine"].null_count() == rows["mask_share"].null_count()
-    assert rows["centroid_shift"].null_count() == len(rows)
-    assert rows.filter(pl.col("target") == "clean")["mass"].null_count() == len(rows) / 2
-    assert rows.filter(pl.col("target") == "predicted")["mass"].null_count() == 0
-    predictions = pl.from_arrow(read_verified(next(iter(list_results_files(output, PREDICTION_FACTS)))).rows)
-    assert predictions["rmse"].null_count() == len(predictions)
-    np.testing.assert_array_equal(predictions["label"], dataset.labels[order][predictions["image_id"]])
+    assert reason in row["pairing_note"]
+    drift = corrupted_rows(output, ATTENTION)
+    count = len(drift)
+    assert [drift[name].null_count() for name in ("centroid_shift", "null_cosine", "mask_share")] == [count] * 3
+    assert drift.filter(pl.col("target") == "clean")["mass"].null_count() == count / 2
+    assert drift.filter(pl.col("target") == "predicted")["mass"].null_count() == 0
+    facts = corrupted_rows(output, PREDICTION_FACTS)
+    assert facts["rmse"].null_count() == len(facts)
     assert not list(list_results_files(output, EXEMPLARS))

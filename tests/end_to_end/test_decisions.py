@@ -7,7 +7,6 @@ import os
 import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -60,19 +59,8 @@ def test_the_workflow_stops_where_the_limit_is_not_kept(worked: tuple[Path, str]
     assert "Gate stops" in (tmp_path / "summary.md").read_text()
 
 
-def test_the_workflow_keeps_what_its_steps_write() -> None:
-    written = [text for text in ("gate.xml", "comparison.md") if any(text in command for command in steps().values())]
-    (upload,) = (step for step in all_steps() if step.get("uses", "").startswith("actions/upload-artifact@"))
-    assert upload["if"] == "always()"
-    assert upload["with"]["path"].split() == [*written, "runs/candidate/warehouse.duckdb"]
-
-
-def all_steps() -> list[dict[str, Any]]:
-    yaml = pytest.importorskip("yaml")
-    steps: list[dict[str, Any]] = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["gate"]["steps"]
-    return steps
-
-
 def steps() -> dict[str, str]:
     """Commands of the workflow by the name of their step, in order."""
-    return {step["name"]: step["run"] for step in all_steps() if "run" in step}
+    yaml = pytest.importorskip("yaml")
+    found = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["gate"]["steps"]
+    return {step["name"]: step["run"] for step in found if "run" in step}

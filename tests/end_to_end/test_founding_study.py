@@ -31,26 +31,17 @@ def of_models(table: pl.DataFrame, column: str) -> dict[tuple[str, str], np.ndar
     return {(model, corruption): np.array(values) for model, corruption, values in curves.rows()}
 
 
-def test_the_study_is_the_one_that_was_asked_for() -> None:
-    """All test images, six corruptions and three checkpoints; a dense grid on 2,000 images."""
-    published, dense = aggregate("accuracy"), aggregate("accuracy", "dense")
-    assert published["image_count"].unique().to_list() == [10_000]
-    assert dense["image_count"].unique().to_list() == [2_000]
-    assert {published["model_label"].n_unique(), dense["model_label"].n_unique()} == {3}
-    assert published.height == 3 * 6 * 6
-    assert dense.height == 3 * 3 * 21
-
-
 @pytest.mark.slow
-@every_study
-def test_every_aggregate_is_what_its_query_gives(study: str, tmp_path: Path) -> None:
+def test_every_aggregate_is_what_its_query_gives(tmp_path: Path) -> None:
     """Its columns are, of any warehouse."""
-    write_synthetic(tmp_path / "results", images=60)
+    write_synthetic(tmp_path / "results", images=30, corruptions=("fog", "contrast"))
     load([tmp_path / "results"], tmp_path / "w.duckdb")
-    opened = failmodes.open(tmp_path / "w.duckdb")
-    for query in QUERIES.glob("*.sql"):
-        assert opened.sql(query.read_text(encoding="utf-8")).columns == aggregate(query.stem, study).columns
-    assert {path.stem for path in (STUDY / study).glob("*.csv")} == {query.stem for query in QUERIES.glob("*.sql")}
+    opened, queries = failmodes.open(tmp_path / "w.duckdb"), list(QUERIES.glob("*.sql"))
+    for query in queries:
+        columns = opened.sql(query.read_text(encoding="utf-8")).columns
+        assert all(aggregate(query.stem, study).columns == columns for study in STUDIES)
+    for study in STUDIES:
+        assert {path.stem for path in (STUDY / study).glob("*.csv")} == {query.stem for query in queries}
 
 
 @every_study
@@ -87,20 +78,6 @@ def test_drops_in_claims_follow_from_accuracies() -> None:
         assert value == pytest.approx(curve[0] - curve[-1], abs=2e-4)
 
 
-def test_pairs_and_accuracies_are_of_the_same_predictions() -> None:
-    correct = {
-        (model, corruption, severity): count
-        for model, corruption, severity, count in aggregate("accuracy")
-        .select("model_label", "corruption", "severity", "correct_count").rows()
-    }  # fmt: skip
-    pairs = aggregate("models").filter(pl.col("severity") > 0)
-    assert pairs.height == 3 * 30
-    for row in pairs.iter_rows(named=True):
-        cell = row["corruption"], row["severity"]
-        assert row["both_correct_count"] + row["only_a_correct_count"] == correct[(row["model"], *cell)]
-        assert row["both_correct_count"] + row["only_b_correct_count"] == correct[(row["other"], *cell)]
-
-
 def pages() -> list[tuple[str, str]]:
     """Each page that speaks of the study, and of it the part that does."""
     texts = [
@@ -111,12 +88,6 @@ def pages() -> list[tuple[str, str]]:
             if "".join(cell["source"]).startswith("## On CIFAR-10"):
                 texts.append((path.name, "".join(cell["source"])))
     return texts
-
-
-def test_four_tutorials_show_what_the_study_found() -> None:
-    assert {name for name, _ in pages() if name.endswith(".ipynb")} == {
-        "attention.ipynb", "failures_in_sql.ipynb", "severity_curves.ipynb", "two_models.ipynb",
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text"), pages(), ids=[name for name, _ in pages()])
@@ -158,23 +129,6 @@ def test_every_figure_with_an_interval_is_one_of_the_study(name: str, text: str)
     assert not absent
 
 
-def test_clean_accuracies_are_those_of_the_study() -> None:
-    clean = aggregate("accuracy").filter(pl.col("severity") == 0).unique("model_label").sort("model_label")["accuracy"]
-    of_densenet, of_fifteen, of_eight = (f"{100 * accuracy:.1f}" for accuracy in clean)
-    said = re.sub(r"\s+", " ", (ROOT / "docs/index.md").read_text(encoding="utf-8"))
-    assert f"clean accuracy {of_eight} %, {of_fifteen} % and {of_densenet} %" in said
-
-
-def test_nearly_all_images_fail_once_under_fog() -> None:
-    """As the pages say: 99 % of those that are right when clean stay right, or fail and stay wrong."""
-    orders = aggregate("onset").filter(corruption="fog")
-    clean = aggregate("accuracy").filter(pl.col("severity") == 0).unique("model_label")
-    for model, correct in clean.select("model_label", "correct_count").rows():
-        of_model = orders.filter(model_label=model)
-        once = of_model.filter(pl.col("correctness_pattern").str.contains("^1+0*$"))["image_count"].sum()
-        assert once / correct == pytest.approx(0.99, abs=0.005)
-
-
 @pytest.mark.data
 @pytest.mark.slow
 def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
@@ -210,6 +164,5 @@ def test_the_study_file_is_a_study(study: str, tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "study.toml").write_text(text, encoding="utf-8")
-    assert [model.label for model in read_study(tmp_path / "study.toml").models] == [
-        "ResNet-18, 8 epochs", "ResNet-18, 15 epochs", "DenseNet-121, 7 epochs",
-    ]  # fmt: skip
+    labels = {model.label for model in read_study(tmp_path / "study.toml").models}
+    assert labels == set(aggregate("accuracy", study)["model_label"])

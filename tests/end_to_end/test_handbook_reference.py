@@ -90,14 +90,6 @@ def test_every_metric_is_explained() -> None:
         (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
         assert f"| {metric.title} | {metric.unit} |" in row
         assert metric.formula, name
-    (row,) = (line for line in text.splitlines() if line.startswith("| `auroc` |"))
-    assert "| 0 to 1 | higher |" in row
-    assert "[`failure_prediction`](schema.md#failure_prediction)" in row
-
-
-def test_a_metric_of_the_glossary_has_its_formula() -> None:
-    text = page("reference_glossary", "glossary_page")
-    assert all_metrics()["ece_noise_floor"].formula in text
 
 
 def test_charts_queries_names_and_errors_are_all_there() -> None:
@@ -113,14 +105,6 @@ def test_charts_queries_names_and_errors_are_all_there() -> None:
     assert all(f".{name}\n" in python for name in public if not name.endswith("Error"))
 
 
-def test_pages_without_a_place_stand_at_the_end_of_their_part() -> None:
-    arranged = import_module("page_order").arranged
-    parts = {name: pages for entry in arranged({"index.md", "gate.md", "new.md", "concepts/new.md"}) for name, pages
-             in entry.items()}  # fmt: skip
-    assert parts["How to"] == ["gate.md", "new.md"]
-    assert parts["Concepts"] == ["concepts/new.md"]
-
-
 def test_links_out_of_docs_are_rewritten() -> None:
     mended = import_module("repository_pages").with_inner_links
     pages = {"index.md", "gate.md", "tutorials/two_models.md", "project/security.md"}
@@ -130,13 +114,3 @@ def test_links_out_of_docs_are_rewritten() -> None:
     )
     assert mended("[a](docs/gate.md)", "project/security.md", pages) == "[a](../gate.md)"
     assert mended("```\n[b](../sql)\n```\n", "asking.md", pages) == "```\n[b](../sql)\n```\n"
-
-
-def test_a_notebook_becomes_a_page() -> None:
-    render = import_module("notebook_pages").render_notebook
-    text, pictures = render(HANDBOOK.parent / "docs" / "tutorials" / "severity_curves.ipynb")
-    assert text.startswith("# Severity curves")
-    assert "[This page as a notebook](severity_curves.ipynb)" in text
-    assert pictures
-    assert all(content.startswith(b"<svg") for content in pictures.values())
-    assert all(f"]({name})" in text for name in pictures)

@@ -20,34 +20,10 @@ from failmodes.warehouse.extras import EXTRAS
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(failmodes.__file__).parent
 
-# What a program prints that imports every module of the package: files that came in under two names
-LOADED_TWICE = """
-import collections, importlib, pathlib, pkgutil, sys
-import failmodes
-for module in pkgutil.walk_packages(failmodes.__path__, "failmodes."):
-    importlib.import_module(module.name)
-files = collections.Counter(
-    pathlib.Path(module.__file__).resolve()
-    for module in list(sys.modules.values()) if getattr(module, "__file__", None)
-)
-ours = {file: count for file, count in files.items() if pathlib.Path(sys.argv[1]) in file.parents}
-ours = {file: count for file, count in ours.items() if not any(part.startswith(".venv") for part in file.parts)}
-assert len(ours) > 100, len(ours)
-print([str(file) for file, count in ours.items() if count > 1])
-"""
-
 
 def test_the_script_runs_where_another_package_is_called_evaluate(tmp_path: Path) -> None:
     (tmp_path / "evaluate.py").write_text("raise RuntimeError('the wrong one')")
     assert run_failmodes("--version", folder=tmp_path).stdout == f"failmodes {failmodes.__version__}\n"
-
-
-@pytest.mark.slow
-def test_no_module_is_loaded_twice() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED_TWICE, str(ROOT)], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"
 
 
 def imported_names(folder: Path) -> set[str]:
@@ -127,18 +103,8 @@ def test_a_zip_download_without_symbolic_links_builds_the_same_wheel(tmp_path: P
     assert (tmp_path / "source" / "ingest").read_text() == "failmodes/ingest"
     wheel = contents(build(tmp_path / "source", "wheel", tmp_path / "wheel"))
     assert set(git("ls-tree", "-r", "--name-only", "HEAD", "failmodes").split()) <= wheel.keys()
-    assert {name.split("/")[0] for name in wheel if ".dist-info/" not in name} == {"failmodes"}
     done = subprocess.run(
         [sys.executable, "-c", "import failmodes; print(failmodes.corrupt, failmodes.__file__)"],
         cwd=tmp_path / "source", capture_output=True, text=True,
     )  # fmt: skip
     assert str(tmp_path / "source") in done.stdout, done.stderr
-
-
-@pytest.mark.slow
-@needs_git
-def test_pip_installs_from_the_git_repository(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
-    subprocess.run([*command, tmp_path / "site", f"git+file://{ROOT}"], check=True, capture_output=True)
-    assert {path.name.split("-")[0] for path in (tmp_path / "site").iterdir()} == {"failmodes", "bin"}
-    assert (tmp_path / "site" / "failmodes" / "sql" / "marts" / "accuracy_by_severity.sql").is_file()

@@ -34,9 +34,9 @@ def ten_lines() -> list[str]:
     return block[1].strip().split("\n\n")
 
 
-def execute(notebook, folder: Path):
-    client = nbclient.NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(folder)}})
-    return client.execute()
+def execute(notebook, folder: Path, **options):
+    resources = {"metadata": {"path": str(folder)}}
+    return nbclient.NotebookClient(notebook, timeout=240, resources=resources, **options).execute()
 
 
 def shown(notebook) -> list[str]:
@@ -71,35 +71,28 @@ def test_the_ten_lines_of_the_readme_run_in_a_kernel(tmp_path: Path) -> None:
     assert len(kinds) == 3
     assert any("vegalite" in kind or kind == "text/html" for kind in kinds[0])
     assert all("text/html" in kind and "text/plain" in kind for kind in kinds[1:])
+    progress = [output.data["text/plain"] for output in notebook.cells[2].outputs if "data" in output]
+    assert len(progress) == 1, "one line, which changes"
 
 
 @pytest.mark.slow
-def test_progress_in_a_notebook_is_one_line_that_changes(tmp_path: Path) -> None:
-    cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, "\n".join(ten_lines()[:2])]]
-    notebook = execute(nbformat.v4.new_notebook(cells=cells), tmp_path)
-    lines = [output.data["text/plain"] for output in notebook.cells[1].outputs if "data" in output]
-    assert len(lines) == 1
-    assert lines[0].startswith("evaluate: 100%, 11/11 shards, contrast 5, ")
+def test_an_error_for_the_user_is_one_line_and_a_bug_a_traceback(tmp_path: Path) -> None:
+    mistake = "import failmodes\nfailmodes.open('study.txt')"
+    sources = (mistake, "{}['key']", f"import os\nos.environ['FAILMODES_TRACEBACK'] = '1'\n{mistake}")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    outputs = [output for cell in execute(notebook, tmp_path, allow_errors=True).cells for output in cell.outputs]
+    said, bug, asked = (output.traceback for output in outputs if output.output_type == "error")
+    assert len(said) == 1
+    assert said[0].startswith("failmodes: StudyError: study.txt does not exist")
+    assert all(len(shown) > 2 and "Traceback" in "\n".join(shown) for shown in (bug, asked))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["notebook", "ten lines"])
-def test_they_run_in_marimo(tmp_path: Path, source: str) -> None:
+def test_the_notebook_runs_in_marimo(tmp_path: Path) -> None:
     pytest.importorskip("marimo")
-    if source == "notebook":
-        notebook = nbformat.read(NOTEBOOK, 4)
-    else:
-        cells = [nbformat.v4.new_code_cell(text) for text in [HAVE, *ten_lines()]]
-        notebook = nbformat.v4.new_notebook(cells=cells)
-    nbformat.write(notebook, tmp_path / "given.ipynb")
-    marimo = [sys.executable, "-m", "marimo"]
-    subprocess.run(
-        [*marimo, "convert", "given.ipynb", "-o", "made.py"], cwd=tmp_path, check=True, capture_output=True, timeout=120
-    )
-    subprocess.run(
-        [*marimo, "export", "html", "made.py", "-o", "made.html"], cwd=tmp_path, check=True, capture_output=True,
-        timeout=300,
-    )  # fmt: skip
+    for command in (["convert", NOTEBOOK, "-o", "made.py"], ["export", "html", "made.py", "-o", "made.html"]):
+        marimo = [sys.executable, "-m", "marimo", *command]
+        subprocess.run(marimo, cwd=tmp_path, check=True, capture_output=True, timeout=300)
     page = (tmp_path / "made.html").read_text(encoding="utf-8")
     assert "Traceback" not in page
     assert "application/vnd.vegalite" in page or "image/png" in page

@@ -50,8 +50,3 @@ def test_every_section_is_listed_at_the_top_and_has_a_recipe() -> None:
     listed = re.findall(r"^- \[(.+?)\]", RECIPES.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert listed == list(RECIPES_BY_NAME)
     assert all(RECIPES_BY_NAME.values())
-
-
-def test_the_callback_for_lightning_is_about_ten_lines() -> None:
-    callback = RECIPES_BY_NAME["Lightning"][0]
-    assert len([line for line in callback.splitlines() if line.strip()]) <= 10

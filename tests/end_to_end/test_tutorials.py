@@ -24,7 +24,6 @@ FOLDER = Path(__file__).parents[2] / "docs" / "tutorials"
 IN_ORDER = (
     "two_models", "severity_curves", "attention", "your_own_model", "compare_and_gate", "failures_in_sql",
 )  # fmt: skip
-LARGEST_BYTES = 3_000_000  # of all together
 COLORS = 128  # of stored pictures
 IMPORTED = {"altair", "failmodes", "numpy", "pathlib", "PIL", "sklearn", "torch"}
 NUMBER = re.compile(r"-?\d+\.\d+|(?<![\w.])-?\d+(?![\w.])")
@@ -55,10 +54,6 @@ def test_it_is_stored_executed_and_without_anybodys_paths(name: str) -> None:
         if any({"image/png", "image/svg+xml"} & output.get("data", {}).keys() for output in cell.outputs):
             assert cell.metadata["alt"], "a picture needs a text for those who do not see it"
     assert not re.search(r"/(tmp|home|root|Users|work)/", (FOLDER / f"{name}.ipynb").read_text(encoding="utf-8"))
-
-
-def test_they_are_small_together() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.glob("*.ipynb")) < LARGEST_BYTES
 
 
 @every_tutorial

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 
-from fault_trials import attempt, check_refusal, half_written, shell
-from soak_study import COMMANDS, PREDICTIONS_FILE, Base, Command, Found, Job, compare
+from fault_trials import attempt, half_written, shell
+from soak_study import COMMANDS, PREDICTIONS_FILE, Base, Command, Found, Job, resumed, unlike_a_refusal
 
 PART = "full disks"
 SIZES = 20
@@ -50,16 +50,10 @@ def _try_disk(base: Base, name: str, share: float, folder: Path) -> Found:
                 shell(f"ulimit -f {size // 512}; "),
             )
         trial = attempt(*command.arguments, folder=folder, through=limited)
-        if trial.code:
-            try:
-                check_refusal(trial)
-                assert not can_mount() or "space" in trial.stderr.splitlines()[-1], trial.stderr
-            except AssertionError as error:
-                wrong.append(f"not one line of a full disk: {error}")
+        wrong += unlike_a_refusal(trial, "space" if can_mount() else "")
         wrong += [f"half-written: {path}" for path in half_written(folder)]
         resize(PLENTY)
-        again = attempt(*command.arguments, folder=folder)
-        wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+        wrong += resumed(folder, command, base)
     full = trial.stderr.splitlines()[-1] if trial.code else "there was room enough"
     return Found(PART, f"{name}, {size:,} bytes", f"{what}: {full}", wrong, {"bytes": size, "code": trial.code})
 

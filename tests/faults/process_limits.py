@@ -6,8 +6,8 @@ Where a library ended the process, nothing could tidy up after it: the next run 
 from functools import partial
 from pathlib import Path
 
-from fault_trials import attempt, check_refusal, half_written, shell
-from soak_study import COMMANDS, Base, Found, Job, compare
+from fault_trials import attempt, half_written, shell
+from soak_study import COMMANDS, Base, Found, Job, resumed, unlike_a_refusal
 
 PART = "limits"
 MEMORY_MB = {"query": (150, 600), "load": (300, 1200), "train": (600, 2400), "evaluate": (2400,)}
@@ -27,13 +27,8 @@ def _try_limit(base: Base, name: str, limit: str, folder: Path) -> Found:
     trial = attempt(*command.arguments, folder=folder, through=shell(f"{limit}; "))
     outcome = (trial.stderr.strip().splitlines() or [""])[-1] if trial.code else "works"
     if outcome.startswith("failmodes: "):
-        try:
-            check_refusal(trial)
-        except AssertionError as error:
-            wrong.append(f"not one line: {error}")
-        wrong += [f"half-written: {path}" for path in half_written(folder)]
+        wrong += unlike_a_refusal(trial) + [f"half-written: {path}" for path in half_written(folder)]
     if trial.code and command.makes:
-        again = attempt(*command.arguments, folder=folder)
-        wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+        wrong += resumed(folder, command, base)
         wrong += [f"half-written after the next run: {path}" for path in half_written(folder)]
     return Found(PART, f"{name}, {limit}", outcome, wrong, {"code": trial.code, "peak_mb": trial.peak_mb})

@@ -5,8 +5,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from fault_trials import attempt, check_refusal
-from soak_study import COMMANDS, Base, Found, Job
+from fault_trials import attempt
+from soak_study import COMMANDS, Base, Found, Job, unlike_a_refusal
 
 PART = "read-only folders"
 READERS = ("status", "query")
@@ -35,11 +35,7 @@ def _try_read_only(base: Base, name: str, folder: Path) -> Found:
     for path in paths:
         path.chmod(0o755 if path.is_dir() else 0o644)
     wrong = [] if after == before else [f"changed: {sorted(map(str, dict(after.items() ^ before.items())))}"]
-    try:
-        if trial.code:
-            check_refusal(trial, "permi")  # "permission denied", "not permitted"
-        assert not (name in READERS and trial.code), f"only reads: {trial.stderr}"
-    except AssertionError as error:
-        wrong.append(str(error))
+    wrong += unlike_a_refusal(trial, "permi")  # "permission denied", "not permitted"
+    wrong += [f"only reads: {trial.stderr}"] if name in READERS and trial.code else []
     outcome = trial.stderr.strip().splitlines()[-1] if trial.code else "works"
     return Found(PART, name, outcome, wrong, {"code": trial.code})

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
-from fault_trials import Trial, attempt, has_ended
+from fault_trials import Trial, attempt, check_refusal, has_ended
 from safetensors import safe_open
 from tiny_study import CELLS, write_tiny_study
 
@@ -149,6 +149,22 @@ def compare(folder: Path, command: Command, base: Base) -> Comparison:
         rows, twice = rows + (kind == "differ") * number, twice + (kind == "twice") * number
         wrong.append(f"{number} rows {kind}: {message}")
     return Comparison(rows, twice, wrong)
+
+
+def resumed(folder: Path, command: Command, base: Base) -> list[str]:
+    """What does not hold once the same command is given again: it must end well, with the rows of the undisturbed."""
+    again = attempt(*command.arguments, folder=folder)
+    return [f"not resumed: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+
+
+def unlike_a_refusal(trial: Trial, says: str = "", code: int | None = None) -> list[str]:
+    """What does not hold of a command that had to say what ended it; nothing where none did."""
+    try:
+        if trial.code:
+            check_refusal(trial, says, code)
+    except AssertionError as error:
+        return [f"not one line of {says or 'an error'}: {error}"]
+    return []
 
 
 def _differences(ours: Path, theirs: Path, makes: tuple[str, ...]) -> Iterator[tuple[str, int, str]]:

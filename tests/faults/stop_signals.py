@@ -5,8 +5,8 @@ import signal
 from functools import partial
 from pathlib import Path
 
-from fault_trials import attempt, check_refusal, half_written, outliving, stop
-from soak_study import COMMANDS, Base, Command, Found, Job, compare
+from fault_trials import attempt, half_written, outliving, stop
+from soak_study import COMMANDS, Base, Command, Found, Job, resumed, unlike_a_refusal
 
 PART = "signals"
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -31,8 +31,7 @@ def _try_signals(base: Base, name: str, seed: str, folder: Path) -> Found:
         outcomes.append(f"{sign.name}{' to all' if group else ''} at {after_s} s: {code}")
         wrong += [f"{outcomes[-1]}: {fault}" for fault in faults]
     if command.makes:
-        again = attempt(*command.arguments, folder=here)
-        wrong += [f"not resumed: {again.stderr.strip()}"] if again.code else compare(here, command, base).wrong
+        wrong += resumed(here, command, base)
     return Found(PART, name, ", ".join(outcomes), wrong, {"undisturbed_s": round(whole_s, 2)})
 
 
@@ -53,10 +52,6 @@ def _stop(command: Command, folder: Path, sign: signal.Signals, after_s: float, 
     trial = attempt(*command.arguments, folder=folder, start_new_session=True, meanwhile=send)
     left = outliving(groups[0], GONE_WITHIN_S)
     wrong = [f"processes left: {left}"] if left else []
-    if trial.code:
-        wrong += [f"half-written: {path}" for path in half_written(folder)]
-        try:
-            check_refusal(trial, "stopped", CODES[sign])
-        except AssertionError as error:
-            wrong.append(f"not one line: {error}")
+    wrong += unlike_a_refusal(trial, "stopped", CODES[sign])
+    wrong += [f"half-written: {path}" for path in half_written(folder) if trial.code]
     return trial.code, wrong

@@ -266,15 +266,6 @@ READ: dict[str, tuple[Make, str]] = {
     "names of a million": (of_cifar("test-0.parquet", parquet([encoded()], names='{"info": {"features": 1}}')), CIFAR),
 }
 
-TARGETS: dict[str, tuple[str, Make, str]] = {
-    "a terabyte of labels": ("labels.npy", lambda path: sparse(path, b"", TB), "holds other labels"),
-    "a pipe for the manifest": ("manifest.json", make_pipe, "was not written by `failmodes corrupt`, or is damaged"),
-    "a manifest that leads out": (
-        "manifest.json", lambda path: path.write_bytes(manifest(corruptions={"../../x": {"1": "a"}})), "was not",
-    ),
-    "a pipe for the array": ("contrast.npy", make_pipe, "did not write it"),
-}  # fmt: skip
-
 COMMANDS = ("a pipe", "a class that is not UTF-8", "sparse labels", "code")  # the others run in this process alone
 
 
@@ -326,13 +317,3 @@ def test_what_is_odd_and_can_be_read_is(name: str, tmp_path: Path) -> None:
     trial = attempt("ingest", "study.toml", folder=here)
     assert trial.code == 0, trial
     assert "\x1b" not in trial.stderr + trial.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", TARGETS)
-def test_a_folder_to_write_to_may_be_malformed_too(name: str, tmp_path: Path) -> None:
-    file, make, says = TARGETS[name]
-    (tmp_path / "here" / "set").mkdir(parents=True)
-    make(tmp_path / "here" / "set" / file)
-    options = ("digits", "--to", "set", "--images", "20", "--corruption", "contrast")
-    refused("corrupt", *options, folder=tmp_path / "here", says=says)

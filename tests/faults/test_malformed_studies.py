@@ -155,42 +155,13 @@ def test_what_is_unusual_and_correct_is_taken(here: Path) -> None:
     assert (trial.code, "first 20" in trial.stderr or "20 images" in trial.stderr) == (0, True), trial
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["digits", "--seed", str(2**63)], "--seed: input should be less than or equal to"),
-        (["digits", "--layout", "imagenet-c", "--severity", "1e999999999"], "is out of range"),
-        (["digits", "--corruption", "\x1b[31mfog"], "unknown corruption '\\x1b[31mfog'"),
-        (["folder", "--path", ""], "a path is blank"),
-    ],
-    ids=["seed", "severity", "escape", "path"],
-)
-def test_options_have_the_bounds_of_a_study(here: Path, arguments: list[str], says: str) -> None:
-    refused("corrupt", *arguments, "--to", "set", folder=here, says=says)
-
-
-@pytest.mark.slow
-def test_names_that_are_not_utf8_are_taken_or_named(here: Path) -> None:
-    not_utf8 = os.fsdecode(b"\xff\xfe")
-    (here / f"{not_utf8}.toml").write_text(GOOD)
-    assert attempt("ingest", f"{not_utf8}.toml", folder=here).code == 0
-    options = ("--images", "20", "--corruption", "contrast")
-    assert attempt("corrupt", "digits", *options, "--to", not_utf8, folder=here).code == 0
-
-
 @pytest.mark.parametrize(
     ("more", "says"),
     [({"output": "a\0b"}, "holds a null character"), ({"output": "\udcff"}, "is not valid UTF-8"), ({7: 8}, "7")],
     ids=["null", "half a character", "a key that is a number"],
 )
 def test_a_study_of_python_is_refused_alike(more: dict, says: str) -> None:
-    base = {
-        "name": "x",
-        "output": "out",
-        "dataset": {"kind": "digits", "images": 20},
-        "corruptions": {"names": ["fog"]},
-    }
+    base = {"name": "x", "output": "out", "dataset": {"kind": "digits", "images": 20}}
     with pytest.raises(StudyError) as caught:
         failmodes.run(base | more)
     assert says in str(caught.value)

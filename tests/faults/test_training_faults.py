@@ -1,7 +1,9 @@
-"""Training and evaluation on an unlucky day: full disks, damaged states, two at once, signals, limits."""
+"""Training and evaluation on an unlucky day: damaged states, a lock that is held, signals to all their processes.
+
+Full disks, limits, read-only folders and two at once are of `make soak`.
+"""
 
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -15,9 +17,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, outliving, refused, shell, stop
-from installed_script import SCRIPT
-from safetensors.torch import load_file
+from fault_trials import WITH_TORCH_S, attempt, check_refusal, half_written, outliving, refused, stop
 from tiny_study import hashes, write_tiny_study
 
 from failmodes.evaluate.study.study_file import read_study
@@ -42,62 +42,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def weights(folder: Path) -> dict[str, "torch.Tensor"]:
-    (path,) = (folder / "out" / "checkpoints").glob("*.safetensors")
-    return load_file(path)
-
-
-def check_trained(folder: Path, undisturbed: Path) -> None:
-    """Train to the end: the model is that of an undisturbed training."""
-    trial = attempt("train", folder=folder)
-    assert trial.code == 0, trial
-    ours, theirs = weights(folder), weights(undisturbed)
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
-    assert [path.name for path in (folder / "out" / "checkpoints").iterdir() if STATE_SUFFIX in path.name] == []
-
-
-def check_evaluated(folder: Path, undisturbed: Path) -> None:
-    trial = attempt("evaluate", folder=folder)
-    assert trial.code == 0, trial
-    assert hashes(folder / "out") == hashes(undisturbed / "out")
-    assert not half_written(folder)
-
-
-def trained_copy(undisturbed: Path, folder: Path, extra: str = "") -> Path:
-    """The study with its trained model and nothing else."""
-    folder.mkdir(exist_ok=True)
-    shutil.copytree(undisturbed / "out" / "checkpoints", folder / "out" / "checkpoints")
-    return write_tiny_study(folder, extra=extra).parent
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "study"
     made.mkdir()
     return write_tiny_study(made).parent
-
-
-def limited(bytes_: int) -> Callable[[], None]:
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_, bytes_))
-
-
-# the least has room for the one line, which goes to a file as well
-@pytest.mark.slow
-@pytest.mark.parametrize("bytes_", [500, 1000, 100_000, 1_000_000])
-def test_a_full_disk_ends_training_in_one_line_and_it_goes_on(bytes_: int, folder: Path, undisturbed: Path) -> None:
-    trial = attempt("train", folder=folder, preexec_fn=limited(bytes_))
-    check_refusal(trial, "file-size limit", 1)
-    assert not half_written(folder)
-    check_trained(folder, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("bytes_", [1000, 2000, 6000, 20_000])
-def test_a_full_disk_ends_evaluation_in_one_line_and_it_goes_on(bytes_: int, tmp_path: Path, undisturbed: Path) -> None:
-    folder = trained_copy(undisturbed, tmp_path / "study")
-    check_refusal(attempt("evaluate", folder=folder, preexec_fn=limited(bytes_)), "cannot write", 1)
-    assert not half_written(folder)
-    check_evaluated(folder, undisturbed)
 
 
 def state_path(folder: Path) -> Path:
@@ -116,21 +65,16 @@ def train_here(folder: Path) -> list[Path]:
 def one_epoch(path: Path, **changes: object) -> None:
     """The state after an epoch, with other values."""
 
-    class StoppedError(Exception):
-        pass
-
     save = Trainer.save
 
     def once(self: Trainer, at: Path, epochs_done: int) -> None:
         save(self, at, epochs_done)
-        raise StoppedError
+        raise KeyError("stopped")
 
-    Trainer.save = once
-    try:
-        with pytest.raises(StoppedError):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "save", once)
+        with pytest.raises(KeyError, match="stopped"):
             train_here(path.parents[2])
-    finally:
-        Trainer.save = save
     torch.save(torch.load(path, weights_only=True) | changes, path)
 
 
@@ -164,15 +108,6 @@ def test_a_state_that_is_no_file_is_not_waited_for(folder: Path) -> None:
         train_here(folder)
 
 
-@pytest.mark.slow
-def test_train_names_a_damaged_state_in_one_line(folder: Path, undisturbed: Path) -> None:
-    path = state_path(folder)
-    path.write_bytes(b"hello")
-    refused("train", folder=folder, says="is no state of this training", code=1, most_s=WITH_TORCH_S)
-    path.unlink()
-    check_trained(folder, undisturbed)
-
-
 def test_who_trains_holds_the_lock_of_a_run(folder: Path) -> None:
     study = read_study(folder / "study.toml")
     with (
@@ -183,40 +118,6 @@ def test_who_trains_holds_the_lock_of_a_run(folder: Path) -> None:
     assert len(train_here(folder)) == 1
     with file_lock(study.output / RUN_LOCK, "{process}"):
         assert train_here(folder) == []  # nothing to do: no lock is asked for
-
-
-@pytest.mark.slow
-def test_of_two_trainings_at_once_the_second_is_refused(folder: Path, undisturbed: Path) -> None:
-    path = folder / "study.toml"
-    path.write_text(path.read_text().replace("epochs = 2", "epochs = 200"))
-    first = subprocess.Popen([SCRIPT, "train"], cwd=folder, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while not list(folder.rglob(f"*{STATE_SUFFIX}")):
-            assert first.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        for command in ("train", "run"):
-            trial = attempt(command, folder=folder)
-            check_refusal(trial, f"another run (process {first.pid}) is training or evaluating into", 1)
-    finally:
-        first.kill()
-        first.wait()
-    write_tiny_study(folder)
-    (state,) = folder.rglob(f"*{STATE_SUFFIX}")  # of the longer training, which may go on another day
-    state.unlink()
-    check_trained(folder, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("sign", CODES)
-@pytest.mark.parametrize("after_s", [0, 1, 2, 3, 4, 5])
-def test_a_stopped_training_is_one_line_and_goes_on(sign, after_s: float, folder: Path, undisturbed: Path) -> None:
-    trial = attempt("train", folder=folder, meanwhile=lambda process: stop(process, sign, after_s))
-    if trial.code:
-        check_refusal(trial, "stopped", CODES[sign])
-    assert not half_written(folder)
-    check_trained(folder, undisturbed)
 
 
 WAYS = {
@@ -232,11 +133,12 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("sign", CODES)
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [3, 5, 7, 9])
+@pytest.mark.parametrize("after_s", [3, 7])
 def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
     way: str, sign, group: bool, after_s: float, tmp_path: Path, undisturbed: Path
 ) -> None:
-    folder = trained_copy(undisturbed, tmp_path / "study", WAYS[way])
+    shutil.copytree(undisturbed / "out" / "checkpoints", tmp_path / "out" / "checkpoints")
+    folder = write_tiny_study(tmp_path, extra=WAYS[way]).parent
     numbers = []
 
     def meanwhile(process: int) -> None:
@@ -249,7 +151,9 @@ def test_a_stopped_evaluation_is_one_line_leaves_no_process_and_goes_on(
     assert "Error" not in trial.stderr, trial
     assert "Exception" not in trial.stderr, trial
     assert outliving(numbers[0], 10) == []
-    check_evaluated(folder, undisturbed)
+    assert attempt("evaluate", folder=folder).code == 0
+    assert hashes(folder / "out") == hashes(undisturbed / "out")
+    assert not half_written(folder)
 
 
 AUGMENTED = """
@@ -266,7 +170,7 @@ main()
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", CODES)
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "all"])
-@pytest.mark.parametrize("after_s", [0, 0.7, 1.3])
+@pytest.mark.parametrize("after_s", [0, 1.3])
 def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s: float, folder: Path) -> None:
     path = folder / "study.toml"
     path.write_text(path.read_text().replace("epochs = 2", 'epochs = 500, augmentation = "augmix"'))
@@ -285,41 +189,9 @@ def test_a_stopped_training_with_workers_is_one_line(sign, group: bool, after_s:
     assert outliving(process.pid, 10) == []
 
 
-@linux_only
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-@pytest.mark.parametrize("way", ["here", "with processes"])
-@pytest.mark.parametrize("limit", ["-n 8", "-n 16", "-n 24", "-n 40", "-v 500000", "-v 1500000", "-v 2500000"])
-def test_limits_of_files_and_memory_are_one_line(
-    command: str, way: str, limit: str, tmp_path: Path, undisturbed: Path
-) -> None:
-    folder = trained_copy(undisturbed, tmp_path / "study", WAYS[way])
-    if command == "train":
-        shutil.rmtree(folder / "out")
-    trial = attempt(command, folder=folder, through=shell(f"ulimit {limit}; "))
-    if trial.code:
-        check_refusal(trial)
-    assert "Traceback" not in trial.stderr, trial
-    assert not half_written(folder)
-    (check_trained if command == "train" else check_evaluated)(folder, undisturbed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("command", ["train", "evaluate", "ingest", "run"])
-@pytest.mark.parametrize("output", ["/proc/nowhere/out", "study.toml/out", "/dev/null/out"])
+@pytest.mark.parametrize(("command", "output"), [("train", "/proc/nowhere/out"), ("evaluate", "study.toml/out")])
 def test_an_output_that_cannot_be_written_is_one_line(command: str, output: str, folder: Path) -> None:
     path = folder / "study.toml"
     path.write_text(path.read_text().replace('output = "out"', f'output = "{output}"'))
     refused(command, folder=folder, says="cannot write", most_s=WITH_TORCH_S)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-@pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_a_folder_that_may_not_be_written_is_one_line(command: str, tmp_path: Path, undisturbed: Path) -> None:
-    folder = trained_copy(undisturbed, tmp_path / "study")
-    if command == "train":
-        shutil.rmtree(folder / "out")
-        (folder / "out").mkdir()
-    (folder / "out").chmod(0o500)
-    refused(command, folder=folder, says="permission denied", code=1, most_s=WITH_TORCH_S)

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from fault_trials import Trial, attempt, check_refusal
-from soak_study import COMMANDS, Base, Found, Job, compare
+from fault_trials import Trial, attempt
+from soak_study import COMMANDS, Base, Found, Job, resumed, unlike_a_refusal
 
 PART = "two at once"
 PAIRS = ("run", "evaluate", "train", "import", "load", "shapes", "report", "corrupt")
@@ -32,14 +32,8 @@ def _try_pair(base: Base, name: str, seed: str, folder: Path) -> Found:
     with ThreadPoolExecutor(2) as pool:
         trials = list(pool.map(start, (0.0, later_s)))
     wrong = [] if any(trial.code == 0 for trial in trials) else ["neither did its work"]
-    for trial in trials:
-        if trial.code:
-            try:
-                check_refusal(trial, "process")  # each names the other
-            except AssertionError as error:
-                wrong.append(f"does not name the other: {error}")
-    again = attempt(*command.arguments, folder=folder)
-    wrong += [f"afterwards: {again.stderr.strip()}"] if again.code else compare(folder, command, base).wrong
+    wrong += [line for trial in trials for line in unlike_a_refusal(trial, "process")]  # each names the other
+    wrong += resumed(folder, command, base)
     lines = [trial.stderr.strip().splitlines()[-1] if trial.code else "done" for trial in trials]
     return Found(
         PART, f"{name} + {name}", f"{later_s:g} s apart: {'; '.join(lines)}", wrong, {"codes": [t.code for t in trials]}

@@ -42,4 +42,7 @@ def explorer(warehouse: Path, *options: str) -> Iterator[Explorer]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        try:
+            process.communicate(timeout=20)
+        finally:
+            process.kill()

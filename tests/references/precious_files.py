@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 STUDY = 'name = "mine"\noutput = "out"\n\n[dataset]\nkind = "digits"\n'
-ANOTHER_SUFFIX = {".duckdb": ".html"}  # of a command's own; every other one gets .duckdb
 
 
 def make_link(path: Path) -> None:

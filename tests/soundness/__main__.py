@@ -16,8 +16,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # proc
 sys.path[:0] = [str(Path(__file__).parent)]
 
 from claims import Job, Row  # noqa: E402
-from page import broken_lines, markdown, summary_table  # noqa: E402
-from report_page import ReportSet, broken_reports, read_reports, summary_of_reports, write_reports  # noqa: E402
+from page import broken_lines, interval_table, markdown, statement_table  # noqa: E402
+from report_page import NOTHING, ReportSet, broken_reports, read_reports, scenario_table, write_reports  # noqa: E402
 from reports import ONLY, QUICK_REPORTS, REPORTS, ReportRow, measure_reports, report_jobs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
@@ -53,10 +53,9 @@ def main() -> None:
     rows = [] if arguments.only == ONLY else measure_rows(arguments, console)
     reports = measure_whole(arguments, console) if arguments.only in (None, ONLY) else []
     minutes = (time.monotonic() - started) / 60
-    if rows:
-        console.print(summary_table(rows))
-    if reports:
-        console.print(summary_of_reports(reports))
+    lines = [*statement_table(rows), "", *interval_table(rows)] if rows else []
+    lines += ["", *scenario_table(NOTHING, NOTHING._replace(rows=tuple(reports)))] if reports else []
+    console.print("\n".join(lines), soft_wrap=True, markup=False)
     console.print(f"{len(rows)} rows and {len(reports)} of reports in {minutes:.1f} minutes with seed {arguments.seed}")
     if arguments.json:
         found = {"rows": [row._asdict() for row in rows], "reports": [row._asdict() for row in reports]}

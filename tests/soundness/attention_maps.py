@@ -1,24 +1,21 @@
 """Attention whose truth is known: how often intervals of `attention` hold it, and how often they claim too much.
 
-Run it as `python tests/soundness/attention_maps.py`. Every figure made here is of simulated centroids. Coverage is
-above 97 % where little is left of the own centroid: a clean centroid far out makes its own image's value 0 and that of
-the image before it 1, so γ1 is negative, and it counts as 0. Near 0 and 1 the share takes few values, and one end of
-the interval never fails.
+Every figure made here is of simulated centroids. Coverage is above 97 % where little is left of the own centroid: a
+clean centroid far out makes its own image's value 0 and that of the image before it 1, so γ1 is negative, and it counts
+as 0. Near 0 and 1 the share takes few values, and one end of the interval never fails.
 """
 
-import argparse
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from claims import Answers, answered
 from numpy.typing import NDArray
 
 from failmodes.analysis.statistics.attention import CHANCE, OwnMapTest, compare_with_null
 from failmodes.warehouse.null_pairs import sample_null_pairs
 
 CLASSES = 10
-IMAGES = (50, 500, 2_000)
-SAMPLES = 4_000
 TRUTH_IMAGES = 2_000_000
 
 
@@ -91,16 +88,13 @@ def true_share(truth: AttentionTruth) -> float:
     return compare(draw_distances(truth, TRUTH_IMAGES, np.random.default_rng(1))).share.value
 
 
-def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator, samples: int) -> NDArray[np.bool_]:
-    """Whether the interval of the share holds the truth, lies above it, and lies below it, (samples, 3).
-
-    Where the truth is chance, the latter two are the false claims 'nearer' and 'farther'.
-    """
-    expected, outcomes = true_share(truth), []
+@answered
+def share_outcomes(truth: AttentionTruth, images: int, rng: np.random.Generator, samples: int) -> Answers:
+    """Whether the interval of the share holds the truth."""
+    expected = true_share(truth)
     for _ in range(samples):
         _, low, high = compare(draw_distances(truth, images, rng)).share
-        outcomes.append((low <= expected <= high, low > expected, high < expected))
-    return np.array(outcomes)
+        yield [low <= expected <= high]
 
 
 TRUTHS = {
@@ -114,23 +108,3 @@ TRUTHS = {
     "hardly moved": AttentionTruth(1, noise=0.03),
     "not moved": AttentionTruth(1, noise=0.01),
 }
-
-
-def main() -> None:
-    """Print coverage and claims above and below the truth, for each truth and number of images."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--samples", type=int, default=SAMPLES, help=f"evaluations drawn for each figure (default {SAMPLES})"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the samples (default 0)")
-    arguments = parser.parse_args()
-    rng, samples = np.random.default_rng(arguments.seed), arguments.samples
-    for name, truth in TRUTHS.items():
-        print(f"{name}: true share {true_share(truth):.4f}")
-        for images in IMAGES:
-            covered, above, below = share_outcomes(truth, images, rng, samples).mean(axis=0)
-            print(f"  {images:>5} images: covered {covered:.3f}, above {above:.3f}, below {below:.3f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,8 @@
 from functools import partial
 
 import numpy as np
-from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job, Limit
-from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, straight, through
+from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, Limit, answered
+from curves import CORRELATION, GRIDS, Curve, bent, draw_outcomes, straight, through
 
 from failmodes.analysis.statistics.bootstrap import Resampling
 from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
@@ -16,26 +16,25 @@ BREAK, THRESHOLD, FIT = "a curve has a break", "a curve has a threshold", "a str
 LOCATED = Limit(0.935)
 
 
+@answered
 def measure(
     curve: Curve, images: int, paired: bool, true_break: float | None, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
-    grid, found = GRIDS[len(curve)], []
-    for batch in draw_outcomes(rng, curve, images, samples, CORRELATION if paired else 0.0):
-        for correct in batch:
-            resampling = Resampling(RESAMPLES, int(rng.integers(2**31)))
-            covariance = covariance_of_means(correct, paired=paired)
-            resampled = resampled_curve(correct.mean(axis=0), covariance, resampling)
-            point = find_change_point(correct, resampled, grid, paired=paired)
-            (line,) = [fit for fit in fit_curve(correct, grid, 0.1, paired=paired) if fit.function == LINEAR]
-            is_found = point.p_value is not None and point.p_value <= 0.05
-            is_located = np.nan
-            if true_break is not None and is_found:
-                is_located = float(grid[point.first] <= true_break <= grid[point.last])
-            is_threshold = point.threshold(point.p_value, 0.95) == "supported"
-            is_unfit = line.lack_of_fit_p is not None and line.lack_of_fit_p < 0.05
-            found.append((is_found, is_threshold, is_unfit, is_located))
-    return np.array(found, dtype=np.float64)
+    grid = GRIDS[len(curve)]
+    for correct in draw_outcomes(rng, curve, images, samples, CORRELATION if paired else 0.0):
+        resampling = Resampling(RESAMPLES, int(rng.integers(2**31)))
+        covariance = covariance_of_means(correct, paired=paired)
+        resampled = resampled_curve(correct.mean(axis=0), covariance, resampling)
+        point = find_change_point(correct, resampled, grid, paired=paired)
+        (line,) = [fit for fit in fit_curve(correct, grid, 0.1, paired=paired) if fit.function == LINEAR]
+        is_found = point.p_value is not None and point.p_value <= 0.05
+        is_located = np.nan
+        if true_break is not None and is_found:
+            is_located = float(grid[point.first] <= true_break <= grid[point.last])
+        is_threshold = point.threshold(point.p_value, 0.95) == "supported"
+        is_unfit = line.lack_of_fit_p is not None and line.lack_of_fit_p < 0.05
+        yield (is_found, is_threshold, is_unfit, is_located)
 
 
 def null_jobs() -> list[Job]:
@@ -54,8 +53,7 @@ def null_jobs() -> list[Job]:
         claims = tuple(
             Claim(kind, FALSE, truth, images, len(curve), NEVER_FALSE, note) for kind in (BREAK, THRESHOLD, FIT)
         )
-        asked = partial(_first, 3, partial(measure, curve, images, paired, None))
-        found.append(Job(claims, asked, images * len(curve)))
+        found.append(Job(claims, partial(measure, curve, images, paired, None), images * len(curve)))
     return found
 
 
@@ -65,11 +63,10 @@ def steep_jobs() -> list[Job]:
     twice = (0.9, 0.85, 0.8, 0.75, 0.65, 0.55)  # from severity 3 on exactly twice as steep
     for images in (500, 2_000):
         claims = (Claim(THRESHOLD, FALSE, "twice as steep from severity 3 on", images, 6, NEVER_FALSE),)
-        asked = partial(_column, 1, partial(measure, through(twice, 6), images, True, 3.0))
-        found.append(Job(claims, asked, images * 6))
+        found.append(Job(claims, partial(measure, through(twice, 6), images, True, 3.0), images * 6, columns=(1,)))
     early = bent(0.9, 0.4, -0.3, 6)
     claims = (Claim(THRESHOLD, FALSE, "curvature -.3, a drop of 40 points", 500, 6, NEVER_FALSE),)
-    found.append(Job(claims, partial(_column, 1, partial(measure, early, 500, True, None)), 3_000))
+    found.append(Job(claims, partial(measure, early, 500, True, None), 3_000, columns=(1,)))
     for severities in (6, 21):
         curve = through((0.9, 0.89, 0.88, 0.87, 0.67, 0.47), severities)
         claims = (
@@ -78,21 +75,8 @@ def steep_jobs() -> list[Job]:
                 "where a break lies", COVERAGE, "1 point a severity, 20 from severity 3 on", 500, severities, LOCATED
             ),
         )
-        asked = partial(_columns, (1, 3), partial(measure, curve, 500, True, 3.0))
-        found.append(Job(claims, asked, 500 * severities))
+        found.append(Job(claims, partial(measure, curve, 500, True, 3.0), 500 * severities, columns=(1, 3)))
     return found
-
-
-def _first(count, measured, rng, samples):
-    return measured(rng, samples)[:, :count]
-
-
-def _column(place, measured, rng, samples):
-    return measured(rng, samples)[:, [place]]
-
-
-def _columns(places, measured, rng, samples):
-    return measured(rng, samples)[:, list(places)]
 
 
 def jobs() -> list[Job]:

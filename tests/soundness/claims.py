@@ -1,13 +1,15 @@
 """What is counted, what it is held against, and when a limit counts as broken."""
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
 from curves import Floats
 from scipy.special import betaincinv
 
 FALSE, COVERAGE, POWER, AT_SMALLEST = "false claim", "coverage", "power", "power at the smallest difference"
+Answers = Iterator[Sequence[float]]  # of each draw, one after the other
 CONFIDENCE = 0.99  # of the interval that says how well the samples know a share
 
 
@@ -48,12 +50,25 @@ class Claim(NamedTuple):
 
 
 class Job(NamedTuple):
-    """Claims that the same samples answer: `measure(rng, samples)` gives (samples, claims) of 0, 1 and NaN for none."""
+    """Claims that the same samples answer.
+
+    Attributes:
+        claims: what is counted.
+        measure: `measure(rng, samples)` gives (samples, answers) of 0, 1 and NaN for none.
+        numbers: latent numbers of a draw, so that long jobs begin first.
+        samples: where they are not as many as the run's.
+        columns: of the answers, those of the claims; the first ones if not given.
+    """
 
     claims: tuple[Claim, ...]
     measure: Callable[[np.random.Generator, int], Floats]
-    numbers: float  # latent numbers of a draw, so that long jobs begin first
-    samples: int | None = None  # where it is not as many as the run's
+    numbers: float
+    samples: int | None = None
+    columns: tuple[int, ...] = ()
+
+    def answers(self, rng: np.random.Generator, samples: int) -> Floats:
+        """What so many samples answer to each claim, (samples, claims)."""
+        return self.measure(rng, samples)[:, self.columns or range(len(self.claims))]
 
 
 class Row(NamedTuple):
@@ -77,6 +92,16 @@ NEVER_FALSE = Limit(high=0.05)
 COVERS = Limit(0.935, 0.97)
 COVERS_AT_LEAST = Limit(0.935)
 NO_LIMIT = Limit()
+
+
+def answered(draws: Callable[..., Answers]) -> Callable[..., Floats]:
+    """Make of a function that yields the answers of each draw one that gives them all, (samples, answers)."""
+
+    @wraps(draws)
+    def measured(*arguments: Any, **options: Any) -> Floats:
+        return np.array(list(draws(*arguments, **options)), dtype=np.float64)
+
+    return measured
 
 
 def judge(claim: Claim, outcomes: Sequence[float] | Floats) -> Row:

@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Floats
 
 from failmodes.warehouse.metrics.class_order import far_better_order
@@ -27,20 +27,19 @@ def chance_jobs() -> list[Job]:
             )
             found.append(Job(claims, partial(measure_chance, chance, chance, images), 1))
     power = Claim("at_chance", POWER, "30 % of ten classes, not said", 50, 0, NO_LIMIT)
-    return [*found, Job((power,), lambda rng, samples: measure_chance(0.3, 0.1, 50, rng, samples)[:, 1:], 1)]
+    return [*found, Job((power,), partial(measure_chance, 0.3, 0.1, 50), 1, columns=(1,))]
 
 
+@answered
 def measure_permuted(
     accuracy: float, matched: float, classes: int, images: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """(samples, 1) whether outputs look permuted where the next class takes `matched` of each class's images."""
     labels = np.arange(images) % classes
-    found = []
     for _ in range(samples):
         drawn, others = rng.random(images), rng.integers(2, classes, images)
         shift = np.where(drawn < accuracy, 0, np.where(drawn < accuracy + matched, 1, others))
-        found.append([far_better_order(labels, (labels + shift) % classes, classes) is not None])
-    return np.array(found, dtype=np.float64)
+        yield [far_better_order(labels, (labels + shift) % classes, classes) is not None]
 
 
 def permuted_jobs() -> list[Job]:

@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
@@ -27,15 +27,15 @@ def verdict(estimate: Estimate) -> str:
     return CellConfidence("none", 0.0, 1, 0.5, estimate, 1.0).verdict
 
 
+@answered
 def measure_overconfidence(
     mean: float, concentration: float, gap: float, images: int, cells: int, rng: np.random.Generator, samples: int,
     shuffled: bool = False,
-) -> Floats:  # fmt: skip
+) -> Answers:  # fmt: skip
     """Whether some cell is said to be over- or underconfident, and whether the first one's own interval holds 0.
 
     `shuffled`: predictions are correct with the confidence of another image, so that confidence says nothing.
     """
-    found = []
     for _ in range(samples):
         confidence = draw_confidence(rng, mean, concentration, (cells, images))
         chances = rng.permuted(confidence, axis=1) if shuffled else confidence
@@ -45,8 +45,7 @@ def measure_overconfidence(
         )
         estimates = [partial(overconfidence, m, r, images, spread=spread) for m, r, spread in figures]
         verdicts, alone = {verdict(one(cells=cells)) for one in estimates}, estimates[0]()
-        found.append((len(verdicts - {"inconclusive"}) > 0, alone.low <= 0 <= alone.high))
-    return np.array(found, dtype=np.float64)
+        yield (len(verdicts - {"inconclusive"}) > 0, alone.low <= 0 <= alone.high)
 
 
 def overconfidence_jobs() -> list[Job]:
@@ -71,26 +70,21 @@ def overconfidence_jobs() -> list[Job]:
         found.append(Job(claims, measured, images * 35))
     claims = (Claim("overconfidence", POWER, "10 points overconfident, mean confidence .93", 500, 0, NO_LIMIT),)
     measured = partial(measure_overconfidence, 0.93, ALIKE, 0.1, 500, 7)
-    return [*found, Job(claims, partial(_first, measured), 10_000)]
+    return [*found, Job(claims, measured, 10_000)]
 
 
-def _first(measured, rng: np.random.Generator, samples: int) -> Floats:
-    return measured(rng, samples)[:, :1]
-
-
+@answered
 def measure_calibration_error(
     mean: float, concentration: float, images: int, power: float, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether the calibration error lies above its noise floor; right with a chance of confidence to some power."""
-    found = []
     for _ in range(samples):
         confidence = draw_confidence(rng, mean, concentration, (images,))
         correct = rng.random(images) < confidence**power
         bins = bins_of(confidence)
         counts, sums = np.bincount(bins), np.bincount(bins, confidence)
         present = counts > 0
-        found.append([p_of_error(binned_error(confidence, correct), counts[present], sums[present]) <= ALPHA])
-    return np.array(found, dtype=np.float64)
+        yield [p_of_error(binned_error(confidence, correct), counts[present], sums[present]) <= ALPHA]
 
 
 def calibration_jobs() -> list[Job]:
@@ -114,9 +108,10 @@ def auroc_of_cell(confidence: Floats, failed: Bools, cells: int) -> CellAuroc:
     return CellAuroc("any", 1.0, interval, len(failed), 1.0, 1.0)
 
 
-def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.random.Generator, samples: int) -> Answers:
     """Whether confidence is said, in some cell, to be worse than chance; better; and whether .5 is covered in one."""
-    failed, found = np.arange(images) < failures, []
+    failed = np.arange(images) < failures
     for _ in range(samples):
         confidence = rng.random((cells, images))
         if ties == "ten values":
@@ -125,8 +120,7 @@ def measure_auroc(images: int, failures: int, cells: int, ties: str, rng: np.ran
             confidence = np.where(confidence < 0.9, 1.0, confidence)
         verdicts = [auroc_of_cell(row, failed, cells).verdict for row in confidence]
         _, low, high = auroc_of_cell(confidence[0], failed, 1).auroc
-        found.append(("supported" in verdicts, "contradicted" in verdicts, low <= 0.5 <= high))
-    return np.array(found, dtype=np.float64)
+        yield ("supported" in verdicts, "contradicted" in verdicts, low <= 0.5 <= high)
 
 
 def auroc_jobs() -> list[Job]:
@@ -145,14 +139,13 @@ def auroc_jobs() -> list[Job]:
     return found
 
 
-def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_error_rate(chance: float, images: int, alike: bool, rng: np.random.Generator, samples: int) -> Answers:
     """Whether the interval of an error rate over six corruptions holds it; `alike`: the same images fail under all."""
-    found = []
     for _ in range(samples):
         incorrect = rng.random((1 if alike else 6, images)) < chance
         rate = mean_of_shares(np.broadcast_to(incorrect, (6, images)).mean(axis=1), images)
-        found.append([rate.low <= chance <= rate.high])
-    return np.array(found, dtype=np.float64)
+        yield [rate.low <= chance <= rate.high]
 
 
 def error_rate_jobs() -> list[Job]:

@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 def draw_outcomes(
     rng: np.random.Generator, accuracy: Sequence[float], images: int, samples: int, correlation: float = CORRELATION
 ) -> Iterator[Bools]:
-    """Whether each image is right at each severity, (D, N, S) at a time until there are `samples`."""
+    """Whether each image is right at each severity, (N, S), `samples` times."""
     yield from draw_cells(rng, [accuracy], images, samples, correlation, correlation)
 
 
@@ -34,7 +34,7 @@ def draw_cells(
     shared: float = SHARED,
     correlation: float = CORRELATION,
 ) -> Iterator[Bools]:
-    """The same of the cells of several curves (C, S), as (D, N, C * S): `shared` is the correlation between curves."""
+    """The same of the cells of several curves (C, S), as (N, C * S): `shared` is the correlation between curves."""
     limits = ndtri(np.asarray(accuracy)).astype(np.float32)
     curves, severities = limits.shape
     weights = [np.float32(weight) ** np.float32(0.5) for weight in (shared, correlation - shared, 1 - correlation)]
@@ -46,7 +46,7 @@ def draw_cells(
         latent += weights[0] * rng.standard_normal((count, images, 1, 1), np.float32)
         if correlation > shared:
             latent += weights[1] * rng.standard_normal((count, images, curves, 1), np.float32)
-        yield (latent < limits).reshape(count, images, limits.size)
+        yield from (latent < limits).reshape(count, images, limits.size)
 
 
 def bent(clean: float, drop: float, curvature: float, severities: int) -> tuple[float, ...]:

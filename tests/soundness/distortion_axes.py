@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 from shapes import edge_between
 
@@ -30,20 +30,19 @@ FAST: Axis = (0.0, 0.03, 0.055, 0.075, 0.09, 0.1)
 LINE, LATE, EARLY = (bent(0.9, 0.4, curvature, 6) for curvature in (0.0, 0.3, -0.3))
 
 
+@answered
 def measure(
     curve: Curve, truths: tuple[Curve, ...], axis: Axis, images: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether what is said is false of each of the truths, and last whether the shapes are said to differ."""
-    found, true = [], [true_words(axis, truth) for truth in truths]
-    for batch in draw_outcomes(rng, curve, images, samples):
-        for correct in batch:
-            settings = ShapeSettings(resamples=RESAMPLES, seed=int(rng.integers(2**31)))
-            accuracy = correct.mean(axis=0)
-            resampled = resampled_curve(accuracy, covariance_of_means(correct), settings)
-            said = [_said(over) for over in shapes_over(np.vstack([accuracy, resampled]), axis)]
-            verdict = axes_verdict(*({"shape": word} for word in said))
-            found.append([*(_is_false(verdict, said, one) for one in true), verdict == "supported"])
-    return np.array(found, dtype=np.float64)
+    true = [true_words(axis, truth) for truth in truths]
+    for correct in draw_outcomes(rng, curve, images, samples):
+        settings = ShapeSettings(resamples=RESAMPLES, seed=int(rng.integers(2**31)))
+        accuracy = correct.mean(axis=0)
+        resampled = resampled_curve(accuracy, covariance_of_means(correct), settings)
+        said = [_said(over) for over in shapes_over(np.vstack([accuracy, resampled]), axis)]
+        verdict = axes_verdict(*({"shape": word} for word in said))
+        yield [*(_is_false(verdict, said, one) for one in true), verdict == "supported"]
 
 
 def shapes_over(accuracy: Floats, axis: Axis) -> list[ShapeOverAxis]:
@@ -87,11 +86,6 @@ def jobs() -> list[Job]:
         truth = f"the word over {over} at an edge: {words}"
         for images in (500, 2_000):
             claims = tuple(Claim(KIND, FALSE, truth, images, 6, NEVER_FALSE, side) for side in ("below", "above"))
-            asked = partial(_columns, [0, 1], partial(measure, below, (below, above), axis, images))
-            found.append(Job(claims, asked, images * 6))
+            found.append(Job(claims, partial(measure, below, (below, above), axis, images), images * 6))
     claims = (Claim(KIND, POWER, "curvature .3 over severity, near-linear over distortion", 500, 6, NO_LIMIT),)
-    return [*found, Job(claims, partial(_columns, [-1], partial(measure, LATE, (LATE,), STEEP, 500)), 3_000)]
-
-
-def _columns(places: list[int], measured, rng: np.random.Generator, samples: int) -> Floats:
-    return measured(rng, samples)[:, places]
+    return [*found, Job(claims, partial(measure, LATE, (LATE,), STEEP, 500), 3_000, columns=(1,))]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Bools, Floats, draw_cells, draw_outcomes, straight
+from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
+from curves import Bools, draw_cells, draw_outcomes, straight
 
 from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
 from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
@@ -44,15 +44,14 @@ def mean_cost(model: ModelRows, corruption: str, other: str = CLEAN) -> Estimate
     return accuracy_over(ModelMetrics(model), [*mean_of(another), *mean_of(one, -1)]).interval()
 
 
-def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_leads(curves: Curves, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Answers:
     """Whether a corruption is said to have the largest drop at the last severity."""
-    names, found = [f"{number:02}" for number in range(len(curves))], []
+    names = [f"{number:02}" for number in range(len(curves))]
     shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
-    for batch in draw_cells(rng, curves, images, samples, shared, correlation):
-        for correct in batch:
-            ranking = rank_drops(model_of(matrix_of(correct, paired=paired)), names, names, 0.95)
-            found.append([ranking.is_clear])
-    return np.array(found, dtype=np.float64)
+    for correct in draw_cells(rng, curves, images, samples, shared, correlation):
+        ranking = rank_drops(model_of(matrix_of(correct, paired=paired)), names, names, 0.95)
+        yield [ranking.is_clear]
 
 
 def lead_jobs() -> list[Job]:
@@ -74,28 +73,26 @@ def lead_jobs() -> list[Job]:
     return [*found, Job(claims, partial(measure_leads, curves, 500, True), 6_000)]
 
 
+@answered
 def measure_average(
     clean: float, drop: float, images: int, paired: bool, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether the interval of the average cost holds the true one."""
     curve = straight(clean, drop, SEVERITIES)
     truth = curve[0] - np.mean(curve[1:])
-    found = []
-    for batch in draw_outcomes(rng, curve, images, samples, 0.9 if paired else 0.0):
-        estimates = [mean_cost(model_of(matrix_of(correct, paired=paired)), "00") for correct in batch]
-        found += [[low <= truth <= high] for _, low, high in estimates]
-    return np.array(found, dtype=np.float64)
+    for correct in draw_outcomes(rng, curve, images, samples, 0.9 if paired else 0.0):
+        _, low, high = mean_cost(model_of(matrix_of(correct, paired=paired)), "00")
+        yield [low <= truth <= high]
 
 
-def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_average_lead(drops: Sequence[float], images: int, rng: np.random.Generator, samples: int) -> Answers:
     """Whether the interval of the difference of two corruptions' average costs holds the true one."""
     curves = [straight(0.9, drop, SEVERITIES) for drop in drops]
     truth = float(np.mean(curves[1][1:]) - np.mean(curves[0][1:]))
-    found = []
-    for batch in draw_cells(rng, curves, images, samples):
-        estimates = [mean_cost(model_of(matrix_of(correct)), "00", "01") for correct in batch]
-        found += [[low <= truth <= high] for _, low, high in estimates]
-    return np.array(found, dtype=np.float64)
+    for correct in draw_cells(rng, curves, images, samples):
+        _, low, high = mean_cost(model_of(matrix_of(correct)), "00", "01")
+        yield [low <= truth <= high]
 
 
 def average_jobs() -> list[Job]:
@@ -117,14 +114,12 @@ def average_jobs() -> list[Job]:
     return found
 
 
-def measure_unpaired(images: int, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_unpaired(images: int, rng: np.random.Generator, samples: int) -> Answers:
     """Whether Newcombe's interval of a drop between different images holds the true one."""
-    found = []
-    for batch in draw_outcomes(rng, (0.9, 0.8), images, samples, 0.0):
-        correct = np.moveaxis(batch, 0, 1)
-        low, high = newcombe_interval(count_pairs(correct[:, :, 0], correct[:, :, 1], paired=False))
-        found.append((low <= 0.1) & (high >= 0.1))
-    return np.concatenate(found)[:, None].astype(np.float64)
+    for correct in draw_outcomes(rng, (0.9, 0.8), images, samples, 0.0):
+        low, high = newcombe_interval(count_pairs(*correct.T, paired=False))
+        yield [low <= 0.1 <= high]
 
 
 def jobs() -> list[Job]:

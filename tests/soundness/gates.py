@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, Claim, Job
+from claims import FALSE, NEVER_FALSE, Answers, Claim, Job, answered
 from curves import Floats
 from scipy.special import ndtr, ndtri
 
@@ -133,17 +133,16 @@ def rule_at_limit(scenario: Scenario, measure: str, over: str, cell: int | None 
     return Statement(**content, relation="worse_by_at_most", limit=max(0.0, round(worse, 12)))
 
 
+@answered
 def measure_gates(
     scenario: Scenario, gates: Sequence[Sequence[Statement]], images: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """(samples, gates * 2) whether each gate is said to hold, and to fail; its rules stop it together."""
     specs = [GateSpec(baseline="B", level=LEVEL, rules=list(rules)) for rules in gates]
-    found = []
     for _ in range(samples):
         models = ModelMetrics(*draw_models(scenario, images, rng))
         verdicts = [worst_of([one.verdict for one in judge_rules(spec, models, None, "rules")]) for spec in specs]
-        found.append([verdict == wanted for verdict in verdicts for wanted in ("supported", "contradicted")])
-    return np.array(found, dtype=np.float64)
+        yield [verdict == wanted for verdict in verdicts for wanted in ("supported", "contradicted")]
 
 
 def _job(truth: str, scenario: Scenario, over: str, images: int, measure: str) -> Job:

@@ -3,8 +3,7 @@
 from functools import partial
 
 import numpy as np
-from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Floats
+from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
@@ -12,20 +11,19 @@ from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval
 
 
+@answered
 def measure_collapse(
     share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether, of cells whose commonest answer takes `share` of the images, some is said to collapse."""
     counts = rng.binomial(images, share, (samples, cells))
     low, high = wilson_interval(counts / images, images, comparisons=cells)
     alone = wilson_interval(counts[:, 0] / images, images)
     worst = counts.argmax(axis=1)
-    found = []
     for draw, cell in enumerate(worst):
         estimate = Estimate(counts[draw, cell] / images, low[draw, cell], high[draw, cell])
         outcomes = Collapse("any", 1.0, "any", counts[draw, cell], images, estimate, label_share)
-        found.append((outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw]))
-    return np.array(found, dtype=np.float64)
+        yield (outcomes.verdict == "supported", alone[0][draw] <= share <= alone[1][draw])
 
 
 def collapse_jobs() -> list[Job]:
@@ -42,23 +40,18 @@ def collapse_jobs() -> list[Job]:
                     Claim("prediction_collapse", FALSE, truth, images, 0, NEVER_FALSE, f"any of {cells} cells"),
                     *(Claim("interval of a share", COVERAGE, truth, images, 0, limit, note),) * (cells == 1),
                 )
-                found.append(Job(claims, partial(_of_claims, len(claims), middle, label_share, images, cells), cells))
+                found.append(Job(claims, partial(measure_collapse, middle, label_share, images, cells), cells))
     claims = (
         Claim("prediction_collapse", POWER, "90 % of answers, 10 % of labels", 50, 0, NO_LIMIT, "any of 31 cells"),
     )
-    return [*found, Job(claims, partial(_of_claims, 1, 0.9, 0.1, 50, 31), 31)]
+    return [*found, Job(claims, partial(measure_collapse, 0.9, 0.1, 50, 31), 31)]
 
 
-def _of_claims(
-    count: int, share: float, label_share: float, images: int, cells: int, rng: np.random.Generator, samples: int
-) -> Floats:
-    return measure_collapse(share, label_share, images, cells, rng, samples)[:, :count]
-
-
+@answered
 def measure_gaps(
     others: float, gap: float, sizes: tuple[int, int], classes: int, corruptions: int,
     rng: np.random.Generator, samples: int,
-) -> Floats:  # fmt: skip
+) -> Answers:  # fmt: skip
     """Whether, where one class of each corruption lies `gap` below the others, some is said to lie too far below.
 
     `sizes` are the images of that class and of each of the others.
@@ -72,7 +65,6 @@ def measure_gaps(
     low, high = newcombe_of_groups(shares, sizes_of, comparisons=classes * corruptions)
     alone = newcombe_of_groups(shares, sizes_of)
     differences = shares[0] - shares[1]
-    found = []
     for draw in range(samples):
         widest = differences[draw].argmax(axis=1)
         places = [(draw, corruption, one) for corruption, one in enumerate(widest)]
@@ -80,8 +72,7 @@ def measure_gaps(
             ClassGap("any", 1.0, "any", 1, 0.0, Estimate(differences[p], low[p], high[p])).verdict for p in places
         ]
         first = (draw, 0, 0)
-        found.append(("supported" in outcomes, alone[0][first] <= gap <= alone[1][first]))
-    return np.array(found, dtype=np.float64)
+        yield ("supported" in outcomes, alone[0][first] <= gap <= alone[1][first])
 
 
 def gap_jobs() -> list[Job]:
@@ -102,11 +93,7 @@ def gap_jobs() -> list[Job]:
     claims = (
         Claim("class_failure", POWER, "one class of 50 images 50 points below 90 %, 10 classes", 500, 0, NO_LIMIT),
     )
-    return [*found, Job(claims, partial(_power_of_gap), 1_000)]
-
-
-def _power_of_gap(rng: np.random.Generator, samples: int) -> Floats:
-    return measure_gaps(0.9, 0.5, (50, 50), 10, 5, rng, samples)[:, :1]
+    return [*found, Job(claims, partial(measure_gaps, 0.9, 0.5, (50, 50), 10, 5), 1_000)]
 
 
 def jobs() -> list[Job]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from claims import COVERAGE, FALSE, POWER, Row
 from report_page import ReportSet, kind_table, scenario_table, shape_table, table_lines
-from rich.table import Table
 
 from failmodes.analysis.judging.findings.registry import all_kinds
 
@@ -41,7 +40,6 @@ ALONE = """## Each kind alone
 The row of each kind that is nearest to its limit, with the 99% interval of the measured share (Clopper and Pearson). A
 limit is broken where that whole interval lies beyond it. **All {count:,} rows: [soundness.csv](soundness.csv).**
 """
-HEADER = ("kind", "measured", "truth", "images", "severities", "samples", "% [99 % interval]", "limit", "holds", "note")
 
 
 def percent(share: float) -> str:
@@ -52,35 +50,12 @@ def _measured(row: Row) -> str:
     return f"{percent(row.share)} [{percent(row.low)}, {percent(row.high)}]"
 
 
-def cells_of(row: Row) -> tuple[str, ...]:
-    state = "yes" if row.ok else "BROKEN"
-    holds = state if row.limit != "none" else ""
-    grid = str(row.severities or "")
-    return (
-        row.kind,
-        row.measured,
-        row.truth,
-        f"{row.images:,}",
-        grid,
-        f"{row.samples:,}",
-        _measured(row),
-        row.limit,
-        holds,
-        row.note,
-    )
-
-
-def summary_table(rows: Sequence[Row]) -> Table:
-    """Of each kind and measure the row nearest to its limit, and how many rows are broken."""
-    table = Table(*HEADER[:7], "limit", "rows", "broken", title="Soundness, worst rows", title_justify="left")
-    for kind, measured in dict.fromkeys((row.kind, row.measured) for row in rows):
-        here = [row for row in rows if (row.kind, row.measured) == (kind, measured)]
-        table.add_row(*cells_of(_worst(here))[:8], str(len(here)), str(sum(not row.ok for row in here) or ""))
-    return table
-
-
 def broken_lines(rows: Sequence[Row]) -> list[str]:
-    return ["BROKEN: " + " | ".join(cells_of(row)) for row in rows if not row.ok]
+    return [
+        f"BROKEN: {row.kind} | {row.measured} | {_where(row)} | {_measured(row)} | {row.limit}"
+        for row in rows
+        if not row.ok
+    ]
 
 
 def markdown(rows: Sequence[Row], before: ReportSet, now: ReportSet, made: str, stored: str) -> str:

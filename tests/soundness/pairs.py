@@ -4,8 +4,8 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Floats, draw_cells, straight
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
+from curves import draw_cells, straight
 from drops import matrix_of, model_of
 
 from failmodes.analysis.selection import EvaluationInfo
@@ -31,19 +31,18 @@ class Pair(NamedTuple):
         return float(np.mean([np.mean(x[1:]) - np.mean(y[1:]) for x, y in zip(self.a, self.b, strict=True)]))
 
 
-def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_pair(pair: Pair, images: int, paired: bool, rng: np.random.Generator, samples: int) -> Answers:
     """Whether one is said to be right more often, and whether the interval holds the true difference."""
-    found, columns = [], len(pair.a) * SEVERITIES
-    for batch in draw_cells(rng, (*pair.a, *pair.b), images, samples, pair.shared, pair.correlation):
-        for correct in batch:
-            halves = correct[:, :columns], correct[:, columns:]
-            a, b = (model_of(matrix_of(half, paired=paired)) for half in halves)
-            difference = corrupted_difference(a, b, CORRUPTIONS)
-            assert difference is not None
-            estimate = difference.interval()
-            judged = PairDifference(MODEL_A, MODEL_B, estimate, difference.p_value, images, difference.p_value)
-            found.append((judged.winner is not None, estimate.low <= pair.difference <= estimate.high))
-    return np.array(found, dtype=np.float64)
+    columns = len(pair.a) * SEVERITIES
+    for correct in draw_cells(rng, (*pair.a, *pair.b), images, samples, pair.shared, pair.correlation):
+        halves = correct[:, :columns], correct[:, columns:]
+        a, b = (model_of(matrix_of(half, paired=paired)) for half in halves)
+        difference = corrupted_difference(a, b, CORRUPTIONS)
+        assert difference is not None
+        estimate = difference.interval()
+        judged = PairDifference(MODEL_A, MODEL_B, estimate, difference.p_value, images, difference.p_value)
+        yield (judged.winner is not None, estimate.low <= pair.difference <= estimate.high)
 
 
 def pair_jobs() -> list[Job]:
@@ -67,20 +66,15 @@ def pair_jobs() -> list[Job]:
             found.append(Job(claims, partial(measure_pair, pair, images, paired), images * 36))
     better = Pair(tuple(falling), tuple(straight(0.87, drop, SEVERITIES) for drop in (0.3, 0.4, 0.5)))
     claims = (Claim("better_model", POWER, "3 points better", 500, SEVERITIES, NO_LIMIT),)
-    return [*found, Job(claims, partial(_power, better), 18_000)]
+    return [*found, Job(claims, partial(measure_pair, better, 500, True), 18_000)]
 
 
-def _power(pair: Pair, rng: np.random.Generator, samples: int) -> Floats:
-    return measure_pair(pair, 500, True, rng, samples)[:, :1]
-
-
-def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_cells(differing: tuple[int, ...], rng: np.random.Generator, samples: int) -> Answers:
     """Whether some cell of a pair is decided where in each as many images favor either model."""
-    found = []
     for _ in range(samples):
         only_a = rng.binomial(differing, 0.5)
-        found.append([min(holm(exact_mcnemar(only_a, np.array(differing) - only_a).tolist())) < ALPHA])
-    return np.array(found, dtype=np.float64)
+        yield [min(holm(exact_mcnemar(only_a, np.array(differing) - only_a).tolist())) < ALPHA]
 
 
 def cell_jobs() -> list[Job]:

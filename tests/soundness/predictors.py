@@ -1,11 +1,13 @@
 """Whether a score is said to see the next failure coming where it knows nothing of it."""
 
+from collections.abc import Mapping
 from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import polars as pl
-from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
-from curves import Floats
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
+from curves import Bools, Floats
 
 from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, SCORES, is_found, predictor_gains
@@ -17,20 +19,24 @@ CORRUPTIONS, STEPS = 5, 5
 HAZARD = np.array([0.05, 0.08, 0.12, 0.2, 0.3])
 
 
-def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_gains(knows: str, images: int, fewer: float, rng: np.random.Generator, samples: int) -> Answers:
     """Whether some score is found, and whether drift is found beyond margin.
 
     Images differ in how easily they fail, which no score knows but where `knows` says so. Scores keep to their image
     over severities and corruptions.
     """
-    found = []
     for _ in range(samples):
         event, at_risk, scores = draw_rows(knows, images, fewer, rng)
-        image, cell = np.nonzero(at_risk)
-        read = {name: score[at_risk] for name, score in scores.items()}
-        gains = predictor_gains(pl.DataFrame({"cell": cell, "image_id": image, "event": event[at_risk], **read}))
-        found.append((any(is_found(gain) for gain in gains.values()), is_found(gains[BEYOND_MARGIN])))
-    return np.array(found, dtype=np.float64)
+        gains = gains_of(event, at_risk, scores)
+        yield (any(is_found(gain) for gain in gains.values()), is_found(gains[BEYOND_MARGIN]))
+
+
+def gains_of(event: Bools, at_risk: Bools, scores: Mapping[str, Floats]) -> Mapping[str, Any]:
+    """What each score gains, as the tool computes it of the rows at risk."""
+    image, cell = np.nonzero(at_risk)
+    read = {name: score[at_risk] for name, score in scores.items()}
+    return predictor_gains(pl.DataFrame({"cell": cell, "image_id": image, "event": event[at_risk], **read}))
 
 
 def draw_rows(knows: str, images: int, fewer: float, rng: np.random.Generator):
@@ -58,18 +64,18 @@ def jobs() -> list[Job]:
     for images, fewer, most in ((50, 1.0, None), (200, 1.0, None), (500, 0.05, None), (2_000, 0.05, 1_000)):
         truth = f"scores know nothing, hazards of {5 * fewer:g} to {30 * fewer:g} %"
         claims = (Claim(KIND, FALSE, truth, images, 6, NEVER_FALSE, "any of five predictors"),)
-        found.append(Job(claims, partial(_any, "nothing", images, fewer), images * 1_000, most))
+        found.append(Job(claims, partial(measure_gains, "nothing", images, fewer), images * 1_000, most))
     for images in (50, 200):
         claims = (Claim(KIND, FALSE, "drift knows the next failure by margin alone", images, 6, NEVER_FALSE,
                         "drift beyond margin"),)  # fmt: skip
-        found.append(Job(claims, partial(_beyond, "margin", images), images * 1_000))
+        found.append(Job(claims, partial(measure_gains, "margin", images, 1.0), images * 1_000, columns=(1,)))
     for images, samples, note in ((50, None, OWN), (200, None, OWN), (500, 1_000, OWN)):
         claims = (
             Claim("interval of a gain", COVERAGE, "drift knows the next failure", images, 6, COVERS_AT_LEAST, note),
         )
         found.append(Job(claims, partial(measure_interval, images), images * 1_000, samples))
     claims = (Claim(KIND, POWER, "drift knows the next failure", 500, 6, NO_LIMIT, "drift beyond margin"),)
-    return [*found, Job(claims, partial(_beyond, "drift", 500), 500_000, 1_000)]
+    return [*found, Job(claims, partial(measure_gains, "drift", 500, 1.0), 500_000, 1_000, columns=(1,))]
 
 
 @lru_cache
@@ -79,28 +85,17 @@ def expected_share(images: int) -> float:
     return float(np.mean([_gain_of_drift(images, rng).value for _ in range(EXPECTED_SAMPLES)]))
 
 
-def measure_interval(images: int, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_interval(images: int, rng: np.random.Generator, samples: int) -> Answers:
     """Whether the interval of what drift saves holds what it saves on average."""
-    truth, found = expected_share(images), []
+    truth = expected_share(images)
     for _ in range(samples):
         gain = _gain_of_drift(images, rng)
-        found.append([gain.low <= truth <= gain.high])
-    return np.array(found, dtype=np.float64)
+        yield [gain.low <= truth <= gain.high]
 
 
 def _gain_of_drift(images: int, rng: np.random.Generator) -> Estimate:
     event, at_risk, scores = draw_rows("drift", images, 1.0, rng)
-    image, cell = np.nonzero(at_risk)
-    read = {name: score[at_risk] for name, score in scores.items()}
-    rows = pl.DataFrame({"cell": cell, "image_id": image, "event": event[at_risk], **read})
-    share = predictor_gains(rows)["drift"].share
+    share = gains_of(event, at_risk, scores)["drift"].share
     assert share is not None, "many images fail"
     return share
-
-
-def _any(knows: str, images: int, fewer: float, rng: np.random.Generator, samples: int) -> Floats:
-    return measure_gains(knows, images, fewer, rng, samples)[:, :1]
-
-
-def _beyond(knows: str, images: int, rng: np.random.Generator, samples: int) -> Floats:
-    return measure_gains(knows, images, 1.0, rng, samples)[:, 1:]

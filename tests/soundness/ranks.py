@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
-from claims import COVERAGE, NO_LIMIT, POWER, Claim, Job, Limit
-from curves import CORRELATION, SHARED, Floats, draw_cells, straight
+from claims import COVERAGE, NO_LIMIT, POWER, Answers, Claim, Job, Limit, answered
+from curves import CORRELATION, SHARED, draw_cells, straight
 from drops import matrix_of
 
 from failmodes.analysis.statistics.failure_order import AT_LAST, ON_AVERAGE, RankedDrop, rank_classes, rank_corruptions
@@ -28,21 +28,19 @@ def holds(found: Sequence[RankedDrop], losses: Sequence[float]) -> bool:
     return all(one.rank_low <= low and high <= one.rank_high for one, low, high in zip(found, first, last, strict=True))
 
 
+@answered
 def measure_corruptions(
     clean: float, drops: Sequence[float], images: int, paired: bool, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether all intervals hold, at the last severity and on average; and whether the first is known to be it."""
     curves, names = [straight(clean, drop, SEVERITIES) for drop in drops], [f"{n:02}" for n in range(len(drops))]
     shared, correlation = (SHARED, CORRELATION) if paired else (0.0, 0.0)
-    found = []
-    for batch in draw_cells(rng, curves, images, samples, shared, correlation):
-        for correct in batch:
-            matrix = matrix_of(correct, paired=paired)
-            at_last, on_average = (
-                list(rank_corruptions(matrix, names, measure, 0.95).values()) for measure in (AT_LAST, ON_AVERAGE)
-            )
-            found.append((holds(at_last, drops), holds(on_average, drops), at_last[0].rank_high == 1))
-    return np.array(found, dtype=np.float64)
+    for correct in draw_cells(rng, curves, images, samples, shared, correlation):
+        matrix = matrix_of(correct, paired=paired)
+        at_last, on_average = (
+            list(rank_corruptions(matrix, names, measure, 0.95).values()) for measure in (AT_LAST, ON_AVERAGE)
+        )
+        yield (holds(at_last, drops), holds(on_average, drops), at_last[0].rank_high == 1)
 
 
 def corruption_jobs() -> list[Job]:
@@ -68,21 +66,18 @@ def corruption_jobs() -> list[Job]:
     return jobs
 
 
+@answered
 def measure_classes(
     clean: float, drops: Sequence[float], of_class: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether all intervals of the ranks of classes hold: each class has a curve of its own, and own images."""
-    labels, found = np.repeat(np.arange(len(drops)), of_class), []
-    parts = [
-        [batch for batch in draw_cells(rng, [straight(clean, drop, SEVERITIES)], of_class, samples)] for drop in drops
-    ]
-    predictions = [np.concatenate(part) for part in parts]
-    for draw in range(samples):
-        correct = np.concatenate([part[draw] for part in predictions])
+    labels = np.repeat(np.arange(len(drops)), of_class)
+    drawn = [list(draw_cells(rng, [straight(clean, drop, SEVERITIES)], of_class, samples)) for drop in drops]
+    for parts in zip(*drawn, strict=True):
+        correct = np.concatenate(parts)
         losses = correct[:, 0] - correct[:, 1:].mean(axis=1)
         ranked = rank_classes(losses, labels, 0.95)
-        found.append([holds([ranked[index] for index in range(len(drops))], drops)])
-    return np.array(found, dtype=np.float64)
+        yield [holds([ranked[index] for index in range(len(drops))], drops)]
 
 
 def class_jobs() -> list[Job]:

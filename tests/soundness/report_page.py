@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from reports import ReportRow
-from rich.table import Table
 
 MAIN_SIZE = 500  # images of the reports that tables by kind are about
 KINDS = {  # what is stated, by kind
@@ -40,6 +39,9 @@ class ReportSet(NamedTuple):
     rows: tuple[ReportRow, ...]
 
 
+NOTHING = ReportSet("", "", ())
+
+
 def write_reports(path: Path, found: ReportSet) -> None:
     content = {"commit": found.commit, "date": found.date, "rows": [row._asdict() for row in found.rows]}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -48,21 +50,9 @@ def write_reports(path: Path, found: ReportSet) -> None:
 def read_reports(path: Path) -> ReportSet:
     """The stored rows; none where the file is missing."""
     if not path.exists():
-        return ReportSet("", "", ())
+        return NOTHING
     content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return ReportSet(content["commit"], content["date"], tuple(ReportRow(**row) for row in content["rows"]))
-
-
-def summary_of_reports(rows: Iterable[ReportRow]) -> Table:
-    """The same figures for a terminal, with the kinds that are false most often."""
-    short = ("false %", "first screen %", "FDP %", "false each", "better model", "largest drop")
-    table = Table("scenario", "images", "reports", *short, "false by kind, per 100 reports", title="Whole reports")
-    for row in rows:
-        worst = sorted(row.false.items(), key=lambda item: -item[1])
-        cells = [_number(value(row)) for _, value in MEASURES]
-        kinds = ", ".join(f"{kind} {100 * count:.1f}" for kind, count in worst)
-        table.add_row(row.scenario, f"{row.images:,}", f"{row.reports:,}", *cells, kinds)
-    return table
 
 
 def broken_reports(rows: Iterable[ReportRow]) -> list[str]:

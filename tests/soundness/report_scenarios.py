@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from curves import Curve
+from shapes import edge_between, word_of
 
-from failmodes.analysis.statistics.curve_shape import shape_of_curve
 from failmodes.analysis.statistics.early_warning import OF_PREDICTION
 from failmodes.analysis.statistics.predictions import CLASS_GAP
 from failmodes.warehouse.schema import CLEAN
@@ -102,12 +101,6 @@ class Statement(NamedTuple):
         return self.kind, self.model, self.about
 
 
-@cache
-def word_of(curve: Curve) -> str:
-    """The word that the package itself has for an exact curve."""
-    return shape_of_curve(curve, SEVERITIES)
-
-
 def true_statements(scenario: Scenario) -> frozenset[Statement]:
     """Everything that a report of the scenario may state."""
     one, other = (model.corrupted for model in scenario.models)
@@ -152,21 +145,6 @@ def _of_confidence(name: str, model: ModelTruth) -> set[Statement]:
     return found
 
 
-def boundary(one: Curve, other: Curve) -> tuple[Curve, Curve]:
-    """Two curves on the way from one to the other, next to each other, that have different words; else the middle."""
-
-    def between(share: float) -> Curve:
-        return tuple((np.array(one) + share * np.subtract(other, one)).tolist())
-
-    if word_of(one) == word_of(other):
-        return between(0.5), between(0.5)
-    low, high = 0.0, 1.0
-    while high - low > NEAR:
-        middle = (low + high) / 2
-        low, high = (middle, high) if word_of(between(middle)) == word_of(one) else (low, middle)
-    return between(low), between(high)
-
-
 def _each(*curves: Curve) -> Curves:
     return dict(zip(CORRUPTIONS, curves, strict=True))
 
@@ -186,12 +164,12 @@ FALLING = _each(
 )
 LINE, LOW_LINE = (0.90, 0.82, 0.74, 0.66, 0.58, 0.50), (0.90, 0.80, 0.70, 0.60, 0.50, 0.40)
 BOUNDARIES = (  # lines to words that differ, and one word to another
-    boundary(LINE, (0.90, 0.90, 0.89, 0.85, 0.74, 0.50)),
-    boundary(LINE, (0.90, 0.66, 0.58, 0.54, 0.52, 0.50)),
-    boundary(LINE, (0.90, 0.90, 0.90, 0.50, 0.50, 0.50)),
-    boundary((0.90, 0.90, 0.89, 0.85, 0.74, 0.50), (0.90, 0.90, 0.90, 0.90, 0.90, 0.50)),
-    boundary((0.90,) * 6, (0.90, 0.89, 0.88, 0.87, 0.86, 0.85)),
-    boundary(LOW_LINE, (0.90, 0.90, 0.65, 0.65, 0.40, 0.40)),
+    edge_between(LINE, (0.90, 0.90, 0.89, 0.85, 0.74, 0.50)),
+    edge_between(LINE, (0.90, 0.66, 0.58, 0.54, 0.52, 0.50)),
+    edge_between(LINE, (0.90, 0.90, 0.90, 0.50, 0.50, 0.50)),
+    edge_between((0.90, 0.90, 0.89, 0.85, 0.74, 0.50), (0.90, 0.90, 0.90, 0.90, 0.90, 0.50)),
+    edge_between((0.90,) * 6, (0.90, 0.89, 0.88, 0.87, 0.86, 0.85)),
+    edge_between(LOW_LINE, (0.90, 0.90, 0.65, 0.65, 0.40, 0.40)),
 )
 TIED = {**FALLING, "contrast": (0.90, 0.80, 0.71, 0.61, 0.52, 0.42)}
 CALIBRATED = ModelTruth(FALLING)

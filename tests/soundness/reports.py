@@ -8,11 +8,9 @@ where every model has one, the shape of that curve and whether predictions colla
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
-from multiprocessing import get_context
+from functools import cache, partial
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -20,6 +18,7 @@ import numpy as np
 from claims import NEVER_FALSE, share_interval
 from report_data import class_name, warehouse_of
 from report_scenarios import CLASSES, MODELS, SCENARIOS, Scenario, Statement, true_statements
+from running import in_processes
 
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import all_kinds, selection_findings
@@ -219,12 +218,10 @@ def measure_reports(
         for start in range(0, count, PART)
     ]
     outcomes: dict[tuple[int, int], dict[int, list[Outcome]]] = {job: {} for job in wanted}
-    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        futures = {pool.submit(measure_reports_part, part, seed): part for part in parts}
-        for future in as_completed(futures):
-            number, images, start, size = futures[future]
-            outcomes[number, images][start] = future.result()
-            finished(SCENARIOS[number].name, size)
+    for part, measured in in_processes(parts, partial(measure_reports_part, seed=seed), processes):
+        number, images, start, size = part
+        outcomes[number, images][start] = measured
+        finished(SCENARIOS[number].name, size)
     return [
         summarize(SCENARIOS[number].name, images, [one for _, part in sorted(of_job.items()) for one in part])
         for (number, images), of_job in outcomes.items()

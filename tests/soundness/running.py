@@ -2,9 +2,11 @@
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
+from typing import Any
 
 import attentions
 import breaks
@@ -58,16 +60,21 @@ def measure_all(
     outcomes: dict[Part, Floats] = {}
     rows: list[Row] = []
     _INHERITED[:] = jobs
-    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
-        futures = {pool.submit(_measure_inherited, part, seed): part for part in parts}
-        for future in as_completed(futures):
-            part = futures[future]
-            outcomes[part] = future.result()
-            left[part[0]] -= 1
-            found = [] if left[part[0]] else _rows_of(part[0], jobs, outcomes)
-            rows += found
-            finished(jobs[part[0]], part[2], found)
+    for part, outcome in in_processes(parts, partial(_measure_inherited, seed=seed), processes):
+        outcomes[part] = outcome
+        left[part[0]] -= 1
+        found = [] if left[part[0]] else _rows_of(part[0], jobs, outcomes)
+        rows += found
+        finished(jobs[part[0]], part[2], found)
     return in_order(rows)
+
+
+def in_processes(parts: Iterable[Any], measure: Callable[[Any], Any], processes: int) -> Iterator[tuple[Any, Any]]:
+    """Each part and what was measured of it, as they end; so many processes are at work at once."""
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        futures = {pool.submit(measure, part): part for part in parts}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
 
 
 def in_order(rows: Sequence[Row]) -> list[Row]:
@@ -95,7 +102,7 @@ def _measure_inherited(part: Part, seed: int) -> Floats:
 def measure_part(job: Job, part: int, count: int, seed: int) -> Floats:
     """Answers of some samples of a job, (count, claims)."""
     name = zlib.crc32(repr([claim[:5] for claim in job.claims]).encode())
-    return job.measure(np.random.default_rng([seed, name, part]), count)
+    return job.answers(np.random.default_rng([seed, name, part]), count)
 
 
 def _order(row: Row) -> tuple[int, str, str, str, int, int, str]:

@@ -7,7 +7,7 @@ procedure over an evaluation never says more easily.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -133,7 +133,9 @@ def is_false(truth: Curve, drawn: Drawn) -> bool:
     return bool((np.abs(grid[np.sort(places)] - grid[own]) >= STRIDE - 1e-9).any())
 
 
+@cache
 def word_of(curve: Curve) -> str:
+    """The word that the package itself has for an exact curve."""
     return shape_of_curve(curve, GRIDS[len(curve)])
 
 
@@ -184,9 +186,8 @@ def describe_draws(
     """Describe samples as the tool does."""
     grid, truth = GRIDS[len(curve)], np.asarray(curve)
     settings = ShapeSettings(resamples=RESAMPLES, seed=int(rng.integers(2**31)))
-    for batch in draw_outcomes(rng, curve, images, samples, correlation):
-        for correct in batch:
-            yield Drawn(describe_curve(correct, grid, settings), truth, correct)
+    for correct in draw_outcomes(rng, curve, images, samples, correlation):
+        yield Drawn(describe_curve(correct, grid, settings), truth, correct)
 
 
 def edge_jobs() -> list[Job]:

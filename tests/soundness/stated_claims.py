@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from claims import FALSE, NEVER_FALSE, Claim, Job
+from claims import FALSE, NEVER_FALSE, Answers, Claim, Job, answered
 from curves import Curve, Floats, draw_cells, draw_outcomes, straight, through
 from drops import SEVERITIES, matrix_of, model_of
 from shapes import EDGES, describe_draws, edge_between, word_of
@@ -37,43 +37,38 @@ def _decided(matrices: Sequence[CorrectnessMatrix], **keys: Any) -> bool:
     return judge_plan(plan, models, FAMILY).verdict != "inconclusive"
 
 
+@answered
 def measure_two_drops(
     curve: tuple[float, ...], images: int, paired: bool, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether one of two corruptions that drop accuracy by the same is said to drop it more, or not to."""
-    found, (shared, correlation) = [], (0.7, 0.9) if paired else (0.0, 0.0)
+    shared, correlation = (0.7, 0.9) if paired else (0.0, 0.0)
     keys = {"corruptions": ["00"], "relation": "less_than", "other": {"corruptions": ["01"]}}
-    for batch in draw_cells(rng, (curve, curve), images, samples, shared, correlation):
-        for correct in batch:
-            matrix = matrix_of(correct, paired=paired)
-            found.append([_decided([matrix], **keys, **place) for place in PLACES])
-    return np.array(found, dtype=np.float64)
+    for correct in draw_cells(rng, (curve, curve), images, samples, shared, correlation):
+        matrix = matrix_of(correct, paired=paired)
+        yield [_decided([matrix], **keys, **place) for place in PLACES]
 
 
+@answered
 def measure_limit(
     relation: str, curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int
-) -> Floats:
+) -> Answers:
     """Whether a drop, or an accuracy, that is the limit itself is said to be within it, or beyond it."""
     accuracies = curve[-1], float(np.mean(curve[1:]))
     truths = [curve[0] - accuracy if relation == "drop_at_most" else accuracy for accuracy in accuracies]
-    found = []
-    for batch in draw_outcomes(rng, curve, images, samples):
-        for correct in batch:
-            places = zip(PLACES, truths, strict=True)
-            keys = {"corruptions": ["00"], "relation": relation}
-            found.append([_decided([matrix_of(correct)], **keys, limit=truth, **place) for place, truth in places])
-    return np.array(found, dtype=np.float64)
+    for correct in draw_outcomes(rng, curve, images, samples):
+        places = zip(PLACES, truths, strict=True)
+        keys = {"corruptions": ["00"], "relation": relation}
+        yield [_decided([matrix_of(correct)], **keys, limit=truth, **place) for place, truth in places]
 
 
-def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure_models(curve: tuple[float, ...], images: int, rng: np.random.Generator, samples: int) -> Answers:
     """Whether one of two checkpoints that are as often correct is said to be better, or not to be."""
-    found = []
-    for batch in draw_cells(rng, (curve, curve), images, samples):
-        for correct in batch:
-            halves = [matrix_of(half) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:])]
-            places = [*({"corruptions": ["00"], **place} for place in PLACES), {"corruptions": ["none"]}]
-            found.append([_decided(halves, relation="better_by_at_least", **place) for place in places])
-    return np.array(found, dtype=np.float64)
+    for correct in draw_cells(rng, (curve, curve), images, samples):
+        halves = [matrix_of(half) for half in (correct[:, :SEVERITIES], correct[:, SEVERITIES:])]
+        places = [*({"corruptions": ["00"], **place} for place in PLACES), {"corruptions": ["none"]}]
+        yield [_decided(halves, relation="better_by_at_least", **place) for place in places]
 
 
 def measure_shapes(

@@ -1,11 +1,14 @@
 """Whole simulated reports: what is true of a scenario, what a report prints, and that one is judged as after a load."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from report_data import CELLS, draw_rows
+from report_page import read_reports
+from report_scenarios import CLASSES, FALLING, SCENARIOS, TIED, ModelTruth, Scenario, Statement, true_statements
+from reports import Outcome, judge_report, printed, simulate, summarize
 
 from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding
@@ -18,11 +21,6 @@ STATED = ("better_model", "largest_drop", "shape", "abrupt_drop", "flat", "rise"
 WITHOUT_ATTENTION = "attention"  # what the names of kinds begin with that no simulated report has rows of
 
 
-@pytest.fixture(autouse=True)
-def _modules_of_soundness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [str(HERE), *sys.path])
-
-
 def finding(kind: str, model: str = "alder", verdict: str = "supported", **columns) -> Finding:
     given = {"claim": kind, "corruption": None, "value": 0.1, "low": 0.0, "high": 0.2, "unit": "accuracy", "n": 500,
              "sentence": "", "query": "", **columns}  # fmt: skip
@@ -30,14 +28,10 @@ def finding(kind: str, model: str = "alder", verdict: str = "supported", **colum
 
 
 def two_models(**of_second):
-    from report_scenarios import FALLING, ModelTruth, Scenario
-
     return Scenario("of a test", (ModelTruth(FALLING), ModelTruth(**{"curves": FALLING, **of_second})))
 
 
 def test_equal_models_have_no_better_one_and_calibrated_ones_no_error() -> None:
-    from report_scenarios import Statement, true_statements
-
     true = true_statements(two_models())
     kinds = {one.kind for one in true}
     assert kinds.isdisjoint({"better_model", "overconfidence", "calibration_error", "confidence_below_chance"})
@@ -46,25 +40,16 @@ def test_equal_models_have_no_better_one_and_calibrated_ones_no_error() -> None:
     assert Statement("early_warning", "alder", "margin") in true
 
 
-def test_the_better_model_is_the_one_that_is_more_accurate_on_average() -> None:
-    from report_scenarios import FALLING, Statement, true_statements
-
+def test_the_better_model_is_more_accurate_on_average_and_of_two_drops_that_tie_none_is_the_largest() -> None:
     lower = {**FALLING, "fog": (0.9, 0.9, 0.89, 0.88, 0.87, 0.65)}
     better = {one for one in true_statements(two_models(curves=lower)) if one.kind == "better_model"}
     assert better == {Statement("better_model", "alder")}
-
-
-def test_no_corruption_hurts_most_where_two_drops_tie() -> None:
-    from report_scenarios import TIED, true_statements
-
-    largest = {one.model for one in true_statements(two_models(curves=TIED)) if one.kind == "largest_drop"}
-    assert largest == {"alder"}
+    tied = true_statements(two_models(curves=TIED))
+    assert {one.model for one in tied if one.kind == "largest_drop"} == {"alder"}
 
 
 @pytest.mark.parametrize(("overconfidence", "verdict"), [(0.05, "supported"), (-0.05, "contradicted")])
 def test_a_model_is_over_or_underconfident_in_every_cell(overconfidence: float, verdict: str) -> None:
-    from report_scenarios import Statement, true_statements
-
     true = true_statements(two_models(overconfidence=overconfidence))
     said = [one for one in true if one.kind == "overconfidence"]
     assert {(one.model, one.word) for one in said} == {("birch", verdict)}
@@ -73,53 +58,29 @@ def test_a_model_is_over_or_underconfident_in_every_cell(overconfidence: float, 
 
 
 def test_confidence_that_knows_nothing_warns_of_nothing_and_is_not_below_chance() -> None:
-    from report_scenarios import true_statements
-
     about = {one.kind for one in true_statements(two_models(insight=0.0)) if one.model == "birch"}
     assert about.isdisjoint({"early_warning", "confidence_below_chance"})
     about = {one.kind for one in true_statements(two_models(insight=-0.3)) if one.model == "birch"}
     assert {"early_warning", "confidence_below_chance"} <= about
 
 
-def test_predictions_collapse_where_more_than_half_way_to_all_are_of_one_class() -> None:
-    from report_scenarios import ModelTruth, true_statements
-
+def test_predictions_collapse_half_way_to_one_class_and_a_class_fails_beyond_the_limit() -> None:
     curves = {name: (0.9, 0.8, 0.7, 0.6, 0.4, 0.2) for name in two_models().models[0].curves}
     model = ModelTruth(curves, dominated={("fog", 5): 1.0, ("fog", 4): 1.0})
     assert model.share_of_dominant(("fog", 5)) == pytest.approx(0.02 + 0.9 * 0.8)
     assert model.share_of_dominant(("fog", 4)) == pytest.approx(0.04 + 0.9 * 0.6)
-    assert model.share_of_dominant(("fog", 3)) == pytest.approx(0.1)
     half = ModelTruth(curves, dominated={("fog", 4): 0.8})  # 49 %, and the limit is 55 %
     true = true_statements(two_models()._replace(models=(model, half)))
     assert {(one.model, one.word) for one in true if one.kind == "prediction_collapse"} == {
         ("alder", "3 at 5"), ("alder", "3 at 4")
     }  # fmt: skip
-
-
-def test_a_class_fails_where_it_lies_more_than_the_limit_below_the_others() -> None:
-    from report_scenarios import true_statements
-
     true = true_statements(two_models(weak={("fog", 5): 0.5, ("fog", 4): 0.2}))
     assert {(one.model, one.about, one.word) for one in true if one.kind == "class_failure"} == {
         ("birch", "fog", "7 at 5")
     }
 
 
-def test_curves_at_a_boundary_are_alike_and_have_different_words() -> None:
-    from report_scenarios import boundary, word_of
-
-    flat, falls = (0.9,) * 6, (0.9, 0.89, 0.88, 0.87, 0.86, 0.85)
-    one, other = boundary(flat, falls)
-    assert word_of(one) == word_of(flat) == "flat"
-    assert word_of(other) != "flat"
-    assert one == pytest.approx(other, abs=1e-8)
-    assert one[-1] == pytest.approx(0.88, abs=1e-6)
-
-
 def test_what_is_printed_is_held_against_the_truth() -> None:
-    from report_scenarios import true_statements
-    from reports import judge_report
-
     found = [
         finding("better_model"),
         finding("largest_drop", corruption="gaussian_noise"),
@@ -137,9 +98,6 @@ def test_what_is_printed_is_held_against_the_truth() -> None:
 
 
 def test_the_first_screen_names_a_shape_where_each_model_has_a_largest_drop() -> None:
-    from report_scenarios import true_statements
-    from reports import judge_report
-
     false = finding("shape", claim="near_linear", corruption="gaussian_noise")
     elsewhere = finding("shape", claim="near_linear", corruption="fog")
     one = finding("largest_drop", corruption="gaussian_noise")
@@ -151,8 +109,6 @@ def test_the_first_screen_names_a_shape_where_each_model_has_a_largest_drop() ->
 
 
 def test_reports_of_a_scenario_are_summed_up() -> None:
-    from reports import Outcome, summarize
-
     said = {"better_model": (1, 1)}
     row = summarize(
         "any",
@@ -172,9 +128,6 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
 
 
 def test_a_report_is_judged_as_after_a_load_and_depends_on_its_number_alone() -> None:
-    from report_scenarios import SCENARIOS, true_statements
-    from reports import judge_report, printed, simulate
-
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
     found = simulate(scenario, 300, 3, seed=0)
     assert found == simulate(scenario, 300, 3, seed=0, whole=True)
@@ -187,17 +140,12 @@ def test_a_report_is_judged_as_after_a_load_and_depends_on_its_number_alone() ->
 
 
 def test_simulated_accuracy_and_confidence_are_those_of_the_scenario() -> None:
-    from report_data import CELLS, CLASSES, draw_rows
-    from report_scenarios import SCENARIOS
-
-    images = 20_000
-    for scenario in SCENARIOS[4:5]:
-        labels = np.arange(images) % CLASSES
-        for model, rows in zip(scenario.models, draw_rows(scenario, images, np.random.default_rng(0)), strict=True):
-            accuracy = np.array([model.at(*cell) for cell in CELLS])
-            assert (rows["predicted"] == labels).mean(axis=1) == pytest.approx(accuracy, abs=0.015)
-            assert rows["confidence"].mean(axis=1) - accuracy == pytest.approx(model.overconfidence, abs=0.01)
-            assert rows["confidence"].min() >= 1 / CLASSES - 1e-9
+    images, scenario = 20_000, SCENARIOS[4]
+    labels = np.arange(images) % CLASSES
+    for model, rows in zip(scenario.models, draw_rows(scenario, images, np.random.default_rng(0)), strict=True):
+        accuracy = np.array([model.at(*cell) for cell in CELLS])
+        assert (rows["predicted"] == labels).mean(axis=1) == pytest.approx(accuracy, abs=0.015)
+        assert rows["confidence"].mean(axis=1) - accuracy == pytest.approx(model.overconfidence, abs=0.01)
 
 
 WHOLE_REPORTS = [
@@ -207,16 +155,11 @@ WHOLE_REPORTS = [
 
 @pytest.mark.parametrize("kind", WHOLE_REPORTS)
 def test_every_kind_is_said_truly_in_some_scenario(kind: str) -> None:
-    from report_scenarios import SCENARIOS, true_statements
-
     assert kind in STATED, f"{kind} is printed, but whole reports do not say whether it is true: tests/soundness"
     assert any(one.kind == kind for scenario in SCENARIOS for one in true_statements(scenario))
 
 
 def test_the_stored_reports_are_of_all_scenarios() -> None:
-    from report_page import read_reports
-    from report_scenarios import SCENARIOS
-
     before = read_reports(HERE / "reports_before.json")
     assert json.loads((HERE / "reports_before.json").read_text(encoding="utf-8"))["commit"] == before.commit != ""
     assert {row.scenario for row in before.rows} == {scenario.name for scenario in SCENARIOS}

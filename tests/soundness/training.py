@@ -4,7 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Claim, Job
+from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats, straight
 from drops import matrix_of, model_of
 from scipy.special import ndtri
@@ -48,9 +48,10 @@ class Trained(NamedTuple):
         return model_of(*map(matrix_of, runs))
 
 
-def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Floats:
+@answered
+def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, samples: int) -> Answers:
     """Whether one is said to be right more often, and whether the intervals hold the true difference and accuracy."""
-    found, truth = [], a.corrupted - b.corrupted
+    truth = a.corrupted - b.corrupted
     for _ in range(samples):
         difficulty = np.sqrt(SHARED) * rng.standard_normal((images, 1), np.float32) + np.sqrt(
             OF_CELL
@@ -60,12 +61,11 @@ def measure(a: Trained, b: Trained, images: int, rng: np.random.Generator, sampl
         assert difference is not None
         interval = difference.interval()
         mean = accuracy_over(ModelMetrics(of_a), mean_corrupted(of_a.cells, CORRUPTIONS)).interval()
-        found.append((
+        yield ((
             difference.p_value < ALPHA,
             interval.low <= truth <= interval.high,
             mean.low <= a.corrupted <= mean.high,
         ))  # fmt: skip
-    return np.array(found, dtype=np.float64)
 
 
 def jobs() -> list[Job]:
@@ -101,11 +101,7 @@ def _job(a: Trained, b: Trained, images: int) -> Job:
 
 def _power(a: Trained, b: Trained) -> Job:
     claims = (Claim(KIND, POWER, f"3 points better, {_seeds(a, b)}", 2_000, SEVERITIES, NO_LIMIT),)
-    return Job(claims, partial(_claim_alone, a, b), 2_000 * 18 * (a.seeds + b.seeds))
-
-
-def _claim_alone(a: Trained, b: Trained, rng: np.random.Generator, samples: int) -> Floats:
-    return measure(a, b, 2_000, rng, samples)[:, :1]
+    return Job(claims, partial(measure, a, b, 2_000), 2_000 * 18 * (a.seeds + b.seeds))
 
 
 def _seeds(a: Trained, b: Trained) -> str:
