@@ -13,7 +13,8 @@ def render_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
     """A notebook as Markdown, and the pictures that it shows, by their names.
 
     Args:
-        path: an executed notebook of format 4. A code cell whose metadata holds `alt` has that text for its picture.
+        path: an executed notebook of format 4. A code cell whose metadata holds `alt` has that text for its picture,
+            others the title of their figure.
     """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     lines: list[str] = []
@@ -41,6 +42,8 @@ def _download(name: str) -> str:
 def _shown(output: dict[str, Any], alt: str, name: str, pictures: dict[str, bytes]) -> list[str]:
     """What one output is on the page beside what was printed: a picture, a table, or text."""
     data = output.get("data", {})
+    said = "".join(data.get("text/plain", "")).partition("\n")[0].removeprefix("Figure: ")
+    alt = alt or re.sub(r"[\[\]]", "", said)  # a figure's title
     if "image/png" in data:
         pictures[f"{name}.png"] = base64.b64decode(data["image/png"])
         return [f"![{alt}]({name}.png)"]

@@ -1,7 +1,9 @@
 """The command: how it begins and how it ends, whatever it does. `failmodes …`, or `python -m failmodes …`."""
 
 import gc
+import os
 import sys
+import threading
 from contextlib import suppress
 
 from failmodes.warehouse.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
@@ -11,13 +13,17 @@ from failmodes.warehouse.terminal import finish_output, prepare_streams, without
 
 def main() -> None:
     """Run the command of `sys.argv`, and leave with its exit code."""
-    prepare_streams()
-    begin_command()
     try:
+        prepare_streams()
+        begin_command()
         code = run_command()
     except BaseException as error:
         ignore_stops()
         code = report(error)
+        if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+            os._exit(
+                code
+            )  # threads of a library that wait for work, such as those of pages that are open, wait for ever
     ignore_stops()
     gc.freeze()  # collecting what is left would take a tenth of a short command
     sys.exit(code)

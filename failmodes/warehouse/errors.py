@@ -21,7 +21,7 @@ _UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 class FailmodesError(Exception):
     """Base of every error that is meant for the user; never raised itself. Its message is one `printable` line."""
 
-    exit_code = 1
+    exit_code: int = 1
 
     def __init__(self, message: str = "", *, exit_code: int | None = None) -> None:
         super().__init__(printable(message))

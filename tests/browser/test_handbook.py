@@ -16,7 +16,7 @@ KINDS = (  # a page of each kind
     "index.html", "tutorials/attention.html", "your-model.html", "concepts/attention.html", "reference/commands.html",
     "reference/schema.html", "reference/python.html", "project/changelog.html",
 )  # fmt: skip
-BROKEN_PICTURES = "[...document.images].filter((each) => !each.naturalWidth).map((each) => each.src)"
+BROKEN_PICTURES = "[...document.images].filter((each) => !each.alt || !each.naturalWidth).map((each) => each.src)"
 
 
 @pytest.fixture(scope="module")
