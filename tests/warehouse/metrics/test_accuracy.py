@@ -78,7 +78,9 @@ def test_shares_have_the_exact_interval(name: str, level: float, comparisons: in
 @pytest.mark.parametrize("correct", [True, False])
 def test_intervals_of_all_of_one_kind(correct: bool) -> None:
     cell, limit = Cell(outcome_rows([correct] * 30)), 0.025 ** (1 / 30)
-    ends = [ends_of(all_metrics()[name], cell, None, found_of(name, cell)) for name in ("accuracy", "balanced_accuracy")]
+    ends = [
+        ends_of(all_metrics()[name], cell, None, found_of(name, cell)) for name in ("accuracy", "balanced_accuracy")
+    ]
     assert ends[0] == pytest.approx((limit, 1) if correct else (0, 1 - limit))
     low, high = ends[1] or (0, 0)
     assert high - low > 0.03

@@ -76,7 +76,9 @@ def test_areas_and_risks_are_the_mean_over_all_orders_of_ties(images: Images) ->
 @pytest.mark.parametrize("failed", [True, False])
 def test_of_one_kind_of_outcome_there_is_nothing_to_tell_apart(failed: bool) -> None:
     rows = rows_of([0.5, 0.5, 0.9], [failed] * 3)
-    assert {reason_of(name, rows, "confidence") for name in ("auroc", "fpr95")} == {NO_CORRECT if failed else NO_FAILURE}
+    assert {reason_of(name, rows, "confidence") for name in ("auroc", "fpr95")} == {
+        NO_CORRECT if failed else NO_FAILURE
+    }
     if failed:
         assert value_of("aupr", rows, "confidence") == 1
     else:
