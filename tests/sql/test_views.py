@@ -118,6 +118,7 @@ def test_training_runs_of_several_seeds_are_one_model(tmp_path) -> None:
         assert ("Oak, seed 0", 1) in con.sql(query).fetchall()
 
 
+@pytest.mark.slow
 def test_mce_is_a_mean_of_ratios_to_another_model_or_to_alexnet_as_published(tmp_path) -> None:
     output = write_synthetic(tmp_path, images=40, models=("A", "B"), corruptions=tuple(CORRUPTIONS)).output
     load([output], tmp_path / "w.duckdb")
