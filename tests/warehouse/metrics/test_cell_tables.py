@@ -92,7 +92,9 @@ def test_risks_are_error_rates_of_the_most_certain(score: str, sign: int) -> Non
 
 
 def test_scores_that_are_not_on_record_have_no_risks() -> None:
-    assert {row["score"] for row in rows_of(risks(outcome_rows([True, False], confidence=[0.9, 0.5])))} == {"confidence"}
+    assert {row["score"] for row in rows_of(risks(outcome_rows([True, False], confidence=[0.9, 0.5])))} == {
+        "confidence"
+    }
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,9 @@ def test_scores_that_are_not_on_record_have_no_risks() -> None:
 )
 def test_onsets_image_by_image(pattern: str, onset: float | None, last_correct: float | None, recovered: bool) -> None:
     correct = np.array([[letter == "1" for letter in pattern], [True] * 4])
-    curve = [outcome_rows(correct[:, place], severity, image_id=[7, 8]) for place, severity in enumerate((0, 1, 2.5, 4))]
+    curve = [
+        outcome_rows(correct[:, place], severity, image_id=[7, 8]) for place, severity in enumerate((0, 1, 2.5, 4))
+    ]
     assert rows_of(image_onsets(curve))[0] == {
         "image_id": 7, "label": 0, "correctness_pattern": pattern, "clean_correct": pattern[0] == "1",
         "onset_severity": onset, "last_correct_severity": last_correct, "incorrect_count": pattern.count("0"),

@@ -23,7 +23,9 @@ def test_the_threshold_of_permuted_outputs(correct: int, swapped: int, far: bool
     No class is predicted of images that are wrong both ways; those correct both ways are of a third class.
     """
     both = max(0, correct + swapped - 100)
-    kinds = np.repeat([0, 1, 2, 3], 10 * np.array([correct - both, swapped - both, both, 100 - correct - swapped + both]))
+    kinds = np.repeat(
+        [0, 1, 2, 3], 10 * np.array([correct - both, swapped - both, both, 100 - correct - swapped + both])
+    )
     label = np.where(kinds == 2, 2, np.arange(1000) % 2)
     predicted = np.choose(kinds, [label, 1 - label, label, np.full(1000, OTHER)])
     found = far_better_order(np.repeat(label, 2), np.repeat(predicted, 2), 3)  # both halves alike
