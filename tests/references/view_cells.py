@@ -86,7 +86,7 @@ def read_metrics(con: duckdb.DuckDBPyConnection) -> dict[Key, dict[str, dict[str
 
 
 def compare_metrics(
-    con: duckdb.DuckDBPyConnection, view: str, *present: str, others: Collection[str] = (), paired: bool = False,
+    con: duckdb.DuckDBPyConnection, view: str, present: Collection[str] = (), *, others: Collection[str] = (), paired: bool = False,
     target: str | None = None, **columns: str,
 ) -> None:  # fmt: skip
     """A view has a row for each point whose cell has one of some metrics, and columns that are those of metrics.

@@ -44,7 +44,7 @@ def compare_evaluation_labels(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    compare_metrics(con, "accuracy_by_severity", "accuracy", others=["clean_accuracy", "accuracy_drop"],
+    compare_metrics(con, "accuracy_by_severity", ["accuracy"], others=["clean_accuracy", "accuracy_drop"],
                     image_count="accuracy.n", correct_count="accuracy.count",
                     non_finite_count="non_finite_share.count")  # fmt: skip
     cells, rows = read_cells(con), points_of(con, "accuracy_by_severity")
@@ -185,7 +185,7 @@ def compare_predictions_by_severity(con: duckdb.DuckDBPyConnection) -> None:
         }  # fmt: skip
         assert {name: rows[point][name] for name in figures} == near(figures)
         others |= figures.keys()
-    compare_metrics(con, "predictions_by_severity", "accuracy", others=others, image_count="accuracy.n")
+    compare_metrics(con, "predictions_by_severity", ["accuracy"], others=others, image_count="accuracy.n")
 
 
 def _labels_and_predictions(cells: Cells, key: Key) -> tuple[np.ndarray, np.ndarray]:

@@ -1,5 +1,7 @@
 """Views that lay metrics out in columns, and those of what stands beside metrics of confidence and attention."""
 
+from functools import partial
+
 import duckdb
 import numpy as np
 import polars as pl
@@ -20,8 +22,24 @@ SCORES = ["evaluation_id", "corruption", "severity", "score"]
 OF_CALIBRATION = ("accuracy", "max_calibration_error", "reliability", "bin_count", "resolution", "uncertainty")
 
 
-def compare_distortion_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    compare_metrics(con, "distortion_by_severity", "accuracy", paired=True, image_count="accuracy.n")
+_OUTCOMES = ("stayed_correct", "became_incorrect", "became_correct", "stayed_incorrect", "changed")
+compare_distortion_by_severity = partial(
+    compare_metrics, view="distortion_by_severity", present=["accuracy"], paired=True, image_count="accuracy.n"
+)
+compare_transitions_against_clean = partial(
+    compare_metrics, view="transitions_against_clean", present=["changed_share"], paired=True,
+    image_count="changed_share.n",
+    **{f"{name}_count": f"{name}_share.count" for name in _OUTCOMES},
+)  # fmt: skip
+compare_attention_by_outcome = partial(
+    compare_metrics, view="attention_by_outcome", present=["correct_mean_cosine", "incorrect_mean_cosine"], paired=True,
+    correct_count="correct_mean_cosine.n", incorrect_count="incorrect_mean_cosine.n",
+)  # fmt: skip
+compare_attention_by_prediction = partial(
+    compare_metrics, view="attention_by_prediction", paired=True,
+    present=["stayed_median_centroid_shift", "changed_median_centroid_shift"],
+    stayed_count="stayed_median_centroid_shift.n", changed_count="changed_median_centroid_shift.n",
+)  # fmt: skip
 
 
 def compare_temperature_by_severity(con: duckdb.DuckDBPyConnection) -> None:
@@ -30,16 +48,9 @@ def compare_temperature_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     assert rows["reason"].is_null().equals(rows["image_count"].is_not_null())
 
 
-def compare_transitions_against_clean(con: duckdb.DuckDBPyConnection) -> None:
-    names = ("stayed_correct", "became_incorrect", "became_correct", "stayed_incorrect", "changed")
-    counts = {f"{name}_count": f"{name}_share.count" for name in names}
-    compare_metrics(con, "transitions_against_clean", "changed_share", paired=True, image_count="changed_share.n",
-                    **counts)  # fmt: skip
-
-
 def compare_margin_before_failure(con: duckdb.DuckDBPyConnection) -> None:
     names = [f"{name}_mean_margin_before" for name in ("failing", "surviving")]
-    compare_metrics(con, "margin_before_failure", *names, paired=True, failing_count=f"{names[0]}.n",
+    compare_metrics(con, "margin_before_failure", names, paired=True, failing_count=f"{names[0]}.n",
                     surviving_count=f"{names[1]}.n")  # fmt: skip
     rows = points_of(con, "margin_before_failure")
     for evaluation_id, corruption, keys in read_cells(con).curves():
@@ -48,20 +59,9 @@ def compare_margin_before_failure(con: duckdb.DuckDBPyConnection) -> None:
                 assert row["severity_before"] == before[2]
 
 
-def compare_attention_by_outcome(con: duckdb.DuckDBPyConnection) -> None:
-    compare_metrics(con, "attention_by_outcome", "correct_mean_cosine", "incorrect_mean_cosine", paired=True,
-                    correct_count="correct_mean_cosine.n", incorrect_count="incorrect_mean_cosine.n")  # fmt: skip
-
-
-def compare_attention_by_prediction(con: duckdb.DuckDBPyConnection) -> None:
-    names = [f"{name}_median_centroid_shift" for name in ("stayed", "changed")]
-    compare_metrics(con, "attention_by_prediction", *names, paired=True, stayed_count=f"{names[0]}.n",
-                    changed_count=f"{names[1]}.n")  # fmt: skip
-
-
 def compare_attention_by_target(con: duckdb.DuckDBPyConnection) -> None:
     for target in ("clean", "predicted"):
-        compare_metrics(con, "attention_by_target", "empty_share", target=target, image_count="empty_share.n",
+        compare_metrics(con, "attention_by_target", ["empty_share"], target=target, image_count="empty_share.n",
                         empty_count="empty_share.count")  # fmt: skip
 
 
@@ -84,20 +84,15 @@ def _compare_one_target(con: duckdb.DuckDBPyConnection, view: str, both: str, ta
     assert rows.sort(keys).equals(every.select(rows.columns).sort(keys))
 
 
-def compare_attention_drift(con: duckdb.DuckDBPyConnection) -> None:
-    _compare_one_target(con, "attention_drift", "attention_by_target", "clean")
-
-
-def compare_attention_drift_of_prediction(con: duckdb.DuckDBPyConnection) -> None:
-    _compare_one_target(con, "attention_drift_of_prediction", "attention_by_target", "predicted")
-
-
-def compare_attention_on_object(con: duckdb.DuckDBPyConnection) -> None:
-    _compare_one_target(con, "attention_on_object", "object_attention_by_target", "clean")
-
-
-def compare_attention_on_object_of_prediction(con: duckdb.DuckDBPyConnection) -> None:
-    _compare_one_target(con, "attention_on_object_of_prediction", "object_attention_by_target", "predicted")
+_OF_MAPS, _OF_OBJECTS = "attention_by_target", "object_attention_by_target"
+compare_attention_drift = partial(_compare_one_target, view="attention_drift", both=_OF_MAPS, target="clean")
+compare_attention_drift_of_prediction = partial(
+    _compare_one_target, view="attention_drift_of_prediction", both=_OF_MAPS, target="predicted"
+)
+compare_attention_on_object = partial(_compare_one_target, view="attention_on_object", both=_OF_OBJECTS, target="clean")
+compare_attention_on_object_of_prediction = partial(
+    _compare_one_target, view="attention_on_object_of_prediction", both=_OF_OBJECTS, target="predicted"
+)
 
 
 def compare_failure_prediction(con: duckdb.DuckDBPyConnection) -> None:
@@ -138,7 +133,7 @@ def _bins(cell: pl.DataFrame) -> dict[int, tuple[np.ndarray, np.ndarray]]:
 
 
 def compare_calibration_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    compare_metrics(con, "calibration_by_severity", "ece", others=OF_CALIBRATION, image_count="mean_confidence.n")
+    compare_metrics(con, "calibration_by_severity", ["ece"], others=OF_CALIBRATION, image_count="mean_confidence.n")
     cells = read_cells(con)
     points = cells.points()
     for key, row in points_of(con, "calibration_by_severity").items():
@@ -168,16 +163,16 @@ def compare_reliability_bins(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def compare_confident_failures(con: duckdb.DuckDBPyConnection) -> None:
-    cells, rows = read_cells(con), rows_of(con, "confident_failures", [*SCORES[:3], "image_id"])
-    names, expected = class_names(con), {}
+    cells, names, expected = read_cells(con), class_names(con), {}
     for key, cell in cells.predictions.items():
-        confident = (cell["confidence"].fill_null(0) >= np.float32(0.9)).to_numpy()
-        for row in cell.filter(pl.Series(confident & ~correctness(cell))).iter_rows(named=True):
-            expected[(*key, row["image_id"])] = row
+        dataset_id = cells.evaluations[key[0]]["dataset_id"]
+        for row in cell.filter(pl.col("confidence") >= np.float32(0.9), pl.col("predicted") != pl.col("label")).rows(
+            named=True
+        ):
+            labels = {f"{name}_name": names[dataset_id, row[name]] for name in ("label", "predicted")}
+            expected[(*key, row["image_id"])] = row | labels
+    rows = rows_of(con, "confident_failures", [*SCORES[:3], "image_id"])
     assert rows.keys() == expected.keys()
     for key, row in rows.items():
-        dataset_id = cells.evaluations[key[0]]["dataset_id"]
-        assert row["label_name"] == names[dataset_id, row["label"]]
-        assert row["predicted_name"] == names[dataset_id, row["predicted"]]
         shared = row.keys() & expected[key].keys()
         assert {name: row[name] for name in shared} == {name: expected[key][name] for name in shared}
