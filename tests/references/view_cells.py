@@ -86,9 +86,15 @@ def read_metrics(con: duckdb.DuckDBPyConnection) -> dict[Key, dict[str, dict[str
 
 
 def compare_metrics(
-    con: duckdb.DuckDBPyConnection, view: str, present: Collection[str] = (), *, others: Collection[str] = (), paired: bool = False,
-    target: str | None = None, **columns: str,
-) -> None:  # fmt: skip
+    con: duckdb.DuckDBPyConnection,
+    view: str,
+    present: Collection[str] = (),
+    *,
+    others: Collection[str] = (),
+    paired: bool = False,
+    target: str | None = None,
+    **columns: str,
+) -> None:
     """A view has a row for each point whose cell has one of some metrics, and columns that are those of metrics.
 
     A column called METRIC, METRIC_low or METRIC_high is such by its name, one of `columns` is METRIC.n or METRIC.count;

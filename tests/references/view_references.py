@@ -1,4 +1,4 @@
-"""Every view computed a second time, without SQL: from the plain tables and the metrics with NumPy, SciPy, scikit-learn.
+"""Every view computed a second time, without SQL: from tables and metrics with NumPy, SciPy and scikit-learn.
 
 Each `compare_*` takes an open warehouse, of any size, and asserts that the view says the same; `COMPARISONS` lists
 them by view. What is taken from the warehouse are its tables of facts, dimensions and metrics (which have references of

@@ -69,7 +69,8 @@ def compare_object_attention_by_target(con: duckdb.DuckDBPyConnection) -> None:
     for target in ("clean", "predicted"):
         compare_metrics(con, "object_attention_by_target", target=target, others=["missing_share"],
                         image_count="empty_share.n", object_count="even_mask_share.n", null_count="mean_over_null.n",
-                        pointing_count="pointing_accuracy.n", null_pointing_count="null_pointing_accuracy.n")  # fmt: skip
+                        pointing_count="pointing_accuracy.n",
+                        null_pointing_count="null_pointing_accuracy.n")  # fmt: skip
     for row in con.sql("from object_attention_by_target").pl().rows(named=True):
         missing = None if not row["image_count"] else 1 - (row["object_count"] or 0) / row["image_count"]
         assert row["missing_share"] == near(missing)

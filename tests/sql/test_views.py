@@ -28,6 +28,7 @@ ALEXNET = np.array([  # Hendrycks & Dietterich 2019: errors in the published ord
     0.853204, 0.646056, 0.717840, 0.606500,
 ])  # fmt: skip
 
+
 def test_every_view_has_a_comparison() -> None:
     assert COMPARISONS.keys() == view_definitions().keys() - INNER_VIEWS
 

@@ -24,8 +24,6 @@ from failmodes.warehouse.shards.format import (
     ShardKey,
     content_hash,
     dimension_path,
-    list_results_files,
-    read_footer,
     read_verified,
     shard_path,
     write_dimension,
@@ -174,29 +172,6 @@ _LOAD = (
 
 
 @pytest.mark.slow
-def test_full_disk_is_one_clear_error_and_the_old_warehouse_stays(
-    alpha: Synthetic, synthetic: Synthetic, tmp_path: Path
-) -> None:
-    path, more = tmp_path / "w.duckdb", synthetic.output
-    load([alpha.output], path)
-    before = path.read_bytes()
-    program = f"""
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 300_000},) * 2)
-from failmodes.warehouse.errors import StorageError
-try:
-    {_LOAD.format(str(more), str(path)).replace("; ", chr(10) + "    ")}
-except StorageError as error:
-    print(error)
-"""
-    with python_in_background(program) as process:
-        output, errors = process.communicate(timeout=60)
-    assert f"cannot write {path}" in output, errors
-    assert path.read_bytes() == before
-    assert not list(tmp_path.glob(".tmp-*"))
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.corpus) for seed in range(1, 6))])
 def test_killed_load_leaves_a_whole_database(alpha: Synthetic, beta: Path, tmp_path: Path, seed: int) -> None:
     path, fresh, rng = tmp_path / "w.duckdb", tmp_path / "fresh.duckdb", random.Random(seed)
@@ -226,17 +201,3 @@ def test_loading_from_memory_gives_the_rows_of_the_local_results(local_results, 
     assert load([memory_results.output], remote).swapped is False
     path = value(remote, "select min(path) from shards where table_name = 'prediction_facts'")
     assert (local_results.output / str(path)).is_file()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("keep", [0, 4, 0.5, -20], ids=["empty", "magic only", "half", "without its end"])
-def test_a_truncated_remote_file_is_damage_and_nothing_is_loaded(memory_results, tmp_path: Path, keep: float) -> None:
-    path = next(list_results_files(memory_results.output, schema.PREDICTION_FACTS))
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * keep) if 0 < keep < 1 else int(keep)])
-    for read in (read_verified, read_footer):
-        with pytest.raises(DamagedShardError, match="is damaged"):
-            read(path)
-    with pytest.raises(DamagedShardError, match=f"1 damaged.*{path}"):
-        load([memory_results.output], tmp_path / "w.duckdb")
-    assert list(tmp_path.glob("*.duckdb")) == []

@@ -48,14 +48,6 @@ def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehous
     assert given["given"].to_list() == [None], "what one question was given another does not see"
 
 
-def test_a_number_in_a_query_can_be_another(asked_warehouse: Path) -> None:
-    counts = [
-        run_query(asked_warehouse, "@confident_failures_by_class", given)["failure_count"].sum()
-        for given in ({}, {"confidence": 0.9}, {"confidence": 0.97})
-    ]
-    assert counts[0] == counts[1] > counts[2]
-
-
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [

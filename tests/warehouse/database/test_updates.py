@@ -8,7 +8,6 @@ import pytest
 from synthetic_results import Synthetic, write_synthetic
 from warehouse_files import python_in_background, write_a_step
 
-from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.updates import Former, writer_lock
 from failmodes.warehouse.database_schema import TABLES

@@ -57,15 +57,6 @@ def test_the_error_of_a_mean_is_cluster_robust() -> None:
     assert mean_with_made_up(values, 0, 0, 0, groups) == pytest.approx((values.mean(), by_hand))
 
 
-def test_a_cluster_robust_interval_covers_partly_dependent_copies() -> None:
-    rng, groups, covered = np.random.default_rng(3), np.repeat(np.arange(60), [1, 1, 1, 2, 2, 3] * 10), 0
-    for _ in range(600):
-        values = rng.normal(size=60)[groups] + rng.normal(size=len(groups))
-        _, low, high = interval_of_mean(values, groups=groups)
-        covered += low <= 0 <= high
-    assert 0.925 <= covered / 600 <= 0.975
-
-
 def test_exact_intervals_at_parts_of_images_lie_between_their_neighbors() -> None:
     ends = [np.array(exact_interval(hits, 20)) for hits in (0, 0.25, 0.5, 1, 1.5, 2)]
     assert (np.diff(np.stack(ends), axis=0) > 0).all()

@@ -17,7 +17,6 @@ from given_cells import (
     paired,
     random_cell,
     reading_only,
-    reason_of,
 )
 
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, Undefined
@@ -178,11 +177,6 @@ def test_there_is_a_reason_where_a_metric_is_not_defined(
     assert evaluate(small_metric(function, **options), confidences(*values)) == reason
 
 
-@pytest.mark.parametrize("name", ["changed_share", "onset_severity"])
-def test_pairs_need_clean_images(name: str) -> None:
-    assert reason_of(name, outcome_rows([True])) == "corrupted images do not pair with clean ones"
-
-
 def test_a_quantile_is_that_of_numpy_and_its_interval_holds_it() -> None:
     values = np.append(RNG(0).normal(size=200).astype(np.float32), [np.nan] * 5)
     metric = small_metric(confidence, quantile=0.9, range=(-9, 9))
@@ -225,15 +219,6 @@ def test_one_number_has_replicates_of_resampled_images() -> None:
     ends = (found.value * 60 / 62 - half, found.value - shift + half)
     assert ends_of(metric, cell, None, found) == pytest.approx(ends)
     assert ends_of(metric, cell, None, found._replace(replicates=None)) is None, "without weights there is none"
-
-
-def test_the_bootstrap_has_the_interval_of_a_mean() -> None:
-    cell = confidences(*RNG(3).uniform(size=400))
-    metric = small_metric(lambda rows: float(rows["confidence"].mean()))
-    found = evaluate(metric, cell, None, image_weights(400, 4000, 1))
-    assert isinstance(found, Evaluated)
-    expected = interval_of_mean(cell.rows["confidence"].astype(np.float64), (0.0, 1.0), added=1.0)
-    assert ends_of(metric, cell, None, found) == pytest.approx(expected[1:], abs=0.004)
 
 
 def test_images_are_resampled_with_their_clean_ones() -> None:

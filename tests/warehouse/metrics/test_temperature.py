@@ -70,14 +70,6 @@ def test_scaled_metrics_are_those_of_scipys_softmax(sharpness: float, make: Any)
         assert (found.value, found.n) == (pytest.approx(value, rel=1e-4, abs=1e-4), 300)
 
 
-def test_each_half_is_judged_by_the_temperature_of_the_other() -> None:
-    logits, labels = drawn(4_000)
-    logits[1::2] *= 4  # the odd images alone are too sure
-    cell = clean_cell(rows_of(logits, labels))
-    assert value_of("even_temperature", cell) == pytest.approx(4, rel=0.2), "even images get what fits the odd ones"
-    assert value_of("odd_temperature", cell) == pytest.approx(1, rel=0.2)
-
-
 def test_one_half_alone_has_no_temperature_of_its_own() -> None:
     logits, labels = drawn(100)
     even = rows_of(logits[::2], labels[::2], image_id=np.arange(0, 100, 2))
@@ -86,12 +78,6 @@ def test_one_half_alone_has_no_temperature_of_its_own() -> None:
     assert reason_of("even_temperature", cell) == NO_LOGITS
     assert value_of("odd_temperature", cell) == pytest.approx(best_temperature(logits[::2], labels[::2]))
     assert [found_of(name, cell).n for name in SCALED] == [50] * 3
-
-
-def test_correct_predictions_alone_stay_on_the_grid() -> None:
-    logits, _ = drawn(50)
-    cell = clean_cell(rows_of(logits, logits.argmax(1)))
-    assert [value_of(name, cell) for name in OF_HALVES] == [TEMPERATURES[0]] * 2
 
 
 def test_images_without_finite_logits_take_no_part() -> None:

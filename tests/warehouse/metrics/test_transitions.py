@@ -60,12 +60,6 @@ def test_onsets_are_where_the_pattern_has_its_first_zero(patterns: list[str]) ->
     assert ends_of(all_metrics()["surviving_share"], cell, None, found) == pytest.approx(tuple(interval))
 
 
-def test_severities_up_to_here_alone_count() -> None:
-    cell = cell_of([pattern[:3] for pattern in PATTERNS])
-    assert value_of("onset_severity", cell) == pytest.approx((2.5 * 4 + 2.5 * 1 + 1 + 2 * 0) / 8)
-    assert value_of("surviving_share", cell) == 3 / 6
-
-
 def test_margins_one_severity_before() -> None:
     cell = random_cell(200, severities=(0, 1, 2))
     correct = np.stack([rows["correct"] for rows in cell.curve or ()])
