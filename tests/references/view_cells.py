@@ -17,10 +17,10 @@ OF_POINTS = {"evaluation_id", "corruption", "severity", "severity_before", "scor
 
 
 def near(expected: Any) -> Any:
-    """Equal up to rounding (columns are float32, sums are not); None equals only None; dicts by element."""
+    """Floats up to rounding (columns are float32, sums are not), all else as it is; dicts by element."""
     if isinstance(expected, dict):
         return {name: near(value) for name, value in expected.items()}
-    return expected if expected is None or isinstance(expected, str) else pytest.approx(expected, rel=2e-5, abs=2e-6)
+    return pytest.approx(expected, rel=2e-5, abs=2e-6) if isinstance(expected, float | np.floating) else expected
 
 
 class Cells(NamedTuple):
@@ -65,6 +65,13 @@ def rows_of(con: duckdb.DuckDBPyConnection, view: str, key: list[str]) -> dict[K
 def points_of(con: duckdb.DuckDBPyConnection, view: str) -> dict[Key, dict[str, Any]]:
     """Rows of a view by evaluation, corruption and severity."""
     return rows_of(con, view, ["evaluation_id", "corruption", "severity"])
+
+
+def compare_rows(rows: dict[Key, dict[str, Any]], expected: dict[Key, dict[str, Any]]) -> None:
+    """Rows of a view have the expected keys, and in some columns the expected figures."""
+    assert rows.keys() == expected.keys()
+    for key, figures in expected.items():
+        assert {name: rows[key][name] for name in figures} == near(figures), key
 
 
 def correctness(cell: pl.DataFrame) -> np.ndarray:

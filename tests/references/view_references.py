@@ -16,5 +16,5 @@ COMPARISONS: dict[str, Callable[[duckdb.DuckDBPyConnection], None]] = {
     name.removeprefix("compare_"): function
     for module in (views_accuracy, views_metrics, views_onset)
     for name, function in vars(module).items()
-    if name.startswith("compare_") and name not in ("compare_metrics", "compare_row")
+    if name.startswith("compare_") and name not in ("compare_metrics", "compare_row", "compare_rows")
 }

@@ -6,7 +6,18 @@ import duckdb
 import numpy as np
 from scipy.stats import binomtest, entropy
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, recall_score
-from view_cells import Cells, Key, class_names, compare_metrics, correctness, near, points_of, read_cells, rows_of
+from view_cells import (
+    Cells,
+    Key,
+    class_names,
+    compare_metrics,
+    compare_rows,
+    correctness,
+    near,
+    points_of,
+    read_cells,
+    rows_of,
+)
 
 SAME_IMAGES = ("dataset_id", "source_id", "subset_id")
 
@@ -47,13 +58,13 @@ def compare_accuracy_by_severity(con: duckdb.DuckDBPyConnection) -> None:
     compare_metrics(con, "accuracy_by_severity", ["accuracy"], others=["clean_accuracy", "accuracy_drop"],
                     image_count="accuracy.n", correct_count="accuracy.count",
                     non_finite_count="non_finite_share.count")  # fmt: skip
-    cells, rows = read_cells(con), points_of(con, "accuracy_by_severity")
+    cells, expected = read_cells(con), {}
     for evaluation_id, corruption, keys in cells.curves():
-        clean = correctness(cells.predictions[keys[0]]).mean()
-        for key in keys:
-            row = rows[evaluation_id, corruption, key[2]]
-            drop = clean - correctness(cells.predictions[key]).mean()
-            assert (row["clean_accuracy"], row["accuracy_drop"]) == (near(clean), near(drop))
+        accuracies = {key[2]: correctness(cells.predictions[key]).mean() for key in keys}
+        for severity, accuracy in accuracies.items():
+            drop = {"clean_accuracy": accuracies[0], "accuracy_drop": accuracies[0] - accuracy}
+            expected[evaluation_id, corruption, severity] = drop
+    compare_rows(points_of(con, "accuracy_by_severity"), expected)
 
 
 def compare_accuracy_by_model(con: duckdb.DuckDBPyConnection) -> None:
@@ -69,24 +80,22 @@ def compare_accuracy_by_model(con: duckdb.DuckDBPyConnection) -> None:
         seeds = {runs[one]["training_seed"] for one in ids} - {None}
         for group in [ids] if len(seeds) == len(ids) else [[one] for one in ids]:
             model[min(group, key=lambda one: runs[one]["training_seed"] or 0)] = group
-    expected: dict[Key, list[tuple[int, float]]] = {}
+    found: dict[Key, list[np.ndarray]] = {}
     cells = read_cells(con)
     for (evaluation_id, corruption, severity), key in cells.points().items():
         (first,) = [first for first, group in model.items() if evaluation_id in group]
-        correct = correctness(cells.predictions[key])
-        expected.setdefault((first, corruption, severity), []).append((len(correct), float(correct.mean())))
-    rows = points_of(con, "accuracy_by_model")
-    assert rows.keys() == expected.keys()
-    for found_key, row in rows.items():
-        counts, accuracies = zip(*expected[found_key], strict=True)
-        column = "model_name" if len(model[found_key[0]]) > 1 else "model_label"
-        figures = {
-            "model_name": runs[found_key[0]][column], "seed_count": len(accuracies), "image_count": min(counts),
+        found.setdefault((first, corruption, severity), []).append(correctness(cells.predictions[key]))
+    expected = {}
+    for point, correct in found.items():
+        accuracies = [one.mean() for one in correct]
+        column = "model_name" if len(model[point[0]]) > 1 else "model_label"
+        expected[point] = {
+            "model_name": runs[point[0]][column], "seed_count": len(accuracies), "image_count": min(map(len, correct)),
             "mean_accuracy": np.mean(accuracies), "lowest_accuracy": min(accuracies),
             "highest_accuracy": max(accuracies),
             "accuracy_deviation": None if len(accuracies) == 1 else np.std(accuracies, ddof=1),
         }  # fmt: skip
-        assert {name: row[name] for name in figures} == near(figures)
+    compare_rows(points_of(con, "accuracy_by_model"), expected)
 
 
 def _errors(cells: Cells) -> dict[Key, tuple[float, list[float]]]:
@@ -100,58 +109,55 @@ def _errors(cells: Cells) -> dict[Key, tuple[float, list[float]]]:
 
 
 def compare_corruption_error_by_model(con: duckdb.DuckDBPyConnection) -> None:
-    rows, errors = rows_of(con, "corruption_error_by_model", ["evaluation_id", "corruption"]), _errors(read_cells(con))
-    assert rows.keys() == errors.keys()
-    for key, row in rows.items():
-        clean, levels = errors[key]
-        figures = {"mean_error": np.mean(levels), "relative_error": np.mean(levels) - clean,
-                   "worst_error": max(levels), "severity_count": len(levels)}  # fmt: skip
-        assert {name: row[name] for name in figures} == near(figures)
+    expected = {
+        key: {"mean_error": np.mean(levels), "relative_error": np.mean(levels) - clean, "worst_error": max(levels),
+              "severity_count": len(levels)}
+        for key, (clean, levels) in _errors(read_cells(con)).items()
+    }  # fmt: skip
+    compare_rows(rows_of(con, "corruption_error_by_model", ["evaluation_id", "corruption"]), expected)
 
 
 def compare_robustness_by_model(con: duckdb.DuckDBPyConnection) -> None:
-    rows, errors = rows_of(con, "robustness_by_model", ["evaluation_id"]), _errors(read_cells(con))
+    errors, expected = _errors(read_cells(con)), {}
     headline = dict(con.sql("select corruption, headline from corruptions").pl().iter_rows())
-    assert {key for (key,) in rows} == {evaluation_id for evaluation_id, _ in errors}
-    for (evaluation_id,), row in rows.items():
+    for evaluation_id in {key[0] for key in errors}:
         mine = {c: (clean, levels) for (e, c), (clean, levels) in errors.items() if e == evaluation_id}
         counted = [np.mean(levels) for c, (_, levels) in mine.items() if headline[c]]
-        figures = {
+        expected[(evaluation_id,)] = {
             "corruption_count": len(counted), "extra_corruption_count": len(mine) - len(counted),
             "mean_corruption_error": np.mean(counted), "mean_corrupted_accuracy": 1 - np.mean(counted),
             "severity_count": max(len(levels) for _, levels in mine.values()),
             "clean_accuracy": 1 - next(iter(mine.values()))[0],
         }  # fmt: skip
-        assert {name: row[name] for name in figures} == near(figures)
+    compare_rows(rows_of(con, "robustness_by_model", ["evaluation_id"]), expected)
 
 
 def compare_confusion_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    rows = rows_of(con, "confusion_by_severity", ["evaluation_id", "corruption", "severity", "label", "predicted"])
-    cells, names, seen = read_cells(con), class_names(con), 0
+    cells, names, expected = read_cells(con), class_names(con), {}
     for point, key in cells.points().items():
         cell, dataset_id = cells.predictions[key], cells.evaluations[key[0]]["dataset_id"]
         classes = [-1, *sorted(i for d, i in names if d == dataset_id)]
         matrix = confusion_matrix(cell["label"], cell["predicted"].fill_null(-1), labels=classes)
-        for label, predicted in zip(*np.nonzero(matrix), strict=True):
-            expected = None if classes[predicted] < 0 else classes[predicted]
-            row, seen = rows[*point, classes[label], expected], seen + 1
-            assert row["image_count"] == matrix[label, predicted]
-            assert row["share_of_label"] == near(matrix[label, predicted] / matrix[label].sum())
-            assert row["label_name"] == names[dataset_id, classes[label]]
-            assert row["predicted_name"] == names.get((dataset_id, expected))
-    assert seen == len(rows)
+        for label, place in zip(*np.nonzero(matrix), strict=True):
+            predicted = None if classes[place] < 0 else classes[place]
+            expected[(*point, classes[label], predicted)] = {
+                "image_count": matrix[label, place], "label_name": names[dataset_id, classes[label]],
+                "share_of_label": matrix[label, place] / matrix[label].sum(),
+                "predicted_name": names.get((dataset_id, predicted)),
+            }  # fmt: skip
+    keys = ["evaluation_id", "corruption", "severity", "label", "predicted"]
+    compare_rows(rows_of(con, "confusion_by_severity", keys), expected)
 
 
 def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
-    rows = rows_of(con, "accuracy_by_class", ["evaluation_id", "corruption", "severity", "class_index"])
-    cells, names, seen = read_cells(con), class_names(con), 0
+    cells, names, expected = read_cells(con), class_names(con), {}
     for point, key in cells.points().items():
         label, prediction = _labels_and_predictions(cells, key)
         for index in sorted({*label, *prediction} - {-1}):
             of_class, taken = label == index, prediction == index
             correct = int((of_class & taken).sum())
             ends = binomtest(correct, int(of_class.sum())).proportion_ci(method="wilson") if of_class.any() else None
-            figures = {
+            expected[(*point, index)] = {
                 "class_name": names[cells.evaluations[key[0]]["dataset_id"], index],
                 "image_count": of_class.sum(), "correct_count": correct, "predicted_count": taken.sum(),
                 "accuracy": correct / of_class.sum() if ends else None,
@@ -159,14 +165,12 @@ def compare_accuracy_by_class(con: duckdb.DuckDBPyConnection) -> None:
                 "class_precision": correct / taken.sum() if taken.any() else None,
                 "label_share": of_class.mean(), "predicted_share": taken.mean(),
             }  # fmt: skip
-            row, seen = rows[*point, index], seen + 1
-            assert {name: row[name] for name in figures} == near(figures)
-    assert seen == len(rows)
+    keys = ["evaluation_id", "corruption", "severity", "class_index"]
+    compare_rows(rows_of(con, "accuracy_by_class", keys), expected)
 
 
 def compare_predictions_by_severity(con: duckdb.DuckDBPyConnection) -> None:
-    cells, rows, names = read_cells(con), points_of(con, "predictions_by_severity"), class_names(con)
-    others = set()
+    cells, names, expected = read_cells(con), class_names(con), {}
     for point, key in cells.points().items():
         dataset_id = cells.evaluations[key[0]]["dataset_id"]
         label, prediction = _labels_and_predictions(cells, key)
@@ -174,7 +178,7 @@ def compare_predictions_by_severity(con: duckdb.DuckDBPyConnection) -> None:
         recalls = recall_score(label, prediction, labels=np.unique(label), average=None, zero_division=0)
         worst = int(np.unique(label)[np.argmin(recalls)])
         top = int(np.bincount(known).argmax()) if len(known) else None
-        figures = {
+        expected[point] = {
             "predicted_count": len(known), "predicted_class_count": len(np.unique(known)),
             "class_count": len(np.unique(label)), "top_prediction": top,
             "top_prediction_name": names.get((dataset_id, top)),
@@ -183,8 +187,8 @@ def compare_predictions_by_severity(con: duckdb.DuckDBPyConnection) -> None:
             "label_entropy_nats": entropy(np.bincount(label)), "worst_class": worst,
             "worst_class_name": names[dataset_id, worst],
         }  # fmt: skip
-        assert {name: rows[point][name] for name in figures} == near(figures)
-        others |= figures.keys()
+    compare_rows(points_of(con, "predictions_by_severity"), expected)
+    others = {name for figures in expected.values() for name in figures}
     compare_metrics(con, "predictions_by_severity", ["accuracy"], others=others, image_count="accuracy.n")
 
 
@@ -201,24 +205,25 @@ def _pairs(cells: Cells) -> set[tuple[str, str]]:
 
 
 def compare_model_disagreement(con: duckdb.DuckDBPyConnection) -> None:
-    keys = ["evaluation_id_a", "evaluation_id_b", "corruption", "severity"]
-    cells, rows, seen = read_cells(con), rows_of(con, "model_disagreement", keys), 0
+    cells, expected = read_cells(con), {}
     labels = dict(con.sql("select evaluation_id, model_label from evaluation_labels").fetchall())
     for one, other in _pairs(cells):
         for point, key in cells.points().items():
             partner = cells.predictions.get((other, *key[1:]))
             if point[0] != one or partner is None or (labels[one], one) > (labels[other], other):
                 continue
-            row, cell, seen = rows[one, other, *point[1:]], cells.predictions[key], seen + 1
-            a, b = correctness(cell), correctness(partner)
+            a, b = correctness(cells.predictions[key]), correctness(partner)
+            counts = confusion_matrix(a, b, labels=[True, False]).ravel().tolist()
             names = ("both_correct_count", "only_a_correct_count", "only_b_correct_count", "both_incorrect_count")
-            assert [row[name] for name in names] == confusion_matrix(a, b, labels=[True, False]).ravel().tolist()
-            assert (row["model_label_a"], row["model_label_b"]) == (labels[one], labels[other])
-            assert row["agree_share"] == near((cell["predicted"] == partner["predicted"]).fill_null(False).mean())
+            agree = (cells.predictions[key]["predicted"] == partner["predicted"]).fill_null(False).mean()
             # Geirhos et al. 2020: error consistency is Cohen's kappa of the two correctness vectors
-            constant = len({*a, *b}) == 1
-            assert row["error_consistency"] == near(None if constant else cohen_kappa_score(a, b))
-    assert seen == len(rows)
+            kappa = None if len({*a, *b}) == 1 else cohen_kappa_score(a, b)
+            expected[one, other, *point[1:]] = dict(zip(names, counts, strict=True)) | {
+                "agree_share": agree, "error_consistency": kappa, "model_label_a": labels[one],
+                "model_label_b": labels[other],
+            }  # fmt: skip
+    keys = ["evaluation_id_a", "evaluation_id_b", "corruption", "severity"]
+    compare_rows(rows_of(con, "model_disagreement", keys), expected)
 
 
 def compare_mce_by_baseline(con: duckdb.DuckDBPyConnection) -> None:
