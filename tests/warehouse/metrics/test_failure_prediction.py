@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
-from given_cells import contribution_error, found_of, outcome_rows, random_cell, reason_of, value_of
+from given_cells import contribution_error, found_of, jackknife_error, outcome_rows, random_cell, reason_of, value_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import rankdata
@@ -166,6 +166,16 @@ def test_contributions_to_the_auroc_are_delongs() -> None:
     uncertain = rng.integers(0, 30, 400) + 8.0 * failed
     found = found_of("auroc", rows_of(-uncertain, failed), "confidence")
     assert contribution_error(np.asarray(found.images)) == pytest.approx(delong_error(uncertain, failed))
+
+
+@pytest.mark.parametrize("name", ["auroc", "augrc", "aurc"])
+def test_contributions_of_ties_spread_as_the_jackknife_does(name: str) -> None:
+    rng = np.random.default_rng(3)
+    certainty = np.floor(rng.random(250) * 5)
+    cell = Cell(rows_of(certainty, rng.random(250) * 5 > certainty))
+    expected = jackknife_error(all_metrics()[name], cell, "confidence")
+    found = found_of(name, cell, "confidence")
+    assert contribution_error(np.asarray(found.images)) == pytest.approx(expected, rel=0.02)
 
 
 def test_the_auroc_has_newcombes_interval() -> None:
