@@ -59,8 +59,9 @@ def _rewrite(output: Path, source: ShardKey, target: ShardKey, broken: int = 0) 
         for row in rows:
             if row["image_id"] < broken:
                 row.update({name: None for name in row if name not in names} | of_broken[table])
-            elif row["image_id"] < broken + 3 and broken and "confidence" in row:
-                row["confidence"] = 1.0  # belongs in the last bin
+            elif broken and "confidence" in row:
+                is_sure = row["image_id"] < broken + 3  # 1 belongs in the last bin
+                row.update(confidence=1.0 if is_sure else row["confidence"], rmse=row["image_id"] / 1000)
         columns = table.arrow(without=schema.PARTITIONS)
         write_shard(output, table, target, pa.Table.from_pylist(rows, schema=columns))
 

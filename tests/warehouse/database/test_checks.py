@@ -17,8 +17,10 @@ CELLS = [CLEAN_CELL, *(Cell("fog", Decimal(severity)) for severity in ("1.000", 
 
 
 @pytest.mark.parametrize(
-    "changed", [pytest.param(CELLS[:1], id="clean"), pytest.param(CELLS[1:2], id="one"), pytest.param(CELLS, id="all")]
-)
+    "changed",
+    [pytest.param(CELLS[:1], id="clean", marks=pytest.mark.slow),
+     pytest.param(CELLS[1:2], id="one", marks=pytest.mark.slow), pytest.param(CELLS, id="all")],
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("column", "value", "check"), [("label", 3, "labels_agree_with_images"), ("image_id", 999, "images_resolve")]
 )

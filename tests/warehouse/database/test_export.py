@@ -39,6 +39,7 @@ def baseline(sound_warehouse: Path, chosen: list[str], tmp_path: Path) -> Path:
     return tmp_path / "baseline.duckdb"
 
 
+@pytest.mark.slow
 def test_it_is_a_small_sound_warehouse_of_that_evaluation_alone(
     baseline: Path, chosen: list[str], sound_warehouse: Path
 ) -> None:

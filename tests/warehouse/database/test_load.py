@@ -89,12 +89,6 @@ def test_only_new_shards_are_added_and_changed_ones_replaced(results: Synthetic,
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_attention_without_its_predictions_is_not_loaded(results: Synthetic, tmp_path: Path) -> None:
-    cell = ShardKey(results.evaluations["Alpha"], FOG)
-    shard_path(results.output, schema.PREDICTION_FACTS, cell).unlink()  # killed between the two: it is not committed
-    assert load([results.output], tmp_path / "w.duckdb").new_shards == 20
-
-
 @pytest.mark.slow
 def test_vanished_shards_stay_until_a_rebuild(results: Synthetic, tmp_path: Path) -> None:
     path, count = tmp_path / "w.duckdb", "select count(*) from prediction_facts where corruption = 'fog'"

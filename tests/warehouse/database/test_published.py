@@ -26,6 +26,7 @@ def rows(path: Path, sql: str) -> list[tuple]:
         return con.execute(sql).fetchall()
 
 
+@pytest.mark.slow
 def test_a_set_is_replaced_whole_others_stay_and_loads_keep_them(results: Synthetic, tmp_path: Path) -> None:
     path, cells = results.output / "warehouse.duckdb", len(CURVES) * 11
     load([results.output], path)

@@ -103,6 +103,7 @@ def test_a_model_that_another_evaluation_uses_stays(two: Synthetic, warehouse: P
     assert not dimension_path(two.output, MODELS, row["model_id"]).is_file()
 
 
+@pytest.mark.slow
 def test_the_last_evaluation_leaves_a_warehouse_that_can_be_loaded_into(two: Synthetic, warehouse: Path) -> None:
     remove(two.output, *two.evaluations.values())
     assert ids(two.output) == set()
@@ -112,7 +113,7 @@ def test_the_last_evaluation_leaves_a_warehouse_that_can_be_loaded_into(two: Syn
 
 
 @pytest.mark.parametrize(
-    ("instant", "has_warehouse"), [("first", True), ("middle", False), ("last", True), ("last", False), ("swap", True)]
+    ("instant", "has_warehouse"), [("first", True), ("middle", False), ("last", True), ("swap", True)]
 )
 def test_a_second_removal_finishes_what_a_killed_one_left(
     two: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch, instant: str, has_warehouse: bool

@@ -25,6 +25,7 @@ def broken(warehouse: Path, *, full: bool = False) -> dict[str, tuple[int, int]]
     return {check.name: (check.row_count, check.examples.height) for check in checks if not check.passed}
 
 
+@pytest.mark.slow
 def test_status_says_what_is_there_and_what_is_stale(warehouse_copy: Path) -> None:
     ensure_shapes(warehouse_copy)
     status = warehouse_status(warehouse_copy, derivation=DERIVATION)

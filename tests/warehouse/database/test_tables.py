@@ -15,6 +15,7 @@ from failmodes.warehouse.database_schema import DERIVED, SHARDS
 from failmodes.warehouse.errors import WarehouseError
 
 
+@pytest.mark.slow
 def test_another_schema_version_asks_for_a_rebuild_and_changed_views_are_installed(
     results: Synthetic, tmp_path: Path
 ) -> None:
