@@ -8,7 +8,6 @@ import pytest
 from installed_script import SCRIPT
 from synthetic_results import write_synthetic
 
-from failmodes.warehouse import completion
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.database.saved_queries import saved_queries
 from failmodes.warehouse.database.views import relation_names
@@ -31,28 +30,15 @@ def other_shell(folder: Path, shell: str, line: str) -> str:
     return done.stdout
 
 
-def test_commands_are_offered(tmp_path: Path) -> None:
+def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path) -> None:
     assert bash(tmp_path, "sch") == ["schema"]
-    assert set(bash(tmp_path, "")) >= {"run", "query", "schema", "report"}
-
-
-def test_tables_and_views_are_offered_anywhere(tmp_path: Path) -> None:
-    expected = [name for name in relation_names() if name.startswith("accuracy_")]
-    assert bash(tmp_path, "schema", "accuracy_") == expected
-    assert [name for name, _ in completion.complete_relation("accuracy_")] == expected
+    assert bash(tmp_path, "schema", "accuracy_") == [name for name in relation_names() if name.startswith("accuracy_")]
+    assert bash(tmp_path, "query", "@", "wor") == ["@worst_cells"], "as bash splits it"
+    assert bash(tmp_path, "query", "@") == [f"@{name}" for name in saved_queries()]
+    assert bash(tmp_path, "chart", "d") == ["differences", "distortion", "distortion-shapes", "drops"]
+    assert bash(tmp_path, "corrupt", "digits", "--corruption", "gl") == ["glass_blur"]
     assert "accuracy_by_class\tOne row per" in other_shell(tmp_path, "fish", "failmodes schema accuracy_by_c")
     assert '"accuracy_by_class":"One row per' in other_shell(tmp_path, "zsh", "failmodes schema accuracy_by_c")
-
-
-def test_saved_queries_are_offered_also_as_bash_splits_them(tmp_path: Path) -> None:
-    assert bash(tmp_path, "query", "@wor") == ["@worst_cells"]
-    assert bash(tmp_path, "query", "@", "wor") == ["@worst_cells"]
-    assert bash(tmp_path, "query", "@") == [f"@{name}" for name in saved_queries()]
-
-
-def test_charts_are_offered_anywhere(tmp_path: Path) -> None:
-    assert bash(tmp_path, "chart", "d") == ["differences", "distortion", "distortion-shapes", "drops"]
-    assert "contact-sheet\t" in other_shell(tmp_path, "fish", "failmodes chart contact")
 
 
 def test_names_come_from_the_warehouse_of_the_line(handed: Path, tmp_path: Path) -> None:
@@ -66,14 +52,11 @@ def test_names_come_from_the_warehouse_of_the_line(handed: Path, tmp_path: Path)
     assert bash(handed, "compare", "B") == ["Beta"]
 
 
-def test_without_a_warehouse_the_program_knows_corruptions_alone(tmp_path: Path) -> None:
-    assert bash(tmp_path, "corrupt", "digits", "--corruption", "gl") == ["glass_blur"]
-    assert bash(tmp_path, "query", "@worst_cells", "--model", "") == []
+def test_damaged_warehouses_offer_nothing(tmp_path: Path) -> None:
     (tmp_path / "warehouse.duckdb").write_bytes(b"no database")
     assert bash(tmp_path, "query", "@worst_cells", "--model", "") == []
 
 
-@pytest.mark.slow
 def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     labels = ("Net A", "$(touch taken)", "`touch taken`", "a'b", 'a"b', "\\$(touch taken)", "ViT-B/16")
     output = write_synthetic(

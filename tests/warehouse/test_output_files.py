@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import polars as pl
 import pytest
 from precious_files import FILES, NO_FILES, STUDY
 
@@ -11,9 +10,10 @@ from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output, check_output, write_output
 
 
-@pytest.mark.parametrize("name", ["new.csv", "NEW.CSV", "no_suffix", "former.csv"])
+@pytest.mark.parametrize("name", ["new.csv", "NEW.CSV", "no_suffix", "former.csv", "linked/a.csv"])
 def test_plain_files_are_fine(tmp_path: Path, name: str) -> None:
     (tmp_path / "former.csv").write_text("dataset,models\n1,2\n")
+    (tmp_path / "linked").symlink_to(tmp_path)
     write_output(tmp_path / name, b"x", (".csv", NO_SUFFIX))
     assert (tmp_path / name).read_bytes() == b"x"
 
@@ -24,11 +24,6 @@ def test_files_that_only_look_a_little_like_it(tmp_path: Path, content: bytes) -
     check_output(path, (".md",))
 
 
-def test_a_parquet_file_of_the_users_own(tmp_path: Path) -> None:
-    pl.DataFrame({"a": ["failmodes"]}).write_parquet(tmp_path / "rows.parquet")
-    check_output(tmp_path / "rows.parquet", (".parquet",))
-
-
 @pytest.mark.parametrize("text", [STUDY, "[[models]]\n", "  [gate]", "dataset.kind = 'x'\n[[[", '["models"]'])
 def test_studies_are_known_even_damaged(tmp_path: Path, text: str) -> None:
     (path := tmp_path / "a.md").write_text(text)
@@ -37,17 +32,14 @@ def test_studies_are_known_even_damaged(tmp_path: Path, text: str) -> None:
     check_output(path, (".md",), force=True)
 
 
-@pytest.mark.parametrize("name", ["a.duckdb", "a", "a.csv.gz", ".csv", "a.csv ", "a.csv\n"])
-def test_other_suffixes(tmp_path: Path, name: str) -> None:
-    with pytest.raises(StudyError, match=r"expected a file name that ends in \.csv or \.json"):
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [(name, r"expected a file name that ends in \.csv or \.json") for name in ("a.duckdb", "a", "a.csv.gz", "a.csv\n")]
+    + [("a\0.csv", "null")],
+)
+def test_other_names_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(StudyError, match=text):
         check_output(tmp_path / name, (".csv", ".json"), force=True)
-
-
-def test_a_folder_above_may_be_a_link(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "linked").symlink_to("real")
-    write_output(tmp_path / "linked" / "a.csv", b"x", (".csv",))
-    assert (tmp_path / "real" / "a.csv").read_bytes() == b"x"
 
 
 @pytest.mark.parametrize("make", [*NO_FILES.values(), *FILES.values()], ids=[*NO_FILES, *FILES])
@@ -70,8 +62,3 @@ def test_a_temporary_name_that_is_a_link_is_not_followed(tmp_path: Path) -> None
     (tmp_path / f".tmp-{os.getpid()}-a.csv").symlink_to(victim)
     write_output(tmp_path / "a.csv", b"x", (".csv",))
     assert victim.read_text() == "kept"
-
-
-def test_a_null_character(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match="null"):
-        check_output(tmp_path / "a\0.csv", (".csv",))

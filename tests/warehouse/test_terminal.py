@@ -19,37 +19,40 @@ class Stream(io.StringIO):
         return self.is_terminal
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+def streams(monkeypatch: pytest.MonkeyPatch, columns: int, terminal: bool) -> tuple[Stream, Stream]:
+    """What standard output and standard error are given from now on."""
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
     out, err = Stream(terminal=terminal), Stream(terminal=terminal)
     monkeypatch.setattr("sys.stdout", out)
     monkeypatch.setattr("sys.stderr", err)
+    return out, err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    given = streams(monkeypatch, 40, terminal)
     stdout_console().print(LINE)
     note(LINE)
-    for stream in (out, err):
+    for stream in given:
         lines = stream.getvalue().splitlines()
         assert " ".join(line.strip() for line in lines) == LINE
-        assert max(map(len, lines)) <= 40 if terminal else len(lines) == 1
+        assert max(map(len, lines)) <= 40 if stream.is_terminal else len(lines) == 1
 
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("text", ["::error::x", " ::add-mask::x", "a ##[error]x", f"{'word ' * 20}::error::x"])
 def test_no_line_is_a_command_to_a_ci_runner(monkeypatch: pytest.MonkeyPatch, text: str, terminal: bool) -> None:
-    monkeypatch.setenv("COLUMNS", "102")  # the last text breaks before its command
-    monkeypatch.setenv("TERM", "xterm")
-    out, err = Stream(terminal=terminal), Stream(terminal=terminal)
-    monkeypatch.setattr("sys.stdout", out)
-    monkeypatch.setattr("sys.stderr", err)
+    given = streams(monkeypatch, 102, terminal)  # the last text breaks before its command
     stdout_console(width=102).print(text, style="dim")
-    say(text)
+    for write in (say, note, suggest):
+        write(text)
     say(f"x\n{text}")
     print_json({text: text})
-    note(text)
-    suggest(text)
-    for line in (out.getvalue() + err.getvalue()).splitlines():
-        assert not re.sub(r"\x1b\[[0-9;]*m", "", line).strip().startswith("::")
-        assert "##[" not in line
+    for stream in given:
+        assert stream.getvalue()
+        for line in stream.getvalue().splitlines():
+            assert not re.sub(r"\x1b\[[0-9;]*m", "", line).strip().startswith("::")
+            assert "##[" not in line

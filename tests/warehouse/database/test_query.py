@@ -18,9 +18,7 @@ from failmodes.warehouse.errors import LimitError, QueryError
         "from accuracy_by_severity",
         "with x as (select 1 as a) select * from x;",
         "describe prediction_facts",
-        "summarize corruptions",
         "show tables",
-        "explain select 1",
         "values (1, 2)",
         "pragma table_info('predictions')",
         "pivot (select corruption, severity from shards) on severity using count(*)",
@@ -99,20 +97,16 @@ def test_a_query_sees_no_variable_of_its_caller(sound_warehouse: Path) -> None:
     assert frame.height == 1
 
 
-def test_the_first_rows_say_how_many_there_are(sound_warehouse: Path) -> None:
-    ordered = "select image_id from images order by image_id"
-    assert first_rows(sound_warehouse, ordered, 3) == (["image_id"], [(0,), (1,), (2,)], 400)
-    assert first_rows(sound_warehouse, f"{ordered} limit 2", 3).row_count == 2
-    assert first_rows(sound_warehouse, f"{ordered} limit 3", 3).row_count == 3
+@pytest.mark.parametrize(("limit", "shown", "count"), [("", 3, 400), ("limit 2", 2, 2), ("limit 3", 3, 3)])
+def test_the_first_rows_say_how_many_there_are(sound_warehouse: Path, limit: str, shown: int, count: int) -> None:
+    found = first_rows(sound_warehouse, f"select image_id from images order by image_id {limit}", 3)
+    assert found == (["image_id"], [(image_id,) for image_id in range(shown)], count)
 
 
-def test_query_is_stopped_in_time(query_here: Path) -> None:
+def test_query_is_stopped_in_time(sound_warehouse: Path) -> None:
+    endless = "select count(*) from range(1e9::bigint) a, range(1e9::bigint) b"
     with pytest.raises(LimitError, match=r"stopped after 0\.3 s"):
-        run_query(
-            query_here / "warehouse.duckdb",
-            "select count(*) from range(1e9::bigint) a, range(1e9::bigint) b",
-            timeout_s=0.3,
-        )
+        run_query(sound_warehouse, endless, timeout_s=0.3)
 
 
 FILTERS: tuple[tuple[dict[str, object], int], ...] = (
@@ -123,15 +117,12 @@ FILTERS: tuple[tuple[dict[str, object], int], ...] = (
     ({"severity": 5}, 10),
     ({"severity": 5.0}, 10),
     ({"severity": 0.1 + 0.2}, 0),
-    ({"severity": 4.9 + 0.1}, 10),
     ({"severity": Decimal("5.000")}, 10),
-    ({"severity": np.float32(5)}, 10),
     ({"severity": np.int64(5)}, 10),
     ({"severity": [1, 2.0, Decimal(3)]}, 30),
     ({"severity": 2.0004}, 0),
     ({"severity": []}, 0),
     ({"severity": None}, 0),
-    ({"mean_rmse": None}, 0),
     ({"corruption": [None, "fog"]}, 12),
     ({"headline": True}, 60),
     ({"headline": False}, 0),

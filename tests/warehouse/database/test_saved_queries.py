@@ -22,30 +22,21 @@ def asked_warehouse(query_folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", QUERIES)
-def test_a_query_declares_the_variables_that_it_reads(name: str) -> None:
+def test_a_query_declares_what_it_reads_and_is_narrowed_down_by_it(asked_warehouse: Path, name: str) -> None:
     query = QUERIES[name]
-    assert set(query.parameters) == set(re.findall(r"getvariable\('(\w+)'\)", query.sql))
-    assert query.parameters, "each can be narrowed down"
-    assert all(meaning.endswith(".") for meaning in query.parameters.values())
-
-
-@pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "model" in query.parameters])
-def test_a_model_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
-    labels = {"model_label", "model_label_a", "model_label_b"}
-    rows = run_query(asked_warehouse, f"@{name}", {"model": "Beta"})
-    mine = [column for column in rows.columns if column in labels]
-    assert mine
-    assert all("Beta" in row for row in rows.select(mine).rows())
-    both = run_query(asked_warehouse, f"@{name}", {"model": ["Beta", "Alpha"]})
+    assert set(query.parameters) == set(re.findall(r"getvariable\('(\w+)'\)", query.sql)) > set()
     every = run_query(asked_warehouse, f"@{name}")
-    assert_frame_equal(both, every, rel_tol=1e-12)  # threads add floats up in whatever order
-
-
-@pytest.mark.parametrize("name", [name for name, query in QUERIES.items() if "corruption" in query.parameters])
-def test_a_corruption_narrows_a_query_down(asked_warehouse: Path, name: str) -> None:
-    rows = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
-    for column in {"corruption", "corruption_label", "most_common_corruption"} & set(rows.columns):
-        assert set(rows[column].str.to_lowercase()) <= {"fog"}, column
+    if "model" in query.parameters:
+        labels = [column for column in every.columns if column in {"model_label", "model_label_a", "model_label_b"}]
+        rows = run_query(asked_warehouse, f"@{name}", {"model": "Beta"})
+        assert labels
+        assert all("Beta" in row for row in rows.select(labels).rows())
+        both = run_query(asked_warehouse, f"@{name}", {"model": ["Beta", "Alpha"]})
+        assert_frame_equal(both, every, rel_tol=1e-12)  # threads add floats up in whatever order
+    if "corruption" in query.parameters:
+        rows = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
+        for column in {"corruption", "corruption_label", "most_common_corruption"} & set(rows.columns):
+            assert set(rows[column].str.to_lowercase()) <= {"fog"}, column
 
 
 def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehouse: Path) -> None:
@@ -53,45 +44,30 @@ def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehous
     rows = run_query(asked_warehouse, "@worst_cells", {"corruption": ["fog", "contrast"], "model": "Alpha", "rows": 4})
     mine = every.filter(pl.col("corruption").is_in(["fog", "contrast"]), pl.col("model_label") == "Alpha")
     assert rows["accuracy_drop"].to_list() == mine["accuracy_drop"].sort(descending=True).head(4).to_list()
-
-
-def test_a_number_in_a_query_can_be_another(asked_warehouse: Path) -> None:
-    counts = [
-        run_query(asked_warehouse, "@confident_failures_by_class", given)["failure_count"].sum()
-        for given in ({}, {"confidence": 0.9}, {"confidence": 0.97})
-    ]
-    assert counts[0] == counts[1] > counts[2]
+    given = run_query(asked_warehouse, "select getvariable('corruption') as given")
+    assert given["given"].to_list() == [None], "what one question was given another does not see"
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("name", "given", "message"),
     [
-        ({"corruption": "fgo"}, "no corruption 'fgo' here: did you mean 'fog'?"),
-        ({"model": ["Alpha", "Gamma"]}, "no model 'Gamma' here: there are Alpha, Beta"),
-        ({"modle": "Alpha"}, "@worst_cells has no parameter 'modle': did you mean 'model'?"),
-        ({"x": 1}, "@worst_cells has no parameter 'x': it has model, corruption, rows"),
-        ({"rows": 0}, "rows is 0: expected a whole number from 1"),
-        ({"rows": "many"}, "rows is 'many': expected a whole number from 1"),
-        ({"corruption": "fog'; drop table models; --"}, "no corruption"),
-        ({"corruption": 3}, "no corruption 3 here"),
+        ("worst_cells", {"corruption": "fgo"}, "no corruption 'fgo' here: did you mean 'fog'?"),
+        ("worst_cells", {"model": ["Alpha", "Gamma"]}, "no model 'Gamma' here: there are Alpha, Beta"),
+        ("worst_cells", {"modle": "Alpha"}, "@worst_cells has no parameter 'modle': did you mean 'model'?"),
+        ("worst_cells", {"rows": 0}, "rows is 0: expected a whole number from 1"),
+        ("worst_cells", {"corruption": "fog'; drop table models; --"}, "no corruption"),
+        ("worst_cells", {"corruption": 3}, "no corruption 3 here"),
+        ("worst_cell", {}, "no saved query @worst_cell: did you mean 'worst_cells'"),
     ],
     ids=str,
 )
-def test_a_bad_parameter_is_one_clear_line(asked_warehouse: Path, given: dict[str, object], message: str) -> None:
+def test_a_bad_parameter_is_one_clear_line(
+    asked_warehouse: Path, name: str, given: dict[str, object], message: str
+) -> None:
     with pytest.raises(QueryError) as caught:
-        run_query(asked_warehouse, "@worst_cells", given)
+        run_query(asked_warehouse, f"@{name}", given)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_an_unknown_query_gets_the_nearest(asked_warehouse: Path) -> None:
-    with pytest.raises(QueryError, match="no saved query @worst_cell: did you mean 'worst_cells'"):
-        run_query(asked_warehouse, "@worst_cell")
-
-
-def test_what_one_question_was_given_another_does_not_see(asked_warehouse: Path) -> None:
-    run_query(asked_warehouse, "@worst_cells", {"corruption": "fog"})
-    assert run_query(asked_warehouse, "select getvariable('corruption') as given")["given"].to_list() == [None]
 
 
 def test_batches_take_parameters_and_a_limit(asked_warehouse: Path) -> None:
@@ -99,18 +75,12 @@ def test_batches_take_parameters_and_a_limit(asked_warehouse: Path) -> None:
     with query_batches(asked_warehouse, "@worst_cells", given, most=3) as batches:
         rows = pl.concat(batches)
     assert rows.equals(run_query(asked_warehouse, "@worst_cells", given).head(3))
-    with query_batches(asked_warehouse, "select $a as a", {"a": 7}) as batches:
-        assert pl.concat(batches)["a"].to_list() == [7]
 
 
 @pytest.mark.parametrize("name", QUERIES)
 def test_the_file_runs_in_another_client(asked_warehouse: Path, name: str) -> None:
     with duckdb.connect(str(asked_warehouse), read_only=True) as con:
-        rows = con.sql(QUERIES[name].sql).pl()
-        assert rows.columns
-        assert rows.height or name == "confidence_worse_than_chance"  # it lists what is shown, and nothing may be
         if "corruption" in QUERIES[name].parameters:
             con.execute("set variable corruption = ['fog']")
-            mine = con.sql(QUERIES[name].sql).pl()
-            ours = run_query(asked_warehouse, f"@{name}", {"corruption": "fog"})
-            assert mine.height == ours.height
+        given = {"corruption": "fog"} if "corruption" in QUERIES[name].parameters else {}
+        assert con.sql(QUERIES[name].sql).pl().height == run_query(asked_warehouse, f"@{name}", given).height

@@ -1,7 +1,6 @@
 """Attention of each target, image by image: NumPy over the images that have what a metric asks for, and SciPy."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +16,42 @@ CELL = random_cell(500, severities=(0, 3), seed=9)
 ROWS, CLEAN = CELL.rows, CELL.clean
 assert CLEAN is not None
 TARGETS = pytest.mark.parametrize("target", SUFFIXES)
-COLUMNS = {
-    "mean_spread": "spread", "mean_attention_entropy_nats": "attention_entropy_nats",
-    "mean_centroid_shift": "centroid_shift", "null_class_mean_centroid_shift": "null_class_centroid_shift",
-    "mean_cosine": "cosine", "null_mean_cosine": "null_cosine", "null_class_mean_cosine": "null_class_cosine",
-    "mean_mask_share": "mask_share", "null_mean_mask_share": "null_mask_share",
-}  # fmt: skip
+Maps = dict[str, np.ndarray]
+
+
+def lit(column: str) -> Callable[[Maps], np.ndarray]:
+    """A column of maps that are not empty."""
+    return lambda maps: np.where(maps["empty"], np.nan, maps[column])
+
+
+def on_object(of_maps: Callable[[Maps], np.ndarray]) -> Callable[[Maps], np.ndarray]:
+    return lambda maps: np.where(np.isnan(maps["mask_share"]), np.nan, of_maps(maps))
+
+
+def own_area(maps: Maps) -> np.ndarray:
+    return np.where(np.isnan(maps["mask_area"]), maps["image_area"], maps["mask_area"])
+
+
+MEANS: dict[str, Callable[[Maps], np.ndarray]] = {
+    "mean_spread": lit("spread"),
+    "mean_attention_entropy_nats": lit("attention_entropy_nats"),
+    "mean_centroid_shift": lit("centroid_shift"),
+    "null_class_mean_centroid_shift": lit("null_class_centroid_shift"),
+    "mean_cosine": lit("cosine"),
+    "null_mean_cosine": lit("null_cosine"),
+    "null_class_mean_cosine": lit("null_class_cosine"),
+    "mean_mask_share": lit("mask_share"),
+    "null_mean_mask_share": lit("null_mask_share"),
+    "empty_share": lambda maps: maps["empty"],
+    "mean_mass": lambda maps: maps["mass"],
+    "mean_mask_area": own_area,
+    "even_mask_share": on_object(own_area),
+    "mean_over_even": lambda maps: maps["mask_share"] - own_area(maps),
+    "mean_over_null": lambda maps: maps["mask_share"] - maps["null_mask_share"],
+    "pointing_accuracy": on_object(lambda maps: maps["pointing_hit"]),
+    "null_pointing_accuracy": on_object(lambda maps: maps["null_pointing_hit"]),
+    "pointing_over_null": on_object(lambda maps: maps["pointing_hit"] - maps["null_pointing_hit"]),
+}
 QUANTILES = {
     "median_centroid_shift": ("centroid_shift", 0.5), "null_median_centroid_shift": ("null_centroid_shift", 0.5),
     "null_q025_centroid_shift": ("null_centroid_shift", 0.025),
@@ -30,20 +59,22 @@ QUANTILES = {
 }  # fmt: skip
 
 
-def maps_of(rows: CellRows, target: str) -> dict[str, np.ndarray]:
+class MapsOf(dict[str, np.ndarray]):
     """Columns of the maps that explain a class, in double precision; `images.mask_area` as `image_area`."""
-    names = {column for columns in all_metrics()["mean_over_null"].columns for column in [columns.partition(".")[2]]}
-    names |= {*COLUMNS.values(), *(column for column, _ in QUANTILES.values()), "mass"}
-    kept = rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] >= 0)
-    found = {name: rows[f"{target}.{name}"][kept].astype(np.float64) for name in names}
-    return found | {"image_area": rows["images.mask_area"][kept].astype(np.float64)}
+
+    def __init__(self, rows: CellRows, target: str) -> None:
+        self.kept = rows[f"{target}.has_map"] & (rows[f"{target}.target_class"] >= 0)
+        self.rows, self.target = rows, target
+
+    def __missing__(self, name: str) -> np.ndarray:
+        column = "images.mask_area" if name == "image_area" else f"{self.target}.{name}"
+        return self.rows[column][self.kept].astype(np.float64)
 
 
 @TARGETS
-@pytest.mark.parametrize("name", COLUMNS)
-def test_means_are_over_maps_that_are_not_empty(name: str, target: str) -> None:
-    maps = maps_of(ROWS, target)
-    values = maps[COLUMNS[name]][maps["empty"] == 0]
+@pytest.mark.parametrize("name", MEANS)
+def test_means_are_over_the_maps_that_have_a_value(name: str, target: str) -> None:
+    values = MEANS[name](MapsOf(ROWS, target))
     found = found_of(name + SUFFIXES[target], CELL)
     assert (found.value, found.n) == (pytest.approx(np.nanmean(values)), np.count_nonzero(~np.isnan(values)))
 
@@ -51,52 +82,13 @@ def test_means_are_over_maps_that_are_not_empty(name: str, target: str) -> None:
 @TARGETS
 @pytest.mark.parametrize("name", QUANTILES)
 def test_quantiles_are_over_maps_that_are_not_empty(name: str, target: str) -> None:
-    maps, (column, share) = maps_of(ROWS, target), QUANTILES[name]
-    values = maps[column][maps["empty"] == 0]
-    own = name + SUFFIXES[target]
-    found = found_of(own, CELL)
-    assert (found.value, found.n) == (np.quantile(values, share), len(values))
-    assert ends_of(all_metrics()[own], CELL, None, found) == quantile_interval(values, share)
-
-
-@TARGETS
-def test_empty_maps_count_in_their_share_and_in_the_mass(target: str) -> None:
-    maps = maps_of(ROWS, target)
-    found = found_of("empty_share" + SUFFIXES[target], CELL)
-    assert (found.value, found.n) == (pytest.approx(maps["empty"].mean()), len(maps["empty"]))
-    found = found_of("mean_mass" + SUFFIXES[target], CELL)
-    assert (found.value, found.n) == (pytest.approx(maps["mass"].mean()), len(maps["mass"]))
-    assert maps["mass"][maps["empty"] == 1].sum() == 0 < maps["empty"].sum()
-
-
-def over_objects(of_maps: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Callable[[dict[str, np.ndarray]], Any]:
-    def values(maps: dict[str, np.ndarray]) -> np.ndarray:
-        return np.where(np.isnan(maps["mask_share"]), np.nan, of_maps(maps))
-
-    return values
-
-
-def own_area(maps: dict[str, np.ndarray]) -> np.ndarray:
-    return np.where(np.isnan(maps["mask_area"]), maps["image_area"], maps["mask_area"])
-
-
-ON_OBJECTS = {
-    "mean_mask_area": own_area,
-    "even_mask_share": over_objects(own_area),
-    "mean_over_even": lambda maps: maps["mask_share"] - own_area(maps),
-    "mean_over_null": lambda maps: maps["mask_share"] - maps["null_mask_share"],
-    "pointing_accuracy": over_objects(lambda maps: maps["pointing_hit"]),
-    "null_pointing_accuracy": over_objects(lambda maps: maps["null_pointing_hit"]),
-    "pointing_over_null": over_objects(lambda maps: maps["pointing_hit"] - maps["null_pointing_hit"]),
-}
-
-
-@TARGETS
-@pytest.mark.parametrize("name", ON_OBJECTS)
-def test_what_is_on_the_object(name: str, target: str) -> None:
-    values = ON_OBJECTS[name](maps_of(ROWS, target))
+    column, share = QUANTILES[name]
+    values = lit(column)(MapsOf(ROWS, target))
+    values = values[~np.isnan(values)]
     found = found_of(name + SUFFIXES[target], CELL)
-    assert (found.value, found.n) == (pytest.approx(np.nanmean(values)), np.count_nonzero(~np.isnan(values)))
+    assert (found.value, found.n) == (np.quantile(values, share), len(values))
+    ends = ends_of(all_metrics()[name + SUFFIXES[target]], CELL, None, found)
+    assert ends == quantile_interval(values, share)
 
 
 @pytest.mark.parametrize(
@@ -112,18 +104,12 @@ def test_where_a_map_has_no_area_that_of_the_clean_image_counts(
     assert area(given_rows(columns), "clean") == pytest.approx(expected, nan_ok=True)
 
 
-def test_without_any_area_it_is_not_on_record() -> None:
-    rows = given_rows({"clean.has_map": [True], "clean.target_class": [0]})
+def test_without_maps_or_areas_nothing_is_on_record() -> None:
     with pytest.raises(NotOnRecord):
-        area(rows, "clean")
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES.values())
-def test_without_maps_nothing_is_on_record(suffix: str) -> None:
-    for name in (*COLUMNS, *QUANTILES, *ON_OBJECTS, "empty_share", "mean_mass"):
-        assert reason_of(name + suffix, outcome_rows([True, False])).endswith("is not on record"), name
-    for name in ("attention_consistency", "attention_responsiveness", "correct_mean_cosine"):
-        cell = paired(outcome_rows([True], 0), outcome_rows([True]))
+        area(given_rows({"clean.has_map": [True], "clean.target_class": [0]}), "clean")
+    cell = paired(outcome_rows([True, False], 0), outcome_rows([True, False]))
+    names = [name + suffix for name in (*MEANS, *QUANTILES) for suffix in SUFFIXES.values()]
+    for name in (*names, "attention_consistency", "attention_responsiveness", "correct_mean_cosine"):
         assert reason_of(name, cell).endswith("is not on record"), name
 
 
@@ -135,43 +121,36 @@ def outputs(rows: CellRows) -> np.ndarray:
     return np.where(rows["predicted_output"] < 0, rows["predicted"], rows["predicted_output"])
 
 
-CHANGED = outputs(ROWS) != outputs(CLEAN)
-CORRECT = ROWS["label"] == ROWS["predicted"]
+CHANGED, CORRECT = outputs(ROWS) != outputs(CLEAN), ROWS["label"] == ROWS["predicted"]
 
 
 @pytest.mark.parametrize(
-    ("name", "column", "chosen"),
+    ("name", "column", "chosen", "average"),
     [
-        ("correct_median_centroid_shift", "centroid_shift", CORRECT),
-        ("incorrect_median_centroid_shift", "centroid_shift", ~CORRECT),
-        ("stayed_median_centroid_shift", "centroid_shift", ~CHANGED),
-        ("changed_median_centroid_shift", "centroid_shift", CHANGED),
-        ("null_class_median_centroid_shift", "null_class_centroid_shift", ~np.isnan(drift())),
+        ("correct_median_centroid_shift", "centroid_shift", CORRECT, np.median),
+        ("incorrect_median_centroid_shift", "centroid_shift", ~CORRECT, np.median),
+        ("stayed_median_centroid_shift", "centroid_shift", ~CHANGED, np.median),
+        ("changed_median_centroid_shift", "centroid_shift", CHANGED, np.median),
+        ("null_class_median_centroid_shift", "null_class_centroid_shift", ~np.isnan(drift()), np.median),
+        ("correct_mean_cosine", "cosine", CORRECT, np.mean),
+        ("incorrect_mean_cosine", "cosine", ~CORRECT, np.mean),
     ],
 )
-def test_medians_by_outcome(name: str, column: str, chosen: np.ndarray) -> None:
+def test_drift_by_outcome(name: str, column: str, chosen: np.ndarray, average: Callable[..., float]) -> None:
     values = drift(column)[chosen]
     values = values[~np.isnan(values)]
     found = found_of(name, CELL)
-    assert (found.value, found.n) == (np.median(values), len(values))
-    assert ends_of(all_metrics()[name], CELL, None, found) == quantile_interval(values, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("name", "chosen"), [("correct_mean_cosine", CORRECT), ("incorrect_mean_cosine", ~CORRECT)]
-)  # fmt: skip
-def test_cosine_by_outcome(name: str, chosen: np.ndarray) -> None:
-    values = drift("cosine")[chosen]
-    found = found_of(name, CELL)
-    assert (found.value, found.n) == (pytest.approx(np.nanmean(values)), np.count_nonzero(~np.isnan(values)))
+    assert (found.value, found.n) == (pytest.approx(average(values)), len(values))
+    if average is np.median:
+        assert ends_of(all_metrics()[name], CELL, None, found) == quantile_interval(values, 0.5)
 
 
 def test_responsiveness_is_mann_and_whitneys() -> None:
-    shift = drift()
-    changed, stayed = shift[CHANGED & ~np.isnan(shift)], shift[~CHANGED & ~np.isnan(shift)]
-    wins = mannwhitneyu(changed, stayed).statistic
+    known = ~np.isnan(drift())
+    changed, stayed = drift()[CHANGED & known], drift()[~CHANGED & known]
+    expected = mannwhitneyu(changed, stayed).statistic / len(changed) / len(stayed)
     found = found_of("attention_responsiveness", CELL)
-    assert (found.value, found.n) == (pytest.approx(wins / len(changed) / len(stayed)), len(changed) + len(stayed))
+    assert (found.value, found.n) == (pytest.approx(expected), len(changed) + len(stayed))
     ends = ends_of(all_metrics()["attention_responsiveness"], CELL, None, found)
     assert ends == auroc_interval(found.value, len(changed), len(stayed))
 
@@ -179,54 +158,44 @@ def test_responsiveness_is_mann_and_whitneys() -> None:
 def test_consistency_is_the_share_nearer_to_the_own_clean_map() -> None:
     shift, null = drift(), drift("null_class_centroid_shift")
     known = ~CHANGED & ~np.isnan(shift) & ~np.isnan(null)
-    nearer = (np.sign(null - shift)[known] + 1) / 2
     found = found_of("attention_consistency", CELL)
-    assert (found.value, found.n) == (pytest.approx(nearer.mean()), known.sum())
+    assert (found.value, found.n) == (pytest.approx(((np.sign(null - shift)[known] + 1) / 2).mean()), known.sum())
 
 
-def shifted_cell(shift: list[float], null: list[float], changed: list[bool] | None = None) -> Cell:
-    images = len(shift)
-    maps = {"clean.has_map": [True] * images, "clean.centroid_shift": shift,
+def shifted_cell(shift: list[float], null: list[float], changed: bool = False) -> Cell:
+    maps = {"clean.has_map": [True] * len(shift), "clean.centroid_shift": shift,
             "clean.null_class_centroid_shift": null}  # fmt: skip
-    flips = [False] * images if changed is None else changed
-    return paired(outcome_rows([True] * images, 0), outcome_rows([not flip for flip in flips], 1, **maps))
+    return paired(outcome_rows([True] * len(shift), 0), outcome_rows([not changed] * len(shift), 1, **maps))
 
 
-@pytest.mark.parametrize("count", [3, 10, 49, 98])
-def test_consistency_has_the_exact_interval(count: int) -> None:
-    cell = shifted_cell([0.1, *[0.5] * (count - 1)], [0.2] * count)
+@pytest.mark.parametrize(
+    ("shift", "null", "value", "nearer"),
+    [([0.1, *[0.5] * 9], [0.2] * 10, 0.1, (1, 1)), ([0.1, 0.5, 0.5], [0.2, 0.5, 0.2], 0.5, (1, 2))],
+    ids=["exact", "a tie counts half and widens it"],
+)
+def test_the_interval_of_consistency(
+    shift: list[float], null: list[float], value: float, nearer: tuple[int, int]
+) -> None:
+    cell = shifted_cell(shift, null)
     found = found_of("attention_consistency", cell)
-    assert found.value == pytest.approx(1 / count)
-    expected = binomtest(1, count).proportion_ci(0.95, "exact")
-    assert ends_of(all_metrics()["attention_consistency"], cell, None, found) == pytest.approx(tuple(expected))
+    assert found.value == pytest.approx(value)
+    low, high = (binomtest(count, len(shift)).proportion_ci(0.95, "exact") for count in nearer)
+    ends = ends_of(all_metrics()["attention_consistency"], cell, None, found)
+    assert ends == pytest.approx((low.low, high.high))
 
 
-def test_ties_count_half_and_widen_the_interval() -> None:
-    cell = shifted_cell([0.1, 0.5, 0.5], [0.2, 0.5, 0.2])
-    found = found_of("attention_consistency", cell)
-    assert found.value == pytest.approx(0.5)
-    low, high = binomtest(1, 3).proportion_ci(0.95, "exact").low, binomtest(2, 3).proportion_ci(0.95, "exact").high
-    assert ends_of(all_metrics()["attention_consistency"], cell, None, found) == pytest.approx((low, high))
-
-
-def test_there_is_a_reason_where_predictions_are_of_one_kind() -> None:
-    for flips, reason in ((False, "no prediction changes"), (True, "every prediction changes")):
-        cell = shifted_cell([0.1] * 3, [0.2] * 3, [flips] * 3)
+def test_there_is_a_reason_where_predictions_are_of_one_kind_or_images_clean() -> None:
+    for changed, reason in ((False, "no prediction changes"), (True, "every prediction changes")):
+        cell = shifted_cell([0.1] * 3, [0.2] * 3, changed)
         assert reason_of("attention_responsiveness", cell) == reason
     assert reason_of("attention_consistency", cell) == NO_IMAGE
-    assert reason_of("stayed_median_centroid_shift", cell) == NO_IMAGE
-
-
-def test_nothing_has_drifted_on_clean_images() -> None:
-    for name, metric in all_metrics().items():
-        if "clean" in metric.parameters and "centroid" in name:
-            assert reason_of(name, paired(CLEAN)) == "nothing has drifted on clean images"
+    names = [name for name, one in all_metrics().items() if "clean" in one.parameters and "centroid" in name]
+    assert {reason_of(name, paired(CLEAN)) for name in names} == {"nothing has drifted on clean images"}
 
 
 @TARGETS
 def test_images_without_a_class_to_explain_take_no_part(target: str) -> None:
-    maps = {f"{target}.{name}": values for name, values in {
-        "has_map": [True, True, False], "target_class": [-1, 0, -1], "empty": [False, False, False],
-        "spread": [0.9, 0.25, NAN],
-    }.items()}  # fmt: skip
-    assert value_of("mean_spread" + SUFFIXES[target], given_rows(maps)) == 0.25
+    maps = {"has_map": [True, True, False], "target_class": [-1, 0, -1], "empty": [False] * 3,
+            "spread": [0.9, 0.25, NAN]}  # fmt: skip
+    rows = given_rows({f"{target}.{name}": values for name, values in maps.items()})
+    assert value_of("mean_spread" + SUFFIXES[target], rows) == 0.25

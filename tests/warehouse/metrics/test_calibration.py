@@ -1,34 +1,20 @@
 """Calibration: against scikit-learn, torchmetrics and integrals; known answers, ties, one image, a floor by drawing."""
 
-import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from given_cells import found_of, outcome_rows, random_cell, reason_of, value_of
-from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 from scipy.stats import binomtest, norm
 from sklearn.metrics import log_loss
-from views_confidence import smooth_ece_by_integral
 
-from failmodes.warehouse.metrics.calibration import (
-    NO_CONFIDENCE,
-    binned_error,
-    error_of_chance,
-    overconfidence_interval,
-    smoothed_error,
-)
+from failmodes.warehouse.metrics.calibration import NO_CONFIDENCE, bias_of_ece, smoothed_error
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, bins_of
 from failmodes.warehouse.metrics.metric import NO_IMAGE, all_metrics, ends_of
 
-WHOLE = random_cell(500, seed=4).rows
-BROKEN = random_cell(500, seed=4, non_finite=40).rows
 ERRORS = ("ece", "equal_mass_ece", "smooth_ece")
-
-
-def softmax_of(rows: CellRows) -> np.ndarray:
-    p = np.exp(rows["logits"].astype(np.float64))
-    return p / p.sum(1, keepdims=True)
 
 
 def drawn(images: int, power: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -55,26 +41,40 @@ def equal_mass_of(confidence: np.ndarray, correct: np.ndarray) -> float:
     return float(sum(abs((confidence - correct)[bins == b].sum()) for b in range(15))) / len(confidence)
 
 
-def test_proper_scores_are_those_of_the_probabilities() -> None:
-    p, labels = softmax_of(WHOLE), WHOLE["label"]
-    assert value_of("nll_nats", WHOLE) == pytest.approx(log_loss(labels, p), rel=1e-5)
-    assert value_of("brier", WHOLE) == pytest.approx(((p - np.eye(4)[labels]) ** 2).sum(1).mean(), rel=1e-5)
+def smooth_ece_by_integral(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """SmoothECE by its definition: no bins, a reflected Gaussian as wide as the error, 1/256 at least."""
+    at = (np.arange(640) + 0.5) / 640  # closer by half than the narrowest kernel is wide
+    values, places = np.unique(confidence, return_inverse=True)
+    gaps = np.bincount(places, correct - confidence)
+
+    def error(width: float) -> float:
+        images = np.concatenate([2 * turn + sign * values for turn in range(-2, 3) for sign in (1, -1)])
+        kernel = np.exp(-np.square((at[:, None] - images) / width) / 2) / (width * np.sqrt(2 * np.pi))
+        return np.abs(np.einsum("ai,i->a", kernel, np.tile(gaps, 10))).mean() / len(confidence)
+
+    if error(1 / 256) <= 1 / 256:
+        return error(1 / 256)
+    return brentq(lambda width: error(width) - width, 1 / 256, 1.5, xtol=1e-4)
 
 
-def test_images_without_finite_logits_take_no_part() -> None:
-    known = BROKEN["finite"]
-    p, labels = softmax_of(BROKEN)[known], BROKEN["label"][known]
-    for name, expected in (
-        ("nll_nats", log_loss(labels, p)),
-        ("brier", ((p - np.eye(4)[labels]) ** 2).sum(1).mean()),
-        ("ece", ece_of(p.max(1), p.argmax(1) == labels)),
-        ("equal_mass_ece", equal_mass_of(BROKEN["confidence"][known].astype(float), p.argmax(1) == labels)),
-        ("smooth_ece", smooth_ece_by_integral(p.max(1), p.argmax(1) == labels)),
-        ("overconfidence", p.max(1).mean() - (p.argmax(1) == labels).mean()),
-    ):
-        found = found_of(name, BROKEN)
-        assert found.value == pytest.approx(expected, rel=1e-4, abs=5e-4), name
-        assert found.n == 460, name
+REFERENCES: dict[str, Callable[..., float]] = {  # of labels and probabilities
+    "nll_nats": log_loss,
+    "brier": lambda labels, p: ((p - np.eye(4)[labels]) ** 2).sum(1).mean(),
+    "ece": lambda labels, p: ece_of(p.max(1), p.argmax(1) == labels),
+    "equal_mass_ece": lambda labels, p: equal_mass_of(p.max(1).astype(np.float32), p.argmax(1) == labels),
+    "smooth_ece": lambda labels, p: smooth_ece_by_integral(p.max(1), p.argmax(1) == labels),
+    "overconfidence": lambda labels, p: p.max(1).mean() - (p.argmax(1) == labels).mean(),
+}
+
+
+@pytest.mark.parametrize("non_finite", [0, 40])
+@pytest.mark.parametrize("name", REFERENCES)
+def test_errors_are_those_of_the_probabilities_of_images_with_finite_logits(name: str, non_finite: int) -> None:
+    rows = random_cell(500, seed=4, non_finite=non_finite).rows
+    p = np.exp(rows["logits"].astype(np.float64))[rows["finite"]]
+    expected = REFERENCES[name](rows["label"][rows["finite"]], p / p.sum(1, keepdims=True))
+    found = found_of(name, rows)
+    assert (found.value, found.n) == (pytest.approx(expected, rel=1e-4, abs=5e-4), 500 - non_finite)
 
 
 def test_the_calibration_error_is_that_of_torchmetrics() -> None:
@@ -82,42 +82,35 @@ def test_the_calibration_error_is_that_of_torchmetrics() -> None:
     of_torchmetrics = pytest.importorskip("torchmetrics.functional.classification")
     confidence, correct = drawn(2_000, 2.0)
     p = torch.from_numpy(np.stack([1 - confidence, confidence], axis=1))
-    above = confidence > 0.5
-    rows = rows_of(np.maximum(confidence, 1 - confidence), np.where(above, correct, ~correct))
-    target = torch.from_numpy(correct.astype(int))
-    theirs = of_torchmetrics.multiclass_calibration_error(p, target, 2, n_bins=15)
+    rows = rows_of(np.maximum(confidence, 1 - confidence), np.where(confidence > 0.5, correct, ~correct))
+    theirs = of_torchmetrics.multiclass_calibration_error(p, torch.from_numpy(correct.astype(int)), 2, n_bins=15)
     assert value_of("ece", rows) == pytest.approx(float(theirs), rel=1e-5)
-    assert binned_error(confidence, correct) == pytest.approx(float(ece_of(confidence, correct)))
 
 
 def test_bins_have_their_lower_ends() -> None:
     assert bins_of(np.array([0.0, 1 / 15 - 1e-9, 1 / 15, 14 / 15, 1.0, 1.5, -1.0])).tolist() == [0, 0, 1, 14, 14, 14, 0]
 
 
-def test_equal_mass_is_by_the_lowest_rank_of_ties() -> None:
+@pytest.mark.parametrize("levels", [16, 64])
+@pytest.mark.parametrize("count", [1, 14, 15, 16, 100, 333])
+def test_equal_mass_is_by_the_lowest_rank_of_ties(count: int, levels: int) -> None:
     rng = np.random.default_rng(1)
-    for count in (1, 14, 15, 16, 100, 333):
-        confidence = rng.integers(0, 12, count) / 16  # exact in single precision
-        correct = rng.random(count) < confidence
-        assert value_of("equal_mass_ece", rows_of(confidence, correct)) == pytest.approx(
-            equal_mass_of(confidence, correct)
-        )
+    confidence, correct = rng.integers(0, levels, count) / levels, rng.random(count) < 0.5  # exact in single precision
+    found = value_of("equal_mass_ece", rows_of(confidence, correct))
+    assert found == pytest.approx(equal_mass_of(confidence, correct))
 
 
 @pytest.mark.parametrize("power", [1.0, 3.0])
 def test_overconfidence_has_the_wider_of_two_intervals(power: float) -> None:
     confidence, correct = drawn(300, power)
+    confidence = confidence.astype(np.float32).astype(float)
     rows = rows_of(confidence, correct)
     found = found_of("overconfidence", rows)
-    mean = confidence.astype(np.float32).astype(float).mean()
-    assert found.value == pytest.approx(mean - correct.mean())
     low, high = binomtest(int(correct.sum()), 300).proportion_ci(1 - 0.1 / 3, "exact")
-    spread = (confidence.astype(np.float32).astype(float) - correct).std()
-    half = norm.ppf(1 - 0.05 / 3) * spread / 300**0.5
+    half = norm.ppf(1 - 0.05 / 3) * (confidence - correct).std() / 300**0.5
     ends = ends_of(all_metrics()["overconfidence"], Cell(rows), None, found, level=0.9, comparisons=3)
+    mean = confidence.mean()
     assert ends == pytest.approx((min(mean - high, found.value - half), max(mean - low, found.value + half)))
-    count = int(correct.sum())
-    assert ends == pytest.approx(overconfidence_interval(mean, count, 300, spread, comparisons=3, level=0.9))
 
 
 @pytest.mark.parametrize(
@@ -129,24 +122,6 @@ def test_smooth_ece_is_its_integral(images: int, power: float) -> None:
     assert smoothed_error(confidence, correct) == pytest.approx(smooth_ece_by_integral(confidence, correct), abs=5e-4)
 
 
-@pytest.mark.parametrize("power", [3.0, 8.0])
-def test_where_the_gap_has_one_sign_all_errors_are_the_mean_gap(power: float) -> None:
-    confidence, correct = drawn(5_000, power)
-    rows = rows_of(confidence, correct)
-    gap = abs(confidence.mean() - correct.mean())
-    for name in ("equal_mass_ece", "smooth_ece"):
-        assert value_of(name, rows) == pytest.approx(gap)
-
-
-def test_images_that_tie_are_in_one_bin() -> None:
-    confidence, correct = np.full(100, 0.875), np.arange(100) < 50
-    for order in (slice(None), slice(None, None, -1)):
-        assert value_of("equal_mass_ece", rows_of(confidence[order], correct[order])) == pytest.approx(0.375)
-    pairs = np.repeat(np.arange(1, 16) / 16, 2)
-    rows = rows_of(pairs, np.tile([True, False], 15))
-    assert value_of("equal_mass_ece", rows) == pytest.approx(np.abs(pairs - 0.5).mean())
-
-
 @pytest.mark.parametrize("confidence", [np.array([1.0]), np.array([0.0, 1.0]), np.full(50, 0.993)])
 def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
     rows = rows_of(confidence, np.zeros(len(confidence), np.bool_))
@@ -154,24 +129,20 @@ def test_few_and_equal_images_have_numbers(confidence: np.ndarray) -> None:
         found = found_of(name, rows)
         assert (found.value, found.n) == (pytest.approx(confidence.mean(), abs=1e-3), len(confidence))
     assert (value_of("ece_noise_floor", rows) == 0) == (confidence.max() == 1)
-
-
-def test_confident_and_correct_has_no_error() -> None:
     rows = rows_of(np.ones(40), np.ones(40, np.bool_))
     assert [value_of(name, rows) for name in (*ERRORS, "ece_noise_floor", "overconfidence")] == [0] * 5
 
 
 def test_without_confidence_there_is_a_reason() -> None:
     rows = rows_of(np.full(3, np.nan), np.ones(3, np.bool_))
-    for name in (*ERRORS, "ece_noise_floor"):
-        assert reason_of(name, rows) == NO_CONFIDENCE
+    assert {reason_of(name, rows) for name in (*ERRORS, "ece_noise_floor")} == {NO_CONFIDENCE}
     assert reason_of("overconfidence", rows) == NO_IMAGE
 
 
 @pytest.mark.parametrize(
     ("images", "shape"),
     [(500, (5, 1)), *(pytest.param(images, shape, marks=pytest.mark.slow)
-                      for images in (100, 10_000) for shape in ((5, 1), (1, 1), (40, 2)))],
+                      for images in (100, 10_000) for shape in ((1, 1), (40, 2)))],
 )  # fmt: skip
 def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(images)
@@ -181,23 +152,27 @@ def test_the_noise_floor_is_what_drawing_gives(images: int, shape: tuple[int, in
     assert found == pytest.approx(np.quantile(samples, 0.95), rel=0.06)
 
 
-def test_the_error_of_chance_is_a_quantile_of_binomial_gaps() -> None:
-    gaps = np.abs(np.random.default_rng(7).binomial(50, 0.8, 100_000) - 40) / 50
-    for level in (0.5, 0.95):
-        found = error_of_chance(np.array([50]), np.array([40.0]), level)
-        assert found == pytest.approx(np.quantile(gaps, level), abs=0.021)
+@pytest.mark.parametrize("gap", [0.0, 0.2])
+def test_a_calibration_error_exceeds_the_truth_by_no_more_than_its_bias(gap: float) -> None:
+    rng, excess, bounds = np.random.default_rng(0), [], []
+    for _ in range(300):
+        confidence = rng.choice([0.5, 0.63, 0.77, 0.97], 400)
+        rows = rows_of(confidence, rng.random(400) < confidence - gap)
+        excess.append(value_of("ece", rows) - gap)
+        bounds.append(bias_of_ece(rows))
+    low, high, _ = np.mean(bounds, axis=0)
+    assert low == 0
+    if gap:  # clear gaps have no bias, and none is allowed for
+        assert np.mean(excess) - 0.002 <= high < 0.005
+    else:
+        assert high == pytest.approx(np.mean(excess), rel=0.15)
+
+
+def test_the_bias_is_of_images_with_confidence_and_never_none_where_all_are_correct() -> None:
+    assert bias_of_ece(outcome_rows([True] * 50, confidence=[0.97] * 50)).high > 0.005
+    confidence, correct = drawn(80)
+    among = outcome_rows(np.append(correct, [True] * 20), confidence=np.append(confidence, [np.nan] * 20))
+    assert bias_of_ece(among) == pytest.approx(bias_of_ece(rows_of(confidence, correct)))
 
 
 IMAGES = st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=80)
-
-
-@settings(max_examples=30, deadline=None)
-@given(IMAGES, st.randoms(use_true_random=False))
-def test_the_order_of_images_does_not_count_and_errors_are_shares(images: list, order: random.Random) -> None:
-    confidence, correct = (np.array(part) for part in zip(*images, strict=True))
-    found = [value_of(name, rows_of(confidence, correct)) for name in ERRORS]
-    order.shuffle(images)
-    other = rows_of(*(np.array(part) for part in zip(*images, strict=True)))
-    assert [value_of(name, other) for name in ERRORS] == pytest.approx(found, abs=1e-9)
-    assert all(abs(confidence.mean() - correct.mean()) <= one + 1e-6 for one in found[:2])
-    assert all(0 <= one <= 1 + 1e-9 for one in found)

@@ -1,17 +1,16 @@
 """What a cell holds beside its metrics: bins, confusion, predictions, risks, onsets; counted by hand, scikit-learn."""
 
 import hashlib
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from given_cells import given_rows, outcome_rows, random_cell, without_logits
+from given_cells import given_rows, outcome_rows, random_cell
 from scipy.stats import binomtest, rankdata
 from sklearn.metrics import confusion_matrix
 
-from failmodes.warehouse.metrics.cell_rows import SCORES, CellRows, decode_pattern, pattern_of
+from failmodes.warehouse.metrics.cell_rows import SCORES, decode_pattern
 from failmodes.warehouse.metrics.cell_tables import (
     Columns,
     confidence_bins,
@@ -30,35 +29,31 @@ def rows_of(columns: Columns) -> list[dict[str, Any]]:
 
 
 def test_bins_sum_up_images_with_finite_logits() -> None:
-    found = rows_of(confidence_bins(ROWS))
-    known = ROWS["finite"]
+    found, known = rows_of(confidence_bins(ROWS)), ROWS["finite"]
     confidence, correct = ROWS["confidence"][known].astype(np.float64), ROWS["correct"][known]
     index = np.digitize(confidence, np.arange(1, 15) / 15)
     assert [row["bin_index"] for row in found] == np.unique(index).tolist()
     for row in found:
         inside = index == row["bin_index"]
-        assert row["bin_count"] == 15
-        assert (row["image_count"], row["correct_count"]) == (inside.sum(), correct[inside].sum())
-        assert abs(row["confidence_sum"] - confidence[inside].sum()) < 1e-9
-        ends = binomtest(int(correct[inside].sum()), int(inside.sum())).proportion_ci(0.95, "wilson")
+        assert (row["bin_count"], row["image_count"], row["correct_count"]) == (15, inside.sum(), correct[inside].sum())
+        assert row["confidence_sum"] == pytest.approx(confidence[inside].sum())
+        ends = binomtest(row["correct_count"], row["image_count"]).proportion_ci(0.95, "wilson")
         assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx((ends.low, ends.high))
-    assert sum(row["image_count"] for row in found) == 288
 
 
-def test_where_no_logits_are_finite_there_are_no_bins() -> None:
-    assert rows_of(confidence_bins(outcome_rows([True] * 3, confidence=[np.nan] * 3))) == []
+def test_where_no_logits_are_finite_there_are_no_bins_and_nothing_but_risk() -> None:
+    rows = given_rows({"label": [0] * 3, "predicted": [-1] * 3, "confidence": [np.nan] * 3, "finite": [False] * 3})
+    assert rows_of(confidence_bins(rows)) == []
+    assert [row["selective_risk"] for row in rows_of(risks(rows))] == pytest.approx([1.0] * 5 * 20)
 
 
 def test_confusion_is_that_of_scikit_learn() -> None:
-    found = rows_of(confusion(ROWS))
-    matrix = confusion_matrix(ROWS["label"], ROWS["predicted"], labels=range(-1, 4))
     counts = np.zeros((5, 5), int)
-    for row in found:
+    for row in rows_of(confusion(ROWS)):
         predicted = -1 if row["predicted"] is None else row["predicted"]
         assert row["finite"] == (predicted >= 0)
         counts[row["label"] + 1, predicted + 1] += row["image_count"]
-    assert (counts == matrix).all()
-    assert all(row["image_count"] for row in found)
+    assert (counts == confusion_matrix(ROWS["label"], ROWS["predicted"], labels=range(-1, 4))).all()
 
 
 def test_predictions_of_no_class_are_told_by_whether_logits_are_finite() -> None:
@@ -68,8 +63,6 @@ def test_predictions_of_no_class_are_told_by_whether_logits_are_finite() -> None
         {"label": 1, "predicted": None, "finite": True, "image_count": 1},
         {"label": 1, "predicted": 0, "finite": True, "image_count": 1},
     ]
-    nothing = given_rows({"label": [1, 0], "predicted": [-1, -1], "finite": [False] * 2})
-    assert [row["predicted"] for row in rows_of(confusion(nothing))] == [None, None]
 
 
 def test_predictions_stand_in_the_order_of_images() -> None:
@@ -82,56 +75,46 @@ def test_predictions_stand_in_the_order_of_images() -> None:
         }
     ]  # fmt: skip
     assert decode_pattern("1001").tolist() == [True, False, False, True]
-    assert pattern_of(decode_pattern("1001")) == "1001"
 
 
-def test_risks_are_error_rates_of_the_most_certain() -> None:
+@pytest.mark.parametrize(("score", "sign"), [("confidence", -1), ("entropy_nats", 1)])
+def test_risks_are_error_rates_of_the_most_certain(score: str, sign: int) -> None:
     found = rows_of(risks(ROWS))
     assert [(row["score"], row["coverage_percent"]) for row in found] == [
         (s, p) for s in SCORES for p in COVERAGE_PERCENT
     ]
-    for score, sign in (("confidence", -1), ("entropy_nats", 1)):
-        uncertain = rankdata(np.nan_to_num(sign * ROWS[score], nan=9), method="min")
-        of_ties = np.array([(~ROWS["correct"])[uncertain == one].mean() for one in uncertain])
-        kept = of_ties[np.argsort(uncertain, kind="stable")]
-        name = score.removesuffix("_nats")
-        mine = {row["coverage_percent"]: row["selective_risk"] for row in found if row["score"] == name}
-        for percent in (10, 50, 100):
-            assert abs(mine[percent] - kept[: 3 * percent].mean()) < 1e-9
+    uncertain = rankdata(np.nan_to_num(sign * ROWS[score], nan=9), method="min")
+    of_ties = np.array([(~ROWS["correct"])[uncertain == one].mean() for one in uncertain])
+    kept = of_ties[np.argsort(uncertain, kind="stable")]
+    name = score.removesuffix("_nats")
+    mine = {row["coverage_percent"]: row["selective_risk"] for row in found if row["score"] == name}
+    assert [mine[percent] for percent in (10, 50, 100)] == pytest.approx([kept[:n].mean() for n in (30, 150, 300)])
 
 
 def test_scores_that_are_not_on_record_have_no_risks() -> None:
-    found = rows_of(risks(outcome_rows([True, False], confidence=[0.9, 0.5])))
-    assert {row["score"] for row in found} == {"confidence"}
-    assert rows_of(risks(outcome_rows([True, False]))) == []
-
-
-def onsets_of(*patterns: str) -> list[dict[str, Any]]:
-    correct = np.array([[letter == "1" for letter in pattern] for pattern in patterns])
-    curve: list[CellRows] = [outcome_rows(correct[:, place], severity, image_id=np.arange(len(patterns)) + 7)
-                             for place, severity in enumerate((0, 1, 2.5, 4))]  # fmt: skip
-    return rows_of(image_onsets(curve))
-
-
-def test_onsets_image_by_image() -> None:
-    found = onsets_of("1111", "1101", "0111", "0000", "1110", "1000")
-    assert [row["image_id"] for row in found] == [7, 8, 9, 10, 11, 12]
-    assert [row["label"] for row in found] == [0] * 6
-    expected = {
-        "correctness_pattern": ["1111", "1101", "0111", "0000", "1110", "1000"],
-        "clean_correct": [True, True, False, False, True, True],
-        "onset_severity": [None, 2.5, 0, 0, 4, 1],
-        "last_correct_severity": [4, 1, None, None, 2.5, 0],
-        "incorrect_count": [0, 1, 1, 4, 1, 3],
-        "recovered": [False, True, True, False, False, False],
+    assert {row["score"] for row in rows_of(risks(outcome_rows([True, False], confidence=[0.9, 0.5])))} == {
+        "confidence"
     }
-    for name, values in expected.items():
-        assert [float(v) if isinstance(v, Decimal) else v for v in (row[name] for row in found)] == values, name
 
 
-def test_a_cell_whose_logits_are_nowhere_finite_has_all_tables() -> None:
-    rows = given_rows(without_logits({name: ROWS[name] for name in (
-        "image_id", "label", "predicted", "finite", "confidence")}, range(300)))  # fmt: skip
-    assert sum(row["image_count"] for row in rows_of(confusion(rows))) == 300
-    assert rows_of(predictions(rows))[0]["correct_images"] == "0" * 300
-    assert {row["selective_risk"] for row in rows_of(risks(rows))} == {1.0}
+@pytest.mark.parametrize(
+    ("pattern", "onset", "last_correct", "recovered"),
+    [
+        ("1111", None, 4, False),
+        ("1101", 2.5, 1, True),
+        ("0111", 0, None, True),
+        ("0000", 0, None, False),
+        ("1110", 4, 2.5, False),
+        ("1000", 1, 0, False),
+    ],
+)
+def test_onsets_image_by_image(pattern: str, onset: float | None, last_correct: float | None, recovered: bool) -> None:
+    correct = np.array([[letter == "1" for letter in pattern], [True] * 4])
+    curve = [
+        outcome_rows(correct[:, place], severity, image_id=[7, 8]) for place, severity in enumerate((0, 1, 2.5, 4))
+    ]
+    assert rows_of(image_onsets(curve))[0] == {
+        "image_id": 7, "label": 0, "correctness_pattern": pattern, "clean_correct": pattern[0] == "1",
+        "onset_severity": onset, "last_correct_severity": last_correct, "incorrect_count": pattern.count("0"),
+        "recovered": recovered,
+    }  # fmt: skip

@@ -8,7 +8,6 @@ import pytest
 from failmodes.warehouse.metrics.duplicates import (
     duplicates_note,
     effective_counts,
-    group_sums,
     independent_share,
     kept_groups,
     number_groups,
@@ -27,9 +26,7 @@ def test_groups_are_numbered_by_first_appearance() -> None:
     assert groups.tolist() == [0, 1, 0, 2, 1]
     assert number_groups(["d", "b", "a"]) is None
     assert kept_groups(groups, np.array([True, True, False, True, False])) is None
-    kept = kept_groups(groups, np.array([3, 4, 1]))
-    assert kept is not None
-    assert kept.tolist() == [0, 1, 1]
+    assert np.asarray(kept_groups(groups, np.array([3, 4, 1]))).tolist() == [0, 1, 1]
     assert kept_groups(None, np.array([0])) is None
 
 
@@ -40,71 +37,40 @@ def test_effective_counts_are_those_of_kish() -> None:
         sizes = Counter(groups[places == place].tolist()).values()
         assert found == pytest.approx(sum(sizes) ** 2 / sum(size**2 for size in sizes) if sizes else 0)
     assert effective_counts(None, places, 4).tolist() == np.bincount(places).tolist()
-    sizes = np.bincount(groups)
-    assert independent_share(groups) == pytest.approx(60 / (sizes**2).sum())
-    assert (independent_share(None), independent_share(np.arange(7)), independent_share(np.zeros(8, int))) == (
-        1,
-        1,
-        1 / 8,
-    )
+    assert independent_share(groups) == pytest.approx(60 / (np.bincount(groups) ** 2).sum())
+    assert [independent_share(one) for one in (None, np.arange(7), np.zeros(8, int))] == [1, 1, 1 / 8]
 
 
-def test_sums_of_groups() -> None:
-    found = group_sums(np.array([[1, 2], [3, 4], [5, 6]]), np.array([1, 0, 1]))
-    assert found.tolist() == [[3, 4], [6, 8]]
-
-
-def test_groups_of_one_image_change_no_interval() -> None:
-    values, alone = np.random.default_rng(1).random(40), np.arange(40)
-    for added in (0.0, 1.0):
-        assert mean_with_made_up(values, 0, 1, added, alone) == pytest.approx(mean_with_made_up(values, 0, 1, added))
-        with_groups = interval_of_mean(values, (0, 1), added=added, groups=alone)
-        assert with_groups == pytest.approx(interval_of_mean(values, (0, 1), added=added))
+@pytest.mark.parametrize("added", [0.0, 1.0])
+def test_groups_of_one_image_change_no_interval(added: float) -> None:
+    values = np.random.default_rng(1).random(40)
+    with_groups = interval_of_mean(values, (0, 1), added=added, groups=np.arange(40))
+    assert with_groups == pytest.approx(interval_of_mean(values, (0, 1), added=added))
 
 
 def test_the_error_of_a_mean_is_cluster_robust() -> None:
     """Against the sandwich formula worked out group by group, of groups of unequal size."""
     rng = np.random.default_rng(2)
-    groups = np.sort(rng.integers(0, 25, 80))
-    groups = np.unique(groups, return_inverse=True)[1]
+    groups = np.unique(rng.integers(0, 25, 80), return_inverse=True)[1]
     values = rng.normal(size=80) + rng.normal(size=25)[groups]
-    center, variance = mean_with_made_up(values, 0, 0, 0, groups)
     by_hand = sum((values[groups == group] - values.mean()).sum() ** 2 for group in set(groups.tolist())) / 80**2
-    assert center == pytest.approx(values.mean())
-    assert variance == pytest.approx(by_hand)
-
-
-def test_a_cluster_robust_interval_covers_partly_dependent_copies() -> None:
-    rng, groups, covered = np.random.default_rng(3), np.repeat(np.arange(60), [1, 1, 1, 2, 2, 3] * 10), 0
-    for _ in range(600):
-        values = rng.normal(size=60)[groups] + rng.normal(size=len(groups))
-        _, low, high = interval_of_mean(values, groups=groups)
-        covered += low <= 0 <= high
-    assert 0.925 <= covered / 600 <= 0.975
+    assert mean_with_made_up(values, 0, 0, 0, groups) == pytest.approx((values.mean(), by_hand))
 
 
 def test_exact_intervals_at_parts_of_images_lie_between_their_neighbors() -> None:
     ends = [np.array(exact_interval(hits, 20)) for hits in (0, 0.25, 0.5, 1, 1.5, 2)]
     assert (np.diff(np.stack(ends), axis=0) > 0).all()
-    assert exact_interval(0.001, 20)[0] < 1e-6
 
 
-def test_quantiles_of_copies_are_those_of_distinct_values() -> None:
+@pytest.mark.parametrize("share", [0.025, 0.5, 0.9])
+def test_quantiles_of_copies_are_those_of_distinct_values(share: float) -> None:
     values = np.random.default_rng(4).random(101)
-    for share in (0.025, 0.5, 0.9):
-        for repeats in (2, 3):
-            found = quantile_interval(np.repeat(values, repeats), share, independent=1 / repeats)
-            assert found == quantile_interval(values, share)
+    for repeats in (2, 3):
+        found = quantile_interval(np.repeat(values, repeats), share, independent=1 / repeats)
+        assert found == quantile_interval(values, share)
 
 
-@pytest.mark.parametrize(
-    ("images", "distinct", "said"),
-    [
-        (500, 500, ""),
-        (500, 499, "1 of 500 images is an exact duplicate of another (499 distinct); intervals treat copies as one"),
-        (5000, 488, "4,512 of 5,000 images are exact duplicates of others (488 distinct); "
-         "intervals treat copies as one"),
-    ],
-)  # fmt: skip
-def test_a_note_says_how_many(images: int, distinct: int, said: str) -> None:
-    assert duplicates_note(images, distinct) == said
+@pytest.mark.parametrize(("images", "distinct", "copies"), [(500, 499, "1 of 500"), (5000, 488, "4,512 of 5,000")])
+def test_a_note_says_how_many(images: int, distinct: int, copies: str) -> None:
+    assert duplicates_note(images, distinct).startswith(copies)
+    assert duplicates_note(images, images) == ""

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from given_cells import NAN, columns_of_logits, found_of, given_rows, reason_of, scaled_sums, value_of, without_logits
 from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from failmodes.warehouse.metrics.cell_rows import Cell, CellRows
-from failmodes.warehouse.metrics.temperature import NO_LOGITS, fitted_temperatures, scalable_logits
+from failmodes.warehouse.metrics.temperature import NO_LOGITS, scalable_logits
 from failmodes.warehouse.schema import TEMPERATURES
 
 SCALED = ("scaled_nll_nats", "scaled_ece", "scaled_mean_confidence")
@@ -30,7 +30,8 @@ def rows_of(logits: np.ndarray, labels: np.ndarray, severity: float = 0, **chang
 
 def with_sums_alone(logits: np.ndarray, labels: np.ndarray, severity: float = 0) -> CellRows:
     columns = columns_of_logits(logits, labels) | {"scaled_log_sum_exp": scaled_sums(logits)}
-    return given_rows({name: values for name, values in columns.items() if name != "logits"}, severity)
+    del columns["logits"]
+    return given_rows(columns, severity)
 
 
 def clean_cell(rows: CellRows) -> Cell:
@@ -38,16 +39,13 @@ def clean_cell(rows: CellRows) -> Cell:
 
 
 def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Of the grid the one whose mean loss is least, which is next to SciPy's optimum."""
-    losses = [log_loss(labels, softmax(logits / t, axis=1), labels=range(logits.shape[1])) for t in TEMPERATURES]
-    best = int(np.argmin(losses))
+    """Of the grid, eighths of a doubling from 1/2 on, what is next to SciPy's optimum and fits best."""
 
     def loss(step: float) -> float:
-        return float(-log_softmax(logits / 2 ** (step / 8), axis=1)[np.arange(len(labels)), labels].mean())
+        return log_loss(labels, softmax(logits / 2 ** (step / 8), axis=1), labels=range(4))
 
     optimum = minimize_scalar(loss, bounds=(-8, 16), method="bounded").x
-    assert abs(best - 8 - optimum) <= 1
-    return TEMPERATURES[best]
+    return 2 ** (min((np.floor(optimum), np.ceil(optimum)), key=loss) / 8)
 
 
 def ece_of(confidence: np.ndarray, correct: np.ndarray) -> float:
@@ -55,71 +53,40 @@ def ece_of(confidence: np.ndarray, correct: np.ndarray) -> float:
     return float(sum(abs((confidence - correct)[bins == b].sum()) for b in range(15))) / len(correct)
 
 
-@pytest.mark.parametrize("of_sums", [False, True])
+@pytest.mark.parametrize("make", [rows_of, with_sums_alone])
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
-def test_scaled_metrics_are_those_of_scipys_softmax(sharpness: float, of_sums: bool) -> None:
+def test_scaled_metrics_are_those_of_scipys_softmax(sharpness: float, make: Any) -> None:
     clean_logits, clean_labels = drawn(300)
     logits, labels = drawn(300, seed=1)
     clean_logits, logits = clean_logits * sharpness, logits * sharpness * 1.3
-    make = with_sums_alone if of_sums else rows_of
     clean, here = make(clean_logits, clean_labels), make(logits, labels, 2.0)
     cell = Cell(here, clean, (clean, here), clean)
     fitted = [best_temperature(clean_logits[half::2], clean_labels[half::2]) for half in (1, 0)]
-    assert [value_of(name, cell) for name in OF_HALVES] == fitted, "each half has what fits the other half"
-    own = np.where(np.arange(300) % 2, fitted[1], fitted[0])[:, None]
-    p = softmax(logits / own, axis=1)
+    assert [value_of(name, cell) for name in OF_HALVES] == pytest.approx(fitted), "what fits the other half"
+    p = softmax(logits / np.where(np.arange(300) % 2, fitted[1], fitted[0])[:, None], axis=1)
     expected = (log_loss(labels, p), ece_of(p.max(1), logits.argmax(1) == labels), p.max(1).mean())
     for name, value in zip(SCALED, expected, strict=True):
         found = found_of(name, cell)
         assert (found.value, found.n) == (pytest.approx(value, rel=1e-4, abs=1e-4), 300)
 
 
-@pytest.mark.parametrize("sharpness", [0.5, 4.0])
-def test_the_factor_is_found_by_both_halves_and_corrects_calibration(sharpness: float) -> None:
-    logits, labels = drawn(10_000)
-    cell = clean_cell(rows_of(logits * sharpness, labels))
-    for name in OF_HALVES:
-        assert abs(np.log2(value_of(name, cell) / sharpness)) <= 1 / 8, "within a step of the grid"
-    assert value_of("scaled_ece", cell) < 0.02
-    assert value_of("scaled_ece", cell) < value_of("ece", cell) / 3
-    assert value_of("scaled_nll_nats", cell) < value_of("nll_nats", cell)
-
-
-def test_each_half_is_judged_by_the_temperature_of_the_other() -> None:
-    logits, labels = drawn(4_000)
-    logits[1::2] *= 4  # the odd images alone are too sure
-    cell = clean_cell(rows_of(logits, labels))
-    assert value_of("even_temperature", cell) == pytest.approx(4, rel=0.2), "even images get what fits the odd ones"
-    assert value_of("odd_temperature", cell) == pytest.approx(1, rel=0.2)
-
-
 def test_one_half_alone_has_no_temperature_of_its_own() -> None:
     logits, labels = drawn(100)
-    whole, even = rows_of(logits, labels, 1.0), rows_of(logits[::2], labels[::2], image_id=np.arange(0, 100, 2))
-    assert fitted_temperatures(even).keys() == {True}
-    for name in (*SCALED, "even_temperature"):
-        assert reason_of(name, clean_cell(even)) == NO_LOGITS
-    cell = Cell(whole, reference=even)
+    even = rows_of(logits[::2], labels[::2], image_id=np.arange(0, 100, 2))
+    assert {reason_of(name, clean_cell(even)) for name in (*SCALED, "even_temperature")} == {NO_LOGITS}
+    cell = Cell(rows_of(logits, labels, 1.0), reference=even)
     assert reason_of("even_temperature", cell) == NO_LOGITS
-    found = found_of("scaled_nll_nats", cell)
-    assert found.n == 50
-    assert value_of("odd_temperature", cell) == TEMPERATURES[fitted_temperatures(even)[True]]
-    assert found_of("scaled_ece", cell).n == 50
-
-
-def test_correct_predictions_alone_stay_on_the_grid() -> None:
-    logits, _ = drawn(50)
-    cell = clean_cell(rows_of(logits, logits.argmax(1)))
-    assert [value_of(name, cell) for name in OF_HALVES] == [TEMPERATURES[0]] * 2
+    assert value_of("odd_temperature", cell) == pytest.approx(best_temperature(logits[::2], labels[::2]))
+    assert [found_of(name, cell).n for name in SCALED] == [50] * 3
 
 
 def test_images_without_finite_logits_take_no_part() -> None:
     logits, labels = drawn(60)
     columns = without_logits(columns_of_logits(logits, labels), range(10))
-    kept = rows_of(logits[10:], labels[10:], image_id=np.arange(10, 60))
+    kept = clean_cell(rows_of(logits[10:], labels[10:], image_id=np.arange(10, 60)))
     for name in SCALED:
         found = found_of(name, clean_cell(given_rows(columns, 0)))
-        assert (found.value, found.n) == (pytest.approx(value_of(name, clean_cell(kept))), 50)
+        assert (found.value, found.n) == (pytest.approx(value_of(name, kept)), 50)
 
 
 def test_there_is_a_reason_without_clean_images_or_logits() -> None:
@@ -127,9 +94,8 @@ def test_there_is_a_reason_without_clean_images_or_logits() -> None:
     rows = rows_of(logits, labels, 1.0)
     bare = given_rows({name: v for name, v in columns_of_logits(logits, labels).items() if name != "logits"}, 0)
     for name in (*SCALED, *OF_HALVES):
-        assert isinstance(reason_of(name, Cell(rows)), str)
+        assert reason_of(name, Cell(rows)) == "there is no clean cell"
         assert reason_of(name, Cell(rows, reference=bare)) == NO_LOGITS
-    assert reason_of("scaled_ece", Cell(rows)) == "there is no clean cell"
 
 
 SUMS = {"logits": [[np.nan] * 2] * 3}

@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -19,7 +17,6 @@ from failmodes.warehouse.storage.files import (
     as_store_path,
     atomic_write,
     atomic_write_bytes,
-    exists,
     remove_stale_temporaries,
 )
 
@@ -30,51 +27,30 @@ def write_half(path: StorePath, error: BaseException) -> None:
         raise error
 
 
-def test_failed_write_leaves_the_old_file_and_no_temporary(tmp_path) -> None:
-    path = tmp_path / "x.txt"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
-        write_half(path, KeyboardInterrupt())
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_unwritable_folder_says_so(tmp_path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot write .*folder"), atomic_write(tmp_path / "file" / "x") as temporary:
-        temporary.write_text("never")
-
-
-def test_only_temporaries_of_dead_processes_are_removed(tmp_path) -> None:
-    (tmp_path / ".tmp-1-a").write_text("init is alive")
-    (tmp_path / ".tmp-999999999-b").write_text("dead")
-    assert remove_stale_temporaries(tmp_path) == 1
-    assert [p.name for p in tmp_path.iterdir()] == [".tmp-1-a"]
-
-
-def test_two_threads_write_one_path_without_sharing_a_temporary(tmp_path) -> None:
-    path, both_write = tmp_path / "x", Barrier(2)
-
-    def write(text: str) -> None:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text)
-            both_write.wait()
-
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(write, ("one", "two")))
-    assert path.read_text() in ("one", "two")
-    assert list(tmp_path.iterdir()) == [path]
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "full")])
+def test_failed_write_leaves_the_old_file_and_no_temporary(
+    tmp_path, memory_url: str, monkeypatch, error: BaseException
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (local := tmp_path / "x.txt").write_text("old")
+    for path in (local, as_store_path(memory_url) / "x.bin"):
+        with pytest.raises(KeyboardInterrupt if isinstance(error, KeyboardInterrupt) else StorageError):
+            write_half(path, error)
+    assert local.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [local]
+    assert MemoryFileSystem().find(as_store_path(memory_url).path) == []
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells what has ended")
-def test_temporaries_of_a_killed_process_that_nobody_asked_after_are_removed(tmp_path) -> None:
+def test_only_temporaries_of_dead_processes_are_removed(tmp_path) -> None:
+    (tmp_path / ".tmp-1-a").write_text("init is alive")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        leftover = tmp_path / f".tmp-{process.pid}-a"
-        leftover.write_text("")
+        (tmp_path / f".tmp-{process.pid}-a").write_text("")
         assert remove_stale_temporaries(tmp_path) == 0
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays in the table of processes
         assert remove_stale_temporaries(tmp_path) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [".tmp-1-a"]
 
 
 @pytest.mark.parametrize("whole_puts", [False, True], ids=["put and rename", "one put"])
@@ -114,16 +90,6 @@ def test_an_object_store_is_given_the_file_itself_in_one_put(memory_url: str, mo
     path = as_store_path(memory_url) / "x.bin"
     atomic_write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
-
-
-def test_a_writer_that_fails_puts_nothing_and_leaves_no_temporary(memory_url: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    path = as_store_path(memory_url) / "x.bin"
-    for error, raised in ((KeyboardInterrupt(), KeyboardInterrupt), (OSError(28, "full"), StorageError)):
-        with pytest.raises(raised):
-            write_half(path, error)
-    assert not exists(path)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,9 @@ def test_a_lock_is_free_again_after_an_exception_and_names_its_latest_holder(tmp
         pytest.fail("held twice")
 
 
-def test_locks_of_two_folders_do_not_meet(tmp_path: Path) -> None:
+def test_locks_of_two_folders_do_not_meet_and_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     with run_lock(tmp_path / "a"), run_lock(tmp_path / "b"):
         assert {path.parent.name for path in tmp_path.rglob(RUN_LOCK)} == {"a", "b"}
-
-
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot write .*folder"), run_lock(tmp_path / "file" / "out"):
         pytest.fail("held")
