@@ -3,10 +3,9 @@
 import gc
 import os
 import sys
-import threading
 from contextlib import suppress
 
-from failmodes.warehouse.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
+from failmodes.warehouse.errors import BUG_EXIT_CODE, Interrupted, StorageError, printable, wants_traceback
 from failmodes.warehouse.process import begin_command, explain, ignore_stops, raise_if_stopped
 from failmodes.warehouse.terminal import finish_output, prepare_streams, without_commands
 
