@@ -19,10 +19,8 @@ def main() -> None:
     except BaseException as error:
         ignore_stops()
         code = report(error)
-        if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
-            os._exit(
-                code
-            )  # threads of a library that wait for work, such as those of pages that are open, wait for ever
+        if isinstance(explain(error), Interrupted):
+            os._exit(code)  # Python would wait for threads, such as those of pages of the explorer that are open
     ignore_stops()
     gc.freeze()  # collecting what is left would take a tenth of a short command
     sys.exit(code)
