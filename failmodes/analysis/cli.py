@@ -282,8 +282,8 @@ def gate(
       relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
       limit = 0.05
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
-    limit_command(timeout)
     with errors_exit_with(StudyError.exit_code):  # so that 1 says only that a rule fails
+        limit_command(timeout)
         from failmodes.analysis.judging.gate import run_gate
         from failmodes.analysis.render.documents import print_document
 
