@@ -13,10 +13,12 @@ COMMANDS = (
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_help_says_what_a_command_does(tmp_path, command: str) -> None:
     assert "Usage: failmodes " + command in failmodes(command, "--help", folder=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_a_question_loads_no_library_that_it_does_not_need(handed) -> None:
     code = (
         "import sys, failmodes.__main__\n"

@@ -134,6 +134,7 @@ def test_what_the_user_typed_or_wrote_ends_with_2(folder: Path, name: str) -> No
 
 
 @pytest.mark.parametrize("name", DATA)
+@pytest.mark.slow
 def test_data_that_fail_end_with_1(folder: Path, name: str) -> None:
     check(DATA[name], folder)
 
@@ -165,6 +166,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", PRINTED)
+@pytest.mark.slow
 def test_a_dash_is_stdout(folder: Path, name: str) -> None:
     arguments, beginning = PRINTED[name]
     done = failmodes(*arguments, folder=folder)
@@ -182,6 +184,7 @@ def test_parquet_may_go_to_a_pipe(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.slow
 def test_what_cannot_go_to_stdout_is_one_line_and_writes_nothing(folder: Path, name: str) -> None:
     arguments, message = REFUSED[name]
     done = failmodes(*arguments, folder=folder, expect=2)

@@ -95,6 +95,7 @@ READS = {
 
 
 @pytest.mark.parametrize("name", READS)
+@pytest.mark.slow
 def test_a_warehouse_is_read_without_any_of_them(warehouse_copy: Path, name: str) -> None:
     done = run(warehouse_copy.parent, *READS[name], without=ALL)
     assert done.returncode == 0, done.stderr

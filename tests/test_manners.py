@@ -33,6 +33,7 @@ def test_load_prints_json(tmp_path: Path) -> None:
     assert all(key in said for key in (*first, *first["shards"]))
 
 
+@pytest.mark.slow
 def test_published_accuracies_are_in_the_json_too(tmp_path: Path, handed: Path) -> None:
     path = write_published_files(tmp_path)
     (tmp_path / "w.duckdb").write_bytes((handed / "warehouse.duckdb").read_bytes())
@@ -52,6 +53,7 @@ def test_status_prints_json(handed: Path) -> None:
     assert all(key in said for key in ("study", *KEYS, "name", "invariant", "passed", "breaking_rows"))
 
 
+@pytest.mark.slow
 def test_status_is_in_utc_in_any_time_zone(handed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = failmodes("status", "--json", folder=handed).stdout
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -68,6 +70,7 @@ def test_every_exit_code_is_documented() -> None:
     assert {int(code) for code in re.findall(r"^ +(\d+)  +\S", text, re.MULTILINE)} == codes
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_the_next_one_but_for_programs(handed: Path) -> None:
     assert failmodes_in_terminal("status", folder=handed).splitlines()[-1].startswith("next: failmodes ")
     assert "next:" not in failmodes_in_terminal("status", "--json", folder=handed)

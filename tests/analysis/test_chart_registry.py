@@ -63,6 +63,7 @@ def test_options_that_mean_nothing_to_a_chart_are_refused(
 
 
 @pytest.mark.parametrize(("by", "parts"), [("corruption_group", 4), ("model_label", 2)])
+@pytest.mark.slow
 def test_a_chart_is_split_by_a_column(shaped_warehouse: Path, by: str, parts: int) -> None:
     figure = draw_from_warehouse(shaped_warehouse, "ranking", frame=PAGE, by=by)
     with open_warehouse(shaped_warehouse) as con:

@@ -57,6 +57,7 @@ def test_a_label_without_its_seed_exports_all_training_runs(tmp_path: Path) -> N
         assert baseline.model.seeds == (0, 1)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(app, ["export", "--evaluation", "Alpha", "b.duckdb", str(sound_warehouse)])
@@ -65,6 +66,7 @@ def test_the_command_says_what_it_wrote(sound_warehouse: Path, tmp_path: Path, m
     assert value(Path("b.duckdb"), "select count(*) from prediction_facts") == 10_400
 
 
+@pytest.mark.slow
 def test_an_open_warehouse_exports_by_name_or_identity(
     sound_warehouse: Path, synthetic: Synthetic, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_after_closing_every_use_says_so(shaped_warehouse: Path) -> None:
     assert "closed" in repr(w)
 
 
+@pytest.mark.slow
 def test_a_load_between_two_calls_is_seen(fresh: Path, tmp_path: Path) -> None:
     w = Warehouse(fresh)
     assert w.table("models")["model_label"].to_list() == ["Alpha"]
@@ -143,6 +144,7 @@ LIGHT = (
 
 
 @pytest.mark.parametrize(("use", "heavy"), [case[1:] for case in LIGHT], ids=[case[0] for case in LIGHT])
+@pytest.mark.slow
 def test_nothing_is_loaded_before_it_is_needed(shaped_warehouse: Path, use: str, heavy: set[str]) -> None:
     opened = f"w = Warehouse({str(shaped_warehouse)!r}); {use}" if use else ""
     code = (

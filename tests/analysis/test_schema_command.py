@@ -17,6 +17,7 @@ def test_an_empty_folder_has_the_contract(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_warehouse_says_how_many_rows_there_are(handed: Path, tmp_path: Path) -> None:
     for folder, where in ((handed, []), (tmp_path, [handed / "warehouse.duckdb"])):
         listed = json.loads(failmodes("schema", *where, "--format", "json", folder=folder).stdout)

@@ -78,6 +78,7 @@ def test_a_claim_names_a_metric_of_its_own_file_or_study(folder: Path, tmp_path:
     assert [row["value"] for row in rows] == pytest.approx([row["accuracy"] / 2 for row in clean])
 
 
+@pytest.mark.slow
 def test_the_claims_of_a_file_are_judged_and_not_stored(folder: Path, tmp_path: Path) -> None:
     load([folder / "out" / "results"], tmp_path / "w.duckdb")
     assert failmodes("claims", "w.duckdb", folder=tmp_path).stdout == "No claims are stated.\n"

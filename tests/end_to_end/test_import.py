@@ -44,6 +44,7 @@ def beside(direct_evaluation, exported_predictions, tmp_path_factory) -> Path:
     return study
 
 
+@pytest.mark.slow
 def test_beside_a_direct_evaluation_it_is_said_where_an_import_comes_from(beside) -> None:
     rows = json.loads(invoke("status", beside, "--json"))["evaluations"]
     assert sorted((row["cell_count"], row["attention_cell_count"]) for row in rows) == [(5, 0), (5, 5)]

@@ -44,6 +44,7 @@ def distributions(names: set[str]) -> set[str]:
     return {found.lower().replace("_", "-") for name in names for found in installed.get(name, [name])}
 
 
+@pytest.mark.slow
 def test_requirements_are_the_packages_that_are_imported() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     required = {

@@ -177,6 +177,7 @@ def test_a_healthy_model_has_no_warning(fitted: Net, tmp_path: Path) -> None:
     assert set(notes["level"]) == {"note"}
 
 
+@pytest.mark.slow
 def test_warnings_stay_with_the_evaluation_and_are_said_again(fitted: Net, tmp_path: Path) -> None:
     class Shifted(Net):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

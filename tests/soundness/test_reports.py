@@ -127,6 +127,7 @@ def test_reports_of_a_scenario_are_summed_up() -> None:
     assert row.power == {"better_model": 0.75}
 
 
+@pytest.mark.slow
 def test_a_report_is_judged_as_after_a_load_and_depends_on_its_number_alone() -> None:
     scenario = next(one for one in SCENARIOS if "collapse" in one.name)
     found = simulate(scenario, 300, 3, seed=0)

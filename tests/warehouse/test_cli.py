@@ -44,6 +44,7 @@ def test_load_command_loads_several_folders_into_one(app: typer.Typer, results: 
     assert (tmp_path / "w.duckdb").exists()
 
 
+@pytest.mark.slow
 def test_loading_and_asking_import_no_torch(query_folder: Path, results: Synthetic, tmp_path: Path) -> None:
     program = f"""
 import sys

@@ -41,6 +41,7 @@ def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path)
     assert '"accuracy_by_class":"One row per' in other_shell(tmp_path, "zsh", "failmodes schema accuracy_by_c")
 
 
+@pytest.mark.slow
 def test_names_come_from_the_warehouse_of_the_line(handed: Path, tmp_path: Path) -> None:
     assert bash(handed, "query", "@worst_cells", "--model", "A") == ["Alpha"]
     assert bash(handed, "query", "@", "worst_cells", "--corruption", "fo") == ["fog"]
@@ -57,6 +58,7 @@ def test_damaged_warehouses_offer_nothing(tmp_path: Path) -> None:
     assert bash(tmp_path, "query", "@worst_cells", "--model", "") == []
 
 
+@pytest.mark.slow
 def test_a_name_that_a_shell_would_run_is_not_offered(tmp_path: Path) -> None:
     labels = ("Net A", "$(touch taken)", "`touch taken`", "a'b", 'a"b', "\\$(touch taken)", "ViT-B/16")
     output = write_synthetic(

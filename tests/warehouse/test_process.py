@@ -82,6 +82,7 @@ STOPPED = {
     ("name", "sign"),
     [*((name, signal.SIGTERM) for name in STOPPED), ("Python", signal.SIGINT), ("DuckDB", signal.SIGINT)],
 )
+@pytest.mark.slow
 def test_a_signal_ends_a_command_in_one_line(name: str, sign: signal.Signals, tmp_path: Path) -> None:
     started = time.monotonic()
     assert run(STOPPED[name], tmp_path, send(sign)) == (CODES[sign], "failmodes: stopped\n")
@@ -104,6 +105,7 @@ def test_the_line_says_what_is_kept(tmp_path: Path) -> None:
 
 
 @posix_only
+@pytest.mark.slow
 def test_a_second_interrupt_ends_what_the_first_does_not(tmp_path: Path) -> None:
     work = "\n    while True:\n        try: time.sleep(60)\n        except KeyboardInterrupt: pass"
     code, error = run(work, tmp_path, send(signal.SIGTERM, signal.SIGTERM, signal.SIGINT))

@@ -24,6 +24,7 @@ def served(explored: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("served")
+@pytest.mark.slow
 def test_every_cell_runs() -> None:
     from failmodes.analysis.explorer.app import app
 

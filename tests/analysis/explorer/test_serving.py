@@ -78,6 +78,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize("name", ERRORS)
+@pytest.mark.slow
 def test_what_keeps_the_page_from_being_drawn_is_one_line(tmp_path: Path, name: str) -> None:
     pytest.importorskip("marimo")
     arguments, code, message = ERRORS[name]
@@ -88,6 +89,7 @@ def test_what_keeps_the_page_from_being_drawn_is_one_line(tmp_path: Path, name: 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@pytest.mark.slow
 def test_it_asks_for_the_token_and_ends_at_once_on_a_signal(explored: Path) -> None:
     pytest.importorskip("marimo")
     before = explored.read_bytes()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pytest
 from pictured_results import LEVELS, pictured
 
 from failmodes.analysis.images.changed_pictures import changed_pictures
@@ -16,6 +17,7 @@ def first_evaluation(con: duckdb.DuckDBPyConnection) -> str:
     return evaluation_id
 
 
+@pytest.mark.slow
 def test_strips_lead_from_the_clean_image_to_those_that_were_evaluated(tmp_path: Path) -> None:
     made = pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
     with open_warehouse(made.warehouse) as con:

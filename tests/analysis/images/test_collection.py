@@ -45,6 +45,7 @@ def test_a_filter_orders_limits_and_counts(made: Pictured) -> None:
         ("true qualify row_number() over (order by image_id) <= 4", 4, None),
     ],
 )
+@pytest.mark.slow
 def test_a_sheet_is_bounded_and_says_so(made: Pictured, condition: str, shown: int, note: str | None) -> None:
     sheet = find_pictures(made.warehouse, condition)
     assert len(sheet.all) == shown

@@ -82,6 +82,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
         ("update sources set source_kind = 'published'", "lie in a published set"),
     ],
 )
+@pytest.mark.slow
 def test_a_warehouse_that_was_changed_is_one_line(one: Pictured, statement: str, line: str) -> None:
     change(one.warehouse, statement)
     with pytest.raises(FailmodesError) as raised:
@@ -98,6 +99,7 @@ def test_no_name_in_a_warehouse_is_imported(one: Pictured, tmp_path: Path, monke
         find_pictures(one.warehouse, "corruption = 'trap:attack'")
 
 
+@pytest.mark.slow
 def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registered: dict[str, Any] = {}
     monkeypatch.setattr("failmodes.ingest.corruptions.catalog._registered", registered)

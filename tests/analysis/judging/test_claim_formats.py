@@ -50,6 +50,7 @@ def test_malformed_claims_are_only_shown(con: duckdb.DuckDBPyConnection) -> None
     assert len(result.to_text()) < 5000
 
 
+@pytest.mark.slow
 def test_a_report_has_the_claims(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rendering, "draw_charts", lambda *_: ([], []))  # drawn elsewhere
     made = write_synthetic(tmp_path / "out", images=40, models=("Alpha",), corruptions=("fog",), severities=(2, 5))

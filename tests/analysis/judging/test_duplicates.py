@@ -48,6 +48,7 @@ def test_a_gate_judges_as_on_distinct_images_and_says_so(repeated: Path) -> None
     assert "duplicate" not in str(expected)
 
 
+@pytest.mark.slow
 def test_an_export_knows_the_duplicates(repeated: Path, tmp_path: Path) -> None:
     with open_warehouse(repeated / "twice.duckdb") as con:
         ids = [row[0] for row in con.sql("select evaluation_id from evaluations order by all").fetchall()]

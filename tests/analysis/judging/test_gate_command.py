@@ -81,6 +81,7 @@ def test_a_verdict_that_cannot_be_printed_is_no_failing_rule(gate_folder: Path, 
     [(PASSES, 0, ("{\n", "<?xml ", "**Gate passes")), (FAILS, 1, ("{\n", "<?xml ", "**Gate stops"))],
     ids=["passes", "fails"],
 )
+@pytest.mark.slow
 def test_formats_are_printed_or_written_whatever_the_verdict(
     app: Typer, gate_folder: Path, tmp_path: Path, rules: dict[str, object], code: int, starts: tuple[str, ...]
 ) -> None:

@@ -96,6 +96,7 @@ def test_what_is_missing_or_not_of_now_is_judged_for_one_call(
     assert own.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_a_load_judges_only_what_it_changed(own: Path, judged: list[str], tmp_path: Path) -> None:
     write_synthetic(tmp_path / "more", models=("Gamma",), **SMALL)
     load([tmp_path / "more"], own, derivation=DERIVATION)

@@ -54,6 +54,7 @@ def test_it_has_every_part(page: str) -> None:
     assert len(re.findall(r'class="card"', page)) == 2 * 4  # corruptions and reasons
 
 
+@pytest.mark.slow
 def test_a_model_that_lacks_a_corruption_has_no_mean_and_keeps_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

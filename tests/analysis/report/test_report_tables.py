@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import duckdb
+import pytest
 from checkpoint_comparisons import decided_cells, decided_pairs
 from published_files import CURVES, write_published_files
 from synthetic_results import Synthetic
@@ -31,6 +32,7 @@ def test_all_pairs_are_one_matrix_in_order_of_standing(
         assert [cell.text for cell in row[1:3]] == [str(ahead), str(behind)]
 
 
+@pytest.mark.slow
 def test_models_stand_among_published_ones(shaped_warehouse: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(shaped_warehouse, tmp_path / "w.duckdb"))
     with open_warehouse(path) as con:

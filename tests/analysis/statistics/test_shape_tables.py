@@ -60,6 +60,7 @@ def test_stored_figures_agree_with_correctness(shaped_warehouse: Path, synthetic
 
 
 @pytest.mark.parametrize("change", ["delete from shapes", "update shapes set shape = 'round'"])
+@pytest.mark.slow
 def test_shapes_that_are_not_stored_hold_for_one_connection(
     shaped_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: str
 ) -> None:
@@ -144,6 +145,7 @@ def test_class_ranks_are_of_the_class_means(con: duckdb.DuckDBPyConnection) -> N
     assert dict(found) == pytest.approx(dict(expected))
 
 
+@pytest.mark.slow
 def test_what_is_not_ranked_says_why(tmp_path: Path) -> None:
     """Images that do not pair, rows without numbers, an extra; and few images."""
     made = write_synthetic(tmp_path / "a", images=80, models=("Alpha",), corruptions=("fog", "contrast", "spatter"),

@@ -132,6 +132,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.slow
 def test_another_setting_is_another_evaluation_beside_the_first(tiny_run_copy, name: str) -> None:
     path, output, expected = tiny_run_copy
     write_tiny_study(path.parent, **OTHERS[name])

@@ -91,6 +91,7 @@ def test_what_is_left_is_as_if_the_evaluation_had_never_been(two: Synthetic, war
     assert rows_of(warehouse) == whole
 
 
+@pytest.mark.slow
 def test_a_model_that_another_evaluation_uses_stays(two: Synthetic, warehouse: Path) -> None:
     path, other = dimension_path(two.output, EVALUATIONS, two.evaluations["Alpha"]), "0" * 16
     (row,) = removal.read_rows(path, EVALUATIONS).to_pylist()
@@ -113,7 +114,11 @@ def test_the_last_evaluation_leaves_a_warehouse_that_can_be_loaded_into(two: Syn
 
 
 @pytest.mark.parametrize(
-    ("instant", "has_warehouse"), [("first", True), ("middle", False), ("last", True), ("swap", True)]
+    ("instant", "has_warehouse"),
+    [
+        ("middle", False),
+        *(pytest.param(instant, True, marks=pytest.mark.slow) for instant in ("first", "last", "swap")),
+    ],
 )
 def test_a_second_removal_finishes_what_a_killed_one_left(
     two: Synthetic, warehouse: Path, monkeypatch: pytest.MonkeyPatch, instant: str, has_warehouse: bool

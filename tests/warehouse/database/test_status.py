@@ -51,6 +51,7 @@ def test_what_another_program_changed_is_found_by_a_full_status(warehouse_copy: 
     assert broken(warehouse_copy, full=True).keys() == {"probabilities_in_range"}
 
 
+@pytest.mark.slow
 def test_what_a_load_found_to_break_a_check_is_shown_with_its_rows(results: Synthetic, tmp_path: Path) -> None:
     shard = ShardKey(results.evaluations["Alpha"], FOG)
     rows: pa.Table = read_verified(shard_path(results.output, schema.PREDICTION_FACTS, shard)).rows

@@ -361,6 +361,7 @@ def holds_shares(warehouse: Path, wanted: int | None, name: str = "mine") -> boo
     return True
 
 
+@pytest.mark.slow
 def test_a_users_metric_is_added_kept_changed_and_removed(made: Synthetic, output: Path, warehouse: Path) -> None:
     marked(warehouse)
     report = load([output], warehouse, metrics=[share_of(1)])
@@ -377,6 +378,7 @@ def test_a_users_metric_is_added_kept_changed_and_removed(made: Synthetic, outpu
     assert holds_shares(warehouse, None, "other")
 
 
+@pytest.mark.slow
 def test_a_users_metric_of_a_changed_evaluation_goes_until_it_is_given_again(
     made: Synthetic, output: Path, warehouse: Path
 ) -> None:

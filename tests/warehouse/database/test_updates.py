@@ -101,6 +101,7 @@ def test_what_failmodes_wrote_is_known_as_such_and_any_other_statement_is_not(wa
     assert not Former(changed(warehouse_copy, sql)).is_ours
 
 
+@pytest.mark.slow
 def test_rows_and_their_order_are_the_same_whether_copied_or_carried_over(warehouse_copy: Path, tmp_path: Path) -> None:
     before = hashes(warehouse_copy)
     link = tmp_path / "link.duckdb"
@@ -116,6 +117,7 @@ def test_rows_and_their_order_are_the_same_whether_copied_or_carried_over(wareho
     assert answers(warehouse_copy, asked) == [(7, 2, True)]
 
 
+@pytest.mark.slow
 def test_only_tables_of_plain_types_are_carried_over_and_odd_names_are_only_names(
     warehouse_copy: Path, tmp_path: Path
 ) -> None:
