@@ -128,7 +128,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory, handed: Path) -> Path:
     return here
 
 
-@pytest.mark.parametrize("name", TYPED)
+QUICK = ("unknown command", "corruption", "SQL that writes", "metric of a rule")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TYPED]
+)
 def test_what_the_user_typed_or_wrote_ends_with_2(folder: Path, name: str) -> None:
     check(TYPED[name], folder)
 

@@ -78,6 +78,7 @@ NEEDS = {
 
 
 @pytest.mark.parametrize("name", NEEDS)
+@pytest.mark.slow
 def test_a_command_says_in_one_line_what_to_install(study_folder: Path, sound_warehouse: Path, name: str) -> None:
     arguments, needs, extra = NEEDS[name]
     (study_folder / "w.duckdb").symlink_to(sound_warehouse)

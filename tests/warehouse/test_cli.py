@@ -34,6 +34,7 @@ def test_saved_queries_are_listed_with_their_question(app: typer.Typer) -> None:
     assert saved_query("worst_cells").sql.startswith("-- Where does it hurt most?")
 
 
+@pytest.mark.slow
 def test_load_command_loads_several_folders_into_one(app: typer.Typer, results: Synthetic, tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(f'output = "{results.output}"')
     arguments = ["load", str(tmp_path / "study.toml"), str(results.output), "--into", str(tmp_path / "w.duckdb")]

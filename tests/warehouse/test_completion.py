@@ -30,6 +30,7 @@ def other_shell(folder: Path, shell: str, line: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_commands_tables_queries_and_charts_are_offered_anywhere(tmp_path: Path) -> None:
     assert bash(tmp_path, "sch") == ["schema"]
     assert bash(tmp_path, "schema", "accuracy_") == [name for name in relation_names() if name.startswith("accuracy_")]

@@ -20,6 +20,7 @@ def rows_of(figure: Figure) -> pl.DataFrame:
     return pl.DataFrame(rows, infer_schema_length=None)
 
 
+@pytest.mark.slow
 def test_curves_are_one_line_a_model_with_its_runs_behind(
     seeded_con: duckdb.DuckDBPyConnection, seeded: Selection, seeded_results: Synthetic
 ) -> None:

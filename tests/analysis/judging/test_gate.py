@@ -78,6 +78,7 @@ def test_rules_without_a_baseline(gate_folder: Path) -> None:
         gated(gate_folder / "both.duckdb", AT_LEAST, **nobody)
 
 
+@pytest.mark.slow
 def test_a_candidate_of_several_seeds_is_judged_over_them(seeded_results: Synthetic, seeded_con: object) -> None:
     """Each training run must have the shape, and the mean over runs the accuracy."""
     path = seeded_results.output / "w.duckdb"

@@ -114,6 +114,7 @@ def test_query_can_neither_write_nor_read_outside(query_here: Path, sql: str) ->
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_path_may_hold_a_quotation_mark(sound_warehouse: Path, tmp_path: Path) -> None:
     path = tmp_path / 'it\'s "mine"; detach warehouse; --.duckdb'
     shutil.copy(sound_warehouse, path)

@@ -64,6 +64,7 @@ def test_values_of_many_kinds_are_bound(sound_warehouse: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["'; drop table prediction_facts; --", "' or 1=1 --", '"; select 1', "$other", "\\"])
+@pytest.mark.slow
 def test_a_malformed_value_is_only_a_value(sound_warehouse: Path, value: str) -> None:
     assert run_query(sound_warehouse, "select $value", {"value": value}).item() == value
     asked = "from accuracy_by_severity where corruption = $value"
