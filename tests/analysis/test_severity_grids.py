@@ -16,9 +16,8 @@ from failmodes.analysis.statistics.model_accuracy import drop_rankings
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("severities", "whole"),
-    [([step / 4 for step in range(1, 21)], [4, 8, 12, 16, 20]), ([0.5, 1, 1.5, 2.5, 5], [2, 5]),
-     ([0.25, 0.5, 0.75], [1, 2, 3])],
-    ids=["dense", "uneven", "mild"],
+    [([0.5, 1, 1.5, 2.5, 5], [2, 5]), ([0.25, 0.5, 0.75], [1, 2, 3])],
+    ids=["uneven", "mild"],
 )  # fmt: skip
 def test_everything_takes_any_grid(tmp_path: Path, severities: list[float], whole: list[int]) -> None:
     """Means are over whole severities, where there are none over all; an extra is in none of them and is not ranked."""

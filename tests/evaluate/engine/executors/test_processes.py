@@ -4,21 +4,10 @@ import multiprocessing
 
 import pytest
 from executor_runs import Killer, study_of
-from tiny_study import CELLS, hashes, run_study
+from tiny_study import hashes, run_study
 
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.warehouse.errors import LimitError
-
-
-@pytest.mark.slow
-def test_two_processes_give_the_rows_of_one(two_models_output, tmp_path) -> None:
-    path = study_of(two_models_output, tmp_path, 'executor = "processes"\nprocesses = 2')
-    shards, images = [], []
-    report = run_study(path, RunCallbacks(shard=shards.append, images=images.append))
-    assert (report.written, report.failures) == (2 * CELLS, [])
-    assert hashes(tmp_path / "out") == two_models_output[1]
-    assert (len(set(shards)), sum(images)) == (2 * CELLS, 2 * CELLS * 60)
-    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow
