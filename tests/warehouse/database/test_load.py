@@ -120,7 +120,6 @@ def test_two_folders_load_into_one_warehouse_and_a_rebuild_gives_the_same_rows(
     assert hashes(path) == apart
 
 
-@pytest.mark.slow
 def test_the_later_folder_and_the_later_content_count(results: Synthetic, tmp_path: Path) -> None:
     path, other = tmp_path / "w.duckdb", tmp_path / "other"
     shutil.copytree(results.output, other)
