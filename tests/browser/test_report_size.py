@@ -24,6 +24,7 @@ def test_a_report_like_the_demo_is_small(report: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.corpus
 def test_ten_models_under_all_corruptions(tmp_path: Path, open_page: Any) -> None:
     write_synthetic(
         tmp_path, images=100, models=MODELS, classes=10, exemplars_per_reason=2,

@@ -34,6 +34,7 @@ def test_every_output_is_what_its_command_prints(worked: tuple[Path, str]) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.corpus
 def test_the_workflow_runs_where_its_files_are(worked: tuple[Path, str], tmp_path: Path) -> None:
     for name in IN_THE_REPOSITORY:
         source = worked[0] / name

@@ -131,6 +131,7 @@ def test_every_figure_with_an_interval_is_one_of_the_study(name: str, text: str)
 
 @pytest.mark.data
 @pytest.mark.slow
+@pytest.mark.corpus
 def test_a_cell_of_it_comes_out_again(real_data: Path, tmp_path: Path) -> None:
     """One model on the 2,000 images, clean and under contrast at 5, in the precision of the study."""
     pytest.importorskip("torch")

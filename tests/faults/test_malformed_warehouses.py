@@ -136,7 +136,13 @@ def catalog_of(path: Path) -> list[int]:
     return [count for ((count,),) in rows]
 
 
-@pytest.mark.parametrize("sql", (HELD_BY_TABLES | RUN_BY_WRITERS).values(), ids=HELD_BY_TABLES | RUN_BY_WRITERS)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        pytest.param(sql, id=name, marks=() if place % 4 == 0 else pytest.mark.corpus)
+        for place, (name, sql) in enumerate((HELD_BY_TABLES | RUN_BY_WRITERS).items())
+    ],
+)
 def test_nothing_in_an_untrusted_file_runs_when_it_is_rewritten(
     sound_warehouse: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], sql: str
 ) -> None:

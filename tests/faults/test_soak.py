@@ -13,6 +13,7 @@ pytestmark = pytest.mark.slow
 KILLS = 4  # one each of evaluate, load, import and train
 
 
+@pytest.mark.corpus
 def test_a_handful_of_kills_ends_in_the_same_rows(tmp_path: Path) -> None:
     options = ["--only", "kills", "--kills", str(KILLS), "--json", tmp_path / "found.json"]
     command = [sys.executable, "-m", "tests.faults", *options]
