@@ -117,7 +117,6 @@ def test_rows_and_their_order_are_the_same_whether_copied_or_carried_over(wareho
     assert answers(warehouse_copy, asked) == [(7, 2, True)]
 
 
-@pytest.mark.slow
 def test_only_tables_of_plain_types_are_carried_over_and_odd_names_are_only_names(
     warehouse_copy: Path, tmp_path: Path
 ) -> None:
