@@ -16,12 +16,15 @@ def main() -> None:
         prepare_streams()
         begin_command()
         code = run_command()
-    except BaseException as error:
         ignore_stops()
+    except BaseException as error:
+        try:
+            ignore_stops()
+        except KeyboardInterrupt:  # one that was due: DuckDB may hear of a signal before Python does
+            ignore_stops()
         code = report(error)
         if isinstance(explain(error), Interrupted):
             os._exit(code)  # Python would wait for threads, such as those of pages of the explorer that are open
-    ignore_stops()
     gc.freeze()  # collecting what is left would take a tenth of a short command
     sys.exit(code)
 
