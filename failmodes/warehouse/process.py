@@ -147,7 +147,10 @@ def interruptible(kept: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        stop = stop_behind(error)
+        try:
+            stop = stop_behind(error)
+        except KeyboardInterrupt as due:  # DuckDB may hear of a signal before Python does
+            stop = due
         if stop is None:
             raise
         raise _error_of_stop(stop, f"; {kept}") from error
@@ -179,7 +182,10 @@ def errors_exit_with(code: int) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        explained = explain(error)
+        try:
+            explained = explain(error)
+        except KeyboardInterrupt as due:  # as in `interruptible`
+            explained = explain(due)
         if explained is None or explained.exit_code != FailmodesError.exit_code:
             raise
         explained.exit_code = code
