@@ -1,12 +1,10 @@
 """The command: how it begins and how it ends, whatever it does. `failmodes …`, or `python -m failmodes …`."""
 
-import gc
-import os
 import sys
 from contextlib import suppress
 
-from failmodes.warehouse.errors import BUG_EXIT_CODE, Interrupted, StorageError, printable, wants_traceback
-from failmodes.warehouse.process import begin_command, explain, ignore_stops, raise_if_stopped
+from failmodes.warehouse.errors import BUG_EXIT_CODE, StorageError, printable, wants_traceback
+from failmodes.warehouse.process import begin_command, end_process, explain, ignore_stops, raise_if_stopped
 from failmodes.warehouse.terminal import finish_output, prepare_streams, without_commands
 
 
@@ -23,10 +21,7 @@ def main() -> None:
         except KeyboardInterrupt:  # one that was due: DuckDB may hear of a signal before Python does
             ignore_stops()
         code = report(error)
-        if isinstance(explain(error), Interrupted):
-            os._exit(code)  # Python would wait for threads, such as those of pages of the explorer that are open
-    gc.freeze()  # collecting what is left would take a tenth of a short command
-    sys.exit(code)
+    end_process(code)
 
 
 def run_command() -> int:

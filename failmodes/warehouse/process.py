@@ -1,5 +1,6 @@
 """The process of a command: signals and limits that stop it, and the line that says what ended it."""
 
+import gc
 import math
 import os
 import signal
@@ -8,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from weakref import WeakSet
 
 from failmodes.warehouse.errors import FailmodesError, Interrupted, LimitError, StorageError, StudyError, first_line
@@ -52,12 +53,14 @@ class _Command:
         timeout_s: seconds that it may take.
         stop: what stopped it, as it was raised.
         connections: those of DuckDB that are open.
+        leaves_threads: whether it ends though threads of a library wait for work.
     """
 
     takes_limits = False
     timeout_s = 0.0
     stop: KeyboardInterrupt | None = None
     connections: "WeakSet[DuckDBPyConnection]" = WeakSet()
+    leaves_threads = False
 
 
 def begin_command() -> None:
@@ -77,6 +80,19 @@ def ignore_stops() -> None:
     """Let no signal stop this process any more, so that it can say what ended it."""
     for number in _STOPS:
         signal.signal(number, signal.SIG_IGN)
+
+
+def leave_threads() -> None:
+    """Let this command end though threads of a library wait for work, which Python would wait for."""
+    _Command.leaves_threads = True
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process, whose output is out."""
+    if _Command.leaves_threads:
+        os._exit(code)
+    gc.freeze()  # collecting what is left would take a tenth of a short command
+    sys.exit(code)
 
 
 def raise_if_stopped() -> None:

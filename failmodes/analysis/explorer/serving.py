@@ -10,7 +10,7 @@ import typer
 
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.extras import require
-from failmodes.warehouse.process import limit_command, query_memory
+from failmodes.warehouse.process import leave_threads, limit_command, query_memory
 from failmodes.warehouse.terminal import say
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def explore_warehouse(path: Path, open_study: "OpenStudy", *, host: str, port: i
         threading.Timer(1.0, webbrowser.open, [address]).start()
     import uvicorn
 
+    leave_threads()  # those of pages that are open
     with as_file(files("failmodes.analysis.explorer").joinpath("app.py")) as page:
         # nothing of the server's own is printed, and whoever stops it does not wait for open pages
         config = uvicorn.Config(guarded(page_app(page, token), host), log_level="error", timeout_graceful_shutdown=1)
