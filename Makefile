@@ -36,7 +36,7 @@ test-all: $(INSTALLED)
 test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
-# All of the corpus: malicious files, statements, streams and limits, about an hour on two cores; and the rest of what
+# All of the corpus: malicious files, statements, streams and limits, a quarter of an hour on two cores; and the rest of what
 # test-all runs the hardest part of, such as twenty kills where it has five
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
