@@ -36,8 +36,8 @@ test-all: $(INSTALLED)
 test-browser: $(INSTALLED)
 	$(PYTEST) -m "browser and (corpus or not slow)" tests/browser
 
-# All of the corpus: malicious files, statements, streams and limits, a quarter of an hour on two cores; and the rest of what
-# test-all runs the hardest part of, such as twenty kills where it has five
+# All of the corpus: malicious files, statements, streams and limits, a quarter of an hour on two cores; and the rest of
+# what test-all runs the hardest part of, such as twenty kills where it has five
 faults: $(INSTALLED)
 	$(PYTEST) -m "not gpu" tests/faults
 	$(PYTEST) -m corpus --ignore tests/faults
