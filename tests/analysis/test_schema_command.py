@@ -26,6 +26,7 @@ def test_a_warehouse_says_how_many_rows_there_are(handed: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("name", ["accuracy_by_severity"])
+@pytest.mark.slow
 def test_columns_have_type_and_meaning(handed: Path, tmp_path: Path, name: str) -> None:
     inside = json.loads(failmodes("schema", name, "--format", "json", folder=handed).stdout)
     assert inside == json.loads(failmodes("schema", name, "--format", "json", folder=tmp_path).stdout)

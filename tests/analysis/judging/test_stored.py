@@ -72,6 +72,7 @@ def judge_all(path: Path) -> list[tuple]:
         return [tuple(finding) for selection in select(con) for finding in selection_findings(con, selection)]
 
 
+@pytest.mark.slow
 def test_a_load_stores_every_finding_and_readers_judge_and_write_nothing(own: Path, judged: list[str]) -> None:
     content = own.read_bytes()
     found = warehouse_findings(own)

@@ -27,6 +27,7 @@ def test_of_two_models_each_is_reported_with_its_drop_and_manner(
     assert ", on the same images" in better
 
 
+@pytest.mark.slow
 def test_of_many_models_the_best_is_named_only_where_it_beats_all_others(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_findings: list[Finding]
 ) -> None:
