@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import duckdb
+import pytest
 from checkpoint_comparisons import FALLS, of_kind
 from opened_results import opened
 
