@@ -102,7 +102,7 @@ class CorruptionSpec(StrictModel):
 
     Attributes:
         names: corruptions, in the order of evaluation: published names or aliases, "headline" for the 15 of the
-            headline metrics, "all" for all 19, and import paths (`module:name`) of users' own, which are registered.
+            headline metrics, "all", and import paths (`module:name`) of users' own, which are registered.
         severities: levels above 0, up to 5; between whole numbers where the corruptions interpolate.
         recipe: which published parameters to generate with.
         seeds: seeds of the samples; each is a source of its own.

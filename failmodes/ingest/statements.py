@@ -29,7 +29,7 @@ from failmodes.warehouse.storage.locations import default_location, read_toml
 
 MOST_RULES = 1000
 MOST_CORRUPTIONS = 1000
-NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metrics, and all 19
+NAMES_OF_MANY = ("headline", "all")  # corruptions: the 15 of the headline metrics, and all
 
 Relation = Literal[
     "at_least", "at_most", "more_than", "less_than", "drop_at_least", "drop_at_most",
@@ -97,7 +97,7 @@ class Statement(StrictModel):
         name: what it is called where it is reported.
         metric: what is measured, such as "accuracy", "ece", "augrc" or "worst_class_accuracy".
         score: what failures are predicted by, for metrics of failure prediction: "confidence", "margin" …
-        corruptions: names, "headline" for the 15 of the headline metrics, "all" for all 19, "none" for clean images;
+        corruptions: names, "headline" for the 15 of the headline metrics, "all" for all, "none" for clean images;
             every corruption on record if not given.
         severities: above 0 and up to 5, or "last"; the whole ones if not given.
         over: "mean" of the chosen cells, each of equal weight; or "each" cell by itself.

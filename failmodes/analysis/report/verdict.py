@@ -97,14 +97,9 @@ def _fall(
 ) -> str:
     """From where to where accuracy drops, in which shape, and what is predicted there: as far as each is shown."""
     rate = BESIDE / (2 * len(selection.evaluations))  # a shape and a prediction collapse for each
-    manners = [  # of no shape where a curve has fewer severities than a shape needs
-        manner_of(row)
-        for row in curves(con, selection, evaluation)
-        if row["corruption"] == drop.corruption
-        and row["shape"] != "inconclusive"
-        and p_of_shape(row["stability"], row["resamples"]) <= rate
-    ]
-    manner = "".join(manners)
+    row = next((row for row in curves(con, selection, evaluation) if row["corruption"] == drop.corruption), None)
+    is_shown = row and row["shape"] != "inconclusive" and p_of_shape(row["stability"], row["resamples"]) <= rate
+    manner = manner_of(row) if row and is_shown else ""  # a curve of few severities has no row
     clean = run_accuracies(con, selection)[evaluation].clean.value
     predictions = [
         f", {_where(found.severity, drop.last_severity)} {given_predictions(found)}"

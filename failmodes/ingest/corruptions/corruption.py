@@ -120,11 +120,11 @@ def corruption(
         order: of publication, from 1; None of one that Hendrycks and Dietterich did not publish, whose code is a part
             of the identity of what it makes.
         label: its name on charts; made from the name if not given.
-        samples: see `Corruption`, as of all that follow.
-        dose_ordered: as there.
-        between: as there.
-        switch: as there.
-        moves: as there.
+        samples: the random variables of an image, by the name of the kernel's argument; none if not given.
+        dose_ordered: whether distortion never falls from one severity to the next.
+        between: what is interpolated between two levels.
+        switch: why it is not defined between them; None where it is.
+        moves: its kernel for masks, where it moves objects.
     """
 
     def define(kernel: Kernel) -> Kernel:
@@ -140,7 +140,7 @@ def corruption(
             dose_ordered,
             between,
             switch,
-            definition=None if order else identity_of([inspect.getsource(kernel), repr(levels)]),
+            definition=None if order else identity_of([source_of(kernel), repr(levels)]),
             moves=moves,
         )
         return kernel
@@ -152,6 +152,14 @@ def defined() -> dict[str, Corruption]:
     """The corruptions that were defined by the decorator, by name: published ones first, then others by name."""
     found = sorted(_DEFINED.values(), key=lambda known: (known.order, known.name))
     return {known.name: replace(known, order=order) for order, known in enumerate(found, start=1)}
+
+
+def source_of(kernel: Callable[..., Any]) -> str:
+    """The source text of the file that a kernel comes from, whose helpers shape its images too."""
+    try:
+        return inspect.getsource(inspect.getmodule(kernel) or kernel)
+    except (OSError, TypeError):
+        return repr(kernel)  # typed at a prompt: no source to read
 
 
 def default_label(name: str) -> str:

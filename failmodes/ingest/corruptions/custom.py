@@ -10,7 +10,6 @@ A user writes a function and names it in a study (`names = ["fog", "my_module:vi
 """
 
 import importlib
-import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,7 @@ from failmodes.ingest.corruptions.catalog import (
     registered,
     unknown_corruption,
 )
-from failmodes.ingest.corruptions.corruption import GROUPS, RECIPES, Corruption, default_label
+from failmodes.ingest.corruptions.corruption import GROUPS, RECIPES, Corruption, default_label, source_of
 from failmodes.ingest.corruptions.pixels import Images, Parameters
 from failmodes.ingest.corruptions.sampling import RandomVariable
 from failmodes.warehouse.errors import FailmodesError, StudyError
@@ -127,7 +126,7 @@ def resolve_corruptions(names: Sequence[str]) -> list[str]:
     """The corruptions that a user's list names, in its order.
 
     Args:
-        names: published names or aliases, registered names, "headline" (the 15), "all" (the 19), or import paths
+        names: published names or aliases, registered names, "headline" (the 15), "all", or import paths
             (`module:name`) of users' own corruptions, which are registered.
 
     Raises:
@@ -161,12 +160,8 @@ def resolve_corruption(given: GivenCorruption) -> Corruption:
 
 def _definition(corruption: CustomCorruption) -> str:
     """Hash of a corruption's levels and of the source text of the file it comes from."""
-    try:
-        text = inspect.getsource(inspect.getmodule(corruption.apply) or corruption.apply)
-    except (OSError, TypeError):
-        text = repr(corruption.apply)  # typed at a prompt: no source to read
     levels, clean = [list(p) for p in corruption.levels], corruption.clean and list(corruption.clean)
-    return identity_of({"source": text, "levels": levels, "clean": clean})
+    return identity_of({"source": source_of(corruption.apply), "levels": levels, "clean": clean})
 
 
 def _apply_checked(

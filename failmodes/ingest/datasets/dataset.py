@@ -47,6 +47,7 @@ class ImageArray(Protocol):
         ...
 
 
+BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
 KEPT_GRAY = "gray, and kept so by corruptions"  # what a note says of a data set whose `gray` is true
 
 

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from failmodes.ingest.corruptions.gray import check_gray
-from failmodes.ingest.datasets.dataset import KEPT_GRAY, Dataset
+from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, KEPT_GRAY, Dataset
 from failmodes.ingest.datasets.layout import Request, layouts
-from failmodes.ingest.datasets.layouts.arrays import BLOCK_IMAGES
 from failmodes.warehouse.errors import StudyError
 
 if TYPE_CHECKING:

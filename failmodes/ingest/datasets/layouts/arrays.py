@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import map_npy, read_json, write_npy
-from failmodes.ingest.datasets.dataset import Dataset, ImageArray, check_shapes
+from failmodes.ingest.datasets.dataset import BLOCK_IMAGES, Dataset, ImageArray, check_shapes
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.ingest.datasets.masks import count_empty, open_mask_array
 from failmodes.ingest.study_types import first_duplicate
@@ -22,7 +22,6 @@ from failmodes.warehouse.storage.files import atomic_write, atomic_write_bytes, 
 
 IMAGES_FILE, LABELS_FILE, CLASSES_FILE, NOTE_FILE = "images.npy", "labels.npy", "classes.json", "note.txt"
 MOST_NOTE_BYTES = 2000
-BLOCK_IMAGES = 4096  # in memory at a time, so that a mapped array is never read whole
 
 
 @layout(
