@@ -20,8 +20,8 @@ from failmodes.warehouse.database.load import load
 PAGE = ROOT / "docs" / "founding-study.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
 STUDIES = ("published", "dense")
-# "43.1 points [40.0, 46.2]", "+0.26 [0.22, 0.30]", "62.5 % [61.0, 64.0]"
-FIGURE = re.compile(r"([+−-]?\d+\.\d+)(?:\s(?:points|%))?\s\[([+−-]?\d+\.\d+),\s([+−-]?\d+\.\d+)\]")
+# "43.1 points [40.0, 46.2]", "+0.26 [0.22, 0.30]", "62.5% [61.0, 64.0]"
+FIGURE = re.compile(r"([+−-]?\d+\.\d+)(?:\spoints|\s?%)?\s\[([+−-]?\d+\.\d+),\s([+−-]?\d+\.\d+)\]")
 every_study = pytest.mark.parametrize("study", STUDIES)
 
 
