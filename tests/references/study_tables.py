@@ -1,4 +1,4 @@
-"""The aggregates of the founding study, and the tables that its pages make of them."""
+"""The aggregates of the founding study, and the tables that its page shows."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -17,12 +17,12 @@ SHAPES = {
     "inconclusive": "inconclusive",
 }  # fmt: skip
 TEXTS = {"correctness_pattern": pl.String}  # of digits
-UNITS = {"accuracy": "{} points", "share of images": "{} % of images", "curvature": "curvature {}"}
+UNITS = {"accuracy": "{} points {}", "share of images": "{}% {} of images", "curvature": "curvature {} {}"}
 ENDS = ("", "_low", "_high")
 
 
 def aggregate(name: str, study: str = "published") -> pl.DataFrame:
-    """A table of the study as its query gave it: `published` has whole severities, `dense` steps of a quarter."""
+    """Read a table of the study: `published` has whole severities, `dense` steps of a quarter."""
     path = STUDY / study / f"{name}.csv"
     return pl.read_csv(path, infer_schema_length=None, schema_overrides=TEXTS if name == "onset" else None)
 
@@ -46,7 +46,7 @@ def markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def accuracy() -> str:
-    """Accuracy in per cent, a row a model and corruption."""
+    """Accuracy in percent, one row per model and corruption."""
     table = aggregate("accuracy").with_columns(pl.col("accuracy") * 100)
     wide = table.pivot("severity", index=["corruption", "model_label"], values="accuracy", maintain_order=True)
     rows = wide.sort("corruption", "model_label").rows()
@@ -55,7 +55,7 @@ def accuracy() -> str:
 
 
 def claims() -> str:
-    """Each claim, a row, with its verdict and the number that decided for each model; of two models in one cell."""
+    """One row per claim: verdict and number for each model; comparisons of two models fill one cell."""
     table = aggregate("claims")
     models = aggregate("accuracy")["model_label"].unique().sort().to_list()
     rows = []
@@ -72,11 +72,11 @@ def _judged(row: dict[str, Any]) -> str:
     if row["value"] is None:
         return f"{verdict}: {row['reason']}"
     found = with_interval(*(scale * row[key] for key in ("value", "low", "high")), digits=digits)
-    return f"{verdict}: {UNITS[row['unit']].format(found)}"
+    return f"{verdict}: {UNITS[row['unit']].format(*found.split(' ', 1))}"
 
 
 def shapes() -> str:
-    """Shapes over severity and over distortion, a row a curve."""
+    """Shapes over severity and over distortion, one row per curve."""
     axes = aggregate("shapes_over_distortion")
     rows = []
     for row in aggregate("shapes").sort("corruption", "model_label").iter_rows(named=True):
@@ -87,12 +87,12 @@ def shapes() -> str:
             curvature = with_interval(*(found[f"curvature{end}"] for end in ENDS), digits=2)
             cells.append(f"{SHAPES[found['shape']]} {curvature}".strip())
         rows.append(cells)
-    header = ("corruption", "model", "points lost at 5", "over severity (curvature)", "over RMSE", "over 1 − SSIM")
+    header = ("corruption", "model", "drop at severity 5, points", "over severity (curvature)", "over RMSE", "over 1 − SSIM")
     return markdown(header, rows)
 
 
 def ranks() -> str:
-    """Which corruption costs most on average, with intervals of its rank."""
+    """Corruptions by mean accuracy drop, with intervals of the rank."""
     table = aggregate("ranks").filter(measure="on_average").sort("model_label", "rank")
     rows = (
         [
@@ -103,11 +103,11 @@ def ranks() -> str:
         ]
         for row in table.iter_rows(named=True)
     )
-    return markdown(("model", "rank [95 %]", "corruption", "points lost on average [95 %]"), rows)
+    return markdown(("model", "rank [95%]", "corruption", "mean drop, points [95%]"), rows)
 
 
 def attention() -> str:
-    """How far maps of the clean answer move at the last severity, beside another image's of the class."""
+    """How far maps of the clean prediction move at the last severity, and the null: another image of the class."""
     rows = (
         [
             row["corruption"],
@@ -119,12 +119,12 @@ def attention() -> str:
         ]
         for row in aggregate("attention").filter(severity=5).sort("corruption", "model_label").iter_rows(named=True)
     )
-    header = ("corruption", "model", "shift, image widths", "its null", "cosine", "its null")
+    header = ("corruption", "model", "shift, image widths", "null", "cosine", "null")
     return markdown(header, rows)
 
 
 def dense() -> str:
-    """The dense grid beside the published one: shape, and whether there is a threshold."""
+    """The dense grid beside the published one: shape and threshold."""
     whole = aggregate("shapes")
     points = aggregate("change_points", "dense")
     rows = []
@@ -144,7 +144,7 @@ def dense() -> str:
 
 
 def models() -> str:
-    """Accuracy in per cent: clean, mean of all corrupted cells, and the cell of the lowest."""
+    """Accuracy in percent: clean, mean over corrupted cells, and the lowest cell."""
     corrupted = pl.col("severity") > 0
     table = (
         aggregate("accuracy")
@@ -166,10 +166,10 @@ def models() -> str:
 
 
 def onset() -> str:
-    """In which order images fail under fog, of the orders that are most common."""
+    """The most common patterns of correct and incorrect predictions under fog."""
     table = aggregate("onset").filter(corruption="fog")
     rows = ([label, f"`{pattern}`", f"{count:,}"] for label, _, pattern, count in table.rows())
-    return markdown(("model", "clean to severity 5", "images of 10,000"), rows)
+    return markdown(("model", "clean to severity 5", "of 10,000 images"), rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -179,5 +179,5 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def with_tables(text: str) -> str:
-    """The page with each table as the aggregates give it now."""
+    """Return the page with current tables."""
     return TABLE.sub(lambda found: found[1] + TABLES[found[2]](), text)
