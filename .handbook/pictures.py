@@ -1,8 +1,8 @@
-"""The pictures of the concepts, docs/images/concept-*.png: some drawn here, some charts of a warehouse.
+"""Draw the pictures of the concept and how-to pages, docs/images/concept-*.png and howto-*.png.
 
     python .handbook/pictures.py runs/digits
 
-draws them all anew, from the warehouse of `make demo` and the rows of docs/soundness.csv.
+draws all of them from the warehouse of `make demo` and the rows of docs/soundness.csv.
 """
 
 import sys
@@ -22,32 +22,32 @@ MARGIN = -1  # point
 SHOWN = (  # made up: difference of two accuracies and its interval, in points
     ("500 images", -0.4, -3.0, 2.2, "inconclusive"),
     ("2,000 images", -0.4, -1.7, 0.9, "inconclusive"),
-    ("10,000 images", -0.4, -0.9, 0.1, "shown"),
+    ("10,000 images", -0.4, -0.9, 0.1, "supported"),
     ("2,000, another model", -3.2, -4.5, -1.9, "contradicted"),
 )
 CURVES = {  # made up: accuracy at severities 0 to 5
-    "drops late": (0.95, 0.93, 0.90, 0.82, 0.66, 0.35),
-    "nearly straight": (0.95, 0.84, 0.71, 0.59, 0.48, 0.35),
-    "drops early": (0.95, 0.62, 0.48, 0.42, 0.38, 0.35),
+    "late": (0.95, 0.93, 0.90, 0.82, 0.66, 0.35),
+    "near-linear": (0.95, 0.84, 0.71, 0.59, 0.48, 0.35),
+    "early": (0.95, 0.62, 0.48, 0.42, 0.38, 0.35),
 }
 
 
 def draw_verdicts() -> alt.LayerChart:
-    """What an interval says of "not worse by more than one point"."""
+    """Draw four intervals against a limit of one point, with their verdicts."""
     rows = pl.DataFrame(SHOWN, ("images", "difference", "low", "high", "verdict"), orient="row")
     y = alt.Y("images:N", sort=None, title=None)
-    title = "Difference of accuracy, B minus A, points"
+    title = "Accuracy difference (candidate − baseline), points"
     scale = alt.Scale(domain=[-5, 4])
     base = alt.Chart(rows)
     bars = base.mark_rule(size=3, color=BLUE).encode(y=y, x=alt.X("low:Q", title=title, scale=scale), x2="high:Q")
     dots = base.mark_point(filled=True, size=90, color=BLUE, opacity=1).encode(y=y, x="difference:Q")
     words = base.mark_text(align="left", fontWeight="bold", fontSize=12).encode(y=y, x=alt.datum(2.7), text="verdict:N")
     limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GRAY).encode(x=alt.datum(MARGIN))
-    return _sized(alt.layer(limit, bars, dots, words), "Not worse by more than one point (dashed): shown, or not?")
+    return _sized(alt.layer(limit, bars, dots, words), "Claim: the candidate is at most one point worse (dashed)")
 
 
 def draw_shapes() -> alt.FacetChart:
-    """Three curves of one drop, with the line between their ends and their curvature."""
+    """Draw three curves with the same total drop, their chord and their curvature."""
     rows = [
         {
             "shape": f"{name}, curvature {_curvature(curve):+.2f}",
@@ -70,20 +70,20 @@ def draw_shapes() -> alt.FacetChart:
 
 
 def draw_error_rates() -> alt.LayerChart:
-    """How often each kind of sentence was false, of the rows of docs/soundness.csv."""
+    """Draw the measured error rate of each kind of finding, from docs/soundness.csv."""
     rows = pl.read_csv(DOCS / "soundness.csv").filter(~pl.col("kind").str.contains(" "), measured="false claim")
     rows = rows.with_columns(pl.col("kind").str.replace_all("_", " "))
-    x = alt.X("percent:Q", title="False in % of simulated samples, a dot a case", scale=alt.Scale(domain=[0, 6]))
+    x = alt.X("percent:Q", title="False in % of simulated samples; one dot per case", scale=alt.Scale(domain=[0, 6]))
     dots = alt.Chart(rows).mark_circle(color=BLUE, size=26, opacity=0.5)
     limit = alt.Chart().mark_rule(strokeDash=[5, 4], color=GRAY).encode(x=alt.datum(5))
     return _sized(
         alt.layer(limit, dots.encode(x=x, y=alt.Y("kind:N", title=None))),
-        "No case is shown to be false in more than 5 % (dashed)",
+        "No case is shown to be false in more than 5% (dashed)",
     )
 
 
 def write_pictures(warehouse: str) -> None:
-    """Write all of them."""
+    """Write all pictures."""
     drawn = {"intervals": draw_verdicts(), "shapes": draw_shapes(), "findings": draw_error_rates()}
     for concept, chart in drawn.items():
         styled = chart.configure(background="#fff").configure_axis(labelFontSize=12, titleFontSize=12, labelLimit=260)
@@ -91,8 +91,19 @@ def write_pictures(warehouse: str) -> None:
     opened = failmodes.open(warehouse)
     for concept, name in CHARTS.items():
         opened.chart(name).save(_path(concept))
-    for concept in (*drawn, *CHARTS):
-        _make_small(_path(concept))
+    paths = [_path(concept) for concept in (*drawn, *CHARTS)]
+    for path in [*paths, *_write_how_to(opened)]:
+        _make_small(path)
+
+
+def _write_how_to(opened: failmodes.Warehouse) -> list[Path]:
+    """Write what the how-to pages show at their top: an image along severity, a column of a paper, attention on ink."""
+    folder = DOCS / "images"
+    opened.images(image=17, corruption="fog").save(folder / "howto-images.png")
+    column = opened.chart("curves", corruption=["contrast", "fog"], width="85mm", title=False, caption=False)
+    column.save(folder / "howto-figures.png")
+    opened.chart("object-attention", corruption=["fog", "gaussian_noise"]).save(folder / "howto-masks.png")
+    return [folder / f"howto-{name}.png" for name in ("images", "figures", "masks")]
 
 
 def _path(concept: str) -> Path:
