@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corrupted_datasets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.image_checks import check_size
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource, Source

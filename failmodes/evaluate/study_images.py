@@ -7,7 +7,7 @@ import numpy as np
 
 from failmodes.evaluate.study.study_file import check_study
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.ingest.corrupted_datasets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import ImageIds
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset

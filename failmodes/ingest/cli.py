@@ -25,6 +25,13 @@ def complete_layout(incomplete: str) -> list[str]:
     return [kind for kind in layouts() if kind.startswith(incomplete)]
 
 
+def complete_set_layout(incomplete: str) -> list[str]:
+    """Layouts of corrupted datasets that can be written, for shell completion."""
+    from failmodes.ingest.corrupted_datasets.corrupted_dataset import set_layouts
+
+    return [name for name, layout in set_layouts().items() if layout.writer and name.startswith(incomplete)]
+
+
 def download(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c", metavar="NAME")],
     to: Annotated[Path, typer.Option(help="Folder to put it in", metavar="DIR", parser=user_path)] = Path("data"),
@@ -52,11 +59,12 @@ def corrupt(
         typer.Option(help="Folder of the clean images; not for digits.", metavar="DIR", parser=user_path),
     ] = None,
     layout: Annotated[
-        Literal["cifar-c", "imagenet-c"] | None,
+        str | None,
         typer.Option(
             help="cifar-c: <corruption>.npy and labels.npy, severities 1 to 5. imagenet-c:"
             " <corruption>/<severity>/<class>/<image>, any severity. Default: imagenet-c for a folder, else cifar-c.",
             metavar="LAYOUT",
+            autocompletion=complete_set_layout,
         ),
     ] = None,
     corruption: Annotated[
@@ -145,8 +153,7 @@ def corrupt(
     import sys
 
     require("images", "`failmodes corrupt`", ["cv2"])
-    from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
-    from failmodes.ingest.corrupted_datasets.options import parse_options, validate
+    from failmodes.ingest.corrupted_datasets.command import parse_options, validate, write_corrupted_dataset
     from failmodes.ingest.specification import DatasetSpec
 
     if any(":" in name for name in corruption or ()):

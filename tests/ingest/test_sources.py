@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from corrupted_datasets import dimension_rows
 
-from failmodes.ingest.corrupted_datasets.opening import PublishedSource
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
 from failmodes.ingest.corruptions.custom import CustomCorruption, register

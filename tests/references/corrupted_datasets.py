@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from failmodes.__main__ import report, run_command
-from failmodes.ingest.corrupted_datasets.file_names import image_names
-from failmodes.ingest.corrupted_datasets.opening import PublishedSource
-from failmodes.ingest.corrupted_datasets.options import SetOptions, parse_options
+from failmodes.ingest.corrupted_datasets.command import SetOptions, parse_options
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import image_names
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec

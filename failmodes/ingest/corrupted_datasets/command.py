@@ -1,90 +1,226 @@
-"""`failmodes corrupt`, once its options are understood: one writer at a time, with progress on stderr.
+"""`failmodes corrupt`: check the options, find what is missing, write it part by part, with progress on stderr.
 
-A set is made in a hidden folder of its own folder, which is gone when all is done.
+Unfinished work is kept in a hidden folder of the dataset's folder, which is removed when everything is written. The
+manifest lists a part as soon as it is whole. Killed at any instant, the same command continues; the bytes it writes
+are those of an undisturbed run.
 """
 
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from failmodes.ingest.corrupted_datasets.file_names import severity_folder
-from failmodes.ingest.corrupted_datasets.generation import SetPlan, plan_set, write_set
-from failmodes.ingest.corrupted_datasets.options import SetOptions
-from failmodes.ingest.corrupted_datasets.set_writer import ProgressCallback, SetInputs, SetPart
+from pydantic import BaseModel, ValidationError
+
+from failmodes import __version__
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import set_layouts
+from failmodes.ingest.corrupted_datasets.manifest import (
+    MADE_BY,
+    Manifest,
+    check_same_set,
+    publish_manifest,
+    read_manifest,
+)
+from failmodes.ingest.corrupted_datasets.set_writer import ProgressCallback, SetPart, SetWriter
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, SEVERITIES, as_severity, severity_text
+from failmodes.ingest.corruptions.kernels.frost import frost_folder
 from failmodes.ingest.datasets.dataset import balanced_subset
 from failmodes.ingest.datasets.opening import open_dataset
 from failmodes.ingest.sources import GeneratedSource
-from failmodes.ingest.specification import DatasetSpec
-from failmodes.warehouse.errors import StorageError, StudyError
+from failmodes.ingest.specification import CorruptionSpec, DatasetSpec, Location, first_problem
+from failmodes.warehouse.errors import DataError, StorageError, StudyError, did_you_mean
 from failmodes.warehouse.process import interruptible
 from failmodes.warehouse.progress import ProgressBar
-from failmodes.warehouse.storage.files import TEMPORARY_PREFIX, make_folder, storage_errors
+from failmodes.warehouse.storage.files import (
+    TEMPORARY_PREFIX,
+    atomic_write_bytes,
+    check_regular,
+    make_folder,
+    storage_errors,
+)
 from failmodes.warehouse.storage.locks import file_lock
 from failmodes.warehouse.terminal import note
 
 WORK_FOLDER = ".failmodes"
 LOCK_FILE = "lock"
+OPTIONS = {"kind": "KIND", "names": "--corruption", "severities": "--severity", "seeds": "--seed"}  # others: as the key
+
+SpecModel = TypeVar("SpecModel", bound=BaseModel)
+
+
+class SetOptions(NamedTuple):
+    """A corrupted dataset to write.
+
+    Attributes:
+        layout: the name of its layout.
+        writer: writes that layout.
+        encoding: the format of its files.
+        corruptions: which ones, at which severities (ascending), with which recipe, seed and noise mode.
+        left_out: if no corruption is requested, those that cannot be generated here, each with the reason.
+    """
+
+    layout: str
+    writer: type[SetWriter]
+    encoding: str
+    corruptions: CorruptionSpec
+    left_out: dict[str, str]
+
+
+def parse_options(
+    kind: str,
+    *,
+    layout: str | None,
+    encoding: str | None,
+    corruptions: Sequence[str],
+    severities: Sequence[str],
+    recipe: str | None,
+    seed: int,
+    noise: str,
+    across_switches: bool,
+) -> SetOptions:
+    """Check options, and fill in defaults for a dataset of this kind.
+
+    Raises:
+        StudyError: an option is wrong, or the layout cannot hold what is requested.
+    """
+    default = "imagenet-c" if kind == "folder" else "cifar-c"  # both the layout and the recipe of such images
+    layout = layout or default
+    writer = _writer_of(layout)
+    levels = sorted(map(_level, severities)) or [Decimal(severity) for severity in SEVERITIES]
+    others = " or ".join(
+        name for name, other in set_layouts().items() if other.writer and other.writer.part_per_severity
+    )
+    if not writer.part_per_severity and levels != list(SEVERITIES):
+        wrong = next((level for level in levels if level not in SEVERITIES), None)
+        problem = f"not {severity_text(wrong)}" if wrong is not None else "each once"
+        raise StudyError(
+            f"--severity: the {layout} layout holds the whole severities 1 to 5, all five, {problem};"
+            f" --layout {others} has a folder a severity, such as fog/2.5/, and takes any"
+        )
+    if encoding is not None and encoding not in writer.encodings:
+        raise StudyError(f"--format is for --layout {others}: {layout} files are {' or '.join(writer.encodings)}")
+    left_out = {} if corruptions else _unavailable(levels, across_switches)
+    spec = validate(
+        CorruptionSpec,
+        names=list(corruptions) or [name for name in CORRUPTIONS if name not in left_out],
+        severities=levels,
+        recipe=recipe or default,
+        seeds=[seed],
+        noise=noise,
+        across_switches=across_switches,
+    )
+    return SetOptions(layout, writer, encoding or writer.encodings[0], spec, left_out)
+
+
+def validate(model: type[SpecModel], **values: Any) -> SpecModel:
+    """Make a specification from options.
+
+    Raises:
+        StudyError: a value is wrong; one line names the option.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        message = first_problem(error, model, _option_at)
+        raise StudyError(re.sub(r"`(\w+)( = true)?`", lambda key: _option_at((key[1],)), message)) from error
+
+
+def _option_at(location: Location) -> str:
+    key = str(location[0]) if location else ""
+    return OPTIONS.get(key, f"--{key.replace('_', '-')}") if key else ""
+
+
+def _writer_of(layout: str) -> type[SetWriter]:
+    writers = {name: known.writer for name, known in set_layouts().items() if known.writer is not None}
+    if layout not in writers:
+        hint = did_you_mean(layout.lower(), writers, f"expected {' or '.join(writers)}")
+        raise StudyError(f"--layout: unknown layout {layout!r}: {hint}")
+    return writers[layout]
+
+
+def _level(text: str) -> Decimal:
+    try:
+        return as_severity(Decimal(text))
+    except InvalidOperation as error:
+        raise StudyError(f"--severity {text!r} is no number: expected one above 0 and up to 5") from error
+
+
+def _unavailable(levels: list[Decimal], across_switches: bool) -> dict[str, str]:
+    """Published corruptions that cannot be generated here at these severities, each with the reason."""
+    reasons: dict[str, str] = {}
+    if any(level != int(level) for level in levels) and not across_switches:
+        reasons |= {c.name: f"not between severities: {c.switch}" for c in CORRUPTIONS.values() if not c.interpolable}
+    try:
+        frost_folder()
+    except DataError as error:
+        reasons["frost"] = str(error)
+    return reasons
 
 
 def write_corrupted_dataset(spec: DatasetSpec, options: SetOptions, folder: Path, cache: Path | None = None) -> Path:
-    """Write a set; what is made is printed on stderr.
+    """Write a corrupted dataset, and print on stderr what is generated.
 
     Args:
         spec: the clean images.
-        options: the set to make of them.
-        folder: where it is to lie.
-        cache: where decoded images are kept; in the work folder, as long as it is there, if not given.
+        options: the dataset to generate from them.
+        folder: where to write it.
+        cache: folder for decoded images; default: the work folder, for the duration of the command.
 
     Returns:
-        The set's folder.
+        The dataset's folder.
 
     Raises:
-        FailmodesError: something is not what it should be, see `plan_set`; Interrupted: the user stopped it.
+        StudyError: the folder holds another dataset, or files that are no part of this one.
+        DataError: the images do not fit the recipe or the layout.
+        StorageError: another process writes the dataset, or a file cannot be written.
+        Interrupted: the user stopped the command.
     """
     _refuse_within(folder, spec)
     with interruptible("what is finished is kept"), locked_work_folder(folder) as work:
         dataset = open_dataset(spec, cache or work / "cache")
         source = GeneratedSource.from_spec(options.corruptions, options.corruptions.seeds[0], gray=dataset.gray)
-        inputs = SetInputs(dataset, *balanced_subset(dataset.labels, spec.images), source)
-        plan = plan_set(inputs, options, folder, work)
-        note(f"corrupt: {_describe(inputs, options)}")
+        image_ids, subset = balanced_subset(dataset.labels, spec.images)
+        writer = options.writer(folder, work, dataset, image_ids, subset, source, options.encoding)
+        manifest, existing, missing = _plan(writer, options)
+        note(f"corrupt: {_describe(writer, options)}")
         for name, reason in options.left_out.items():
             note(f"corrupt: {name} is left out: {reason}")
-        with _progress(plan) as (advance, finish):
-            write_set(plan, advance, finish)
-    written, existing = (sum(len(part.severities) for part in parts) for parts in (plan.missing, plan.existing))
-    note(f"corrupt: {written} corruptions × severities written, {existing} already present")
+        _write_parts(writer, manifest, missing)
+    written, kept = (sum(len(part.severities) for part in parts) for parts in (missing, existing))
+    note(f"corrupt: {written} corruptions × severities written, {kept} already present")
     return folder
-
-
-def _describe(inputs: SetInputs, options: SetOptions) -> str:
-    dataset, spec = inputs.dataset, options.corruptions
-    note = f" [{dataset.note}]" if dataset.note else ""
-    return (
-        f"{dataset.label}, {dataset.split}{note}: {inputs.subset}; {len(spec.names)} corruptions ×"
-        f" {len(spec.severities)} severities, {inputs.source.row()['source_label']}, {options.layout} layout"
-    )
 
 
 def _refuse_within(folder: Path, spec: DatasetSpec) -> None:
     """Refuse to write class folders among the clean ones."""
     if spec.kind != "folder" or spec.path is None:
         return
-    clean, target = (Path(os.path.realpath(path)) for path in (spec.path, folder))  # also of links round in a circle
+    clean, target = (Path(os.path.realpath(path)) for path in (spec.path, folder))  # resolves circular links too
     if target == clean or clean in target.parents:
         raise StudyError(f"--to {folder} lies within the clean images, {spec.path}: choose a folder beside it")
 
 
+def _describe(writer: SetWriter, options: SetOptions) -> str:
+    dataset, spec = writer.dataset, options.corruptions
+    note = f" [{dataset.note}]" if dataset.note else ""
+    return (
+        f"{dataset.label}, {dataset.split}{note}: {writer.subset}; {len(spec.names)} corruptions ×"
+        f" {len(spec.severities)} severities, {writer.source.row()['source_label']}, {options.layout} layout"
+    )
+
+
 @contextmanager
 def locked_work_folder(folder: Path) -> Iterator[Path]:
-    """Hold a set's lock, which the system frees when its holder dies, and give its work folder.
+    """Hold a dataset's lock, which the system frees when its holder dies, and yield its work folder.
 
-    What killed writers left half written is removed first. The work folder stays only while something is half made.
+    Half-written files of killed writers are removed first. The work folder stays only while a part is unfinished.
 
     Raises:
-        StorageError: another process makes the set, or the folder cannot be written to.
+        StorageError: another process writes the dataset, or the folder cannot be written to.
     """
     new = not folder.exists()
     work = make_folder(folder / WORK_FOLDER)
@@ -92,18 +228,18 @@ def locked_work_folder(folder: Path) -> Iterator[Path]:
     with file_lock(work / LOCK_FILE, taken, StorageError):
         with storage_errors(folder):
             for leftover in (*folder.glob(f"{TEMPORARY_PREFIX}*"), *work.rglob(f"{TEMPORARY_PREFIX}*")):
-                leftover.unlink()  # whoever holds the lock is the only writer
+                leftover.unlink()  # the holder of the lock is the only writer
         try:
             yield work
         finally:
-            if not any(work.glob("*.json")):  # no note: nothing is half made
+            if not any(work.glob("*.json")):  # no note: nothing is unfinished
                 _clear(work)
             if new:
                 _remove_if_empty(folder)
 
 
 def _clear(work: Path) -> None:
-    """Remove a work folder, its lock last: until then nobody else can hold it."""
+    """Remove a work folder, its lock last: until then no other process can hold it."""
     with storage_errors(work):
         for entry in work.iterdir():
             if entry.is_dir():
@@ -119,13 +255,93 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
+def _plan(writer: SetWriter, options: SetOptions) -> tuple[Manifest, list[SetPart], list[SetPart]]:
+    """The manifest to continue, and the existing and the missing parts; nothing is written.
+
+    Raises:
+        StudyError, DataError: whatever would stop the writing; see `write_corrupted_dataset`.
+    """
+    stored = read_manifest(writer.folder)
+    manifest = _manifest(writer, options, stored)
+    existing: list[SetPart] = []
+    missing: list[SetPart] = []
+    for part in writer.parts(options.corruptions.names, options.corruptions.severities):
+        (existing if _is_done(manifest, writer, part) else missing).append(part)
+    for part in missing:
+        _refuse_foreign(writer, part, begun=stored is not None)
+    for name, content in writer.other_files().items():
+        path = writer.folder / name
+        if path.exists() and (check_regular(path) != len(content) or path.read_bytes() != content):
+            raise StudyError(f"{path} exists and holds something else: choose another folder with --to")
+    for corruption, severities in missing:  # corrupt one image in each requested way: errors come before any writing
+        for severity in {severities[0], *(s for s in severities if s != int(s))}:
+            writer.corrupted(corruption, severity, writer.image_ids[:1])
+    return manifest, existing, missing
+
+
+def _manifest(writer: SetWriter, options: SetOptions, stored: Manifest | None) -> Manifest:
+    """The manifest to continue: the stored one, if it is of the same dataset, or a new one."""
+    new = {
+        "made_by": MADE_BY,
+        "failmodes": __version__,
+        "layout": options.layout,
+        "format": options.encoding,
+        "jpeg_quality": writer.jpeg_quality,
+        **writer.manifest(),
+        "fingerprint_of": writer.hashed,
+        "corruptions": {},
+    }
+    if stored is None:
+        return new
+    check_same_set(writer.folder, stored, new)
+    versions = {**stored["versions"], **new["versions"]}
+    source = GeneratedSource(
+        stored["recipe"], stored["seed"], stored["noise"], dependencies=versions, gray=writer.source.gray
+    )
+    return {**stored, "versions": versions, "source_id": source.source_id}
+
+
+def _is_done(manifest: Manifest, writer: SetWriter, part: SetPart) -> bool:
+    stored = manifest["corruptions"].get(part.corruption, {})
+    if any(severity_text(severity) not in stored for severity in part.severities):
+        return False
+    target = writer.target(part)
+    if target.exists() and not writer.is_whole(part):
+        raise StudyError(f"{target} was changed since it was written: remove it, then run the same command again")
+    return target.exists()
+
+
+def _refuse_foreign(writer: SetWriter, part: SetPart, *, begun: bool) -> None:
+    """Refuse files in the way that this command did not write."""
+    found = writer.target(part) if begun else writer.owned(part)
+    if found.exists() and (not begun or writer.finished(part) is None):
+        raise StudyError(f"{found} exists and `{MADE_BY}` did not write it: choose another folder with --to")
+
+
+def _write_parts(writer: SetWriter, manifest: Manifest, missing: list[SetPart]) -> None:
+    """Write the missing parts, and list each in the manifest as soon as it is whole."""
+    publish_manifest(writer.folder, manifest)
+    for name, content in writer.other_files().items():
+        atomic_write_bytes(writer.folder / name, content)
+    for name, levels in manifest["corruptions"].items():
+        for part in writer.parts([name], [Decimal(level) for level in levels]):
+            writer.tidy(part)  # a writer may have been killed between manifest and tidying
+    with _progress(missing, len(writer.image_ids)) as (advance, finish):
+        for part in missing:
+            fingerprints = writer.finished(part) if writer.target(part).exists() else None
+            done = manifest["corruptions"].setdefault(part.corruption, {})
+            done |= fingerprints or writer.write(part, advance)
+            publish_manifest(writer.folder, manifest)
+            writer.tidy(part)
+            finish(part)
+
+
 @contextmanager
-def _progress(plan: SetPlan) -> Iterator[tuple[ProgressCallback, Callable[[SetPart], None]]]:
-    """What `write_set` calls with the number of images written, and with each part that is complete."""
-    parts = len(plan.missing)
-    all_images = sum(len(part.severities) for part in plan.missing) * len(plan.writer.inputs.image_ids)
-    if parts:
-        note(f"corrupt: {all_images:,} images to generate")
+def _progress(missing: list[SetPart], image_count: int) -> Iterator[tuple[ProgressCallback, Callable[[SetPart], None]]]:
+    """Callbacks for the number of images written, and for each complete part."""
+    total = sum(len(part.severities) for part in missing) * image_count
+    if missing:
+        note(f"corrupt: {total:,} images to generate")
     with ProgressBar("corrupt", "images") as bar:
         images = done = 0
         last = ""
@@ -133,11 +349,11 @@ def _progress(plan: SetPlan) -> Iterator[tuple[ProgressCallback, Callable[[SetPa
         def advance(count: int) -> None:
             nonlocal images
             images += count
-            bar.update(images, all_images, f"{done}/{parts}{last}")
+            bar.update(images, total, f"{done}/{len(missing)}{last}")
 
         def finish(part: SetPart) -> None:
             nonlocal done, last
-            levels = "–".join(dict.fromkeys(map(severity_folder, (part.severities[0], part.severities[-1]))))
+            levels = "–".join(dict.fromkeys(map(severity_text, (part.severities[0], part.severities[-1]))))
             done, last = done + 1, f", {part.corruption} {levels}"
 
         yield advance, finish

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, MANIFEST_FILE, parse_severity
+from failmodes.ingest.corruptions.catalog import parse_severity
 from failmodes.ingest.corruptions.custom import NAME
 from failmodes.ingest.data_files import read_json
 from failmodes.warehouse.errors import DataError, StudyError, printable
 from failmodes.warehouse.storage.files import atomic_write_bytes
 
+MANIFEST_FILE = "manifest.json"
 MADE_BY = "failmodes corrupt"
 Manifest = dict[str, Any]
 OTHER_SET_HINT = "choose another folder with --to, or give the options it was made with"
@@ -69,10 +70,10 @@ def format_id_ranges(image_ids: NDArray[np.int64], total: int) -> str | None:
     return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-def recorded_ids(folder: Path, count: int) -> NDArray[np.int64] | None:
-    """Which images of the full data set a set of arrays holds, (count,), where its own manifest says so."""
+def recorded_ids(folder: Path, layout: str, count: int) -> NDArray[np.int64] | None:
+    """Which images of the full dataset a folder of this layout holds, (count,), where its own manifest says so."""
     manifest = _parsed(folder / MANIFEST_FILE)
-    ranges = manifest and manifest["layout"] == CIFAR_C and manifest.get("image_ids")
+    ranges = manifest and manifest["layout"] == layout and manifest.get("image_ids")
     if not isinstance(ranges, str):
         return None
     bounds = _bounds(ranges)

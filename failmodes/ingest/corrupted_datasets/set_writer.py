@@ -1,9 +1,9 @@
-"""What a set is made from and what both layouts' writers share: parts, their files, and notes of unfinished work."""
+"""Writers of corrupted datasets: the clean images, the parts of a dataset, and notes of unfinished work."""
 
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.file_names import severity_folder
 from failmodes.ingest.corrupted_datasets.manifest import format_id_ranges
+from failmodes.ingest.corruptions.catalog import severity_text
 from failmodes.ingest.data_files import read_json
 from failmodes.ingest.datasets.dataset import Dataset
 from failmodes.ingest.sources import GeneratedSource
@@ -33,20 +33,53 @@ class SetPart(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SetInputs:
-    """Clean images, which of them, and how they are corrupted.
+class SetWriter(ABC):
+    """Writes the parts of a corrupted dataset in one layout.
 
     Attributes:
+        folder: where the dataset is written.
+        work: folder of unfinished parts, with a note of each.
         dataset: the clean images.
-        image_ids: (N,) which of them, rising.
+        image_ids: (N,) which of them, ascending.
         subset: a description of this choice.
-        source: recipe, seed, sampling.
+        source: recipe, seed and noise mode.
+        encoding: one of the layout's `encodings`.
+        encodings: formats of its files, the default first.
+        hashed: what the manifest's fingerprints are hashes of.
+        part_per_severity: whether each severity is a part by itself; else the layout holds the severities 1 to 5 only.
     """
 
+    folder: Path
+    work: Path
     dataset: Dataset
     image_ids: NDArray[np.int64]
     subset: str
     source: GeneratedSource
+    encoding: str
+    encodings: ClassVar[tuple[str, ...]]
+    hashed: ClassVar[str]
+    part_per_severity: ClassVar[bool]
+
+    @abstractmethod
+    def path(self, part: SetPart) -> Path:
+        """The file or folder that the part becomes, within the dataset's folder."""
+
+    @abstractmethod
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the target is complete."""
+
+    @abstractmethod
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Generate what is missing of the part, and publish it."""
+
+    def other_files(self) -> dict[str, bytes]:
+        """Content of the files besides parts and manifest, by name."""
+        return {}
+
+    @property
+    def jpeg_quality(self) -> int | None:
+        """Quality of JPEG files; None for other encodings."""
+        return None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -66,7 +99,7 @@ class SetInputs:
         return self.source.corrupted(clean, corruption, severity, image_ids, threads=os.cpu_count() or 1)
 
     def manifest(self) -> dict[str, Any]:
-        """The keys of the manifest that describe them."""
+        """The keys of the manifest that describe the images and their corruption."""
         dataset, row = self.dataset, self.source.row()
         count, height, width, _ = self.shape
         return {
@@ -92,36 +125,14 @@ class SetInputs:
             "width_px": width,
         }
 
-
-@dataclass(frozen=True)
-class SetWriter(ABC):
-    """Writes the parts of a set in one layout into `folder`; what is unfinished lies in `work`, with a note of it."""
-
-    folder: Path
-    work: Path
-    inputs: SetInputs
-    part_per_severity: ClassVar[bool]
-
-    @abstractmethod
-    def path(self, part: SetPart) -> Path:
-        """The file or folder that the part becomes, within the set."""
-
-    @abstractmethod
-    def is_whole(self, part: SetPart) -> bool:
-        """Whether the target holds as much as it should."""
-
-    @abstractmethod
-    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Make what is missing of the part, and let it appear."""
-
-    def parts(self, corruptions: list[str], severities: list[Decimal]) -> list[SetPart]:
-        """The parts of a set, in order."""
+    def parts(self, corruptions: Sequence[str], severities: Sequence[Decimal]) -> list[SetPart]:
+        """The parts of a dataset, in order."""
         groups = [(severity,) for severity in severities] if self.part_per_severity else [tuple(severities)]
         return [SetPart(corruption, group) for corruption in corruptions for group in groups]
 
     def finished(self, part: SetPart) -> Fingerprints | None:
-        """Fingerprints of a target that appeared just before its writer was killed; None if it did not."""
-        note, names = self.read_note(part), [severity_folder(severity) for severity in part.severities]
+        """Fingerprints of a target that was published just before its writer was killed; None if it was not."""
+        note, names = self.read_note(part), [severity_text(severity) for severity in part.severities]
         if self.partial(part).exists() or any(name not in note for name in names):
             return None
         return {name: note[name] for name in names}
@@ -131,7 +142,7 @@ class SetWriter(ABC):
         return self.folder / self.path(part)
 
     def owned(self, part: SetPart) -> Path:
-        """What nobody else may have put in the set's folder: the corruption's file or folder."""
+        """The corruption's file or folder, which nobody else may have put into the dataset's folder."""
         return self.folder / self.path(part).parts[0]
 
     def partial(self, part: SetPart) -> Path:
@@ -139,7 +150,7 @@ class SetWriter(ABC):
         return self.work / self.path(part)
 
     def read_note(self, part: SetPart) -> dict[str, Any]:
-        """What is noted of an unfinished part; nothing where there is no note."""
+        """The note of an unfinished part; empty where there is none."""
         try:
             note = read_json(self._note(part))
         except (FileNotFoundError, DataError):
@@ -151,7 +162,7 @@ class SetWriter(ABC):
         atomic_write_bytes(self._note(part), json.dumps(note).encode())
 
     def tidy(self, part: SetPart) -> None:
-        """Remove the note of a part that is on record."""
+        """Remove the note of a part that the manifest lists."""
         self._note(part).unlink(missing_ok=True)
 
     def _note(self, part: SetPart) -> Path:

@@ -124,3 +124,17 @@ def as_severity(severity: Severity) -> Decimal:
     if not (exact.is_finite() and 0 <= exact <= SEVERITIES[-1]):
         raise StudyError(f"severity {given[:60]} is out of range: expected a number from 0 (clean) to {SEVERITIES[-1]}")
     return exact
+
+
+def severity_text(severity: Severity) -> str:
+    """The severity as files and messages write it: "2" or "2.5"."""
+    return f"{Decimal(str(severity)).normalize():f}"
+
+
+def parse_severity(text: str) -> Decimal | None:
+    """The severity above 0 and up to 5 that a text such as a folder's name states; None if it states none."""
+    try:
+        severity = Decimal(text)
+    except InvalidOperation:
+        return None
+    return severity if severity.is_finite() and 0 < severity <= SEVERITIES[-1] else None

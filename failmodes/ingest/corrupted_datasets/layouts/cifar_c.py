@@ -1,5 +1,9 @@
-"""The layout of CIFAR-10-C, `<corruption>.npy` and `labels.npy`: read memory-mapped, written severity by severity."""
+"""The layout of CIFAR-10-C (Zenodo 2535967): read memory-mapped, written severity by severity.
 
+`<corruption>.npy`, uint8 (5n, H, W, 3), rows (s-1)·n … s·n are severity s; `labels.npy`, the n labels five times.
+"""
+
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,17 +15,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity, set_layout
-from failmodes.ingest.corrupted_datasets.file_names import CIFAR_C, FETCH_AGAIN, LABELS_FILE, severity_folder
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
+    FETCH_AGAIN,
+    CorruptedDataset,
+    held_severity,
+    set_layout,
+)
 from failmodes.ingest.corrupted_datasets.manifest import recorded_ids, recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.catalog import SEVERITIES, Severity, find_corruption_name
+from failmodes.ingest.corruptions.catalog import SEVERITIES, Severity, find_corruption_name, severity_text
 from failmodes.ingest.data_files import check_memory, map_npy, map_npy_if_whole
 from failmodes.ingest.datasets.dataset import BYTES_PER_LABEL, MAX_IMAGES
 from failmodes.warehouse.errors import DataError
 from failmodes.warehouse.hashing import fingerprint_of, identity_of
 from failmodes.warehouse.storage.files import fsync, storage_errors
 
+CIFAR_C, LABELS_FILE = "cifar-c", "labels.npy"
 LARGEST_LABEL = np.iinfo(np.int16).max  # as the warehouse stores labels
 
 
@@ -58,10 +67,65 @@ class CifarCDataset(CorruptedDataset):
         return self._cached_fingerprint(stamp, source.name, lambda: fingerprint_of([array]))
 
 
+class ArrayWriter(SetWriter):
+    """Writes `<corruption>.npy`; an array keeps its finished severities if it is interrupted."""
+
+    encodings = ("npy",)
+    hashed = "pixels, uint8 (N, H, W, 3)"
+    part_per_severity = False
+
+    def other_files(self) -> dict[str, bytes]:
+        """The file of labels: all labels once a severity."""
+        dtype = np.uint8 if len(self.dataset.class_names) <= 256 else np.int64
+        buffer = io.BytesIO()
+        np.save(buffer, np.tile(self.dataset.labels[self.image_ids].astype(dtype), len(SEVERITIES)))
+        return {LABELS_FILE: buffer.getvalue()}
+
+    def path(self, part: SetPart) -> Path:
+        """The array."""
+        return Path(f"{part.corruption}.npy")
+
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the array is as long as it should be."""
+        images = map_npy_if_whole(self.target(part))
+        return images is not None and images.shape == self._shape(part)
+
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Write severity by severity; one is done when it is on the disk, and noted then."""
+        partial, count = self.partial(part), len(self.image_ids)
+        with storage_errors(partial):
+            images = map_npy_if_whole(partial)
+            done: Fingerprints = {} if images is None else self.read_note(part)
+            if images is None:
+                images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
+            advance(len(done) * count)
+            with partial.open("r+b") as file:  # written as a file: on a full disk a map would kill the process
+                for index, severity in enumerate(part.severities):
+                    if severity_text(severity) in done:
+                        continue
+                    level = images[index * count : (index + 1) * count]
+                    file.seek(os.fstat(file.fileno()).st_size - images.nbytes + index * level.nbytes)
+                    for block in self.blocks(part.corruption, severity):
+                        file.write(block.tobytes())
+                        advance(len(block))
+                    file.flush()
+                    os.fsync(file.fileno())
+                    done[severity_text(severity)] = fingerprint_of([level])
+                    self.write_note(part, done)
+        with storage_errors(self.target(part)):
+            os.replace(partial, self.target(part))
+            fsync(self.folder)
+        return done
+
+    def _shape(self, part: SetPart) -> tuple[int, ...]:
+        return len(part.severities) * len(self.image_ids), *self.shape[1:]
+
+
 @set_layout(
     CIFAR_C,
     holds=lambda folder: any(folder.glob("*.npy")),
     expected=f"<corruption>.npy and {LABELS_FILE} (as CIFAR-10-C)",
+    writer=ArrayWriter,
 )
 def open_cifar_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
@@ -92,18 +156,14 @@ def open_cifar_c(
         image_shape=shapes.pop(),
         origin=recorded_origin(folder),
         cache=cache,
-        clean_ids=recorded_ids(folder, len(labels)),
+        clean_ids=recorded_ids(folder, CIFAR_C, len(labels)),
         labels=labels,
         arrays=arrays,
     )
 
 
-def memmap_npy(path: Path) -> NDArray[Any]:
-    """Map a `.npy` file without reading it; nothing in it is ever unpickled.
-
-    Raises:
-        DataError: it is missing, truncated or no plain array.
-    """
+def _map(path: Path) -> NDArray[Any]:
+    """Map a `.npy` file without reading it; nothing in it is ever unpickled."""
     try:
         return map_npy(path, says="is truncated or no .npy array", fix=f": {FETCH_AGAIN}")
     except FileNotFoundError as error:
@@ -111,7 +171,7 @@ def memmap_npy(path: Path) -> NDArray[Any]:
 
 
 def _read_labels(path: Path) -> NDArray[np.int64]:
-    labels = memmap_npy(path)
+    labels = _map(path)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise DataError(f"{path} holds {labels.dtype} of shape {labels.shape}: expected one whole number an image")
     if not len(labels) or len(labels) % len(SEVERITIES):
@@ -129,7 +189,7 @@ def _read_labels(path: Path) -> NDArray[np.int64]:
 
 
 def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:
-    array = memmap_npy(path)
+    array = _map(path)
     if array.dtype != np.uint8:
         raise DataError(f"{path} holds {array.dtype}: expected uint8 values 0-255")
     if array.ndim != 4 or array.shape[3] != 3 or 0 in array.shape:
@@ -137,48 +197,3 @@ def _map_images(path: Path, rows: int) -> NDArray[np.uint8]:
     if len(array) != rows:
         raise DataError(f"{path} holds {len(array):,} images: expected {rows:,}, as many as {LABELS_FILE} has labels")
     return array
-
-
-class ArrayWriter(SetWriter):
-    """Writes `<corruption>.npy`; an array keeps its finished severities if it is interrupted."""
-
-    part_per_severity = False
-
-    def path(self, part: SetPart) -> Path:
-        """The array."""
-        return Path(f"{part.corruption}.npy")
-
-    def is_whole(self, part: SetPart) -> bool:
-        """Whether the array is as long as it should be."""
-        images = map_npy_if_whole(self.target(part))
-        return images is not None and images.shape == self._shape(part)
-
-    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Write severity by severity; one is done when it is on the disk, and noted then."""
-        partial, count = self.partial(part), len(self.inputs.image_ids)
-        with storage_errors(partial):
-            images = map_npy_if_whole(partial)
-            done: Fingerprints = {} if images is None else self.read_note(part)
-            if images is None:
-                images = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=self._shape(part))
-            advance(len(done) * count)
-            with partial.open("r+b") as file:  # written as a file: on a full disk a map would kill the process
-                for index, severity in enumerate(part.severities):
-                    if severity_folder(severity) in done:
-                        continue
-                    level = images[index * count : (index + 1) * count]
-                    file.seek(os.fstat(file.fileno()).st_size - images.nbytes + index * level.nbytes)
-                    for block in self.inputs.blocks(part.corruption, severity):
-                        file.write(block.tobytes())
-                        advance(len(block))
-                    file.flush()
-                    os.fsync(file.fileno())
-                    done[severity_folder(severity)] = fingerprint_of([level])
-                    self.write_note(part, done)
-        with storage_errors(self.target(part)):
-            os.replace(partial, self.target(part))
-            fsync(self.folder)
-        return done
-
-    def _shape(self, part: SetPart) -> tuple[int, ...]:
-        return len(part.severities) * len(self.inputs.image_ids), *self.inputs.shape[1:]

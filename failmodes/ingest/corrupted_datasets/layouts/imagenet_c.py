@@ -17,21 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, held_severity, set_layout
-from failmodes.ingest.corrupted_datasets.file_names import (
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
     FETCH_AGAIN,
-    GROUP_FOLDERS,
-    IMAGENET_C,
-    JPEG,
-    JPEG_QUALITY,
+    CorruptedDataset,
+    held_severity,
     image_names,
-    parse_severity,
-    severity_folder,
+    set_layout,
     without_suffix,
 )
 from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
-from failmodes.ingest.corruptions.catalog import Severity, find_corruption_name
+from failmodes.ingest.corruptions.catalog import Severity, find_corruption_name, parse_severity, severity_text
 from failmodes.ingest.data_files import sorted_names
 from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
@@ -39,6 +35,14 @@ from failmodes.warehouse.errors import DataError, StorageError
 from failmodes.warehouse.hashing import DIGEST_BYTES, identity_of
 from failmodes.warehouse.storage.files import check_regular, fsync, make_folder, storage_errors
 
+JPEG, JPEG_QUALITY = "jpeg", 85  # as ImageNet-C was published
+GROUP_FOLDERS = (
+    "noise",
+    "blur",
+    "weather",
+    "digital",
+    "extra",
+)  # of the published archives
 Cells = dict[str, dict[Decimal, Path]]
 FIX = f": {FETCH_AGAIN}"
 WORKERS = min(32, os.cpu_count() or 1)  # reading, hashing and (de)coding leave Python's lock, so threads help
@@ -83,7 +87,7 @@ class ImageNetCDataset(CorruptedDataset):
         return images
 
     def _hash(self, name: str, cells: dict[Decimal, Path]) -> str:
-        listings = [(severity_folder(s), cells[s], list_image_files(cells[s])) for s in sorted(cells)]
+        listings = [(severity_text(s), cells[s], list_image_files(cells[s])) for s in sorted(cells)]
         stamp = [[name, folder, str(cell.resolve()), file_stats(cell, files)] for folder, cell, files in listings]
 
         def fingerprint() -> str:
@@ -109,10 +113,85 @@ def corruption_folders(folder: Path) -> dict[str, Path]:
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class TreeWriter(SetWriter):
+    """Writes `<corruption>/<severity>`; the folder appears when all its images are written."""
+
+    encodings = (JPEG, "png")
+    hashed = "names and bytes of the files"
+    part_per_severity = True
+
+    def __post_init__(self) -> None:
+        assert self.files  # names that cannot be those of files are refused before anything is written
+
+    @property
+    def jpeg_quality(self) -> int | None:
+        """That of the published ImageNet-C."""
+        return JPEG_QUALITY if self.encoding == JPEG else None
+
+    @cached_property
+    def files(self) -> list[str]:
+        """`class/image.JPEG` of every image."""
+        suffix = "JPEG" if self.encoding == JPEG else self.encoding
+        names = image_names(self.dataset)
+        return [f"{names[image_id]}.{suffix}" for image_id in self.image_ids]
+
+    def path(self, part: SetPart) -> Path:
+        """The severity's folder."""
+        return Path(part.corruption, severity_text(part.severities[0]))
+
+    def is_whole(self, part: SetPart) -> bool:
+        """Whether the folder holds as many images as it should."""
+        return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
+
+    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
+        """Save block by block; one is done when it is on the disk, and noted then."""
+        partial, target = self.partial(part), self.target(part)
+        noted = self.read_note(part).get("images") if partial.exists() else 0
+        start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
+        advance(start)
+        for block in self.blocks(part.corruption, part.severities[0], start):
+            self._save(partial, self.files[start : start + len(block)], block)
+            start += len(block)
+            self.write_note(part, {"images": start})
+            advance(len(block))
+        files = list_image_files(partial)
+        if len(files) != len(self.files):  # a power cut, or somebody removed some
+            self.tidy(part)
+            raise StorageError(f"images in {partial} were lost: run the same command again")
+        done = {target.name: fingerprint_of_files(partial, files)}
+        self.write_note(part, {"images": start, **done})
+        make_folder(target.parent)
+        with storage_errors(target):
+            os.replace(partial, target)
+            fsync(target.parent)
+            fsync(self.folder)
+        return done
+
+    def _save(self, partial: Path, files: Sequence[str], images: NDArray[np.uint8]) -> None:
+        folders = {(partial / file).parent for file in files}
+        with storage_errors(partial):
+            for folder in folders:
+                folder.mkdir(parents=True, exist_ok=True)
+            with ThreadPoolExecutor(WORKERS) as pool:
+                for _ in pool.map(self._save_image, [partial / file for file in files], images):
+                    pass  # raises what a file raised
+            for folder in (*folders, partial):
+                fsync(folder)
+
+    def _save_image(self, path: Path, pixels: NDArray[np.uint8]) -> None:
+        options = {"quality": JPEG_QUALITY, "optimize": True} if self.encoding == JPEG else {}
+        with path.open("wb") as file:
+            Image.fromarray(pixels).save(file, self.encoding, **options)
+            file.flush()
+            os.fsync(file.fileno())
+
+
 @set_layout(
-    IMAGENET_C,
+    "imagenet-c",
     holds=lambda folder: bool(corruption_folders(folder)),
     expected="folders <corruption>/<severity>/<class>/<image> (as ImageNet-C)",
+    writer=TreeWriter,
 )
 def open_imagenet_c(
     folder: Path, needed: Sequence[str], severities: Sequence[Severity], cache: Path | None
@@ -153,7 +232,7 @@ def _severities(folder: Path) -> dict[Decimal, Path]:
     for name in sorted_names(folder, folders=True, fix=FIX):
         severity = parse_severity(name)
         if severity in found:
-            raise DataError(f"{folder} holds severity {severity_folder(severity or 0)} twice: remove one folder")
+            raise DataError(f"{folder} holds severity {severity_text(severity or 0)} twice: remove one folder")
         if severity is not None:
             found[severity] = folder / name
     if not found:
@@ -237,68 +316,3 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{error.filename or path} cannot be read ({error.strerror}): {FETCH_AGAIN}") from error
-
-
-@dataclass(frozen=True)
-class TreeWriter(SetWriter):
-    """Writes `<corruption>/<severity>`; the folder appears when all its images are there."""
-
-    encoding: str
-    part_per_severity = True
-
-    @cached_property
-    def files(self) -> list[str]:
-        """`class/image.JPEG` of every image."""
-        suffix = "JPEG" if self.encoding == JPEG else self.encoding
-        names = image_names(self.inputs.dataset)
-        return [f"{names[image_id]}.{suffix}" for image_id in self.inputs.image_ids]
-
-    def path(self, part: SetPart) -> Path:
-        """The severity's folder."""
-        return Path(part.corruption, severity_folder(part.severities[0]))
-
-    def is_whole(self, part: SetPart) -> bool:
-        """Whether the folder holds as many images as it should."""
-        return self.target(part).is_dir() and len(list_image_files(self.target(part))) == len(self.files)
-
-    def write(self, part: SetPart, advance: ProgressCallback) -> Fingerprints:
-        """Save block by block; one is done when it is on the disk, and noted then."""
-        partial, target = self.partial(part), self.target(part)
-        noted = self.read_note(part).get("images") if partial.exists() else 0
-        start = noted if isinstance(noted, int) and 0 <= noted <= len(self.files) else 0
-        advance(start)
-        for block in self.inputs.blocks(part.corruption, part.severities[0], start):
-            self._save(partial, self.files[start : start + len(block)], block)
-            start += len(block)
-            self.write_note(part, {"images": start})
-            advance(len(block))
-        files = list_image_files(partial)
-        if len(files) != len(self.files):  # a power cut, or somebody removed some
-            self.tidy(part)
-            raise StorageError(f"images in {partial} were lost: run the same command again")
-        done = {target.name: fingerprint_of_files(partial, files)}
-        self.write_note(part, {"images": start, **done})
-        make_folder(target.parent)
-        with storage_errors(target):
-            os.replace(partial, target)
-            fsync(target.parent)
-            fsync(self.folder)
-        return done
-
-    def _save(self, partial: Path, files: Sequence[str], images: NDArray[np.uint8]) -> None:
-        folders = {(partial / file).parent for file in files}
-        with storage_errors(partial):
-            for folder in folders:
-                folder.mkdir(parents=True, exist_ok=True)
-            with ThreadPoolExecutor(WORKERS) as pool:
-                for _ in pool.map(self._save_image, [partial / file for file in files], images):
-                    pass  # raises what a file raised
-            for folder in (*folders, partial):
-                fsync(folder)
-
-    def _save_image(self, path: Path, pixels: NDArray[np.uint8]) -> None:
-        options = {"quality": JPEG_QUALITY, "optimize": True} if self.encoding == JPEG else {}
-        with path.open("wb") as file:
-            Image.fromarray(pixels).save(file, self.encoding, **options)
-            file.flush()
-            os.fsync(file.fileno())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from corrupted_datasets import corrupt_command, open_set, write_set
 
-from failmodes.ingest.corrupted_datasets.opening import open_corrupted_dataset
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.sources import GeneratedSource

@@ -9,7 +9,7 @@ from corrupted_datasets import DIGITS, open_set, open_tree, set_options, write_s
 
 from failmodes.evaluate.evaluation_data import choose_subset
 from failmodes.ingest.corrupted_datasets.command import write_corrupted_dataset
-from failmodes.ingest.corrupted_datasets.opening import PublishedSource, correlations
+from failmodes.ingest.corrupted_datasets.published_source import PublishedSource, correlations
 from failmodes.ingest.corruptions.apply import corrupt
 from failmodes.ingest.datasets.dataset import Dataset, balanced_subset
 from failmodes.ingest.specification import CorruptionSpec

@@ -1,22 +1,20 @@
 """Opening a published set, whatever its layout: does it pair with the clean images, and the source that it is."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, set_layouts
-from failmodes.ingest.corrupted_datasets.file_names import FETCH_AGAIN, LABELS_FILE, image_names, severity_folder
+from failmodes.ingest.corrupted_datasets.corrupted_dataset import CorruptedDataset, image_names, open_corrupted_dataset
 from failmodes.ingest.corruptions.apply import ImageIds
-from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity
+from failmodes.ingest.corruptions.catalog import CORRUPTIONS, Severity, severity_text
 from failmodes.ingest.corruptions.pixels import Images
 from failmodes.ingest.datasets.dataset import Dataset, ImageArray
 from failmodes.ingest.datasets.folder_listing import class_name_of
 from failmodes.ingest.sources import ImagePairs, Pairing
 from failmodes.ingest.specification import CorruptionSpec
-from failmodes.warehouse.errors import DataError, StudyError, printable
+from failmodes.warehouse.errors import printable
 from failmodes.warehouse.hashing import identity_of
 
 # Correlation of an image and its own corrupted version, among 500 CIFAR-10 images at severity 1: median 0.97 to 0.999,
@@ -35,31 +33,6 @@ MILDEST_FIRST = (
     "spatter", "gaussian_noise", "shot_noise", "impulse_noise", "frost", "snow", "motion_blur", "zoom_blur",
     "glass_blur", "saturate", "elastic_transform", "fog",
 )  # fmt: skip
-
-
-def open_corrupted_dataset(
-    folder: Path, needed: Sequence[str], cache: Path | None = None, *, severities: Sequence[Severity] = ()
-) -> CorruptedDataset:
-    """Open a set; its layout follows from what the folder holds.
-
-    Args:
-        folder: of `<corruption>.npy` files (as CIFAR-10-C), of `<corruption>/<severity>/<class>/<image>` trees (as
-            ImageNet-C; the tars' folders `noise`, `blur` … may stand between), or of another of `set_layouts`.
-        needed: corruptions that it must hold.
-        cache: folder that remembers hashes.
-        severities: severities that it must hold each of them at; whatever it has, if none are given.
-
-    Raises:
-        StudyError: it does not exist.
-        DataError: it lacks what is needed, or is damaged.
-    """
-    if not folder.is_dir():
-        raise StudyError(f"{folder} is not a folder: expected one of <corruption>.npy and {LABELS_FILE}; {FETCH_AGAIN}")
-    for layout in set_layouts().values():
-        if layout.holds(folder):
-            return layout.open(folder, needed, severities, cache)
-    every = " or ".join(layout.expected for layout in set_layouts().values())
-    raise DataError(f"{folder} holds no corrupted set: expected {every}")
 
 
 class PublishedSource:
@@ -193,7 +166,7 @@ def _pixel_mismatch(dataset: Dataset, published: CorruptedDataset, pairs: ImageP
     if median >= LEAST_CORRELATION and nearest >= LEAST_SHARE_NEAREST:
         return None
     return (
-        f"pixels do not match the clean images': in {mildest} {severity_folder(severity)} the median correlation is"
+        f"pixels do not match the clean images': in {mildest} {severity_text(severity)} the median correlation is"
         f" {median:.2f} and {nearest:.0%} are nearest to their own twin"
     )
 
