@@ -87,7 +87,8 @@ def shapes() -> str:
             curvature = with_interval(*(found[f"curvature{end}"] for end in ENDS), digits=2)
             cells.append(f"{SHAPES[found['shape']]} {curvature}".strip())
         rows.append(cells)
-    header = ("corruption", "model", "drop at severity 5, points", "over severity (curvature)", "over RMSE", "over 1 − SSIM")
+    header = ("corruption", "model", "drop at severity 5, points",
+              "over severity (curvature)", "over RMSE", "over 1 − SSIM")  # fmt: skip
     return markdown(header, rows)
 
 

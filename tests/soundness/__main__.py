@@ -1,7 +1,6 @@
-"""`make soundness`: how often statements are false, how often intervals hold the truth, and whole reports of both.
+"""`make soundness`: how often statements are false and intervals contain the truth, alone and in whole reports.
 
-Data are simulated whose truth is known, and judged by the project's own functions. The exit code is 1 where a limit is
-broken.
+Simulated data with known truth are judged by the project's own functions. The exit code is 1 if a limit is broken.
 """
 
 import argparse
@@ -17,7 +16,7 @@ sys.path[:0] = [str(Path(__file__).parent)]
 
 from claims import Job, Row  # noqa: E402
 from page import broken_lines, interval_table, markdown, statement_table  # noqa: E402
-from report_page import NOTHING, ReportSet, broken_reports, read_reports, scenario_table, write_reports  # noqa: E402
+from report_page import ReportSet, broken_reports, read_reports, scenario_table, write_reports  # noqa: E402
 from reports import ONLY, QUICK_REPORTS, REPORTS, ReportRow, measure_reports, report_jobs  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: E402
@@ -25,7 +24,6 @@ from running import all_jobs, measure_all  # noqa: E402
 from stored_rows import read_rows, replaced, write_rows  # noqa: E402
 
 SAMPLES, QUICK_SAMPLES = 4_000, 400
-BEFORE = Path(__file__).parent / "reports_before.json"  # whole reports before each kind shared its level with others
 
 
 def main() -> None:
@@ -54,7 +52,7 @@ def main() -> None:
     reports = measure_whole(arguments, console) if arguments.only in (None, ONLY) else []
     minutes = (time.monotonic() - started) / 60
     lines = [*statement_table(rows), "", *interval_table(rows)] if rows else []
-    lines += ["", *scenario_table(NOTHING, NOTHING._replace(rows=tuple(reports)))] if reports else []
+    lines += ["", *scenario_table(ReportSet("", "", tuple(reports)))] if reports else []
     console.print("\n".join(lines), soft_wrap=True, markup=False)
     console.print(f"{len(rows)} rows and {len(reports)} of reports in {minutes:.1f} minutes with seed {arguments.seed}")
     if arguments.json:
@@ -100,20 +98,20 @@ def progress_bar(console: Console) -> Progress:
 
 
 def write_page(arguments: argparse.Namespace, rows: list[Row], reports: list[ReportRow], minutes: float) -> None:
-    """The page and the data beside it; what was not measured is kept."""
+    """Write the page and the data beside it; what was not measured is kept."""
     path, today = arguments.markdown, f"{datetime.now(UTC):%Y-%m-%d}"
     table, stored = path.with_suffix(".csv"), path.with_name(f"{path.stem}-reports.json")
     all_rows = replaced(read_rows(table), rows) if arguments.only else rows
     now = ReportSet("", today, tuple(reports)) if reports else read_reports(stored)
     made = (
-        f"Made by `make soundness` on {today} with seed {arguments.seed} in {minutes:.0f} minutes, "
-        f"{arguments.processes} processes on two shared CPU cores"
+        f"Measured by `make soundness` on {today} with seed {arguments.seed} in {minutes:.0f} minutes on "
+        f"{arguments.processes} processes"
     )
-    made += f": only {arguments.only}; all else was measured before." if arguments.only else "."
+    made += f" ({arguments.only} only; the rest is older)." if arguments.only else "."
     write_rows(table, all_rows)
     if now.rows:
         write_reports(stored, now)
-    path.write_text(markdown(all_rows, read_reports(BEFORE), now, made, stored.name), encoding="utf-8")
+    path.write_text(markdown(all_rows, now, made, stored.name), encoding="utf-8")
 
 
 def kinds() -> list[str]:

@@ -3,43 +3,95 @@
 from collections.abc import Sequence
 
 from claims import COVERAGE, FALSE, POWER, Row
-from report_page import ReportSet, kind_table, scenario_table, shape_table, table_lines
+from report_page import ReportSet, power_of, scenario_table, shape_power, table_lines
 
 from failmodes.analysis.judging.findings.registry import all_kinds
 
-INTRO = """# Error rates of statements
+PAGE = """# Error rates of statements
 
-- **Whole reports** are simulated with exactly known truth and judged by the code that judges real results: {reports}
-- **Each kind of statement** is also measured alone where it is most likely to be false: at the threshold of its rule,
-  or where nothing differs. It may be false in at most 5% of samples; {false_broken} of {false} rows break that limit.
-- **95% intervals** contain the true value in 93.5 to 97% of samples, or in at least 93.5% where a note gives the reason
-  for more; {coverage_broken} of {coverage} rows break that limit.
+Failmodes states findings, judges claims and decides gates. This page shows how often such statements are false,
+measured on simulated data with exactly known truth by the code that judges real results.
+
+- **Whole reports.** {reports}
+- **Each kind of statement** is measured where it is most likely to be false: at the threshold of its rule, or where
+  nothing differs. It may be false in at most 5% of samples; {false_broken} of {false:,} cases break that limit.
+- **95% intervals** contain the true value in 93.5 to 97% of samples; {coverage_broken} of {coverage:,} cases break
+  their limit.
 - **Power**, how often a true statement is printed, has no limit: it grows with the number of images.
-- Images are independent, their difficulty normal and correlated over severities, corruptions and models; no figure is
-  of a real model. "Inconclusive" never counts as false.
-"""
-WHOLE = """## Whole reports
 
-Two models, 6 corruptions, 5 severities. A report prints every decided finding, as a sentence or counted in "and 3 more
-like it"; the name of a curve's shape is false where the exact curve has another. Limits: at most 5% of first screens
-contain a false statement, and at most 5% of printed statements are false on average (false-discovery proportion, FDP).
-Each cell is *before → now*; before is commit {commit} ({date}). {count} A share of 5% of 100 reports has a standard
-error of 2.2 points, of 300 one of 1.3. All figures: {link} in `tests/soundness/reports_before.json`.
-"""
-BY_KIND = """### Statements of whole reports, by kind
+Do not read these rates as those of your data: simulated images are independent, and their difficulty is normal and
+correlated over severities, corruptions and models. "Inconclusive" never counts as false.
 
-Means over the scenarios of 500 images, before → now; power over those where such a statement is true.
-"""
-BY_SHAPE = """### Shapes of curves in whole reports
+Data: [all {count:,} cases](soundness.csv) and [whole reports]({stored}). {made}
 
-How often a curve's true shape is printed, before → now, over the scenarios with such curves. The classes were others
-before.
-"""
-ALONE = """## Each kind alone
+## Whole reports
 
-The row of each kind that is nearest to its limit, with the 99% interval of the measured share (Clopper and Pearson). A
-limit is broken where that whole interval lies beyond it. **All {count:,} rows: [soundness.csv](soundness.csv).**
+Two models, 6 corruptions, 5 severities. At most 5% of printed statements may be false on average, and at most 5% of
+first screens may contain a false statement. A share of 5% of 100 reports has a standard error of 2.2 points.
+
+{scenarios}
+
+## Each kind of statement
+
+The worst case of each kind, with its 99% Clopper-Pearson interval. A limit is broken if that whole interval lies beyond
+it. Power is that in the reports of 500 images above, over the scenarios in which the statement is true.
+
+{statements}
+
+Power by shape: {shapes}.
+
+## Intervals
+
+The case of each interval with the lowest coverage. Intervals that must be conservative have only a lower limit.
+
+{intervals}
 """
+TITLES = {  # what is stated or covered, by kind
+    "permuted_outputs": "the outputs of the model are permuted",
+    "at_chance": "a model is at chance",
+    "largest_drop": "which corruption hurts most",
+    "shape": "the shape of a curve",
+    "prediction_collapse": "one class dominates the predictions",
+    "class_failure": "one class fails",
+    "overconfidence": "over- or underconfidence",
+    "calibration_error": "clean confidence is miscalibrated",
+    "confidence_below_chance": "confidence ranks failures worse than chance",
+    "early_warning": "a score predicts failure at the next severity",
+    "attention_drift": "Grad-CAM stays near its clean location",
+    "attention_off_object": "Grad-CAM leaves the object",
+    "better_model": "which checkpoint is more accurate",
+    "better_model over seeds": "which model is more accurate, over training seeds",
+    "shape_over_distortion": "the shape over measured distortion",
+    "a cell of a pair (McNemar)": "`compare`: a cell differs",
+    "a claim of a limit of accuracy": "claim: accuracy at least or at most a limit",
+    "a claim of a limit of costs": "claim: accuracy drop at least or at most a limit",
+    "a claim of a shape": "claim: the shape of a curve",
+    "a claim of two costs": "claim: accuracy under one corruption against another",
+    "a claim that a checkpoint is better": "claim: one checkpoint is better",
+    "a curve has a break": "a curve has a break",
+    "a curve has a threshold": "a curve has a threshold",
+    "a gate fails a rule": "`gate`: a true rule fails",
+    "a gate passes a rule": "`gate`: a false rule passes",
+    "a straight line does not fit": "a straight line does not fit a curve",
+    "interval of a class's gap": "accuracy gap of a class",
+    "interval of a difference of models": "accuracy difference of two checkpoints",
+    "interval of a difference over seeds": "accuracy difference of two models, over seeds",
+    "interval of a drop": "accuracy drop",
+    "interval of a gain": "log-loss reduction of an early warning",
+    "interval of a lead on average": "lead of the largest mean drop",
+    "interval of a mean change": "mean change of attention",
+    "interval of a share": "share of the top prediction",
+    "interval of a share nearer": "share of centroids that stay near their clean location",
+    "interval of an AUROC": "AUROC",
+    "interval of an accuracy over seeds": "accuracy, over seeds",
+    "interval of an average cost": "mean accuracy drop",
+    "interval of an error rate": "error rate",
+    "interval of overconfidence": "overconfidence",
+    "interval of the curvature": "curvature",
+    "intervals of all ranks of classes": "ranks of all classes together",
+    "intervals of all ranks of corruptions": "ranks of all corruptions together",
+    "where a break lies": "location of a break",
+}
 
 
 def percent(share: float) -> str:
@@ -58,53 +110,66 @@ def broken_lines(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def markdown(rows: Sequence[Row], before: ReportSet, now: ReportSet, made: str, stored: str) -> str:
-    """The page.
+def markdown(rows: Sequence[Row], found: ReportSet, made: str, stored: str) -> str:
+    """Return the page.
 
     Args:
-        rows: of each kind by itself.
-        before: whole reports before the rules of now.
-        now: whole reports; none where they were not measured yet.
+        rows: each kind by itself.
+        found: whole reports; none if they were not measured yet.
         made: how and when all this was measured.
         stored: file of the whole reports, beside the page.
     """
-    count = f"Now is of {now.date}." if now.rows else "Now is not measured yet."
-    link = f"[now]({stored}), before" if now.rows else "before"
-    parts = [
-        INTRO.format(reports=_said_of_reports(now), **_counts(rows)),
-        made,
-        "",
-        WHOLE.format(commit=before.commit, date=before.date, count=count, link=link),
-        *scenario_table(before, now),
-        "",
-        BY_KIND,
-        *kind_table(before, now),
-        "",
-        BY_SHAPE,
-        *shape_table(before, now),
-        "",
-        ALONE.format(count=len(rows)),
-        *statement_table(rows),
-        "",
-        "### Intervals",
-        "",
-        *interval_table(rows),
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _said_of_reports(now: ReportSet) -> str:
-    """The worst scenario of whole reports against both limits."""
-    if not now.rows:
-        return "at most\n  5% of first screens, and 5% of printed statements, may be false."
-    screen = max(row.false_first_screens / row.reports for row in now.rows)
-    proportion = max(row.false_proportion for row in now.rows)
-    broken = sum(not row.ok for row in now.rows)
-    return (
-        f"in the worst\n  scenario {percent(screen)}% of first screens contain a false statement, and "
-        f"{percent(proportion)}% of printed statements are\n  false (limit of both: 5%, broken in {broken} of "
-        f"{len(now.rows)} rows)."
+    return PAGE.format(
+        reports=_summary_of_reports(found),
+        **_counts(rows),
+        count=len(rows),
+        stored=stored,
+        made=made,
+        scenarios="\n".join(scenario_table(found)),
+        statements="\n".join(_statements(rows, found)),
+        shapes=shape_power(found),
+        intervals="\n".join(_intervals(rows)),
     )
+
+
+def _summary_of_reports(found: ReportSet) -> str:
+    """The worst scenario of whole reports against both limits."""
+    if not found.rows:
+        return "Not measured yet."
+    screen = max(row.false_first_screens / row.reports for row in found.rows)
+    proportion = max(row.false_proportion for row in found.rows)
+    broken = sum(not row.ok for row in found.rows)
+    return (
+        f"In the worst scenario {percent(proportion)}% of printed statements are false, and\n"
+        f"  {percent(screen)}% of first screens contain a false statement. The limit of both, 5%,\n"
+        f"  is broken in {broken} of {len(found.rows)} scenarios."
+    )
+
+
+def _statements(rows: Sequence[Row], found: ReportSet) -> list[str]:
+    """Lines of the page's table of statements."""
+    header = ("statement", "cases", "false at worst, %", "power in reports, %")
+    return table_lines(header, [(*_worst_case(here), power_of(found, here[0].kind)) for here in _by_kind(rows, FALSE)])
+
+
+def _intervals(rows: Sequence[Row]) -> list[str]:
+    """Lines of the page's table of intervals."""
+    header = ("interval of", "cases", "lowest coverage, %", "limit, %")
+    of_kinds = _by_kind(rows, COVERAGE)
+    return table_lines(header, [(*_worst_case(here), _worst(here).limit.removesuffix(" %")) for here in of_kinds])
+
+
+def _by_kind(rows: Sequence[Row], measured: str) -> list[list[Row]]:
+    """The rows of one measure, in a list per kind."""
+    kinds = dict.fromkeys(row.kind for row in rows if row.measured == measured)
+    return [[row for row in rows if (row.kind, row.measured) == (kind, measured)] for kind in kinds]
+
+
+def _worst_case(here: Sequence[Row]) -> tuple[str, str, str]:
+    """Title, number of cases and worst share of the rows of a kind."""
+    kind, broken = here[0].kind, sum(not row.ok for row in here)
+    name = f"{TITLES.get(kind, kind)} (`{kind}`)" if kind in all_kinds() else TITLES.get(kind, kind)
+    return name, str(len(here)), f"{_measured(_worst(here))}{f', {broken} BROKEN' if broken else ''}"
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, int]:
@@ -116,7 +181,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def statement_table(rows: Sequence[Row]) -> list[str]:
-    """Lines of the table of statements: the worst row of each kind, its limit, and its power."""
+    """Lines of the terminal's table of statements: the worst row of each kind, its limit and its power."""
     header = ("statement", "rows", "false at worst, %", "where", "limit", "power, %")
     lines = []
     for kind in dict.fromkeys(row.kind for row in rows if row.measured == FALSE):
@@ -129,7 +194,7 @@ def statement_table(rows: Sequence[Row]) -> list[str]:
 
 
 def interval_table(rows: Sequence[Row]) -> list[str]:
-    """Lines of the table of intervals: the row of each with the lowest coverage."""
+    """Lines of the terminal's table of intervals: the row of each with the lowest coverage."""
     header = ("interval", "rows", "lowest coverage, %", "where", "limit")
     lines = []
     for kind in dict.fromkeys(row.kind for row in rows if row.measured == COVERAGE):
@@ -141,7 +206,7 @@ def interval_table(rows: Sequence[Row]) -> list[str]:
 
 
 def _worst(rows: Sequence[Row]) -> Row:
-    """Of rows of one measure that which comes nearest to its limit."""
+    """Of rows of one measure, the one nearest to its limit."""
     pick = max if rows[0].measured == FALSE else min
     return pick(rows, key=lambda row: row.share)
 
@@ -151,7 +216,7 @@ def _where(row: Row) -> str:
 
 
 def _powers(rows: Sequence[Row], kind: str) -> str:
-    """The rows of power of a kind: the least and the most of several."""
+    """The rows of power of a kind: the lowest and the highest of several."""
     found = [row for row in rows if (row.kind, row.measured) == (kind, POWER)]
     if not found:
         return ""

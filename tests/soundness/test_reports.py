@@ -1,20 +1,22 @@
 """Whole simulated reports: what is true of a scenario, what a report prints, and that one is judged as after a load."""
 
-import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from page import markdown
 from report_data import CELLS, draw_rows
 from report_page import read_reports
 from report_scenarios import CLASSES, FALLING, SCENARIOS, TIED, ModelTruth, Scenario, Statement, true_statements
 from reports import Outcome, judge_report, printed, simulate, summarize
+from stored_rows import read_rows
 
 from failmodes.analysis.judging.findings.headlines import headlines
 from failmodes.analysis.judging.findings.kind import Finding
 from failmodes.analysis.judging.findings.registry import proposed
 
-HERE = Path(__file__).parent
+DOCS = Path(__file__).parents[2] / "docs"
 STATED = ("better_model", "largest_drop", "shape", "abrupt_drop", "flat", "rise", "prediction_collapse",
           "class_failure", "overconfidence", "calibration_error", "confidence_below_chance",
           "early_warning")  # fmt: skip
@@ -160,7 +162,8 @@ def test_every_kind_is_said_truly_in_some_scenario(kind: str) -> None:
     assert any(one.kind == kind for scenario in SCENARIOS for one in true_statements(scenario))
 
 
-def test_the_stored_reports_are_of_all_scenarios() -> None:
-    before = read_reports(HERE / "reports_before.json")
-    assert json.loads((HERE / "reports_before.json").read_text(encoding="utf-8"))["commit"] == before.commit != ""
-    assert {row.scenario for row in before.rows} == {scenario.name for scenario in SCENARIOS}
+def test_the_page_is_made_of_the_stored_data() -> None:
+    found, page = read_reports(DOCS / "soundness-reports.json"), (DOCS / "soundness.md").read_text(encoding="utf-8")
+    assert {row.scenario for row in found.rows} == {scenario.name for scenario in SCENARIOS}
+    (made,) = re.findall(r"Measured by `make soundness`.*", page)
+    assert page == markdown(read_rows(DOCS / "soundness.csv"), found, made, "soundness-reports.json")
