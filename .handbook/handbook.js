@@ -1,2 +1,2 @@
-// Tables that are wider than the screen are scrolled by keyboard too
+// Make wide tables scrollable by keyboard
 addEventListener("load", () => document.querySelectorAll(".md-typeset__scrollwrap").forEach((each) => (each.tabIndex = 0)));

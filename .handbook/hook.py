@@ -1,4 +1,4 @@
-"""What MkDocs is told beside its settings: pages made from the code, the order of pages, links that leave docs/."""
+"""MkDocs hooks: pages generated from the code, page order, links out of docs/."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,8 +32,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/exit-codes.md": errors_page,
 }
 HERE = Path(__file__).parent
-ASSETS = ("handbook.css", "handbook.js", "iframe-worker.js")  # what the pages load from this folder
-MENDED = (  # of the theme's and the notebooks' HTML
+ASSETS = ("handbook.css", "handbook.js", "iframe-worker.js")  # loaded by the pages
+FIXED = (  # in the HTML of the theme and the notebooks
     ('data-md-component="search" role="dialog"', 'data-md-component="search" role="dialog" aria-label="Search"'),
     ("<pre><code", '<pre tabindex="0"><code'),
     ("<pre><span></span><code", '<pre tabindex="0"><span></span><code'),
@@ -42,7 +42,7 @@ MENDED = (  # of the theme's and the notebooks' HTML
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages that are made from code, notebooks and the files beside docs/, and put all of them in order."""
+    """Add the pages generated from code, notebooks and files outside docs/, and order all pages."""
     for path, make in GENERATED.items():
         files.append(File.generated(config, path, content=make()))
     for path, source in repository_pages.PAGES.items():
@@ -60,12 +60,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Mend links that leave docs/: to a page that stands for the file, else to none."""
+    """Rewrite links out of docs/ to the page of the file, or to plain text."""
     return repository_pages.with_inner_links(markdown, page.file.src_uri, {file.src_uri for file in files})
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
-    """Name the search for screen readers, and let what is wide be scrolled by keyboard."""
-    for found, better in MENDED:
+    """Label the search for screen readers and make wide blocks scrollable by keyboard."""
+    for found, better in FIXED:
         output = output.replace(found, better)
     return output

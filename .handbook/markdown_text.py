@@ -1,4 +1,4 @@
-"""Markdown from values of the code: tables, whose cells may hold any text, and docstrings."""
+"""Markdown helpers: tables, code and docstrings."""
 
 import inspect
 import re
@@ -6,23 +6,23 @@ from collections.abc import Iterable, Sequence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; a cell's line ends become spaces, its bars and angle brackets text."""
+    """Return a table; newlines in cells become spaces, bars and angle brackets are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(_cell(text) for text in line)} |" for line in lines) + "\n"
 
 
 def code(text: object) -> str:
-    """Text as code."""
+    """Return a code span."""
     return f"`{text}`"
 
 
 def first_sentence(documented: object) -> str:
-    """The first line of a docstring."""
+    """Return the first line of a docstring."""
     return (inspect.getdoc(documented) or "").split("\n", 1)[0]
 
 
 def attribute_meanings(documented: object) -> dict[str, str]:
-    """The part `Attributes:` of a docstring, in Google's form: meaning by name."""
+    """Parse the `Attributes:` section of a Google-style docstring: meaning by name."""
     text = inspect.getdoc(documented) or ""
     part = re.search(r"^Attributes:\n(.*?)(?=^\S|\Z)", text, flags=re.MULTILINE | re.DOTALL)
     if part is None:

@@ -1,4 +1,4 @@
-"""A stored notebook as a page: its text, code and outputs as they are in the file. Nothing is run."""
+"""Executed notebooks as pages, with their stored outputs. Nothing is run."""
 
 import base64
 import json
@@ -6,15 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-LONGEST_TEXT = 6000  # letters of a plain output
+LONGEST_TEXT = 6000  # characters of a plain output
 
 
 def render_notebook(path: Path) -> tuple[str, dict[str, bytes]]:
-    """A notebook as Markdown, and the pictures that it shows, by their names.
+    """Return a notebook as Markdown, and its images by name.
 
     Args:
-        path: an executed notebook of format 4. A code cell whose metadata holds `alt` has that text for its picture,
-            others the title of their figure.
+        path: an executed notebook of format 4. The alt text of an image is the cell's metadata `alt`, else the title
+            of the figure.
     """
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     lines: list[str] = []
@@ -40,7 +40,7 @@ def _download(name: str) -> str:
 
 
 def _shown(output: dict[str, Any], alt: str, name: str, pictures: dict[str, bytes]) -> list[str]:
-    """What one output is on the page beside what was printed: a picture, a table, or text."""
+    """Render one output: an image, a table or text."""
     data = output.get("data", {})
     said = "".join(data.get("text/plain", "")).partition("\n")[0].removeprefix("Figure: ")
     alt = alt or re.sub(r"[\[\]]", "", said)  # a figure's title

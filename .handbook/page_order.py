@@ -1,9 +1,9 @@
-"""The order of the handbook's pages. A page that is not named here stands at the end of its part."""
+"""Order of the handbook's pages. Pages not listed here come last in their part."""
 
 from collections.abc import Set
 from typing import Any
 
-# Each part: its pages, by their path in docs/; then the folder whose other pages belong to it
+# Part: its pages, by path in docs/, and the folder whose other pages belong to it
 START = "index.md"
 PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "Tutorials": (
@@ -75,7 +75,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def arranged(pages: Set[str]) -> list[Any]:
-    """The navigation, as MkDocs takes it: those of `pages` that are here, by part; nothing is left out."""
+    """Return the MkDocs navigation of `pages`, by part; no page is left out."""
     named = {page for chosen, _ in PARTS.values() for page in chosen} | {START}
     left = sorted(pages - named)
     navigation: list[Any] = [{"Start": START}]

@@ -111,7 +111,7 @@ def _path(concept: str) -> Path:
 
 
 def _make_small(path: Path) -> None:
-    """As wide as a page shows it twice as dense, in few colors."""
+    """Shrink an image to twice the page width and few colors."""
     with Image.open(path) as picture:
         small = picture.convert("RGB")
     small.thumbnail((WIDEST_PX, 4000), Image.Resampling.LANCZOS)
@@ -119,7 +119,7 @@ def _make_small(path: Path) -> None:
 
 
 def _curvature(curve: tuple[float, ...]) -> float:
-    """Mean of (accuracy - chord) / total drop over the inner severities."""
+    """Return the mean of (accuracy - chord) / total drop over the inner severities."""
     drop = curve[0] - curve[-1]
     inner = range(1, len(curve) - 1)
     return sum((curve[s] - (curve[0] - drop * s / (len(curve) - 1))) / drop for s in inner) / len(inner)

@@ -8,35 +8,35 @@ from failmodes.sql import QUERIES, first_comment, read_sql
 
 CHARTS_INTRODUCTION = """# Charts
 
-`failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is what it
-shows, with the interval; [figures](../figures.md) says how wide it is on paper and what colors mean.
+`failmodes chart NAME WAREHOUSE --output NAME.svg`, or `w.chart("NAME")` in Python. The title of a chart is its main
+finding, with the interval. See [figures](../figures.md) for width on paper and the meaning of colors.
 """
 QUERIES_INTRODUCTION = """# Saved queries
 
-`failmodes query @NAME WAREHOUSE`; `failmodes query --list` lists them in a terminal. Each is one file of SQL, and a
-good start for a question of your own.
+`failmodes query @NAME WAREHOUSE` runs a saved query, and `failmodes query --list` lists them. Each is one SQL file, a
+starting point for your own query.
 """
 
 
 def charts_page() -> str:
-    """Markdown: a row a chart."""
+    """Return Markdown with one row per chart."""
     titles = {topic.chart: topic.title for topic in TOPICS} | dict.fromkeys(MORE_CHARTS, "Details")
     of_warehouses = [(code(name), chart_meaning(name), titles.get(name, "")) for name in warehouse_charts()]
     of_images = [(code(name), chart_meaning(name)) for name in image_charts()]
     return "\n".join(
         [
             CHARTS_INTRODUCTION,
-            "## Of a warehouse\n",
+            "## Charts of a warehouse\n",
             table(("name", "shows", "part of the report"), of_warehouses),
-            "## Of images alone\n",
-            "They corrupt images themselves and need no warehouse: `--recipe`, `--image`, `--seed`, `--severity`.\n",
+            "## Charts of images\n",
+            "They corrupt images and need no warehouse; options: `--recipe`, `--image`, `--seed`, `--severity`.\n",
             table(("name", "shows"), of_images),
         ]
     )
 
 
 def queries_page() -> str:
-    """Markdown: each saved query with its question and its SQL."""
+    """Return Markdown with the question and SQL of each saved query."""
     queries = read_sql(QUERIES)
     lines = [QUERIES_INTRODUCTION]
     lines.append(

@@ -1,4 +1,4 @@
-"""The page of all commands with their arguments and options, from the command line itself."""
+"""Reference page of all commands, arguments and options, from the command line."""
 
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -10,14 +10,14 @@ from failmodes.cli import COMMANDS, app
 
 INTRODUCTION = """# Commands
 
-`failmodes COMMAND --help` says the same in a terminal. A file that is called `study.toml` may be left out where a
-study is asked for. What exit codes mean stands [on a page of its own](exit-codes.md).
+`failmodes COMMAND --help` prints the same in a terminal. A study file called `study.toml` is the default. See also
+[exit codes](exit-codes.md).
 """
 OF_PYTHON = {str: "text", int: "whole number", float: "number", Path: "path"}
 
 
 def commands_page() -> str:
-    """Markdown: a heading a command, in the order of the help."""
+    """Return Markdown with one heading per command, in the order of the help."""
     commands: Any = typer.main.get_command(app)
     parts = [INTRODUCTION, table(("command", "does"), _overview(commands.commands))]
     for part, names in COMMANDS.items():
@@ -46,7 +46,7 @@ def _described(name: str, command: Any) -> str:
 
 
 def _help(command: Any) -> str:
-    """What a command says of itself, a paragraph a line; examples as code."""
+    """Return the help of a command, one paragraph per line, examples as code."""
     paragraphs = [" ".join(paragraph.split()) for paragraph in (command.help or "").split("\n\n")]
     return "\n\n".join(f"```\n{each}\n```" if each.startswith("failmodes ") else each for each in paragraphs if each)
 
@@ -72,7 +72,7 @@ def _meaning(option: Any) -> str:
 
 
 def _value(parameter: Any) -> str:
-    """What may be given, in words."""
+    """Describe the accepted values in words."""
     annotation = parameter.type_descriptor.annotation
     if getattr(parameter, "is_flag", False) or annotation is bool:
         return ""

@@ -1,4 +1,4 @@
-"""The page of all kinds of finding, from their registry."""
+"""Reference page of all kinds of finding, from their registry."""
 
 from markdown_text import code, table
 
@@ -6,15 +6,15 @@ from failmodes.analysis.judging.findings.registry import all_kinds
 
 INTRODUCTION = """# Kinds of finding
 
-What `failmodes` judges of every evaluation, or of every pair of models, in the order of a report. The table `findings`
-has a row for each statement; the last column is the table or view of its figures. A kind that is no finding is judged
-where a study [claims](../claims.md) it. [What a finding is, and how often it is false](../concepts/findings.md).
+Failmodes judges these statements for every evaluation or pair of models, in the order of a report. The table `findings`
+has one row per statement; the last column names the table or view of its figures. Kinds marked "if claimed" are judged
+only for the [claims](../claims.md) of a study. See [findings](../concepts/findings.md) for the method and error rates.
 """
-HEADER = ("kind", "what is claimed", "of", "unit", "figures")
+HEADER = ("kind", "statement", "about", "unit", "figures")
 
 
 def findings_page() -> str:
-    """Markdown: a row a kind."""
+    """Return Markdown with one row per kind."""
     rows = [
         (
             code(kind.name),

@@ -1,4 +1,4 @@
-"""The page of terms, from the project's own list."""
+"""Reference page of terms, from the glossary in the code."""
 
 from markdown_text import code, table
 
@@ -6,18 +6,18 @@ from failmodes.warehouse.glossary import Term, glossary
 
 INTRODUCTION = """# Glossary
 
-What the terms of reports, charts and tables mean. A column is written `view.column`; `failmodes schema VIEW` shows its
-unit and range. [Metrics](metrics.md) have a page of their own. A report ends with the same list.
+The terms of reports, charts and tables; every report ends with the same list. A column is written `view.column`, and
+`failmodes schema VIEW` shows its unit and range. See also [metrics](metrics.md).
 """
 
 
 def glossary_page() -> str:
-    """Markdown: a row a term, in the order in which they build on one another."""
+    """Return Markdown with one row per term; later terms build on earlier ones."""
     return f"{INTRODUCTION}\n{table(('term', 'meaning'), [(term.term, _meaning(term)) for term in glossary()])}"
 
 
 def _meaning(term: Term) -> str:
-    """Meaning, formula, source, column and metric, each where there is one."""
+    """Join meaning, source, formula, column and metric, if present."""
     relation = term.column.partition(".")[0]
     source = f" ({term.source})" if term.source else ""
     parts = [

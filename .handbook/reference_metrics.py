@@ -1,4 +1,4 @@
-"""The page of all metrics, from their registry."""
+"""Reference page of all metrics, from their registry."""
 
 from itertools import groupby
 
@@ -11,15 +11,15 @@ from failmodes.warehouse.metrics.metric import Metric, all_metrics
 
 INTRODUCTION = """# Metrics
 
-Every metric that `failmodes load` computes. `cell_metrics` has a row for each cell and metric (and score): the value,
-its 95% interval over images, and the number of images that take part. There is no row where a metric is not defined.
-The last column lists views with a column of that name. `failmodes schema METRIC` prints the same in a terminal, and
-`from metrics` lists all in SQL. [How to query them, and how to add your own](../metrics.md).
+`failmodes load` computes every metric here. `cell_metrics` has one row per cell, metric and score: the value, its 95%
+interval over images, and the number of images. An undefined metric has no row. The last column lists views that have a
+column of that name. `failmodes schema METRIC` prints the same in a terminal, and `from metrics` lists all metrics in SQL. See
+[metrics](../metrics.md) to query them and to add your own.
 
-A name that ends in `_of_prediction` is of the map of the class predicted on the corrupted image; without it, of the
-class predicted on the clean one. `failmodes gate` limits any of them, `failmodes compare --metric NAME` compares it.
+Attention metrics describe the map of the class predicted on the clean image; names ending in `_of_prediction`, that of
+the class predicted on the corrupted image. `failmodes gate` and `failmodes compare --metric NAME` accept every metric.
 """
-NO_INTERVAL = "\nNo interval in `cell_metrics`, since it takes 200 computations (`compare` and `gate` compute it): "
+NO_INTERVAL = "\nNo interval in `cell_metrics`, because it takes 200 resamples (`compare` and `gate` compute it): "
 TITLES = {
     "accuracy": "Accuracy and predictions",
     "calibration": "Calibration",
@@ -33,7 +33,7 @@ _COLUMNS = "select column_name, table_name from duckdb_columns() where not inter
 
 
 def metrics_page() -> str:
-    """Markdown: a heading a topic, a row a metric."""
+    """Return Markdown with one heading per topic and one row per metric."""
     with duckdb.connect() as con:
         create_tables(con)
         install_views(con)
@@ -51,7 +51,7 @@ def metrics_page() -> str:
 
 
 def topic_of(metric: Metric) -> str:
-    """The module that defines a metric."""
+    """Return the name of the module that defines a metric."""
     return metric.function.__module__.rpartition(".")[2]
 
 
@@ -62,7 +62,7 @@ def _place(metric: Metric) -> tuple[int, str]:
 
 def _row(metric: Metric, views: list[str]) -> tuple[str, ...]:
     least, most = (f"{end:g}".replace("inf", "∞") for end in metric.range)
-    scores = f"; of each score: {', '.join(map(code, metric.scores))}" if metric.scores else ""
+    scores = f"; for each score: {', '.join(map(code, metric.scores))}" if metric.scores else ""
     links = ", ".join(f"[{code(view)}](schema.md#{view})" for view in views)
     return (
         code(metric.name), metric.title, metric.unit, f"{least} to {most}", metric.better, f"{metric.formula}{scores}",

@@ -1,4 +1,4 @@
-"""The page of all tables and views of a warehouse, column by column, from an empty one."""
+"""Reference page of all tables, views and columns, from an empty warehouse."""
 
 from itertools import takewhile
 
@@ -12,13 +12,13 @@ from failmodes.warehouse.schema import DIMENSIONS, FACTS, SCHEMA_VERSION
 
 INTRODUCTION = f"""# Tables and views
 
-Version {SCHEMA_VERSION} of the schema. `predictions` (a view of `prediction_facts`) and `attention` have a row for each
-image; what stands around them says of what these rows are; measures are computed once, as rows are loaded, and
-stored; views put them together under names that can be read. Most questions begin with a view.
+Schema version {SCHEMA_VERSION}. `predictions` (a view of `prediction_facts`) and `attention` have one row per image and
+cell; dimension tables describe models, images and corruptions; a load stores metrics; views join them. Start most queries from
+a view.
 
-In a terminal: `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python: `w.tables()`,
-`w.schema("predictions")`; in DuckDB's own shell each table and column carries its meaning as a comment. Of tables a
-key is given: the columns that say which row it is.
+In a terminal, run `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python, `w.tables()` and
+`w.schema("predictions")`. In DuckDB's own shell, comments describe each table and column. The key of a table is
+the set of columns that identify a row.
 """
 _COLUMNS = """
 select table_name, column_name, data_type, comment from duckdb_columns()
@@ -27,7 +27,7 @@ where not internal and database_name = 'memory' order by column_index
 
 
 def schema_page() -> str:
-    """Markdown: a heading a table or view."""
+    """Return Markdown with one heading per table or view."""
     with duckdb.connect() as con:
         create_tables(con)
         install_views(con)
@@ -48,7 +48,7 @@ def schema_page() -> str:
 
 
 def _grain(sql: str) -> str:
-    """What a view's first comment says of its rows, up to what it is made from."""
+    """Return the description of a row from a view's first comment, without its sources."""
     comment = takewhile(lambda line: line.startswith("--") and "Source:" not in line, sql.lstrip().splitlines())
     return " ".join(line.removeprefix("--").strip() for line in comment)
 

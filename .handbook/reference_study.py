@@ -1,4 +1,4 @@
-"""The page of all keys of a study file, with meaning, value and default, from the schema that checks it."""
+"""Reference page of all study keys with meaning, value and default, from the schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,31 +13,30 @@ from failmodes.ingest.statements import CellsOf, GateSpec, Statement
 
 INTRODUCTION = """# The study file
 
-A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one to
-start from, with every common key explained in it. Relative paths are relative to the file. An unknown key is an error
-that names the nearest right one. What is not given has its default; what has none must be given.
+A study is one TOML file. `failmodes init digits`, `failmodes init folder` and `failmodes init cifar10` write one with
+every common key explained. Paths are relative to the file. An unknown key is an error that names the nearest valid key.
 """
 TABLES: dict[str, type[BaseModel]] = {
-    "The top of the file": Study,
+    "Top-level keys": Study,
     "[dataset]": DatasetSpec,
     "[corruptions]": CorruptionSpec,
     "[[models]]": ModelSpec,
-    "normalization, of a model": Normalization,
+    "normalization of a model": Normalization,
     "[models.training]": TrainingSpec,
     "[evaluation]": EvaluationSpec,
     "[gate]": GateSpec,
     "[[claims]] and [[gate.rules]]": Statement,
-    "other, of a claim or rule": CellsOf,
+    "other of a claim or rule": CellsOf,
 }
-ATTENTION = """## attention, of `[evaluation]` and of a model
+ATTENTION = """## attention of `[evaluation]` and of a model
 
-`true` is `auto`, `false` is `none`. [Attention methods](../extending.md#attention-method) says how to add one.
+`true` means `auto` and `false` means `none`. You can [add a method](../extending.md#attention-method).
 """
-NEEDED = "must be given"
+NEEDED = "required"
 
 
 def study_page() -> str:
-    """Markdown: a heading a table of the file, a row a key; then the names of attention methods."""
+    """Return Markdown with one heading per table, one row per key, and the attention methods."""
     parts = [INTRODUCTION]
     for title, model in TABLES.items():
         parts.append(f"## {code(title) if '[' in title else title}\n")
@@ -48,7 +47,7 @@ def study_page() -> str:
 
 
 def key_rows(model: type[BaseModel]) -> list[tuple[str, str, str, str]]:
-    """Key, value, default and meaning of each key of a table of the file."""
+    """Return key, value, default and meaning of each key of a table."""
     meanings = attribute_meanings(model)
     schema = model.model_json_schema()
     definitions = schema.get("$defs", {})
@@ -77,7 +76,7 @@ def _toml(value: Any) -> str:
 
 
 def _value(described: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """What may be given, in words."""
+    """Describe the accepted values in words."""
     return " or ".join(dict.fromkeys(_choices(described, definitions)))
 
 
@@ -102,7 +101,7 @@ def _choices(described: dict[str, Any], definitions: dict[str, Any]) -> Iterator
 
 
 def _without_spelling(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Pydantic takes some numbers as text too, a study does not."""
+    """Drop the string alternative of numbers: pydantic accepts it, a study does not."""
     takes_numbers = any(choice.get("type") == "number" for choice in choices)
     return [choice for choice in choices if not (takes_numbers and choice.get("type") == "string")]
 

@@ -1,4 +1,4 @@
-"""The README's picture, docs/images/report.png: the first screen of the demo's report, as `make picture` draws it."""
+"""Write docs/images/report.png for the README: the first screen of the demo's report (`make picture`)."""
 
 import io
 import sys
@@ -15,7 +15,7 @@ WIDTH_PX, HEIGHT_PX, COLORS = 1400, 730, 128
 
 
 def main(report: Path, picture: Path) -> None:
-    """Write the picture of a report.
+    """Write the image of a report.
 
     Raises:
         SystemExit: no Chromium is installed.

@@ -1,4 +1,4 @@
-"""Files of the repository outside docs/ that are pages too, and links of pages to what is no page."""
+"""Pages from repository files outside docs/, and links to files that have no page."""
 
 import posixpath
 import re
@@ -12,17 +12,17 @@ PAGES = {
     "project/security.md": "SECURITY.md",
 }
 STANDS_FOR = {source: page for page, source in PAGES.items()} | {"README.md": "index.md"}
-LINK = re.compile(r"`[^`\n]+`|(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")  # or code, in which there is none
+LINK = re.compile(r"`[^`\n]+`|(?<!!)\[((?:[^\[\]]|\[[^\]]*\])+)\]\(([^()\s]+)\)")  # or code, which has no links
 FENCE = re.compile(r"^(?:```|~~~).*?^(?:```|~~~)\s*$", flags=re.MULTILINE | re.DOTALL)
 
 
 def with_inner_links(markdown: str, page: str, pages: Set[str]) -> str:
-    """The text with links to pages only.
+    """Keep links to pages, and turn other links into plain text.
 
     Args:
         markdown: the page's text.
         page: its path in the handbook.
-        pages: paths of all of the handbook's files; a link to something else of the repository becomes plain text.
+        pages: paths of all handbook files; a link to any other file becomes plain text.
     """
     folder = posixpath.dirname(PAGES.get(page, f"docs/{page}"))
 
