@@ -1,4 +1,4 @@
-"""The pages of charts and of saved queries, from the charts' own modules and the queries' files."""
+"""Reference pages of charts and saved queries, from the chart modules and query files."""
 
 from markdown_text import code, table
 
