@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from failmodes.analysis.judging.gate_result import GateResult
+    from failmodes.analysis.judging.gate import GateResult
     from failmodes.evaluate.options import Options
     from failmodes.evaluate.study.study_schema import Study
     from failmodes.evaluate.study_images import StudyImages

@@ -42,7 +42,7 @@ def claims(
       corruptions = ["contrast"]
     """  # noqa: D301  # \b is a letter here, which keeps lines as they are
     limit_command(timeout)
-    from failmodes.analysis.judging.claims_result import ClaimsResult
+    from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.stored import warehouse_claims
     from failmodes.analysis.render.documents import print_document
     from failmodes.ingest.statements import claims_file as read_claims

@@ -301,7 +301,7 @@ def gate(
 
 def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and the verdicts on the study's claims."""
-    from failmodes.analysis.judging.claims_result import counts_sentence
+    from failmodes.analysis.judging.claims import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.analysis.render.blocks import Sentence
     from failmodes.analysis.render.documents import print_document

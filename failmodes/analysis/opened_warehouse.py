@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from failmodes.analysis.charts.style.figure import Figure
     from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
-    from failmodes.analysis.judging.claims_result import ClaimsResult
+    from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
 
@@ -208,7 +208,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
             >>> w.claims([{"metric": "accuracy", "corruptions": ["fog"], "relation": "drop_at_most", "limit": 0.1}])
         """
         path = self._opened()
-        from failmodes.analysis.judging.claims_result import ClaimsResult
+        from failmodes.analysis.judging.claims import ClaimsResult
         from failmodes.analysis.judging.stored import warehouse_claims
         from failmodes.ingest.statements import check_claims
         from failmodes.warehouse.metrics.custom import user_metrics

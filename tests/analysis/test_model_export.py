@@ -10,8 +10,8 @@ from warehouse_files import value
 
 import failmodes
 from failmodes.analysis.model_export import export_model
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, mean_of
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.opened_models import open_models
 from failmodes.cli import app
 from failmodes.warehouse.database.load import load

@@ -10,9 +10,8 @@ from measure import Result, in_turns
 from scipy.stats import bootstrap
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.statistics.bootstrap import Resampling
-from failmodes.analysis.statistics.change_points import covariance_of_means
-from failmodes.analysis.statistics.curve_shape import resampled_curve
+from failmodes.analysis.statistics.curve_fits import covariance_of_means
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, resampled_curve
 from failmodes.warehouse.database.load import load
 
 LOAD_IMAGES = 10_000
@@ -54,7 +53,7 @@ def _bootstrap() -> Result:
     as_float = correct.astype(np.float32)
 
     def ours() -> None:
-        resampled_curve(correct.mean(axis=0), covariance_of_means(correct), Resampling(RESAMPLES))
+        resampled_curve(correct.mean(axis=0), covariance_of_means(correct), ShapeSettings(RESAMPLES))
 
     def peer() -> None:
         bootstrap((as_float,), np.mean, n_resamples=RESAMPLES, axis=0, method="percentile", batch=20, rng=0)

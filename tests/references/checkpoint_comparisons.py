@@ -9,9 +9,9 @@ from scipy import stats
 from synthetic_results import Synthetic
 
 from failmodes.analysis.judging.findings.kind import Finding
-from failmodes.analysis.judging.findings.registry import statements_of_kind
+from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
 from failmodes.analysis.trained_models import TrainedModel
@@ -24,7 +24,7 @@ def of_kind(findings: Iterable[Finding], kind: str, **facts: object) -> list[Fin
 
 def judged(con: duckdb.DuckDBPyConnection, selection: Selection, kind: str) -> list[Finding]:
     """Every statement of a kind about the evaluations of a selection, judged now."""
-    return [f for one in selection.evaluations for f in statements_of_kind(con, selection, one, kind)]
+    return [f for one in selection.evaluations for f in all_kinds()[kind].of_evaluation(con, selection, one)]
 
 
 # two stand firm, one falls most; by alphabet neither the firmest nor the weakest comes first

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
-from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.run_rows import CellKey, CorrectnessMatrix, ModelRows, RunRows
 
 CELLS: list[CellKey] = [("fog", 1.0), ("fog", 2.0), ("none", 0.0), ("snow", 1.0)]
 
@@ -23,9 +21,9 @@ def given_run(
 ) -> RunRows:
     """One training run: (N, C) whether images are right, and other columns (N, C)."""
     ids = np.arange(len(correct)) if image_ids is None else np.asarray(image_ids)
-    hashes = dict.fromkeys(cells, str(ids.tolist()))
+    hashes = (str(ids.tolist()),) * len(cells)
     of_cells = {"image_id": np.tile(ids[:, None], (1, len(cells))), **columns}
-    return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct), hashes, of_cells)
+    return RunRows(CorrectnessMatrix("run", shares_images, list(cells), correct, hashes), of_cells)
 
 
 def given_model(*runs: RunRows, dataset_id: str = "images", source_id: str = "seed 0") -> ModelRows:

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, Comparison, Crossover, Difference, Winner
-from failmodes.analysis.statistics.bootstrap import Estimate
-from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.opened_models import DescribedModel
+from failmodes.analysis.statistics.run_rows import ImagePairing
 from failmodes.warehouse.metrics.metric import all_metrics
 
 LABELS = {"fog": "Fog", "contrast": "Contrast", "gaussian_noise": "Gaussian noise"}

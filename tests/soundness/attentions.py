@@ -14,8 +14,9 @@ from failmodes.analysis.judging.findings.attention_drift import LOST_WITHIN, kee
 from failmodes.analysis.statistics.attention import (
     CHANCE,
     OwnMapTest,
+    interval_on_cycle,
+    mean_on_cycle,
     mean_share_change,
-    share_on_cycle,
     variance_inflation,
 )
 from failmodes.warehouse.null_pairs import sample_null_pairs
@@ -58,7 +59,7 @@ def measure_places(share: float, images: int, rng: np.random.Generator, samples:
     """Whether a place is said to be lost, and to be kept, where so many images are nearer to their own clean map."""
     following = sample_null_pairs(np.zeros(images, np.int64)).any_image
     for _ in range(samples):
-        nearer = share_on_cycle((rng.random(images) < share).astype(np.float64), following)
+        nearer = interval_on_cycle(*mean_on_cycle((rng.random(images) < share).astype(np.float64), following))
         verdict = keeps_place(OwnMapTest("any", images, 0, 0.0, 0.0, nearer, nearer, 1.0, 1.0))
         yield (verdict == "contradicted", verdict == "supported")
 

@@ -6,10 +6,8 @@ import numpy as np
 from claims import COVERAGE, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, Limit, answered
 from curves import CORRELATION, GRIDS, Curve, bent, draw_outcomes, straight, through
 
-from failmodes.analysis.statistics.bootstrap import Resampling
-from failmodes.analysis.statistics.change_points import covariance_of_means, find_change_point
-from failmodes.analysis.statistics.curve_fits import LINEAR, fit_curve
-from failmodes.analysis.statistics.curve_shape import resampled_curve
+from failmodes.analysis.statistics.curve_fits import LINEAR, covariance_of_means, find_change_point, fit_curve
+from failmodes.analysis.statistics.curve_shape import ShapeSettings, resampled_curve
 
 RESAMPLES = 500
 BREAK, THRESHOLD, FIT = "a curve has a break", "a curve has a threshold", "a straight line does not fit"
@@ -23,7 +21,7 @@ def measure(
     """Break found, threshold said, misfit of the straight line, and whether the break lies where it is said to lie."""
     grid = GRIDS[len(curve)]
     for correct in draw_outcomes(rng, curve, images, samples, CORRELATION if paired else 0.0):
-        resampling = Resampling(RESAMPLES, int(rng.integers(2**31)))
+        resampling = ShapeSettings(RESAMPLES, int(rng.integers(2**31)))
         covariance = covariance_of_means(correct, paired=paired)
         resampled = resampled_curve(correct.mean(axis=0), covariance, resampling)
         point = find_change_point(correct, resampled, grid, paired=paired)

@@ -6,8 +6,8 @@ import numpy as np
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats
 
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import CellConfidence, overconfidence
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_prediction import CellAuroc, mean_of_shares
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.warehouse.metrics.calibration import binned_error, p_of_error

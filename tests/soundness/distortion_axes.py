@@ -8,8 +8,7 @@ from curves import GRIDS, Curve, Floats, bent, draw_outcomes
 from shapes import edge_between
 
 from failmodes.analysis.charts.distortion_shapes import axes_verdict
-from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.statistics.change_points import covariance_of_means
+from failmodes.analysis.statistics.curve_fits import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
     RMSE_AXIS,
     SEVERITY_AXIS,
@@ -18,6 +17,7 @@ from failmodes.analysis.statistics.curve_shape import (
     resampled_curve,
     shapes_over_axes,
 )
+from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
 
 RESAMPLES = 1000

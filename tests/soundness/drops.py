@@ -7,11 +7,10 @@ import numpy as np
 from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, draw_cells, draw_outcomes, straight
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate
 from failmodes.analysis.statistics.difference import ModelMetrics, mean_of
-from failmodes.analysis.statistics.image_pairing import ModelRows
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, rank_drops, severities_of
-from failmodes.analysis.statistics.run_rows import RunRows
+from failmodes.analysis.statistics.run_rows import CorrectnessMatrix, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 from failmodes.warehouse.schema import CLEAN
 
@@ -28,13 +27,12 @@ def matrix_of(correct: Bools, severities: int = SEVERITIES, *, paired: bool = Tr
         if severity:
             cells.append((f"{corruption:02}", float(severity)))
             columns.append(column)
-    return CorrectnessMatrix("simulated", paired, cells, correct[:, columns])
+    return CorrectnessMatrix("simulated", paired, cells, correct[:, columns], ("",) * len(cells))
 
 
 def model_of(*runs: CorrectnessMatrix) -> ModelRows:
     """A model whose training runs gave these answers."""
-    rows = (RunRows(one, dict.fromkeys(one.cells, "")) for one in runs)
-    return ModelRows(tuple(rows))
+    return ModelRows(tuple(map(RunRows, runs)))
 
 
 def mean_cost(model: ModelRows, corruption: str, other: str = CLEAN) -> Estimate:

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from claims import COVERAGE, COVERS, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.predictions import CLASS_GAP, ClassGap, Collapse
 from failmodes.analysis.statistics.shares import newcombe_of_groups
 from failmodes.warehouse.metrics.intervals import wilson_interval

@@ -9,8 +9,8 @@ import polars as pl
 from claims import COVERAGE, COVERS_AT_LEAST, FALSE, NEVER_FALSE, NO_LIMIT, POWER, Answers, Claim, Job, answered
 from curves import Bools, Floats
 
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.early_warning import BEYOND_MARGIN, SCORES, is_found, predictor_gains
+from failmodes.analysis.statistics.estimate import Estimate
 
 KIND = "early_warning"
 OWN = "of the expected gain of so many images; widened, as folds share training images"

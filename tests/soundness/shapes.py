@@ -28,7 +28,6 @@ from curves import CORRELATION, GRIDS, Curve, Floats, bent, draw_outcomes, strai
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal
 
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import (
     SMALL,
     STEPPED,
@@ -39,6 +38,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shape_of_curve,
     shapes_of,
 )
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.shape_tables import MOST_P, p_of_shape
 from failmodes.analysis.statistics.shares import smallest_detectable_difference
 from failmodes.analysis.statistics.sufficiency import AT_CHANCE, chance_from, is_below_chance

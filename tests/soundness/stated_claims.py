@@ -13,8 +13,8 @@ from shapes import EDGES, describe_draws, edge_between, word_of
 from failmodes.analysis.judging.cells import OnRecord
 from failmodes.analysis.judging.claims import verdict_of_shares
 from failmodes.analysis.judging.statement import Family, judge_plan, plan_statement
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.analysis.statistics.run_rows import CorrectnessMatrix
 from failmodes.ingest.statements import Statement
 from failmodes.warehouse.metrics.metric import all_metrics
 

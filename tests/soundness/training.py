@@ -10,9 +10,9 @@ from drops import matrix_of, model_of
 from scipy.special import ndtri
 
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted
 from failmodes.analysis.statistics.model_pairs import corrupted_difference
+from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import ALPHA
 
 KIND = "better_model over seeds"

@@ -9,8 +9,8 @@ from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
 from failmodes.analysis.judging.findings.headlines import chart_title
 from failmodes.analysis.selection import Selection
+from failmodes.analysis.statistics.calibration import pooled_reliability
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, shown_phrase
-from failmodes.analysis.statistics.reliability import pooled_reliability
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.cell_rows import BINS
 

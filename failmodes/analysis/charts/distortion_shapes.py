@@ -12,9 +12,8 @@ from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
 from failmodes.analysis.charts.style.models import OTHERS, model_colors
 from failmodes.analysis.render.formatting import capitalize_first, format_count, format_percent
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Word
-from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS
-from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS, stored_settings
+from failmodes.analysis.statistics.estimate import Word
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 

@@ -20,9 +20,9 @@ from failmodes.analysis.render.formatting import (
     join_names,
 )
 from failmodes.analysis.selection import Selection, corruption_names
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, lowest_first, model_accuracies, run_accuracies
-from failmodes.analysis.statistics.shape_tables import stored_settings
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.errors import WarehouseError
 

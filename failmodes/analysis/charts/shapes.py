@@ -14,7 +14,7 @@ from failmodes.analysis.charts.style.published import PUBLISHED, published_behin
 from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
 from failmodes.analysis.render.formatting import format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
-from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 from failmodes.warehouse.errors import WarehouseError
 

@@ -7,21 +7,38 @@ data, by both ends of its two-sided interval.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import duckdb
 
 from failmodes.analysis.judging.cells import OnRecord, named_corruptions
-from failmodes.analysis.judging.findings.kind import Finding, of_images, rows_of
-from failmodes.analysis.judging.findings.registry import all_kinds, statements_of_kind
+from failmodes.analysis.judging.findings.kind import Finding, rows_of
+from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.judging.statement import WORDS, Family, JudgedStatement, Verdict, judge_plan, plan_statement
-from failmodes.analysis.judging.wording import english, estimate_text, not_evaluated_text, where_text
+from failmodes.analysis.judging.wording import (
+    CASE_OUTCOMES,
+    MARKS,
+    english,
+    estimate_text,
+    not_evaluated_text,
+    tally_verdicts,
+    where_text,
+)
 from failmodes.analysis.model_names import UnknownModelError, named_model
-from failmodes.analysis.render.formatting import format_percent, join_names
+from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
+from failmodes.analysis.render.documents import Rendered
+from failmodes.analysis.render.formatting import (
+    format_count,
+    format_number_interval,
+    format_percent,
+    format_percent_interval,
+    format_points_interval,
+    join_names,
+)
 from failmodes.analysis.selection import EvaluationInfo, Selection, particulars, read_for_selection, select
-from failmodes.analysis.statistics.bootstrap import Estimate, Word, stored_resampling
-from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES
+from failmodes.analysis.statistics.curve_shape import FALLING, SHAPES, stored_settings
 from failmodes.analysis.statistics.difference import ModelMetrics
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
@@ -33,10 +50,16 @@ from failmodes.warehouse.errors import StudyError, did_you_mean, printable, show
 from failmodes.warehouse.metrics.metric import Metric, known_metrics
 from failmodes.warehouse.schema import CLEAN
 
+if TYPE_CHECKING:
+    import polars as pl
+
 STABLE = 0.99  # share of resamples from which on a claimed shape is supported
 NEGATED: dict[Word, Word] = {"supported": "contradicted", "contradicted": "supported"}
 MOST_LETTERS = 200  # of a claim that cannot be read
 PLACE = "claims"  # for errors, which name the claim
+POINTS = ("difference of shares", "accuracy", "share of attention", "confidence minus accuracy")
+SHARES = ("share", "share of images", "share of answers", "share of predictions", "share of log-loss")
+TEXTS = ("Model", "Verdict", "Value")  # columns of words
 
 
 class ClaimRow(NamedTuple):
@@ -203,7 +226,7 @@ def _rows(
             candidates = [model for model in candidates if model != baseline]
         if not candidates:
             raise UnknownModelError(f"no model but {shown(claim.baseline)} was evaluated: there is nothing to compare")
-    level = stored_resampling(con).interval_level
+    level = stored_settings(con).interval_level
     for model in candidates:
         yield _of_metric(con, selection, stated, model, baseline, claim, metrics, level)
 
@@ -244,7 +267,7 @@ def _of_metric(
     return row._replace(
         **deciding.estimate._asdict(), n=deciding.n, images_needed=judged.images_needed, reason=reason,
         sentence=f"{of}: {english(judged)}: {where}{estimate_text(plan, deciding.estimate)}{over} "
-        f"{of_images(deciding.n)}.",
+        f"({format_count(deciding.n, 'image')}).",
     )  # fmt: skip
 
 
@@ -292,7 +315,7 @@ def _found(
         selection = replace(selection, corruptions=own or selection.corruptions[:1], extras=())
     found = [
         one
-        for one in statements_of_kind(con, selection, run, kind)
+        for one in all_kinds()[kind].of_evaluation(con, selection, run)
         if (wanted is None or one.corruption in wanted)
         and (not isinstance(severities, list) or one.severity in [float(severity) for severity in severities])
     ]
@@ -401,3 +424,107 @@ def _query(runs: Sequence[EvaluationInfo], metric: Metric, names: set[str]) -> s
         f"from cell_metrics where metric = {sql_literal(metric.name)} and evaluation_id in ({ids}) "
         f"and corruption in ({corruptions})"
     )
+
+
+def claim_groups(claims: Sequence[ClaimRow]) -> list[list[ClaimRow]]:
+    """The rows of each claim, in the order of the claims."""
+    groups: dict[int, list[ClaimRow]] = {}
+    for row in claims:
+        groups.setdefault(row.claim_number, []).append(row)
+    return list(groups.values())
+
+
+def number_text(row: ClaimRow) -> str:
+    """The value that decides with its interval in its unit, such as 43.1 points [40.1, 45.0]; else an en dash."""
+    estimate = row.estimate
+    if estimate is None:
+        return EMPTY
+    if row.unit in SHARES:
+        return format_percent_interval(estimate)
+    if row.unit in POINTS:
+        return format_points_interval(estimate)
+    if row.unit == "curvature":
+        return f"curvature {format_number_interval(estimate, 2)}"
+    return format_number_interval(estimate)
+
+
+def counts_sentence(claims: Sequence[ClaimRow]) -> str:
+    """How many claims there are, and how often they have each verdict."""
+    if not claims:
+        return "No claims are stated."
+    groups = format_count(len({row.claim_number for row in claims}), "claim")
+    return f"{groups}, judged {format_count(len(claims), 'time')}: {tally_verdicts([row.verdict for row in claims])}."
+
+
+def claim_table(claims: Sequence[ClaimRow]) -> Table:
+    """A row a claim and model; the claim stands in the first of its rows, a reason beneath the number."""
+    rows = [
+        (
+            Cell("" if place else row.claim),
+            Cell(row.model_label or EMPTY),
+            Cell(f"{MARKS[row.verdict]} {row.verdict.replace('_', ' ')}"),
+            Cell(number_text(row), row.reason or ""),
+            Cell(EMPTY if row.n is None else f"{row.n:,}"),
+        )
+        for group in claim_groups(claims)
+        for place, row in enumerate(group)
+    ]
+    note = (
+        "Supported: the whole interval lies on the side of the claim; contradicted: on the other side; otherwise "
+        "inconclusive. Each claim is judged by itself."
+    )
+    return Table("Claims", note, ("Claim", "Model", "Verdict", "Value", "Images"), tuple(rows), texts=TEXTS)
+
+
+class ClaimsResult(Rendered, Sequence[ClaimRow]):
+    """Judged claims: a sequence that prints as a table and converts to a data frame.
+
+    What `Warehouse.claims` returns: a row a claim and model, in the order of the claims.
+
+    Examples:
+        >>> found = w.claims([{"shape": "near_linear", "corruptions": ["contrast"]}])
+        >>> print(found)                                         # a notebook shows a table
+        >>> found[0].verdict, found[0].estimate, found[0].sentence
+        >>> found.to_frame().filter(verdict="contradicted")
+    """
+
+    def __init__(self, claims: Sequence[ClaimRow]) -> None:
+        """Hold judged claims; `Warehouse.claims` makes them."""
+        self._claims = tuple(claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    @overload
+    def __getitem__(self, index: int) -> ClaimRow: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ClaimRow, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ClaimRow | tuple[ClaimRow, ...]:
+        return self._claims[index]
+
+    def to_frame(self) -> "pl.DataFrame":
+        """One row a claim and model, with the columns of the table `claims`."""
+        import polars as pl
+
+        numbers: dict[str, type] = dict.fromkeys(("claim_number", "n", "images_needed"), int)
+        numbers |= dict.fromkeys(("value", "low", "high"), float)
+        return pl.DataFrame(self._claims, {name: numbers.get(name, str) for name in ClaimRow._fields}, orient="row")
+
+    @property
+    def document(self) -> Document:
+        """The counts and a table; its data are `claims`, a list of rows of the table `claims`; a test case a row."""
+        table = (claim_table(self._claims),) if self._claims else ()
+        cases = tuple(
+            Case(
+                name=row.model_label or EMPTY,
+                group=f"failmodes.claims.{row.claim}",
+                outcome=CASE_OUTCOMES[row.verdict],
+                message=row.sentence,
+                kind=row.verdict,
+            )
+            for row in self._claims
+        )
+        data = {"claims": [row._asdict() for row in self._claims]}
+        return Document("Claims", (Sentence(counts_sentence(self._claims), "lead"), *table), data, cases)

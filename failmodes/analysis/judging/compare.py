@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.judging.statement import DEFAULT_SCORE, Family, Requirement, judge, worst_of
 from failmodes.analysis.selection import averaged_severities, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, Undefined, mean_of
-from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.difference import Compared, ModelMetrics, Term, mean_of
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.opened_models import SEPARATOR, SUFFIX, DescribedModel, OpenedModel, open_models
-from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ImagePairing, RunRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
@@ -271,7 +270,7 @@ def compare_models(
     distinct = min(models.pairing.image_count, *(one.distinct_count or one.image_count for one in described))
     pair = _Pair(a, b, models, level, corruptions, decides=distinct >= FEWEST_IMAGES)
     overall = models.compared("accuracy", pair.corrupted)
-    assert not isinstance(overall, Undefined), "accuracy is always defined"
+    assert not isinstance(overall, str), "accuracy is always defined"
     not_worse, not_better = (
         judge(overall.difference, Requirement(limit, is_least, is_strict=True), Family(level))
         for limit, is_least in ((-margin, True), (margin, False))
@@ -335,8 +334,10 @@ class _Pair:
         assert models.baseline is not None
         self.a, self.models, self.level, self.decides = a, models, level, decides
         self.accuracy = models.metrics["accuracy"]
-        rows = ((models.baseline.runs, models.images.rows_a), (models.candidate.runs, models.images.rows_b))
-        self.sides = [(runs, np.arange(runs[0].image_count) if own is None else own) for runs, own in rows]
+        self.sides = [
+            (model.runs, np.arange(model.image_count) if model.kept is None else model.kept)
+            for model in (models.baseline, models.candidate)
+        ]
         self.labels = corruption_labels(a.con) | corruption_labels(b.con)
         known = [c for c in dict.fromkeys([*a.selection.corruptions, *b.selection.corruptions]) if c != CLEAN]
         for corruption in corruptions:
@@ -377,14 +378,14 @@ class _Pair:
     def accuracies(self) -> dict[CellKey, Compared]:
         """Accuracy of every cell."""
         found = {cell: self.models.compared("accuracy", mean_of([cell])) for cell in self.every}
-        return {cell: one for cell, one in found.items() if not isinstance(one, Undefined)}
+        return {cell: one for cell, one in found.items() if not isinstance(one, str)}
 
     def row(self, name: str, cells: Any, terms: Sequence[Term], score: str | None = None, **facts: Any) -> Difference:
         """A metric of both over some cells; why there is none where it is not defined."""
         found, metric = self.models.compared(name, terms, score), self.models.metrics[name]
-        if isinstance(found, Undefined):
+        if isinstance(found, str):
             count = self.models.pairing.image_count
-            return Difference(metric, cells, None, None, None, count, score=score, reason=found.reason, **facts)
+            return Difference(metric, cells, None, None, None, count, score=score, reason=found, **facts)
         return self._difference(metric, cells, found, score=score, **facts)
 
     def other_metrics(self, more: Sequence[str]) -> Iterator[Difference]:

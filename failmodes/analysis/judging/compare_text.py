@@ -1,7 +1,7 @@
 """The sentences and tables of a comparison of two models."""
 
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
-from failmodes.analysis.judging.findings.kind import negative, too_few
+from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.judging.wording import about_text, decided_by, images_text, listed_cells
 from failmodes.analysis.render.blocks import EMPTY, Cell, Table
 from failmodes.analysis.render.formatting import (
@@ -70,7 +70,7 @@ class ComparisonText:
             size = format_points_interval(overall.estimate)
             said = f"{self.b} is more accurate than {self.a} under corruption: by {size}"
         elif overall.winner == "a":
-            size = format_points_interval(negative(overall.estimate))
+            size = format_points_interval(-overall.estimate)
             said = f"{self.b} is less accurate than {self.a} under corruption: by {size}"
         elif self.comparison.has_verdict:
             said = f"Whether {self.b} or {self.a} is more accurate under corruption is inconclusive: {size}"

@@ -14,8 +14,8 @@ from math import inf
 from typing import NamedTuple
 
 from failmodes.analysis.judging.cells import MissingCell, OnRecord, StatedCells, find_cells
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, Undefined, mean_of
+from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.ingest.statements import Statement
@@ -290,8 +290,8 @@ def judge_plan(plan: Plan, models: ModelMetrics, family: Family) -> JudgedStatem
 
 def _judged(plan: Plan, question: Question, models: ModelMetrics, family: Family) -> Verdict:
     found = models.measure(plan.metric.name, question.terms, plan.score)
-    if isinstance(found, Undefined):
-        return Verdict("not_measurable", question.cells, reason=found.reason)
+    if isinstance(found, str):
+        return Verdict("not_measurable", question.cells, reason=found)
     return judge(found, plan.requirement, family, question.cells)
 
 

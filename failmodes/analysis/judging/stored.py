@@ -17,13 +17,8 @@ from failmodes.analysis.judging.findings.registry import all_kinds, evaluation_f
 from failmodes.analysis.judging.statement import WORDS
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, select
-from failmodes.analysis.statistics.shape_tables import (
-    due_shapes,
-    open_current,
-    say_computed,
-    stored_settings,
-    update_shapes,
-)
+from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.shape_tables import due_shapes, open_current, say_computed, update_shapes
 from failmodes.ingest.statements import Statement, stored_rows
 from failmodes.warehouse.database.checks import refuse_broken_relations
 from failmodes.warehouse.database.connection import fetch_first, open_warehouse

@@ -16,10 +16,9 @@ from failmodes.analysis.render.formatting import (
     precision,
     round_up,
 )
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
-from failmodes.analysis.statistics.image_pairing import ImagePairing
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.opened_models import DescribedModel
-from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.analysis.statistics.run_rows import CellKey, ImagePairing
 from failmodes.ingest.statements import statement_text
 from failmodes.warehouse.schema import CLEAN
 

@@ -13,7 +13,8 @@ from failmodes.analysis.render.blocks import Cell, Table
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, stored_resampling
+from failmodes.analysis.statistics.curve_shape import stored_settings
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import MeanAccuracy, run_accuracies
 from failmodes.warehouse.errors import printable
 from failmodes.warehouse.output_files import write_output
@@ -31,7 +32,7 @@ def write_model_card(
     Raises:
         StorageError: the file cannot be written.
     """
-    means, level = run_accuracies(con, selection), stored_resampling(con).interval_level
+    means, level = run_accuracies(con, selection), stored_settings(con).interval_level
     points = read_for_selection(con, "accuracy_by_severity", selection)
     names = dict(points.select("corruption", "corruption_label").unique().rows())
     severities = _severities(points)

@@ -2,7 +2,7 @@
 
 import duckdb
 
-from failmodes.analysis.judging.claims_result import claim_groups, claim_table, counts_sentence
+from failmodes.analysis.judging.claims import claim_groups, claim_table, counts_sentence
 from failmodes.analysis.judging.stored import judged_claims
 from failmodes.analysis.judging.wording import tally_verdicts
 from failmodes.analysis.render.blocks import Block, Cell, Section, Sentence, Table

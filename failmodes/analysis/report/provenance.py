@@ -8,7 +8,7 @@ import polars as pl
 
 from failmodes.analysis.render.formatting import format_number, format_percent, join_names
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.warehouse.database.connection import fetch_first
 
 NameValueRows = list[tuple[str, str]]

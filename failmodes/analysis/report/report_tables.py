@@ -24,7 +24,7 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.render.tables import severity_table
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs, rank_by_wins
@@ -311,28 +311,28 @@ def pair_tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Ta
     Rows and columns are models, those that win most pairs first; columns go by the number of the row. Of many models
     it has the best and the worst (see `best_and_worst`), tested as among all.
     """
-    pairs = compare_pairs(con, selection)
-    if len(trained_models(selection.evaluations)) < 3 or not pairs:
+    cells = compare_pairs(con, selection)
+    if len(trained_models(selection.evaluations)) < 3 or cells.is_empty():
         return []
     ranked, shown = rank_by_wins(compare_models_of(con, selection)), best_and_worst(con, selection)
-    texts = {
-        (one, other): str(pair.won_by(side) or NO_CELLS)
-        for pair in pairs
-        for one, other, side in ((pair.a, pair.b, "a"), (pair.b, pair.a, "b"))
-    }
-    counts = [len(pair.cells) for pair in pairs]
+    pairs = cells.group_by("a", "b").agg(
+        count=pl.len(), won=(pl.col("winner") == pl.col("a")).sum(), lost=(pl.col("winner") == pl.col("b")).sum()
+    )
+    texts = {(a, b): str(won or NO_CELLS) for a, b, won in pairs.select("a", "b", "won").rows()}
+    texts |= {(b, a): str(lost or NO_CELLS) for a, b, lost in pairs.select("a", "b", "lost").rows()}
+    counts = pairs["count"].to_list()
     of = f"of {counts[0]}" if len(set(counts)) == 1 else f"of up to {max(counts)}"
     subject = "it is" if all(len(count.model.runs) == 1 for count in ranked) else "its model is"
     standing = enumerate(((run, count) for count in ranked for run in count.model.runs), start=1)
     order = [(rank, run, count) for rank, (run, count) in standing if run in shown.evaluations]
     rows = (
         (f"{rank}. {run.label}", str(count.won), str(count.lost),
-         *(texts.get((run, other), EMPTY) for _, other, _ in order))
+         *(texts.get((run.evaluation_id, other.evaluation_id), EMPTY) for _, other, _ in order))
         for rank, run, count in order
     )  # fmt: skip
     note = (
         f"Number of cells, {of}, in which the model of the row is more accurate than that of the column (dot: in "
-        f"none): exact McNemar tests with Holm's correction over all {sum(counts):,} cells of all pairs. Ahead of and "
+        f"none): exact McNemar tests with Holm's correction over all {len(cells):,} cells of all pairs. Ahead of and "
         f"behind: models that {subject} more or less accurate than on average over corruptions (paired differences, "
         "Holm's correction over pairs). Checkpoints, not architectures."
     )

@@ -8,7 +8,7 @@ from failmodes.analysis.render.blocks import Block, Cell, Document, Section, Tab
 from failmodes.analysis.render.formatting import format_percent
 from failmodes.analysis.report.report_tables import SHAPE_COLUMNS, shape_cells
 from failmodes.analysis.selection import corruption_labels, read_for_selection, select
-from failmodes.analysis.statistics.shape_tables import stored_settings
+from failmodes.analysis.statistics.curve_shape import stored_settings
 
 COLUMNS = ("Model", "Corruption", *SHAPE_COLUMNS)
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection, rows_at_last
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.analysis.statistics.duplicates import copies_of
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.shares import p_by_inversion
 from failmodes.warehouse.errors import WarehouseError
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
@@ -262,13 +262,6 @@ def compare_with_null(
     return OwnMapTest(corruption, images, lacking, *medians, share, worst_case, p_nearer, p_lost)
 
 
-def share_on_cycle(
-    values: Float64Array, following: Following | None, *, comparisons: int = 1, groups: Groups | None = None
-) -> Estimate:
-    """The mean of values 0, 1/2 and 1 along a cycle, with Wilson's score interval (1927) of an effective count."""
-    return interval_on_cycle(*mean_on_cycle(values, following, groups), comparisons)
-
-
 def interval_on_cycle(value: float, effective_count: float, comparisons: int = 1, level: float = 0.95) -> Estimate:
     """Wilson's score interval of a mean along a cycle (see `mean_on_cycle`)."""
     low, high = wilson_interval(value, effective_count, comparisons=comparisons, level=level)
@@ -316,13 +309,16 @@ def variance_inflation(values: Float64Array, following: Following | None) -> flo
     return 1 + max(0.0, float((weights * deviations * deviations[following]).sum()) / squares)
 
 
-def mean_of_images(
+def mean_share_change(
     values: Float64Array, comparisons: float = 1, inflation: float = 1.0, groups: Groups | None = None
 ) -> Estimate:
-    """The mean of values (N,) of images with Student's 95 % interval; NaN is left out, two are none.
+    """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
+
+    Student's 95 % interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
+    `statistics.difference`.
 
     Args:
-        values: (N,) one an image.
+        values: (N,) one an image; NaN is left out.
         comparisons: Bonferroni's correction: how many intervals hold at once.
         inflation: how much larger the variance of the mean is, since images share maps (`variance_inflation`).
         groups: (N,) of duplicates among the images, whose values are added up first; None where they are distinct.
@@ -331,42 +327,10 @@ def mean_of_images(
 
     is_known = ~np.isnan(values)
     known, of_known = values[is_known], kept_groups(groups, is_known)
-    if of_known is not None:
-        return _mean_of_groups(known, of_known, comparisons, inflation, 0.0)
-    error = float(known.std(ddof=1)) * (inflation / len(known)) ** 0.5
-    mean, half = float(known.mean()), float(stdtrit(len(known) - 1, 1 - 0.025 / comparisons)) * error
-    return Estimate(mean, mean - half, mean + half)
-
-
-def _mean_of_groups(
-    values: Float64Array, groups: Groups, comparisons: float, inflation: float, made_up: float
-) -> Estimate:
-    """As `mean_of_images`, of groups of duplicates, beside so many made-up values at -1 and at 1."""
-    from scipy.special import stdtrit  # as above
-
-    center, variance = mean_with_made_up(values, -1.0, 1.0, made_up, groups)
-    count = len(values) * independent_share(groups) + 2 * made_up
-    if count <= 1:
-        return Estimate(center, -np.inf, np.inf)
+    center, variance = mean_with_made_up(known, -1.0, 1.0, groups=of_known)
+    count = len(known) * independent_share(of_known) + 2
     half = float(stdtrit(count - 1, 1 - 0.025 / comparisons)) * (variance * inflation * count / (count - 1)) ** 0.5
-    return Estimate(center, center - half, center + half)
-
-
-def mean_share_change(
-    values: Float64Array, comparisons: float = 1, inflation: float = 1.0, groups: Groups | None = None
-) -> Estimate:
-    """The mean change of a share, -1 to 1, with an interval that holds where a few images change much, others little.
-
-    Student's interval is of the changes and two made-up ones, 1 and -1, the farthest that there are: see
-    `statistics.difference`. For the arguments see `mean_of_images`.
-    """
-    is_known = ~np.isnan(values)
-    known, of_known = values[is_known], kept_groups(groups, is_known)
-    if of_known is None:
-        _, low, high = mean_of_images(np.append(known, [1.0, -1.0]), comparisons, inflation)
-    else:
-        _, low, high = _mean_of_groups(known, of_known, comparisons, inflation, 1.0)
-    return Estimate(float(known.mean()), max(-1.0, low), min(1.0, high))
+    return Estimate(float(known.mean()), max(-1.0, center - half), min(1.0, center + half))
 
 
 def p_of_share_change(

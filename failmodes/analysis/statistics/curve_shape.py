@@ -28,17 +28,19 @@ from functools import partial
 from itertools import combinations
 from typing import NamedTuple
 
+import duckdb
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array, Resampling, bootstrap_estimate
-from failmodes.analysis.statistics.change_points import covariance_of_means
+from failmodes.analysis.statistics.curve_fits import covariance_of_means
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.shares import (
     PairedCounts,
     count_pairs,
     newcombe_interval,
     smallest_detectable_difference,
 )
+from failmodes.warehouse.database.connection import fetch_first
 from failmodes.warehouse.database_schema import SHAPE_NAMES
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share
 
@@ -58,21 +60,45 @@ BOTH_STEPS, EACH_STEP = 0.7, 0.3  # shares of the drop
 EVEN_SHARES = 2  # an abrupt step is at least so many times the step of a straight line: matters on coarse grids
 SMALL = 0.1  # drops shown to be smaller are called small
 EQUIVALENCE_LEVEL = 0.9  # both one-sided tests at 5 % (Schuirmann 1987), as an interval
+SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
+MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 SEVERITY_AXIS, RMSE_AXIS, SSIM_AXIS = "severity", "rmse", "1-ssim"
 
 
 @dataclass(frozen=True)
-class ShapeSettings(Resampling):
+class ShapeSettings:
     """Thresholds and resampling of the shape analysis; all are stored beside the shapes and printed.
 
+    Resampling stands for another sample of test images alone, never for another training seed.
+
     Attributes:
+        resamples: of each curve.
+        seed: of the resampling.
+        interval_level: of all intervals.
         flat_below: changes below this are none, 0-1.
         curvature_threshold: curvature from which on a curve drops late (positive) or early (negative).
     """
 
     resamples: int = 5000
+    seed: int = 0
+    interval_level: float = 0.95
     flat_below: float = 0.02
     curvature_threshold: float = 0.125
+
+
+def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
+    """The settings that the stored shapes were made with; the defaults without shapes, or where nobody could set them.
+
+    Whoever wrote a file may have written a billion resamples.
+    """
+    row = fetch_first(
+        con,
+        f"select {SETTINGS} from shapes "
+        f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
+        "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) "
+        "limit 1",
+    )
+    return ShapeSettings(*(row or ()))
 
 
 class Named(NamedTuple):
@@ -277,7 +303,7 @@ def _two_largest(steps: Float64Array, grid: Float64Array) -> tuple[Float64Array,
     return most, smaller, starts
 
 
-def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: Resampling) -> Float64Array:
+def resampled_curve(accuracy: ArrayLike, covariance: ArrayLike, resampling: ShapeSettings) -> Float64Array:
     """Normal draws (B, S) of a curve (S,) with the covariance (S, S) of its accuracies over images."""
     curve = np.asarray(accuracy, dtype=np.float64)
     draws = np.random.default_rng(resampling.seed).standard_normal((resampling.resamples, len(curve)))
@@ -359,6 +385,13 @@ def _is_same(named: Named, grid: Float64Array) -> NDArray[np.bool_]:
         far = np.abs(grid[named.starts[1:]] - grid[named.starts[0]]) >= STRIDE - 1e-9
         is_same &= ~far.any(axis=-1)
     return is_same
+
+
+def bootstrap_estimate(values: Float64Array, level: float = 0.95) -> Estimate:
+    """The first of `values` (1 + B,) with the percentile interval of the rest, its resamples, where finite."""
+    resampled = values[1:]
+    ends = np.quantile(resampled[np.isfinite(resampled)], [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(float(values[0]), *ends.tolist())
 
 
 def shapes_over_axes(

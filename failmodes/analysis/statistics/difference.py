@@ -29,9 +29,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
-from failmodes.analysis.statistics.image_pairing import ImagePairing, ModelRows, PairedImages, Rows, pair_images
-from failmodes.analysis.statistics.run_rows import CellKey, RunRows
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
+from failmodes.analysis.statistics.run_rows import (
+    CellKey,
+    ImagePairing,
+    ModelRows,
+    Rows,
+    RunRows,
+    pair_images,
+)
 from failmodes.analysis.statistics.shares import POWER, count_pairs, newcombe_interval, newcombe_of_groups
 from failmodes.warehouse.metrics.accuracy import interval_of_share
 from failmodes.warehouse.metrics.cell_rows import Cell, NotOnRecord
@@ -50,12 +56,6 @@ class Term(NamedTuple):
     cell: CellKey
     weight: float
     of_baseline: bool = False
-
-
-class Undefined(NamedTuple):
-    """Why a metric has no value in some cells."""
-
-    reason: str
 
 
 class Compared(NamedTuple):
@@ -315,16 +315,11 @@ class ModelMetrics:
         sums: dict[Hashable, _Side | str] | None = None,
     ) -> None:
         self.candidate, self.baseline, self._seed = candidate, baseline, seed
+        self.pairing = ImagePairing("same", candidate.image_count)  # which images are compared
+        if baseline is not None:
+            self.pairing, self.baseline, self.candidate = pair_images(baseline, candidate)
         self.metrics = all_metrics() if metrics is None else metrics
         self._sums = {} if sums is None else sums
-        self.images = PairedImages(ImagePairing("same", candidate.image_count))
-        if baseline is not None:
-            self.images = pair_images(baseline, candidate)
-
-    @property
-    def pairing(self) -> ImagePairing:
-        """Which images are compared."""
-        return self.images.pairing
 
     @property
     def cells(self) -> list[CellKey]:
@@ -339,8 +334,8 @@ class ModelMetrics:
         """Whether errors are over training runs too: each side has several."""
         return all(len(side.runs) > 1 for side in (self.candidate, self.baseline) if side is not None)
 
-    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | Undefined:
-        """A weighted sum of a metric over cells.
+    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | str:
+        """A weighted sum of a metric over cells; why it is not defined where it is not.
 
         Args:
             name: of the metric.
@@ -355,39 +350,36 @@ class ModelMetrics:
             if own := [term for term in terms if term.of_baseline == is_baseline]:
                 side = self._side(metric, own, score, is_baseline=is_baseline)
                 if isinstance(side, str):
-                    return Undefined(side)
+                    return side
                 sides.append(side)
         return self._measured(metric, terms, sides)
 
-    def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | Undefined:
+    def mean(self, name: str, cells: Sequence[CellKey], score: str | None = None) -> Measured | str:
         """The candidate's mean over cells, each of equal weight."""
         return self.measure(name, mean_of(cells), score)
 
-    def compared(self, name: str, terms: Sequence[Term], score: str | None = None) -> Compared | Undefined:
+    def compared(self, name: str, terms: Sequence[Term], score: str | None = None) -> Compared | str:
         """A weighted sum over cells, of the candidate minus the baseline, and the values of both."""
         other = [term._replace(weight=-term.weight, of_baseline=True) for term in terms]
         difference = self.measure(name, [*terms, *other], score)
-        if isinstance(difference, Undefined):
+        if isinstance(difference, str):
             return difference
         values = []
         for own, is_baseline in ((other, True), (terms, False)):
             side = self._side(self.metrics[name], own, score, is_baseline=is_baseline)
-            assert not isinstance(side, str)
+            assert isinstance(side, _Side)
             values.append(-float(side.values.mean()) if is_baseline else float(side.values.mean()))
         return Compared(difference, *values)
 
     @property
     def independent_share(self) -> float:
         """Kish's effective number of the compared clean images as a share of them; 1 without duplicates."""
-        model, rows = self._model(is_baseline=False)
-        return independent_share(kept_groups(model.runs[0].correctness.groups, rows))
+        return independent_share(_groups_of(self.candidate))
 
     def discordant(self, cell: CellKey) -> tuple[int, int]:
         """Images of a cell that only the baseline predicts correctly, and only the candidate; of one run each."""
-        assert self.baseline is not None
         correct, baseline_correct = (
-            model.runs[0].rows(cell, rows)["correct"]
-            for model, rows in ((self.candidate, self.images.rows_b), (self.baseline, self.images.rows_a))
+            model.runs[0].rows(cell, model.kept)["correct"] for model in (self.candidate, self._model(is_baseline=True))
         )
         return int((baseline_correct & ~correct).sum()), int((correct & ~baseline_correct).sum())
 
@@ -401,14 +393,12 @@ class ModelMetrics:
             image_values: (N,) of a training run, all cells of which are of the same images.
             chosen: which of the rows that are compared take part.
         """
-        assert self.baseline is not None
         sides = []
-        for model, rows, sign in ((self.candidate, self.images.rows_b, 1.0), (self.baseline, self.images.rows_a, -1.0)):
-            of_runs = [
-                (image_values(run) if rows is None else image_values(run)[rows])[chosen(run)] for run in model.runs
-            ]
+        for model, sign in ((self.candidate, 1.0), (self._model(is_baseline=True), -1.0)):
+            kept = slice(None) if model.kept is None else model.kept
+            of_runs = [image_values(run)[kept][chosen(run)] for run in model.runs]
             images = sign * np.mean(of_runs, axis=0)
-            groups = kept_groups(kept_groups(model.runs[0].correctness.groups, rows), chosen(model.runs[0]))
+            groups = kept_groups(_groups_of(model), chosen(model.runs[0]))
             sample = _Sample(len(images), groups, images, None, float(images.mean()), max(sign, 0.0), max(-sign, 0.0))
             sides.append(_Side(sign * np.array([values.mean() for values in of_runs]), {None: sample}))
         clean = [Term(("", 0.0), 1.0), Term(("", 0.0), -1.0, of_baseline=True)]
@@ -445,7 +435,7 @@ class ModelMetrics:
     def _of_cells(self, metric: Metric, terms: Sequence[Term], score: str | None) -> Measured | None:
         """A metric with an interval of its own in a single cell, or a share in one cell minus that in another."""
         weights = [term.weight for term in terms]
-        models = [self._model(is_baseline=term.of_baseline)[0] for term in terms]
+        models = [self._model(is_baseline=term.of_baseline) for term in terms]
         if len(terms) > 2 or any(len(model.runs) > 1 for model in models):
             return None
         if weights == [1.0] and not terms[0].of_baseline and (metric.interval or metric.quantile is not None):
@@ -457,9 +447,9 @@ class ModelMetrics:
             return None
         shares: list[tuple[object, _Share]] = []
         for term in sorted(terms, key=lambda term: -term.weight):
-            model, rows = self._model(is_baseline=term.of_baseline)
+            model = self._model(is_baseline=term.of_baseline)
             self._read(model, metric, score)
-            cell = model.runs[0].cell(term.cell, rows, self.cells)
+            cell = model.runs[0].cell(term.cell, model.kept, self.cells)
             found = evaluate(metric, cell, score)
             if isinstance(found, str) or found.images is None:
                 return None
@@ -468,12 +458,11 @@ class ModelMetrics:
         (sample, one), (other_sample, other) = shares
         return _difference_of_shares(one, other, are_paired=sample == other_sample)
 
-    def _model(self, *, is_baseline: bool) -> tuple[ModelRows, Rows | None]:
-        """A side, and the rows of it that are compared; None for all."""
+    def _model(self, *, is_baseline: bool) -> ModelRows:
         if not is_baseline:
-            return self.candidate, self.images.rows_b
+            return self.candidate
         assert self.baseline is not None, "there is no baseline"
-        return self.baseline, self.images.rows_a
+        return self.baseline
 
     def _read(self, model: ModelRows, metric: Metric, score: str | None) -> None:
         """Read what a metric needs of all cells at once; of what is not on record it says so itself."""
@@ -485,33 +474,27 @@ class ModelMetrics:
 
     def _side(self, metric: Metric, terms: Sequence[Term], score: str | None, *, is_baseline: bool) -> _Side | str:
         """The sum of one side; why it has none where it has none."""
-        model, rows = self._model(is_baseline=is_baseline)
-        key = (tuple(map(id, model.runs)), metric.name, score, tuple(terms), is_baseline and not self.pairing.is_paired)
-        if rows is not None or metric.needs_pairs:
-            return self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
+        model, is_apart = self._model(is_baseline=is_baseline), is_baseline and not self.pairing.is_paired
+        if model.kept is not None or metric.needs_pairs:
+            return self._summed(metric, terms, score, model, is_apart=is_apart)
+        key = (tuple(map(id, model.runs)), metric.name, score, tuple(terms), is_apart)
         if key not in self._sums:
-            self._sums[key] = self._summed(metric, terms, score, model, rows, is_baseline=is_baseline)
+            self._sums[key] = self._summed(metric, terms, score, model, is_apart=is_apart)
         return self._sums[key]
 
     def _summed(
-        self,
-        metric: Metric,
-        terms: Sequence[Term],
-        score: str | None,
-        model: ModelRows,
-        rows: Rows | None,
-        *,
-        is_baseline: bool,
+        self, metric: Metric, terms: Sequence[Term], score: str | None, model: ModelRows, *, is_apart: bool
     ) -> _Side | str:
+        """The sum of one side, resampled on its own where it `is_apart`, since its images are not the other's."""
         self._read(model, metric, score)
-        count, known = model.image_count if rows is None else len(rows), self.cells
+        count, known = model.image_count, self.cells
         values, samples = np.zeros(len(model.runs)), dict[CellKey | None, _Sample]()
         for term in terms:
-            stream = int(is_baseline and not self.pairing.is_paired)
+            stream = int(is_apart)
             if not model.shares_images:
                 stream += 2 * known.index(term.cell) + 2
             for place, run in enumerate(model.runs):
-                cell = run.cell(term.cell, rows, known)
+                cell = run.cell(term.cell, model.kept, known)
                 groups = cell.rows.groups
                 found = _evaluated(metric, cell, score, partial(self._weights, count, stream, groups))
                 if isinstance(found, str):
@@ -530,6 +513,11 @@ class ModelMetrics:
         weights = kept_weights(drawn, RESAMPLES, self._seed)
         weights = weights.T[np.random.default_rng([self._seed, stream]).permutation(drawn)].T
         return weights if groups is None else weights.T[groups].T
+
+
+def _groups_of(model: ModelRows) -> Groups | None:
+    """Groups of duplicates among the compared clean images; None where these are distinct."""
+    return kept_groups(model.runs[0].correctness.groups, model.kept)
 
 
 def _evaluated(metric: Metric, cell: Cell, score: str | None, weights: Callable[[], Weights]) -> Evaluated | str:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Estimate, Float64Array
 from failmodes.analysis.statistics.duplicates import copies_of
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
 from failmodes.analysis.statistics.shares import ALPHA, holm
 from failmodes.warehouse.metrics.intervals import normal_quantile
 from failmodes.warehouse.schema import CLEAN

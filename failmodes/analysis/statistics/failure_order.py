@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from failmodes.analysis.selection import averaged_severities
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, Float64Array
-from failmodes.analysis.statistics.model_accuracy import accuracy_difference
+from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
+from failmodes.analysis.statistics.estimate import Estimate, Float64Array
+from failmodes.analysis.statistics.model_accuracy import accuracy_over
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CorrectnessMatrix, ModelRows, RunRows
 from failmodes.analysis.statistics.shares import POWER
 from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.metrics.intervals import mean_with_made_up, normal_quantile
@@ -52,7 +54,7 @@ def rank_corruptions(
     columns = columns_of_drops(correctness, corruptions, measure)
     if not columns:
         return {}
-    clean, correct = correctness.curves()[corruptions[0]][0.0], correctness.correct
+    correct = correctness.correct
     left = np.stack([correct[:, own].mean(axis=1) for own in columns.values()])
     if correctness.paired:
         groups = correctness.groups
@@ -65,7 +67,9 @@ def rank_corruptions(
         own_variance = np.array([of_cell[own].sum() / len(own) ** 2 for own in columns.values()])
         variance = own_variance[:, None] + own_variance
     quantiles = quantiles_of_pairs(np.full(len(left), correctness.effective_count), level)
-    drops = [accuracy_difference(correctness, [clean], own, level) for own in columns.values()]
+    metrics = ModelMetrics(ModelRows((RunRows(correctness),)))
+    lost = [[Term(CLEAN_CELL, 1), *mean_of([correctness.cells[cell] for cell in own], -1)] for own in columns.values()]
+    drops = [accuracy_over(metrics, terms).interval(level) for terms in lost]
     return dict(zip(columns, _ranked(drops, -left.mean(axis=1), np.sqrt(variance), quantiles), strict=True))
 
 

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.metrics.intervals import auroc_error, auroc_interval, exact_interval

@@ -10,10 +10,10 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, averaged_severities
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Estimate, stored_resampling
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics, Term, mean_of
-from failmodes.analysis.statistics.image_pairing import ModelRows
-from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, RunRows, read_run
+from failmodes.analysis.statistics.estimate import Estimate
+from failmodes.analysis.statistics.run_rows import CLEAN_CELL, CellKey, ModelRows, read_run
 from failmodes.analysis.statistics.shares import LARGEST_DROP_ERROR, holm
 from failmodes.analysis.statistics.sufficiency import non_finite_cells
 from failmodes.analysis.trained_models import TrainedModel, trained_models
@@ -118,7 +118,7 @@ def accuracy_over(metrics: ModelMetrics, terms: Sequence[Term]) -> Measured:
 @read_once
 def accuracy_of(con: duckdb.DuckDBPyConnection, selection: Selection, model: TrainedModel) -> MeanAccuracy:
     """The mean accuracies of a model, with intervals of the stored shapes' level."""
-    level, metrics = stored_resampling(con).interval_level, ModelMetrics(rows_of(con, model))
+    level, metrics = stored_settings(con).interval_level, ModelMetrics(rows_of(con, model))
     known = [corruption for corruption in severities_of(metrics.cells) if corruption in selection.corruptions]
 
     def mean(corruptions: Sequence[str]) -> Estimate:
@@ -220,7 +220,7 @@ def drop_rankings(con: duckdb.DuckDBPyConnection, selection: Selection) -> dict[
     if selection.picked_from:  # p values are corrected for all of these, since they were picked by the data
         of_all = drop_rankings(con, replace(selection, evaluations=selection.picked_from, picked_from=()))
         return {evaluation: of_all[evaluation] for evaluation in selection.evaluations}
-    level, found = stored_resampling(con).interval_level, {}
+    level, found = stored_settings(con).interval_level, {}
     for evaluation in selection.evaluations:
         without = {corruption for corruption, _ in non_finite_cells(con, evaluation.evaluation_id)}
         measured = [c for c in selection.corruptions if not without & {CLEAN, c}]
@@ -267,12 +267,3 @@ def rank_drops(model: ModelRows, corruptions: Sequence[str], ranked: Sequence[st
         p_value=max((one.p_value if one.value > 0 else 1.0 for one in tested), default=1.0),
         images_needed=tested[-1].images_needed(0, 1 - LARGEST_DROP_ERROR) if tested else None,
     )
-
-
-def accuracy_difference(
-    correctness: CorrectnessMatrix, first: Sequence[int], second: Sequence[int], level: float
-) -> Estimate:
-    """Mean accuracy of some cells, by their columns, minus that of others."""
-    metrics = ModelMetrics(ModelRows((RunRows(correctness, {}),)))
-    one, other = ([correctness.cells[column] for column in columns] for columns in (first, second))
-    return accuracy_over(metrics, [*mean_of(one), *mean_of(other, -1)]).interval(level)

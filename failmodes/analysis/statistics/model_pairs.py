@@ -1,19 +1,19 @@
 """Pairs of models: which is correct more often on average over corruptions, and in each cell (McNemar's test)."""
 
-from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import duckdb
+import polars as pl
 
 from failmodes.analysis.once import read_once
-from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.difference import Measured, ModelMetrics
 from failmodes.analysis.statistics.duplicates import share_of_independent
-from failmodes.analysis.statistics.image_pairing import ModelRows
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import accuracy_over, mean_corrupted, rows_of
+from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import ALPHA, BETTER_MODEL_ERROR, exact_mcnemar, holm
 from failmodes.analysis.trained_models import TrainedModel, pairs_of_models, trained_models
 from failmodes.warehouse.schema import CLEAN
@@ -120,68 +120,32 @@ def rank_by_wins(differences: Sequence[PairDifference]) -> list[WinCount]:
     return sorted(found, key=lambda count: (-count.won, count.lost))
 
 
-class CellTest(NamedTuple):
-    """Two models in one cell: images that only one of them gets right, and the corrected p value."""
-
-    corruption: str
-    severity: float
-    only_a: int
-    only_b: int
-    adjusted_p: float = 1.0
-    independent: float = 1.0  # what the test multiplies counts by: see `warehouse.metrics.duplicates`
-
-    @property
-    def winner(self) -> str:
-        """'a', 'b' or '' where the cell is inconclusive."""
-        if self.adjusted_p >= ALPHA:
-            return ""
-        return "a" if self.only_a > self.only_b else "b"
-
-
-class PairTest(NamedTuple):
-    """All cells of two evaluations; Holm's correction is over the cells of all pairs that were tested together."""
-
-    a: EvaluationInfo
-    b: EvaluationInfo
-    cells: tuple[CellTest, ...]
-
-    def won_by(self, side: str) -> int:
-        """Number of cells that a side wins ('' counts the inconclusive)."""
-        return sum(cell.winner == side for cell in self.cells)
-
-
 @read_once
-def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[PairTest]:
-    """Test every pair of evaluations of different models in every cell that both have, the clean one once.
+def compare_pairs(con: duckdb.DuckDBPyConnection, selection: Selection) -> pl.DataFrame:
+    """Exact McNemar tests of every pair of evaluations of different models in every cell that both have.
 
-    Where corrupted images do not pair with clean ones, the two models still see the same images in a cell.
+    The clean cell counts once. Holm's correction is over the cells of all pairs: they are one family. Where corrupted
+    images do not pair with clean ones, the two models still see the same images in a cell.
+
+    Returns:
+        A row a pair and cell: `a` and `b` (evaluation_id), `corruption`, `severity`, `only_a` and `only_b` (images that
+        only one of them predicts correctly), `adjusted_p`, and `winner` (evaluation_id; null where it is inconclusive).
     """
-    rows = con.sql(
-        "select evaluation_id_a, evaluation_id_b, corruption, severity::double, only_a_correct_count, "
-        "only_b_correct_count from pair_cells where evaluation_id_a = any($1) and evaluation_id_b = any($1) "
-        "and (corruption = any($2) or corruption = $3) order by all",
+    rows: pl.DataFrame = con.sql(
+        "select evaluation_id_a as a, evaluation_id_b as b, corruption, severity::double as severity, "
+        "only_a_correct_count as only_a, only_b_correct_count as only_b from pair_cells "
+        "where a = any($1) and b = any($1) and (corruption = any($2) or corruption = $3) order by all",
         params=[selection.ids, list(selection.corruptions), CLEAN],
     ).pl()
-    cells: dict[tuple[str, str], list[CellTest]] = defaultdict(list)
-    for one, other, corruption, severity, only_one, only_other in rows.iter_rows():  # pairs are stored by identity
-        independent = share_of_independent(con, one)
-        cells[one, other].append(CellTest(corruption, severity, only_one, only_other, independent=independent))
-        cells[other, one].append(CellTest(corruption, severity, only_other, only_one, independent=independent))
-    pairs = [
-        PairTest(a, b, tuple(tested))
-        for a, b in pairs_of_models(selection.evaluations)
-        if (tested := cells[a.evaluation_id, b.evaluation_id])
-    ]
-    return correct_jointly(pairs)
-
-
-def correct_jointly(pairs: Sequence[PairTest]) -> list[PairTest]:
-    """The same tests with Holm's correction over the cells of all pairs: they are one family."""
-    cells = [cell for pair in pairs for cell in pair.cells]
-    p_values = exact_mcnemar(
-        [cell.only_a * cell.independent for cell in cells], [cell.only_b * cell.independent for cell in cells]
-    )
-    adjusted = iter(holm(p_values.tolist()))
-    return [
-        pair._replace(cells=tuple(cell._replace(adjusted_p=next(adjusted)) for cell in pair.cells)) for pair in pairs
-    ]
+    swapped = rows.select("corruption", "severity", a="b", b="a", only_a="only_b", only_b="only_a")
+    ids = [(a.evaluation_id, b.evaluation_id) for a, b in pairs_of_models(selection.evaluations)]
+    pairs = pl.DataFrame(ids, {"a": pl.String, "b": pl.String}, orient="row")
+    cells = pairs.join(
+        pl.concat([rows, swapped], how="diagonal"), on=["a", "b"], maintain_order="left_right"
+    )  # pairs are stored by identity
+    independent = {key: share_of_independent(con, key) for key in cells["a"].unique()}
+    counts = cells.select(pl.col("only_a", "only_b") * pl.col("a").replace_strict(independent, return_dtype=pl.Float64))
+    p_values = exact_mcnemar(counts["only_a"].to_numpy(), counts["only_b"].to_numpy())
+    adjusted = pl.Series(holm(p_values.tolist()), dtype=pl.Float64)
+    ahead = pl.when(pl.col("only_a") > pl.col("only_b")).then("a").otherwise("b")
+    return cells.with_columns(adjusted_p=adjusted, winner=pl.when(adjusted < ALPHA).then(ahead))

@@ -11,8 +11,8 @@ import duckdb
 from failmodes.analysis.model_names import named_model
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.duplicates import duplicate_images
-from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import rows_of
+from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
@@ -106,22 +106,19 @@ def duplicates_notes(*models: DescribedModel | None) -> list[str]:
 
 
 @contextmanager
-def open_models(
-    names: Sequence[str], where: str | Path | None = None, folder: Path | None = None
-) -> Iterator[list[OpenedModel]]:
+def open_models(names: Sequence[str], where: str | Path | None = None) -> Iterator[list[OpenedModel]]:
     """Open the warehouses that some models are in, and find them there.
 
     Args:
         names: of each what `named_model` takes; or FILE.duckdb where that holds one model alone, or
             FILE.duckdb::LABEL.
         where: the warehouse of names without a file; see `find_warehouse`.
-        folder: what relative files in names are relative to; the current folder if not given.
 
     Raises:
         StudyError: a warehouse has no such model, or several.
         WarehouseError: a warehouse cannot be read.
     """
-    places = [_place(name, where, folder or Path()) for name in names]
+    places = [_place(name, where) for name in names]
     opened: dict[Path, duckdb.DuckDBPyConnection] = {}
     with ExitStack() as stack:
         for path, _ in places:
@@ -158,11 +155,11 @@ def opened_model(con: duckdb.DuckDBPyConnection, path: Path, model: TrainedModel
     return OpenedModel(con, path, model, selection_of(con, [run.facts for run in model.runs]))
 
 
-def _place(name: str, where: str | Path | None, folder: Path) -> tuple[Path, str | None]:
+def _place(name: str, where: str | Path | None) -> tuple[Path, str | None]:
     """The file that a name is in, and the name in it; None for the only one."""
     file, separator, label = name.partition(SEPARATOR)
     if file.endswith(SUFFIX):
-        return folder / file, label if separator else None
+        return Path(file), label if separator else None
     return find_warehouse(where), name
 
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
 from failmodes.analysis.statistics.duplicates import share_of_independent
+from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.shares import newcombe_of_groups, p_by_inversion
 from failmodes.warehouse.metrics.intervals import wilson_interval
 from failmodes.warehouse.schema import CLEAN

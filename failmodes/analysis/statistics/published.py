@@ -13,7 +13,6 @@ import polars as pl
 from failmodes.analysis.derived_rows import Made, derived_rows, replace_rows
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import Selection, averaged_severities
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import (
     MIN_POINTS,
     ShapeSettings,
@@ -21,6 +20,7 @@ from failmodes.analysis.statistics.curve_shape import (
     shape_of_curve,
     total_drop,
 )
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.warehouse.database.published import published_of

@@ -1,23 +1,27 @@
-"""The rows of one evaluation, cell by cell, as arrays: what metrics of cells are computed from again and resampled."""
+"""Rows of evaluations as arrays, cell by cell, and which images two models are compared on.
 
-from collections.abc import Collection, Mapping, Sequence
+Metrics are recomputed and resampled from these.
+"""
+
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, read_correctness
-from failmodes.analysis.statistics.duplicates import copies_of
-from failmodes.warehouse.database.connection import REBUILD_HINT
+from failmodes.analysis.once import read_once
+from failmodes.analysis.statistics.duplicates import copies_of, image_groups
+from failmodes.analysis.statistics.estimate import Float64Array
+from failmodes.warehouse.database.connection import REBUILD_HINT, fetch_first
 from failmodes.warehouse.database.stored_metrics import at_images, at_rows, mask_areas
 from failmodes.warehouse.errors import WarehouseError
-from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord, column_of
-from failmodes.warehouse.metrics.duplicates import Groups, kept_groups
+from failmodes.warehouse.metrics.cell_rows import Cell, CellRows, NotOnRecord, column_of, decode_pattern
+from failmodes.warehouse.metrics.duplicates import Groups, independent_share, kept_groups
 from failmodes.warehouse.schema import ATTENTION, CLEAN, PREDICTION_FACTS, TARGETS, Table
 
 CellKey = tuple[str, float]  # corruption and severity
@@ -25,7 +29,85 @@ Rows = NDArray[np.int64]
 Columns = dict[str, NDArray[Any]]
 CLEAN_CELL: CellKey = (CLEAN, 0.0)
 IMAGE_ID, MASK_AREA = "image_id", "images.mask_area"
+OTHER_PIXELS = "their corrupted pixels are not the same: another source of corruptions, such as another seed"
 KEY_BITS = 32  # of an image_id, in a number that orders rows by cell and image
+
+
+class CorrectnessMatrix(NamedTuple):
+    """Of one evaluation: its cells as (corruption, severity), and whether each image is right in each, (N, C).
+
+    Rows follow `image_id`, of whose values in each cell there is a hash. Where corrupted images do not pair with clean
+    ones, rows of different cells are different images. `groups` are of the clean images, (N,): those of the same pixels
+    are one group, and None says that all are distinct.
+    """
+
+    evaluation_id: str
+    paired: bool
+    cells: list[tuple[str, float]]
+    correct: NDArray[np.bool_]
+    ids_hashes: tuple[str, ...] = ()
+    groups: Groups | None = None
+
+    @property
+    def independent_share(self) -> float:
+        """Kish's effective number of images as a share of them; 1 without duplicates."""
+        return independent_share(self.groups)
+
+    @property
+    def effective_count(self) -> float:
+        """Kish's effective number of images; their number without duplicates."""
+        return len(self.correct) * self.independent_share
+
+    @property
+    def accuracy(self) -> Float64Array:
+        """Accuracy of every cell, (C,) 0-1."""
+        shares: Float64Array = self.correct.mean(axis=0)
+        return shares
+
+    def curves(self) -> dict[str, dict[float, int]]:
+        """The column of each severity of a corruption, from clean, by corruption."""
+        clean = self.cells.index((CLEAN, 0.0))
+        found: dict[str, dict[float, int]] = {}
+        for column, (corruption, severity) in enumerate(self.cells):
+            if corruption != CLEAN:
+                found.setdefault(corruption, {0.0: clean})[severity] = column
+        return found
+
+
+@read_once
+def read_correctness(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> CorrectnessMatrix:
+    """Read the correctness of every image in every cell of an evaluation.
+
+    Raises:
+        WarehouseError: the evaluation is unknown, a cell is incomplete, or the clean cell is missing.
+    """
+    found = fetch_first(con, "select image_count, paired from evaluations where evaluation_id = ?", [evaluation_id])
+    if not found:
+        raise WarehouseError(f"no evaluation {evaluation_id} in this warehouse")
+    expected, paired = found
+    rows = con.execute(
+        "select corruption, severity::double, row_count, image_count, image_ids_md5, correct_images "
+        "from cell_predictions where evaluation_id = ? order by corruption, severity",
+        [evaluation_id],
+    ).fetchall()
+    for corruption, severity, row_count, images, _, pattern in rows:
+        if len(pattern) != row_count or not pattern.isascii():
+            raise WarehouseError(f"cell_predictions of evaluation {evaluation_id} is damaged: {REBUILD_HINT}")
+        if not row_count == images == expected:
+            raise WarehouseError(
+                f"evaluation {evaluation_id}, {corruption} at severity {severity:g} has {row_count} rows of {images} "
+                f"images, expected {expected}: run `failmodes status`, then `failmodes load --rebuild`"
+            )
+    cells = [row[:2] for row in rows]
+    if (CLEAN, 0.0) not in cells:
+        raise WarehouseError(f"evaluation {evaluation_id} has no clean cell: run `failmodes evaluate` to the end")
+    if paired and len({row[4] for row in rows}) > 1:
+        raise WarehouseError(f"the cells of evaluation {evaluation_id} are not of the same images: load it again")
+    by_image = np.stack([decode_pattern(row[5]) for row in rows]).T  # of a cell the images lie together
+    groups = image_groups(con, evaluation_id)
+    if groups is not None and len(groups) != len(by_image):
+        raise WarehouseError(f"evaluation {evaluation_id} has {len(groups):,} clean predictions: {REBUILD_HINT}")
+    return CorrectnessMatrix(evaluation_id, paired, cells, by_image, tuple(row[4] for row in rows), groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,13 +116,11 @@ class RunRows:
 
     Attributes:
         correctness: of every cell; rows follow `image_id`.
-        ids_hashes: hash of the image_ids of each cell.
         columns: (N, C) by the names of `CellRows`, lists (N, C, K); those that were asked for are kept.
         con: the warehouse that columns are read from; None where all are given.
     """
 
     correctness: CorrectnessMatrix
-    ids_hashes: Mapping[CellKey, str]
     columns: Columns = field(default_factory=dict)
     con: duckdb.DuckDBPyConnection | None = None
     _absent: set[str] = field(default_factory=set)
@@ -66,6 +146,10 @@ class RunRows:
         self.read([IMAGE_ID])
         found: Rows = self.columns[IMAGE_ID][:, 0]
         return found
+
+    def ids_hash(self, cell: CellKey) -> str:
+        """Hash of the image_ids of a cell."""
+        return self.correctness.ids_hashes[self.places[cell]]
 
     @cached_property
     def places(self) -> dict[CellKey, int]:
@@ -195,8 +279,85 @@ def read_run(con: duckdb.DuckDBPyConnection, evaluation_id: str) -> RunRows:
     Raises:
         WarehouseError: it is unknown, a cell is incomplete, or the clean cell is missing.
     """
-    correctness = read_correctness(con, evaluation_id)
-    return RunRows(correctness, dict(zip(correctness.cells, correctness.ids_hashes, strict=True)), con=con)
+    return RunRows(read_correctness(con, evaluation_id), con=con)
+
+
+@dataclass(frozen=True)
+class ImagePairing:
+    """Which images are compared.
+
+    Attributes:
+        kind: 'same': both saw the same images; 'common': they are compared on those that both saw; 'different': each on
+            its own, as independent samples.
+        image_count: images of a cell that both sides share; with 'different', those of the smaller side.
+        note: why the images are not the same; empty where they are.
+    """
+
+    kind: Literal["same", "common", "different"]
+    image_count: int
+    note: str = ""
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether differences are taken image by image."""
+        return self.kind != "different"
+
+
+class ModelRows(NamedTuple):
+    """The rows of a model's training runs, all on the same images.
+
+    Attributes:
+        runs: one at least.
+        dataset_id: of the images.
+        source_id: of the corrupted pixels.
+        kept: rows of the images that are compared with another model's; None for all.
+    """
+
+    runs: tuple[RunRows, ...]
+    dataset_id: str = ""
+    source_id: str = ""
+    kept: Rows | None = None
+
+    @property
+    def shares_images(self) -> bool:
+        """Whether all cells are of the same images."""
+        return all(run.shares_images for run in self.runs)
+
+    @property
+    def image_count(self) -> int:
+        """Images of a cell, of those that are kept."""
+        return self.runs[0].image_count if self.kept is None else len(self.kept)
+
+    @property
+    def cells(self) -> list[CellKey]:
+        """Cells that all runs have, by corruption and severity."""
+        return [cell for cell in self.runs[0].cells if all(cell in run.places for run in self.runs)]
+
+
+def pair_images(a: ModelRows, b: ModelRows) -> tuple[ImagePairing, ModelRows, ModelRows]:
+    """Find out which images of two models can be compared, and keep these.
+
+    Images are the same where the clean ones are of one data set and have the same numbers in every cell that both have.
+    Where at least half of the smaller set is in both sets, those are compared; fewer would throw away most of what is
+    known, and as independent samples the interval is then too wide rather than too narrow.
+    """
+    smaller = min(a.image_count, b.image_count)
+    if a.dataset_id != b.dataset_id:
+        return ImagePairing("different", smaller, "they are of different data sets"), a, b
+    one, other = a.runs[0], b.runs[0]
+    both_share, same_source = a.shares_images and b.shares_images, a.source_id == b.source_id
+    shared = [cell for cell in a.cells if cell in other.places]
+    if (both_share or same_source) and all(one.ids_hash(cell) == other.ids_hash(cell) for cell in shared):
+        return ImagePairing("same", a.image_count, "" if same_source else OTHER_PIXELS), a, b
+    if not both_share:
+        note = "corrupted images do not pair with clean ones, and those of the cells are not the same"
+        return ImagePairing("different", smaller, note), a, b
+    common, rows_a, rows_b = np.intersect1d(one.image_ids, other.image_ids, return_indices=True)
+    counts = f"one saw {a.image_count:,} images, the other {b.image_count:,}; both saw {len(common):,}"
+    if 2 * len(common) < smaller:
+        return ImagePairing("different", smaller, counts), a, b
+    note = counts if same_source else f"{counts}; {OTHER_PIXELS}"
+    return ImagePairing("common", len(common), note), a._replace(kept=rows_a), b._replace(kept=rows_b)
 
 
 def _names_of(table: Table) -> set[str]:

@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from failmodes.analysis.derived_rows import Made, derived_rows, evaluation_inputs, replace_rows
 from failmodes.analysis.once import read_once
 from failmodes.analysis.selection import read_metrics
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix, Float64Array, read_correctness
-from failmodes.analysis.statistics.change_points import (
+from failmodes.analysis.statistics.curve_fits import (
     FEWEST_CHANGING,
     ChangePoint,
+    CurveFit,
     covariance_of_means,
     find_change_point,
+    fit_curve,
 )
-from failmodes.analysis.statistics.curve_fits import CurveFit, fit_curve
 from failmodes.analysis.statistics.curve_shape import (
     INCONCLUSIVE,
     MIN_POINTS,
     RMSE_AXIS,
+    SETTINGS,
     SEVERITY_AXIS,
     SHAPES,
     SSIM_AXIS,
@@ -37,8 +38,10 @@ from failmodes.analysis.statistics.curve_shape import (
     resampled_curve,
     shapes_of,
     shapes_over_axes,
+    stored_settings,
 )
 from failmodes.analysis.statistics.early_warning import early_warning_rows, measure_early_warning
+from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.analysis.statistics.failure_order import (
     FEWEST_OF_CLASS,
     MEASURES,
@@ -48,6 +51,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_corruptions,
 )
 from failmodes.analysis.statistics.published import published_made, update_published_shapes
+from failmodes.analysis.statistics.run_rows import CorrectnessMatrix, read_correctness
 from failmodes.analysis.statistics.shares import discoveries, holm
 from failmodes.analysis.statistics.sufficiency import (
     FEWEST_IMAGES,
@@ -68,8 +72,6 @@ from failmodes.warehouse.schema import CLEAN
 from failmodes.warehouse.terminal import note
 
 TABLES = (SHAPE_TABLE, STEPS, SHAPE_SWEEP, EARLY_WARNING, *CURVE_TABLES)
-_SETTINGS = "resamples, bootstrap_seed, interval_level, flat_below, curvature_threshold"  # columns, as in ShapeSettings
-MOST_RESAMPLES = 100_000  # that a stored setting may ask for
 FLAT_SWEEP = (0.01, 0.02, 0.05)
 CURVATURE_SWEEP = (0.10, 0.125, 0.15)
 INCONCLUSIVE_SHAPE = SHAPES[INCONCLUSIVE]
@@ -211,7 +213,7 @@ def _without_rows(con: duckdb.DuckDBPyConnection) -> list[str]:
 def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
     """Whether the stored tables hold what this program could have stored: whoever wrote a file may write rows too."""
     axes = [SEVERITY_AXIS, *AXIS_TITLES]
-    if con.execute(f"select distinct {_SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
+    if con.execute(f"select distinct {SETTINGS} from shapes").fetchall() not in ([], [astuple(settings)]):
         return False
     known = fetch_first(
         con,
@@ -228,21 +230,6 @@ def _are_ours(con: duckdb.DuckDBPyConnection, settings: ShapeSettings) -> bool:
         ).fetchall()
         for other in ("steps", "shape_sweep", *over_axes)
     )
-
-
-def stored_settings(con: duckdb.DuckDBPyConnection) -> ShapeSettings:
-    """The settings that the stored shapes were made with; the defaults without shapes, or where nobody could set them.
-
-    Whoever wrote a file may have written a billion resamples.
-    """
-    row = fetch_first(
-        con,
-        f"select {_SETTINGS} from shapes "
-        f"where resamples between 1 and {MOST_RESAMPLES} and bootstrap_seed >= 0 and flat_below between 0 and 1 "
-        "and interval_level between 0.5 and 0.999 and curvature_threshold >= 0 and isfinite(curvature_threshold) "
-        "limit 1",
-    )
-    return ShapeSettings(*(row or ()))
 
 
 def shape_rows(
@@ -369,7 +356,7 @@ def _shape_row(curve: DescribedCurve, found: EvaluationCurves) -> Row:
         **dict(zip(("other_step_from", "other_step_to"), other or (None, None), strict=True)),
         **{f"share_{name}": None if curve.is_withheld else share for name, share in shape.shares.items()},
         "image_count": len(correct),
-        **dict(zip(_SETTINGS.split(", "), astuple(settings), strict=True)),
+        **dict(zip(SETTINGS.split(", "), astuple(settings), strict=True)),
     }
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from failmodes.analysis.statistics.bootstrap import Float64Array
+from failmodes.analysis.statistics.estimate import Float64Array
 from failmodes.warehouse.metrics.intervals import normal_quantile, wilson_interval
 
 ALPHA = 0.05

@@ -8,8 +8,7 @@ import duckdb
 import pytest
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.judging.claims import judge_claims, judge_stored
-from failmodes.analysis.judging.claims_result import ClaimsResult
+from failmodes.analysis.judging.claims import ClaimsResult, judge_claims, judge_stored
 from failmodes.analysis.judging.stored import DERIVATION
 from failmodes.analysis.report import rendering
 from failmodes.analysis.report.rendering import write_report

@@ -13,7 +13,7 @@ from model_comparisons import compared, few_images, inconclusive, of_different_i
 from failmodes.analysis.comparison_result import ComparisonResult
 from failmodes.analysis.judging.compare import Comparison
 from failmodes.analysis.judging.compare_text import ComparisonText
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 
 DOCUMENTATION = Path(__file__).parents[3] / "docs" / "comparing.md"
 CASES = [compared, few_images, inconclusive, of_different_images, over_seeds]

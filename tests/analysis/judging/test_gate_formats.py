@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 import failmodes
-from failmodes.analysis.judging.gate_result import GateResult
+from failmodes.analysis.judging.gate import GateResult
 from failmodes.analysis.render.blocks import Sentence, Table
 
 RULES: list[dict[str, Any]] = [

@@ -17,7 +17,7 @@ from failmodes.analysis.judging.statement import (
     judge_plan,
     plan_statement,
 )
-from failmodes.analysis.statistics.difference import MeanError, Measured, Term, Undefined
+from failmodes.analysis.statistics.difference import MeanError, Measured, Term
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.ingest.statements import GateSpec, Statement
 from failmodes.warehouse.errors import StudyError
@@ -46,10 +46,10 @@ class Given:
         self.metrics = all_metrics()
         self.candidate, self.baseline = Cells(candidate), Cells(baseline) if baseline else None
 
-    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | Undefined:
+    def measure(self, name: str, terms: Sequence[Term], score: str | None = None) -> Measured | str:
         for term in terms:
             if term.cell in self.undefined:
-                return Undefined(f"{term.cell[0]}: no failure")
+                return f"{term.cell[0]}: no failure"
         return value_of(sum(t.weight * (self.others if t.of_baseline else self.values)[t.cell] for t in terms))
 
 

@@ -8,7 +8,7 @@ from failmodes.analysis.render.formatting import (
     join_names,
     lower_label,
 )
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 
 
 def test_numbers_as_a_reader_sees_them() -> None:

@@ -13,7 +13,8 @@ from failmodes.analysis.statistics.attention import (
     LARGEST_CORRELATION,
     attention_at_last,
     compare_with_null,
-    share_on_cycle,
+    interval_on_cycle,
+    mean_on_cycle,
     variance_inflation,
 )
 
@@ -58,11 +59,11 @@ def test_variance_grows_with_the_covariance_along_the_cycle(
 
 def test_share_has_wilsons_interval_of_the_effective_count() -> None:
     values, following = np.array([1.0, 1, 1, 0, 0, 0]), _following([0, 1, 2, 3, 4, 5])
-    assert share_on_cycle(values, following) == pytest.approx(_wilson(0.5, 6 / (5 / 3)))
+    assert interval_on_cycle(*mean_on_cycle(values, following)) == pytest.approx(_wilson(0.5, 6 / (5 / 3)))
     halves = np.array([1.0] * 300 + [0.5] * 200 + [0.0] * 100)  # which vary less
     share = halves.mean()
     exact = _wilson(share, share * (1 - share) / halves.var() * 600)
-    assert share_on_cycle(halves, np.full(600, -1)) == pytest.approx(exact, rel=0.001)
+    assert interval_on_cycle(*mean_on_cycle(halves, np.full(600, -1))) == pytest.approx(exact, rel=0.001)
 
 
 def test_images_without_a_map_count_one_half_and_at_worst_nothing() -> None:

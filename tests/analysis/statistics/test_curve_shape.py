@@ -7,9 +7,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from failmodes.analysis.statistics.change_points import covariance_of_means
+from failmodes.analysis.statistics.curve_fits import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
     ShapeSettings,
+    bootstrap_estimate,
     chord,
     curvature,
     describe_curve,
@@ -276,3 +277,9 @@ def test_whether_a_curve_ends_at_chance_or_below(
     correct = nested(tuple(np.array(percent) / 100), images)
     assert chance_from(correct, np.arange(float(len(percent))), chance, 0.95) == severity
     assert is_below_chance(correct, chance, 0.95) is is_below
+
+
+def test_an_interval_is_of_the_quantiles_of_finite_resamples() -> None:
+    resamples = np.append(np.random.default_rng(0).permutation(1001) / 1000, [np.nan, np.inf])
+    assert bootstrap_estimate(np.append(7.0, resamples)) == pytest.approx((7.0, 0.025, 0.975))
+    assert bootstrap_estimate(np.append(7.0, resamples), level=0.9) == pytest.approx((7.0, 0.05, 0.95))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from failmodes.analysis.statistics.change_points import covariance_of_means
+from failmodes.analysis.statistics.curve_fits import covariance_of_means
 from failmodes.analysis.statistics.curve_shape import (
     RMSE_AXIS,
     SEVERITY_AXIS,

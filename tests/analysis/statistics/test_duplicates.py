@@ -20,11 +20,10 @@ from failmodes.analysis.statistics.calibration import overconfidence_by_corrupti
 from failmodes.analysis.statistics.difference import ModelMetrics, Term, mean_of
 from failmodes.analysis.statistics.duplicates import duplicate_images, image_groups, share_of_independent
 from failmodes.analysis.statistics.failure_prediction import predict_failures
-from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import drop_rankings, run_accuracies
 from failmodes.analysis.statistics.model_pairs import compare_models_of, compare_pairs
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
-from failmodes.analysis.statistics.run_rows import RunRows
+from failmodes.analysis.statistics.run_rows import ModelRows, RunRows
 from failmodes.warehouse.database.connection import open_warehouse
 
 Result = TypeVar("Result")
@@ -135,7 +134,7 @@ READERS: dict[str, Callable[..., object]] = {
         found.error_rate_kept,
         [cell.auroc for cell in found.cells],
     ),
-    "cells of pairs": lambda con, s, one: [cell.adjusted_p for pair in compare_pairs(con, s) for cell in pair.cells],
+    "cells of pairs": lambda con, s, one: compare_pairs(con, s)["adjusted_p"].to_list(),
 }
 
 
@@ -176,7 +175,7 @@ def two_models(*, is_twice: bool) -> tuple[ModelRows, ModelRows]:
         if is_twice:
             run = given_run(repeated(correct), **{name: repeated(values) for name, values in columns.items()})
             matrix = run.correctness._replace(groups=groups_of(90))
-            runs.append(RunRows(matrix, run.ids_hashes, run.columns))
+            runs.append(RunRows(matrix, run.columns))
         else:
             runs.append(given_run(correct, **columns))
     return given_model(runs[0]), given_model(runs[1])

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from failmodes.analysis.statistics.bootstrap import CorrectnessMatrix
 from failmodes.analysis.statistics.failure_order import (
     AT_LAST,
     FEWEST_OF_CLASS,
@@ -16,6 +15,7 @@ from failmodes.analysis.statistics.failure_order import (
     rank_corruptions,
     rank_intervals,
 )
+from failmodes.analysis.statistics.run_rows import CorrectnessMatrix
 from failmodes.warehouse.schema import CLEAN
 
 SHARES = {"fog": (0.8, 0.7, 0.2), "contrast": (0.8, 0.5, 0.5), "frost": (0.85, 0.8, 0.5)}

@@ -6,13 +6,13 @@ from given_runs import given_model, given_run
 from scipy import stats
 
 from failmodes.analysis.statistics.difference import ModelMetrics
-from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_accuracy import (
     DropRanking,
     accuracy_over,
     mean_corrupted,
     rank_drops,
 )
+from failmodes.analysis.statistics.run_rows import ModelRows
 from failmodes.analysis.statistics.shares import count_pairs, newcombe_interval
 
 NAMES = ("fog", "frost", "snow")

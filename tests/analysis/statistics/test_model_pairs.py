@@ -12,14 +12,13 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.difference import Measured
-from failmodes.analysis.statistics.image_pairing import ModelRows
 from failmodes.analysis.statistics.model_pairs import (
     compare_models_of,
     compare_pairs,
     corrupted_difference,
     rank_by_wins,
 )
-from failmodes.analysis.statistics.run_rows import CellKey
+from failmodes.analysis.statistics.run_rows import CellKey, ModelRows
 from failmodes.analysis.statistics.shares import exact_mcnemar, holm
 
 WEIGHTS = np.array([1 / 4, 1 / 4, 0, 1 / 2])  # two cells of fog weigh what one of snow does; clean is no corruption
@@ -91,23 +90,27 @@ def test_models_are_ranked_by_pairs_won_then_by_fewest_lost() -> None:
 def test_cells_count_images_that_only_one_gets_right(
     con: duckdb.DuckDBPyConnection, selection: Selection, synthetic: Synthetic
 ) -> None:
-    (found,) = compare_pairs(con, selection)
-    assert len(found.cells) == 26
-    for cell in found.cells:
-        row = int(cell.severity)
-        name = cell.corruption if row else "fog"  # the clean cell is the same under each
-        a, b = synthetic.correct["Alpha", name][row], synthetic.correct["Beta", name][row]
-        assert (cell.only_a, cell.only_b) == (int((a & ~b).sum()), int((b & ~a).sum()))
+    found = compare_pairs(con, selection)
+    assert (len(found), found.n_unique(("a", "b"))) == (26, 1)
+    labels = {evaluation_id: label for label, evaluation_id in synthetic.evaluations.items()}
+    for cell in found.rows(named=True):
+        row = int(cell["severity"])
+        name = cell["corruption"] if row else "fog"  # the clean cell is the same under each
+        a, b = (synthetic.correct[labels[cell[side]], name][row] for side in ("a", "b"))
+        assert (cell["only_a"], cell["only_b"]) == (int((a & ~b).sum()), int((b & ~a).sum()))
 
 
 def test_all_cells_of_all_pairs_are_one_family(
     many_con: duckdb.DuckDBPyConnection, many_selection: Selection, many_results: Synthetic
 ) -> None:
-    pairs = compare_pairs(many_con, many_selection)
-    cells = [cell for one in pairs for cell in one.cells]
-    assert (len(pairs), len(cells)) == (15, 75)
-    raw = exact_mcnemar([cell.only_a for cell in cells], [cell.only_b for cell in cells])
-    assert [cell.adjusted_p for cell in cells] == pytest.approx(holm(raw.tolist()))
-    won = {(one.a.label, one.b.label) for one in pairs if one.won_by("a")}
-    won |= {(one.b.label, one.a.label) for one in pairs if one.won_by("b")}
+    found = compare_pairs(many_con, many_selection)
+    assert (found.n_unique(("a", "b")), len(found)) == (15, 75)
+    raw = exact_mcnemar(found["only_a"], found["only_b"])
+    assert found["adjusted_p"].to_list() == pytest.approx(holm(raw.tolist()))
+    labels = many_selection.labels
+    won = {
+        (labels[winner], labels[b if winner == a else a])
+        for a, b, winner in found.select("a", "b", "winner").rows()
+        if winner
+    }
     assert won == set(decided_cells(many_results))

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binomtest
 
 from failmodes.analysis.selection import select_one
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.predictions import (
     Collapse,
     class_gaps,

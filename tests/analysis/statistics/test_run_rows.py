@@ -1,8 +1,18 @@
 """Rows of an evaluation of a warehouse, cell by cell: the facts themselves, in the order of cells and images."""
 
-import duckdb
+from decimal import Decimal
+from pathlib import Path
 
-from failmodes.analysis.statistics.run_rows import read_run
+import duckdb
+import pytest
+from synthetic_results import Synthetic, write_synthetic
+
+from failmodes.analysis.statistics.run_rows import read_correctness, read_run
+from failmodes.warehouse import schema
+from failmodes.warehouse.database.connection import open_warehouse
+from failmodes.warehouse.database.load import load
+from failmodes.warehouse.errors import WarehouseError
+from failmodes.warehouse.shards.format import Cell, ShardKey, read_verified, shard_path, write_shard
 
 
 def test_rows_are_read_in_the_order_of_cells_and_images(con: duckdb.DuckDBPyConnection) -> None:
@@ -18,3 +28,36 @@ def test_rows_are_read_in_the_order_of_cells_and_images(con: duckdb.DuckDBPyConn
         for name in ("correct", "confidence", "label"):
             assert (found[name] == rows[name]).all()
         assert (run.image_ids == rows["image_id"]).all()
+
+
+@pytest.mark.parametrize("change", ["select 1", "delete from computed where name = 'cell_predictions'"])
+def test_correctness_is_the_results_whether_predictions_are_stored_or_not(
+    synthetic: Synthetic, warehouse_copy: Path, change: str
+) -> None:
+    with duckdb.connect(str(warehouse_copy)) as writer:
+        writer.execute(change)
+    with open_warehouse(warehouse_copy) as con:
+        for label, evaluation_id in synthetic.evaluations.items():
+            found = read_correctness(con, evaluation_id)
+            for corruption, severities in found.curves().items():
+                columns = [severities[float(severity)] for severity in range(6)]
+                assert (synthetic.correct[label, corruption] == found.correct[:, columns].T).all()
+
+
+@pytest.mark.parametrize("letters", ["'1'", "repeat('ä', row_count)"], ids=["too few", "no digits"])
+def test_predictions_that_are_no_letter_a_row_are_refused(warehouse_copy: Path, letters: str) -> None:
+    with duckdb.connect(str(warehouse_copy)) as writer:
+        writer.execute(f"update cell_predictions set correct_images = {letters} where corruption = 'fog'")
+        ((evaluation_id,),) = writer.sql("select min(evaluation_id) from evaluations").fetchall()
+    with open_warehouse(warehouse_copy) as con, pytest.raises(WarehouseError, match="cell_predictions .* is damaged"):
+        read_correctness(con, evaluation_id)
+
+
+def test_an_incomplete_cell_is_named(tmp_path: Path) -> None:
+    made = write_synthetic(tmp_path / "out", models=("Alpha",), images=40, corruptions=("fog",), severities=(3,))
+    fog = ShardKey(made.evaluations["Alpha"], Cell("fog", Decimal("3.000")))
+    rows = read_verified(shard_path(made.output, schema.PREDICTION_FACTS, fog)).rows
+    write_shard(made.output, schema.PREDICTION_FACTS, fog, rows.slice(7))
+    load([made.output], tmp_path / "w.duckdb")
+    with open_warehouse(tmp_path / "w.duckdb") as con, pytest.raises(WarehouseError, match="fog .* 3 has 33 rows"):
+        read_correctness(con, fog.evaluation_id)

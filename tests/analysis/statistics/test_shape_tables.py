@@ -13,9 +13,9 @@ from synthetic_results import CURVES, Synthetic, write_synthetic
 from warehouse_files import ensure_shapes
 
 from failmodes.analysis.statistics import shape_tables
-from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, describe_curve
+from failmodes.analysis.statistics.curve_shape import SHAPES, ShapeSettings, describe_curve, stored_settings
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
-from failmodes.analysis.statistics.shape_tables import MOST_P, open_current, stored_settings
+from failmodes.analysis.statistics.shape_tables import MOST_P, open_current
 from failmodes.analysis.statistics.shares import holm
 from failmodes.analysis.statistics.sufficiency import chance_of
 from failmodes.warehouse.database.connection import open_warehouse

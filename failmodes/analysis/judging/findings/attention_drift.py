@@ -14,7 +14,7 @@ from failmodes.analysis.statistics.attention import (
     attention_at_last,
     missing_drift_reason,
 )
-from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.estimate import Word
 
 
 @kind(

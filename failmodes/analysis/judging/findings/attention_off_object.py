@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, verdict_of_sign, where
+from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 
 
 @kind(
@@ -31,7 +31,7 @@ def attention_off_object(
     for corruption, change in sorted(attention.mask_changes.items(), key=lambda item: -abs(item[1].value)):
         said = f"{where(con, corruption)} {_statement(evaluation, change, has_null=attention.has_mask_null)}"
         p_value = attention.mask_p_values[corruption]
-        yield Judged(verdict_of_sign(negative(change)), said, n, change, corruption, p_value=p_value)
+        yield Judged((-change).is_above(0), said, n, change, corruption, p_value=p_value)
     if attention.own_maps and not attention.mask_changes:
         said = f"Whether attention of {evaluation.label} leaves the object is inconclusive: there are no object masks."
         yield Judged("inconclusive", said, n)
@@ -46,7 +46,7 @@ def _statement(evaluation: EvaluationInfo, change: Estimate, *, has_null: bool) 
     label, mask = evaluation.label, object_word(evaluation)
     if change.below_zero:
         null = ", beyond what another image's map loses there" if has_null else ""
-        return f"{format_points_interval(negative(change))} of the attention of {label} leave {mask}{null}"
+        return f"{format_points_interval(-change)} of the attention of {label} leave {mask}{null}"
     if change.above_zero:
         null = ", beyond what another image's map gains there" if has_null else ""
         return f"{format_points_interval(change)} more of the attention of {label} lie on {mask}{null}"

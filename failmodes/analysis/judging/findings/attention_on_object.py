@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 
 from failmodes.analysis.judging.findings.attention_off_object import object_word
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative, verdict_of_sign, where
+from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
 from failmodes.analysis.statistics.attention import attention_at_last
@@ -26,7 +26,7 @@ def attention_on_object(
 ) -> Iterator[Judged]:
     """Clean images and each corruption at its last severity; nothing without masks or another image's map."""
     for corruption, over_null in attention_at_last(con, evaluation, selection.corruptions).over_null.items():
-        word, size = ("more", over_null) if over_null.value >= 0 else ("less", negative(over_null))
+        word, size = ("more", over_null) if over_null.value >= 0 else ("less", -over_null)
         said = f"{where(con, corruption)} {format_points_interval(size)} {word} of the attention of {evaluation.label} "
         said += f"lie on {object_word(evaluation)} than of another image's map"
-        yield Judged(verdict_of_sign(over_null), said, selection.image_count, over_null, corruption)
+        yield Judged(over_null.is_above(0), said, selection.image_count, over_null, corruption)

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import duckdb
 
-from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind, negative
+from failmodes.analysis.judging.findings.kind import Judged, images_that_decide, kind
 from failmodes.analysis.render.formatting import format_count, format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_pairs import PairDifference, compare_models_of
 from failmodes.analysis.trained_models import TrainedModel
 from failmodes.sql import sql_literal
@@ -55,7 +55,7 @@ def needed(pair: PairDifference) -> str:
 def leading(pair: PairDifference) -> tuple[TrainedModel, TrainedModel, Estimate]:
     """The model that is ahead, be it shown or not; the other; and by how much it is ahead."""
     if pair.difference.value < 0:
-        return pair.b, pair.a, negative(pair.difference)
+        return pair.b, pair.a, -pair.difference
     return pair.a, pair.b, pair.difference
 
 

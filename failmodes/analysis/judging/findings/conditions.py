@@ -19,8 +19,8 @@ from failmodes.analysis.render.formatting import (
 )
 from failmodes.analysis.same_labels import differences
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_metrics
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.duplicates import duplicate_images
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES, chance_of
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 from failmodes.sql import sql_literal

@@ -9,7 +9,7 @@ from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.render.formatting import MAX_LISTED, capitalize_first, format_count
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import TITLE_ERROR
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 

@@ -8,7 +8,7 @@ import duckdb
 
 from failmodes.analysis.render.formatting import format_count, format_severity, lower_label, round_up
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate, Word
+from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.sufficiency import FEWEST_IMAGES
 from failmodes.sql import sql_literal
 from failmodes.warehouse.schema import CLEAN
@@ -88,7 +88,6 @@ class Judged(NamedTuple):
         corruption: see `Finding`.
         severity: see `Finding`.
         claim: see `Finding`; by default the name of the kind.
-        unit: by default that of the kind.
         query: SQL of the figures; by default the evaluation's rows of the kind's relation, under the corruption.
         pair: of a kind about pairs the two evaluations, the better one first.
         p_value: see `Finding`.
@@ -101,7 +100,6 @@ class Judged(NamedTuple):
     corruption: str | None = None
     severity: float | None = None
     claim: str = ""
-    unit: str = ""
     query: str = ""
     pair: tuple[EvaluationInfo, EvaluationInfo] | None = None
     p_value: float | None = None
@@ -168,14 +166,14 @@ class Kind:
 
     def _finding(self, judged: Judged, evaluation: EvaluationInfo, other: EvaluationInfo | None = None) -> Finding:
         """Below `FEWEST_IMAGES` images nothing is measurable, whatever the figures say."""
-        verdict, sentence, n, estimate, corruption, severity, claim, unit, query, _, p_value = judged
+        verdict, sentence, n, estimate, corruption, severity, claim, query, _, p_value = judged
         if not sentence.endswith("."):
             sentence = f"{sentence} ({format_count(n, 'image')})."
         if n < FEWEST_IMAGES and not self.is_condition:
             verdict, sentence, p_value = "not_measurable", too_few(n), None
         return Finding(
             self.name, claim or self.name, verdict, evaluation.evaluation_id, evaluation.label, corruption, *estimate,
-            unit or self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
+            self.unit, n, sentence, query or rows_of(self.relation, evaluation, corruption),
             other.evaluation_id if other else None, severity, p_value, verdict,
         )  # fmt: skip
 
@@ -207,11 +205,6 @@ def images_that_decide(count: int | None) -> str:
     return f"; about {round_up(count):,} images would show a difference of this size"
 
 
-def of_images(count: int) -> str:
-    """The number of images as the end of a sentence: (10,000 images)."""
-    return f"({format_count(count, 'image')})"
-
-
 def rows_of(relation: str, evaluation: EvaluationInfo, corruption: str | None = None) -> str:
     """SQL that selects an evaluation's rows of a table or view, of one corruption or all; of clean images of all."""
     of_corruption = f" and corruption = {sql_literal(corruption)}" if corruption not in (None, CLEAN) else ""
@@ -224,14 +217,3 @@ def where(con: duckdb.DuckDBPyConnection, corruption: str, severity: float | Non
         return "When clean"
     at = "" if severity is None else f" at severity {format_severity(severity)}"
     return f"Under {lower_label(corruption_labels(con)[corruption])}{at}"
-
-
-def verdict_of_sign(estimate: Estimate) -> Word:
-    """Supported where the whole interval lies above 0, contradicted where it lies below."""
-    return "supported" if estimate.above_zero else "contradicted" if estimate.below_zero else "inconclusive"
-
-
-def negative(estimate: tuple[float, float, float]) -> Estimate:
-    """The estimate with the other sign: a loss as a change, one model's lead as the other's."""
-    value, low, high = estimate
-    return Estimate(-value, -high, -low)

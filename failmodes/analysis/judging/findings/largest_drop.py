@@ -16,7 +16,7 @@ from failmodes.analysis.render.formatting import (
     lower_label,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, corruption_labels
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.model_accuracy import CorruptionDrop, DropRanking, drop_rankings
 from failmodes.analysis.trained_models import noun_of_runs
 

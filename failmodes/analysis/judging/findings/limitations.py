@@ -10,7 +10,7 @@ from failmodes.analysis.judging.findings.correction import BESIDE, FIRST_SCREEN,
 from failmodes.analysis.judging.findings.kind import Limitation
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, read_metrics
-from failmodes.analysis.statistics.bootstrap import stored_resampling
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.shape_tables import FALSE_SHAPES
 from failmodes.analysis.statistics.shares import ALPHA
 from failmodes.analysis.trained_models import TrainedModel, trained_models
@@ -90,7 +90,7 @@ def _limitations(con: duckdb.DuckDBPyConnection, selection: Selection) -> Iterat
     yield (
         "Shapes",
         "Words for shapes rest on conventions.",
-        f"Stability is the share of {stored_resampling(con).resamples:,} resamples of the curve with the same word; "
+        f"Stability is the share of {stored_settings(con).resamples:,} resamples of the curve with the same word; "
         "the table of shapes shows how often other thresholds give the same word.",
     )
     yield "Error rates", "A few statements may be false.", _error_rates()

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import duckdb
 
-from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, negative, where
+from failmodes.analysis.judging.findings.kind import BOTH, Judged, kind, where
 from failmodes.analysis.render.formatting import format_points_interval
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import overconfidence_by_corruption
+from failmodes.analysis.statistics.estimate import Estimate
 
 
 @kind(
@@ -52,4 +52,4 @@ def overconfidence_phrase(overconfidence: Estimate) -> str:
 
 def size_of(overconfidence: Estimate) -> Estimate:
     """Its size, positive for underconfidence too."""
-    return negative(overconfidence) if overconfidence.below_zero else overconfidence
+    return -overconfidence if overconfidence.below_zero else overconfidence

@@ -63,20 +63,3 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Findings by kind in the order of a report; those of one kind stay in theirs."""
     places = {name: place for place, name in enumerate(all_kinds())}
     return sorted(findings, key=lambda finding: places[finding.kind])
-
-
-def statements_of_kind(
-    con: duckdb.DuckDBPyConnection, selection: Selection, evaluation: EvaluationInfo, name: str
-) -> list[Finding]:
-    """Statements of one kind about one evaluation, judged on request; needs shapes.
-
-    Intervals of attention hold together for all corruptions of the selection: of one that names a single corruption
-    they are that one's own.
-
-    Args:
-        con: the warehouse.
-        selection: names the corruptions.
-        evaluation: one of its evaluations.
-        name: a kind about one evaluation, such as 'attention_on_object'.
-    """
-    return all_kinds()[name].of_evaluation(con, selection, evaluation)

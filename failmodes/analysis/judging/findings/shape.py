@@ -5,15 +5,15 @@ from typing import Any
 
 import duckdb
 
-from failmodes.analysis.judging.findings.kind import Judged, kind, negative, where
+from failmodes.analysis.judging.findings.kind import Judged, kind, where
 from failmodes.analysis.render.formatting import (
     format_points,
     format_points_interval,
     format_severity,
 )
 from failmodes.analysis.selection import EvaluationInfo, Selection, read_for_selection
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.curve_shape import FALLING, SMALL
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.warehouse.database_schema import SHAPE_LABELS
 
@@ -70,7 +70,7 @@ def _flat(row: Row, _drop: Estimate, _last: str) -> str:
 
 
 def _rise(_row: Row, drop: Estimate, last: str) -> str:
-    return f"gains accuracy: {format_points_interval(negative(drop))} from clean to severity {last}"
+    return f"gains accuracy: {format_points_interval(-drop)} from clean to severity {last}"
 
 
 def _recovers(row: Row, drop: Estimate, last: str) -> str:
@@ -81,7 +81,7 @@ def _recovers(row: Row, drop: Estimate, last: str) -> str:
 
 def _up_and_down(row: Row, _drop: Estimate, _last: str) -> str:
     change, at = estimate_of(row, "largest_change"), format_severity(row["largest_change_at"])
-    side, size = ("below", change) if change.value >= 0 else ("above", negative(change))
+    side, size = ("below", change) if change.value >= 0 else ("above", -change)
     return f"goes up and down; farthest from clean at severity {at}, {format_points_interval(size)} {side} it"
 
 

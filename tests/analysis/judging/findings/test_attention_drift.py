@@ -14,7 +14,7 @@ from synthetic_results import Synthetic
 from failmodes.analysis.judging.findings import attention_drift
 from failmodes.analysis.selection import select_one
 from failmodes.analysis.statistics.attention import AttentionAtLast
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.schema import ATTENTION, PARTITIONS
 from failmodes.warehouse.shards.format import CLEAN_CELL, Cell, ShardKey, read_verified, shard_path, write_shard
 

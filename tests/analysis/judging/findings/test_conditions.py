@@ -16,7 +16,7 @@ from failmodes.analysis.judging.findings.conditions import permuted_outputs
 from failmodes.analysis.judging.findings.kind import Judged
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.selection import EvaluationInfo, Selection, select_one
-from failmodes.analysis.statistics.bootstrap import Estimate
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.warehouse.metrics.duplicates import DuplicateImages
 
 ONE = EvaluationInfo("e", "M", {})

@@ -10,7 +10,7 @@ from scipy.stats import false_discovery_control
 from failmodes.analysis.judging.findings.correction import NOT_SHOWN, OTHERS, corrected
 from failmodes.analysis.judging.findings.kind import KINDS, Finding
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.estimate import Word
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR, LARGEST_DROP_ERROR
 
 OTHER_KINDS = ("overconfidence", "calibration_error", "class_failure", "confidence_below_chance")

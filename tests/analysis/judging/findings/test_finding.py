@@ -11,7 +11,7 @@ import pytest
 
 from failmodes.analysis.judging.findings.kind import Finding, Judged, Kind, rows_of
 from failmodes.analysis.selection import EvaluationInfo, Selection
-from failmodes.analysis.statistics.bootstrap import Word
+from failmodes.analysis.statistics.estimate import Word
 
 ROOT = Path(__file__).parents[4]
 

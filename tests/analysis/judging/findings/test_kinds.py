@@ -15,9 +15,9 @@ from failmodes.analysis.judging.findings.registry import selection_findings
 from failmodes.analysis.report.report_tables import tables
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.attention import attention_at_last
-from failmodes.analysis.statistics.bootstrap import Estimate
 from failmodes.analysis.statistics.calibration import clean_calibration, overconfidence_by_corruption
 from failmodes.analysis.statistics.early_warning import COMPARED, PredictorGain
+from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_prediction import predict_failures
 from failmodes.analysis.statistics.model_accuracy import drop_rankings
 from failmodes.analysis.statistics.predictions import class_gaps, collapse_by_corruption
