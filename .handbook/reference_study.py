@@ -6,7 +6,7 @@ from typing import Any
 from markdown_text import attribute_meanings, code, table
 from pydantic import BaseModel
 
-from failmodes.evaluate.cam.registry import method_meanings
+from failmodes.evaluate.cam.method_selection import method_meanings
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Normalization, Study, TrainingSpec
 from failmodes.ingest.specification import CorruptionSpec, DatasetSpec
 from failmodes.ingest.statements import CellsOf, GateSpec, Statement

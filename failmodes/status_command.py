@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from failmodes.analysis.render.blocks import Cell, Sentence, Table
 from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
 from failmodes.warehouse.errors import MissingExtraError, WarehouseError
+from failmodes.warehouse.extras import require
 from failmodes.warehouse.output_files import line_width
 from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
@@ -16,7 +17,6 @@ from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
     from failmodes.analysis.render.blocks import Block
-    from failmodes.evaluate.study_progress import StudyProgress
     from failmodes.warehouse.database.status import WarehouseStatus
 
 # Keys of --json of a warehouse
@@ -32,6 +32,43 @@ _COUNTED = {
     "stated_claims": "stated claims",
 }
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class EvaluationProgress(NamedTuple):
+    """One evaluation: model, source of the pixels, identity, cells of the study and those that are missing."""
+
+    model_label: str
+    source_label: str
+    evaluation_id: str
+    cell_count: int
+    missing_count: int
+
+
+class StudyProgress(NamedTuple):
+    """A study: its name, its models that are not trained yet, and its evaluations, none while some are not."""
+
+    study_file: Path
+    name: str
+    untrained: list[str]
+    evaluations: list[EvaluationProgress]
+
+    @property
+    def unfinished(self) -> str:
+        """What is still to be done before its rows are loaded, and how; empty where nothing is."""
+        go_on = f"`failmodes run {self.study_file}` goes on"
+        if count := len(self.untrained):
+            return f"{count:,} model{'s' if count > 1 else ''} not trained yet: {go_on}"
+        missing = sum(one.missing_count for one in self.evaluations)
+        return f"{missing:,} shard{'s' if missing > 1 else ''} not evaluated yet: {go_on}" if missing else ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The same by the keys that the help of `failmodes status` names."""
+        return {
+            "name": self.name,
+            "untrained": self.untrained,
+            "evaluations": [one._asdict() for one in self.evaluations],
+            "unfinished": self.unfinished or None,
+        }
 
 
 def status(
@@ -52,7 +89,7 @@ def status(
     from failmodes.warehouse.storage.locations import default_location, find_warehouse
 
     where = where or default_location()
-    study = _study_progress(where) if where.suffix == ".toml" else None
+    study = _progress_or_note(where) if where.suffix == ".toml" else None
     unfinished = study.unfinished if study else ""
     progress = {"study": study.as_json() if study else None}
     path = find_warehouse(where)
@@ -80,10 +117,8 @@ def _print(blocks: "Iterable[Block]") -> None:
     say(render_blocks(blocks, line_width()), end="")
 
 
-def _study_progress(study_file: Path) -> "StudyProgress | None":
+def _progress_or_note(study_file: Path) -> StudyProgress | None:
     """The progress of a study; None, with a note, where that takes packages that are not installed."""
-    from failmodes.evaluate.study_progress import study_progress
-
     try:
         return study_progress(study_file)
     except MissingExtraError as error:
@@ -112,7 +147,7 @@ def _as_json(path: Path, status: "WarehouseStatus") -> dict[str, Any]:
     }
 
 
-def progress_blocks(study: "StudyProgress") -> Iterator["Block"]:
+def progress_blocks(study: StudyProgress) -> Iterator["Block"]:
     """A row an evaluation; of models that are not trained yet only the names."""
     if study.untrained:
         yield Sentence(f"{study.name}: not trained yet: {', '.join(study.untrained)}", "lead")
@@ -167,3 +202,40 @@ def warehouse_blocks(path: Path, status: "WarehouseStatus") -> Iterator["Block"]
     if status.stale_derived:
         yield Sentence(f"out of date: {', '.join(status.stale_derived)}: `failmodes load` recomputes them")
     yield Sentence(f"{len(status.checks) - len(failed)} of {len(status.checks)} checks pass")
+
+
+def study_progress(study_file: Path) -> StudyProgress | None:
+    """How far a study is; None where its predictions are imported: the warehouse says what is there.
+
+    Raises:
+        MissingExtraError: the study names models, and PyTorch, or what a model needs beside it, is not installed.
+        StudyError: it is no study.
+    """
+    from failmodes.evaluate.study.study_file import read_study
+
+    study = read_study(study_file, require_models=False)
+    if not study.models:
+        return None
+    require("evaluate", "the progress of a study's models")
+    from failmodes.evaluate.devices import choose_device
+    from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
+    from failmodes.evaluate.study_models import study_models
+    from failmodes.ingest.datasets.opening import open_dataset
+
+    dataset = open_dataset(study.dataset, study.cache)
+    untrained = [model.label for model in study_models(study, dataset) if not model.is_there]
+    if untrained:
+        return StudyProgress(study_file, study.name, untrained, [])
+    planned = plan_evaluations(study, dataset, choose_device(study.evaluation.device))
+    evaluations = [
+        EvaluationProgress(
+            one.model.label,
+            one.data.source.row()["source_label"],
+            one.evaluation_id,
+            len(study.cells),
+            len(missing_cells(study, one)),
+        )
+        for group in planned
+        for one in group
+    ]
+    return StudyProgress(study_file, study.name, [], evaluations)

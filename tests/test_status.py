@@ -10,8 +10,7 @@ from tiny_study import write_tiny_study
 
 from failmodes.analysis.render.formats.text import render_blocks
 from failmodes.cli import status
-from failmodes.evaluate.study_progress import EvaluationProgress, StudyProgress
-from failmodes.status_command import progress_blocks
+from failmodes.status_command import EvaluationProgress, StudyProgress, progress_blocks
 from failmodes.warehouse.errors import WarehouseError
 
 

@@ -17,6 +17,7 @@ from failmodes.evaluate.models.live import architecture_of, live_model, unwrappe
 from failmodes.evaluate.models.load import load_model, output_names
 from failmodes.evaluate.models.model import Model, tensor_hashes
 from failmodes.evaluate.models.outputs import TRIAL_IMAGES
+from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION
 from failmodes.evaluate.options import Options
 from failmodes.evaluate.study.study_file import check_study, check_study_file, claims_of_folder, write_study_file
 from failmodes.evaluate.study.study_schema import EvaluationSpec, ModelSpec, Study
@@ -212,7 +213,8 @@ def _as_named(asked: Benchmark, spec: ModelSpec, dataset: Dataset) -> ModelSpec:
             f"benchmark: model {spec.label!r}: architecture= goes with normalization=, which the study file states: "
             '"imagenet", another name or (mean, std) as in training, "none" for values in [0, 1]'
         )
-    path = asked.to / MODELS_FOLDER / f"{_slug(spec.label)}-{identity_of(tensor_hashes(live.module))[:8]}.safetensors"
+    tensors = identity_of(tensor_hashes(live.module))
+    path = asked.to / MODELS_FOLDER / f"{spec.slug or 'model'}-{tensors[:8]}.safetensors"
     if not path.exists():
         save_checkpoint(path, live.module, {})
     names = load_model(spec, dataset).output_names  # like the normalization, they may come from its own configuration
@@ -309,10 +311,9 @@ def _write_study(study: Study, own: Mapping[str, str | None]) -> None:
 
 def why_unnamed(model: Model) -> str:
     """What a model is that no file can name, and how one could."""
-    function = model.preprocessing.function
-    is_function = function is not None and function.name == "inside the function"
+    is_function = model.preprocessing == INSIDE_THE_FUNCTION
     kind = "function" if is_function else model.architecture.partition(":")[2]
-    own = " with preprocessing of its own" if function is not None and not is_function else ""
+    own = " with preprocessing of its own" if model.preprocessing.function and not is_function else ""
     return (
         f"a {kind} of the program that called this benchmark{own}; Options(architecture=…) names what builds a module"
     )
@@ -343,10 +344,6 @@ def _seed_in(label: str) -> int | None:
     """The training seed that a label such as "ResNet-18, seed 3" states."""
     found = re.search(r", seed (0|[1-9][0-9]{0,8})$", label)
     return int(found[1]) if found else None
-
-
-def _slug(label: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-") or "model"
 
 
 def _listed(values: Any) -> Any:

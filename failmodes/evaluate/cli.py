@@ -12,11 +12,11 @@ from failmodes.warehouse.errors import printable
 from failmodes.warehouse.extras import require
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, result_file
 from failmodes.warehouse.process import interruptible
+from failmodes.warehouse.progress import ProgressBar
 from failmodes.warehouse.terminal import named, note, print_json, say, suggest
 
 if TYPE_CHECKING:
-    from failmodes.evaluate.engine.run import RunReport
-    from failmodes.evaluate.import_predictions.importing import ImportReport
+    from failmodes.evaluate.engine.tasks import RunResult
     from failmodes.evaluate.study.study_schema import Study
 
 StudyArgument = Annotated[Path, typer.Argument(help="Study file.", metavar="STUDY")]
@@ -182,7 +182,7 @@ def print_estimate(study: "Study", *, as_json: bool = False) -> None:
         say("\n".join(map(printable, estimate.describe())))
 
 
-def print_run(report: "RunReport") -> None:
+def print_run(report: "RunResult") -> None:
     """Say what a run did.
 
     Raises:
@@ -234,46 +234,18 @@ def import_(
     """
     require("evaluate", "`failmodes import`")
     from failmodes.evaluate.import_predictions.importing import import_predictions
-    from failmodes.evaluate.progress import import_bar
     from failmodes.evaluate.study.study_file import read_study
     from failmodes.ingest.datasets.opening import open_dataset
 
     study = read_study(study_file, require_models=False)
     dataset = open_dataset(study.dataset, study.cache)
-    with interruptible("finished cells are kept"), import_bar() as on_progress:
+    with interruptible("finished cells are kept"), ProgressBar("import") as bar:
         report = import_predictions(
             study, dataset, predictions, label,
             architecture=architecture, seed=seed, only_study=only_study, renormalize=renormalize, strict=strict,
-            on_progress=on_progress,
+            on_progress=lambda unit, done, total: bar.update(done, total, f"{done:,}", unit),
         )  # fmt: skip
-    for line in report_lines(report, label):
+    for line in report.describe():
         note(line)
     study_argument = _named(study_file)
     note(f"next: `failmodes load{study_argument}`, then `failmodes report{study_argument}`")
-
-
-def report_lines(report: "ImportReport", label: str) -> list[str]:
-    """The lines that say what an import did."""
-    if report.written:
-        lines = [f"{report.written} cells imported, {report.existing} already present: {label}, {report.kind}, "
-                 f"evaluation {report.evaluation_id}"]  # fmt: skip
-    else:
-        lines = [f"already present, nothing to do: {label}, evaluation {report.evaluation_id}"]
-    if report.left_out:
-        lines.append(
-            f"{report.left_out:,} of {report.rows:,} rows left out: the study does not name their image or cell"
-        )
-    if report.not_finite:
-        lines.append(f"{report.not_finite:,} rows are not finite: on record as such, they count as wrong")
-    lines += [
-        note.line for note in report.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")
-    ]
-    if report.former_label:
-        lines.append(f"the same predictions were called {report.former_label!r} before: now they are called {label!r}")
-    if report.namesakes:
-        others = ", ".join(report.namesakes)
-        lines.append(
-            f"{label!r} also names other predictions on the same images (evaluation {others}), shown beside these "
-            "in charts and reports; `failmodes remove` removes them, another --label tells them apart"
-        )
-    return lines

@@ -217,11 +217,11 @@ def model_warnings(model: Model, pixels: NDArray[np.uint8]) -> list[Note]:
                 label,
             )
         )
-    if given.function is not None and given.function.crops:
+    if given.crops:
         found.append(
             Note(
                 "cropping",
-                f"{given.function.description} crops: the model does not see the border of images that are "
+                f"{given.description} crops: the model does not see the border of images that are "
                 f"{width}×{height} px already; leave Resize and CenterCrop out of it, or give images uncropped",
                 label,
             )

@@ -1,14 +1,17 @@
-"""Stages of a study, which `run`, `benchmark` and the commands call: train its models, evaluate them."""
+"""Stages of a study that run models, which `run`, `benchmark` and the commands call, with their progress."""
 
 from pathlib import Path
 
-from failmodes.evaluate.engine.run import RunReport, evaluate_study
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult
 from failmodes.evaluate.evaluation import Evaluation
-from failmodes.evaluate.progress import evaluation_bar, training_bar
-from failmodes.evaluate.self_check import Note
+from failmodes.evaluate.self_check import Note, warn
 from failmodes.evaluate.study.study_schema import Study
-from failmodes.evaluate.study_models import train_missing
+from failmodes.evaluate.study_models import StudyModel, train_missing
+from failmodes.evaluate.training import EpochMetrics
 from failmodes.ingest.datasets.dataset import Dataset
+from failmodes.warehouse.progress import ProgressBar
+from failmodes.warehouse.shards.format import ShardKey
 from failmodes.warehouse.terminal import note
 
 SHOWN = 6  # corruptions that are named
@@ -21,7 +24,14 @@ def train(study: Study, dataset: Dataset, *, show: bool = True) -> list[Path]:
         WarehouseError: another run is training or evaluating into the same output folder.
         ModelError, StudyError, StorageError: as the message says.
     """
-    with training_bar(show) as show_epoch:
+    with ProgressBar("train", show=show) as bar:
+
+        def show_epoch(model: StudyModel, epoch: EpochMetrics) -> None:
+            result = f"loss {epoch.loss_nats:.3f} nats, training accuracy {epoch.accuracy:.1%}"
+            bar.update(epoch.number, epoch.total, f"{epoch.number}/{epoch.total} epochs, {result}", model.label)
+            if show and epoch.number == epoch.total:
+                note(f"{model.label}: {epoch.total} epochs, {result}")
+
         return train_missing(study, dataset, show_epoch)
 
 
@@ -33,7 +43,7 @@ def evaluate(
     strict: bool = False,
     describe_images: bool = True,
     show: bool = True,
-) -> RunReport:
+) -> RunResult:
     """Evaluate all that is missing, after saying what may be a mistake and what is assumed of images and models.
 
     Args:
@@ -49,21 +59,58 @@ def evaluate(
         WarehouseError: another run is evaluating into the same output.
         ModelError, DataError, StorageError, DamagedShardError: as the message says.
     """
-    with evaluation_bar(show) as callbacks:
-
-        def print_plan(evaluations: list[Evaluation], notes: list[Note]) -> None:
-            callbacks.notes([one for one in notes if one.level == "warning"])
-            if describe_images:
-                note(f"images: {dataset.describe()}")
-                note(_corruptions(study))
-            for evaluation in evaluations:
-                note(evaluation.model.label)
-                for topic, words in evaluation.assumptions().items():
-                    note(f"  {topic:<10} {words}")
-
+    with ProgressBar("evaluate", "images", show=show) as bar:
         if show:
-            callbacks = callbacks._replace(plan=print_plan)
+            images = [f"images: {dataset.describe()}", _corruptions(study)] if describe_images else []
+            callbacks = _ShownRun(bar, images).callbacks()
+        else:
+            callbacks = RunCallbacks(plan=lambda _evaluations, notes: warn(notes), notes=warn)
         return evaluate_study(study, dataset, redo_damaged=redo_damaged, strict=strict, progress=callbacks)
+
+
+class _ShownRun:
+    """What is printed of a run: assumptions and notes, and how many of all missing images are evaluated."""
+
+    def __init__(self, bar: ProgressBar, images: list[str]) -> None:
+        self.bar, self.described_images = bar, images
+        self.images = self.all_images = self.shards = self.all_shards = 0
+        self.last_cell = ""
+        self.printed: set[str] = set()
+
+    def callbacks(self) -> RunCallbacks:
+        return RunCallbacks(self.begin, self.advance, self.shard, self.plan, self.notes)
+
+    def plan(self, evaluations: list[Evaluation], notes: list[Note]) -> None:
+        self.notes([one for one in notes if one.level == "warning"])
+        for line in self.described_images:
+            note(line)
+        for evaluation in evaluations:
+            note(evaluation.model.label)
+            for topic, words in evaluation.assumptions().items():
+                note(f"  {topic:<10} {words}")
+
+    def begin(self, missing: int, count: int) -> None:
+        self.all_shards, self.all_images = missing, count
+        if missing:
+            note(f"{missing:,} cells missing, {count:,} images to evaluate")
+
+    def advance(self, count: int) -> None:
+        self.images += count
+        self._update()
+
+    def shard(self, key: ShardKey) -> None:
+        self.shards, self.last_cell = self.shards + 1, f", {key.cell}"
+        self._update()
+
+    def notes(self, notes: list[Note]) -> None:
+        """Print each line once: seeds of corruptions have the same."""
+        for one in notes:
+            if one.line not in self.printed:
+                self.printed.add(one.line)
+                note(one.line)
+
+    def _update(self) -> None:
+        self.bar.update(self.images, self.all_images, f"{self.shards}/{self.all_shards} shards{self.last_cell}")
 
 
 def _corruptions(study: Study) -> str:

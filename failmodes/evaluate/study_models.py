@@ -1,6 +1,5 @@
 """The models of a study: which checkpoint each one is, trained where it is missing, loaded and checked."""
 
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -50,14 +49,13 @@ def study_models(study: Study, dataset: Dataset) -> Iterator[StudyModel]:
         if spec.training is None:
             yield StudyModel(spec, None, spec.checkpoint)
             continue
-        slug = re.sub(r"[^a-z0-9]+", "-", spec.label.lower()).strip("-") or spec.architecture
         # defaults are left out, so that a new key of the study retrains nothing
         given = spec.model_dump(mode="json", exclude=KEYS_WITHOUT_EFFECT_ON_WEIGHTS, exclude_defaults=True)
         architecture = resolve_architecture(spec.architecture)
         code = [architecture.module.definition(architecture.name)] if spec.source == OWN_CODE else []
         recipe = identity_of([given, dataset.dataset_id, *code])
         for seed in spec.seeds:
-            file = f"{slug}-{recipe[:8]}-seed{seed}.safetensors"
+            file = f"{spec.slug or spec.architecture}-{recipe[:8]}-seed{seed}.safetensors"
             yield StudyModel(spec, seed, study.output / CHECKPOINT_FOLDER / file)
 
 

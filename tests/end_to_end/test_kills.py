@@ -19,9 +19,9 @@ pytest.importorskip("torch")
 
 import torch
 from corrupted_datasets import LAYOUTS, contents
-from executor_runs import RAISING
 from fault_trials import processes_of
 from installed_script import SCRIPT, failmodes
+from raising_model import RAISING
 from safetensors import safe_open
 from tiny_study import CELLS, hashes, rows_of, write_tiny_study
 

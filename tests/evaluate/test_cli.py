@@ -4,8 +4,7 @@ import pytest
 from installed_script import failmodes
 
 from failmodes.evaluate.cli import print_run
-from failmodes.evaluate.engine.run import RunReport
-from failmodes.evaluate.engine.tasks import Failure
+from failmodes.evaluate.engine.tasks import Failure, RunResult
 from failmodes.warehouse.errors import IncompleteRunError
 
 
@@ -18,7 +17,7 @@ def test_init_writes_a_study_once(tmp_path) -> None:
 
 
 def test_a_failed_model_ends_the_command_with_an_error_of_one_line(capsys) -> None:
-    report = RunReport(
+    report = RunResult(
         evaluation_ids=["e"], written=3, existing=1, failures=[Failure("e", "Net 1", "fog 2, batch 3: ValueError: no")]
     )
     with pytest.raises(IncompleteRunError, match="Net 1") as caught:

@@ -22,10 +22,9 @@ from failmodes.evaluate.devices import (
     is_out_of_memory,
     make_exact,
 )
-from failmodes.evaluate.engine import run
-from failmodes.evaluate.engine.executors import executor
-from failmodes.evaluate.engine.executors.executor import make_worker, run_here
-from failmodes.evaluate.engine.executors.processes import run_in_processes
+from failmodes.evaluate.engine import executors, worker
+from failmodes.evaluate.engine.executors import run_here, run_in_processes
+from failmodes.evaluate.engine.worker import make_worker
 from failmodes.evaluate.study.study_schema import EvaluationSpec
 from failmodes.warehouse.errors import StudyError
 
@@ -105,12 +104,12 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
     monkeypatch, device: str, cores: int, workers: int | None, process_count: int, expected: dict[str, Any]
 ) -> None:
     given: dict[str, Any] = {}
-    monkeypatch.setattr(executor, "BatchStream", lambda _data, _spec, **options: given.update(options))
-    monkeypatch.setattr(executor, "make_model_runs", lambda _study, _groups: [SimpleNamespace(batch_size=32)])
-    monkeypatch.setattr(executor, "limit_workers", lambda requested, _bytes: requested)
-    monkeypatch.setattr(executor, "Worker", lambda *_: None)
-    monkeypatch.setattr(executor.WorkerSpec, "of", lambda _study: None)
-    monkeypatch.setattr(executor.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(worker, "BatchStream", lambda _data, _spec, **options: given.update(options))
+    monkeypatch.setattr(worker, "make_model_runs", lambda _study, _groups: [SimpleNamespace(batch_size=32)])
+    monkeypatch.setattr(worker, "limit_workers", lambda requested, _bytes: requested)
+    monkeypatch.setattr(worker, "Worker", lambda *_: None)
+    monkeypatch.setattr(worker.WorkerSpec, "of", lambda _study: None)
+    monkeypatch.setattr(worker.os, "cpu_count", lambda: cores)
     study: Any = SimpleNamespace(evaluation=SimpleNamespace(workers=workers))
     images = SimpleNamespace(images=np.zeros((1, 32, 32, 3), np.uint8))
     groups: Any = [[SimpleNamespace(data=SimpleNamespace(dataset=images))]]
@@ -130,6 +129,6 @@ def test_beside_a_gpu_batches_are_made_ahead_and_pinned(
 )
 def test_there_is_a_process_for_each_gpu(gpus, device: str, settings: dict[str, Any], way, count) -> None:
     study: Any = SimpleNamespace(models=[], evaluation=EvaluationSpec(**settings))
-    chosen = run.choose_executor(study, [], torch.device(device))
+    chosen = executors.choose_executor(study, [], torch.device(device))
     assert chosen.func is way
     assert count is None or chosen.args == (study, count)

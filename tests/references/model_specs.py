@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from failmodes.evaluate.models.model import Model
-from failmodes.evaluate.models.preprocessing import OwnFunction, Preprocessing
+from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec
 
 CLASSES = ("a", "b", "c")
@@ -90,8 +90,7 @@ def ready_model(
     preprocess=None,
 ) -> Model:
     """A module of a test where it runs, without classes."""
-    function = None if preprocess is None else OwnFunction(preprocess, "own", "own", "own")
     return Model(
         module=module, spec=model_spec("tests:net", label=label), architecture=architecture, class_outputs=outputs,
-        preprocessing=Preprocessing(normalization, input_side_px, function),
+        preprocessing=Preprocessing(normalization, input_side_px, function=preprocess, identity=preprocess and "own"),
     ).to(device, precision)  # fmt: skip

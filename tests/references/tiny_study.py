@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from failmodes.evaluate.engine.run import RunReport, evaluate_study
-from failmodes.evaluate.engine.tasks import RunCallbacks
+from failmodes.evaluate.engine.run import evaluate_study
+from failmodes.evaluate.engine.tasks import RunCallbacks, RunResult
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.evaluate.study.study_schema import Study
@@ -59,12 +59,12 @@ def rows_of(output: Path, table_name: str = "predictions") -> pa.Table:
     return pa.concat_tables([read_verified(path).rows for path in list_results_files(output, table)])
 
 
-def run_study(path: Path, progress: RunCallbacks | None = None) -> RunReport:
+def run_study(path: Path, progress: RunCallbacks | None = None) -> RunResult:
     """Train what is missing and evaluate; `progress` is told what happens."""
     return run_and_read(path, progress=progress)[0]
 
 
-def run_and_read(path: Path, **options) -> tuple[RunReport, Study]:
+def run_and_read(path: Path, **options) -> tuple[RunResult, Study]:
     """Train what is missing and evaluate, with options of `evaluate_study`; also gives the study."""
     study = read_study(path)
     dataset = open_dataset(study.dataset, study.cache)

@@ -50,6 +50,9 @@ class TargetLayer(NamedTuple):
     single_position: bool = False
 
 
+METHODS: dict[str, type["CamMethod"]] = {}  # by the name that a study gives
+
+
 class CamMethod:
     """A CAM method at one layer of a model. `class Mine(CamMethod, name="mine")` in the folder `methods` adds one.
 
@@ -82,6 +85,8 @@ class CamMethod:
 
     def __init_subclass__(cls, *, name: str = "", method: str = "") -> None:
         cls.method = method or name
+        if name:
+            METHODS[name] = cls
 
     def class_maps(
         self, inputs: torch.Tensor, classes: torch.Tensor, features: torch.Tensor, gradients: torch.Tensor

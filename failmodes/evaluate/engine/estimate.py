@@ -17,8 +17,8 @@ import torch
 from failmodes.evaluate.devices import choose_device, describe_device
 from failmodes.evaluate.engine.batches import BatchSlice, make_batch
 from failmodes.evaluate.engine.cell import CellEvaluation
-from failmodes.evaluate.engine.executors.executor import make_model_runs
 from failmodes.evaluate.engine.plan import missing_cells, plan_evaluations
+from failmodes.evaluate.engine.worker import make_model_runs
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import EvaluationData, open_evaluation_data
 from failmodes.evaluate.study.study_schema import Study

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from failmodes.evaluate.engine.clean_baseline import CleanBaseline
+from failmodes.evaluate.engine.clean_baseline import CleanBaseline, load_clean_baseline
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.models.model import CamUnavailable
+from failmodes.evaluate.study.study_schema import Study
 from failmodes.ingest.datasets.thumbnails import encode_png
 from failmodes.warehouse.errors import DamagedShardError
 from failmodes.warehouse.schema import EXEMPLAR_REASONS, EXEMPLARS, PREDICTION_FACTS
@@ -34,7 +35,21 @@ from failmodes.warehouse.storage.files import StorePath, exists
 PER_REASON = 2
 
 
-def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
+def record_missing_exemplars(study: Study, evaluation: Evaluation) -> None:
+    """Exemplars of each corruption that has none for the study's severities.
+
+    None where images do not pair, nor where a study keeps no pictures.
+    """
+    if not evaluation.data.paired or not study.evaluation.thumbnails:
+        return
+    severities, output = study.severities, study.results_folder
+    names = [name for name in study.corruptions.names if not _are_done(output, evaluation, name, severities)]
+    baseline = load_clean_baseline(output, evaluation) if names and evaluation.has_attention else None
+    for name in names:
+        _record_exemplars(output, evaluation, baseline, name, severities)
+
+
+def _are_done(output: StorePath, evaluation: Evaluation, corruption: str, severities: list[Decimal]) -> bool:
     """Whether exemplars are published for just these severities."""
     path = dimension_path(output, EXEMPLARS, _key(evaluation, corruption))
     if not exists(path):
@@ -43,7 +58,7 @@ def exemplars_are_done(output: StorePath, evaluation: Evaluation, corruption: st
     return not stored or stored == {CLEAN_CELL.severity, *severities}
 
 
-def record_exemplars(
+def _record_exemplars(
     output: StorePath,
     evaluation: Evaluation,
     baseline: CleanBaseline | None,

@@ -1,17 +1,19 @@
 """Tasks: the cells that are missing, each with the evaluations that lack it; and the result of running them.
 
-What runs tasks is an `Executor`: this process, several on this machine, or a Ray cluster (`engine.executors`).
+What runs tasks is an `Executor`: this process, several on this machine, or a Ray cluster (`executors`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
+from failmodes.evaluate.engine.clean_baseline import COMPARED_IMAGES
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.self_check import Note
 from failmodes.evaluate.study.study_schema import Study
+from failmodes.warehouse.errors import IncompleteRunError
 from failmodes.warehouse.shards.format import Cell, ShardKey
+from failmodes.warehouse.storage.files import StorePath
 
 
 class Task(NamedTuple):
@@ -47,7 +49,7 @@ class Failure(NamedTuple):
 
 @dataclass
 class RunResult:
-    """The result of some tasks; results add up.
+    """The result of some tasks, or of a whole run; results add up.
 
     Attributes:
         written: shards published.
@@ -56,6 +58,9 @@ class RunResult:
         changed_predictions: share of clean predictions that float32 gives differently, by model label, at a lower
             precision.
         notes: what was found about images and models.
+        evaluation_ids: the evaluations of the study; of a whole run, as the next two.
+        existing: shards that were there.
+        rewritten: damaged files that were removed and made again.
     """
 
     written: int = 0
@@ -63,6 +68,9 @@ class RunResult:
     not_finite: dict[str, int] = field(default_factory=dict)
     changed_predictions: dict[str, float] = field(default_factory=dict)
     notes: list[Note] = field(default_factory=list)
+    evaluation_ids: list[str] = field(default_factory=list)
+    existing: int = 0
+    rewritten: list[StorePath] = field(default_factory=list)
 
     def add(self, other: "RunResult") -> None:
         """Add another result; of a model that raised in several processes the first failure is kept."""
@@ -73,6 +81,45 @@ class RunResult:
         self.notes = list(dict.fromkeys([*self.notes, *other.notes]))
         for label, count in other.not_finite.items():
             self.not_finite[label] = self.not_finite.get(label, 0) + count
+
+    def as_json(self) -> dict[str, Any]:
+        """What was done, assumed and found, in JSON's types."""
+        return {
+            "evaluations": self.evaluation_ids,
+            "written": self.written,
+            "existing": self.existing,
+            "rewritten": [str(path) for path in self.rewritten],
+            "notes": [note._asdict() for note in self.notes],
+            "not_finite": self.not_finite,
+            "changed_predictions": self.changed_predictions,
+            "failures": [failure._asdict() for failure in self.failures],
+        }
+
+    def describe(self) -> list[str]:
+        """What it did, a line each."""
+        lines = [f"damaged, made again: {path}" for path in self.rewritten]
+        lines.append(f"{self.written} shards written, {self.existing} already present")
+        lines += [
+            f"{label}: the lower precision changes {share:.2%} of up to {COMPARED_IMAGES} clean predictions"
+            for label, share in self.changed_predictions.items()
+        ]
+        lines += [
+            f"{label}: {count:,} rows have logits that are not finite (wrong, without confidence)"
+            for label, count in self.not_finite.items()
+        ]
+        return lines + [
+            f"{failure.model_label} raised and was set aside: {failure.reason}" for failure in self.failures
+        ]
+
+    def raise_if_incomplete(self, fix: str) -> None:
+        """Raise an error that names the models that raised, and says how to `fix` it.
+
+        Raises:
+            IncompleteRunError: there are such models.
+        """
+        if self.failures:
+            labels = ", ".join(sorted({failure.model_label for failure in self.failures}))
+            raise IncompleteRunError(f"not evaluated to the end: {labels}; {fix}")
 
 
 class RunCallbacks(NamedTuple):
@@ -93,9 +140,13 @@ class RunCallbacks(NamedTuple):
     notes: Callable[[list[Note]], None] = lambda _notes: None
 
     @classmethod
-    def sent_by(cls, send: Callable[[str, Any], None]) -> "RunCallbacks":
-        """Callbacks of another process than the one that shows them: send(name of the callback, its argument)."""
-        return cls(images=partial(send, "images"), shard=partial(send, "shard"), notes=partial(send, "notes"))
+    def sent_by(cls, send: Callable[[tuple[str, Any]], None]) -> "RunCallbacks":
+        """Callbacks of another process than the one that shows them: send((name of the callback, its argument))."""
+
+        def sender(name: str) -> Callable[[Any], None]:
+            return lambda argument: send((name, argument))
+
+        return cls(images=sender("images"), shard=sender("shard"), notes=sender("notes"))
 
     def call(self, name: str, argument: Any) -> None:
         """Call what another process sent."""

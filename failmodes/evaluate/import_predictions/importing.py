@@ -12,8 +12,8 @@ from pydantic import Field
 
 from failmodes.evaluate.engine.batches import BatchSlice, images_per_batch, make_batch
 from failmodes.evaluate.engine.cell import RowBuffer
+from failmodes.evaluate.engine.exemplars import record_missing_exemplars
 from failmodes.evaluate.engine.plan import discard_damaged, missing_cells, record_plan
-from failmodes.evaluate.engine.run import record_missing_exemplars
 from failmodes.evaluate.engine.statistics import prediction_columns, prediction_statistics
 from failmodes.evaluate.evaluation import Evaluation
 from failmodes.evaluate.evaluation_data import open_evaluation_data
@@ -60,6 +60,7 @@ class ImportReport:
 
     Attributes:
         evaluation_id: the evaluation.
+        label: the model's name on charts.
         kind: logits or probabilities.
         written: cells published now.
         existing: cells that were there.
@@ -72,6 +73,7 @@ class ImportReport:
     """
 
     evaluation_id: str
+    label: str
     kind: OutputKind
     written: int
     existing: int
@@ -81,6 +83,34 @@ class ImportReport:
     notes: list[Note]
     former_label: str | None
     namesakes: list[str]
+
+    def describe(self) -> list[str]:
+        """What it did, a line each."""
+        if self.written:
+            lines = [f"{self.written} cells imported, {self.existing} already present: {self.label}, {self.kind}, "
+                     f"evaluation {self.evaluation_id}"]  # fmt: skip
+        else:
+            lines = [f"already present, nothing to do: {self.label}, evaluation {self.evaluation_id}"]
+        if self.left_out:
+            lines.append(
+                f"{self.left_out:,} of {self.rows:,} rows left out: the study does not name their image or cell"
+            )
+        if self.not_finite:
+            lines.append(f"{self.not_finite:,} rows are not finite: on record as such, they count as wrong")
+        lines += [
+            note.line for note in self.notes if note.level == "warning" or note.topic in ("zeros", "clean_accuracy")
+        ]
+        if self.former_label:
+            lines.append(
+                f"the same predictions were called {self.former_label!r} before: now they are called {self.label!r}"
+            )
+        if self.namesakes:
+            others = ", ".join(self.namesakes)
+            lines.append(
+                f"{self.label!r} also names other predictions on the same images (evaluation {others}), shown beside "
+                "these in charts and reports; `failmodes remove` removes them, another --label tells them apart"
+            )
+        return lines
 
 
 class ImportedModel(StrictModel):
@@ -192,6 +222,7 @@ def import_predictions(
     record_missing_exemplars(study, evaluation)
     return ImportReport(
         evaluation_id=evaluation.evaluation_id,
+        label=label,
         kind=predictions.kind,
         written=len(missing),
         existing=len(cells) - len(missing),

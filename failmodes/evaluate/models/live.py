@@ -18,7 +18,7 @@ from failmodes.evaluate.models.code_identity import code_hash, program_file
 from failmodes.evaluate.models.load import names_in_config, output_names
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.models.outputs import as_plain_module, try_model
-from failmodes.evaluate.models.preprocessing import UNIT_RANGE, Preprocessing, bytes_as_they_come, own_function
+from failmodes.evaluate.models.preprocessing import INSIDE_THE_FUNCTION, UNIT_RANGE, Preprocessing, own_preprocessing
 from failmodes.evaluate.study.study_schema import ModelSpec, Normalization
 from failmodes.warehouse.errors import ModelError, first_line
 from failmodes.warehouse.hashing import identity_of
@@ -76,14 +76,13 @@ def live_model(
                 f"{subject} is a function, which gets uint8 pixels: prepare them inside it, and leave out "
                 "normalization, preprocess and input_side_px"
             )
-        preprocessing = Preprocessing(None, function=bytes_as_they_come())
+        preprocessing = INSIDE_THE_FUNCTION
     elif preprocess is not None:
         if says_inputs:
             raise ModelError(
                 f"{subject}: preprocess= stands instead of normalization and input_side_px: give one of them"
             )
-        function = own_function(preprocess, images[:2], subject=subject, version=version)
-        preprocessing = Preprocessing(None, function=function)
+        preprocessing = own_preprocessing(preprocess, images[:2], subject=subject, version=version)
     else:
         own_normalization = _timm_normalization(original) if spec.normalization is None else None
         normalization = spec.normalization or own_normalization or UNIT_RANGE

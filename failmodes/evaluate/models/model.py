@@ -14,7 +14,7 @@ from torch import nn
 from torch._functorch import config as functorch_config
 
 from failmodes.evaluate.devices import make_exact
-from failmodes.evaluate.models.outputs import logits_hook
+from failmodes.evaluate.models.outputs import LogitsHook
 from failmodes.evaluate.models.preprocessing import Preprocessing
 from failmodes.evaluate.study.study_schema import PUBLISHED_WIDTH, STEM, ClassProtocol, ModelSpec, Precision
 from failmodes.ingest.study_types import MAX_INT32
@@ -63,6 +63,7 @@ class Model:
         config_names: names of all its outputs by its own `config.id2label`, where nothing else names them; they are
             its `output_names` if each class of the data set is among them.
         output_count: how many outputs it has; None where only a forward pass tells.
+        logits_hook: how the output of the module gives logits; known once it was tried.
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
         container: which weights of its file these are, in words ("" where it holds no others).
@@ -87,6 +88,7 @@ class Model:
     output_names: tuple[str, ...] | None = None
     config_names: tuple[str, ...] | None = None
     output_count: int | None = None
+    logits_hook: LogitsHook = LogitsHook()
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
     container: str = ""
@@ -162,7 +164,7 @@ class Model:
             "input_side_px": given.input_side_px,
             "outputs": self.class_outputs,
             "recipe": _identifying_recipe(self.metadata),
-            "preprocessing": None if given.function is None else given.function.identity,
+            "preprocessing": given.identity,
             "class_protocol": "all" if self.protocol == "all" else None,
             "output_key": spec.output_key,
             "output_kind": "probabilities" if spec.output_kind == "probabilities" else None,
@@ -199,7 +201,7 @@ class Model:
             "input_mean": None if given.normalization is None else list(given.normalization.mean),
             "input_std": None if given.normalization is None else list(given.normalization.std),
             "input_side_px": given.input_side_px,
-            "preprocessing": None if given.function is None else given.function.name,
+            "preprocessing": given.name,
             "training_recipe": _shortened(self.metadata.get("recipe")),
             "training_seed": self.seed,
             "training_data": _shortened(self.metadata.get("dataset")),
@@ -220,12 +222,12 @@ class Model:
             None if self.checkpoint is None else f"weights {self.checkpoint}{_parenthesized(self.container)}",
             f"prefix {self.prefix!r} stripped" if self.prefix else None,
         ]
-        hook, source = logits_hook(self.module), self.normalization_source
+        source = self.normalization_source
         changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"
         return {
             "model": "; ".join(part for part in parts if part),
             "input": self.preprocessing.describe() + _parenthesized(source and f"of {source}"),
-            "outputs": f"{'logits' if hook is None else hook.describe()}{changing}; {self._describe_classes()}",
+            "outputs": f"{self.logits_hook.describe()}{changing}; {self._describe_classes()}",
         }
 
     def _parameter_count(self) -> int | None:

@@ -50,8 +50,8 @@ class LogitsHook:
         kind: probabilities become their logarithm, of which a softmax gives them back; those of 0 see `fill_zeros`.
     """
 
-    key: str | None
-    kind: OutputKind
+    key: str | None = None
+    kind: OutputKind = "logits"
 
     def __call__(self, _module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
         """The logits among what a model gave."""
@@ -137,11 +137,11 @@ def try_model(model: "Model", images: np.ndarray) -> None:
             nobody says so.
         ModelError: it does not take such images, or an image's logits differ from pass to pass or batch to batch.
     """
-    subject, known = f"model {model.label!r}", logits_hook(model.module)
+    subject = f"model {model.label!r}"
     model.to(torch.device("cpu"))
     image = images[:1]
     first = _forward(model, image)
-    hook = LogitsHook(None if known else find_output_key(first, model.spec.output_key, subject), "logits")
+    hook = LogitsHook(find_output_key(first, model.spec.output_key, subject))
     alone = hook(model.module, None, first)
     _check_one_image(alone, subject)
     pair, both = np.concatenate([image, 255 - image]), alone
@@ -155,12 +155,11 @@ def try_model(model: "Model", images: np.ndarray) -> None:
         again = hook(model.module, None, _forward(model, pair))
         _check_stable(again, both, f"{subject} gives an image other outputs when it is asked again", RANDOM)
         _check_stable(alone, both[:1], f"{subject} gives an image other outputs in another batch", MIXING)
-    if known is None:
-        if model.spec.output_kind != "logits" and _may_be_sigmoids(both):
-            _check_not_sigmoids(model, hook, images)
-        hook = LogitsHook(hook.key, _output_kind(both, model.spec.output_kind, subject))
-    if hook != LogitsHook(None, "logits"):
-        model.module.register_forward_hook(hook)
+    if model.spec.output_kind != "logits" and _may_be_sigmoids(both):
+        _check_not_sigmoids(model, hook, images)
+    model.logits_hook = LogitsHook(hook.key, _output_kind(both, model.spec.output_kind, subject))
+    if model.logits_hook != LogitsHook():
+        model.module.register_forward_hook(model.logits_hook)
     model.output_count = alone.shape[1]
 
 
@@ -282,11 +281,6 @@ def _check_stable(other: torch.Tensor, outputs: torch.Tensor, what: str, why: st
     difference = float((other.nan_to_num() - outputs.nan_to_num()).abs().max())
     if difference > STABLE * largest:
         raise ModelError(f"{what} (by {difference:.2g}, the largest being {largest:.3g}): {why}")
-
-
-def logits_hook(module: nn.Module) -> LogitsHook | None:
-    """The hook that gives a module's logits, if it has one."""
-    return next((hook for hook in module._forward_hooks.values() if isinstance(hook, LogitsHook)), None)
 
 
 def find_output_key(output: Any, key: str | None, subject: str) -> str | None:

@@ -4,7 +4,7 @@ import pickle
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,46 +25,35 @@ CALLS, CALLS_IF_RANDOM = 4, 100  # to see chance at work, of what may happen onc
 
 
 @dataclass(frozen=True)
-class OwnFunction:
-    """A user's function from pixels to input, and how it is called.
-
-    Attributes:
-        apply: (N, 3, H, W) uint8 tensor on the CPU → the model's input, N first.
-        identity: hash of its code and settings.
-        description: in a few words, for the line that describes a model.
-        name: its function and the size of what it gives, for the results.
-        crops: whether the border of an image makes no difference to what it gives.
-    """
-
-    apply: Callable[[torch.Tensor], torch.Tensor]
-    identity: str
-    description: str
-    name: str
-    crops: bool = False
-
-
-@dataclass(frozen=True)
 class Preprocessing:
-    """How uint8 images become a model's input.
+    """How uint8 images become a model's input: by normalization and side, or by a user's own function.
 
     Attributes:
         normalization: mean and std of values / 255; None where `function` makes the input.
         input_side_px: the side of the square that images are resized to (bilinear, anti-aliased); None: as they come.
-        function: a user's own, instead of both.
         is_assumed: whether nothing says the normalization, so that the model gets values in [0, 1].
+        function: a user's own, from a uint8 tensor (N, 3, H, W) on the CPU to the model's input, N first.
+        identity: hash of its code and settings.
+        name: its name and the size of what it gives, for the results.
+        description: the same in a few words, for the line that describes a model.
+        crops: whether the border of an image makes no difference to what it gives.
     """
 
     normalization: Normalization | None = UNIT_RANGE
     input_side_px: int | None = None
-    function: OwnFunction | None = None
     is_assumed: bool = False
+    function: Callable[[torch.Tensor], torch.Tensor] | None = None
+    identity: str | None = None
+    name: str | None = None
+    description: str = ""
+    crops: bool = False
 
     def __call__(self, images: np.ndarray | torch.Tensor, device: torch.device) -> torch.Tensor:
         """Floats (N, 3, h, w) on the device, of uint8 images (N, H, W, 3), which cross to it as bytes."""
         if isinstance(images, np.ndarray):
             images = torch.from_numpy(np.require(images, requirements=["C", "W"]))  # torch takes no read-only map
         if self.function is not None:
-            return self.function.apply(images.permute(0, 3, 1, 2).contiguous()).to(device)
+            return self.function(images.permute(0, 3, 1, 2).contiguous()).to(device)
         # (N, H, W, 3) memory seen as (N, 3, H, W) is channels_last already: nothing is moved
         values = images.to(device, non_blocking=True).permute(0, 3, 1, 2)
         side = self.input_side_px
@@ -80,7 +69,7 @@ class Preprocessing:
     def describe(self) -> str:
         """In a few words, for the line that describes a model."""
         if self.function is not None:
-            return self.function.description
+            return self.description
         side = "" if self.input_side_px is None else f"resized to {self.input_side_px} px, "
         given = self.normalization or UNIT_RANGE
         if given == UNIT_RANGE:
@@ -110,14 +99,19 @@ def _factors(
     return 1 / (255 * stds), -means / stds
 
 
-def bytes_as_they_come() -> OwnFunction:
-    """No preprocessing: a function of the user's own takes the uint8 pixels."""
-    return OwnFunction(lambda images: images, "uint8", "its own preparation of the pixels", "inside the function")
+# None: a function of the user's own takes the uint8 pixels
+INSIDE_THE_FUNCTION = Preprocessing(
+    None,
+    function=lambda images: images,
+    identity="uint8",
+    name="inside the function",
+    description="its own preparation of the pixels",
+)
 
 
-def own_function(
+def own_preprocessing(
     function: Callable[..., Any], images: np.ndarray, *, subject: str, version: str | None = None
-) -> OwnFunction:
+) -> Preprocessing:
     """Find out how a user's preprocessing is called, by trying it on two images.
 
     It may take a batch of uint8 tensors (N, 3, H, W), as torchvision's transforms and Hugging Face's image processors
@@ -136,7 +130,7 @@ def own_function(
     two = torch.cat([one, 255 - one])  # two images that differ, whatever they show
     problems = []
     for apply, taken in ((_of_batch, "a uint8 tensor (N, 3, H, W)"), (_of_pil_images, "one PIL image")):
-        applied = _Applied(function, apply)
+        applied = torch.no_grad()(partial(apply, function))
         try:
             result, alone = applied(two.clone()), applied(one.clone())
             is_random = _is_random(applied, one, alone)
@@ -153,25 +147,18 @@ def own_function(
         code = {"version": version} if version else code_hash(function, subject=f"{subject}: preprocess")
         name = getattr(function, "__name__", type(function).__name__)
         side = f"{result.shape[2]}×{result.shape[3]}"
-        described = f"preprocess {name} (of {taken}) to {side} px"
-        known = f"{name[:MOST_NAME_LETTERS]} to {side} px"
-        return OwnFunction(applied, identity_of([code, taken]), described, known, _crops(applied, one, alone))
+        return Preprocessing(
+            None,
+            function=applied,
+            identity=identity_of([code, taken]),
+            name=f"{name[:MOST_NAME_LETTERS]} to {side} px",
+            description=f"preprocess {name} (of {taken}) to {side} px",
+            crops=_crops(applied, one, alone),
+        )
     raise ModelError(
         f"{subject}: preprocess must take a uint8 tensor (N, 3, H, W) or one PIL image, and return floats: "
         + "; ".join(problems)
     )
-
-
-@dataclass(frozen=True)
-class _Applied:
-    """A user's function, called in the way that was found."""
-
-    function: Callable[..., Any]
-    apply: Callable[[Callable[..., Any], torch.Tensor], torch.Tensor]
-
-    @torch.no_grad()
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        return self.apply(self.function, images)
 
 
 def _of_batch(function: Callable[..., Any], images: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,14 @@ RESERVED_OPTIONS = (
 MOST_METRIC_FILES = 100
 
 
+def named_source(architecture: str) -> str | None:
+    """The source that an architecture names; None for a bare name that sources know."""
+    prefix, colon, _ = architecture.partition(":")
+    if not colon:
+        return BUILTIN if architecture in BUILTIN_ARCHITECTURES else None
+    return prefix if prefix in SOURCES else OWN_CODE
+
+
 class Normalization(StrictModel):
     """Mean and standard deviation per channel, of pixel values / 255. It belongs to the model, not to the data.
 
@@ -192,10 +200,12 @@ class ModelSpec(StrictModel):
     @property
     def source(self) -> str | None:
         """The source that its architecture names; None for a bare name that sources know."""
-        prefix, colon, _ = self.architecture.partition(":")
-        if not colon:
-            return BUILTIN if self.architecture in BUILTIN_ARCHITECTURES else None
-        return prefix if prefix in SOURCES else OWN_CODE
+        return named_source(self.architecture)
+
+    @property
+    def slug(self) -> str:
+        """The label as a part of a file's name; empty where it has no letter or digit of ASCII."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
 
     @property
     def live(self) -> "Model | None":

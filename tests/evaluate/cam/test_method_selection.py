@@ -18,7 +18,13 @@ from model_specs import ready_model
 from pytorch_grad_cam import GradCAM
 from torch import nn
 
-from failmodes.evaluate.cam.method_selection import QUANTIZED, select_cam_method
+from failmodes.evaluate.cam.method_selection import (
+    QUANTIZED,
+    cam_methods,
+    method_meanings,
+    parse_method,
+    select_cam_method,
+)
 from failmodes.evaluate.models.model import CamUnavailable
 from failmodes.warehouse.errors import StudyError
 
@@ -98,3 +104,26 @@ def test_neither_a_failed_pass_nor_the_callers_inference_mode_changes_maps() -> 
         assert torch.allclose(
             cam_method(prepared.inputs(images_of("torchvision convnext")), two_targets).maps, expected
         )
+
+
+IN_RESULTS = {
+    "closed-form": "grad-cam (closed form)",
+    "backward": "grad-cam (backward)",
+    "gradcam++": "gradcam++ (grad-cam package)",
+    "hirescam": "hirescam (grad-cam package)",
+    "xgradcam": "xgradcam (grad-cam package)",
+    "gradcamelementwise": "gradcamelementwise (grad-cam package)",
+    "layercam": "layercam (grad-cam package)",
+    "eigencam": "eigencam (grad-cam package)",
+    "eigengradcam": "eigengradcam (grad-cam package)",
+    "scorecam": "scorecam (grad-cam package)",
+}  # they are part of identities
+
+
+def test_each_method_has_its_name_in_results_and_a_study_may_give_either() -> None:
+    assert set(method_meanings()) == {"auto", "none", "grad-cam", *IN_RESULTS}
+    assert {name: cam_methods()[name].method for name in IN_RESULTS} == IN_RESULTS
+    for name, in_results in IN_RESULTS.items():
+        assert parse_method(f" {name.upper()} ") == parse_method(in_results) == name
+    with pytest.raises(StudyError, match="'layercm' .*'layercam'"):
+        parse_method("layercm")

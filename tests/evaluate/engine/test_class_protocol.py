@@ -8,7 +8,7 @@ import torch
 from import_files import stored_rows
 from tiny_study import run_and_read
 
-from failmodes.evaluate.engine.run import RunReport
+from failmodes.evaluate.engine.tasks import RunResult
 from failmodes.evaluate.models.model import Model
 from failmodes.evaluate.study_models import load_study_models
 from failmodes.ingest.datasets.opening import open_dataset
@@ -21,7 +21,7 @@ from failmodes.warehouse.shards.format import list_results_files, read_verified
 OTHERS = (4, 8)
 
 
-def clean_outputs(path: Path) -> tuple[RunReport, Model, np.ndarray]:
+def clean_outputs(path: Path) -> tuple[RunResult, Model, np.ndarray]:
     """The report of a run, the model, and all its outputs (N, 12) for the clean images, by itself."""
     report, study = run_and_read(path)
     dataset = open_dataset(study.dataset, study.cache)

@@ -10,7 +10,6 @@ from import_files import LOGITS, import_into, invoke, sixty_digits_images, small
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from failmodes.evaluate.cli import report_lines
 from failmodes.warehouse.errors import DataError
 
 EPS = np.finfo(np.float32).eps  # scikit-learn clips probabilities of single precision to it
@@ -39,7 +38,7 @@ def imported(study: Path, folder: Path, values: np.ndarray, suffix: str = ".csv"
     keys = ["image_id", "corruption", "severity"]
     rows = stored_rows(study.parent / "out", report.evaluation_id)
     rows = rows.with_columns(pl.col("image_id").cast(pl.Int64), pl.col("severity").cast(pl.Float64))
-    return frame.select(keys).join(rows, on=keys, how="left"), " | ".join(report_lines(report, "Elsewhere"))
+    return frame.select(keys).join(rows, on=keys, how="left"), " | ".join(report.describe())
 
 
 def test_a_probability_of_0_costs_what_log_loss_of_single_precision_charges(small_import: Path, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 from model_specs import dataset_of, model_spec
+from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-from failmodes.evaluate.models.load import load_model
+from failmodes.evaluate.models.load import load_model, map_classes
 from failmodes.evaluate.study.study_schema import Normalization
+from failmodes.ingest.datasets.imagenet_classes import SHARED_NAMES, by_wordnet_id, imagenet_names
 from failmodes.warehouse.errors import ModelError, StudyError
 
 NEUTRAL = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
@@ -43,3 +45,73 @@ def test_a_users_model_says_its_own_normalization_side_and_classes(user_module: 
     assert model.row()["family"] == "named"
     again = load_model(model_spec(f"{user_module}:Named"), dataset_of(8))
     assert again.model_id == model.model_id  # weights drawn at random are the same every time
+
+
+CIFAR = ("cat", "dog", "ship")
+IMAGENET = imagenet_names()
+
+# indices by hand from the published list: tench 0, goldfish 1, golden retriever 207, tabby 281
+GOOD = {
+    "same names in the same order": (CIFAR, CIFAR, {}, None),
+    "same names in another order": (("ship", "cat", "dog"), CIFAR, {}, [1, 2, 0]),
+    "names unknown, as many outputs": (3, CIFAR, {}, None),
+    "names unknown, all said": (9, CIFAR, {"ship": 0, "cat": 8, "dog": 3}, [8, 3, 0]),
+    "case, underscores and commas": (("DOG, domestic", "a_cat", "Ship"), ("a cat", "dog", "ship"), {}, [1, 0, 2]),
+    "one said, the others by name": (("feline", "ship", "dog"), CIFAR, {"cat": "Feline"}, [0, 2, 1]),
+    "what is said goes before the name": (("cat", "lion", "dog", "ship"), CIFAR, {"cat": 1}, [1, 2, 3]),
+    "exact before case": (("Dog", "dog", "cat", "ship"), CIFAR, {}, [2, 1, 3]),
+    "ids, names and words together": (
+        IMAGENET, ("kitten", "n01440764", "my dog"), {"kitten": 281, "my dog": "n02099601"}, [281, 0, 207],
+    ),
+    "all of ImageNet by id": (IMAGENET, tuple(by_wordnet_id()), {}, None),
+    "outputs that are called by ids": (("n02123045", "n02099601"), ("golden retriever", "tabby"), {}, [1, 0]),
+    "two that differ by case alone": (IMAGENET, ("Cardigan", "cardigan"), {}, [264, 474]),
+}  # fmt: skip
+
+BAD = {
+    "names unknown, other count": (4, CIFAR, {}, "m.pt has 4 outputs, but the data set has 3 classes"),
+    "names unknown, ImageNet's count": (1000, CIFAR, {}, '1000 outputs, .*`class_names = "imagenet-1k"`'),
+    "names unknown, some said": (3, CIFAR, {"cat": 0}, "leaves out 'dog', 'ship', and the names .* unknown"),
+    "as many outputs, other names": (
+        ("car", "bus", "tram"),
+        CIFAR,
+        {},
+        "no output for 'cat', 'dog', 'ship'.*class_map",
+    ),
+    "matches two": (("CAT", "Cat", "dog", "ship"), CIFAR, {}, r"'cat' matches outputs 0 \(CAT\) and 1 \(Cat\)"),
+    "two on one output": (CIFAR, CIFAR, {"dog": "cat"}, "'cat' and 'dog' would share output 0"),
+    "an index too high": (CIFAR, CIFAR, {"dog": 3}, "gives 'dog' the output 3, but outputs go from 0 to 2"),
+    "no such class": (CIFAR, CIFAR, {"dgo": 1}, "class_map names 'dgo', .*it has dog"),
+    "fewer names than outputs": ((5, CIFAR), CIFAR, {}, "m.pt has 5 outputs, but 3 class names are given"),
+    "a bird or a machine": (IMAGENET, ("crane", "tench"), {}, r"'crane' matches outputs 134 \(crane bird\) and 517"),
+}
+
+
+def outputs_of(case: tuple) -> list[int] | None:
+    """The outputs of a case; what is known of them is their names, how many there are, or both."""
+    known, class_names, class_map, _ = case
+    count, names = known if isinstance(known, tuple) and isinstance(known[0], int) else (known, known)
+    count, names = count if isinstance(count, int) else None, names if isinstance(names, tuple) else None
+    return map_classes("m.pt", class_names, class_map, output_count=count, output_names=names)
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_each_class_finds_its_output(case: str) -> None:
+    assert outputs_of(GOOD[case]) == GOOD[case][-1]
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_ambiguous_or_missing_is_one_line_that_says_how_to_fix_it(case: str) -> None:
+    with pytest.raises(StudyError, match=BAD[case][-1]) as caught:
+        outputs_of(BAD[case])
+    assert "\n" not in str(caught.value)
+
+
+def test_imagenet_is_the_published_list() -> None:
+    info = pytest.importorskip("timm.data").ImageNetInfo()
+    ids = info.label_names()
+    assert list(by_wordnet_id()) == ids == sorted(ids)
+    assert list(imagenet_names()) == list(_IMAGENET_CATEGORIES)
+    for c in by_wordnet_id().values():  # timm has WordNet's own words
+        first = info.label_name_to_description(c.wordnet_id).split(",")[0].lower()
+        assert first == (SHARED_NAMES.get(c.output) or c.name).lower()

@@ -10,7 +10,7 @@ from torchvision import transforms as v1
 from torchvision.models import ResNet18_Weights
 from torchvision.transforms import v2
 
-from failmodes.evaluate.models.preprocessing import own_function
+from failmodes.evaluate.models.preprocessing import own_preprocessing
 from failmodes.warehouse.errors import ModelError
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
@@ -19,7 +19,7 @@ BATCH = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).contiguous()
 
 
 def prepare(function, images=IMAGES, version=None):
-    return own_function(function, images[:2], subject="model 'A'", version=version)
+    return own_preprocessing(function, images[:2], subject="model 'A'", version=version)
 
 
 def scaled(images: torch.Tensor) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from failmodes.evaluate.study.study_schema import BUILTIN, BUILTIN_ARCHITECTURES, OWN_CODE, SOURCES, ModelSpec
+from failmodes.evaluate.study.study_schema import BUILTIN, OWN_CODE, ModelSpec, named_source
 from failmodes.warehouse.errors import (
     FailmodesError,
     MissingExtraError,
@@ -51,29 +51,27 @@ def resolve_architecture(architecture: str) -> Architecture:
         StudyError: there is none (with the nearest names).
         MissingExtraError: timm is needed and not installed.
     """
-    prefix, colon, name = architecture.partition(":")
-    if architecture in BUILTIN_ARCHITECTURES:
-        return Architecture(BUILTIN, architecture)
-    if colon and prefix not in SOURCES:
-        return Architecture(OWN_CODE, architecture)
-    sought = [prefix] if colon else list(BARE_NAMES)
+    named = named_source(architecture)
+    name = architecture.removeprefix(f"{named}:")
+    if named in (BUILTIN, OWN_CODE):
+        return Architecture(named, name)
     near: list[str] = []
-    for source in sought:
-        found = Architecture(source, name if colon else architecture)
+    for source in BARE_NAMES if named is None else (named,):
+        found = Architecture(source, name)
         if not hasattr(found.module, "knows"):
             return found
         try:
-            if found.module.knows(found.name):
+            if found.module.knows(name):
                 return found
             near += found.module.names()
         except MissingExtraError as error:
-            if colon:
+            if named is not None:
                 raise
             raise StudyError(
                 f"unknown architecture {architecture!r}: neither ours nor torchvision's "
                 f"({did_you_mean(architecture, near, EXPECTED, most=3)}); timm's need the extra: {error}"
             ) from error
-    hint = did_you_mean(name if colon else architecture, dict.fromkeys(near), EXPECTED, most=3)
+    hint = did_you_mean(name, dict.fromkeys(near), EXPECTED, most=3)
     raise StudyError(f"unknown architecture {architecture!r}: {hint}")
 
 

@@ -1,15 +1,50 @@
 """Executors: several processes and a Ray cluster give the rows of one process, also where a worker is killed."""
 
+import multiprocessing
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
-from executor_runs import Killer, study_of
 from tiny_study import hashes, run_study, write_tiny_study
 
-from failmodes.evaluate.engine.run import choose_executor
+from failmodes.evaluate.engine.executors import ActorResources, actor_resources, choose_executor
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.study.study_file import read_study
-from failmodes.warehouse.errors import MissingExtraError, StudyError
+from failmodes.warehouse.errors import LimitError, MissingExtraError, StudyError
+from failmodes.warehouse.shards.format import ShardKey
+
+
+def study_of(two_models_output, folder: Path, extra: str) -> Path:
+    """The same study, its models trained and nothing evaluated, with another executor."""
+    shutil.copytree(two_models_output[0] / "checkpoints", folder / "out" / "checkpoints")
+    return write_tiny_study(folder, models=2, extra=f"[evaluation]\n{extra}\n")
+
+
+class Killer:
+    """Kills one worker, once, when the first corrupted shard is published."""
+
+    def __init__(self, find) -> None:
+        self.find, self.killed = find, 0
+
+    def __call__(self, key: ShardKey) -> None:
+        if not key.cell.is_clean and not self.killed:
+            self.killed = self.find()
+            os.kill(self.killed, signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_one_line_and_what_it_wrote_stays(two_models_output, tmp_path) -> None:
+    path = study_of(two_models_output, tmp_path, 'executor = "processes"\nprocesses = 2')
+    killer = Killer(lambda: multiprocessing.active_children()[0].pid)
+    with pytest.raises(LimitError, match="^a process of this run was killed"):
+        run_study(path, RunCallbacks(shard=killer))
+    assert killer.killed
+    assert not multiprocessing.active_children()
+    assert hashes(tmp_path / "out").items() <= two_models_output[1].items()
+    assert run_study(path).existing >= 3  # two clean cells and the one after which it was killed
+    assert hashes(tmp_path / "out") == two_models_output[1]
 
 
 def ray_worker() -> int:
@@ -41,9 +76,6 @@ def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch) -> None
 
 
 def test_ray_is_asked_for_what_fits() -> None:
-    pytest.importorskip("ray")
-    from failmodes.evaluate.engine.executors.ray import ActorResources, actor_resources
-
     assert actor_resources({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
     assert actor_resources({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
     assert actor_resources({"CPU": 2}, None) == ActorResources(1, 2, 0)

@@ -1,0 +1,283 @@
+"""Executors run the tasks of a study: in this process, in several on this machine, or on a Ray cluster.
+
+Several processes, one a GPU by default: each opens the study for itself and draws tasks until there are none. Where the
+system ends one of them, the run ends with an error: what is published stays, and the same command goes on.
+
+Ray (the extra `ray`): an actor a GPU, or as many as the study says. RAY_ADDRESS names a cluster; without it one is
+started on this machine. Every host needs failmodes, the study's images and checkpoints at the same paths, and an output
+or `results` that all of them reach.
+"""
+
+import math
+import multiprocessing
+import os
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+
+from failmodes.evaluate.child_processes import begin_worker, deaf_to_interrupts, process_context
+from failmodes.evaluate.engine.batches import WorkerSpec
+from failmodes.evaluate.engine.tasks import Executor, RunCallbacks, RunResult, Task, waves
+from failmodes.evaluate.engine.worker import Worker, make_worker, open_worker
+from failmodes.evaluate.evaluation import Evaluation
+from failmodes.evaluate.study.study_schema import Study
+from failmodes.warehouse.errors import FailmodesError, LimitError, ModelError, StudyError, first_line
+from failmodes.warehouse.extras import require
+from failmodes.warehouse.storage.files import remove_stale_temporaries
+
+POLL_S = 0.1  # between two looks at the messages of processes
+RETRIES = 2  # of a cell whose actor died
+
+
+def choose_executor(study: Study, groups: list[list[Evaluation]], device: torch.device) -> Executor:
+    """The executor of a study; "auto" takes a process for each GPU where there are several, else this one.
+
+    Models that are objects of this process run in it, whatever the study says.
+
+    Raises:
+        MissingExtraError: the study names Ray, which is not installed.
+    """
+    settings = study.evaluation
+    is_live = any(spec.live is not None for spec in study.models)  # no other process could open it
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 0
+    if settings.executor == "ray" and not is_live:
+        require("ray", 'executor = "ray"')
+        return partial(run_on_ray, study, settings.processes)
+    count = settings.processes or max(1, gpus)
+    if is_live or settings.executor == "here" or (settings.executor == "auto" and count == 1):
+        return partial(run_here, study, groups, device)
+    return partial(run_in_processes, study, count)
+
+
+def run_here(
+    study: Study, groups: list[list[Evaluation]], device: torch.device, tasks: Sequence[Task], progress: RunCallbacks
+) -> RunResult:
+    """Run all tasks in this process, one after the other."""
+    return make_worker(study, groups, device, progress).run(tasks)
+
+
+class RemoteWorker:
+    """The worker of a process that was started for a run: it opens the study at its first task.
+
+    Args:
+        worker_spec: WorkerSpec of the study as a pickle.
+        send: sends a message to the process that began the run, see `RunCallbacks.sent_by`.
+        name: of the process, for errors.
+        threads: how many its models run on.
+        number: of the process on its machine, from 0.
+        process_count: how many processes share the machine.
+    """
+
+    def __init__(
+        self,
+        worker_spec: bytes,
+        send: Callable[[tuple[str, Any]], None],
+        name: str,
+        *,
+        threads: int,
+        number: int = 0,
+        process_count: int = 1,
+    ) -> None:
+        self.name = name
+        self.open = partial(
+            open_worker,
+            worker_spec,
+            RunCallbacks.sent_by(send),
+            threads=threads,
+            number=number,
+            process_count=process_count,
+        )
+        self.worker: Worker | None = None
+
+    def run(self, tasks: Iterable[Task]) -> RunResult:
+        """Run tasks; batches are made ahead from one task to the next.
+
+        Raises:
+            FailmodesError: also for whatever a user's module raises as it is opened here.
+        """
+        try:
+            self.worker = self.worker or self.open()
+            return self.worker.run(tasks)
+        except FailmodesError:
+            raise
+        except Exception as error:
+            raise ModelError(f"{self.name} failed: {type(error).__name__}: {first_line(error)}") from error
+
+
+def run_in_processes(study: Study, count: int, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    """Run all tasks in `count` processes.
+
+    Raises:
+        LimitError: one of them was killed.
+        FailmodesError: what one of them raised.
+    """
+    context, result = process_context(), RunResult()
+    begun, drawn, messages = context.Value("i", 0), context.Value("i", 0), context.SimpleQueue()
+    others = multiprocessing.active_children()
+    worker_spec = pickle.dumps(WorkerSpec.of(study))
+    pool = ProcessPoolExecutor(count, context, _begin, (worker_spec, count, begun, drawn, messages))
+    try:
+        for wave in waves(tasks, result):
+            drawn.value = 0
+            with deaf_to_interrupts():  # processes are started here
+                running = [pool.submit(_work, wave) for _ in range(min(count, len(wave)))]
+            _take_in(running, messages, progress, result)
+    except BaseException as error:
+        for process in set(multiprocessing.active_children()).difference(others):
+            process.terminate()  # amid its task
+        if not isinstance(error, BrokenProcessPool):
+            raise
+        raise LimitError(
+            "a process of this run was killed, most likely for want of memory: set fewer `processes` or a smaller "
+            "`batch_size` in [evaluation] and run the same command to go on"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for folder in {study.output, study.results_folder}:
+            remove_stale_temporaries(folder)
+    return result
+
+
+def _take_in(running: Iterable[Future[RunResult]], messages: Any, progress: RunCallbacks, result: RunResult) -> None:
+    """Pass on what processes say until all of them are done."""
+    while running:
+        done, running = wait(running, POLL_S, FIRST_COMPLETED)
+        while not messages.empty():
+            progress.call(*messages.get())
+        for future in done:
+            result.add(future.result())
+
+
+class _Process:
+    """The side of a process: its worker, and the counter of tasks that it shares with the others."""
+
+    own: "_Process"
+
+    def __init__(self, worker_spec: bytes, count: int, begun: Any, drawn: Any, messages: Any) -> None:
+        number, threads = _next(begun), max(1, (os.cpu_count() or 1) // count)
+        self.drawn = drawn
+        self.worker = RemoteWorker(
+            worker_spec, messages.put, f"process {number + 1} of {count}",
+            threads=threads, number=number, process_count=count,
+        )  # fmt: skip
+
+    def work(self, tasks: Sequence[Task]) -> RunResult:
+        """Draw tasks and run them."""
+        return self.worker.run(self._drawn(tasks))
+
+    def _drawn(self, tasks: Sequence[Task]) -> Iterator[Task]:
+        while (number := _next(self.drawn)) < len(tasks):
+            yield tasks[number]
+
+
+def _begin(*shared: Any) -> None:
+    begin_worker()
+    _Process.own = _Process(*shared)
+
+
+def _work(tasks: Sequence[Task]) -> RunResult:
+    return _Process.own.work(tasks)
+
+
+def _next(counter: Any) -> int:
+    """The number of a counter that processes share; the next one gets the number after it."""
+    with counter.get_lock():
+        counter.value += 1
+        return int(counter.value) - 1
+
+
+def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    """Run all tasks on `count` actors; Ray replaces an actor that dies and has it do its cell again.
+
+    Raises:
+        StudyError: there are more actors than CPUs.
+        ModelError: a cell has taken down several actors, or an actor failed.
+    """
+    ray = _import_ray()
+    started_here = not ray.is_initialized()
+    if started_here:
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        resources = actor_resources(ray.cluster_resources(), count)
+        options = {"num_gpus": resources.gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
+        arguments = pickle.dumps(WorkerSpec.of(study)), list(sys.path), resources.threads
+        actor = ray.remote(**options)(RayWorker)
+        pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(resources.actors, len(tasks)))])
+        return _run_waves(pool, tasks, progress)
+    except ray.exceptions.RayActorError as error:
+        raise ModelError(
+            f"{RETRIES + 1} processes died over one cell ({first_line(error)}): this is often the system ending a "
+            "process for want of memory; use fewer processes or a smaller batch_size"
+        ) from error
+    finally:
+        if started_here:
+            ray.shutdown()
+
+
+def _run_waves(pool: Any, tasks: Sequence[Task], progress: RunCallbacks) -> RunResult:
+    result = RunResult()
+    for wave in waves(tasks, result):
+        for task in wave:
+            pool.submit(lambda actor, task: actor.run.remote(task), task)
+        while pool.has_next():
+            messages, outcome = pool.get_next_unordered()
+            for message in messages:
+                progress.call(*message)
+            if isinstance(outcome, FailmodesError):
+                raise outcome
+            result.add(outcome)
+    return result
+
+
+class ActorResources(NamedTuple):
+    """What each actor gets: how many actors there are, threads of each, and its part of a GPU."""
+
+    actors: int
+    threads: int
+    gpu: float
+
+
+def actor_resources(resources: Mapping[str, float], requested: int | None) -> ActorResources:
+    """As many actors as requested, else one a GPU, else one.
+
+    Each asks Ray for one CPU, so that it fits on any node, and for an equal part of a whole GPU.
+
+    Raises:
+        StudyError: there are more actors than CPUs: some would wait for ever.
+    """
+    cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    count = requested or gpus or 1
+    if count > cpus:
+        raise StudyError(f"the Ray cluster has {cpus} CPUs for {count} processes: set `processes` to at most {cpus}")
+    return ActorResources(count, max(1, cpus // count), 1 / math.ceil(count / gpus) if gpus else 0)
+
+
+class RayWorker:
+    """The side of an actor: opens the study, runs one cell a call."""
+
+    def __init__(self, worker_spec: bytes, search_path: list[str], threads: int) -> None:
+        sys.path[:0] = [folder for folder in search_path if folder not in sys.path]
+        self.messages: list[tuple[str, Any]] = []
+        self.worker = RemoteWorker(worker_spec, self.messages.append, "a Ray worker", threads=threads)
+
+    def run(self, task: Task) -> tuple[list[tuple[str, Any]], RunResult | FailmodesError]:
+        """Run a task: what there is to say of it, in order, and its result, or its error, which Ray would wrap."""
+        self.messages.clear()
+        try:
+            return self.messages, self.worker.run([task])
+        except FailmodesError as error:
+            return self.messages, error
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+    import ray.util
+
+    return ray

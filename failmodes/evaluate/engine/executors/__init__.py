@@ -1,1 +1,0 @@
-"""Who does the tasks of a run: this process, several on this machine, or a Ray cluster."""
