@@ -13,7 +13,7 @@ INTRODUCTION = """# Metrics
 
 `failmodes load` computes every metric here. `cell_metrics` has one row per cell, metric and score: the value, its 95%
 interval over images, and the number of images. An undefined metric has no row. The last column lists views that have a
-column of that name. `failmodes schema METRIC` prints the same in a terminal, and `from metrics` lists all metrics in SQL.
+column of that name. `failmodes schema METRIC` prints the same in a terminal; `from metrics` lists all metrics in SQL.
 See [metrics](../metrics.md) to query them and to add your own.
 
 Attention metrics describe the map of the class predicted on the clean image; names ending in `_of_prediction`, that of

@@ -13,8 +13,8 @@ from failmodes.warehouse.schema import DIMENSIONS, FACTS, SCHEMA_VERSION
 INTRODUCTION = f"""# Tables and views
 
 Schema version {SCHEMA_VERSION}. `predictions` (a view of `prediction_facts`) and `attention` have one row per image and
-cell; dimension tables describe models, images and corruptions; a load stores metrics; views join them. Start most queries
-from a view.
+cell; dimension tables describe models, images and corruptions; a load stores metrics; views join them. Most queries
+start from a view.
 
 In a terminal, run `failmodes query "from accuracy_by_severity limit 3" warehouse.duckdb`; in Python, `w.tables()` and
 `w.schema("predictions")`. In DuckDB's own shell, comments describe each table and column. The key of a table is
