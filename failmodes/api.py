@@ -1,7 +1,6 @@
 """The public functions: open a warehouse, benchmark live models, run a study, judge a model by rules."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -322,10 +321,10 @@ def _load(study: "Study", claims: "Sequence[Statement] | None", metrics: "Sequen
 
 def _opened(path: Path, location: Path | None) -> Warehouse:
     """The warehouse, with how to open the images of its study, which is mostly not needed."""
-    return Warehouse(path, open_study=partial(_open_study, location, path))
 
+    def open_study() -> "StudyImages | None":
+        from failmodes.evaluate.study_images import open_study_images
 
-def _open_study(location: Path | None, path: Path) -> "StudyImages | None":
-    from failmodes.evaluate.study_images import open_study_images
+        return open_study_images(location, path)
 
-    return open_study_images(location, path)
+    return Warehouse(path, open_study=open_study)

@@ -14,8 +14,6 @@ from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.null_pairs import NULL_SEED
 from failmodes.warehouse.schema import FULL_LOGITS_CLASSES, SCHEMA_VERSION
 
-NO_CAM_METHOD = "none"
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -52,7 +50,7 @@ class Evaluation:
             "attention": None,
             "paired": self.data.paired,
         }
-        if not isinstance(self.attention, CamUnavailable):
+        if self.has_attention:
             facts["attention"] = [self.attention.method, self.attention.layer, NULL_SEED]
             if dataset.masks_id is not None:
                 facts["masks"] = dataset.masks_id
@@ -63,7 +61,7 @@ class Evaluation:
     @property
     def has_attention(self) -> bool:
         """Whether there are attention maps."""
-        return not isinstance(self.attention, CamUnavailable)
+        return self.attention.reason is None
 
     @property
     def logit_count(self) -> int:
@@ -85,9 +83,7 @@ class Evaluation:
     def assumptions(self) -> dict[str, str]:
         """What is taken for granted before the run, of the model and of all that travels with it: words by topic."""
         method = self.attention
-        attention = (
-            f"none: {method.reason}" if isinstance(method, CamUnavailable) else f"{method.method} at {method.layer}"
-        )
+        attention = f"{method.method} at {method.layer}" if self.has_attention else f"none: {method.reason}"
         precision = {} if self.model.precision == "float32" else {"precision": self.model.precision}
         return {**self.model.assumptions(), **precision, "attention": attention}
 
@@ -104,9 +100,9 @@ class Evaluation:
             "subset": subset.description,
             "subset_id": subset.subset_id,
             "precision": self.model.precision,
-            "attention_method": NO_CAM_METHOD if isinstance(method, CamUnavailable) else method.method,
-            "attention_layer": None if isinstance(method, CamUnavailable) else method.layer,
-            "attention_note": method.reason if isinstance(method, CamUnavailable) else None,
+            "attention_method": method.method,
+            "attention_layer": method.layer,
+            "attention_note": method.reason,
             "paired": source.pairing.paired,
             "pairing_note": source.pairing.note,
         }

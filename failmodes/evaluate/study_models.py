@@ -68,7 +68,10 @@ def train_missing(
         WarehouseError: another run is training or evaluating into the same output folder.
         ModelError, StudyError, StorageError: as the message says.
     """
-    _remove_left_states(study, dataset)
+    for model in study_models(study, dataset):
+        if model.seed is not None and model.path is not None and model.is_there:
+            # of a training that was killed when its checkpoint was written already
+            state_file(model.path).unlink(missing_ok=True)
     if not _untrained(study, dataset):
         return []
     for spec in study.models:
@@ -84,13 +87,6 @@ def train_missing(
             )
             for model, seed, path in _untrained(study, dataset)  # again: another run may just have trained some
         ]  # fmt: skip
-
-
-def _remove_left_states(study: Study, dataset: Dataset) -> None:
-    """Remove what a training left behind that was killed when its checkpoint was written already."""
-    for model in study_models(study, dataset):
-        if model.seed is not None and model.path is not None and model.is_there:
-            state_file(model.path).unlink(missing_ok=True)
 
 
 def _untrained(study: Study, dataset: Dataset) -> list[tuple[StudyModel, int, Path]]:

@@ -54,7 +54,7 @@ def test_models_of_every_kind_run_in_one_study(tmp_path: Path, monkeypatch: pyte
     study, dataset = study_of(tmp_path, MODELS)
     assert train_missing(study, dataset) == []
     _, mobile = load_study_models(study, dataset)
-    assert (mobile.prefix, mobile.class_outputs) == ("module.", list(range(10, 0, -1)))
+    assert (mobile.checkpoint_note, mobile.class_outputs) == ("prefix 'module.' stripped", list(range(10, 0, -1)))
     evaluate_study(study, dataset)
     rows = rows_of(study.output)
     assert rows.num_rows == 2 * 5 * 10

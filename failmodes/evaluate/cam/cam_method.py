@@ -76,6 +76,7 @@ class CamMethod:
     needs_head: ClassVar[bool] = False
     needs_gradient: ClassVar[bool] = True
     has_targets: ClassVar[bool] = True
+    reason: ClassVar[None] = None  # it is available, see `CamUnavailable`
 
     def __init__(self, model: Model, target: TargetLayer) -> None:
         self.model, self.target, self.layer = model, target, target.layer

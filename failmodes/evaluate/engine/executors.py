@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -204,11 +204,11 @@ def run_on_ray(study: Study, count: int | None, tasks: Sequence[Task], progress:
     if started_here:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
-        resources = actor_resources(ray.cluster_resources(), count)
-        options = {"num_gpus": resources.gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
-        arguments = pickle.dumps(WorkerSpec.of(study)), list(sys.path), resources.threads
+        actors, threads, gpu = actor_resources(ray.cluster_resources(), count)
+        options = {"num_gpus": gpu, "num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
+        arguments = pickle.dumps(WorkerSpec.of(study)), list(sys.path), threads
         actor = ray.remote(**options)(RayWorker)
-        pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(resources.actors, len(tasks)))])
+        pool = ray.util.ActorPool([actor.remote(*arguments) for _ in range(min(actors, len(tasks)))])
         return _run_waves(pool, tasks, progress)
     except ray.exceptions.RayActorError as error:
         raise ModelError(
@@ -235,18 +235,13 @@ def _run_waves(pool: Any, tasks: Sequence[Task], progress: RunCallbacks) -> RunR
     return result
 
 
-class ActorResources(NamedTuple):
-    """What each actor gets: how many actors there are, threads of each, and its part of a GPU."""
-
-    actors: int
-    threads: int
-    gpu: float
-
-
-def actor_resources(resources: Mapping[str, float], requested: int | None) -> ActorResources:
+def actor_resources(resources: Mapping[str, float], requested: int | None) -> tuple[int, int, float]:
     """As many actors as requested, else one a GPU, else one.
 
     Each asks Ray for one CPU, so that it fits on any node, and for an equal part of a whole GPU.
+
+    Returns:
+        How many actors there are, threads of each, and its part of a GPU.
 
     Raises:
         StudyError: there are more actors than CPUs: some would wait for ever.
@@ -255,7 +250,7 @@ def actor_resources(resources: Mapping[str, float], requested: int | None) -> Ac
     count = requested or gpus or 1
     if count > cpus:
         raise StudyError(f"the Ray cluster has {cpus} CPUs for {count} processes: set `processes` to at most {cpus}")
-    return ActorResources(count, max(1, cpus // count), 1 / math.ceil(count / gpus) if gpus else 0)
+    return count, max(1, cpus // count), 1 / math.ceil(count / gpus) if gpus else 0
 
 
 class RayWorker:

@@ -90,9 +90,10 @@ def _loaded(spec: ModelSpec, dataset: Dataset, path: Path | None) -> Model:
         stated = _stated_by_metadata(metadata, subject, spec)
         expected = len(names or stated.get("class_names") or dataset.class_names)
         module, count, prefix = build_with_tensors(spec, tensors, expected, subject)
+        stripped = f"prefix {prefix!r} stripped" if prefix else ""
         model = Model(
             module=module, spec=spec, architecture=architecture.canonical, output_count=count, metadata=metadata,
-            checkpoint=subject, container=container, prefix=prefix,
+            checkpoint=subject, checkpoint_note="; ".join(filter(None, [container, stripped])),
         )  # fmt: skip
     if hasattr(architecture.module, "definition"):  # a user's code
         model.definition = architecture.module.definition(architecture.name, model.module)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,10 +37,13 @@ FAMILIES = (
 )  # fmt: skip
 
 
-class CamUnavailable(NamedTuple):
+@dataclass(frozen=True)
+class CamUnavailable:
     """Why no CAM is available."""
 
     reason: str
+    method: ClassVar[str] = "none"
+    layer: ClassVar[None] = None
 
 
 NOT_ASKED = CamUnavailable("it was not asked for")
@@ -66,8 +69,7 @@ class Model:
         logits_hook: how the output of the module gives logits; known once it was tried.
         metadata: the metadata of its file.
         checkpoint: file name of the weights, or their name on a hub; None for a user's own function.
-        container: which weights of its file these are, in words ("" where it holds no others).
-        prefix: what was stripped from the names of its tensors ("" for nothing).
+        checkpoint_note: which weights of its file these are, and what was stripped from their names; "" for neither.
         definition: hash of its code, where that is a user's own.
         class_names: (C,) classes of the data set.
         class_outputs: (C,) which of its outputs are the classes, in the data set's order; None for all, in order.
@@ -91,8 +93,7 @@ class Model:
     logits_hook: LogitsHook = LogitsHook()
     metadata: dict[str, str] = field(default_factory=dict)
     checkpoint: str | None = None
-    container: str = ""
-    prefix: str = ""
+    checkpoint_note: str = ""
     definition: str | None = None
     class_names: tuple[str, ...] = ()
     class_outputs: list[int] | None = None
@@ -219,8 +220,7 @@ class Model:
             self.architecture,
             None if count is None else f"{count / 1e6:,.1f} M parameters" if count >= 1e5 else f"{count:,} parameters",
             self._variant() if self.class_outputs is None else None,
-            None if self.checkpoint is None else f"weights {self.checkpoint}{_parenthesized(self.container)}",
-            f"prefix {self.prefix!r} stripped" if self.prefix else None,
+            None if self.checkpoint is None else f"weights {self.checkpoint}{_parenthesized(self.checkpoint_note)}",
         ]
         source = self.normalization_source
         changing = "" if self.spec.deterministic else ", which may change from pass to pass, as accepted"

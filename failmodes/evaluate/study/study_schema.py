@@ -28,6 +28,11 @@ LARGEST_MEAN = 2  # values / 255 have a mean of 1 at most; a larger one belongs 
 SOURCES = sorted(path.stem for path in (Path(__file__).parents[1] / "models" / "sources").glob("[a-z]*.py"))
 BUILTIN, OWN_CODE = "builtin", "own_code"
 BUILTIN_ARCHITECTURES = ("resnet18", "densenet121")
+EXPECTED_ARCHITECTURE = (
+    f"expected {', '.join(BUILTIN_ARCHITECTURES)}, "
+    + "".join(f"{source}:NAME, " for source in SOURCES if source not in (BUILTIN, OWN_CODE))
+    + "a bare NAME of torchvision or timm, or module:function of your own"
+)
 PUBLISHED_WIDTH = 64
 STEM = "cifar (3x3 stride 1, no max-pool)"
 
@@ -230,10 +235,7 @@ class ModelSpec(StrictModel):
         source, colon, _ = name.partition(":")
         is_known = colon and source in SOURCES and re.fullmatch(r"[\w./@:-]+", name)
         if not is_known and not re.fullmatch(r"[\w.]+:[\w.-]+|[\w.-]+", name):
-            raise ValueError(
-                f"unknown architecture {name!r}: expected resnet18, densenet121, torchvision:NAME, timm:NAME,"
-                " timm:hf-hub:OWNER/NAME or module:function"
-            )
+            raise ValueError(f"unknown architecture {name!r}: {EXPECTED_ARCHITECTURE}")
         return name
 
     @model_validator(mode="after")

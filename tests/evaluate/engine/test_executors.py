@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tiny_study import hashes, run_study, write_tiny_study
 
-from failmodes.evaluate.engine.executors import ActorResources, actor_resources, choose_executor
+from failmodes.evaluate.engine.executors import actor_resources, choose_executor
 from failmodes.evaluate.engine.tasks import RunCallbacks
 from failmodes.evaluate.study.study_file import read_study
 from failmodes.warehouse.errors import LimitError, MissingExtraError, StudyError
@@ -76,8 +76,8 @@ def test_without_ray_the_error_says_how_to_get_it(tmp_path, monkeypatch) -> None
 
 
 def test_ray_is_asked_for_what_fits() -> None:
-    assert actor_resources({"CPU": 16, "GPU": 2}, None) == ActorResources(2, 8, 1.0)
-    assert actor_resources({"CPU": 16, "GPU": 2}, 3) == ActorResources(3, 5, 0.5)
-    assert actor_resources({"CPU": 2}, None) == ActorResources(1, 2, 0)
+    assert actor_resources({"CPU": 16, "GPU": 2}, None) == (2, 8, 1.0)
+    assert actor_resources({"CPU": 16, "GPU": 2}, 3) == (3, 5, 0.5)
+    assert actor_resources({"CPU": 2}, None) == (1, 2, 0)
     with pytest.raises(StudyError, match="2 CPUs for 3 processes"):
         actor_resources({"CPU": 2}, 3)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from failmodes.evaluate.study.study_schema import BUILTIN, OWN_CODE, ModelSpec, named_source
+from failmodes.evaluate.study.study_schema import BUILTIN, EXPECTED_ARCHITECTURE, OWN_CODE, ModelSpec, named_source
 from failmodes.warehouse.errors import (
     FailmodesError,
     MissingExtraError,
@@ -23,7 +23,6 @@ from failmodes.warehouse.errors import (
 )
 
 BARE_NAMES = ("torchvision", "timm")  # sources whose names are looked up without a prefix, in this order
-EXPECTED = "expected a name of ours, torchvision's or timm's, or module:function of your own"
 STEM_LAYERS = (("conv1", "maxpool"), ("features.conv0", "features.pool0"))  # of ResNets and of DenseNets
 
 
@@ -69,9 +68,9 @@ def resolve_architecture(architecture: str) -> Architecture:
                 raise
             raise StudyError(
                 f"unknown architecture {architecture!r}: neither ours nor torchvision's "
-                f"({did_you_mean(architecture, near, EXPECTED, most=3)}); timm's need the extra: {error}"
+                f"({did_you_mean(architecture, near, EXPECTED_ARCHITECTURE, most=3)}); timm's need the extra: {error}"
             ) from error
-    hint = did_you_mean(name, dict.fromkeys(near), EXPECTED, most=3)
+    hint = did_you_mean(name, dict.fromkeys(near), EXPECTED_ARCHITECTURE, most=3)
     raise StudyError(f"unknown architecture {architecture!r}: {hint}")
 
 
