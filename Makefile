@@ -69,6 +69,8 @@ check: $(INSTALLED)
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint failmodes/sql
+	$(BIN)/codespell *.md docs failmodes .ci .handbook .github Makefile pyproject.toml
+	$(BIN)/python .ci/prose.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -14,8 +14,8 @@ measured on simulated data with exactly known truth by the code that judges real
 
 - **Whole reports.** {reports}
 - **Each kind of statement** is measured where it is most likely to be false: at the threshold of its rule, or where
-  nothing differs. It may be false in at most 5% of samples; {false_broken} of {false:,} cases break that limit.
-- **95% intervals** contain the true value in 93.5 to 97% of samples; {coverage_broken} of {coverage:,} cases break
+  nothing differs. It may be false in at most 5% of samples; {false_broken} of {false:,} cases exceed that limit.
+- **95% intervals** contain the true value in 93.5 to 97% of samples; {coverage_broken} of {coverage:,} cases violate
   their limit.
 - **Power**, how often a true statement is printed, has no limit: it grows with the number of images.
 
@@ -33,8 +33,8 @@ first screens may contain a false statement. A share of 5% of 100 reports has a 
 
 ## Each kind of statement
 
-The worst case of each kind, with its 99% Clopper-Pearson interval. A limit is broken if that whole interval lies beyond
-it. Power is that in the reports of 500 images above, over the scenarios in which the statement is true.
+The worst case of each kind, with its 99% Clopper-Pearson interval. A case exceeds its limit if that whole interval
+does. Power is that in the reports of 500 images above, over the scenarios in which the statement is true.
 
 {statements}
 
@@ -141,8 +141,8 @@ def _summary_of_reports(found: ReportSet) -> str:
     broken = sum(not row.ok for row in found.rows)
     return (
         f"In the worst scenario {percent(proportion)}% of printed statements are false, and\n"
-        f"  {percent(screen)}% of first screens contain a false statement. The limit of both, 5%,\n"
-        f"  is broken in {broken} of {len(found.rows)} scenarios."
+        f"  {percent(screen)}% of first screens contain a false statement. Both limits are 5%;\n"
+        f"  {broken} of {len(found.rows)} scenarios exceed one."
     )
 
 
