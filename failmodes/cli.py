@@ -9,15 +9,11 @@ import typer
 from typer.core import TyperCommand
 
 from failmodes import __version__
-from failmodes.analysis.claims_command import claims
-from failmodes.analysis.cli import PairCommand, chart, gate, print_findings, report, shapes
-from failmodes.analysis.compare_command import compare
+from failmodes.analysis.cli import PairCommand, chart, claims, print_findings, report, shapes
+from failmodes.analysis.decision_commands import compare, export, gate, publish
 from failmodes.analysis.explorer.serving import BrowserOption, HostOption, PortOption, explore_warehouse
-from failmodes.analysis.export_command import export
-from failmodes.analysis.publishing.command import publish
-from failmodes.analysis.query_command import SqlCommand, query
+from failmodes.analysis.query_commands import SqlCommand, query, schema
 from failmodes.analysis.remove_command import remove
-from failmodes.analysis.schema_command import schema
 from failmodes.evaluate.cli import (
     DEFAULT_STUDY,
     JsonOption,

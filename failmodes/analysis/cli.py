@@ -1,8 +1,8 @@
-"""Commands of the analysis: shapes, chart, report, gate; and what they print on the terminal."""
+"""Commands that show what a warehouse holds: claims, shapes, chart, report; and the findings that `run` prints."""
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -14,22 +14,16 @@ from failmodes.analysis.chart_registry import (
     image_charts,
     warehouse_charts,
 )
-from failmodes.analysis.warehouse_options import (
-    IMAGES,
-    LOOKS,
-    ROWS,
-    Corruptions,
-    Evaluations,
-    Models,
-    Where,
-)
-from failmodes.warehouse.cli import READING_S, TimeoutOption
+from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_corruption, complete_model
 from failmodes.warehouse.errors import StudyError, printable
 from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
-from failmodes.warehouse.process import errors_exit_with, limit_command
+from failmodes.warehouse.process import limit_command
 from failmodes.warehouse.progress import stages_shown
 from failmodes.warehouse.storage.locations import default_location, find_warehouse
-from failmodes.warehouse.terminal import finish_output, named, say, suggest
+from failmodes.warehouse.terminal import named, say, suggest
+
+LOOKS, ROWS, IMAGES = "The picture", "From a warehouse", "From images, without a warehouse"  # panels of the help
 
 
 class PairCommand(TyperCommand):
@@ -44,8 +38,55 @@ class PairCommand(TyperCommand):
         return super().parse_args(ctx, written)
 
 
+def claims(
+    where: WhereArgument = None,
+    claims_file: Annotated[
+        Path | None,
+        typer.Option("--claims", help="Judge the [\\[claims]] of this TOML file, instead of those of the study."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the table.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a table for a pull request to this file, or print it (-).")
+    ] = None,
+    force: ForceOption = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Judge claims by the data: supported, contradicted, inconclusive or not measurable, for each model.
+
+    \b
+    Claims are tables of a study file, or of the file of --claims (docs/claims.md has all keys):
+      [\\[claims]]
+      metric = "accuracy"
+      corruptions = ["fog"]      # all by default; "none" is clean
+      severities = [5]           # or "last"; the whole ones by default
+      relation = "drop_at_most"  # or at_least, at_most, less_than, largest_drop …
+      limit = 0.10
+      [\\[claims]]
+      shape = "near_linear"      # instead of metric, relation and limit
+      corruptions = ["contrast"]
+    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    limit_command(timeout)
+    from failmodes.analysis.judging.claims import ClaimsResult
+    from failmodes.analysis.judging.stored import warehouse_claims
+    from failmodes.analysis.render.documents import print_document
+    from failmodes.ingest.statements import claims_file as read_claims
+    from failmodes.ingest.statements import claims_of_studies
+    from failmodes.warehouse.metrics.custom import metrics_of_studies
+
+    outputs = {"json": json_file, "markdown": markdown_file}
+    check_texts(outputs, force=force)
+    given = read_claims(claims_file) if claims_file is not None else []
+    path = find_warehouse(where)
+    metrics = metrics_of_studies([claims_file or where]) or []
+    result = ClaimsResult(warehouse_claims(path, given, None if given else claims_of_studies([where]), metrics))
+    if not write_texts({"json": result.to_json, "markdown": result.to_markdown}, outputs, force=force):
+        print_document(result.document)
+
+
 def shapes(
-    where: Where = None,
+    where: WhereArgument = None,
     flat_below: Annotated[
         float | None, typer.Option(min=0, max=1, help="Accuracy within this of clean is flat.")
     ] = None,
@@ -65,7 +106,6 @@ def shapes(
     from failmodes.analysis.render.documents import print_document
     from failmodes.analysis.report.shapes_document import shapes_document
     from failmodes.analysis.statistics.shape_tables import open_current
-    from failmodes.warehouse.storage.locations import find_warehouse
 
     limit_command(timeout)
     path = find_warehouse(where)
@@ -88,7 +128,7 @@ def chart(
             autocompletion=complete_chart,
         ),
     ],
-    where: Where = None,
+    where: WhereArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -114,9 +154,19 @@ def chart(
         bool,
         typer.Option(help="Draw the caption; without it, it is printed for LaTeX.", rich_help_panel=LOOKS),
     ] = True,
-    corruption: Corruptions = None,
-    model: Models = None,
-    evaluation: Evaluations = None,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this corruption; may be repeated.", autocompletion=complete_corruption),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only this model, by its label; may be repeated.", rich_help_panel=ROWS, autocompletion=complete_model
+        ),
+    ] = None,
+    evaluation: Annotated[
+        list[str] | None, typer.Option(help="Only this evaluation, by its identity.", rich_help_panel=ROWS)
+    ] = None,
     by: Annotated[
         str | None,
         typer.Option(
@@ -192,7 +242,7 @@ def _refuse(name: str, because: str, options: dict[str, Any]) -> None:
 
 
 def report(
-    where: Where = None,
+    where: WhereArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -215,7 +265,6 @@ def report(
     from failmodes.analysis.report.rendering import REPORT_FILE, write_report
     from failmodes.ingest.statements import claims_of_studies
     from failmodes.warehouse.metrics.custom import metrics_of_studies
-    from failmodes.warehouse.storage.locations import find_warehouse
 
     names = pair or []
     if len(names) % 2:
@@ -231,81 +280,12 @@ def report(
         suggest(f"failmodes query @worst_cells{named(where)}")
 
 
-def gate(
-    rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
-    where: Annotated[
-        Path | None,
-        typer.Argument(help="Study file, output folder or .duckdb file of models that name no file of their own."),
-    ] = None,
-    candidate: Annotated[str | None, typer.Option(help="Model to judge, instead of the one the rules name.")] = None,
-    baseline: Annotated[str | None, typer.Option(help="Model to compare with, instead of it.")] = None,
-    inconclusive: Annotated[
-        Literal["stop", "pass"],
-        typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or not."),
-    ] = "stop",
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
-    ] = None,
-    junit_file: Annotated[
-        Path | None, typer.Option("--junit", help="Write JUnit XML, a test case a rule or cell, to this file.")
-    ] = None,
-    markdown_file: Annotated[
-        Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
-    ] = None,
-    force: ForceOption = False,
-    timeout: TimeoutOption = READING_S,
-) -> None:
-    """Judge a model by rules: whether it is no worse than a baseline, or within limits.
-
-    \b
-    Exit codes:
-      0  every rule passes
-      1  a rule fails
-      3  not enough images to tell, or a cell is missing
-      2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
-
-    \b
-    Rules, each a metric with a relation to a limit (docs/claims.md has all relations):
-      \\[gate]
-      baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
-      candidate = "Net B"
-      level = 0.95
-      [\\[gate.rules]]
-      metric = "accuracy"
-      corruptions = ["fog"]      # all by default; "none" is clean
-      severities = [3, 4, 5]     # or "last"; the whole ones by default
-      over = "mean"              # or "each" cell by itself
-      relation = "worse_by_at_most"   # than the baseline
-      limit = 0.01
-      [\\[gate.rules]]
-      metric = "ece"
-      relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
-      limit = 0.05
-    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
-    with errors_exit_with(StudyError.exit_code):  # so that 1 says only that a rule fails
-        limit_command(timeout)
-        from failmodes.analysis.judging.gate import run_gate
-        from failmodes.analysis.render.documents import print_document
-
-        outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
-        check_texts(outputs, force=force)
-        with stages_shown("gate"):
-            result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
-        texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
-        if not write_texts(texts, outputs, force=force):
-            print_document(result.document)
-            suggest(result.next_command)
-        finish_output()
-    raise typer.Exit(result.exit_code)
-
-
 def print_findings(where: Path) -> None:
     """Print the findings of the report, a sentence each, and the verdicts on the study's claims."""
     from failmodes.analysis.judging.claims import counts_sentence
     from failmodes.analysis.judging.stored import warehouse_claims, warehouse_findings
     from failmodes.analysis.render.blocks import Sentence
     from failmodes.analysis.render.documents import print_document
-    from failmodes.warehouse.storage.locations import find_warehouse
 
     path = find_warehouse(where)
     document, claims = warehouse_findings(path).document, warehouse_claims(path)

@@ -1,6 +1,5 @@
 """An open warehouse for notebooks and scripts: SQL, tables, charts, findings and the report of one DuckDB file."""
 
-import html
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -8,20 +7,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from failmodes.analysis.warehouse_files import WarehouseFiles, names_of
-from failmodes.analysis.warehouse_rows import WarehouseRows
-from failmodes.warehouse.errors import FailmodesError
+from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError, shown
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from failmodes.analysis.charts.style.figure import Figure
     from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.images.clean_images import OpenStudy
     from failmodes.analysis.judging.claims import ClaimsResult
     from failmodes.analysis.judging.findings.collection import Findings
     from failmodes.analysis.shown_images import ImageSheet
+MOST_LISTED = 6  # names of models or corruptions in the description of a warehouse
 
 
-class Warehouse(WarehouseRows, WarehouseFiles):
+class Warehouse:
     """A warehouse, open to read: what `failmodes.open` and `failmodes.benchmark` return.
 
     Each call opens the file anew (0.03 to 0.2 s) and closes it again, so nothing is locked between two calls, what a
@@ -65,6 +65,78 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         self._open_study = open_study
         with open_warehouse(self._path, ()):
             pass  # it is a warehouse of our version
+
+    @property
+    def path(self) -> Path:
+        """The DuckDB file, as an absolute path."""
+        return self._path
+
+    def sql(self, query: str, /, *, timeout_s: float | None = 60, **parameters: object) -> "pl.DataFrame":
+        """Answer one SQL statement; it can only read.
+
+        Args:
+            query: one statement in DuckDB's dialect, or the name of a saved query, such as "@worst_cells"
+                (`failmodes query --list` has them, and what they take).
+            timeout_s: seconds after which it is stopped; None waits.
+            **parameters: the value of each `$name` in the statement; of a saved query, of those parameters that are
+                given. Values are bound, never written into the text.
+
+        Raises:
+            QueryError: it is no valid SQL, more than one statement, not a reading one, or lacks the value of a
+                parameter.
+            LimitError: time or memory ran out.
+
+        Examples:
+            >>> w.sql("select * from accuracy_by_severity where accuracy < $floor order by accuracy", floor=0.5)
+            >>> w.sql("from hardest_images where model_label = any($models)", models=["ResNet-18", "ViT"])
+            >>> w.sql("@worst_cells", corruption="fog", rows=5)
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.query import run_query
+
+        return run_query(path, query, parameters, timeout_s=timeout_s)
+
+    def table(self, name: str, /, **filters: object) -> "pl.DataFrame":
+        """The rows of a table or view that fit every filter, sorted by what they are of: model, corruption, severity.
+
+        `predictions` and `attention`, which have a row for each image, come as they are stored.
+
+        Args:
+            name: a table or view, as `tables` lists them.
+            **filters: by column: a value (its rows have it), a list or tuple (they have one of these), or None (they
+                have none). A severity may be given as int, float or Decimal.
+
+        Raises:
+            QueryError: there is no such table, view or column, or a value is of another kind than its column.
+
+        Examples:
+            >>> w.table("accuracy_by_severity", model_label="ResNet-18", corruption=["fog", "snow"])
+            >>> w.table("predictions", corruption="fog", severity=2.5, predicted=None)
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.query import read_rows
+
+        return read_rows(path, name, filters)
+
+    def tables(self) -> "pl.DataFrame":
+        """Every table and view: name, kind ('table' or 'view'), meaning in a sentence, row_count (null for views)."""
+        path = self._opened()
+        from failmodes.warehouse.database.schema_listing import list_relations
+
+        return list_relations(path)
+
+    def schema(self, name: str | None = None) -> "pl.DataFrame":
+        """The columns of one table or view, or of all: table, column, type, meaning.
+
+        The meaning has range and unit, of views as of tables.
+
+        Raises:
+            QueryError: there is no table or view `name`.
+        """
+        path = self._opened()
+        from failmodes.warehouse.database.schema_listing import list_columns
+
+        return list_columns(path, name)
 
     def chart(
         self,
@@ -116,8 +188,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         from failmodes.analysis.charts.style.frame import frame_of
 
         figure = draw_from_warehouse(
-            path, name, frame=frame_of(layout, width), models=names_of(model), evaluations=names_of(evaluation),
-            corruptions=names_of(corruption), published=published, by=by,
+            path, name, frame=frame_of(layout, width), models=_names(model), evaluations=_names(evaluation),
+            corruptions=_names(corruption), published=published, by=by,
         )  # fmt: skip
         return replace(figure.with_theme(theme), has_title=title, has_caption=caption)
 
@@ -161,8 +233,8 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         from failmodes.analysis.shown_images import find_images
 
         return find_images(
-            path, filter, images=_numbers(image), corruptions=names_of(corruption), models=names_of(model),
-            evaluations=names_of(evaluation), open_study=self._open_study, timeout_s=timeout_s,
+            path, filter, images=_numbers(image), corruptions=_names(corruption), models=_names(model),
+            evaluations=_names(evaluation), open_study=self._open_study, timeout_s=timeout_s,
         )  # fmt: skip
 
     def findings(self) -> "Findings":
@@ -257,7 +329,7 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         from failmodes.warehouse.metrics.custom import named_metrics
 
         found = compare_named(
-            a, b, path, margin=margin, level=level, corruptions=names_of(corruption), metrics=named_metrics(metrics)
+            a, b, path, margin=margin, level=level, corruptions=_names(corruption), metrics=named_metrics(metrics)
         )
         return ComparisonResult(found)
 
@@ -287,6 +359,72 @@ class Warehouse(WarehouseRows, WarehouseFiles):
 
         return write_report(warehouse, None if path is None else Path(path), pairs=pairs, force=force)
 
+    def export(self, path: str | os.PathLike[str], *, evaluation: str, force: bool = False) -> Path:
+        """Write one model's predictions to a small warehouse of their own: a baseline to commit, or to hand on.
+
+        It holds no pictures, no names of image files, no attention and no logits.
+
+        Args:
+            path: the file to write, such as "baseline.duckdb".
+            evaluation: a model's label, one without its training seed (then all its runs), an evaluation's identity
+                or first letters, or an architecture that it alone has.
+            force: replace a .duckdb file that is there.
+
+        Returns:
+            Path of the file.
+
+        Raises:
+            StudyError: there is no such model, several are called so, or the file is there already.
+            WarehouseError: what would be written breaks a check.
+            StorageError: it cannot be written.
+
+        Examples:
+            >>> w.export("baseline.duckdb", evaluation="Net A")
+        """
+        warehouse = self._opened()
+        from failmodes.analysis.model_export import export_model
+
+        return export_model(warehouse, evaluation, path, force=force).path
+
+    def publish(
+        self,
+        format: Literal["robustbench", "croissant", "model-card"],
+        path: str | os.PathLike[str] | None = None,
+        *,
+        model: str | Sequence[str] | None = None,
+        evaluation: str | Sequence[str] | None = None,
+        force: bool = False,
+    ) -> list[Path]:
+        """Write results as others read them, as `failmodes publish` does.
+
+        Args:
+            format: 'robustbench' (a CSV of accuracies at whole severities, with clean ones in a second file beside it),
+                'croissant' (a JSON-LD description of the warehouse and its record) or 'model-card' (YAML metadata and
+                Markdown tables for the Hugging Face hub).
+            path: the file to write; by default one beside the warehouse.
+            model: only this model or these, by label.
+            evaluation: only this evaluation or these, by identity or its first letters.
+            force: replace even a warehouse, study or results shard that has the format's suffix.
+
+        Returns:
+            Paths of the files.
+
+        Raises:
+            StudyError: an unknown format, another suffix, or a filter names what the warehouse does not hold.
+            WarehouseError: the warehouse lacks what the format tells.
+            StorageError: a file cannot be written.
+
+        Examples:
+            >>> w.publish("model-card", "card.md", model="ResNet-18")
+        """
+        warehouse = self._opened()
+        from failmodes.analysis.publishing.formats import publish_results
+
+        written = publish_results(
+            warehouse, format, path, models=_names(model), evaluations=_names(evaluation), force=force
+        )
+        return list(written.paths)
+
     def close(self) -> None:
         """Refuse further use; nothing is held open between two calls, so this frees nothing."""
         self._closed = True
@@ -305,19 +443,75 @@ class Warehouse(WarehouseRows, WarehouseFiles):
         return "\n".join([f"Warehouse {self._path}", *(f"  {name:{width}}  {value}" for name, value in facts)])
 
     def _repr_html_(self) -> str:
-        rows = [("warehouse", str(self._path)), *self._facts()]
-        cells = (f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in rows)
-        return f"<table>{''.join(cells)}</table>"
+        from failmodes.analysis.render.blocks import text_table
+        from failmodes.analysis.render.formats.html import render_blocks
+
+        return render_blocks([text_table("Warehouse", ("Warehouse", str(self._path)), self._facts())])
 
     def _facts(self) -> list[tuple[str, str]]:
         """What the warehouse holds, as names and values; describing it never raises."""
         try:
-            path = self._opened()
-            from failmodes.analysis.warehouse_description import describe_warehouse
-
-            return describe_warehouse(path)
+            return _description(self._opened())
         except FailmodesError as error:
             return [("state", "closed" if self._closed else str(error))]
+
+    def _opened(self) -> Path:
+        if self._closed:
+            raise WarehouseError(f"this warehouse was closed: open it again with failmodes.open({str(self._path)!r})")
+        return self._path
+
+
+def _description(path: Path) -> list[tuple[str, str]]:
+    """Models, corruptions, severities, images and rows of a warehouse, as names and values.
+
+    Raises:
+        WarehouseError: it cannot be read.
+    """
+    from failmodes.analysis.render.formatting import format_severity
+    from failmodes.warehouse.database.connection import open_warehouse
+    from failmodes.warehouse.database.query import query_errors
+
+    relations = ("evaluation_labels", "shards", "corruptions", "prediction_facts", "attention")
+    with open_warehouse(path, relations) as con, query_errors():
+        models = con.execute(
+            "select model_label || case count(*) when 1 then '' else format(' ({} evaluations)', count(*)) end "
+            "from evaluation_labels group by model_label order by model_label"
+        ).fetchall()
+        cells = con.execute(
+            "select distinct corruption, severity from shards inner join corruptions using (corruption) "
+            "where table_name = 'prediction_facts' and severity > 0 order by corruption_order, corruption, severity"
+        ).fetchall()
+        images = con.execute(
+            "select distinct image_count, dataset_label from evaluation_labels order by all desc"
+        ).fetchall()
+        (counts,) = con.execute(
+            "select (select count(*) from prediction_facts), (select count(*) from attention)"
+        ).fetchall()
+    severities = sorted({severity for _, severity in cells})
+    return [
+        ("models", _listed([label for (label,) in models])),
+        ("corruptions", _listed(list(dict.fromkeys(corruption for corruption, _ in cells)))),
+        ("severities", _listed([format_severity(float(severity)) for severity in severities])),
+        ("images", "; ".join(f"{count:,} of {dataset}" for count, dataset in images) or "none"),
+        ("rows", f"{counts[0]:,} predictions, {counts[1]:,} attention rows"),
+    ]
+
+
+def _listed(names: list[str]) -> str:
+    """How many there are, and the first of them."""
+    rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"{len(names)}: {', '.join(names[:MOST_LISTED])}{rest}" if names else "none"
+
+
+def _names(given: str | Sequence[str] | None) -> list[str]:
+    """One name, several or none, as a list.
+
+    Raises:
+        StudyError: it is neither a text nor a list.
+    """
+    if not isinstance(given, str | Iterable | None):
+        raise StudyError(f"expected a name or a list of names (given: {shown(given)})")
+    return [given] if isinstance(given, str) else list(given or ())
 
 
 def _numbers(given: Any) -> list[Any]:

@@ -50,7 +50,7 @@ def test_loading_and_asking_import_no_torch(query_folder: Path, results: Synthet
     program = f"""
 import sys
 from pathlib import Path
-from failmodes.cli import load; from failmodes.analysis.query_command import query
+from failmodes.cli import load; from failmodes.analysis.query_commands import query
 assert not {{"duckdb", "polars", "pyarrow"}} & sys.modules.keys(), "help would be slow"
 load({str(results.output)!r}, into=Path({str(tmp_path / "w.duckdb")!r}))
 query("@worst_cells", Path({str(query_folder)!r}), output=Path({str(tmp_path / "rows.csv")!r}))

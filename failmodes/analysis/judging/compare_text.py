@@ -3,7 +3,7 @@
 from failmodes.analysis.judging.compare import ChangedImages, Comparison, Crossover, Difference
 from failmodes.analysis.judging.findings.kind import too_few
 from failmodes.analysis.judging.wording import about_text, decided_by, images_text, listed_cells
-from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.render.blocks import EMPTY, MOST_LEVELS, Cell, Table, severity_table, text_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     capitalize_first,
@@ -18,7 +18,6 @@ from failmodes.analysis.render.formatting import (
     lower_label,
     precision,
 )
-from failmodes.analysis.render.tables import MOST_LEVELS, severity_table, text_table
 from failmodes.analysis.statistics.opened_models import duplicates_notes
 from failmodes.warehouse.schema import CLEAN
 

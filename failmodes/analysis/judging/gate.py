@@ -33,10 +33,9 @@ from failmodes.analysis.judging.wording import (
     title_text,
     where_text,
 )
-from failmodes.analysis.render.blocks import Block, Case, Document, Sentence
+from failmodes.analysis.render.blocks import Block, Case, Document, Sentence, text_table
 from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import NO_BREAK, format_count
-from failmodes.analysis.render.tables import text_table
 from failmodes.analysis.statistics.difference import ModelMetrics
 from failmodes.analysis.statistics.opened_models import (
     SEPARATOR,

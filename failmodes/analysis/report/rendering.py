@@ -17,10 +17,9 @@ from failmodes.analysis.judging.findings.correction import FIRST_SCREEN as ON_FI
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.registry import all_kinds
 from failmodes.analysis.judging.stored import findings_of, update_claims
-from failmodes.analysis.render.blocks import Block, Chart, Gallery, ImageStrip, Section, Sentence, Table
+from failmodes.analysis.render.blocks import Block, Chart, Gallery, ImageStrip, Section, Sentence, Table, text_table
 from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
-from failmodes.analysis.render.tables import text_table
 from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
 from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery

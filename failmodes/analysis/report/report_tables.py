@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.published import other_images_phrase
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, Cell, Table
+from failmodes.analysis.render.blocks import EMPTY, Cell, Table, severity_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
@@ -22,7 +22,6 @@ from failmodes.analysis.render.formatting import (
     label_with_extra,
     lower_label,
 )
-from failmodes.analysis.render.tables import severity_table
 from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST

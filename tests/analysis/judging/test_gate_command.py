@@ -8,7 +8,7 @@ from installed_script import SCRIPT, failmodes
 from typer import Typer
 from typer.testing import CliRunner
 
-from failmodes.analysis import cli
+from failmodes.analysis.decision_commands import gate
 
 RULES = """
 [gate]
@@ -29,7 +29,7 @@ PASSES, FAILS, INCONCLUSIVE, MISSING = (
 @pytest.fixture
 def app() -> Typer:
     app = Typer()
-    app.command()(cli.gate)
+    app.command()(gate)
     return app
 
 

@@ -1,10 +1,15 @@
-"""`failmodes query` through its installed script: widths, formats, limits, parameters, and how it refuses."""
+"""`failmodes query` and `failmodes schema`: widths, formats, files, parameters, and what they refuse."""
 
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
+import typer
 from installed_script import failmodes, failmodes_in_terminal
+from warehouse_files import run_query_command
+
+from failmodes.warehouse.database.views import relation_names
 
 WORST = "@worst_cells"
 IMAGES = "select image_id, label from images order by image_id"
@@ -80,3 +85,68 @@ def test_what_cannot_be_done_is_one_line(handed: Path, name: str) -> None:
     assert message in done.stderr
     assert done.stdout == ""
     assert not list(handed.glob("a.*"))
+
+
+def test_json_and_csv_carry_what_they_can_say(app: typer.Typer, query_here: Path) -> None:
+    sql = """
+        select 1.5::decimal(4, 3) as severity, 2::hugeint as many, 'nan'::float as missing, [1, 2] as list,
+        'x'::blob as bytes, null as nothing, timestamptz '2026-01-02 03:04:05+00' as moment, true as flag,
+        {'a': 1} as pair
+    """
+    row = json.loads(run_query_command(app, sql, "--format", "json")[0])[0]
+    assert row == {
+        "severity": 1.5, "many": 2, "missing": None, "list": [1, 2], "bytes": "eA==", "nothing": None,
+        "moment": "2026-01-02T03:04:05+00:00", "flag": True, "pair": {"a": 1},
+    }  # fmt: skip
+    header, line = run_query_command(app, sql, "--format", "csv")[0].splitlines()
+    assert header.split(",")[0] == "severity"
+    assert '"[1, 2]",eA==' in line
+
+
+def test_json_escapes_what_a_terminal_acts_on(app: typer.Typer, query_here: Path) -> None:
+    text = run_query_command(app, "select 'é' || chr(8238) || chr(27) || '😀' as label", "--format", "json")[0]
+    assert text == '[{"label": "é\\u202e\\u001b😀"}]\n'
+    assert json.loads(text) == [{"label": "é\u202e\x1b😀"}]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_output_file_is_written_whole(app: typer.Typer, query_folder: Path, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"rows.{suffix}"
+    output, note = run_query_command(
+        app, "select image_id, label from images order by all", str(query_folder), "--output", str(path)
+    )
+    assert (output, "400 rows" in note) == ("", True)
+    rows = {"csv": pl.read_csv, "json": pl.read_json, "parquet": pl.read_parquet}[suffix](path)
+    assert rows["image_id"].to_list() == list(range(400))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_schema_of_an_empty_folder_is_the_contract(tmp_path: Path) -> None:
+    listed = json.loads(failmodes("schema", "--format", "json", folder=tmp_path).stdout)
+    assert [row["name"] for row in listed] == relation_names()
+    assert list(listed[0]) == ["name", "kind", "meaning"]
+    assert all(row["meaning"].lower().startswith("one row") for row in listed)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_warehouse_says_how_many_rows_there_are(handed: Path, tmp_path: Path) -> None:
+    for folder, where in ((handed, []), (tmp_path, [handed / "warehouse.duckdb"])):
+        listed = json.loads(failmodes("schema", *where, "--format", "json", folder=folder).stdout)
+        rows = {row["name"]: row["rows"] for row in listed}
+        assert (rows["images"], rows["accuracy_by_severity"]) == (80, None)
+
+
+@pytest.mark.parametrize("name", ["accuracy_by_severity"])
+@pytest.mark.slow
+def test_columns_have_type_and_meaning(handed: Path, tmp_path: Path, name: str) -> None:
+    inside = json.loads(failmodes("schema", name, "--format", "json", folder=handed).stdout)
+    assert inside == json.loads(failmodes("schema", name, "--format", "json", folder=tmp_path).stdout)
+    assert {"column", "type", "unit", "range", "meaning"} == inside[0].keys()
+    assert all(row["meaning"] for row in inside)
+
+
+def test_an_unknown_table_gets_the_nearest(tmp_path: Path) -> None:
+    done = failmodes("schema", "accuracy_by_severty", folder=tmp_path, expect=2)
+    assert "did you mean 'accuracy_by_severity'?" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

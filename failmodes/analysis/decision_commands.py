@@ -1,0 +1,248 @@
+"""Commands for decisions: compare two models, judge one by rules, export a baseline, publish results."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from failmodes.analysis.render.documents import format_names
+from failmodes.warehouse.cli import READING_S, TimeoutOption, WhereArgument
+from failmodes.warehouse.completion import complete_corruption, complete_model
+from failmodes.warehouse.errors import StudyError, printable
+from failmodes.warehouse.output_files import STDOUT, ForceOption, check_result, check_texts, result_file, write_texts
+from failmodes.warehouse.process import errors_exit_with, interruptible, limit_command
+from failmodes.warehouse.progress import stages_shown
+from failmodes.warehouse.terminal import finish_output, named, note, say, suggest
+
+
+def compare(
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="Baseline model: a label, a label without its training seed (all its runs), the first letters of an "
+            "evaluation ID, an architecture that only it has; or FILE.duckdb, or FILE.duckdb::LABEL.",
+            autocompletion=complete_model,
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            help="Candidate model (same naming rules). Differences are candidate − baseline.",
+            autocompletion=complete_model,
+        ),
+    ],
+    where: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="WAREHOUSE",
+            help="A study file, an output folder or a .duckdb file; not where A and B name their files.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="text by default, or by the suffix of the file; markdown is for pull requests.",
+            metavar="|".join(format_names()),
+            autocompletion=format_names,
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option(help="Difference of mean corrupted accuracy that would matter: 0.01 is a point.")
+    ] = 0.01,
+    level: Annotated[float, typer.Option(help="Level of intervals and decisions, 0.5 to 0.999.")] = 0.95,
+    corruption: Annotated[
+        list[str] | None,
+        typer.Option(help="Only under this corruption; may be repeated.", autocompletion=complete_corruption),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="Compare this metric too, by name, or those of a Python file of your own; may be repeated."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write, .txt, .json, .md, .html or .xml; stdout by default or with -."
+        ),
+    ] = None,
+    force: ForceOption = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Compare a candidate model B with a baseline A: which is more accurate, by how much, and where.
+
+    Tests whether B is at most the margin worse, and estimates how many images would decide it if that is inconclusive.
+    Models evaluated on the same images are compared image by image.
+    """
+    limit_command(timeout)
+    from failmodes.analysis.comparison_result import ComparisonResult
+    from failmodes.analysis.judging.compare import compare_named
+    from failmodes.analysis.render.documents import print_document, suffixes_of, write
+    from failmodes.warehouse.metrics.custom import named_metrics
+
+    check_result(output, suffixes_of(format), force=force)
+    with stages_shown("compare"):
+        metrics = named_metrics(metric or [], where)
+        found = compare_named(a, b, where, margin=margin, level=level, corruptions=corruption or (), metrics=metrics)
+        document = ComparisonResult(found).document
+    if output not in (None, STDOUT):
+        say(printable(str(write(document, output, format, force=force))))
+        return
+    print_document(document, format or "text")
+    if format in (None, "text") and output is None:
+        suggest("failmodes gate --help" if where is None else f"failmodes chart differences{named(where)}")
+
+
+def gate(
+    rules: Annotated[Path, typer.Argument(help="A file of rules (TOML), or a study file with a \\[gate] table.")],
+    where: Annotated[
+        Path | None,
+        typer.Argument(help="Study file, output folder or .duckdb file of models that name no file of their own."),
+    ] = None,
+    candidate: Annotated[str | None, typer.Option(help="Model to judge, instead of the one the rules name.")] = None,
+    baseline: Annotated[str | None, typer.Option(help="Model to compare with, instead of it.")] = None,
+    inconclusive: Annotated[
+        Literal["stop", "pass"],
+        typer.Option(help="Whether an inconclusive rule stops the pipeline (exit code 3) or not."),
+    ] = "stop",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures to this file; - prints them instead of the text.")
+    ] = None,
+    junit_file: Annotated[
+        Path | None, typer.Option("--junit", help="Write JUnit XML, a test case a rule or cell, to this file.")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None, typer.Option("--markdown", help="Write a summary for a pull request to this file.")
+    ] = None,
+    force: ForceOption = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Judge a model by rules: whether it is no worse than a baseline, or within limits.
+
+    \b
+    Exit codes:
+      0  every rule passes
+      1  a rule fails
+      3  not enough images to tell, or a cell is missing
+      2  rules, arguments or files are wrong, or time or memory ran out: nothing was judged
+
+    \b
+    Rules, each a metric with a relation to a limit (docs/claims.md has all relations):
+      \\[gate]
+      baseline = "Net A"         # a label, FILE.duckdb or FILE.duckdb::LABEL
+      candidate = "Net B"
+      level = 0.95
+      [\\[gate.rules]]
+      metric = "accuracy"
+      corruptions = ["fog"]      # all by default; "none" is clean
+      severities = [3, 4, 5]     # or "last"; the whole ones by default
+      over = "mean"              # or "each" cell by itself
+      relation = "worse_by_at_most"   # than the baseline
+      limit = 0.01
+      [\\[gate.rules]]
+      metric = "ece"
+      relation = "at_most"       # or at_least, drop_at_most, better_by_at_least …
+      limit = 0.05
+    """  # noqa: D301  # \b is a letter here, which keeps lines as they are
+    with errors_exit_with(StudyError.exit_code):  # so that 1 says only that a rule fails
+        limit_command(timeout)
+        from failmodes.analysis.judging.gate import run_gate
+        from failmodes.analysis.render.documents import print_document
+
+        outputs = {"json": json_file, "junit": junit_file, "markdown": markdown_file}
+        check_texts(outputs, force=force)
+        with stages_shown("gate"):
+            result = run_gate(rules, where, candidate=candidate, baseline=baseline, inconclusive=inconclusive)
+        texts = {"json": result.to_json, "junit": result.to_junit, "markdown": result.to_markdown}
+        if not write_texts(texts, outputs, force=force):
+            print_document(result.document)
+            suggest(result.next_command)
+        finish_output()
+    raise typer.Exit(result.exit_code)
+
+
+def export(
+    target: Annotated[str, typer.Argument(metavar="FILE", help="The file to write, such as baseline.duckdb.")],
+    where: WhereArgument = None,
+    evaluation: Annotated[
+        str,
+        typer.Option(
+            help="The model: its label, its label without a training seed (then all its runs), an evaluation's "
+            "identity or first letters, or an architecture that it alone has. Needed.",
+            autocompletion=complete_model,
+        ),
+    ] = "",
+    force: Annotated[bool, typer.Option("--force", help="Replace a .duckdb file that is there.")] = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Write one model's predictions to a small file: a baseline to commit or upload, for `compare` and `gate`.
+
+    It is a warehouse like any other, without pictures, names of image files, attention and logits.
+    """
+    if not evaluation:
+        raise StudyError('export: name the model, as in `failmodes export --evaluation "Net A" baseline.duckdb`')
+    limit_command(timeout)
+    from failmodes.analysis.model_export import export_model
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    with stages_shown("export"), interruptible(f"{target} was not written"):
+        done = export_model(find_warehouse(where), evaluation, target, force=force)
+    runs = f", {done.run_count} training runs" if done.run_count > 1 else ""
+    report = done.report
+    say(
+        printable(
+            f"{target}: {done.label}{runs}, {report.row_count:,} predictions in {report.cell_count} cells, "
+            f'{report.size_bytes / 1e6:,.1f} MB; in the rules of a gate: baseline = "{target}"'
+        )
+    )
+    suggest("failmodes gate --help")
+
+
+def publish(
+    where: WhereArgument = None,
+    output_format: Annotated[
+        Literal["robustbench", "croissant", "model-card"],
+        typer.Option(
+            "--format",
+            help="robustbench: a CSV of accuracies by corruption and severity, clean ones beside it; croissant: a "
+            "description (JSON-LD) of warehouse and record; model-card: metadata and tables for Hugging Face.",
+        ),
+    ] = "robustbench",
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write; by default one beside the warehouse; - prints croissant or model-card to stdout.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option("--model", help="Only this model, by its label; may be repeated.")
+    ] = None,
+    evaluation: Annotated[
+        list[str] | None, typer.Option("--evaluation", help="Only this evaluation, by its identity.")
+    ] = None,
+    force: ForceOption = False,
+    timeout: TimeoutOption = READING_S,
+) -> None:
+    """Write your results as others read them: RobustBench's table, a Croissant description, a model card's snippet."""
+    limit_command(timeout)
+    from failmodes.analysis.publishing.formats import FORMATS, publish_results
+    from failmodes.warehouse.storage.locations import find_warehouse
+
+    is_printed = output == str(STDOUT)
+    if is_printed and output_format == "robustbench":
+        raise StudyError(
+            "--output -: robustbench writes two files, which stdout cannot take: name the first, such as results.csv"
+        )
+    warehouse = find_warehouse(where)
+    with stages_shown("publish"), result_file(Path(output or ""), FORMATS[output_format].file_name) as file:
+        target = file if is_printed else output
+        written = publish_results(
+            warehouse, output_format, target, models=model or (), evaluations=evaluation or (), force=force
+        )
+    for line in written.notes:
+        note(line)
+    if not is_printed:
+        for path in written.paths:
+            say(printable(str(path)))
+        suggest(f"failmodes report{named(where)}")
