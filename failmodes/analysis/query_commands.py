@@ -327,6 +327,6 @@ def give_rows(
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, vertical: bool | None) -> None:
     """Print rows to stdout as a table, or a record a row; see `format_rows`."""
-    from failmodes.analysis.render.row_table import format_rows
+    from failmodes.analysis.render.row_formats import format_rows
 
     say(format_rows(columns, rows, line_width(), vertical=vertical), end="")

@@ -96,7 +96,7 @@ def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: st
     Raises:
         StudyError: there is none, or first letters are those of several.
     """
-    from failmodes.analysis.model_names import LEAST_LETTERS
+    from failmodes.analysis.trained_models import LEAST_LETTERS
 
     left = [one for one, _ in labels if one.label is None]
     ways = (

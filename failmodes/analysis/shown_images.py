@@ -10,15 +10,18 @@ from typing import Literal
 import numpy as np
 import polars as pl
 from altair.utils.schemapi import debug_mode
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from failmodes.analysis.charts.style.figure import FORMATS, Figure
 from failmodes.analysis.charts.style.frame import Frame, evenly_spaced, frame_of
 from failmodes.analysis.charts.style.image_grid import Cell, Row, image_grid, picture_urls
-from failmodes.analysis.image_page import image_page
+from failmodes.analysis.charts.style.theme import DARK, LIGHT, THEMES
 from failmodes.analysis.images.clean_images import OpenStudy
-from failmodes.analysis.images.collection import Picture, Pictures, find_curves, find_pictures
+from failmodes.analysis.images.collection import Pictures, find_curves, find_pictures
+from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.rows import PictureRow
+from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import format_severity, join_names
 from failmodes.ingest.study_types import MAX_INT32
 from failmodes.warehouse.errors import StudyError, shown
@@ -98,7 +101,7 @@ class ImageSheet:
         types = dict.fromkeys(numbers, pl.Float64) | {"file": pl.String, "differs": pl.Boolean}
         found = [
             picture.row._asdict()
-            | {"severity": float(picture.row.severity), "differs": picture.made.differs}
+            | {"severity": float(picture.row.severity), "differs": picture.differs}
             | dict(zip(("attention_x", "attention_y"), picture.center or (None, None), strict=True))
             for picture in self._pictures.all
         ]
@@ -107,12 +110,12 @@ class ImageSheet:
     @property
     def pixels(self) -> list[NDArray[np.uint8]]:
         """The images, (H, W, 3) uint8 RGB each, in the order of `rows`: the model's input before preprocessing."""
-        return [picture.made.pixels for picture in self._pictures.all]
+        return [picture.pixels for picture in self._pictures.all]
 
     @property
     def clean(self) -> list[NDArray[np.uint8] | None]:
         """The same images before corruption; None where a published set does not pair with clean images."""
-        return [picture.made.clean for picture in self._pictures.all]
+        return [picture.clean for picture in self._pictures.all]
 
     @property
     def notes(self) -> list[str]:
@@ -217,3 +220,32 @@ def _curve(row: Sequence[Picture], levels: Sequence[Decimal]) -> Row:
 
 def _cell(row: PictureRow, url: str, notes: Sequence[str]) -> Cell:
     return Cell(url, f"{row.image_name}, {row.cell_name}", notes, row.predicted_name, row.correct)
+
+
+def image_page(pictures: Pictures, *, theme: str | None = None, is_page: bool = True, heading: str = "h1") -> str:
+    """Images with their predictions; every text is escaped, whatever class names and labels hold.
+
+    Args:
+        pictures: a sheet, or curves.
+        theme: 'light' or 'dark'; as the reader's system asks if not given.
+        is_page: a whole page, or else what stands inside another.
+        heading: element of the headline, such as "h3" where it stands beneath others.
+
+    Raises:
+        StudyError: another theme.
+    """
+    if theme is not None and theme not in THEMES:
+        raise StudyError(f"no theme {theme!r}: choose {' or '.join(THEMES)}")
+    rows = [_page_row(row, is_curve=pictures.is_curves) for row in pictures.rows]
+    colors = {"light": LIGHT, "dark": DARK, "colors": THEMES[theme or "light"]}
+    template = environment().get_template("images.html.j2")
+    return template.render(
+        pictures=pictures, rows=rows, theme=theme, is_page=is_page, heading=heading, **colors
+    ).strip()
+
+
+def _page_row(row: Sequence[Picture], *, is_curve: bool) -> list[tuple[Picture, Markup]]:
+    """Each image of a row with its URL; along a curve attention has one scale."""
+    groups = [row] if is_curve else [[picture] for picture in row]
+    urls = [Markup(url) for group in groups for url in picture_urls([picture.layers for picture in group])]
+    return list(zip(row, urls, strict=True))

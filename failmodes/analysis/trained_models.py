@@ -1,16 +1,22 @@
-"""Models of a selection: evaluations of one label and several training seeds are one model."""
+"""Models of a selection (evaluations of several training seeds are one model), and which model a name means."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from failmodes.analysis.render.formatting import format_count
+from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import EvaluationInfo
+from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
 # What runs of one model share, beside what a selection shares and the recipe; as in sql/marts/accuracy_by_model.sql
 _SHARED_FACTS = ("model_name", "architecture", "variant", "precision", "class_protocol")
+LEAST_LETTERS = 4  # of an evaluation's identity
+
+
+class UnknownModelError(StudyError):
+    """A name means no model, or several."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,53 @@ def _recipe(evaluation: EvaluationInfo) -> str | None:
     """The training recipe as the checkpoint states it, without the seed that one in plain text ends with."""
     recipe, seed = evaluation.facts["training_recipe"], evaluation.facts["training_seed"]
     return recipe if recipe is None or seed is None else re.sub(rf"[,\s]+seed {seed}\Z", "", recipe)
+
+
+def named_model(
+    models: Sequence[TrainedModel], name: str, place: str = "was evaluated", known: str = "evaluated are"
+) -> TrainedModel:
+    """The model that a name means.
+
+    A name is a label (of a model, or of one of its training runs), one without its training seed, an evaluation's
+    identity or its first letters, or the architecture that one model alone has; what comes first here counts.
+
+    Args:
+        models: those that can be meant, of one selection or of several.
+        name: as a user gives it.
+        place: what an error says that no such model was, or is in.
+        known: what it says before the labels of all that there are.
+
+    Returns:
+        A model with all its training runs, or one of the runs as a model.
+
+    Raises:
+        UnknownModelError: there is no such model, or several.
+    """
+    runs = [TrainedModel(run.label, (run,)) for model in models for run in model.runs]
+    called = [TrainedModel(name, (r,)) for m in models if m.label != name for r in m.runs if r.label == name]
+    ways = (
+        [*(one for one in models if name == one.label), *called],
+        [one for one in runs if name == one.runs[0].facts["model_label"]],
+        [one for one in runs if len(name) >= LEAST_LETTERS and one.runs[0].evaluation_id.startswith(name)],
+        [one for one in models if name.lower() == str(one.runs[0].facts["architecture"] or "").lower()],
+    )
+    found = next((way for way in ways if way), [])
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UnknownModelError(f"{shown(name)} names several models, {_distinguished(found)}")
+    labels = list(dict.fromkeys(one.label for one in (*models, *runs)))
+    architectures = {str(one.runs[0].facts["architecture"]) for one in models if one.runs[0].facts["architecture"]}
+    hint = did_you_mean(name, [*labels, *sorted(architectures)], f"{known} {', '.join(map(repr, labels))}")
+    raise UnknownModelError(f"no model {shown(name)} {place}: {hint}")
+
+
+def _distinguished(found: Sequence[TrainedModel]) -> str:
+    """Models with what to name one by: labels, or identities where labels do not tell them apart."""
+    if len({one.label for one in found}) == len(found):
+        return f"{join_names(one.label for one in found)}: name one by its label"
+    facts = [(one.runs[0].evaluation_id, one.runs[0].facts) for one in found]
+    ids = (
+        f"{key} ({one['image_count']:,} images of {one['dataset_label']}, {one['source_label']})" for key, one in facts
+    )
+    return f"{join_names(ids)}: name one by its identity"

@@ -11,8 +11,8 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, Panels
-from failmodes.analysis.charts.style.models import OTHERS, ModelColors, model_colors
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
+from failmodes.analysis.charts.style.series import OTHERS, ModelColors, model_colors
 from failmodes.analysis.charts.style.theme import GRAY, LABEL_PX, text_shade
 from failmodes.analysis.judging.findings.largest_drop import largest_drop_sentence
 from failmodes.analysis.judging.findings.shape import shape_label

@@ -12,7 +12,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.models import model_colors
+from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS
 from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text

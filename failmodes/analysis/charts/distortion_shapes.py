@@ -9,7 +9,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
-from failmodes.analysis.charts.style.models import OTHERS, model_colors
+from failmodes.analysis.charts.style.series import OTHERS, model_colors
 from failmodes.analysis.render.formatting import capitalize_first, format_count, format_percent
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection
 from failmodes.analysis.statistics.curve_shape import RMSE_AXIS, SEVERITY_AXIS, SSIM_AXIS, stored_settings

@@ -7,7 +7,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.models import OTHERS, ModelColors, model_colors
+from failmodes.analysis.charts.style.series import OTHERS, ModelColors, model_colors
 from failmodes.analysis.charts.style.theme import GRAY
 from failmodes.analysis.judging.findings.attention_off_object import object_word
 from failmodes.analysis.judging.findings.headlines import chart_title

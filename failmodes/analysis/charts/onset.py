@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from failmodes.analysis.charts.style import frame as style
-from failmodes.analysis.charts.style.corruptions import corruption_dash, group_color, with_groups
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.series import corruption_dash, group_color, with_groups
 from failmodes.analysis.judging.findings.headlines import MOST_IN_TITLE
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,

@@ -9,7 +9,7 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.models import ModelColors, model_colors
+from failmodes.analysis.charts.style.series import ModelColors, model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS, SOURCE_PX
 from failmodes.analysis.render.formatting import (
     MAX_LISTED,

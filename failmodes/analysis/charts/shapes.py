@@ -9,8 +9,8 @@ import polars as pl
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame, PlotAxis
-from failmodes.analysis.charts.style.models import OTHERS, model_colors
 from failmodes.analysis.charts.style.published import PUBLISHED, published_behind
+from failmodes.analysis.charts.style.series import OTHERS, model_colors
 from failmodes.analysis.charts.style.theme import GRAY, SHAPE_SYMBOLS
 from failmodes.analysis.render.formatting import format_count, format_percent, join_names
 from failmodes.analysis.selection import Selection, corruption_names, read_for_selection

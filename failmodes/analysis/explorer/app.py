@@ -18,7 +18,7 @@ with app.setup:
 
     from failmodes.analysis.chart_registry import draw_from_warehouse
     from failmodes.analysis.charts.style.frame import PAGE
-    from failmodes.analysis.charts.style.models import model_colors
+    from failmodes.analysis.charts.style.series import model_colors
     from failmodes.analysis.comparison_result import ComparisonResult
     from failmodes.analysis.explorer import cells, elements, plots
     from failmodes.analysis.explorer.serving import explored_warehouse

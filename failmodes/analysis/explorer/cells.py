@@ -330,7 +330,7 @@ def strip_of(
     return image_strip(
         f"{cell.corruption_label}, {cell.label}: image {image_id}, class “{rows[0].label_name}”",
         " ".join(f"{note}." for note in notes),
-        [picture.made.pixels for picture in made.all],
+        [picture.pixels for picture in made.all],
         [frame_of(float(r.severity), r.predicted_name, r.confidence, is_correct=r.correct) for r in rows],
         is_lossless=True,
         maps=[picture.attention for picture in made.all],

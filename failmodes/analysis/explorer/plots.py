@@ -11,7 +11,7 @@ from failmodes.analysis.charts.confusion import confusion_matrices
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
-from failmodes.analysis.charts.style.models import ModelColors
+from failmodes.analysis.charts.style.series import ModelColors
 from failmodes.analysis.charts.style.theme import DARK_COLORS, DARK_GRAY, GRAY, THEMES, vega_config
 from failmodes.analysis.explorer.cells import Cell, CellFigures
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -19,15 +18,10 @@ NO_EXEMPLARS = "maps are kept of a run's exemplars alone, and there are none"
 _Key = tuple[str, str, Decimal, int]  # evaluation, corruption, severity, image
 
 
-class StoredAttention(NamedTuple):
-    """Attention for the class predicted on the clean image: its map and its centroid, each None where not stored."""
-
-    map: AttentionMap | None = None
-    center: Point | None = None
-
-
-def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> list[StoredAttention]:
-    """What is on record for each row.
+def stored_attention(
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]
+) -> list[tuple[AttentionMap | None, Point | None]]:
+    """Map and centroid of each row, for the class predicted on the clean image; None where not stored.
 
     Raises:
         WarehouseError: a stored map is not of its size.
@@ -46,9 +40,7 @@ def stored_attention(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow])
         wanted,
     ).fetchall()
     points = {tuple(row[:4]): point for row in centers if (point := _inside(*row[4:])) is not None}
-    return [
-        StoredAttention(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows
-    ]  # fmt: skip
+    return [(one := maps.get(_key(row)), points.get(_key(row)) or centroid(one)) for row in rows]
 
 
 def missing_map_reason(con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow]) -> str:

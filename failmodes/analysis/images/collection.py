@@ -1,19 +1,20 @@
 """Pictures with all that is told of them: one sheet of those that match, or one image along its curve."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.images.attention import AttentionMap, Point, missing_map_reason, stored_attention
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, OpenStudy, Pixels
-from failmodes.analysis.images.regeneration import RegeneratedPicture, describe_differences, make_pictures
-from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows
+from failmodes.analysis.images.attention import missing_map_reason, stored_attention
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, no_study
+from failmodes.analysis.images.regeneration import Picture, describe_differences, make_pictures
+from failmodes.analysis.images.rows import PictureRow, curve_rows, matching_rows, rows_to_cells
 from failmodes.analysis.render.formatting import format_count, format_severity, join_names, lower_label
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
-from failmodes.warehouse.errors import StudyError, WarehouseError
+from failmodes.warehouse.errors import FailmodesError, StudyError, WarehouseError
 
 # What is read once the rows are found; other views are not made
 _RELATIONS = (
@@ -22,29 +23,6 @@ _RELATIONS = (
 )  # fmt: skip
 MOST_HEADLINE, MOST_WORD = 400, 30  # letters
 _KEEP = "evaluate again with thumbnails, which are kept unless the study says `thumbnails = false`"
-
-
-class Picture(NamedTuple):
-    """One picture with its attention: `made` has pixels and row, map and center are None where not on record."""
-
-    made: RegeneratedPicture
-    attention: AttentionMap | None
-    center: Point | None
-
-    @property
-    def row(self) -> PictureRow:
-        """Which picture it is, and what was predicted."""
-        return self.made.row
-
-    @property
-    def has_empty_map(self) -> bool:
-        """Whether its attention map is stored and is 0 everywhere, so that nothing is drawn."""
-        return self.attention is not None and not self.attention.any()
-
-    @property
-    def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
-        """What is drawn of it: pixels, attention and its center."""
-        return self.made.pixels, self.attention, self.center
 
 
 class Pictures(NamedTuple):
@@ -121,7 +99,7 @@ def pictures_of_rows(
         WarehouseError: no clean image is to be had.
         DataError: images are damaged or missing.
     """
-    pictures, lacking = _pictures(con, rows, LazyStudy(open_study))
+    pictures, lacking = _pictures(con, rows, open_study)
     all_notes = [*notes, *lacking]
     return Pictures(
         [pictures],
@@ -168,7 +146,7 @@ def find_curves(
         curves = curve_rows(con, selection, list(dict.fromkeys(image_ids)))
         labels = selection.labels
         named = [[row._replace(model_label=labels[row.evaluation_id]) for row in curve] for curve in curves]
-        pictures, notes = _pictures(con, [row for curve in named for row in curve], LazyStudy(open_study))
+        pictures, notes = _pictures(con, [row for curve in named for row in curve], open_study)
         by_row = {picture.row: picture for picture in pictures}
         rows = [kept for curve in named if (kept := [by_row[row] for row in curve if row in by_row])]
         return Pictures(
@@ -186,15 +164,39 @@ def find_curves(
         )
 
 
+def changed_pictures(
+    con: duckdb.DuckDBPyConnection, evaluation_id: str, cells: Mapping[int, tuple[str, float]]
+) -> tuple[dict[int, list[Picture]], str]:
+    """The pictures of images along severity, with what one model predicts.
+
+    Args:
+        con: the warehouse.
+        evaluation_id: of that model.
+        cells: corruption and severity by image_id: those to that corruption's last severity are shown.
+
+    Returns:
+        The pictures of each image that could be regenerated, by image_id; and why there are none, if so.
+    """
+    try:
+        made = make_pictures(con, rows_to_cells(con, evaluation_id, cells), no_study)
+    except FailmodesError as error:  # a published set, code of a study, no OpenCV
+        return {}, str(error)
+    strips: dict[int, list[Picture]] = {}
+    for picture in made:
+        if picture is not None:
+            strips.setdefault(picture.row.image_id, []).append(picture)
+    return strips, ""
+
+
 def _pictures(
-    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: LazyStudy
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy | None
 ) -> tuple[list[Picture], list[str]]:
     """The pictures that can be made, and remarks on those that cannot, or are others.
 
     Raises:
         WarehouseError: none can be made.
     """
-    made = make_pictures(con, rows, study)
+    made = make_pictures(con, rows, cache(open_study or no_study))
     if missing := [row for row, one in zip(rows, made, strict=True) if one is None]:
         images = len({(row.dataset_id, row.image_id) for row in missing})
         lack = f"the warehouse has no clean picture of {format_count(images, 'image')}, such as {missing[0].image_name}"
@@ -202,7 +204,9 @@ def _pictures(
             raise WarehouseError(f"{lack}: {_KEEP}; or {GIVE_THE_STUDY}")
     known = [one for one in made if one is not None]
     attention = stored_attention(con, [one.row for one in known])
-    pictures = [Picture(one, stored.map, stored.center) for one, stored in zip(known, attention, strict=True)]
+    pictures = [
+        one._replace(attention=map_of, center=center) for one, (map_of, center) in zip(known, attention, strict=True)
+    ]
     notes = [f"{format_count(len(missing), 'picture')} left out: {lack}"] if missing else []
     return pictures, [*notes, *filter(None, [describe_differences(con, known)])]
 

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from failmodes.analysis.images.attention import AttentionMap, stored_map
-from failmodes.analysis.images.stored_pictures import check_pixel_count, decode_stored
+from failmodes.analysis.images.clean_images import check_pixel_count, decode_stored
 from failmodes.analysis.render.formatting import REASON_NAMES
 from failmodes.warehouse.schema import EXEMPLAR_REASONS
 

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import duckdb
 import numpy as np
 
-from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, LazyStudy, Pixels, clean_images
+from failmodes.analysis.images.attention import AttentionMap, Point
+from failmodes.analysis.images.clean_images import GIVE_THE_STUDY, OpenStudy, Pixels, clean_images
 from failmodes.analysis.images.rows import PictureRow
 from failmodes.analysis.render.formatting import join_names
 from failmodes.ingest.corruptions.catalog import CORRUPTIONS, registered
@@ -21,20 +22,34 @@ from failmodes.warehouse.schema import CLEAN
 ROUNDING = 2  # in steps of float32
 
 
-class RegeneratedPicture(NamedTuple):
-    """One picture.
+class Picture(NamedTuple):
+    """One picture, regenerated.
 
     Attributes:
         row: which one, and what was predicted.
         pixels: (H, W, 3) uint8, as the model was given it before its own preparation.
         clean: (H, W, 3) uint8 before corruption; None where a published set does not pair with clean images.
         differs: whether it is another picture than was evaluated; None where nothing on record could tell.
+        attention: its map, where it is stored and was read.
+        center: the centroid of its attention, likewise.
     """
 
     row: PictureRow
     pixels: Pixels
     clean: Pixels | None
     differs: bool | None
+    attention: AttentionMap | None = None
+    center: Point | None = None
+
+    @property
+    def has_empty_map(self) -> bool:
+        """Whether its attention map is stored and is 0 everywhere, so that nothing is drawn."""
+        return self.attention is not None and not self.attention.any()
+
+    @property
+    def layers(self) -> tuple[Pixels, AttentionMap | None, Point | None]:
+        """What is drawn of it: pixels, attention and its center."""
+        return self.pixels, self.attention, self.center
 
 
 class _Cell(NamedTuple):
@@ -47,14 +62,14 @@ class _Cell(NamedTuple):
 
 
 def make_pictures(
-    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], study: LazyStudy
-) -> list[RegeneratedPicture | None]:
+    con: duckdb.DuckDBPyConnection, rows: Sequence[PictureRow], open_study: OpenStudy
+) -> list[Picture | None]:
     """Make the pictures of rows again, and compare each with the distance from clean that is on record.
 
     Args:
         con: the warehouse.
         rows: which pictures.
-        study: where images, published sets and corruptions of its own come from, if the warehouse has not got them.
+        open_study: opens the study whose images, published sets and corruptions are used where the warehouse has none.
 
     Returns:
         A picture a row; None where its clean image is not to be had.
@@ -72,19 +87,19 @@ def make_pictures(
         cells.setdefault(_cell_of(row), {})[row.image_id] = None  # in their order, each once
     clean = {
         dataset_id: clean_images(
-            con, dataset_id, list({r.image_id: 0 for r in rows if r.dataset_id == dataset_id}), study
+            con, dataset_id, list({r.image_id: 0 for r in rows if r.dataset_id == dataset_id}), open_study
         )
         for dataset_id in {row.dataset_id for row in rows if _needs_clean(row, sources)}
     }
     made: dict[tuple[_Cell, int], Pixels] = {}
     for cell, ids in cells.items():
         known = clean.get(cell.dataset_id, {})
-        pictures = _made(cell, list(ids), known, sources[cell.source_id], study)
+        pictures = _made(cell, list(ids), known, sources[cell.source_id], open_study)
         made |= {(cell, image_id): pixels for image_id, pixels in pictures.items()}
     return [_picture(row, made.get((_cell_of(row), row.image_id)), clean) for row in rows]
 
 
-def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[RegeneratedPicture]) -> str:
+def describe_differences(con: duckdb.DuckDBPyConnection, pictures: Sequence[Picture]) -> str:
     """One line on pictures that are not those evaluated, with what changed since; "" where none differs."""
     differing = [picture.row for picture in pictures if picture.differs]
     if not differing:
@@ -122,14 +137,14 @@ def _sources(con: duckdb.DuckDBPyConnection, source_ids: Iterable[str]) -> dict[
 
 
 def _made(
-    cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], study: LazyStudy
+    cell: _Cell, image_ids: list[int], clean: dict[int, Pixels], source: dict[str, Any], open_study: OpenStudy
 ) -> dict[int, Pixels]:
     """Pixels of a cell's images by image_id, without those whose clean image is missing."""
     if cell.corruption == CLEAN:
         return {image_id: clean[image_id] for image_id in image_ids if image_id in clean}
     if source["source_kind"] != "generated":
-        return dict(zip(image_ids, _published(cell, image_ids, study), strict=True))
-    _check_known(cell.corruption, study)
+        return dict(zip(image_ids, _published(cell, image_ids, open_study), strict=True))
+    _check_known(cell.corruption, open_study)
     known = [image_id for image_id in image_ids if image_id in clean]
     if not known:
         return {}
@@ -138,8 +153,8 @@ def _made(
     return dict(zip(known, corrupted, strict=True))
 
 
-def _published(cell: _Cell, image_ids: list[int], study: LazyStudy) -> Images:
-    opened = study.images
+def _published(cell: _Cell, image_ids: list[int], open_study: OpenStudy) -> Images:
+    opened = open_study()
     pixels = None
     if opened is not None:
         pixels = opened.published(cell.source_id, cell.corruption, cell.severity, image_ids)
@@ -148,18 +163,18 @@ def _published(cell: _Cell, image_ids: list[int], study: LazyStudy) -> Images:
     return pixels
 
 
-def _check_known(corruption: str, study: LazyStudy) -> None:
+def _check_known(corruption: str, open_study: OpenStudy) -> None:
     """A name from a warehouse is never imported: what the catalog lacks must come with a study."""
     if corruption in CORRUPTIONS or corruption in registered():
         return
-    if study.images is None or corruption not in registered():  # reading a study registers its corruptions
+    if open_study() is None or corruption not in registered():  # reading a study registers its corruptions
         raise StudyError(
             f"corruption {corruption!r} is code of a study, which the warehouse has not got: name the study file in "
             "place of the warehouse"
         )
 
 
-def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> RegeneratedPicture | None:
+def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, Pixels]]) -> Picture | None:
     if pixels is None:
         return None
     before = clean.get(row.dataset_id, {}).get(row.image_id) if _pairs(row) else None
@@ -168,7 +183,7 @@ def _picture(row: PictureRow, pixels: Pixels | None, clean: dict[str, dict[int, 
         stored = np.float32(row.rmse)
         distance = rmse(before[None], pixels[None])[0]
         differs = not abs(distance - stored) <= ROUNDING * np.spacing(max(stored, distance))
-    return RegeneratedPicture(row, pixels, before, differs)
+    return Picture(row, pixels, before, differs)
 
 
 def _pairs(row: PictureRow) -> bool:

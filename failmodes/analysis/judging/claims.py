@@ -24,7 +24,6 @@ from failmodes.analysis.judging.wording import (
     tally_verdicts,
     where_text,
 )
-from failmodes.analysis.model_names import UnknownModelError, named_model
 from failmodes.analysis.render.blocks import EMPTY, Case, Cell, Document, Sentence, Table
 from failmodes.analysis.render.documents import Rendered
 from failmodes.analysis.render.formatting import (
@@ -42,7 +41,7 @@ from failmodes.analysis.statistics.estimate import Estimate, Word
 from failmodes.analysis.statistics.model_accuracy import rows_of as model_rows
 from failmodes.analysis.statistics.run_rows import CellKey
 from failmodes.analysis.statistics.sufficiency import MOST_NON_FINITE, non_finite_cells
-from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.analysis.trained_models import TrainedModel, UnknownModelError, named_model, trained_models
 from failmodes.ingest.statements import Statement, from_stored
 from failmodes.sql import sql_literal
 from failmodes.warehouse.database_schema import SHAPE_LABELS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from failmodes.analysis.render.formats import markdown
 from failmodes.analysis.render.formats.json import as_json, plain
-from failmodes.analysis.render.row_table import cell_text
+from failmodes.analysis.render.row_formats import cell_text
 from failmodes.warehouse.database.query import unshowable_values
 from failmodes.warehouse.errors import QueryError, printable
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output

@@ -7,16 +7,15 @@ from pathlib import Path
 import duckdb
 
 from failmodes.analysis.charts.differences import draw
-from failmodes.analysis.charts.style.models import model_colors
-from failmodes.analysis.images.changed_pictures import changed_pictures
-from failmodes.analysis.images.regeneration import RegeneratedPicture
+from failmodes.analysis.charts.style.series import model_colors
+from failmodes.analysis.images.collection import changed_pictures
+from failmodes.analysis.images.regeneration import Picture
 from failmodes.analysis.images.strips import frame_of, image_strip
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
 from failmodes.analysis.render.formatting import capitalize_first, format_count
-from failmodes.analysis.report.report_charts import report_chart
-from failmodes.analysis.report.topics import IN_COMPARISON
+from failmodes.analysis.report.report_charts import IN_COMPARISON, report_chart
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
 from failmodes.analysis.statistics.shares import BETTER_MODEL_ERROR
@@ -108,7 +107,7 @@ def _changed_images(
     return (Gallery(tuple(strips), note),) if strips or missing else ()
 
 
-def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[RegeneratedPicture], label: str) -> ImageStrip:
+def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[Picture], label: str) -> ImageStrip:
     """One image along severity, with the predictions of the model `label`."""
     rows = [picture.row for picture in pictures]
     return image_strip(

@@ -24,10 +24,9 @@ from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
 from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
 from failmodes.analysis.report.provenance import model_provenance, shared_provenance
-from failmodes.analysis.report.report_charts import draw_charts
+from failmodes.analysis.report.rendering import vega_bundle
+from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
-from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS
-from failmodes.analysis.report.vega_bundle import vega_bundle
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
 from failmodes.analysis.selection import Selection, corruption_labels, select
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, drop_rankings, left_out_sentence

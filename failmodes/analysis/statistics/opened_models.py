@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import duckdb
 
-from failmodes.analysis.model_names import named_model
 from failmodes.analysis.selection import Selection, selection_of
 from failmodes.analysis.statistics.duplicates import duplicate_images
 from failmodes.analysis.statistics.model_accuracy import rows_of
 from failmodes.analysis.statistics.run_rows import ModelRows
-from failmodes.analysis.trained_models import TrainedModel, trained_models
+from failmodes.analysis.trained_models import TrainedModel, named_model, trained_models
 from failmodes.warehouse.database.checks import RELATED, refuse_broken_relations
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.errors import StudyError

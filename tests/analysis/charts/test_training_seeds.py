@@ -8,7 +8,7 @@ from synthetic_results import Synthetic
 
 from failmodes.analysis.charts import curves, ranking
 from failmodes.analysis.charts.style.figure import Figure
-from failmodes.analysis.charts.style.models import model_colors
+from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import MODEL_COLORS
 from failmodes.analysis.selection import Selection
 

@@ -143,6 +143,6 @@ def test_a_strip_is_the_image_from_clean_to_the_last_severity(
         )
         (picture,) = pictures_of(con, None, images, images.chosen).all
         column = 5 * step * strip.width
-        np.testing.assert_array_equal(pixels[:, column : column + strip.width], picture.made.pixels)
+        np.testing.assert_array_equal(pixels[:, column : column + strip.width], picture.pixels)
         assert strip.frames[5 * step].prediction == picture.row.predicted_name
         assert strip.frames[5 * step].is_correct == picture.row.correct

@@ -4,13 +4,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
-from pictured_results import Pictured, pictured
+from pictured_results import LEVELS, Pictured, pictured
 from synthetic_results import write_synthetic
 
-from failmodes.analysis.images.collection import find_curves, find_pictures
+from failmodes.analysis.images.collection import changed_pictures, find_curves, find_pictures
 from failmodes.analysis.images.rows import matching_rows
 from failmodes.ingest.sources import GeneratedSource
+from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
 from failmodes.warehouse.errors import LimitError, QueryError, StudyError
 
@@ -124,3 +126,24 @@ def test_a_condition_may_ask_for_what_is_correct_when_clean(warehouse: Path) -> 
     assert {(row.evaluation_id, row.image_id) for row in found.rows} == expected
     incorrect = matching_rows(warehouse, "corruption = 'fog' and severity = 5 and not correct limit 200")
     assert 0 < len(found.rows) < len(incorrect.rows)
+
+
+def first_evaluation(con: duckdb.DuckDBPyConnection) -> str:
+    ((evaluation_id,),) = con.execute("select min(evaluation_id) from evaluations").fetchall()
+    return evaluation_id
+
+
+@pytest.mark.slow
+def test_strips_of_changed_images_lead_from_the_clean_image_to_those_that_were_evaluated(tmp_path: Path) -> None:
+    made = pictured(tmp_path, GeneratedSource(), ("fog", "contrast"))
+    with open_warehouse(made.warehouse) as con:
+        cells = {0: ("none", 0.0), 2: ("fog", 1.0), 3: ("contrast", 2.5)}
+        found, reason = changed_pictures(con, first_evaluation(con), cells)
+    assert (sorted(found), reason) == ([0, 2, 3], "")
+    severities = {image: [float(one.row.severity) for one in strip] for image, strip in found.items()}
+    assert severities == {0: [0], 2: [0, 1], 3: [0, 1, 2.5]}, "of fractions that one alone which was asked for"
+    for image, corruption in ((2, "fog"), (3, "contrast")):
+        np.testing.assert_array_equal(found[image][0].pixels, made.dataset.images[image])
+        for level, picture in zip(LEVELS, found[image][1:], strict=False):
+            np.testing.assert_array_equal(picture.pixels, made.corrupted[corruption, level][image])
+            assert (picture.row.corruption, picture.row.correct) == (corruption, False)

@@ -55,9 +55,9 @@ def test_every_corruption_is_reproduced_byte_for_byte(tmp_path: Path, kind: str)
             )
             assert [picture.row.image_id for picture in sheet.all] == [5, 1]
             for picture in sheet.all:
-                np.testing.assert_array_equal(picture.made.pixels, made.corrupted[name, level][picture.row.image_id])
-                np.testing.assert_array_equal(picture.made.clean, made.dataset.images[picture.row.image_id])
-                assert picture.made.differs is False
+                np.testing.assert_array_equal(picture.pixels, made.corrupted[name, level][picture.row.image_id])
+                np.testing.assert_array_equal(picture.clean, made.dataset.images[picture.row.image_id])
+                assert picture.differs is False
             assert sheet.notes == []
 
 
@@ -68,7 +68,7 @@ def test_a_stored_distance_that_was_changed_is_said_with_a_count(one: Pictured) 
         "1 of 6 pictures differs from those evaluated: no version has changed, so images or warehouse have"
     ]
     assert sheet.notes[0] in sheet.details
-    assert [picture.made.differs for picture in sheet.all] == [False, False, True, False, False, False]
+    assert [picture.differs for picture in sheet.all] == [False, False, True, False, False, False]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_custom_corruption_is_reproduced_once_it_is_known(tmp_path: Path, monk
     with pytest.raises(StudyError):
         find_pictures(made.warehouse, "corruption = 'darker'", open_study=open_study)  # no study after all
     sheet = find_pictures(made.warehouse, "corruption = 'darker' and severity = 1")
-    np.testing.assert_array_equal(sheet.all[0].made.pixels, made.corrupted["darker", Decimal(1)][0])
+    np.testing.assert_array_equal(sheet.all[0].pixels, made.corrupted["darker", Decimal(1)][0])
 
 
 def test_of_a_data_set_that_is_kept_in_part_the_rest_is_left_out_and_said(one: Pictured) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from failmodes.analysis.render.row_table import cell_text, format_rows
+from failmodes.analysis.render.row_formats import cell_text, format_rows
 
 VALUES = {
     None: "null", True: "true", 0.1 + 0.2: "0.3", 1.0000001: "1.0", 12345.678901: "12345.678901", 1e-9: "1.0000e-09",

@@ -8,9 +8,8 @@ from synthetic_results import write_synthetic
 
 from failmodes.analysis.chart_registry import draw_selection, warehouse_charts
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.report.rendering import write_report
-from failmodes.analysis.report.topics import FINDINGS, FIRST_SCREEN, IN_COMPARISON, MORE_CHARTS, TOPICS
-from failmodes.analysis.report.vega_bundle import vega_bundle
+from failmodes.analysis.report.rendering import vega_bundle, write_report
+from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, IN_COMPARISON, MORE_CHARTS, TOPICS
 from failmodes.analysis.selection import select_one
 from failmodes.warehouse.database.connection import open_warehouse
 from failmodes.warehouse.database.load import load
