@@ -104,7 +104,7 @@ def shapes(
     """
     from failmodes.analysis.judging.stored import change_settings
     from failmodes.analysis.render.documents import print_document
-    from failmodes.analysis.report.shapes_document import shapes_document
+    from failmodes.analysis.report.report_tables import shapes_document
     from failmodes.analysis.statistics.shape_tables import open_current
 
     limit_command(timeout)

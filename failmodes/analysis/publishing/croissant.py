@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 
-from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.database.connection import fetch_first
@@ -88,7 +87,7 @@ _TYPES = {
 
 def write_croissant(
     con: duckdb.DuckDBPyConnection, warehouse: Path, selection: Selection, path: Path, force: bool
-) -> Written:
+) -> list[str]:
     """Describe the DuckDB file and, where it lies beside it, the Parquet record, with the columns of their tables.
 
     Raises:
@@ -110,7 +109,7 @@ def write_croissant(
         notes.append(f"no folder {RESULTS_FOLDER} beside the warehouse: columns are described in the DuckDB file alone")
     if path.parent.absolute() != warehouse.parent.absolute():
         notes.append(f"its paths are relative to the warehouse's folder: publish it beside {warehouse.name}")
-    return Written((path,), tuple(notes))
+    return notes
 
 
 def _columns(table: Table, output: Path, *, has_results: bool) -> list[Column]:

@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import duckdb
 
 from failmodes.analysis.publishing.croissant import write_croissant
 from failmodes.analysis.publishing.model_card import write_model_card
 from failmodes.analysis.publishing.robustbench_table import write_robustbench
-from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.selection import Selection, select_one
 from failmodes.analysis.statistics.shape_tables import open_current
 from failmodes.warehouse.errors import StudyError
@@ -19,15 +18,27 @@ from failmodes.warehouse.published_layout import clean_file_of
 from failmodes.warehouse.storage.files import is_url
 from failmodes.warehouse.storage.locations import user_path
 
-Format = Literal["robustbench", "croissant", "model-card"]
+
+class Written(NamedTuple):
+    """The files that were written, and a line on each thing that they lack or that is to be added by hand."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...]
 
 
 class PublishedFormat(NamedTuple):
-    """A format: the name of its file by default, the suffix that it needs, what writes it, and all files of a path."""
+    """A format.
+
+    Attributes:
+        file_name: of its file, by default.
+        suffix: that a file needs.
+        write: writes results to a path; gives a line on each thing that the file lacks.
+        files: all files that it writes, by the path of the first.
+    """
 
     file_name: str
     suffix: str
-    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path, bool], Written]
+    write: Callable[[duckdb.DuckDBPyConnection, Path, Selection, Path, bool], list[str]]
     files: Callable[[Path], Sequence[Path]] = lambda path: (path,)
 
 
@@ -71,8 +82,9 @@ def publish_results(
     if output is not None and is_url(fspath(output)):
         raise StudyError(f"{fspath(output)} is a URL: write a local file, such as {chosen.file_name}, and upload that")
     path = warehouse.parent / chosen.file_name if output is None else user_path(output)
-    for file in chosen.files(path):
+    files = tuple(chosen.files(path))
+    for file in files:
         check_output(file, (chosen.suffix,), force=force)
     with open_current(warehouse) as con:
         selection = select_one(con, models=models, evaluations=evaluations)
-        return chosen.write(con, warehouse, selection, path, force)
+        return Written(files, tuple(chosen.write(con, warehouse, selection, path, force)))

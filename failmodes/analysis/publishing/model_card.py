@@ -8,7 +8,6 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.blocks import Cell, Table
 from failmodes.analysis.render.formats.markdown import escape, table_lines
 from failmodes.analysis.render.formatting import format_interval, format_number, format_severity, join_names
@@ -26,7 +25,7 @@ TASK = {"type": "image-classification", "name": "Image classification"}
 
 def write_model_card(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
-) -> Written:
+) -> list[str]:
     """Write clean and corrupted accuracy of every model, each with its interval, its images and where they are from.
 
     Raises:
@@ -41,7 +40,7 @@ def write_model_card(
     for evaluation, one in means.items():
         lines += [*_table(selection, evaluation, one, points, names, severities, level), ""]
     write_output(path, "\n".join(lines).encode(), (".md",), force=force)
-    return Written((path,), ("merge its metadata into that of the card: a file has one block between --- lines",))
+    return ["merge its metadata into that of the card: a file has one block between --- lines"]
 
 
 def _severities(points: pl.DataFrame) -> str:

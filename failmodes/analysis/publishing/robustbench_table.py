@@ -6,7 +6,6 @@ from pathlib import Path
 import duckdb
 import polars as pl
 
-from failmodes.analysis.publishing.written import Written
 from failmodes.analysis.render.formatting import format_count, join_names
 from failmodes.analysis.selection import Selection, read_for_selection
 from failmodes.warehouse.errors import WarehouseError, printable
@@ -15,7 +14,7 @@ from failmodes.warehouse.published_layout import CLEAN_CELL, MOST_LETTERS, Publi
 
 def write_robustbench(
     con: duckdb.DuckDBPyConnection, _warehouse: Path, selection: Selection, path: Path, force: bool
-) -> Written:
+) -> list[str]:
     """Write the accuracy of every model at every whole severity; figures are written in full.
 
     Raises:
@@ -35,7 +34,8 @@ def write_robustbench(
         corruptions = join_names(points.filter(pl.col("severity") % 1 != 0)["corruption"].unique().sort())
         counted = format_count(left_out, "cell")
         notes.append(f"left out, for the layout has whole severities alone: {counted} of {corruptions}")
-    return Written(write_published(path, models, force=force), tuple(notes))
+    write_published(path, models, force=force)
+    return notes
 
 
 def _model(label: str, architecture: str, points: pl.DataFrame) -> PublishedModel:

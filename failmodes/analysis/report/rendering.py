@@ -1,30 +1,42 @@
 """The report: first screen, charts with their strongest findings, and all else in Details: one HTML file, offline."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from itertools import chain, groupby
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+import vl_convert
 from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from failmodes.analysis.charts.style.theme import DARK, DARK_COLORS, LIGHT, vega_config
 from failmodes.analysis.images.strips import viewer
+from failmodes.analysis.judging.claims import claim_groups, claim_table, counts_sentence
 from failmodes.analysis.judging.findings.collection import Findings
 from failmodes.analysis.judging.findings.correction import FIRST_SCREEN as ON_FIRST_SCREEN
 from failmodes.analysis.judging.findings.headlines import Headline
 from failmodes.analysis.judging.findings.registry import all_kinds
-from failmodes.analysis.judging.stored import findings_of, update_claims
-from failmodes.analysis.render.blocks import Block, Chart, Gallery, ImageStrip, Section, Sentence, Table, text_table
+from failmodes.analysis.judging.stored import findings_of, judged_claims, update_claims
+from failmodes.analysis.judging.wording import tally_verdicts
+from failmodes.analysis.render.blocks import (
+    Block,
+    Cell,
+    Chart,
+    Gallery,
+    ImageStrip,
+    Section,
+    Sentence,
+    Table,
+    text_table,
+)
 from failmodes.analysis.render.formats.html import environment
 from failmodes.analysis.render.formatting import MAX_LISTED, format_count, join_names, lower_label
-from failmodes.analysis.report.claims_section import claims_sections
 from failmodes.analysis.report.comparison_section import Pair, comparison_sections, pairs_by_selection
 from failmodes.analysis.report.gallery import CORRUPTION, MODEL, gallery
 from failmodes.analysis.report.provenance import model_provenance, shared_provenance
-from failmodes.analysis.report.rendering import vega_bundle
 from failmodes.analysis.report.report_charts import FINDINGS, FIRST_SCREEN, MORE_CHARTS, TOPICS, draw_charts
 from failmodes.analysis.report.report_tables import pair_tables, published_tables, tables
 from failmodes.analysis.report.verdict import ERROR_RATES, verdict_sentences
@@ -175,6 +187,31 @@ def report_part(
     )  # fmt: skip
 
 
+def claims_sections(con: duckdb.DuckDBPyConnection, selection: Selection, number: int = 1) -> list[Section]:
+    """The claims about a selection's evaluations: the section, and what Details have of it; empty without claims.
+
+    Args:
+        con: the warehouse, with current claims.
+        selection: the part of the report.
+        number: of the part: the first also has the claims about no evaluation.
+    """
+    ids = [*selection.ids, *([None] if number == 1 else [])]
+    rows = [row for row in judged_claims(con) if row.evaluation_id in ids]
+    if not rows:
+        return []
+    groups, table = claim_groups(rows), claim_table(rows)
+    behind: list[Block] = [Sentence(row.sentence, "item", row.query) for row in rows]
+    if max(map(len, groups)) > MAX_LISTED:  # a row a claim, and all rows behind it
+        behind.insert(0, table)
+        tallies = (Cell(tally_verdicts([row.verdict for row in group])) for group in groups)
+        lines = tuple((Cell(group[0].claim), tally) for group, tally in zip(groups, tallies, strict=True))
+        table = Table("Claims", table.note, ("Claim", "Verdicts"), lines, texts=("Verdicts",))
+    return [
+        Section("Claims", (Sentence(counts_sentence(rows)), table), anchor=f"claims-{number}"),
+        Section("Claims: sentences and queries", tuple(behind), is_folded=True),
+    ]
+
+
 def _folded(title: str, anchor: str, *blocks: Block) -> Section:
     return Section(title, blocks, is_folded=True, anchor=anchor)
 
@@ -245,6 +282,13 @@ def _strip(con: duckdb.DuckDBPyConnection, selection: Selection, images: Gallery
     wanted = (label, names[drop.corruption] if drop else "")
     for strip in images.strips[labels.index(wanted) if wanted in labels else 0 :][:1]:
         yield strip._replace(note=f"{strip.note}. An illustration, not evidence.")
+
+
+@cache
+def vega_bundle() -> str:
+    """Vega, Vega-Lite and vega-embed with their license, which asks to stand before them; takes more than a second."""
+    text = _packaged("vega_license.txt")
+    return f"/*!\n{text}*/\n{vl_convert.javascript_bundle(snippet='window.vegaEmbed = vegaEmbed;')}"
 
 
 def _packaged(name: str) -> str:

@@ -1,8 +1,9 @@
-"""Charts in a report: in every layout that a page may take, without theme and texts, which the page sets."""
+"""The charts of a report: which stand where, drawn in each layout without theme and texts, which the page sets."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import duckdb
 
@@ -12,6 +13,38 @@ from failmodes.analysis.charts.style.frame import FRAMES
 from failmodes.analysis.render.blocks import Chart
 from failmodes.analysis.selection import Selection
 from failmodes.warehouse.errors import WarehouseError
+
+
+class Topic(NamedTuple):
+    """A section of a report with a chart and its strongest findings.
+
+    Attributes:
+        key: its name in links, and the section of the kinds of finding that it shows.
+        title: its heading.
+        chart: name as in `CHARTS`.
+    """
+
+    key: str
+    title: str
+    chart: str
+
+
+FIRST_SCREEN = "ranking"  # the chart beside the verdict
+IN_COMPARISON = "differences"  # the chart of each pair that is compared
+
+TOPICS = (
+    Topic("accuracy", "Accuracy curves", "curves"),
+    Topic("predictions", "Confusion and images", "confusion"),
+    Topic("confidence", "Confidence and calibration", "calibration"),
+)
+MORE_CHARTS = (  # in Details
+    "shapes", "distortion-shapes", "drops", "distortion", "predictions", "early-warning", "onset",
+    "failure-prediction", "risk-coverage", "attention", "object-attention",
+)  # fmt: skip
+FINDINGS = {  # headings in Details by the section of kinds of finding
+    "accuracy": "Accuracy", "predictions": "Predictions", "confidence": "Confidence",
+    "failure-prediction": "Failure prediction", "attention": "Attention",
+}  # fmt: skip
 
 
 def draw_charts(

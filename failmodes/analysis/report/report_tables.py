@@ -9,7 +9,7 @@ import polars as pl
 
 from failmodes.analysis.charts.style.published import other_images_phrase
 from failmodes.analysis.judging.findings.shape import shape_label
-from failmodes.analysis.render.blocks import EMPTY, Cell, Table, severity_table
+from failmodes.analysis.render.blocks import EMPTY, Block, Cell, Document, Section, Table, severity_table
 from failmodes.analysis.render.formatting import (
     NO_BREAK,
     format_count,
@@ -22,7 +22,8 @@ from failmodes.analysis.render.formatting import (
     label_with_extra,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection
+from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection, select
+from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
 from failmodes.analysis.statistics.model_accuracy import best_and_worst, seed_curves, shown_phrase
@@ -96,6 +97,30 @@ def shape_cells(row: Row) -> tuple[Cell, ...]:
         figure(row, "curvature", 2, scale=1, signed=True),
         figure(row, "largest_step")._replace(small=f"({_between(row, 'largest_step_from', 'largest_step_to')})"),
     )
+
+
+def shapes_document(con: duckdb.DuckDBPyConnection) -> Document:
+    """The shapes of every evaluation, the largest drop of each model first, as `failmodes shapes` prints them.
+
+    Args:
+        con: the warehouse, with current shapes.
+    """
+    names, settings = corruption_labels(con), stored_settings(con)
+    note = (
+        f"Drops and steps in points. Flat below {settings.flat_below:g}; curvature threshold "
+        f"{settings.curvature_threshold:g}; {settings.resamples:,} resamples with seed {settings.seed}; intervals "
+        f"{format_percent(settings.interval_level, 0)}."
+    )
+    columns = ("Model", "Corruption", *SHAPE_COLUMNS)
+    blocks: list[Block] = []
+    data: list[dict[str, Any]] = []
+    for selection in select(con):
+        found = read_for_selection(con, "shapes", selection).sort("label", "total_drop", descending=[False, True])
+        rows = found.rows(named=True)
+        data += rows
+        cells = tuple((Cell(row["label"]), Cell(names[row["corruption"]]), *shape_cells(row)) for row in rows)
+        blocks.append(Section(selection.images, (Table("Shapes", note, columns, cells, texts=columns[:3]),)))
+    return Document("Shapes", tuple(blocks), {"shapes": data})
 
 
 def _summary(con: duckdb.DuckDBPyConnection, selection: Selection) -> Table:
