@@ -16,7 +16,7 @@ from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS
 from failmodes.analysis.judging.compare import Comparison, Difference, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText, crossover_text
-from failmodes.analysis.render.formatting import format_count, format_points_interval
+from failmodes.analysis.render.formatting import format_count, format_percent, format_points_interval
 from failmodes.analysis.selection import LABELS, Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel
 from failmodes.analysis.trained_models import TrainedModel, trained_models
@@ -160,6 +160,6 @@ def _subtitle(comparison: Comparison, images: str, last: float) -> str:
     crossing = "diamond: curves cross; " if any(one.crossover for one in comparison.corruptions) else ""
     return (
         f"Accuracy of {comparison.b.label} minus that of {comparison.a.label} in percentage points, from clean (0) to "
-        f"severity {last:g}, on {images}. Bars: {comparison.level:.0%} interval of each cell alone; "
+        f"severity {last:g}, on {images}. Bars: {format_percent(comparison.level, 0)} interval of each cell alone; "
         f"{verdict + crossing if comparison.has_verdict else ''}band: the margin of {text.margin} either way."
     )

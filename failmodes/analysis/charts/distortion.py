@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from failmodes.analysis.charts.style import frame as style
 from failmodes.analysis.charts.style.figure import Figure
 from failmodes.analysis.charts.style.frame import PAGE, Frame
+from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY
 from failmodes.analysis.render.formatting import (
     format_number,
     format_severity,
     join_names,
-    label_with_extra,
     lower_label,
 )
 from failmodes.analysis.sample_images import CorruptionRequest, many_images
@@ -59,11 +59,7 @@ def chart_of_images(request: CorruptionRequest, *, frame: Frame = PAGE) -> Figur
 
 
 def _figure(rows: pl.DataFrame, images: str, without: str, source: str, frame: Frame) -> Figure:
-    rows = rows.with_columns(
-        corruption=pl.struct("corruption_label", "headline").map_elements(
-            lambda one: label_with_extra(one["corruption_label"], is_extra=not one["headline"]), pl.String
-        )
-    )
+    rows = rows.with_columns(corruption=name_with_extra())
     order = rows.sort("corruption_order")["corruption"].unique(maintain_order=True).to_list()
     panels = frame.panels(len(order), MOST_COLUMNS, right_px=VALUE_PX)
     height = panels.height(HEIGHT_PX)

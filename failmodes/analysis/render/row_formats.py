@@ -1,27 +1,101 @@
-"""All rows of a query for programs and papers: CSV, JSON, Markdown, LaTeX, Parquet; batch by batch."""
+"""Rows of a query: the first ones for a terminal; all of them, batch by batch, for programs and papers."""
 
-from collections.abc import Iterable
+import math
+import sys
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from rich import box
+from rich.console import RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+
 from failmodes.analysis.render.formats import markdown
 from failmodes.analysis.render.formats.json import as_json, plain
-from failmodes.analysis.render.row_formats import cell_text
+from failmodes.analysis.render.formats.text import lay_out, plain_console
 from failmodes.warehouse.database.query import unshowable_values
-from failmodes.warehouse.errors import QueryError, printable
+from failmodes.warehouse.errors import QueryError, printable, spelt_out
 from failmodes.warehouse.output_files import NO_SUFFIX, atomic_output
 from failmodes.warehouse.terminal import without_commands
 
 if TYPE_CHECKING:
     import polars as pl
 
+MOST_CELL_LETTERS, MOST_ITEMS = 1000, 10  # of a text and of a list in a cell of a terminal
 SUFFIXES = {".csv": "csv", ".json": "json", ".md": "markdown", ".parquet": "parquet", ".tex": "latex"}
 _OF_LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}",
 })  # fmt: skip
+
+
+def format_rows(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], width: int, *, vertical: bool | None = None
+) -> str:
+    r"""Rows as lines of at most `width` letters, ending in a line break.
+
+    Args:
+        columns: names.
+        rows: a value a column.
+        width: letters of a line.
+        vertical: a record a row, a line a column, as `\x` of psql; by default where a table would break words.
+    """
+    names, texts = list(map(printable, columns)), [[cell_text(value) for value in row] for row in rows]
+    table = Table(box=box.SQUARE_DOUBLE_HEAD, header_style="")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in texts:
+        table.add_row(*row)
+    console = plain_console(sys.maxsize)
+    fits = Measurement.get(console, console.options, table).minimum <= width
+    if vertical is None:
+        vertical = not fits
+    if vertical:
+        return lay_out(_records(names, texts), width) if texts else "no rows\n"
+    for column, cells in zip(table.columns, zip(names, *texts, strict=True), strict=True):
+        column.no_wrap = fits and all(len(text.split()) <= 1 for text in cells)  # else rich may break them
+    return lay_out([table], width)
+
+
+def _records(names: list[str], rows: list[list[str]]) -> Iterable[RenderableType]:
+    for number, row in enumerate(rows, 1):
+        yield f"── row {number} {'─' * 40}"
+        record = Table.grid(padding=(0, 2))
+        record.add_column(overflow="fold")
+        record.add_column(overflow="fold")
+        for pair in zip(names, row, strict=True):
+            record.add_row(*pair)
+        yield record
+
+
+def cell_text(value: Any, *, is_whole: bool = False) -> str:
+    """A value in a cell: floats with six digits after the point, controls but line breaks spelt out.
+
+    Long texts and lists are cut unless the cell `is_whole`.
+    """
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return str(value).lower()
+        case float() if value and math.isfinite(value) and not 1e-4 <= abs(value) < 1e9:
+            return f"{value:.4e}"
+        case float() if math.isfinite(value):
+            text = f"{value:.6f}".rstrip("0")
+            return f"{text}0" if text.endswith(".") else text
+        case Decimal():
+            return f"{value.normalize():f}"  # severity 3, not 3.000
+        case list() | tuple():
+            kept = value if is_whole else value[:MOST_ITEMS]
+            rest = ", …" if len(value) > len(kept) else ""
+            return f"[{', '.join(cell_text(item, is_whole=is_whole) for item in kept)}{rest}]"
+        case _:
+            text = str(value)
+            text = text if is_whole or len(text) <= MOST_CELL_LETTERS else f"{text[:MOST_CELL_LETTERS]}…"
+            return "".join(letter if letter == "\n" else spelt_out(letter) for letter in text)
 
 
 def suffixes_of(output_format: str | None) -> tuple[str, ...]:

@@ -19,10 +19,9 @@ from failmodes.analysis.render.formatting import (
     format_percent,
     format_severity,
     join_names,
-    label_with_extra,
     lower_label,
 )
-from failmodes.analysis.selection import Selection, corruption_labels, read_for_selection, select
+from failmodes.analysis.selection import Selection, corruption_labels, corruption_names, read_for_selection, select
 from failmodes.analysis.statistics.curve_shape import stored_settings
 from failmodes.analysis.statistics.estimate import Estimate
 from failmodes.analysis.statistics.failure_order import AT_LAST
@@ -63,19 +62,14 @@ Row = dict[str, Any]
 
 def tables(con: duckdb.DuckDBPyConnection, selection: Selection) -> list[Table]:
     """Tables of a selection in the order of a report: all models, then each; of many the best and the worst."""
-    names, shown = corruption_names(con, selection), best_and_worst(con, selection)
+    names = {CLEAN: corruption_labels(con)[CLEAN]} | corruption_names(con, selection)
+    shown = best_and_worst(con, selection)
     found = [_summary(con, selection)]
     found += [_over_seeds(con, selection, n, names) for n in trained_models(shown.evaluations) if n.has_several_seeds]
     for evaluation in shown.evaluations:
         of_model = _tables_of_model(con, selection.only(evaluation), evaluation.label, names)
         found += [table._replace(model=evaluation.label) for table in of_model if table.rows]
     return found
-
-
-def corruption_names(con: duckdb.DuckDBPyConnection, selection: Selection) -> Names:
-    """Human name by corruption, clean first, with extras marked as such."""
-    labels = corruption_labels(con)
-    return {c: label_with_extra(labels[c], is_extra=c in selection.extras) for c in (CLEAN, *selection.corruptions)}
 
 
 def figure(row: Mapping[str, Any], column: str, digits: int = 1, *, scale: float = 100, signed: bool = False) -> Cell:

@@ -6,8 +6,9 @@ import altair as alt
 import polars as pl
 
 from failmodes.analysis.charts.style.frame import Frame, Panels, small_multiples, text_width
+from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import GROUPS, LABEL_PX, SOURCE_PX
-from failmodes.analysis.render.formatting import format_number, label_with_extra
+from failmodes.analysis.render.formatting import format_number
 
 MOST_COLUMNS, ROW_PX, LEAST_ROW_PX = 4, 26, 13
 LABEL_PADDING_PX, LONGEST_LABEL_PX = 6, 200
@@ -30,8 +31,7 @@ def heat_map(
         tooltips: shown of a cell.
     """
     cells = cells.drop_nulls(value)
-    labels = [label_with_extra(r[0], is_extra=not r[1]) for r in cells.select("corruption_label", "headline").rows()]
-    cells = cells.with_columns(name=pl.Series(labels, dtype=pl.String))
+    cells = cells.with_columns(name=name_with_extra())
     order, severities = row_order(cells, value), cells["severity"].unique().sort().to_list()
     left_px = min(LONGEST_LABEL_PX, frame.width_px / 3, max(map(text_width, order))) + LABEL_PADDING_PX
     models = [label for label in models if label in cells["label"]]

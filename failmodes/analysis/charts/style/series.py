@@ -1,4 +1,8 @@
-"""How models are told apart in charts: by color, in order; of many the best and the worst, the others gray behind."""
+"""How series are told apart in a chart.
+
+Models have a color each, in order; of many only the best and the worst, with the others gray behind. Corruptions have
+the color of their group, and a dash each within it.
+"""
 
 from typing import Any, NamedTuple
 
@@ -7,13 +11,14 @@ import duckdb
 import polars as pl
 
 from failmodes.analysis.charts.style.frame import Frame, series_color
-from failmodes.analysis.charts.style.theme import GRAY, MODEL_COLORS, MODEL_DASHES
-from failmodes.analysis.render.formatting import format_percent
-from failmodes.analysis.selection import Selection
+from failmodes.analysis.charts.style.theme import GRAY, GROUP_COLORS, MODEL_COLORS, MODEL_DASHES
+from failmodes.analysis.render.formatting import format_percent, label_with_extra
+from failmodes.analysis.selection import Selection, corruption_names
 from failmodes.analysis.statistics.model_accuracy import model_accuracies
 from failmodes.analysis.trained_models import TrainedModel, trained_models
 
 OTHERS = "other models"
+DASHES = ([1, 0], [6, 2], [2, 2], [7, 2, 2, 2], [1, 3], [10, 3])  # of corruptions of one group
 
 
 class ModelColors(NamedTuple):
@@ -91,3 +96,33 @@ def model_colors(con: duckdb.DuckDBPyConnection, selection: Selection) -> ModelC
     colored = {label: f"{label} ({rank} mean, {format_percent(means[label])})" for rank, label in ends.items()}
     series = {model.label: colored.get(model.label, OTHERS) for model in models}
     return ModelColors(models, dict(zip(colored, MODEL_COLORS, strict=False)), series, of_runs)
+
+
+def with_groups(con: duckdb.DuckDBPyConnection, selection: Selection, rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the name of their corruption, its group and its place (`dash`) among the selection's of that group."""
+    groups = con.sql('select corruption, corruption_group as "group" from corruptions').pl()
+    names = pl.DataFrame(list(corruption_names(con, selection).items()), ["corruption", "name"], orient="row")
+    places = names.join(groups, on="corruption", how="left", maintain_order="left").with_columns(
+        dash=pl.int_range(pl.len()).over("group") % len(DASHES)
+    )
+    return rows.join(places, on="corruption", maintain_order="left")
+
+
+def group_color(rows: pl.DataFrame, frame: Frame) -> alt.Color:
+    """The color channel of the column `group`, with its legend; groups in order of publication, others last."""
+    found = set(rows["group"])
+    groups = [group for group in GROUP_COLORS if group in found] + sorted(found - set(GROUP_COLORS))
+    return series_color(groups, [GROUP_COLORS.get(group, GRAY) for group in groups], frame, field="group")
+
+
+def corruption_dash() -> alt.StrokeDash:
+    """The dash channel of the column `dash`."""
+    scale = alt.Scale(domain=list(range(len(DASHES))), range=list(DASHES))
+    return alt.StrokeDash("dash:N", scale=scale, legend=None)
+
+
+def name_with_extra() -> pl.Expr:
+    """The name of a row's corruption, from its columns corruption_label and headline; see `label_with_extra`."""
+    return pl.col("corruption_label") + pl.when("headline").then(pl.lit("")).otherwise(
+        pl.lit(label_with_extra("", is_extra=True))
+    )
