@@ -1,7 +1,6 @@
 """`failmodes remove`: remove evaluations from results, warehouse and report, after showing what goes and what stays."""
 
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from failmodes.analysis.render.blocks import Sentence
 from failmodes.analysis.render.formatting import format_count, join_names
-from failmodes.analysis.same_labels import distinct_labels, newest_first
+from failmodes.analysis.same_labels import labels_by_evaluation, newest_first
 from failmodes.warehouse.completion import complete_model
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 from failmodes.warehouse.output_files import line_width
@@ -77,15 +76,8 @@ def labeled(evaluations: Sequence["StoredEvaluation"]) -> list[tuple["StoredEval
     """Evaluations with their labels, by label, newest first; those of the same images and label say what differs."""
     by_id = {one.evaluation_id: one for one in evaluations}
     ordered = newest_first([one.facts for one in evaluations])
-    groups: dict[tuple[str, ...], list[dict[str, object]]] = defaultdict(list)
-    for row in ordered:
-        groups[row["dataset_id"], row["source_id"], row["subset_id"]].append(row)
-    found = {
-        str(row["evaluation_id"]): label
-        for rows in groups.values()
-        for row, label in zip(rows, distinct_labels(rows), strict=True)
-    }
-    return [(by_id[row["evaluation_id"]], found[row["evaluation_id"]]) for row in ordered]
+    labels = labels_by_evaluation(ordered)
+    return [(by_id[row["evaluation_id"]], labels[row["evaluation_id"]]) for row in ordered]
 
 
 def named_evaluations(labels: Sequence[tuple["StoredEvaluation", str]], name: str) -> list["StoredEvaluation"]:

@@ -1,14 +1,15 @@
 """Evaluations of one label: what they differ in, as a bracket after the label and as words of a sentence."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from failmodes.analysis.render.formatting import join_names
 from failmodes.warehouse.schema import IMPORTED_FAMILY
 
-Facts = Mapping[str, Any]  # a row of `evaluation_labels`, with `evaluated_at`
+Row = dict[str, Any]  # of `evaluation_labels`, with `evaluated_at`
+Facts = Mapping[str, Any]  # likewise
 NONE, OWN = "none", "own preprocessing"
 MOST_WITH_VALUES = 3  # topics whose values a sentence gives
 SHORT_LETTERS = 8  # of an identity, where nothing else differs
@@ -47,6 +48,23 @@ def distinct_labels(rows: Sequence[Facts]) -> list[str]:
         f"{row['model_label']} ({', '.join(words)})" if words else str(row["model_label"])
         for row, words in zip(rows, added, strict=True)
     ]
+
+
+def groups_of(rows: Iterable[Row]) -> list[list[Row]]:
+    """Rows that share images and corrupted pixels, in their order."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
+    return list(groups.values())
+
+
+def labels_by_evaluation(rows: Iterable[Row]) -> dict[str, str]:
+    """What evaluations, newest first, are called among those that share their images: label by identity."""
+    return {
+        row["evaluation_id"]: label
+        for group in groups_of(rows)
+        for row, label in zip(group, distinct_labels(group), strict=True)
+    }
 
 
 def newest_first(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

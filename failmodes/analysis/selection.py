@@ -11,7 +11,7 @@ import polars.selectors as cs
 
 from failmodes.analysis.once import read_once
 from failmodes.analysis.render.formatting import format_count, join_names, label_with_extra
-from failmodes.analysis.same_labels import distinct_labels, newest_first
+from failmodes.analysis.same_labels import distinct_labels, groups_of, labels_by_evaluation, newest_first
 from failmodes.warehouse.errors import StudyError, WarehouseError
 from failmodes.warehouse.schema import CLEAN
 
@@ -137,7 +137,7 @@ def select(
         raise WarehouseError("the warehouse holds no evaluation: run `failmodes evaluate`, then `failmodes load`")
     partial = _partial(con)
     cells = con.execute("select distinct corruption from shards where table_name = 'prediction_facts'").fetchall()
-    shown = _shown_labels(con, rows) if models else {}
+    shown = labels_by_evaluation(_newest_first(con, rows)) if models else {}
     called = {
         row["evaluation_id"]: {*(row[name] for name in LABELS), shown.get(row["evaluation_id"], "")} for row in rows
     }
@@ -154,7 +154,7 @@ def select(
         selection_of(
             con, complete, corruptions, tuple(r["model_label"] for r in group if r["evaluation_id"] in partial)
         )
-        for group in _groups(chosen)
+        for group in groups_of(chosen)
         if (complete := [row for row in group if row["evaluation_id"] not in partial])
     ]
     if not found:
@@ -295,14 +295,6 @@ def selection_of(
     )
 
 
-def _groups(rows: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Rows of `evaluation_labels` that share images and corrupted pixels."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault((row["dataset_id"], row["source_id"], row["subset_id"]), []).append(row)
-    return list(groups.values())
-
-
 def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of `evaluation_labels` with `evaluated_at`, in the order of their labels."""
     made = dict(
@@ -313,15 +305,6 @@ def _newest_first(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) ->
         ).fetchall()
     )
     return newest_first([row | {"evaluated_at": made.get(row["evaluation_id"])} for row in rows])
-
-
-def _shown_labels(con: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """What charts of all evaluations call each of them, by its identity."""
-    return {
-        row["evaluation_id"]: label
-        for group in _groups(_newest_first(con, rows))
-        for row, label in zip(group, distinct_labels(group), strict=True)
-    }
 
 
 def _refuse_unknown(kind: str, requested: Sequence[str], known: set[str], *, prefix: bool = False) -> None:

@@ -37,7 +37,8 @@ from failmodes.analysis.statistics.shape_tables import p_of_shape
 from failmodes.analysis.trained_models import noun_of_runs
 
 ERROR_RATES = (
-    f"The probability that any of these statements is false is at most {format_percent(sum(FIRST_SCREEN.values()) + BESIDE)}. "
+    "The probability that any of these statements is false is at most "
+    f"{format_percent(sum(FIRST_SCREEN.values()) + BESIDE)}. "
     "At most 5% of the findings in this report are expected to be false."
 )
 MOST_DESCRIBED = 2  # models whose failure is told one by one
