@@ -104,16 +104,6 @@ def read_json(path: Path) -> Any:
     return content
 
 
-def sorted_names(folder: Path, *, folders: bool, fix: str = "") -> list[str]:
-    """Names of the folders in a folder, or else of all that is none, sorted; hidden ones are passed over.
-
-    Raises:
-        DataError: it cannot be read; `fix` says how to fix it.
-    """
-    entries = list_entries(folder, fix)
-    return entries.folders if folders else entries.files
-
-
 def list_entries(folder: Path, fix: str = "") -> Entries:
     """What a folder holds.
 

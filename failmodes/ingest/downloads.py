@@ -81,8 +81,7 @@ def download_dataset(name: str, folder: Path, *, base_url: str | None = None, pr
         DownloadError: it could not be fetched, does not match its checksum, or does not unpack.
     """
     if name not in ARCHIVES:
-        hint = did_you_mean(name.lower().replace("_", "-"), ARCHIVES, f"known are {', '.join(ARCHIVES)}")
-        raise StudyError(f"unknown download {name!r}: {hint}")
+        raise StudyError(f"unknown download {name!r}: {did_you_mean(name.lower().replace('_', '-'), ARCHIVES)}")
     archive = ARCHIVES[name]
     target = folder / archive.folder
     if target.is_dir():

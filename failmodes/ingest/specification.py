@@ -71,8 +71,7 @@ class DatasetSpec(StrictModel):
     @classmethod
     def _known_kind(cls, kind: str) -> str:
         if kind not in layouts():
-            every = ", ".join(layouts())
-            raise ValueError(f"unknown kind: {did_you_mean(kind, layouts(), f'expected {every}')}")
+            raise ValueError(f"unknown kind: {did_you_mean(kind, layouts())}")
         return kind
 
     @model_validator(mode="after")

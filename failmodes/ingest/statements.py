@@ -25,7 +25,7 @@ from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
 from failmodes.warehouse.database_schema import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
-from failmodes.warehouse.storage.locations import default_location, read_toml
+from failmodes.warehouse.storage.locations import read_toml, study_files
 
 MOST_RULES = 1000
 MOST_CORRUPTIONS = 1000
@@ -358,8 +358,7 @@ def claims_of_studies(locations: Iterable[str | Path | None]) -> list[Statement]
     Raises:
         StudyError: a study cannot be read, or the first problem in its claims.
     """
-    paths = [Path(location) if location else default_location() for location in locations]
-    studies = [path for path in paths if path.suffix == ".toml"]
+    studies = study_files(locations)
     return [claim for path in studies for claim in _claims_of_study(path)] if studies else None
 
 

@@ -145,15 +145,20 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, most: int = 1, cutoff: float = 0.6) -> str:
+def did_you_mean(
+    name: str, known: Iterable[str], otherwise: str | None = None, *, most: int = 1, cutoff: float = 0.6
+) -> str:
     """The hint for a name that is not known: `did you mean 'fog'?`, or `otherwise` where none is near.
 
     Args:
         name: what was given; for names without capitals, in the spelling of `known`.
         known: the names that exist.
-        otherwise: what to say where no name is near, such as a list of all.
+        otherwise: the hint if no name is near; default: all names.
         most: how many near names to give.
         cutoff: how near they must be, 0 to 1 (see `difflib.get_close_matches`).
     """
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=cutoff)
-    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=most, cutoff=cutoff)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"expected {', '.join(names) or 'none'}" if otherwise is None else otherwise

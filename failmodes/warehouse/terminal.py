@@ -56,17 +56,12 @@ def xml_without_commands(document: str) -> str:
 
 def stderr_console() -> "Console":
     """A console on stderr that prints text as it is: no markup, no highlighting; see `_console` for line breaks."""
-    return _console(sys.stderr, soft_wrap=True)
+    return _console(sys.stderr)
 
 
-def stdout_console(*, width: int | None = None, soft_wrap: bool = True) -> "Console":
-    """A console on stdout that prints text as it is.
-
-    Args:
-        width: letters of a line, for tables; by default those of the terminal.
-        soft_wrap: whether lines stay whole where output goes to a file; not for tables.
-    """
-    return _console(sys.stdout, width=width, soft_wrap=soft_wrap)
+def stdout_console() -> "Console":
+    """A console on stdout that prints text as it is."""
+    return _console(sys.stdout)
 
 
 class _Shown:
@@ -170,8 +165,8 @@ def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
-def _console(stream: TextIO, soft_wrap: bool, **options: Any) -> "Console":
-    """A console that breaks lines between words where a terminal would break them within; files as `soft_wrap` says."""
+def _console(stream: TextIO) -> "Console":
+    """A console that breaks lines between words where a terminal would break them within; lines of files stay whole."""
     from rich.console import Console
 
     class PlainConsole(Console):
@@ -183,6 +178,6 @@ def _console(stream: TextIO, soft_wrap: bool, **options: Any) -> "Console":
 
     # in a notebook too it is the stream that is written to: rich would make an HTML block of each line
     shown = cast(TextIO, _Shown(stream))
-    console = PlainConsole(file=shown, markup=False, highlight=False, force_jupyter=False, **options)
-    console.soft_wrap = soft_wrap and not console.is_terminal
+    console = PlainConsole(file=shown, markup=False, highlight=False, force_jupyter=False)
+    console.soft_wrap = not console.is_terminal
     return console

@@ -66,7 +66,7 @@ def test_the_list_says_what_a_query_takes(handed: Path) -> None:
 
 
 REFUSED = {
-    "unknown query": ([WORST[:-1]], "no saved query @worst_cell: did you mean 'worst_cells'?"),
+    "unknown query": ([WORST[:-1]], "unknown saved query @worst_cell: did you mean 'worst_cells'?"),
     "unknown corruption": ([WORST, "--corruption", "fgo"], "no corruption 'fgo' here: did you mean 'fog'?"),
     "value missing": (["select $floor"], "no value for $floor"),
     "parquet in a terminal": ([IMAGES, "--format", "parquet"], "name a file with --output FILE.parquet"),

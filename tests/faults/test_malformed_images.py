@@ -180,7 +180,7 @@ IMAGES: dict[str, tuple[Make, str, str]] = {
     "words": (in_folder("ant/2.png", b"these are words"), FOLDER, "2.png cannot be decoded (not an image)"),
     "PostScript": (in_folder("ant/2.png", b"%!PS-Adobe-3.0 EPSF-3.0\n"), FOLDER, "(not an image)"),
     "half a PNG": (in_folder("ant/2.png", encoded()[:-900]), FOLDER, "2.png cannot be decoded (damaged"),
-    "a bomb": (in_folder("ant/2.png", png(30_000, 30_000)), FOLDER, "it has more than 178,956,970 pixels"),
+    "a bomb": (in_folder("ant/2.png", png(30_000, 30_000)), FOLDER, "has more than 178,956,970 pixels"),
     "a bomb of text": (
         in_folder("ant/2.png", png(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000))), data=b"\0" * 16)),
         FOLDER, "damaged",

@@ -46,7 +46,7 @@ def test_words_stay_whole(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> No
 @pytest.mark.parametrize("text", ["::error::x", " ::add-mask::x", "a ##[error]x", f"{'word ' * 20}::error::x"])
 def test_no_line_is_a_command_to_a_ci_runner(monkeypatch: pytest.MonkeyPatch, text: str, terminal: bool) -> None:
     given = streams(monkeypatch, 102, terminal)  # the last text breaks before its command
-    stdout_console(width=102).print(text, style="dim")
+    stdout_console().print(text, style="dim", width=102)
     for write in (say, note, suggest):
         write(text)
     say(f"x\n{text}")

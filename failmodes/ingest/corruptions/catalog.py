@@ -81,9 +81,7 @@ def corruption_info(name: str) -> Corruption:
 def unknown_corruption(name: object) -> str:
     """One line that says that a corruption is unknown and which name is nearest."""
     spelled = str(name).lower().replace("-", "_").replace(" ", "_")
-    known = [*CORRUPTIONS, *_registered]
-    hint = did_you_mean(spelled, known, f"known are {', '.join(known)}")
-    return f"unknown corruption {name!r}: {hint}"
+    return f"unknown corruption {name!r}: {did_you_mean(spelled, [*CORRUPTIONS, *_registered])}"
 
 
 def recipe_of(name: str) -> Recipe:
@@ -93,8 +91,7 @@ def recipe_of(name: str) -> Recipe:
         StudyError: there is none.
     """
     if name not in RECIPES:
-        hint = did_you_mean(str(name).lower().replace("_", "-"), RECIPES, "known are " + ", ".join(RECIPES))
-        raise StudyError(f"unknown recipe {name!r}: {hint}")
+        raise StudyError(f"unknown recipe {name!r}: {did_you_mean(str(name).lower().replace('_', '-'), RECIPES)}")
     return RECIPES[name]
 
 

@@ -1,5 +1,6 @@
 """What a data set is, whatever its layout on disk, and which of its images are evaluated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from failmodes.ingest.datasets.imagenet_classes import by_wordnet_id
 from failmodes.warehouse import schema
 from failmodes.warehouse.errors import DataError, StudyError
 from failmodes.warehouse.hashing import fingerprint_of, fingerprint_with_rows, identity_text
+from failmodes.warehouse.metrics.class_order import occurrences
 from failmodes.warehouse.metrics.duplicates import duplicates_note
 from failmodes.warehouse.output_files import atomic_output
 from failmodes.warehouse.shards.format import write_dimension
@@ -130,7 +132,7 @@ class Dataset:
 class ConcatenatedImages:
     """Several image arrays one after the other, as one, without copying them together."""
 
-    def __init__(self, parts: list[ImageArray]) -> None:
+    def __init__(self, parts: Sequence[ImageArray]) -> None:
         self._parts = parts
         self._ends = np.cumsum([len(part) for part in parts])
         self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
@@ -202,21 +204,10 @@ def balanced_subset(labels: NDArray[np.int64], count: int | None) -> tuple[NDArr
         return np.arange(total, dtype=np.int64), f"all {total:,} images"
     if not 1 <= count <= total:
         raise StudyError(f"{count:,} images are asked for and the data set has {total:,}: ask for 1 to {total:,}")
-    rounds = _occurrences(labels)
-    chosen = np.sort(np.lexsort((np.arange(total), rounds))[:count]).astype(np.int64)
+    chosen = np.sort(np.argsort(occurrences(labels), kind="stable")[:count]).astype(np.int64)
     counts = np.bincount(labels[chosen], minlength=int(labels.max()) + 1)[np.unique(labels)]
     balance = "balanced over classes" if np.ptp(counts) <= 1 else f"{counts.min():,} to {counts.max():,} a class"
     return chosen, f"first {count:,} of {total:,}, {balance}"
-
-
-def _occurrences(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many images of the same class come before each image, (N,)."""
-    order = np.argsort(labels, kind="stable")
-    ordered = labels[order]
-    starts = np.searchsorted(ordered, ordered)
-    before = np.empty(len(labels), dtype=np.int64)
-    before[order] = np.arange(len(labels)) - starts
-    return before
 
 
 def record_dataset(output: StorePath, dataset: Dataset) -> None:

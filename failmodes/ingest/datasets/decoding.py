@@ -7,7 +7,8 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -98,17 +99,8 @@ def decode(
         DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, or values that are no 8 bits a
             channel nor gray values of 16 bits.
     """
-    try:
-        if isinstance(content, Path):
-            check_regular(content)
-        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
-            rgb = to_rgb(image, location, background)
-    except (DataError, MemoryError):
-        raise
-    except StorageError as error:
-        raise DataError(str(error)) from error
-    except Exception as error:  # whatever a decoder raises at a file that was damaged, or made, to raise it
-        raise DataError(f"{location} cannot be decoded ({_reason(error)}): replace or remove it") from error
+    with _opened(content, location) as image:
+        rgb = to_rgb(image, location, background)
     if changes is not None:
         changes.update(rgb.changes)
     return rgb.image
@@ -121,20 +113,30 @@ def decode_mask(path: Path, location: str) -> Image.Image:
         DataError: it is no regular file, no image, truncated, has MOST_PIXELS pixels, another mode, or values that
             decide nothing.
     """
+    with _opened(path, location) as opened:
+        image = ImageOps.exif_transpose(opened)
+        if image.mode not in MASK_MODES:
+            raise DataError(f"{location} has pixels of mode {image.mode}: expected gray, color or a palette")
+        return Image.fromarray(np.where(_is_object(image, location), np.uint8(255), np.uint8(0)))
+
+
+@contextmanager
+def _opened(content: bytes | Path, location: str) -> Iterator[Image.Image]:
+    """An image while it is decoded: whatever a decoder raises becomes a DataError."""
     try:
-        check_regular(path)
-        with Image.open(path, formats=FORMATS) as opened:
-            mode = opened.mode
-            image = ImageOps.exif_transpose(opened)
-            if image.mode in MASK_MODES:
-                return Image.fromarray(np.where(_is_object(image, location), np.uint8(255), np.uint8(0)))
+        if isinstance(content, Path):
+            check_regular(content)
+        with Image.open(io.BytesIO(content) if isinstance(content, bytes) else content, formats=FORMATS) as image:
+            yield image
     except (DataError, MemoryError):
         raise
     except StorageError as error:
         raise DataError(str(error)) from error
-    except Exception as error:  # whatever a decoder raises at a file that was damaged, or made, to raise it
-        raise DataError(f"{location} cannot be decoded ({_reason(error)}): replace it") from error
-    raise DataError(f"{location} has pixels of mode {mode}: expected gray, color or a palette; save it so")
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{location} has more than {MOST_PIXELS:,} pixels: replace or remove it") from error
+    except Exception as error:  # a damaged or malicious file makes a decoder raise anything
+        reason = "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {first_line(error)}"
+        raise DataError(f"{location} cannot be decoded ({reason}): replace or remove it") from error
 
 
 def upright_size(path: Path) -> tuple[int, int]:
@@ -225,12 +227,6 @@ def _read_changes(images: Path) -> Counter[str] | None:
         return parse_changes(read_json(_changes_path(images)))
     except (FileNotFoundError, DataError):
         return None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return f"it has more than {MOST_PIXELS:,} pixels"
-    return "not an image" if isinstance(error, PIL.UnidentifiedImageError) else f"damaged: {first_line(error)}"
 
 
 def _check_space(path: Path, needed_bytes: int) -> None:

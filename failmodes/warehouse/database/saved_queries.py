@@ -54,8 +54,7 @@ def saved_query(name: str) -> SavedQuery:
     """
     known = saved_queries()
     if name not in known:
-        every = f"there are {', '.join('@' + one for one in known)}"
-        raise QueryError(f"no saved query @{name}: {did_you_mean(name, known, every)}")
+        raise QueryError(f"unknown saved query @{name}: {did_you_mean(name, known)}")
     return known[name]
 
 
@@ -77,8 +76,7 @@ def give_parameters(con: "duckdb.DuckDBPyConnection", query: SavedQuery, paramet
     """
     for name, value in parameters.items():
         if name not in query.parameters:
-            every = f"it has {', '.join(query.parameters) or 'none'}"
-            hint = did_you_mean(name, query.parameters, every)
+            hint = did_you_mean(name, query.parameters)
             raise QueryError(f"@{query.name} has no parameter {shown(name)}: {hint}")
         if value is None:
             continue
@@ -96,5 +94,4 @@ def _known_name(con: "duckdb.DuckDBPyConnection", parameter: str, name: object) 
     known = [one for (one,) in con.execute(query).fetchall()]
     if name in known:
         return str(name)
-    every = f"there are {', '.join(known)}"
-    raise QueryError(f"no {noun} {shown(name)} here: {did_you_mean(str(name), known, every)}")
+    raise QueryError(f"no {noun} {shown(name)} here: {did_you_mean(str(name), known)}")

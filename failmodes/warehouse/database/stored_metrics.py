@@ -6,9 +6,10 @@ whole, and its pairs; a changed metric of a user redoes that metric.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from decimal import Decimal
 from functools import partial
+from itertools import combinations, groupby
 from typing import Any, NamedTuple
 
 import duckdb
@@ -18,12 +19,20 @@ import pyarrow.compute
 from numpy.typing import NDArray
 
 from failmodes.warehouse import database_schema as tables
-from failmodes.warehouse.database.pairs import replace_pairs
+from failmodes.warehouse.database.connection import arrow_reader
 from failmodes.warehouse.database.tables import insert_rows, keyed_rows, upsert
 from failmodes.warehouse.database_schema import COMPUTED
 from failmodes.warehouse.hashing import identity_of
 from failmodes.warehouse.metrics import cell_tables
-from failmodes.warehouse.metrics.cell_rows import OTHER, Cell, CellRows, NotOnRecord, column_of, paired_cell
+from failmodes.warehouse.metrics.cell_rows import (
+    OTHER,
+    Cell,
+    CellRows,
+    NotOnRecord,
+    column_of,
+    decode_pattern,
+    paired_cell,
+)
 from failmodes.warehouse.metrics.duplicates import read_copies
 from failmodes.warehouse.metrics.intervals import kept_weights
 from failmodes.warehouse.metrics.metric import RESAMPLES, SEED, Metric, all_metrics, definitions_hash, ends_of, evaluate
@@ -34,6 +43,10 @@ pc: Any = pyarrow.compute  # its functions are made as it is imported: no checke
 
 Array = NDArray[Any]
 OF_USERS = "metric "  # before the name of a user's metric in `computed`
+
+
+CellKey = tuple[str, Any]  # corruption and severity
+BATCH_ROWS = 100  # predictions of cells in memory at a time
 
 
 class ComputedEvaluation(NamedTuple):
@@ -53,6 +66,18 @@ class Inputs(NamedTuple):
 
     hash: str
     paired: bool
+
+
+class CellPredictions(NamedTuple):
+    """What one evaluation predicted in one cell, by image_id.
+
+    Attributes:
+        correct: (N,) bool.
+        predicted: (N,) int16; OTHER for no class of the data set.
+    """
+
+    correct: NDArray[np.bool_]
+    predicted: NDArray[np.int16]
 
 
 def update_metrics(
@@ -92,7 +117,7 @@ def update_metrics(
             "delete from computed where starts_with(name, ?) and list_contains(?, evaluation_id)",
             [OF_USERS, list(found)],
         )
-    replace_pairs(con, {evaluation_id for name, evaluation_id in due if name == tables.PAIR_CELLS.name}, inputs.keys())
+    _replace_pairs(con, {evaluation_id for name, evaluation_id in due if name == tables.PAIR_CELLS.name}, inputs.keys())
     _record(con, due, inputs, users or ())
     return found
 
@@ -450,3 +475,97 @@ def _record(
         for name, evaluation_id in sorted(due | {(name, one) for name in versions for one in inputs})
     ]
     upsert(con, COMPUTED, pa.Table.from_pylist(rows, schema=COMPUTED.arrow()))
+
+
+def _replace_pairs(con: duckdb.DuckDBPyConnection, due: Set[str], evaluations: Collection[str]) -> None:
+    """Count again every pair of which one is due, of evaluations of the same images and corrupted pixels.
+
+    Args:
+        con: a connection that may write; `cell_predictions` is up to date.
+        due: evaluations whose predictions are new.
+        evaluations: all that have shards.
+    """
+    if not due:
+        return
+    con.execute("delete from pair_cells where evaluation_id_a = any($1) or evaluation_id_b = any($1)", [list(due)])
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for evaluation_id, *group in con.execute(
+        "select evaluation_id, dataset_id, source_id, subset_id from evaluations order by evaluation_id"
+    ).fetchall():
+        if evaluation_id in evaluations:
+            groups[tuple(group)].append(evaluation_id)
+    for members in groups.values():
+        if len(members) > 1 and not due.isdisjoint(members):
+            _count_group(con, members, due)
+
+
+def _count_group(con: duckdb.DuckDBPyConnection, members: list[str], due: Set[str]) -> None:
+    counted: list[pa.Table] = []
+    others: list[CellKey] = []  # asked once the stream has ended, for a connection has one at a time
+    for cell, predictions in _read_predictions(con, members):
+        if predictions is None:
+            others.append(cell)
+        else:
+            counted.append(_pairs_of_cell(cell, predictions, due))
+    for cell in others:
+        for pair in combinations(members, 2):  # not of the same images: by their image_id
+            if not due.isdisjoint(pair) and (shared := _shared_predictions(con, pair, cell)):
+                counted.append(_pairs_of_cell(cell, shared, due))
+    if counted:
+        insert_rows(con, tables.PAIR_CELLS, pa.concat_tables(counted))
+
+
+def _pairs_of_cell(cell: CellKey, predictions: Mapping[str, CellPredictions], due: Set[str]) -> pa.Table:
+    """Rows of pair_cells of one cell, for every pair of evaluations of the same images of which one is due."""
+    pairs = [pair for pair in combinations(sorted(predictions), 2) if not due.isdisjoint(pair)]
+    names = ("image_count", "both_correct_count", "only_a_correct_count", "only_b_correct_count",
+             "both_incorrect_count", "agree_count")  # fmt: skip
+    counts = np.array([_counts(predictions[a], predictions[b]) for a, b in pairs], np.int64).reshape(-1, len(names))
+    columns = {"evaluation_id_a": [a for a, _ in pairs], "evaluation_id_b": [b for _, b in pairs]}
+    key = {"corruption": cell[0], "severity": cell[1]}
+    return keyed_rows(tables.PAIR_CELLS, key, columns | dict(zip(names, counts.T, strict=True)))
+
+
+def _counts(one: CellPredictions, other: CellPredictions) -> tuple[int, ...]:
+    both_correct = one.correct & other.correct
+    do_agree = (one.predicted == other.predicted) & (one.predicted != OTHER)
+    a, b, both, agree = (int(np.count_nonzero(flags)) for flags in (one.correct, other.correct, both_correct, do_agree))
+    return len(one.correct), both, a - both, b - both, len(one.correct) - a - b + both, agree
+
+
+def _shared_predictions(
+    con: duckdb.DuckDBPyConnection, pair: tuple[str, str], cell: CellKey
+) -> dict[str, CellPredictions]:
+    """Predictions of two evaluations for the images of a cell that both have; nothing where there is none."""
+    found = con.execute(
+        "select image_id, one.label, one.predicted, other.predicted as others from prediction_facts as one "
+        "inner join prediction_facts as other using (corruption, severity, image_id) "
+        "where one.evaluation_id = ? and other.evaluation_id = ? and corruption = ? and severity = ?",
+        [*pair, *cell],
+    ).fetchnumpy()
+    if not len(found["image_id"]):
+        return {}
+    predicted = (np.ma.filled(found[name], OTHER).astype(np.int16) for name in ("predicted", "others"))
+    return {name: CellPredictions(own == found["label"], own) for name, own in zip(pair, predicted, strict=True)}
+
+
+def _read_predictions(
+    con: duckdb.DuckDBPyConnection, members: list[str]
+) -> Iterator[tuple[CellKey, dict[str, CellPredictions] | None]]:
+    """Predictions of evaluations, by cell; None where their images differ or repeat.
+
+    It is one question, for DuckDB decodes the predictions of many cells for each that it gives.
+    """
+    predictions_by_cell = con.sql(
+        "select corruption, severity, evaluation_id, row_count = image_count, image_ids_md5, correct_images, "
+        "predictions from cell_predictions where evaluation_id = any(?) order by corruption, severity, evaluation_id",
+        params=[members],
+    )
+    rows = (row for batch in arrow_reader(predictions_by_cell, BATCH_ROWS) for row in zip(*batch.columns, strict=True))
+    for cell, of_cell in groupby(rows, lambda row: (row[0].as_py(), row[1].as_py())):
+        predictions, images = dict[str, CellPredictions](), set()
+        for _, _, evaluation_id, is_whole, ids_hash, pattern, given in of_cell:
+            predicted = np.asarray(given.values.fill_null(OTHER), dtype=np.int16)
+            predictions[evaluation_id.as_py()] = CellPredictions(decode_pattern(pattern.as_py()), predicted)
+            images.add((ids_hash.as_py(), is_whole.as_py()))
+        yield cell, predictions if len(images) == 1 and all(is_whole for _, is_whole in images) else None

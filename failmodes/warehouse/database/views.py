@@ -42,8 +42,7 @@ def check_known(name: object) -> None:
         raise QueryError(f"a table or view is named by a text, such as 'models' (given: {shown(name)})")
     names = relation_names()
     if name not in names:
-        every = f"there are {', '.join(names)}"
-        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names, every)}")
+        raise QueryError(f"no table, view or metric {name!r}: {did_you_mean(name, names)}")
 
 
 def with_sources(con: duckdb.DuckDBPyConnection, names: Iterable[str]) -> list[str]:

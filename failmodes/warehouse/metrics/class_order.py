@@ -48,7 +48,7 @@ def far_better_order(labels: Classes, predictions: Classes, classes: int) -> Cla
         predictions: (N,) of the same images, OTHER for no class of the dataset.
         classes: how many there are.
     """
-    is_held_out = _turns(labels) % 2 == 1
+    is_held_out = occurrences(labels) % 2 == 1
     if classes > MOST_CLASSES or not is_held_out.any():
         return None
     held_out, given = labels[is_held_out], predictions[is_held_out]
@@ -73,13 +73,13 @@ def far_better_order(labels: Classes, predictions: Classes, classes: int) -> Cla
     return found if found.low > LEAST_RISE and is_large else None
 
 
-def _turns(labels: Classes) -> NDArray[np.intp]:
-    """The place of each image among those of its class, (N,) from 0."""
+def occurrences(labels: Classes) -> NDArray[np.int64]:
+    """How many images of the same class precede each image, (N,)."""
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
-    turns = np.empty(len(labels), np.intp)
-    turns[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
-    return turns
+    before = np.empty(len(labels), np.int64)
+    before[order] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return before
 
 
 def _confusion(labels: Classes, predictions: Classes, classes: int) -> NDArray[np.float64]:

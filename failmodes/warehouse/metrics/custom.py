@@ -20,7 +20,7 @@ from failmodes.warehouse.metrics.metric import (
     known_metrics,
     parameters_of,
 )
-from failmodes.warehouse.storage.locations import default_location, read_toml
+from failmodes.warehouse.storage.locations import read_toml, study_files
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 KEY = "metrics"  # of a study file, and of a file of a gate's rules
@@ -100,8 +100,7 @@ def metrics_of_studies(locations: Iterable[str | Path | None]) -> list[Metric] |
     Raises:
         StudyError: a study or a file of metrics cannot be read.
     """
-    paths = [Path(location) if location else default_location() for location in locations]
-    studies = [path for path in paths if path.suffix == ".toml"]
+    studies = study_files(locations)
     found = [one for path in studies for one in read_metrics(read_toml(path).get(KEY, []), path.parent, str(path))]
     return _distinct(found, KEY) if studies else None
 

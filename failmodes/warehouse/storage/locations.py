@@ -3,6 +3,7 @@
 Whatever a study file may be (a pipe, a device, no text, no TOML) is one line, said here for all who read one.
 """
 
+from collections.abc import Iterable
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,12 @@ def default_location() -> Path:
     raise StudyError(
         f"no {STUDY_FILE} or {WAREHOUSE_FILE} in the current folder: name a study file, an output folder or a .duckdb"
     )
+
+
+def study_files(locations: Iterable[str | Path | None]) -> list[Path]:
+    """The study files among some locations (see `find_results`), in order."""
+    paths = [Path(location) if location else default_location() for location in locations]
+    return [path for path in paths if path.suffix == ".toml"]
 
 
 def read_toml(study: Path) -> dict[str, Any]:

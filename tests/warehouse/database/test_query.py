@@ -41,7 +41,7 @@ def test_query_returns_rows(query_here: Path, sql: str) -> None:
         ("-- nothing", "0 statements"),
         ("select cast('a' as integer)", "Could not convert"),
         ("select interval 1 day", "cast it to varchar"),
-        ("@nothing", "no saved query @nothing: there are .*@worst_cells"),
+        ("@nothing", "unknown saved query @nothing: expected .*worst_cells"),
     ],
 )
 def test_bad_query_is_one_clear_line(query_here: Path, sql: str, message: str) -> None:
@@ -152,7 +152,7 @@ def test_none_finds_nulls(sound_warehouse: Path) -> None:
         (
             'x"; drop table shapes; --',
             {},
-            "there are attention, cell_confidence_bins, cell_confusion, cell_metrics,",
+            "expected attention, cell_confidence_bins, cell_confusion, cell_metrics,",
         ),
         ("duckdb_settings()", {}, "no table, view or metric"),
         ("accuracy_by_severity", {"corrruption": "fog"}, "did you mean 'corruption'?"),

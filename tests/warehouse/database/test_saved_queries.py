@@ -57,12 +57,12 @@ def test_the_worst_cells_of_a_corruption_are_the_worst_of_its_own(asked_warehous
     ("name", "given", "message"),
     [
         ("worst_cells", {"corruption": "fgo"}, "no corruption 'fgo' here: did you mean 'fog'?"),
-        ("worst_cells", {"model": ["Alpha", "Gamma"]}, "no model 'Gamma' here: there are Alpha, Beta"),
+        ("worst_cells", {"model": ["Alpha", "Gamma"]}, "no model 'Gamma' here: expected Alpha, Beta"),
         ("worst_cells", {"modle": "Alpha"}, "@worst_cells has no parameter 'modle': did you mean 'model'?"),
         ("worst_cells", {"rows": 0}, "rows is 0: expected a whole number from 1"),
         ("worst_cells", {"corruption": "fog'; drop table models; --"}, "no corruption"),
         ("worst_cells", {"corruption": 3}, "no corruption 3 here"),
-        ("worst_cell", {}, "no saved query @worst_cell: did you mean 'worst_cells'"),
+        ("worst_cell", {}, "unknown saved query @worst_cell: did you mean 'worst_cells'"),
     ],
     ids=str,
 )

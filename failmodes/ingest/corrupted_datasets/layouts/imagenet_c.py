@@ -28,7 +28,7 @@ from failmodes.ingest.corrupted_datasets.corrupted_dataset import (
 from failmodes.ingest.corrupted_datasets.manifest import recorded_origin
 from failmodes.ingest.corrupted_datasets.set_writer import Fingerprints, ProgressCallback, SetPart, SetWriter
 from failmodes.ingest.corruptions.catalog import Severity, find_corruption_name, parse_severity, severity_text
-from failmodes.ingest.data_files import sorted_names
+from failmodes.ingest.data_files import list_entries
 from failmodes.ingest.datasets.decoding import decode_opaque
 from failmodes.ingest.datasets.folder_listing import IMAGE_SUFFIXES, class_name_of
 from failmodes.warehouse.errors import DataError, StorageError
@@ -229,7 +229,7 @@ def open_imagenet_c(
 
 def _severities(folder: Path) -> dict[Decimal, Path]:
     found: dict[Decimal, Path] = {}
-    for name in sorted_names(folder, folders=True, fix=FIX):
+    for name in list_entries(folder, FIX).folders:
         severity = parse_severity(name)
         if severity in found:
             raise DataError(f"{folder} holds severity {severity_text(severity or 0)} twice: remove one folder")
@@ -272,8 +272,8 @@ def list_image_files(cell: Path) -> list[str]:
     """`class/image` of every image of one corruption and severity, by class folder, then by file name."""
     return [
         f"{folder}/{entry}"
-        for folder in sorted_names(cell, folders=True, fix=FIX)
-        for entry in sorted_names(cell / folder, folders=False, fix=FIX)
+        for folder in list_entries(cell, FIX).folders
+        for entry in list_entries(cell / folder, FIX).files
         if Path(entry).suffix.lower() in IMAGE_SUFFIXES
     ]
 

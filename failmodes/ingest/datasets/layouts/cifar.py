@@ -4,24 +4,36 @@ Python batches are read by a restricted unpickler: a pickle is a program, and th
 names stand here, in the order of the class index, for layouts that do not carry them.
 """
 
+import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from failmodes.ingest.data_files import check_memory
-from failmodes.ingest.datasets.cifar_parquet import open_parquet
 from failmodes.ingest.datasets.dataset import ConcatenatedImages, Dataset, ImageArray, check_labels
+from failmodes.ingest.datasets.decoding import decode_opaque, decode_to_cache
 from failmodes.ingest.datasets.layout import Request, layout
 from failmodes.warehouse.errors import DataError, StorageError, first_line
 from failmodes.warehouse.storage.files import check_regular
 
+pc: Any = pyarrow.compute  # its functions are made as it is imported: no checker knows them
+
 CIFAR_HOME = "https://www.cs.toronto.edu/~kriz/cifar.html"
 SIDE = 32
+SHAPE = (SIDE, SIDE, 3)
 PIXEL_BYTES = 3 * SIDE * SIDE
+IMAGE_COLUMNS = ("img", "image")  # of Parquet files
+BLOCK_ROWS = 512
+JPEG_MAGIC = b"\xff\xd8\xff"
+MOST_ENCODED_BYTES = 1 << 16  # of one image: unpacked, 32×32 pixels are 3,072 bytes
 MOST_BATCH_IMAGES = 10_000_000  # the largest set in these layouts, CIFAR-5m, has 6 million
 PICKLED_BYTES = 4096  # of an image with its label and its file name, and some more
 _CIFAR100 = """
@@ -84,10 +96,10 @@ def open_cifar(request: Request) -> Dataset:
     Raises:
         DataError: no layout is found, a file is missing, truncated or of another shape, a label is out of range.
     """
-    path, kind, split, cache = request.path, request.spec.kind, request.split, request.cache
+    path, kind, split = request.path, request.spec.kind, request.split
     variant = VARIANTS[kind]
     for folder in (path, *(path / name for name in variant.subfolders)):
-        opened = _open_here(folder, kind, variant, split, cache)
+        opened = _open_here(folder, kind, split, request.cache)
         if opened:
             return opened
     raise DataError(
@@ -96,20 +108,20 @@ def open_cifar(request: Request) -> Dataset:
     )
 
 
-def _open_here(folder: Path, kind: str, variant: CifarVariant, split: str, cache: Path) -> Dataset | None:
-    names = variant.batches[split]
-    readers: tuple[tuple[str, Callable[[Path, CifarVariant], tuple[ImageArray, NDArray[np.int64]]]], ...] = (
-        ("", read_python_batch),
-        (".bin", read_binary_batch),
-    )
-    for suffix, reader in readers:
-        if any(file.exists() and not file.is_dir() for file in (folder / f"{name}{suffix}" for name in names)):
-            parts = [reader(folder / f"{name}{suffix}", variant) for name in names]
-            images = parts[0][0] if len(parts) == 1 else ConcatenatedImages([images for images, _ in parts])
-            labels = np.concatenate([labels for _, labels in parts])
-            return Dataset(kind, variant.label, split, images, labels, variant.class_names)
+def _open_here(folder: Path, kind: str, split: str, cache: Path) -> Dataset | None:
+    variant = VARIANTS[kind]
+    readers: dict[str, Callable[[Path, CifarVariant], tuple[ImageArray, NDArray[np.int64]]]] = {
+        "": read_python_batch,
+        ".bin": read_binary_batch,
+    }
+    for suffix, read in readers.items():
+        files = [folder / f"{name}{suffix}" for name in variant.batches[split]]
+        if any(file.exists() and not file.is_dir() for file in files):
+            parts, labels = zip(*(read(file, variant) for file in files), strict=True)
+            images = parts[0] if len(parts) == 1 else ConcatenatedImages(parts)
+            return Dataset(kind, variant.label, split, images, np.concatenate(labels), variant.class_names)
     if any(folder.glob(f"{split}-*.parquet")):
-        return open_parquet(folder, kind, variant.label, variant.class_names, variant.label_columns, split, cache)
+        return open_parquet(folder, kind, split, cache)
     return None
 
 
@@ -204,3 +216,106 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
         raise DataError(f"it encodes text as {encoding!r}: only bytes written as latin1 are expected")
     return text.encode("latin1")
+
+
+def open_parquet(folder: Path, kind: str, split: str, cache: Path) -> Dataset:
+    """Open a split in the Hugging Face layout, which may span several files, in the order of their names.
+
+    Class names of the schema's metadata go before those of `VARIANTS`.
+
+    Raises:
+        DataError: a file is damaged or lacks a column, or an image or label is invalid.
+    """
+    variant, files = VARIANTS[kind], sorted(folder.glob(f"{split}-*.parquet"))
+    schemas = [_schema(path) for path in files]
+    image_column, label_column = (_column(files, schemas, n) for n in (IMAGE_COLUMNS, variant.label_columns))
+    names = _class_names(schemas[0], label_column) or variant.class_names
+    labels = np.concatenate([_labels(path, label_column, len(names)) for path in files])
+    jpegs = sum(_count_jpegs(path, image_column) for path in files)
+    blocks = (block for path in files for block in _decoded_blocks(path, image_column))
+    images = decode_to_cache(cache, files, {"column": image_column}, (len(labels), *SHAPE), blocks)
+    label, note = variant.label, None
+    if jpegs:
+        label, note = f"{label} (JPEG copy)", f"JPEG copy: {jpegs:,} of {len(labels):,} images are stored with loss"
+    return Dataset(kind, label, split, images, labels, names, note)
+
+
+def _schema(path: Path) -> pa.Schema:
+    with _reading(path):
+        check_regular(path)
+        return pq.read_schema(path)
+
+
+def _column(files: list[Path], schemas: list[pa.Schema], names: tuple[str, ...]) -> str:
+    """The first of `names` that is a column of the first file; all files must have it."""
+    chosen = next((name for name in names if name in schemas[0].names), names[0])
+    for path, schema in zip(files, schemas, strict=True):
+        if chosen not in schema.names:
+            raise DataError(f"{path} has columns {', '.join(schema.names)}: expected {' or '.join(names)}")
+    return chosen
+
+
+def _class_names(schema: pa.Schema, label_column: str) -> tuple[str, ...]:
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features[label_column]["names"]
+        return tuple(str(name) for name in (names.values() if isinstance(names, dict) else names))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ()
+
+
+def _labels(path: Path, column: str, class_count: int) -> NDArray[np.int64]:
+    with _reading(path):
+        values = pq.read_table(path, columns=[column]).column(column)
+    if values.null_count or not pa.types.is_integer(values.type):
+        raise DataError(f"{path} holds labels of {values.type} ({values.null_count} missing): expected whole numbers")
+    labels = np.asarray(values.to_numpy(), np.int64)
+    check_labels(labels, class_count, str(path))
+    return labels
+
+
+def _count_jpegs(path: Path, column: str) -> int:
+    """How many images begin with the bytes of a JPEG."""
+    found = 0
+    for encoded in _encoded_blocks(path, column):
+        first = pc.binary_slice(encoded, 0, len(JPEG_MAGIC))
+        found += pc.sum(pc.equal(first, pa.scalar(JPEG_MAGIC, first.type))).as_py() or 0
+    return found
+
+
+def _decoded_blocks(path: Path, column: str) -> Iterator[NDArray[np.uint8]]:
+    start = 0
+    for encoded in _encoded_blocks(path, column):
+        block = np.empty((len(encoded), *SHAPE), np.uint8)
+        for row, content in enumerate(encoded.to_pylist()):
+            location = f"{path}, row {start + row}"
+            pixels = np.asarray(decode_opaque(content or b"", location))
+            if pixels.shape != SHAPE:
+                raise DataError(f"{location} is an image of {pixels.shape}: expected {SHAPE}")
+            block[row] = pixels
+        start += len(encoded)
+        yield block
+
+
+def _encoded_blocks(path: Path, column: str) -> Iterator[pa.Array]:
+    with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(BLOCK_ROWS, columns=[column]):
+            values = batch.column(0)
+            encoded = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+            if not (pa.types.is_binary(encoded.type) or pa.types.is_large_binary(encoded.type)):
+                raise DataError(f"{path} holds images of {values.type}: expected the bytes of encoded images")
+            longest = pc.max(pc.binary_length(encoded)).as_py() or 0
+            if longest > MOST_ENCODED_BYTES:
+                raise DataError(f"{path} holds an image of {longest:,} bytes: expected 32×32 pixels")
+            yield encoded
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what pyarrow raises while it reads `path` into a DataError."""
+    try:
+        yield
+    except StorageError as error:
+        raise DataError(f"{error}: fetch the data set again") from error
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path} is damaged and cannot be read ({first_line(error)}): fetch it again") from error
