@@ -20,12 +20,11 @@ from failmodes.ingest.study_types import (
     Name,
     SidePx,
     UserPath,
-    first_duplicate,
+    unique_values,
 )
 from failmodes.warehouse.errors import StudyError, did_you_mean, shown
 
 Split = Literal["train", "test"]
-Value = TypeVar("Value", int, str, Decimal)
 Model = TypeVar("Model", bound=BaseModel)
 MOST_SEVERITIES = 5000
 MOST_KEY_LETTERS = 100  # that an error shows of a key
@@ -135,11 +134,6 @@ class CorruptionSpec(StrictModel):
             raise ValueError("severity 0 is clean, and is always evaluated: leave it out")
         return exact
 
-    @field_validator("seeds")
-    @classmethod
-    def _seeds(cls, seeds: list[int]) -> list[int]:
-        return unique_values(seeds, "seed")
-
     @model_validator(mode="after")
     def _obtainable(self) -> "CorruptionSpec":
         if self.published is not None:
@@ -217,14 +211,6 @@ def exact_severities(severities: list[Any]) -> list[Decimal]:
     """
     with _as_problem():
         return unique_values([as_severity(severity) for severity in _numbers(severities)], "severity")
-
-
-def unique_values(values: list[Value], subject: str) -> list[Value]:
-    """The values as they are; a ValueError where one stands twice."""
-    twice = first_duplicate(values)
-    if twice is not None:
-        raise ValueError(f"{subject} {twice!r} is named twice")
-    return values
 
 
 def _known_keys(model: Any, location: Location) -> list[str]:

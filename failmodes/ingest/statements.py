@@ -14,14 +14,15 @@ statements are judged, and so are names of corruptions, which a results folder m
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from failmodes.ingest.corruptions.catalog import find_corruption_name, unknown_corruption
-from failmodes.ingest.specification import StrictModel, exact_severities, unique_values, validate
-from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name
+from failmodes.ingest.specification import StrictModel, exact_severities, validate
+from failmodes.ingest.study_types import PRINTABLE, REAL, Flag, Name, unique_values
 from failmodes.warehouse.database_schema import MOST_CLAIMS
 from failmodes.warehouse.errors import StudyError
 from failmodes.warehouse.schema import CLEAN
@@ -47,10 +48,6 @@ WITH_OTHER = ("more_than", "less_than")
 OF_METRIC = ("metric", "score", "relation", "limit", "other")
 
 
-def _distinct(names: list[str]) -> list[str]:
-    return unique_values(names, "corruption")
-
-
 def _severities(given: object) -> object:
     if given is None or given == "last":
         return given
@@ -63,7 +60,8 @@ def _severities(given: object) -> object:
 
 
 GivenName = Annotated[Name, Field(min_length=1)]
-Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MOST_CORRUPTIONS), AfterValidator(_distinct)]
+UNIQUE_NAMES = AfterValidator(partial(unique_values, subject="corruption"))
+Corruptions = Annotated[list[GivenName], Field(min_length=1, max_length=MOST_CORRUPTIONS), UNIQUE_NAMES]
 Severities = Annotated[list[Decimal] | Literal["last"] | None, BeforeValidator(_severities)]
 # Metrics are shares, or nats and severities of one or two digits
 LimitValue = Annotated[float, Field(strict=True, ge=-1e6, le=1e6, allow_inf_nan=False), REAL]

@@ -8,6 +8,7 @@ so far beyond what is in use that nobody meets it by intention, and so near that
 import math
 import unicodedata
 from collections.abc import Hashable, Iterable
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -61,10 +62,12 @@ def _printable(text: str) -> str:
     return text
 
 
-def _distinct(seeds: list[int]) -> list[int]:
-    if first_duplicate(seeds) is not None:
-        raise ValueError("each seed may stand once")
-    return seeds
+def unique_values(values: list[Value], subject: str) -> list[Value]:
+    """The values as they are; a ValueError where one occurs twice."""
+    twice = first_duplicate(values)
+    if twice is not None:
+        raise ValueError(f"{subject} {twice!r} is named twice")
+    return values
 
 
 def _not_tiny(std: float) -> float:
@@ -111,6 +114,7 @@ def _bounded_options(options: dict[str, JsonValue]) -> dict[str, JsonValue]:
     raise ValueError(f"they are nested more than {DEEPEST_OPTION} deep")
 
 
+UNIQUE_SEEDS = AfterValidator(partial(unique_values, subject="seed"))
 WHOLE, REAL, PRINTABLE = BeforeValidator(_whole_number), BeforeValidator(_real_number), AfterValidator(_printable)
 
 Flag = Annotated[bool, Field(strict=True)]
@@ -118,9 +122,9 @@ Count = Annotated[int, Field(strict=True, ge=1, le=MAX_INT32), WHOLE]  # of imag
 SidePx = Annotated[int, Field(strict=True, ge=8, le=LARGEST_SIDE_PX), WHOLE]
 ChannelValue = Annotated[int, Field(strict=True, ge=0, le=255), WHOLE]
 CorruptionSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT64), WHOLE]  # sources.seed
-CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MOST_SEEDS)]
+CorruptionSeeds = Annotated[list[CorruptionSeed], Field(min_length=1, max_length=MOST_SEEDS), UNIQUE_SEEDS]
 TrainingSeed = Annotated[int, Field(strict=True, ge=0, le=MAX_INT32), WHOLE]  # models.training_seed
-TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOST_SEEDS), AfterValidator(_distinct)]
+TrainingSeeds = Annotated[list[TrainingSeed], Field(min_length=1, max_length=MOST_SEEDS), UNIQUE_SEEDS]
 Epochs = Annotated[int, Field(strict=True, ge=1, le=100_000), WHOLE]
 # The largest batches in use, 32,768 and 65,536, are spread over hundreds of devices
 BatchSize = Annotated[int, Field(strict=True, ge=1, le=1 << 16), WHOLE]

@@ -6,12 +6,12 @@ lies `…_clean.csv` with model, clean_accuracy_percent and, where known, archit
 
 import csv
 import io
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from failmodes.warehouse.errors import DataError, StorageError, StudyError, first_line, printable, shown
 from failmodes.warehouse.output_files import write_output
@@ -25,9 +25,28 @@ MODEL, CLEAN_ACCURACY, ARCHITECTURE, PAPER = "model", "clean_accuracy_percent", 
 MOST_BYTES, MOST_LETTERS = 16_000_000, 300
 KNOWN_FILES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}  # by how RobustBench calls them
 
-_CORRUPTION = re.compile(r"[a-z][a-z0-9_]{0,59}")
-_SEVERITY = re.compile(r"\d(\.\d{1,3})?")
 _FORMULA = ("=", "+", "-", "@", "'")  # a spreadsheet runs a cell that begins so; the last marks one that it must not
+
+
+def _not_clean(corruption: str) -> str:
+    if corruption == CLEAN:
+        raise ValueError("clean images are no corruption")
+    return corruption
+
+
+def _one_line(text: str) -> str:
+    if len(text) > MOST_LETTERS or printable(text) != text:
+        raise ValueError(f"expected one printable line of at most {MOST_LETTERS} letters")
+    return text
+
+
+Value = TypeVar("Value")
+_CorruptionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$"), AfterValidator(_not_clean)]
+_Severity = Annotated[Decimal, Field(gt=0, le=5, decimal_places=3)]
+_HEAD = TypeAdapter(dict[str, tuple[_CorruptionName, _Severity]])
+_SHARES = TypeAdapter(dict[str, Annotated[Decimal, Field(ge=0, le=1)]])
+_PERCENT = TypeAdapter(dict[str, Annotated[Decimal, Field(ge=0, le=100)]])
+_LINES = TypeAdapter(dict[str, Annotated[str, AfterValidator(_one_line)]])
 
 PublishedCell = tuple[str, Decimal]  # corruption and severity
 CLEAN_CELL: PublishedCell = (CLEAN, Decimal(0))
@@ -117,69 +136,71 @@ def write_published(path: Path, models: Sequence[PublishedModel], *, force: bool
     return path, clean
 
 
-class _Row(NamedTuple):
-    """A row of a file: its place for errors, and its cells without white space around them."""
-
-    location: str
-    cells: list[str]
-
-
 def _read_table(path: Path) -> list[PublishedModel]:
     rows = _read_rows(path)
     if len(rows) < 3:
         raise DataError(f"{path} ends before its first model: {LAYOUT_HINT}")
-    cells = _header_cells(rows[0], rows[1])
+    (where, corruptions), (_, severities) = rows[:2]
+    head = dict(enumerate(zip(corruptions[1:], severities[1:], strict=True), start=2))
+    named = _checked(_HEAD, {f"column {column}": cell for column, cell in head.items()}, where)
+    cells = [(corruption, severity.normalize()) for corruption, severity in named.values()]
+    if not cells:
+        raise DataError(f"{where}: it names no corruption; {LAYOUT_HINT}")
+    names = [f"{corruption} at severity {severity}" for corruption, severity in cells]
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{where}: {name} occurs twice: remove one column")
     models: dict[str, PublishedModel] = {}
-    for location, (text, *texts) in rows[2:]:
-        name = _new_name(text, models, location)
-        accuracies = {
-            (corruption, severity): _accuracy(given, f"{location} ({shown(name)}), {corruption} at severity {severity}")
-            for (corruption, severity), given in zip(cells, texts, strict=True)
-        }
-        models[name] = PublishedModel(name, accuracies)
+    for location, (text, *shares) in rows[2:]:
+        model = _new_name(text, models, location)
+        found = _checked(_SHARES, dict(zip(names, shares, strict=True)), f"{location} ({shown(model)})")
+        models[model] = PublishedModel(model, dict(zip(cells, map(float, found.values()), strict=True)))
     return list(models.values())
-
-
-def _header_cells(corruptions: _Row, severities: _Row) -> list[PublishedCell]:
-    """The cells that the two header rows name."""
-    found: dict[PublishedCell, None] = {}
-    named = zip(corruptions.cells[1:], severities.cells[1:], strict=True)
-    for column, (corruption, severity) in enumerate(named, start=2):
-        if not _CORRUPTION.fullmatch(corruption) or corruption == CLEAN:
-            given = f"{shown(corruption)} is no corruption's name (such as gaussian_noise)"
-            raise DataError(f"{corruptions.location}, column {column}: {given}; {LAYOUT_HINT}")
-        level = Decimal(severity) if _SEVERITY.fullmatch(severity) else Decimal(0)
-        if not 0 < level <= 5:
-            given = f"{shown(severity)} is no severity above 0 up to 5"
-            raise DataError(f"{severities.location}, column {column}: {given}; {LAYOUT_HINT}")
-        cell = (corruption, level.normalize())
-        if cell in found:
-            given = f"{corruption} at severity {severity} a second time"
-            raise DataError(f"{severities.location}, column {column}: {given}: remove one")
-        found[cell] = None
-    if not found:
-        raise DataError(f"{corruptions.location}: it names no corruption; {LAYOUT_HINT}")
-    return list(found)
 
 
 def _read_clean(path: Path) -> dict[str, PublishedModel]:
     """Clean accuracy, architecture and paper by model."""
     rows = _read_rows(path)
-    head = rows[0].cells if rows else []
+    head = rows[0][1] if rows else []
     if not {MODEL, CLEAN_ACCURACY} <= set(head) or len(set(head)) < len(head):
         raise DataError(f"{path}: its first row has no columns {MODEL} and {CLEAN_ACCURACY}, or one of them twice")
     found: dict[str, PublishedModel] = {}
     for location, cells in rows[1:]:
         values = dict(zip(head, cells, strict=True))
         name = _new_name(values[MODEL], found, location)
-        accuracy = _accuracy(values[CLEAN_ACCURACY], f"{location} ({shown(name)}), clean", percent=True)
-        notes = [_line(values.get(column, ""), location, column) or None for column in (ARCHITECTURE, PAPER)]
-        found[name] = PublishedModel(name, {CLEAN_CELL: accuracy}, *notes)
+        percent = _checked(_PERCENT, {CLEAN_ACCURACY: values[CLEAN_ACCURACY]}, f"{location} ({shown(name)})")
+        notes = {column: _unguarded(values.get(column, "")) for column in (ARCHITECTURE, PAPER)}
+        lines = _checked(_LINES, notes, location)
+        accuracies = {CLEAN_CELL: float(percent[CLEAN_ACCURACY] / 100)}
+        found[name] = PublishedModel(name, accuracies, lines[ARCHITECTURE] or None, lines[PAPER] or None)
     return found
 
 
-def _read_rows(path: Path) -> list[_Row]:
-    """The rows of a CSV file that are not blank, all as long as the first."""
+def _new_name(text: str, known: Mapping[str, PublishedModel], location: str) -> str:
+    name = _checked(_LINES, {"model name": _unguarded(text)}, location)["model name"]
+    if not name:
+        raise DataError(f"{location}: the model has no name")
+    if name in known:
+        raise DataError(f"{location}: model {shown(name)} occurs twice: remove one of its rows")
+    return name
+
+
+def _checked(kind: TypeAdapter[dict[str, Value]], cells: dict[str, Any], location: str) -> dict[str, Value]:
+    """Cells of a row by name, parsed.
+
+    Raises:
+        DataError: one line names the first that is invalid.
+    """
+    try:
+        return kind.validate_python(cells)
+    except ValidationError as error:
+        first = error.errors()[0]
+        problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        raise DataError(f"{location}, {first['loc'][0]}: {shown(first['input'])}: {problem}; {LAYOUT_HINT}") from error
+
+
+def _read_rows(path: Path) -> list[tuple[str, list[str]]]:
+    """The rows of a CSV file that are not blank, all as long as the first, each with its location for errors."""
     try:
         text = read_text(path, MOST_BYTES)
     except FileNotFoundError as error:
@@ -187,49 +208,18 @@ def _read_rows(path: Path) -> list[_Row]:
     except StorageError as error:
         raise DataError(f"{error}: name a CSV file of published accuracies") from error
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows: list[_Row] = []
+    rows: list[tuple[str, list[str]]] = []
     try:
         for given in reader:
-            row = _Row(f"{path}, line {reader.line_num}", [cell.strip() for cell in given])
-            if any(row.cells):
-                rows.append(row)
+            cells = [cell.strip() for cell in given]
+            if any(cells):
+                rows.append((f"{path}, line {reader.line_num}", cells))
     except csv.Error as error:
         raise DataError(f"{path}, line {reader.line_num}: no CSV: {first_line(error)}; {LAYOUT_HINT}") from error
     for location, cells in rows:
-        if len(cells) != len(rows[0].cells):
-            raise DataError(
-                f"{location}: {len(cells)} cells, the first row has {len(rows[0].cells)}: the row is damaged"
-            )
+        if len(cells) != len(rows[0][1]):
+            raise DataError(f"{location}: {len(cells)} cells, the first row has {len(rows[0][1])}: the row is damaged")
     return rows
-
-
-def _new_name(text: str, known: dict[str, PublishedModel], location: str) -> str:
-    name = _line(text, location, "model's name")
-    if not name:
-        raise DataError(f"{location}: it has no model's name")
-    if name in known:
-        raise DataError(f"{location}: model {shown(name)} a second time: remove one of its rows")
-    return name
-
-
-def _line(text: str, location: str, column: str) -> str:
-    """A text of a model."""
-    line = _unguarded(text)
-    if len(line) > MOST_LETTERS or printable(line) != line:
-        raise DataError(f"{location}: its {column} {shown(line)} is no line of at most {MOST_LETTERS} letters")
-    return line
-
-
-def _accuracy(text: str, location: str, *, percent: bool = False) -> float:
-    """An accuracy 0-1."""
-    try:
-        value = float(Decimal(text) / (100 if percent else 1))
-    except ArithmeticError:  # no number
-        value = math.nan
-    if not 0 <= value <= 1:
-        kind = "percentage from 0 to 100" if percent else "share from 0 to 1"
-        raise DataError(f"{location}: {shown(text)} is no accuracy, expected a {kind}")
-    return value
 
 
 def _guarded(text: str) -> str:

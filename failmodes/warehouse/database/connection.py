@@ -39,19 +39,20 @@ REBUILD_HINT = "make it anew with `failmodes load STUDY --rebuild`"
 
 _IDENTITY = re.compile(r"(?<!image)(?<!wordnet)_id(_[ab])?$|_(hash|md5|fingerprint)$")
 _INTEGERS = "TINYINT|SMALLINT|INTEGER|BIGINT|UTINYINT|USMALLINT|UINTEGER"
+NUMBERS = (*_INTEGERS.split("|"), "HUGEINT", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL")
 
-# The types of DuckDB that a column may have, by the name of its Arrow type; enums take the place of texts one day.
-_FITTING = {
-    "string": r"VARCHAR|ENUM\(.*\)",
-    "bool": "BOOLEAN",
-    "binary": "BLOB",
-    "int16": _INTEGERS,
-    "int32": _INTEGERS,
-    "int64": _INTEGERS,
-    "float32": "FLOAT|DOUBLE",
-    "float64": "FLOAT|DOUBLE",
-    "timestamp[s, UTC]": "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?",
-    "decimal128(4, 3)": r"DECIMAL\(\d+,\d+\)",
+# Of each Arrow type, the type of DuckDB that a column gets, and those that it may have in a file
+_TYPES = {
+    "string": ("varchar", r"VARCHAR|ENUM\(.*\)"),
+    "bool": ("boolean", "BOOLEAN"),
+    "binary": ("blob", "BLOB"),
+    "int16": ("smallint", _INTEGERS),
+    "int32": ("integer", _INTEGERS),
+    "int64": ("bigint", _INTEGERS),
+    "float32": ("float", "FLOAT|DOUBLE"),
+    "float64": ("double", "FLOAT|DOUBLE"),
+    "timestamp[s, UTC]": ("timestamptz", "TIMESTAMP WITH TIME ZONE|TIMESTAMP(_S|_MS|_NS)?"),
+    "decimal128(4, 3)": ("decimal(4, 3)", r"DECIMAL\(\d+,\d+\)"),
 }
 
 # Nothing is spilled to disk: with external access off, DuckDB still lets COPY write into its temporary directory.
@@ -262,19 +263,14 @@ def _fits(column: Column, found: str) -> bool:
         if not found.endswith("[]"):
             return False
         kind, found = kind.removeprefix("list<").removesuffix(">"), found.removesuffix("[]")
-    return re.fullmatch(_FITTING[kind], found, re.DOTALL) is not None
+    return re.fullmatch(_TYPES[kind][1], found, re.DOTALL) is not None
 
 
 def duckdb_type(kind: str) -> str:
     """The type of DuckDB that a column gets, by the name of its Arrow type."""
     if kind.startswith("list<"):
         return f"{duckdb_type(kind.removeprefix('list<').removesuffix('>'))}[]"
-    names = {
-        "string": "varchar", "bool": "boolean", "binary": "blob", "int16": "smallint", "int32": "integer",
-        "int64": "bigint", "float32": "float", "float64": "double", "timestamp[s, UTC]": "timestamptz",
-        "decimal128(4, 3)": "decimal(4, 3)",
-    }  # fmt: skip
-    return names[kind]
+    return _TYPES[kind][0]
 
 
 def _changed(path: Path, what: str) -> WarehouseError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import duckdb
 
 from failmodes.sql import sql_identifier
-from failmodes.warehouse.database.connection import OUT_OF_MEMORY, arrow_reader, open_warehouse
+from failmodes.warehouse.database.connection import NUMBERS, OUT_OF_MEMORY, arrow_reader, open_warehouse
 from failmodes.warehouse.database.saved_queries import give_parameters, relations_of_names, saved_query
 from failmodes.warehouse.database.views import check_known
 from failmodes.warehouse.errors import LimitError, QueryError, did_you_mean, shown
@@ -44,10 +44,6 @@ _INDIRECT = re.compile(
 # What DuckDB says of a column that is not there, with and without the name of a table before it
 _MISSING_COLUMN = re.compile(r'Referenced column "(\w+)" not found|does not have a column named "(\w+)"')
 
-
-_TEXT, _FLAG = ("VARCHAR", "ENUM"), ("BOOLEAN",)
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-            "FLOAT", "DOUBLE", "DECIMAL")  # fmt: skip
 
 # Types of columns that say of what a row is: names, classes, images, severities; counts and metrics are longer
 _IDENTIFYING = ("VARCHAR", "ENUM", "TINYINT", "SMALLINT", "INTEGER", "DECIMAL")
@@ -391,9 +387,10 @@ def _fitting(value: object, kind: str, column: str) -> object:
     value, family = bindable(value), kind.partition("(")[0]
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     fits = {
-        **dict.fromkeys(_TEXT, isinstance(value, str)),
-        **dict.fromkeys(_FLAG, isinstance(value, bool)),
-        **dict.fromkeys(_NUMBERS, is_number),
+        "VARCHAR": isinstance(value, str),
+        "ENUM": isinstance(value, str),
+        "BOOLEAN": isinstance(value, bool),
+        **dict.fromkeys(NUMBERS, is_number),
     }
     if not fits.get(family, True):
         raise QueryError(f"{column} is {kind}, and {value!r} is {type(value).__name__}: give a value of its kind")

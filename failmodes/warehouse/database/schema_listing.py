@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
-from failmodes.warehouse.database.connection import LOCKED, fetch_first, open_warehouse
+from failmodes.warehouse.database.connection import LOCKED, NUMBERS, fetch_first, open_warehouse
 from failmodes.warehouse.database.tables import create_tables
 from failmodes.warehouse.database.views import check_known, install_views, relation_names
 from failmodes.warehouse.database_schema import TABLES
@@ -31,8 +31,6 @@ _UNIT = re.compile(
     r"(?:^|, (?:in )?)"
     r"(nats|pixels|image widths|image heights|seconds|images a second|accuracy a severity|logits)\b"
 )
-_NUMERIC = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT",
-            "USMALLINT", "UINTEGER", "UBIGINT")  # fmt: skip
 _ENDS = re.compile(r"(^|_)(low|high)$")  # of an interval: unit and range are those of the value
 
 
@@ -97,7 +95,7 @@ def measured(column: str, kind: str, meanings: Mapping[str, str]) -> tuple[str, 
         kind: its type in DuckDB.
         meanings: of all columns of its table or view.
     """
-    if not kind.startswith(_NUMERIC) or kind.endswith("[]"):
+    if not kind.startswith(NUMBERS) or kind.endswith("[]"):
         return "", ""
     if kind == "DECIMAL(4,3)":
         return "", "0 to 5"  # a severity

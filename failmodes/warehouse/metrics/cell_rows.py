@@ -25,9 +25,9 @@ CERTAINTY = {  # of each score: the column, and its sign where larger is more ce
     "attention_spread": ("predicted.spread", -1),
     "attention_drift": ("clean.centroid_shift", -1),
 }
-OF_LOGITS = ("confidence", "margin", "entropy", "energy", "logit_gap")
-OF_ATTENTION = ("attention_spread", "attention_drift")
-SCORES = (*OF_LOGITS, *OF_ATTENTION)
+SCORES = tuple(CERTAINTY)
+OF_ATTENTION = tuple(score for score, (column, _) in CERTAINTY.items() if "." in column)
+OF_LOGITS = tuple(score for score in SCORES if score not in OF_ATTENTION)
 
 
 class Undefined(Exception):
