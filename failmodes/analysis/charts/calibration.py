@@ -64,9 +64,8 @@ def _layers(colors: dict[str, str], frame: Frame) -> list[alt.Chart]:
             alt.Tooltip("accuracy_high:Q", format=".1%", title="to"),
             alt.Tooltip("count:Q", title="predictions")]  # fmt: skip
     area = alt.Size("share:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[4, 240]))
-    diagonal = style.once().mark_rule(style="muted-line", strokeDash=[4, 3])
     return [
-        diagonal.encode(x=alt.datum(0), x2=alt.datum(1), y=alt.datum(0), y2=alt.datum(1)),
+        style.diagonal(0, 1),
         base.mark_rule(strokeWidth=1).encode(y=alt.Y("accuracy_low:Q", scale=unit), y2="accuracy_high:Q"),
         base.mark_line(strokeWidth=1.6),
         base.mark_point(filled=True, opacity=1).encode(size=area, tooltip=tips),

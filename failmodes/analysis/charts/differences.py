@@ -93,7 +93,7 @@ def draw(
     margin = comparison.margin
     low, high = style.domain_of([*rows["low"], *rows["high"], -margin, margin, -LEAST_RANGE, LEAST_RANGE], 0.05)
     last = max(cell.severity or 0.0 for cell in comparison.cells)
-    color = style.series_color([*ahead, INCONCLUSIVE], [*ahead.values(), GRAY], frame, "winner", **style.POINTS)
+    color = style.series_color(ahead | {INCONCLUSIVE: GRAY}, frame, "winner", **style.POINTS)
     panels = frame.panels(len(order), MOST_COLUMNS)
     y = alt.Y(
         "difference:Q",

@@ -105,7 +105,7 @@ def _layers(frame: Frame, last: float) -> list[alt.Chart]:
     base = alt.Chart().encode(
         x=style.severity_axis(last),
         y=alt.Y("mean:Q", title="distance", axis=style.y_axis(tickCount=4, format="~g"), scale=alt.Scale(domainMin=0)),
-        color=style.series_color(list(MEASURES), list(MEASURES.values()), frame),
+        color=style.series_color(MEASURES, frame),
         strokeDash=alt.StrokeDash("series:N", scale=alt.Scale(domain=list(MEASURES), range=[[1, 0], [4, 2]])),
     )  # fmt: skip
     tips = [alt.Tooltip("corruption:N", title="corruption"), alt.Tooltip("series:N", title="distance"),

@@ -132,9 +132,7 @@ def _layers(color: alt.Color, frame: Frame, low: float, high: float) -> list[alt
     square = alt.Chart().transform_filter("isValid(datum.x_end)").mark_rect(style="band", opacity=0.55)
     return [
         square.encode(x=alt.X("x:Q", scale=scale), x2="x_end:Q", y=alt.Y("x:Q", scale=scale), y2="x_end:Q"),
-        style.once()
-        .mark_rule(style="muted-line", strokeDash=[4, 3])
-        .encode(x=alt.datum(low), x2=alt.datum(high), y=alt.datum(low), y2=alt.datum(high)),
+        style.diagonal(low, high),
         base.mark_rule(clip=True).encode(x="severity_low:Q", x2="severity_high:Q"),
         base.mark_rule(clip=True).encode(y="low:Q", y2="high:Q"),
         base.mark_point(filled=True, size=60, opacity=1).encode(shape=shape, tooltip=tips),

@@ -88,11 +88,11 @@ def _layers(frame: Frame, domain: tuple[float, float], names: list[str], name_px
     """Zero, intervals and points."""
     scale = style.fixed_scale(*domain)
     x_axis = alt.Axis(labelExpr=style.PERCENT, tickCount=max(2, ticks), grid=False)
-    y_axis = style.y_axis(minExtent=name_px, maxExtent=name_px, labelLimit=name_px, ticks=False, grid=False)
+    y_axis = style.name_axis(name_px, labelLimit=name_px)
     base = alt.Chart().encode(
         x=alt.X("share:Q", title="share saved", scale=scale, axis=x_axis),
         y=alt.Y("name:N", title=None, sort=names, axis=y_axis),
-        color=style.series_color(list(VERDICTS), list(VERDICTS.values()), frame, symbolType="circle", symbolSize=60),
+        color=style.series_color(VERDICTS, frame, symbolType="circle", symbolSize=60),
     )
     tips = [alt.Tooltip("name:N", title="score"), alt.Tooltip("share:Q", format=".2%", title="log-loss saved"),
             alt.Tooltip("low:Q", format=".2%", title="from"), alt.Tooltip("high:Q", format=".2%", title="to"),

@@ -138,9 +138,7 @@ def _plot(
         "name:N",
         sort=order,
         title=None,
-        axis=alt.Axis(
-            domain=False, ticks=False, labelPadding=6, labelLimit=1.3 * name_px, minExtent=name_px, maxExtent=name_px
-        ),
+        axis=style.name_axis(name_px, labelPadding=6, labelLimit=1.3 * name_px),
     )
     offset: dict[str, Any] = {"yOffset": alt.YOffset("label:N", sort=labels)} if len(labels) > 1 else {}
     legend = style.POINTS | {"labelLimit": frame.width_px - name_px - 2 * style.SYMBOL_PX}  # it begins at the plot

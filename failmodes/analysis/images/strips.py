@@ -11,7 +11,7 @@ from PIL import Image
 
 from failmodes.analysis.images.attention import AttentionMap
 from failmodes.analysis.render.blocks import Frame, ImageStrip
-from failmodes.analysis.render.formatting import format_confidence, format_severity
+from failmodes.analysis.render.formatting import capitalize_first, format_confidence, format_severity
 
 LONGEST_SIDE_PX = 96  # of a picture; larger ones are made smaller
 QUALITY = 80  # of these copies, WebP
@@ -25,6 +25,11 @@ def viewer(kind: str) -> str:
 def frame_of(severity: float, prediction: str, confidence: float | None, *, is_correct: bool) -> Frame:
     """One picture of a strip, its confidence 0-1 in percent."""
     return Frame(format_severity(severity), prediction, format_confidence(confidence), is_correct)
+
+
+def strip_title(corruption_label: str, model_label: str, image_id: int, class_name: str) -> str:
+    """What a strip shows: Fog, ResNet-18: image 17, class “cat”."""
+    return f"{capitalize_first(corruption_label)}, {model_label}: image {image_id}, class \u201c{class_name}\u201d"
 
 
 def image_strip(

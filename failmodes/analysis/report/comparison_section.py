@@ -10,11 +10,11 @@ from failmodes.analysis.charts.differences import draw
 from failmodes.analysis.charts.style.series import model_colors
 from failmodes.analysis.images.collection import changed_pictures
 from failmodes.analysis.images.regeneration import Picture
-from failmodes.analysis.images.strips import frame_of, image_strip
+from failmodes.analysis.images.strips import frame_of, image_strip, strip_title
 from failmodes.analysis.judging.compare import ChangedImage, ChangedImages, compare_models
 from failmodes.analysis.judging.compare_text import ComparisonText
 from failmodes.analysis.render.blocks import Block, Gallery, ImageStrip, Section, Sentence
-from failmodes.analysis.render.formatting import capitalize_first, format_count
+from failmodes.analysis.render.formatting import format_count
 from failmodes.analysis.report.report_charts import IN_COMPARISON, report_chart
 from failmodes.analysis.selection import Selection
 from failmodes.analysis.statistics.opened_models import OpenedModel, find_model, opened_model
@@ -111,8 +111,7 @@ def _strip(text: ComparisonText, image: ChangedImage, pictures: Sequence[Picture
     """One image along severity, with the predictions of the model `label`."""
     rows = [picture.row for picture in pictures]
     return image_strip(
-        f"{capitalize_first(rows[-1].corruption_label)}, {label}: image {image.image_id}, "
-        f"class \u201c{image.label_name}\u201d",
+        strip_title(rows[-1].corruption_label, label, image.image_id, image.label_name),
         f"Changes in {format_count(image.cell_count, 'cell')}, the mildest is "
         f"{text.cell(image.corruption, image.severity)}",
         [picture.pixels for picture in pictures],

@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from base64 import b64encode
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -11,10 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import altair as alt
-import numpy as np
 import vl_convert
 from altair.utils.schemapi import debug_mode
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -232,10 +229,3 @@ def _single_units(text: str) -> tuple[dict[int, int], dict[int, int]]:
     free = (code for code in range(0xE000, 0xF900) if chr(code) not in text)  # private use: they mean nothing
     to_unit = {ord(letter): code for letter, code in zip(pairs, free, strict=False)}
     return to_unit, {code: letter for letter, code in to_unit.items()}
-
-
-def image_url(pixels: NDArray[np.uint8]) -> str:
-    """An image (H, W, 3) uint8 as a PNG inside a URL, which an image mark shows."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return "data:image/png;base64," + b64encode(buffer.getvalue()).decode()

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import altair as alt
@@ -174,6 +174,12 @@ def rule_at(value: float, channel: str = "y", **look: Any) -> alt.Chart:
     return made.encode(**{channel: alt.datum(value)})
 
 
+def diagonal(low: float, high: float) -> alt.Chart:
+    """A dashed line on which x and y are the same."""
+    made: alt.Chart = once().mark_rule(style="muted-line", strokeDash=[4, 3])
+    return made.encode(x=alt.datum(low), x2=alt.datum(high), y=alt.datum(low), y2=alt.datum(high))
+
+
 def fixed_scale(low: float, high: float) -> alt.Scale:
     """A linear scale over exactly this domain."""
     return alt.Scale(domain=[low, high], nice=False)
@@ -202,6 +208,11 @@ def y_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
     return alt.Axis(
         **{"minExtent": EXTENT_PX, "maxExtent": EXTENT_PX, "domain": False, "grid": True, "tickCount": ticks} | options
     )
+
+
+def name_axis(width_px: float, **options: Any) -> alt.Axis:
+    """A vertical axis of names, exactly this wide."""
+    return alt.Axis(**{"domain": False, "ticks": False, "minExtent": width_px, "maxExtent": width_px} | options)
 
 
 def percent_axis(height: float = TALL_PX, **options: Any) -> alt.Axis:
@@ -237,7 +248,7 @@ def severity_phrase(rows: pl.DataFrame, colors: dict[str, str]) -> str:
 
 def severity_color(colors: dict[str, str], frame: Frame) -> alt.Color:
     """The color channel of what `severity_series` gives, with its legend."""
-    return series_color(list(colors), list(colors.values()), frame, title="severity", titleOrient="left")
+    return series_color(colors, frame, title="severity", titleOrient="left")
 
 
 def point_size(rows: pl.DataFrame) -> int:
@@ -245,12 +256,11 @@ def point_size(rows: pl.DataFrame) -> int:
     return 18 if rows["severity"].n_unique() <= FEW_LEVELS else 4
 
 
-def series_color(
-    domain: Sequence[str], colors: Sequence[str], frame: Frame, field: str = "series", **legend: Any
-) -> alt.Color:
-    """The color channel of named series with its legend above the panels; a single series needs none."""
-    shown = top_legend(domain, frame, **legend) if len(domain) > 1 else None
-    return alt.Color(f"{field}:N", title=None, scale=alt.Scale(domain=list(domain), range=list(colors)), legend=shown)
+def series_color(colors: Mapping[str, str], frame: Frame, field: str = "series", **legend: Any) -> alt.Color:
+    """The color channel of series, from their colors by name, with the legend above; a single series needs none."""
+    shown = top_legend(list(colors), frame, **legend) if len(colors) > 1 else None
+    scale = alt.Scale(domain=list(colors), range=list(colors.values()))
+    return alt.Color(f"{field}:N", title=None, scale=scale, legend=shown)
 
 
 def top_legend(labels: Sequence[str], frame: Frame, **options: Any) -> alt.Legend:

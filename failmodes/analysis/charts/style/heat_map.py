@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import altair as alt
 import polars as pl
 
-from failmodes.analysis.charts.style.frame import Frame, Panels, small_multiples, text_width
+from failmodes.analysis.charts.style.frame import Frame, Panels, name_axis, small_multiples, text_width
 from failmodes.analysis.charts.style.series import name_with_extra
 from failmodes.analysis.charts.style.theme import GROUPS, LABEL_PX, SOURCE_PX
 from failmodes.analysis.render.formatting import format_number
@@ -46,10 +46,8 @@ def heat_map(
         labelAngle=0, domain=False, ticks=False, format="~g",
         values=severities if cell_px >= DECIMAL_PX else [one for one in severities if not one % 1],
     ))  # fmt: skip
-    y = alt.Y("name:N", sort=order, title=None, axis=alt.Axis(
-        domain=False, ticks=False, labelPadding=LABEL_PADDING_PX, labelLimit=left_px - LABEL_PADDING_PX,
-        minExtent=left_px, maxExtent=left_px,
-    ))  # fmt: skip
+    names = name_axis(left_px, labelPadding=LABEL_PADDING_PX, labelLimit=left_px - LABEL_PADDING_PX)
+    y = alt.Y("name:N", sort=order, title=None, axis=names)
     layers = number_layers(x, y, f"{value}:Q", top, tooltips, font_px=LABEL_PX if cell_px >= DECIMAL_PX else SOURCE_PX)
     plot = small_multiples(
         layers, cells.filter(pl.col("label").is_in(shown.implode())), "label",

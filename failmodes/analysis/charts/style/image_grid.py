@@ -1,5 +1,7 @@
 """A grid of images: tick or cross, prediction and notes beneath each; attention and its centroid drawn into them."""
 
+import io
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from failmodes.analysis.charts.style.figure import image_url
 from failmodes.analysis.charts.style.frame import PADDING_PX, Frame, wrapped
 from failmodes.analysis.charts.style.theme import DARK_GRAY, LABEL_PX, MID_GRAY, SOURCE_PX, VERMILLION
 from failmodes.analysis.images.attention import AttentionMap, Point
@@ -112,7 +113,9 @@ def picture_urls(images: Sequence[tuple[NDArray[np.uint8], AttentionMap | None, 
     path: list[Point] = []
     for pixels, attention, center in images:
         path += [center] if center else []
-        urls.append(image_url(with_attention(pixels, attention, top, path if center else [])))
+        buffer = io.BytesIO()
+        Image.fromarray(with_attention(pixels, attention, top, path if center else [])).save(buffer, "PNG")
+        urls.append("data:image/png;base64," + b64encode(buffer.getvalue()).decode())
     return urls
 
 

@@ -64,7 +64,7 @@ class ModelColors(NamedTuple):
         domain = {self.series[label]: color for label, color in self.colors.items()}
         domain |= {OTHERS: GRAY} if self.has_others else {}
         domain |= dict(others)
-        return series_color(list(domain), list(domain.values()), frame, **legend)
+        return series_color(domain, frame, **legend)
 
     def dash(self) -> alt.StrokeDash:
         """The dash channel of the column `series`: one for each model in color."""
@@ -112,7 +112,7 @@ def group_color(rows: pl.DataFrame, frame: Frame) -> alt.Color:
     """The color channel of the column `group`, with its legend; groups in order of publication, others last."""
     found = set(rows["group"])
     groups = [group for group in GROUP_COLORS if group in found] + sorted(found - set(GROUP_COLORS))
-    return series_color(groups, [GROUP_COLORS.get(group, GRAY) for group in groups], frame, field="group")
+    return series_color({group: GROUP_COLORS.get(group, GRAY) for group in groups}, frame, field="group")
 
 
 def corruption_dash() -> alt.StrokeDash:
